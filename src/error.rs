@@ -1,0 +1,148 @@
+//! Every refusal of the system: a stable code for programs, and a sentence for people that says
+//! what to do. Nothing of what was refused is in it, so an [`Error`] can be logged and shown.
+
+use std::fmt;
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $sentence:literal;)+) => {
+        /// Why something was refused. Its code never changes its meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Error {
+            $(#[doc = $sentence] $name,)+
+        }
+
+        impl Error {
+            /// Every refusal, in the order of the protocol reference.
+            pub const ALL: &[Error] = &[$(Error::$name,)+];
+
+            /// The stable code, such as `treatment/unknown-case`.
+            pub fn code(self) -> &'static str {
+                match self { $(Error::$name => $code,)+ }
+            }
+
+            /// What happened and what to do about it.
+            pub fn sentence(self) -> &'static str {
+                match self { $(Error::$name => $sentence,)+ }
+            }
+
+            /// The HTTP status (RFC 9110) with which a server answers it.
+            pub fn status(self) -> u16 {
+                match self { $(Error::$name => $status,)+ }
+            }
+        }
+    };
+}
+
+refusals! {
+    EnvelopeTooLarge = "envelope/too-large", 413, "The envelope is larger than 1 MB; divide its content, or send it as a large file.";
+    EnvelopeMalformed = "envelope/malformed", 400, "The envelope is not a compact JWE around a compact JWS with the claims of the protocol; build it as docs/protocol.md says.";
+    AlgorithmRefused = "envelope/algorithm", 400, "Only RSA-OAEP-256 with A256GCM, PS256 and ES256 are accepted; seal or sign again with these.";
+    WrongRecipientKey = "envelope/wrong-key", 400, "The envelope names another encryption key than this node's; fetch this node's current card and seal it again.";
+    DecryptionFailed = "envelope/decryption", 400, "The envelope can't be decrypted: it was altered or sealed to another key; seal it again to this node's card.";
+    SignatureInvalid = "envelope/signature", 400, "The signature does not fit the content and the sender's key; sign again.";
+    WrongAudience = "envelope/wrong-audience", 400, "The envelope is addressed to another node; send it there.";
+    Expired = "envelope/expired", 400, "The envelope has expired; make a new one.";
+    NotYetValid = "envelope/not-yet-valid", 400, "The envelope was issued in the future; set the sender's clock and make a new one.";
+    TypeNotForRole = "envelope/type-not-for-role", 403, "A node of this role may not send this type of message.";
+    UnknownType = "envelope/unknown-type", 400, "This type of message is not known here; use one that docs/protocol.md lists.";
+    BodyMalformed = "envelope/body", 400, "The message's body lacks a field or has one of the wrong form; see its table in docs/protocol.md.";
+    Replayed = "envelope/replayed", 409, "Another message with this id was taken in before; give every new message an id of its own.";
+
+    CardMalformed = "card/malformed", 400, "The card is not a signed hdms-card+jwt with the claims of the protocol; ask the Doorman for one.";
+    CardForged = "card/forged", 403, "The card is not signed by a Doorman that this network's root key certifies; ask the Doorman for one.";
+    CardExpired = "card/expired", 403, "The card has expired; renew it at the Doorman.";
+    CardRevoked = "card/revoked", 403, "The card was revoked by the network's operator; ask the operator why.";
+    CardUnknown = "card/unknown", 403, "The sender's card is not known here; send it with the first message of the case.";
+    CardMismatch = "card/mismatch", 403, "The card belongs to another node than the one that signed; send your own card.";
+    KeyTooShort = "key/size", 400, "RSA keys must have 2048 to 4096 bits and the exponent 65537; make a new key pair.";
+    KeyMalformed = "key/malformed", 400, "The key is not a JWK of the expected type; see docs/protocol.md for its members.";
+    UnknownKey = "key/unknown", 500, "This node does not hold that private key; restore the node, or begin a new case.";
+
+    NetworkForged = "network/forged", 502, "The network's documents are not signed under the pinned root key; check the server's address, and don't go on.";
+    NetworkRollback = "network/rollback", 502, "The server offers older network documents than those seen before; ask the operator, the newer ones stay in use.";
+    NetworkStale = "network/stale", 503, "The revocation list is older than the network allows; connect to the server and fetch a new one.";
+    NetworkUnreachable = "network/unreachable", 503, "The other node can't be reached; it is tried again by itself.";
+    NodeUnknown = "network/unknown-node", 404, "The Network Map lists no such node; fetch the map again.";
+    NoNotary = "network/no-notary", 503, "The Network Map lists no notary; ask the operator to admit one.";
+
+    AdmissionMalformed = "doorman/malformed", 400, "The admission request lacks a part or is not signed with the key it names; see docs/protocol.md.";
+    PossessionUnproven = "doorman/possession", 403, "The answer does not prove possession of both keys; decrypt the challenge and sign the answer.";
+    AdmissionPending = "doorman/pending", 202, "The operator has not yet admitted this node; ask again later.";
+    RequestProofInvalid = "proof/invalid", 401, "The request's proof is missing, old, used before or not for this request; sign a new one for each request.";
+
+    RecordMalformed = "record/malformed", 400, "The record is not an SD-JWT of this protocol; issue it again.";
+    RecordForged = "record/signature", 400, "The record's signature or a disclosure does not fit; ask its author for it again.";
+    RecordForeign = "record/wrong-author", 403, "The record was issued by another node or for another case than it claims; ask its author.";
+    RecordTooLarge = "record/too-large", 413, "The record does not fit an envelope of 1 MB; divide it.";
+    HolderUnproven = "record/holder", 403, "The presentation does not prove that its sender holds the record for this request; present it again.";
+    NotJson = "fhir/not-json", 400, "The content is not JSON (RFC 8259) with unique member names; correct it.";
+    NotFhir = "fhir/not-fhir", 422, "The content is not a FHIR R4 resource or Bundle; set resourceType and, in a Bundle, entry.resource.";
+
+    EntryMalformed = "ledger/malformed", 400, "The ledger entry lacks a field or has one of the wrong form; see docs/protocol.md.";
+    EndorsementForged = "ledger/endorsement", 403, "The endorsement is not a participant's signature over this entry; endorse it again.";
+    EndorsementMissing = "ledger/endorsement-missing", 403, "An entry needs the endorsements of both participants; add the missing one.";
+    EntryMismatch = "ledger/mismatch", 409, "The endorsements, the receipt and the document speak of different entries; send those that belong together.";
+    NotParticipant = "ledger/not-participant", 403, "Only the participants of an entry may deposit it.";
+    ReceiptForged = "ledger/receipt", 400, "The receipt is not signed by the case's notary; fetch it again from the notary.";
+    EntryConflict = "notary/conflict", 409, "The notary has already logged another entry in this place of the case; fetch the case's ledger and build on it.";
+    PredecessorUnknown = "notary/unknown-predecessor", 409, "The notary has not logged the entry that this one follows; deposit that one first.";
+
+    UnknownCase = "treatment/unknown-case", 404, "No such case is known here; begin with a treatment request.";
+    NotAllowedNow = "treatment/not-allowed-now", 409, "The state of the case does not allow this; look at the case and do what it waits for.";
+    AlreadyDecided = "treatment/already-decided", 409, "This was decided before, and differently; the first decision stands.";
+    UnknownEntry = "treatment/unknown-entry", 404, "The case has no such entry or data request; look at the case for their ids.";
+
+    StoreFailed = "store/failed", 507, "The node's storage failed and nothing was changed; free space or restore it, then start the node again.";
+    StoreCorrupt = "store/corrupt", 500, "A stored value does not have the form it was written in; restore the node from its counterparts.";
+    StoreBusy = "store/busy", 409, "Another instance of this node has the storage open; close it, this one waits.";
+    StoreNewer = "store/newer", 409, "The storage was written by a newer version; update this node.";
+    RandomnessFailed = "platform/randomness", 500, "The platform gives no randomness; restart it.";
+    CryptoFailed = "platform/crypto", 500, "The platform's cryptography failed; restart it, and report it if it happens again.";
+    NodeStopped = "node/stopped", 503, "The node has stopped after a failure of its storage; restart it once the cause is gone.";
+    NodeRestarted = "node/restarted", 503, "The node was restarted after an internal failure; nothing is lost, try again.";
+    NodeNotReady = "node/not-ready", 409, "This device has no node yet; make one first.";
+    TimedOut = "node/timed-out", 504, "The node did not answer in time; try again, repeating is safe.";
+    CommandMalformed = "api/malformed", 400, "The request lacks a field or has one of the wrong form; see the interface's description.";
+    Unauthorised = "api/unauthorised", 401, "The API key is missing or wrong; send the institution's key in the Authorization header.";
+    MethodNotAllowed = "api/method", 405, "This address does not have that method; see the interface's description.";
+    NotFound = "api/not-found", 404, "There is nothing at this address; see the interface's description.";
+    BodyTooLarge = "api/too-large", 413, "The request is larger than this address accepts; divide it.";
+    MailboxFull = "mailbox/full", 429, "The mailbox is full; send again later.";
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code(), self.sentence())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Error {
+    /// The refusal with this code, for those who read it off the wire.
+    pub fn from_code(code: &str) -> Option<Error> {
+        Error::ALL.iter().copied().find(|error| error.code() == code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_unique_and_lead_back_to_their_refusal() {
+        let codes: HashSet<_> = Error::ALL.iter().map(|error| error.code()).collect();
+        assert_eq!(codes.len(), Error::ALL.len());
+        for error in Error::ALL {
+            assert_eq!(Error::from_code(error.code()), Some(*error));
+        }
+    }
+
+    #[test]
+    fn every_sentence_is_one_that_ends() {
+        for error in Error::ALL {
+            assert!(error.sentence().ends_with('.'), "{}", error.code());
+        }
+    }
+}
