@@ -6,5 +6,7 @@ pub mod error;
 pub mod jose;
 pub mod json;
 pub mod provider;
+pub mod software;
+pub mod testing;
 
 pub use error::Error;

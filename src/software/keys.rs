@@ -1,0 +1,165 @@
+//! A node's private RSA keys in memory.
+
+use std::fmt;
+
+use rsa::traits::{PaddingScheme, PrivateKeyParts, PublicKeyParts, SignatureScheme};
+use rsa::{BoxedUint, Oaep, Pss, RsaPrivateKey};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::Stream;
+use crate::error::Error;
+use crate::jose::jwk::RsaJwk;
+use crate::jose::{decode, encode};
+use crate::provider::{NodeKeys, Randomness};
+
+/// Both private keys of a node, in memory that is wiped when dropped.
+pub struct SoftwareKeys<R> {
+    signing: Pair,
+    encryption: Pair,
+    randomness: R,
+}
+
+impl<R: Randomness> SoftwareKeys<R> {
+    /// Makes both keys with moduli of `bits` bits. [`Error::KeyTooShort`] outside of 2048 to 4096.
+    pub fn generate(bits: usize, randomness: R) -> Result<Self, Error> {
+        if !(2048..=4096).contains(&bits) {
+            return Err(Error::KeyTooShort);
+        }
+        let mut stream = Stream::draw(&randomness)?;
+        let mut make = || {
+            let private = RsaPrivateKey::new(&mut stream, bits).map_err(|_| Error::CryptoFailed)?;
+            Pair::new(private)
+        };
+        Ok(Self { signing: make()?, encryption: make()?, randomness })
+    }
+
+    /// From two private JWKs (RFC 7518 section 6.3.2, both primes needed; the CRT members are
+    /// calculated anew). [`Error::KeyMalformed`], also when the numbers do not fit each other, or
+    /// [`Error::KeyTooShort`].
+    pub fn from_private_jwks(
+        signing: &str,
+        encryption: &str,
+        randomness: R,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            signing: Pair::from_private_jwk(signing)?,
+            encryption: Pair::from_private_jwk(encryption)?,
+            randomness,
+        })
+    }
+
+    /// The private JWKs of the signing and of the encryption key.
+    pub fn to_private_jwks(&self) -> Result<(Zeroizing<String>, Zeroizing<String>), Error> {
+        Ok((self.signing.to_private_jwk()?, self.encryption.to_private_jwk()?))
+    }
+}
+
+impl<R> SoftwareKeys<R> {
+    /// The public halves of the signing and of the encryption key.
+    pub fn public(&self) -> (&RsaJwk, &RsaJwk) {
+        (&self.signing.public, &self.encryption.public)
+    }
+}
+
+impl<R: Randomness> NodeKeys for SoftwareKeys<R> {
+    async fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut stream = Stream::draw(&self.randomness)?;
+        Pss::<Sha256>::new()
+            .sign(Some(&mut stream), &self.signing.private, &Sha256::digest(message))
+            .map_err(|_| Error::CryptoFailed)
+    }
+
+    async fn decrypt_oaep(&self, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut stream = Stream::draw(&self.randomness)?;
+        Oaep::<Sha256>::new()
+            .decrypt(Some(&mut stream), &self.encryption.private, ciphertext)
+            .map_err(|_| Error::DecryptionFailed)
+    }
+}
+
+impl<R> fmt::Debug for SoftwareKeys<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SoftwareKeys").field("public", &self.public()).finish_non_exhaustive()
+    }
+}
+
+struct Pair {
+    private: RsaPrivateKey,
+    public: RsaJwk,
+}
+
+impl Pair {
+    fn new(private: RsaPrivateKey) -> Result<Self, Error> {
+        let public = RsaJwk::from_modulus(private.n_bytes().into_vec())?;
+        Ok(Self { private, public })
+    }
+
+    fn from_private_jwk(jwk: &str) -> Result<Self, Error> {
+        // Size and exponent are those that a public key may have.
+        let public: RsaJwk = serde_json::from_str(jwk).map_err(|_| Error::KeyMalformed)?;
+        let members: Members = serde_json::from_str(jwk).map_err(|_| Error::KeyMalformed)?;
+        let private = RsaPrivateKey::from_components(
+            BoxedUint::from_be_slice_vartime(public.modulus()),
+            BoxedUint::from_be_slice_vartime(public.exponent()),
+            number(&members.d)?,
+            vec![number(&members.p)?, number(&members.q)?],
+        );
+        Ok(Self { private: private.map_err(|_| Error::KeyMalformed)?, public })
+    }
+
+    fn to_private_jwk(&self) -> Result<Zeroizing<String>, Error> {
+        let [p, q] = self.private.primes() else { return Err(Error::CryptoFailed) };
+        let crt = (self.private.dp(), self.private.dq(), self.private.qinv());
+        let (Some(dp), Some(dq), Some(qi)) = crt else { return Err(Error::CryptoFailed) };
+        let members = Members {
+            kty: "RSA".into(),
+            n: encode(self.public.modulus()),
+            e: encode(self.public.exponent()),
+            d: text(self.private.d()),
+            p: text(p),
+            q: text(q),
+            dp: text(dp),
+            dq: text(dq),
+            qi: text(&qi.retrieve()),
+        };
+        serde_json::to_string(&members).map(Zeroizing::new).map_err(|_| Error::CryptoFailed)
+    }
+}
+
+/// The members of a private JWK.
+#[derive(Serialize, Deserialize)]
+struct Members {
+    kty: String,
+    n: String,
+    e: String,
+    d: String,
+    p: String,
+    q: String,
+    #[serde(default)]
+    dp: String,
+    #[serde(default)]
+    dq: String,
+    #[serde(default)]
+    qi: String,
+}
+
+impl Drop for Members {
+    fn drop(&mut self) {
+        for secret in
+            [&mut self.d, &mut self.p, &mut self.q, &mut self.dp, &mut self.dq, &mut self.qi]
+        {
+            secret.zeroize();
+        }
+    }
+}
+
+fn number(text: &str) -> Result<BoxedUint, Error> {
+    let bytes = Zeroizing::new(decode(text).ok_or(Error::KeyMalformed)?);
+    Ok(BoxedUint::from_be_slice_vartime(&bytes))
+}
+
+fn text(number: &BoxedUint) -> String {
+    encode(Zeroizing::new(number.to_be_bytes_trimmed_vartime()))
+}
