@@ -1,0 +1,46 @@
+# What people do here. Every target does its own set-up, and only what is not done yet.
+
+CARGO ?= cargo
+SECONDS ?= 60
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: pages ## start a whole network with sample data, until Ctrl-C
+	@exec $(CARGO) run --quiet --package hdms-nodes --bin hdms -- demo $(ARGS)
+
+pages: # what `hdms demo` serves: the worker and the pages
+	@.ci/setup demo
+	@.ci/pages
+
+test: ## everything, in three browsers too
+	@.ci/setup test
+	@.ci/test $(PHASES)
+
+check: ## formatting, lints, licences, types
+	@.ci/setup check
+	@.ci/check
+
+bench: ## the figures, side by side
+	@.ci/setup test
+	@.ci/pages
+	@$(CARGO) bench --package hdms-tests $(ARGS)
+
+soak: ## the scenario, over and over, for SECONDS
+	@.ci/setup demo
+	@$(CARGO) run --quiet --release --package hdms-tests --bin soak -- --seconds $(SECONDS)
+
+fuzz: ## every fuzz target for SECONDS each
+	@.ci/setup demo
+	@.ci/fuzz $(SECONDS)
+
+docs: ## the Rust documentation of the workspace, into target/doc
+	@.ci/setup demo
+	@$(CARGO) doc --quiet --workspace --exclude hdms-fuzz --no-deps --document-private-items
+
+clean: ## what was built here; not the tools in the user's cache
+	@$(CARGO) clean
+	@rm -rf node_modules worker/pkg www/dist
+
+.PHONY: help demo pages test check bench soak fuzz docs clean
+.DEFAULT_GOAL := help

@@ -1,0 +1,56 @@
+//! Builds the personal node for the browser: `cargo run -p hdms-worker-build`.
+//!
+//! Rust → WebAssembly (`cargo build --profile wasm`) → JavaScript glue and TypeScript types
+//! (wasm-bindgen) → a smaller module (wasm-opt) → `worker/pkg/`. Does nothing when the module that
+//! cargo made, and what turns it into the package, are those of last time. Then it prints the size
+//! of every file that a browser loads for the worker and fails when they grow above the budget.
+
+mod package;
+mod size;
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("worker: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let worker = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("this package lies in the folder of the worker")?;
+    let module = compile(worker)?;
+    package::make(worker, &module)?;
+    size::check(worker)
+}
+
+/// Compiles the worker crate and answers the path of its module.
+fn compile(worker: &Path) -> Result<PathBuf> {
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(worker)
+        .args(["build", "--package", "hdms-worker", "--lib"])
+        .args(["--target", "wasm32-unknown-unknown", "--profile", "wasm"])
+        .arg("--message-format=json-render-diagnostics")
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cargo could not be started")?;
+    if !output.status.success() {
+        bail!("the worker does not compile, see above");
+    }
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "hdms_worker")
+        .filter_map(|message| message["filenames"].as_array().cloned())
+        .flatten()
+        .filter_map(|name| name.as_str().map(PathBuf::from))
+        .find(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+        .context("cargo made no .wasm file: is `cdylib` among the crate types of hdms-worker?")
+}
