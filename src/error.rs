@@ -57,6 +57,8 @@ refusals! {
     KeyTooShort = "key/size", 400, "RSA keys must have 2048 to 4096 bits and the exponent 65537; make a new key pair.";
     KeyMalformed = "key/malformed", 400, "The key is not a JWK of the expected type; see docs/protocol.md for its members.";
     UnknownKey = "key/unknown", 500, "This node does not hold that private key; restore the node, or begin a new case.";
+    PassphraseWrong = "key/passphrase", 500, "The passphrase does not open the node's key file; start the node with the one it was made with.";
+    KeyFileMalformed = "key/file", 500, "The node's key file is not one, or was damaged; restore it from a backup, it is never replaced.";
 
     NetworkForged = "network/forged", 502, "The network's documents are not signed under the pinned root key; check the server's address, and don't go on.";
     NetworkRollback = "network/rollback", 502, "The server offers older network documents than those seen before; ask the operator, the newer ones stay in use.";

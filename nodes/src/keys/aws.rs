@@ -1,0 +1,179 @@
+//! The provider over `aws-lc-rs`.
+
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{
+    KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
+    PrivateDecryptingKey, PublicEncryptingKey,
+};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, KeyPair, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaKeyPair,
+    RsaPublicKeyComponents, UnparsedPublicKey,
+};
+use hdms::Error;
+use hdms::jose::jwk::{EcJwk, RsaJwk};
+use hdms::provider::{NodeKeys, Primitives};
+use zeroize::Zeroizing;
+
+/// The primitives that need no private key.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AwsPrimitives;
+
+impl Primitives for AwsPrimitives {
+    async fn verify_ps256(
+        &self,
+        key: &RsaJwk,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        components(key)
+            .verify(&RSA_PSS_2048_8192_SHA256, message, signature)
+            .map_err(|_| Error::SignatureInvalid)
+    }
+
+    async fn verify_es256(
+        &self,
+        key: &EcJwk,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.sec1())
+            .parse()
+            .map_err(|_| Error::KeyMalformed)?
+            .verify_sig(message, signature)
+            .map_err(|_| Error::SignatureInvalid)
+    }
+
+    async fn encrypt_oaep(&self, key: &RsaJwk, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
+        let key: PublicEncryptingKey =
+            components(key).try_into().map_err(|_| Error::KeyMalformed)?;
+        let key = OaepPublicEncryptingKey::new(key).map_err(|_| Error::KeyMalformed)?;
+        let mut ciphertext = vec![0; key.ciphertext_size()];
+        key.encrypt(&OAEP_SHA256_MGF1SHA256, plaintext, &mut ciphertext, None)
+            .map_err(|_| Error::CryptoFailed)?;
+        Ok(ciphertext)
+    }
+
+    async fn seal_gcm(
+        &self,
+        key: &[u8; 32],
+        iv: &[u8; 12],
+        aad: &[u8],
+        mut plaintext: Vec<u8>,
+    ) -> Result<Vec<u8>, Error> {
+        content_key(key)?
+            .seal_in_place_append_tag(Nonce::from(iv), Aad::from(aad), &mut plaintext)
+            .map_err(|_| Error::CryptoFailed)?;
+        Ok(plaintext)
+    }
+
+    async fn open_gcm(
+        &self,
+        key: &[u8; 32],
+        iv: &[u8; 12],
+        aad: &[u8],
+        mut ciphertext: Vec<u8>,
+    ) -> Result<Vec<u8>, Error> {
+        let length = content_key(key)?
+            .open_in_place(Nonce::from(iv), Aad::from(aad), &mut ciphertext)
+            .map_err(|_| Error::DecryptionFailed)?
+            .len();
+        ciphertext.truncate(length);
+        Ok(ciphertext)
+    }
+}
+
+/// Both private keys of a native node.
+pub struct AwsKeys {
+    signing: RsaKeyPair,
+    encryption: OaepPrivateDecryptingKey,
+    public: (RsaJwk, RsaJwk),
+}
+
+/// The PKCS#8 DER of the signing and of the encryption key, unencrypted.
+pub(super) type Pkcs8Pair = (Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>);
+
+impl AwsKeys {
+    /// Makes both keys, of 3072 bits each, in memory only; [`super::open_or_make`] keeps them.
+    pub fn generate() -> Result<Self, Error> {
+        let (signing, encryption) = Self::generate_pkcs8()?;
+        Self::from_pkcs8(&signing, &encryption)
+    }
+
+    /// From two private keys as PKCS#8 DER (RFC 5958), unencrypted. [`Error::KeyMalformed`], or
+    /// [`Error::KeyTooShort`] for one of other than 2048 to 4096 bits.
+    pub fn from_pkcs8(signing: &[u8], encryption: &[u8]) -> Result<Self, Error> {
+        let malformed = |_| Error::KeyMalformed;
+        let decrypting = PrivateDecryptingKey::from_pkcs8(encryption).map_err(malformed)?;
+        let encryption = RsaKeyPair::from_pkcs8(encryption).map_err(malformed)?;
+        let signing = RsaKeyPair::from_pkcs8(signing).map_err(malformed)?;
+        Ok(Self {
+            public: (public_half(&signing)?, public_half(&encryption)?),
+            signing,
+            encryption: OaepPrivateDecryptingKey::new(decrypting)
+                .map_err(|_| Error::KeyMalformed)?,
+        })
+    }
+
+    /// The public halves of the signing and of the encryption key.
+    pub fn public(&self) -> (&RsaJwk, &RsaJwk) {
+        (&self.public.0, &self.public.1)
+    }
+
+    pub(super) fn generate_pkcs8() -> Result<Pkcs8Pair, Error> {
+        let make = || {
+            let der = RsaKeyPair::generate(KeySize::Rsa3072)
+                .and_then(|key| AsDer::<Pkcs8V1Der<'_>>::as_der(&key))
+                .map_err(|_| Error::CryptoFailed)?;
+            Ok(Zeroizing::new(der.as_ref().to_vec()))
+        };
+        Ok((make()?, make()?))
+    }
+}
+
+impl NodeKeys for AwsKeys {
+    async fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut signature = vec![0; self.signing.public_modulus_len()];
+        self.signing
+            .sign(&RSA_PSS_SHA256, &SystemRandom::new(), message, &mut signature)
+            .map_err(|_| Error::CryptoFailed)?;
+        Ok(signature)
+    }
+
+    async fn decrypt_oaep(&self, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut plaintext = vec![0; self.encryption.min_output_size()];
+        let length = self
+            .encryption
+            .decrypt(&OAEP_SHA256_MGF1SHA256, ciphertext, &mut plaintext, None)
+            .map_err(|_| Error::DecryptionFailed)?
+            .len();
+        plaintext.truncate(length);
+        Ok(plaintext)
+    }
+}
+
+impl fmt::Debug for AwsKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsKeys").field("public", &self.public).finish_non_exhaustive()
+    }
+}
+
+fn components(key: &RsaJwk) -> RsaPublicKeyComponents<&[u8]> {
+    RsaPublicKeyComponents { n: key.modulus(), e: key.exponent() }
+}
+
+fn content_key(key: &[u8; 32]) -> Result<LessSafeKey, Error> {
+    UnboundKey::new(&AES_256_GCM, key).map(LessSafeKey::new).map_err(|_| Error::CryptoFailed)
+}
+
+fn public_half(pair: &RsaKeyPair) -> Result<RsaJwk, Error> {
+    let public = pair.public_key();
+    let jwk = RsaJwk::from_modulus(public.modulus().big_endian_without_leading_zero().to_vec())?;
+    if public.exponent().big_endian_without_leading_zero() != jwk.exponent() {
+        return Err(Error::KeyTooShort);
+    }
+    Ok(jwk)
+}

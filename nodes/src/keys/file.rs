@@ -1,0 +1,131 @@
+//! The file that keeps a node's private keys: two PEM blocks `ENCRYPTED PRIVATE KEY` (RFC 7468
+//! section 11; PBES2 with scrypt and AES-256-CBC, RFC 8018), the signing key before the encryption
+//! key. One file, so that there are always both or none.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use hdms::Error;
+use pkcs8::der::pem::PemLabel;
+use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
+
+use super::AwsKeys;
+
+/// The file's name within the node's folder.
+pub const KEY_FILE: &str = "keys.pem";
+
+const LABEL: &str = EncryptedPrivateKeyInfoRef::PEM_LABEL;
+const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
+
+/// Opens the keys kept in the folder `dir`, or makes and keeps new ones where there is no
+/// [`KEY_FILE`] yet; only its owner may read what is made. A file that is there is never replaced:
+/// [`Error::PassphraseWrong`] when `passphrase` does not open it, [`Error::KeyFileMalformed`] when
+/// it isn't such a file, [`Error::StoreFailed`] when the disk fails.
+pub fn open_or_make(dir: &Path, passphrase: &str) -> Result<AwsKeys, Error> {
+    let path = dir.join(KEY_FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) => open(&text, passphrase),
+        Err(error) if error.kind() == ErrorKind::NotFound => make(dir, &path, passphrase),
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(Error::KeyFileMalformed),
+        Err(_) => Err(Error::StoreFailed),
+    }
+}
+
+fn open(text: &str, passphrase: &str) -> Result<AwsKeys, Error> {
+    let malformed = Error::KeyFileMalformed;
+    let (signing, encryption) = text.split_once(END).ok_or(malformed)?;
+    let signing = decrypt(&format!("{signing}{END}\n"), passphrase)?;
+    let encryption = decrypt(encryption.trim_start(), passphrase)?;
+    AwsKeys::from_pkcs8(signing.as_bytes(), encryption.as_bytes()).map_err(|_| malformed)
+}
+
+fn decrypt(pem: &str, passphrase: &str) -> Result<SecretDocument, Error> {
+    let malformed = Error::KeyFileMalformed;
+    let (label, sealed) = SecretDocument::from_pem(pem).map_err(|_| malformed)?;
+    if label != LABEL {
+        return Err(malformed);
+    }
+    EncryptedPrivateKeyInfoRef::try_from(sealed.as_bytes())
+        .map_err(|_| malformed)?
+        .decrypt(passphrase)
+        .map_err(|_| Error::PassphraseWrong)
+}
+
+fn make(dir: &Path, path: &Path, passphrase: &str) -> Result<AwsKeys, Error> {
+    let (signing, encryption) = AwsKeys::generate_pkcs8()?;
+    let keys = AwsKeys::from_pkcs8(&signing, &encryption)?;
+    let text = encrypt(&signing, passphrase)? + &encrypt(&encryption, passphrase)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|_| Error::StoreFailed)?;
+    write_durably(dir, path, text.as_bytes()).map_err(|_| Error::StoreFailed)?;
+    Ok(keys)
+}
+
+fn encrypt(pkcs8: &[u8], passphrase: &str) -> Result<String, Error> {
+    let sealed = PrivateKeyInfoRef::try_from(pkcs8)
+        .and_then(|key| key.encrypt(passphrase))
+        .map_err(|_| Error::CryptoFailed)?;
+    let pem = sealed.to_pem(LABEL, LineEnding::LF).map_err(|_| Error::CryptoFailed)?;
+    Ok(pem.to_string())
+}
+
+/// All of `bytes` or nothing under `path`, and on stable storage before it answers. The temporary
+/// file is readable by its owner alone (mode 0600), and does not take the place of one that another
+/// process made meanwhile.
+fn write_durably(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path)?;
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{END, KEY_FILE, open_or_make};
+    use hdms::Error;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn keys_are_made_once_and_open_again_only_with_their_passphrase() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("node");
+        let made = open_or_make(&home, "correct horse").unwrap();
+        let written = fs::read(home.join(KEY_FILE)).unwrap();
+        assert_eq!(open_or_make(&home, "correct horse").unwrap().public(), made.public());
+        assert_eq!(open_or_make(&home, "wrong horse").err(), Some(Error::PassphraseWrong));
+        assert_eq!(open_or_make(&home, "").err(), Some(Error::PassphraseWrong));
+        assert_eq!(fs::read(home.join(KEY_FILE)).unwrap(), written);
+    }
+
+    #[test]
+    fn only_the_owner_reads_the_file_and_nothing_else_is_left_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        open_or_make(dir.path(), "p").unwrap();
+        let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap()).collect();
+        assert_eq!(names.len(), 1);
+        assert_eq!(names[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let text = fs::read_to_string(names[0].path()).unwrap();
+        assert_eq!(text.matches("-----BEGIN ENCRYPTED PRIVATE KEY-----").count(), 2);
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_and_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        open_or_make(dir.path(), "p").unwrap();
+        let path = dir.path().join(KEY_FILE);
+        let whole = fs::read_to_string(&path).unwrap();
+        let half = whole.split_inclusive(END).next().unwrap();
+        for damaged in
+            ["", "not a key", half, &whole[..whole.len() / 2], &whole[..whole.len() - 60]]
+        {
+            fs::write(&path, damaged).unwrap();
+            assert_eq!(open_or_make(dir.path(), "p").err(), Some(Error::KeyFileMalformed));
+            assert_eq!(fs::read_to_string(&path).unwrap(), damaged);
+        }
+        fs::write(&path, [0xff, 0xfe]).unwrap();
+        assert_eq!(open_or_make(dir.path(), "p").err(), Some(Error::KeyFileMalformed));
+    }
+}

@@ -1,0 +1,7 @@
+//! Keys and primitives of a native node, by `aws-lc-rs`, and the file that keeps the private keys.
+
+mod aws;
+mod file;
+
+pub use aws::{AwsKeys, AwsPrimitives};
+pub use file::{KEY_FILE, open_or_make};

@@ -1,0 +1,4 @@
+//! The native nodes: what the core leaves to the machine it runs on.
+
+pub mod keys;
+pub mod system;
