@@ -1,0 +1,245 @@
+//! Resources: their form, and the few elements that every page shows.
+
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+use crate::json;
+
+/// Content nests no deeper than this, so that the record around it can be read by everyone.
+const DEPTH: usize = 100;
+
+/// The 146 concrete resource types of FHIR R4 (4.0.1), in order.
+#[rustfmt::skip]
+const TYPES: [&str; 146] = [
+    "Account", "ActivityDefinition", "AdverseEvent", "AllergyIntolerance", "Appointment",
+    "AppointmentResponse", "AuditEvent", "Basic", "Binary", "BiologicallyDerivedProduct",
+    "BodyStructure", "Bundle", "CapabilityStatement", "CarePlan", "CareTeam", "CatalogEntry",
+    "ChargeItem", "ChargeItemDefinition", "Claim", "ClaimResponse", "ClinicalImpression",
+    "CodeSystem", "Communication", "CommunicationRequest", "CompartmentDefinition", "Composition",
+    "ConceptMap", "Condition", "Consent", "Contract", "Coverage", "CoverageEligibilityRequest",
+    "CoverageEligibilityResponse", "DetectedIssue", "Device", "DeviceDefinition", "DeviceMetric",
+    "DeviceRequest", "DeviceUseStatement", "DiagnosticReport", "DocumentManifest",
+    "DocumentReference", "EffectEvidenceSynthesis", "Encounter", "Endpoint", "EnrollmentRequest",
+    "EnrollmentResponse", "EpisodeOfCare", "EventDefinition", "Evidence", "EvidenceVariable",
+    "ExampleScenario", "ExplanationOfBenefit", "FamilyMemberHistory", "Flag", "Goal",
+    "GraphDefinition", "Group", "GuidanceResponse", "HealthcareService", "ImagingStudy",
+    "Immunization", "ImmunizationEvaluation", "ImmunizationRecommendation", "ImplementationGuide",
+    "InsurancePlan", "Invoice", "Library", "Linkage", "List", "Location", "Measure",
+    "MeasureReport", "Media", "Medication", "MedicationAdministration", "MedicationDispense",
+    "MedicationKnowledge", "MedicationRequest", "MedicationStatement", "MedicinalProduct",
+    "MedicinalProductAuthorization", "MedicinalProductContraindication",
+    "MedicinalProductIndication", "MedicinalProductIngredient", "MedicinalProductInteraction",
+    "MedicinalProductManufactured", "MedicinalProductPackaged", "MedicinalProductPharmaceutical",
+    "MedicinalProductUndesirableEffect", "MessageDefinition", "MessageHeader", "MolecularSequence",
+    "NamingSystem", "NutritionOrder", "Observation", "ObservationDefinition",
+    "OperationDefinition", "OperationOutcome", "Organization", "OrganizationAffiliation",
+    "Parameters", "Patient", "PaymentNotice", "PaymentReconciliation", "Person", "PlanDefinition",
+    "Practitioner", "PractitionerRole", "Procedure", "Provenance", "Questionnaire",
+    "QuestionnaireResponse", "RelatedPerson", "RequestGroup", "ResearchDefinition",
+    "ResearchElementDefinition", "ResearchStudy", "ResearchSubject", "RiskAssessment",
+    "RiskEvidenceSynthesis", "Schedule", "SearchParameter", "ServiceRequest", "Slot", "Specimen",
+    "SpecimenDefinition", "StructureDefinition", "StructureMap", "Subscription", "Substance",
+    "SubstanceNucleicAcid", "SubstancePolymer", "SubstanceProtein",
+    "SubstanceReferenceInformation", "SubstanceSourceMaterial", "SubstanceSpecification",
+    "SupplyDelivery", "SupplyRequest", "Task", "TerminologyCapabilities", "TestReport",
+    "TestScript", "ValueSet", "VerificationResult", "VisionPrescription",
+];
+
+/// The codes of `Bundle.type`.
+const BUNDLES: [&str; 9] = [
+    "document",
+    "message",
+    "transaction",
+    "transaction-response",
+    "batch",
+    "batch-response",
+    "history",
+    "searchset",
+    "collection",
+];
+
+/// Reads a resource or Bundle of FHIR R4 JSON, number texts and member order kept.
+///
+/// [`Error::NotJson`], or [`Error::NotFhir`] when it or a resource within has no R4
+/// `resourceType`, a Bundle no `type` or an entry with none of `resource`, `request` and
+/// `response`, a member has a name that is none of FHIR's, `null` stands outside of an array, or
+/// it nests deeper than 100.
+pub fn parse(bytes: &[u8]) -> Result<Value, Error> {
+    let resource = json::parse(bytes)?;
+    check(&resource)?;
+    Ok(resource)
+}
+
+/// What [`parse`] asks of JSON that was parsed already.
+pub fn check(resource: &Value) -> Result<(), Error> {
+    if kind(resource).is_none() {
+        return Err(Error::NotFhir);
+    }
+    check_value(resource, DEPTH)
+}
+
+/// The `resourceType`, when it is one of R4's.
+pub fn kind(resource: &Value) -> Option<&str> {
+    resource.get("resourceType")?.as_str().filter(|kind| is_type(kind))
+}
+
+/// Whether this names a resource type of R4.
+pub fn is_type(name: &str) -> bool {
+    TYPES.binary_search(&name).is_ok()
+}
+
+/// The entries of a Bundle; none for any other resource.
+pub fn entries(resource: &Value) -> &[Value] {
+    match kind(resource) {
+        Some("Bundle") => {
+            resource.get("entry").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+        }
+        _ => &[],
+    }
+}
+
+/// What a person calls this resource: its type, and what it is about when it says so, such as
+/// `Observation: Hemoglobin A1c`. Of a document, its title.
+pub fn title(resource: &Value) -> String {
+    let kind = kind(resource).unwrap_or("Resource");
+    let about = match kind {
+        "Bundle" => entries(resource)
+            .first()
+            .and_then(|entry| entry.get("resource"))
+            .and_then(subject_matter),
+        _ => subject_matter(resource),
+    };
+    about.map_or_else(|| kind.to_owned(), |about| format!("{kind}: {about}"))
+}
+
+/// When what this resource tells of happened, as its author wrote it: a FHIR date, dateTime or
+/// instant. Of a Bundle, that of its first resource that has one.
+pub fn date(resource: &Value) -> Option<String> {
+    const DATES: [&str; 22] = [
+        "effectiveDateTime",
+        "effectiveInstant",
+        "effectivePeriod",
+        "performedDateTime",
+        "performedPeriod",
+        "occurrenceDateTime",
+        "occurrencePeriod",
+        "onsetDateTime",
+        "onsetPeriod",
+        "authoredOn",
+        "period",
+        "billablePeriod",
+        "servicedDate",
+        "started",
+        "start",
+        "whenHandedOver",
+        "recordedDate",
+        "issued",
+        "sent",
+        "created",
+        "date",
+        "timestamp",
+    ];
+    let own = DATES.iter().find_map(|name| match resource.get(name)? {
+        Value::String(date) => Some(date.clone()),
+        period => period.get("start")?.as_str().map(str::to_owned),
+    });
+    own.or_else(|| entries(resource).iter().find_map(|entry| date(entry.get("resource")?)))
+}
+
+fn subject_matter(resource: &Value) -> Option<String> {
+    const TITLES: [&str; 2] = ["title", "description"];
+    const CONCEPTS: [&str; 10] = [
+        "code",
+        "medicationCodeableConcept",
+        "vaccineCode",
+        "type",
+        "category",
+        "modality",
+        "serviceType",
+        "class",
+        "substance",
+        "specialty",
+    ];
+    let concept = || CONCEPTS.iter().find_map(|name| label(resource.get(name)?));
+    let title = || TITLES.iter().find_map(|name| resource.get(name)?.as_str().map(str::to_owned));
+    if kind(resource) == Some("Composition") {
+        title().or_else(concept)
+    } else {
+        concept().or_else(title)
+    }
+}
+
+/// The text of a CodeableConcept, a Coding or the first of several.
+fn label(concept: &Value) -> Option<String> {
+    match concept {
+        Value::Array(concepts) => concepts.iter().find_map(label),
+        Value::Object(members) => {
+            let text = |name: &str| members.get(name)?.as_str().map(str::to_owned);
+            text("text").or_else(|| text("display")).or_else(|| label(members.get("coding")?))
+        }
+        _ => None,
+    }
+}
+
+fn check_value(value: &Value, depth: usize) -> Result<(), Error> {
+    if depth == 0 {
+        return Err(Error::NotFhir);
+    }
+    match value {
+        Value::Object(members) => check_object(members, depth),
+        Value::Array(elements) => {
+            elements.iter().try_for_each(|element| check_value(element, depth - 1))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_object(members: &Map<String, Value>, depth: usize) -> Result<(), Error> {
+    for (name, value) in members {
+        if !is_element_name(name) || value.is_null() {
+            return Err(Error::NotFhir);
+        }
+        match name.as_str() {
+            "resourceType" if value.as_str().is_none_or(|kind| !is_type(kind)) => {
+                return Err(Error::NotFhir);
+            }
+            "contained" if !all(value, |resource| kind(resource).is_some()) => {
+                return Err(Error::NotFhir);
+            }
+            _ => check_value(value, depth - 1)?,
+        }
+    }
+    match members.get("resourceType").and_then(Value::as_str) {
+        Some("Bundle") => check_bundle(members),
+        _ => Ok(()),
+    }
+}
+
+fn check_bundle(bundle: &Map<String, Value>) -> Result<(), Error> {
+    let kind = bundle.get("type").and_then(Value::as_str);
+    let entries = bundle.get("entry").is_none_or(|entries| all(entries, is_entry));
+    if kind.is_some_and(|kind| BUNDLES.contains(&kind)) && entries {
+        Ok(())
+    } else {
+        Err(Error::NotFhir)
+    }
+}
+
+fn is_entry(entry: &Value) -> bool {
+    match entry.get("resource") {
+        Some(resource) => kind(resource).is_some(),
+        None => entry.get("request").is_some() || entry.get("response").is_some(),
+    }
+}
+
+fn all(elements: &Value, is: impl Fn(&Value) -> bool) -> bool {
+    elements.as_array().is_some_and(|elements| elements.iter().all(is))
+}
+
+/// An element's name, or that of a primitive's extensions: letters and digits, perhaps after `_`.
+fn is_element_name(name: &str) -> bool {
+    let name = name.strip_prefix('_').unwrap_or(name);
+    name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.chars().all(|letter| letter.is_ascii_alphanumeric())
+        && name != "sd"
+}

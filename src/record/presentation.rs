@@ -1,0 +1,162 @@
+//! Showing a record, or parts of it, to somebody: which disclosures go along, and the proof that
+//! it is its holder who shows it (RFC 9901 section 4.3).
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::sdjwt::{self, Parts, Processed};
+use super::{Record, TYP, VerifiedRecord, verify};
+use crate::error::Error;
+use crate::jose;
+use crate::jose::jwk::{EcJwk, RsaJwk};
+use crate::jose::jws::{self, Unverified};
+use crate::json;
+use crate::provider::{Clock, HolderKeys, Primitives, Timestamp};
+
+const KEY_BINDING: &str = "kb+jwt";
+
+/// Seconds by which two nodes' clocks may differ, and for which a key binding is good.
+pub const WINDOW: u64 = crate::envelope::LIFETIME;
+
+/// What of a record to disclose. Places are JSON pointers (RFC 6901) into its claims, as
+/// [`super::VerifiedRecord`] shows them: `/sub`, `/case`, `/fhir` or `/fhir/entry/3`.
+#[derive(Clone, Copy, Debug)]
+pub enum Selection<'a> {
+    /// Everything.
+    All,
+    /// Each place with everything below it.
+    Whole(&'a [String]),
+    /// Each place without what is concealed below it: of `/fhir/entry/3` a laboratory value, but
+    /// nothing that leads to its patient.
+    Bare(&'a [String]),
+}
+
+impl Selection<'_> {
+    /// Whether the disclosure at `place` goes along. What holds a chosen place always does.
+    fn includes(&self, place: &str) -> bool {
+        match self {
+            Selection::All => true,
+            Selection::Whole(chosen) => {
+                chosen.iter().any(|chosen| is_within(chosen, place) || is_within(place, chosen))
+            }
+            Selection::Bare(chosen) => chosen.iter().any(|chosen| is_within(chosen, place)),
+        }
+    }
+}
+
+impl Record {
+    /// The record with only the disclosures of `selection`. [`Error::RecordMalformed`] when this is
+    /// no sound record, [`Error::CommandMalformed`] when a place is not in it.
+    pub fn select(&self, selection: Selection<'_>) -> Result<Record, Error> {
+        let (Selection::Whole(chosen) | Selection::Bare(chosen)) = selection else {
+            return Ok(self.clone());
+        };
+        let processed = self.processed()?;
+        let claims = Value::Object(processed.claims);
+        if chosen.iter().any(|place| claims.pointer(place).is_none()) {
+            return Err(Error::CommandMalformed);
+        }
+        let disclosures = Parts::parse(self.compact())?.disclosures();
+        let kept = disclosures
+            .zip(&processed.places)
+            .filter(|(_, place)| selection.includes(place))
+            .map(|(disclosure, _)| disclosure);
+        Record::try_from(sdjwt::compact(self.jwt(), kept))
+    }
+
+    fn processed(&self) -> Result<Processed, Error> {
+        let signed = Unverified::parse(self.jwt(), TYP, Error::RecordMalformed)?;
+        let Value::Object(payload) = signed.payload().clone() else {
+            return Err(Error::RecordMalformed);
+        };
+        sdjwt::process(payload, Parts::parse(self.compact())?.disclosures())
+    }
+}
+
+/// Presents `selection` of `record` to `audience` (its node id), which asked with `nonce`; answers
+/// the compact serialisation with a key binding. `keys` are the holder's.
+///
+/// Errors of [`Record::select`]; [`Error::HolderUnproven`] when the record names no holder,
+/// [`Error::UnknownKey`] when its key is not among `keys`.
+pub async fn present(
+    record: &Record,
+    selection: Selection<'_>,
+    nonce: &str,
+    audience: &str,
+    keys: &impl HolderKeys,
+    clock: &impl Clock,
+) -> Result<String, Error> {
+    let holder = record.processed()?.claims.shift_remove("cnf").ok_or(Error::HolderUnproven)?;
+    let jwk = holder.get("jwk").cloned().ok_or(Error::RecordMalformed)?;
+    let holder: EcJwk = json::read(jwk, Error::RecordMalformed)?;
+    let presented = record.select(selection)?.compact;
+    let binding = KeyBinding {
+        iat: clock.now().seconds(),
+        aud: audience.to_owned(),
+        nonce: nonce.to_owned(),
+        sd_hash: jose::digest(&presented),
+    };
+    let binding = jws::sign_es256(KEY_BINDING, &binding, &holder, keys).await?;
+    Ok(presented + &binding)
+}
+
+/// Checks a presentation made for `audience` and `nonce` at most [`WINDOW`] seconds from `now`
+/// (RFC 9901 section 7.3).
+///
+/// Errors of [`verify`]; [`Error::HolderUnproven`] when the key binding is missing, is not of the
+/// holder that the author named, or was made for another presentation.
+pub async fn verify_presentation(
+    compact: &str,
+    author_key: &RsaJwk,
+    audience: &str,
+    nonce: &str,
+    now: Timestamp,
+    primitives: &impl Primitives,
+) -> Result<VerifiedRecord, Error> {
+    let parts = Parts::parse(compact)?;
+    let record = verify(parts.presented, author_key, primitives).await?;
+    let holder = record.holder().ok_or(Error::HolderUnproven)?;
+    let binding = KeyBinding::verify(&parts, holder, primitives).await?;
+    let fits = binding.aud == audience
+        && binding.nonce == nonce
+        && binding.iat.abs_diff(now.seconds()) <= WINDOW;
+    if fits { Ok(record) } else { Err(Error::HolderUnproven) }
+}
+
+/// The claims of a key binding JWT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyBinding {
+    /// When it was made, in seconds since the Unix epoch.
+    pub iat: u64,
+    /// For whom.
+    pub aud: String,
+    /// What the asker asked with.
+    pub nonce: String,
+    /// base64url of the SHA-256 over all that is presented before it.
+    pub sd_hash: String,
+}
+
+impl KeyBinding {
+    /// The key binding that `holder` signed over what `parts` present, for whatever audience,
+    /// nonce and time. [`Error::HolderUnproven`] when there is none.
+    pub async fn verify(
+        parts: &Parts<'_>,
+        holder: &EcJwk,
+        primitives: &impl Primitives,
+    ) -> Result<Self, Error> {
+        let unproven = Error::HolderUnproven;
+        let signed = Unverified::parse(parts.key_binding.ok_or(unproven)?, KEY_BINDING, unproven)?;
+        let claims =
+            signed.verify_es256(holder, primitives).await.map_err(|error| match error {
+                Error::SignatureInvalid | Error::KeyMalformed => unproven,
+                other => other,
+            })?;
+        let binding: Self = json::read(claims, unproven)?;
+        if binding.sd_hash == jose::digest(parts.presented) { Ok(binding) } else { Err(unproven) }
+    }
+}
+
+/// Whether `place` is `other` or holds it.
+fn is_within(other: &str, place: &str) -> bool {
+    other.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

@@ -1,0 +1,308 @@
+//! Selective disclosure for JWTs (RFC 9901): disclosures, their digests, the compact serialisation
+//! and the verification rules of section 7. SHA-256 only. Who signed is checked elsewhere.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::{Map, Value, json};
+
+use crate::error::Error;
+use crate::jose;
+use crate::json;
+use crate::provider::Randomness;
+
+/// Holds the digests of an object's concealed members.
+const DIGESTS: &str = "_sd";
+/// Names the digest algorithm, at the top level only.
+pub(super) const ALGORITHM: &str = "_sd_alg";
+/// The only member of what stands in an array for a concealed element.
+const ELEMENT: &str = "...";
+/// Disclosures may nest: what they build together is bounded as any other JSON is.
+const DEPTH: usize = 128;
+
+/// An SD-JWT, with or without a key binding, in its parts (RFC 9901 section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts<'a> {
+    /// The compact serialisation up to and including its last `~`: what a key binding signs.
+    pub presented: &'a str,
+    /// The JWT that the issuer signed.
+    pub jwt: &'a str,
+    /// The JWT with which the holder proves the holding.
+    pub key_binding: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    /// Takes a compact serialisation apart; [`Error::RecordMalformed`] when it has no `~`.
+    pub fn parse(compact: &'a str) -> Result<Self, Error> {
+        let end = compact.rfind('~').ok_or(Error::RecordMalformed)? + 1;
+        let (presented, key_binding) = compact.split_at(end);
+        let jwt = presented.split('~').next().unwrap_or_default();
+        Ok(Self { presented, jwt, key_binding: Some(key_binding).filter(|text| !text.is_empty()) })
+    }
+
+    /// The disclosures, encoded, in their order.
+    pub fn disclosures(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let disclosures = self.presented.get(self.jwt.len() + 1..).unwrap_or_default();
+        disclosures.split_terminator('~')
+    }
+}
+
+/// Conceals while a document is issued; collects the disclosures.
+pub struct Concealer<'a, R> {
+    randomness: &'a R,
+    disclosures: Vec<String>,
+}
+
+impl<'a, R: Randomness> Concealer<'a, R> {
+    /// With nothing concealed yet.
+    pub fn new(randomness: &'a R) -> Self {
+        Self { randomness, disclosures: Vec::new() }
+    }
+
+    /// Conceals an object's member; answers its digest, for [`object`].
+    pub fn member(&mut self, name: &str, value: Value) -> Result<String, Error> {
+        let salt = self.salt()?;
+        Ok(self.keep(&json!([salt, name, value])))
+    }
+
+    /// Conceals an array's element; answers what stands in its place.
+    pub fn element(&mut self, value: Value) -> Result<Value, Error> {
+        let salt = self.salt()?;
+        let digest = self.keep(&json!([salt, value]));
+        Ok(json!({ ELEMENT: digest }))
+    }
+
+    /// The compact serialisation of `jwt` with everything that was concealed.
+    pub fn compact(self, jwt: &str) -> String {
+        compact(jwt, self.disclosures.iter().map(String::as_str))
+    }
+
+    fn keep(&mut self, content: &Value) -> String {
+        let disclosure = jose::encode(content.to_string());
+        let digest = jose::digest(&disclosure);
+        self.disclosures.push(disclosure);
+        digest
+    }
+
+    /// 128 bits (RFC 9901 section 9.3).
+    fn salt(&self) -> Result<String, Error> {
+        let mut salt = [0; 16];
+        self.randomness.fill(&mut salt)?;
+        Ok(jose::encode(salt))
+    }
+}
+
+/// An object of the members that stay visible and the digests of those concealed, sorted so that
+/// they don't tell the order (RFC 9901 section 4.2.4.1).
+pub fn object(members: Map<String, Value>, mut digests: Vec<String>) -> Map<String, Value> {
+    if digests.is_empty() {
+        return members;
+    }
+    digests.sort_unstable();
+    let mut object = Map::new();
+    object.insert(DIGESTS.into(), digests.into());
+    object.extend(members);
+    object
+}
+
+/// The compact serialisation of `jwt` and disclosures, without key binding.
+pub fn compact<'a>(jwt: &str, disclosures: impl Iterator<Item = &'a str>) -> String {
+    let mut compact = format!("{jwt}~");
+    for disclosure in disclosures {
+        compact.push_str(disclosure);
+        compact.push('~');
+    }
+    compact
+}
+
+/// Whether content may be issued: a member of a reserved name could pose as something concealed.
+pub fn is_reserved(name: &str) -> bool {
+    name == DIGESTS || name == ELEMENT
+}
+
+/// A payload with everything in its place that was disclosed.
+#[derive(Clone)]
+pub struct Processed {
+    /// The claims, `_sd` and `_sd_alg` left out.
+    pub claims: Map<String, Value>,
+    /// Of each disclosure, in their order, the JSON pointer (RFC 6901) into `claims`.
+    pub places: Vec<String>,
+}
+
+/// Puts `disclosures` into the payload of a signed JWT (RFC 9901 section 7.1, steps 3 to 5).
+///
+/// [`Error::RecordForged`] when a disclosure belongs to no digest; [`Error::RecordMalformed`] when
+/// a digest occurs twice, a disclosure has another form than its place asks for or a name that is
+/// reserved or taken, the digests are not of SHA-256, or it all nests deeper than 128.
+pub fn process<'a>(
+    payload: Map<String, Value>,
+    disclosures: impl Iterator<Item = &'a str>,
+) -> Result<Processed, Error> {
+    let mut payload = payload;
+    if payload.shift_remove(ALGORITHM).is_some_and(|algorithm| algorithm != "sha-256") {
+        return Err(Error::RecordMalformed);
+    }
+    let mut processing = Processing::new(disclosures)?;
+    let claims = processing.object(payload, 0)?;
+    if processing.disclosures.iter().any(Option::is_some) {
+        return Err(Error::RecordForged);
+    }
+    Ok(Processed { claims, places: processing.places })
+}
+
+/// What one disclosure says.
+struct Disclosure {
+    /// `None` for an array's element.
+    name: Option<String>,
+    value: Value,
+}
+
+impl Disclosure {
+    fn parse(encoded: &str) -> Result<Self, Error> {
+        let bytes = jose::decode(encoded).ok_or(Error::RecordMalformed)?;
+        let Ok(Value::Array(content)) = json::parse(&bytes) else {
+            return Err(Error::RecordMalformed);
+        };
+        match <[Value; 3]>::try_from(content) {
+            Ok([Value::String(_), Value::String(name), value]) if !is_reserved(&name) => {
+                Ok(Self { name: Some(name), value })
+            }
+            Ok(_) => Err(Error::RecordMalformed),
+            Err(content) => match <[Value; 2]>::try_from(content) {
+                Ok([Value::String(_), value]) => Ok(Self { name: None, value }),
+                _ => Err(Error::RecordMalformed),
+            },
+        }
+    }
+}
+
+struct Processing {
+    by_digest: HashMap<String, usize>,
+    disclosures: Vec<Option<Disclosure>>,
+    places: Vec<String>,
+    digests: BTreeSet<String>,
+    pointer: String,
+}
+
+impl Processing {
+    fn new<'a>(encoded: impl Iterator<Item = &'a str>) -> Result<Self, Error> {
+        let mut by_digest = HashMap::new();
+        let mut disclosures = Vec::new();
+        for text in encoded {
+            if by_digest.insert(jose::digest(text), disclosures.len()).is_some() {
+                return Err(Error::RecordForged);
+            }
+            disclosures.push(Some(Disclosure::parse(text)?));
+        }
+        let places = vec![String::new(); disclosures.len()];
+        Ok(Self {
+            by_digest,
+            disclosures,
+            places,
+            digests: BTreeSet::new(),
+            pointer: String::new(),
+        })
+    }
+
+    fn value(&mut self, value: Value, depth: usize) -> Result<Value, Error> {
+        match value {
+            Value::Object(members) => self.object(members, depth).map(Value::Object),
+            Value::Array(elements) => self.array(elements, depth).map(Value::Array),
+            plain => Ok(plain),
+        }
+    }
+
+    fn object(
+        &mut self,
+        mut members: Map<String, Value>,
+        depth: usize,
+    ) -> Result<Map<String, Value>, Error> {
+        let digests = match members.shift_remove(DIGESTS) {
+            None => Vec::new(),
+            Some(Value::Array(digests)) => digests,
+            Some(_) => return Err(Error::RecordMalformed),
+        };
+        let mut object = Map::new();
+        for (name, value) in members {
+            if name == ELEMENT {
+                return Err(Error::RecordMalformed);
+            }
+            let value = self.below(&name, value, depth)?;
+            object.insert(name, value);
+        }
+        for digest in digests {
+            let Some((place, disclosure)) = self.disclosed(digest)? else { continue };
+            let name = disclosure.name.ok_or(Error::RecordMalformed)?;
+            if object.contains_key(&name) {
+                return Err(Error::RecordMalformed);
+            }
+            self.place(place, &name);
+            let value = self.below(&name, disclosure.value, depth)?;
+            object.insert(name, value);
+        }
+        Ok(object)
+    }
+
+    fn array(&mut self, elements: Vec<Value>, depth: usize) -> Result<Vec<Value>, Error> {
+        let mut array = Vec::with_capacity(elements.len());
+        for element in elements {
+            let index = array.len().to_string();
+            let element = match concealed(element) {
+                Err(element) => element,
+                Ok(digest) => {
+                    let Some((place, disclosure)) = self.disclosed(digest)? else { continue };
+                    if disclosure.name.is_some() {
+                        return Err(Error::RecordMalformed);
+                    }
+                    self.place(place, &index);
+                    disclosure.value
+                }
+            };
+            array.push(self.below(&index, element, depth)?);
+        }
+        Ok(array)
+    }
+
+    /// The value of member or element `name`, processed.
+    fn below(&mut self, name: &str, value: Value, depth: usize) -> Result<Value, Error> {
+        if depth >= DEPTH {
+            return Err(Error::RecordMalformed);
+        }
+        let length = self.pointer.len();
+        self.pointer.push('/');
+        self.pointer.push_str(&token(name));
+        let value = self.value(value, depth + 1)?;
+        self.pointer.truncate(length);
+        Ok(value)
+    }
+
+    /// The disclosure that a digest met on the way belongs to, if it was given.
+    fn disclosed(&mut self, digest: Value) -> Result<Option<(usize, Disclosure)>, Error> {
+        let Value::String(digest) = digest else { return Err(Error::RecordMalformed) };
+        let place = self.by_digest.get(&digest).copied();
+        if !self.digests.insert(digest) {
+            return Err(Error::RecordMalformed);
+        }
+        Ok(place.and_then(|place| Some((place, self.disclosures.get_mut(place)?.take()?))))
+    }
+
+    fn place(&mut self, place: usize, name: &str) {
+        if let Some(pointer) = self.places.get_mut(place) {
+            *pointer = format!("{}/{}", self.pointer, token(name));
+        }
+    }
+}
+
+/// The digest that stands for a concealed element, or the element when it is none.
+fn concealed(element: Value) -> Result<Value, Value> {
+    match element {
+        Value::Object(mut members) if members.len() == 1 => {
+            members.shift_remove(ELEMENT).ok_or(Value::Object(members))
+        }
+        other => Err(other),
+    }
+}
+
+/// A member's name within a JSON pointer (RFC 6901 section 3).
+pub(super) fn token(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}

@@ -1,0 +1,136 @@
+//! Records over the FHIR data that lies beside the checkout: nothing lost, nothing altered, and
+//! everything small enough.
+
+use std::collections::BTreeMap;
+
+use hdms::Error;
+use hdms::fhir::{intake, resource};
+use hdms_records::{WORLD, sample};
+use serde_json::Value;
+
+/// Bytes of the largest record that intake may lead to, of 540 KB that fit an envelope.
+const LARGEST: usize = 430_000;
+
+fn text(bytes: &[u8]) -> String {
+    let value: Value = serde_json::from_slice(bytes).unwrap();
+    value.to_string()
+}
+
+#[test]
+fn every_example_survives_issue_and_verification_to_the_byte() {
+    for folder in ["r4-examples", "ips", "synthea"] {
+        let (mut files, mut content, mut records) = (0, 0, 0);
+        for (path, bytes) in sample(folder) {
+            let fhir = resource::parse(&bytes)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let record = WORLD.issue(&fhir).unwrap();
+            let verified = WORLD.verify(record.compact()).unwrap();
+            assert_eq!(verified.fhir().to_string(), text(&bytes), "{}", path.display());
+            assert_eq!(verified.subject(), Some("patient-node"));
+            (files, content, records) =
+                (files + 1, content + text(&bytes).len(), records + record.compact().len());
+        }
+        eprintln!("{folder}: {files} files, {content} bytes of FHIR, {records} bytes of records");
+    }
+}
+
+/// Each resource with its references cut off, counted.
+fn resources(records: &[Value]) -> BTreeMap<String, usize> {
+    fn without_urns(value: &mut Value) {
+        match value {
+            Value::Array(elements) => elements.iter_mut().for_each(without_urns),
+            Value::Object(members) => members.values_mut().for_each(without_urns),
+            Value::String(text) => {
+                if let Some(uuid) = text.strip_prefix("urn:uuid:") {
+                    *text = uuid.to_owned();
+                } else if let Some((_, id)) =
+                    text.split_once('/').filter(|(kind, _)| resource::is_type(kind))
+                {
+                    *text = id.to_owned();
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut counts = BTreeMap::new();
+    for entry in records.iter().flat_map(resource::entries) {
+        let mut resource = entry["resource"].clone();
+        without_urns(&mut resource);
+        *counts.entry(resource.to_string()).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn intake_of_whole_patients_drops_and_doubles_nothing() {
+    for max_bytes in [intake::MAX_BYTES, 20_000] {
+        let (mut records, mut largest, mut largest_record) = (0, 0, 0);
+        for (path, bytes) in sample("synthea") {
+            let bundle = resource::parse(&bytes).unwrap();
+            let taken = intake::take_in(bundle.clone(), max_bytes).unwrap();
+            assert_eq!(resources(&[bundle]), resources(&taken), "{}", path.display());
+            for fhir in &taken {
+                let size = fhir.to_string().len();
+                assert!(size <= max_bytes);
+                assert!(!fhir.to_string().contains("urn:uuid:"), "{}", path.display());
+                resource::check(fhir).unwrap();
+                let record = WORLD.issue(fhir).unwrap();
+                assert_eq!(WORLD.verify(record.compact()).unwrap().fhir(), fhir);
+                assert!(record.compact().len() <= LARGEST);
+                largest = largest.max(size);
+                largest_record = largest_record.max(record.compact().len());
+            }
+            records += taken.len();
+        }
+        eprintln!(
+            "at most {max_bytes}: {records} records, the largest {largest} bytes of FHIR, \
+             {largest_record} as record"
+        );
+    }
+}
+
+/// The worst that intake may hand on: whole patients packed as tightly as the limit allows.
+#[test]
+fn the_fullest_record_that_intake_can_make_fits_an_envelope() {
+    for (path, bytes) in sample("synthea") {
+        let mut bundle = resource::parse(&bytes).unwrap();
+        let entries = bundle["entry"].as_array().unwrap().clone();
+        let mut packed = Vec::new();
+        let mut size = 100;
+        for entry in entries.iter().cycle() {
+            let entry = serde_json::json!({ "resource": entry["resource"] });
+            size += entry.to_string().len() + 1;
+            if size > intake::MAX_BYTES {
+                break;
+            }
+            packed.push(entry);
+        }
+        bundle["entry"] = packed.into();
+        let record = WORLD.issue(&bundle).unwrap();
+        let fhir = bundle.to_string().len();
+        eprintln!("{fhir} bytes of FHIR, {} as record", record.compact().len());
+        assert!(record.compact().len() <= LARGEST, "{}", path.display());
+    }
+}
+
+#[test]
+fn documents_of_the_patient_summary_stay_whole() {
+    for (path, bytes) in sample("ips") {
+        let fhir = resource::parse(&bytes).unwrap();
+        let taken = intake::take_in(fhir.clone(), intake::MAX_BYTES).unwrap();
+        assert_eq!(
+            taken.iter().map(Value::to_string).collect::<Vec<_>>(),
+            [fhir.to_string()],
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn a_resource_that_can_not_be_divided_is_refused_when_it_does_not_fit() {
+    for (_, bytes) in sample("synthea") {
+        let bundle = resource::parse(&bytes).unwrap();
+        assert_eq!(intake::take_in(bundle, 500).unwrap_err(), Error::RecordTooLarge);
+    }
+}
