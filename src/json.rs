@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::error::Error;
 
@@ -21,7 +21,12 @@ pub fn parse(text: &[u8]) -> Result<Value, Error> {
     if text.contains(RESERVED) {
         return Err(Error::NotJson);
     }
-    serde_json::from_str(text).map_err(|_| Error::NotJson)
+    let mut value = serde_json::from_str(text).map_err(|_| Error::NotJson)?;
+    let numbers = number_texts(text);
+    if numbers.iter().any(|number| number.contains(['e', 'E'])) {
+        restore_numbers(&mut value, &mut numbers.into_iter());
+    }
+    Ok(value)
 }
 
 /// Reads a protocol struct from parsed JSON; `otherwise` when a field lacks or has another form.
@@ -37,6 +42,53 @@ pub fn write<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
 /// Reads what this node wrote into its own store.
 pub fn stored<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(|_| Error::StoreCorrupt)
+}
+
+/// The texts of all numbers of a valid document, in their order.
+fn number_texts(text: &str) -> Vec<&str> {
+    let bytes = text.as_bytes();
+    let mut numbers = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let start = at;
+        match bytes[at] {
+            b'"' => at += string_length(&bytes[at..]),
+            b'-' | b'0'..=b'9' => {
+                let rest = &bytes[at..];
+                let is_part =
+                    |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+                at += rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
+                numbers.push(&text[start..at]);
+            }
+            _ => at += 1,
+        }
+    }
+    numbers
+}
+
+/// Length of the string literal that `bytes` begins with, quotes included.
+fn string_length(bytes: &[u8]) -> usize {
+    let mut at = 1;
+    while at < bytes.len() && bytes[at] != b'"' {
+        at += if bytes[at] == b'\\' { 2 } else { 1 };
+    }
+    at + 1
+}
+
+/// Gives every number its own text again: serde_json writes all exponents as `e+5`.
+fn restore_numbers<'a>(value: &mut Value, texts: &mut impl Iterator<Item = &'a str>) {
+    match value {
+        Value::Number(number) => {
+            if let Some(text) = texts.next() {
+                *number = Number::from_string_unchecked(text.to_owned());
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| restore_numbers(item, texts)),
+        Value::Object(members) => {
+            members.values_mut().for_each(|member| restore_numbers(member, texts));
+        }
+        _ => {}
+    }
 }
 
 /// A document whose member names are unique; keeps nothing of it.

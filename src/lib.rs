@@ -1,12 +1,29 @@
 //! The protocol of HDMS, a distributed-ledger based health data management system after two papers
 //! by Moon and Kim: what every node shares, native and in the browser. No sockets, no clock, no
 //! disk and no browser in here; they come in through the traits of [`provider`].
+//!
+//! - who: [`ids`], [`card`], [`network`], [`doorman`]
+//! - what travels: [`jose`], [`envelope`], [`proof`]
+//! - what is kept: [`record`] over [`fhir`], [`ledger`], [`notary`]
+//! - what happens: [`treatment`], driven by [`node`]
 
+pub mod card;
+pub mod doorman;
+pub mod envelope;
 pub mod error;
+pub mod fhir;
+pub mod ids;
 pub mod jose;
 pub mod json;
+pub mod ledger;
+pub mod network;
+pub mod node;
+pub mod notary;
+pub mod proof;
 pub mod provider;
+pub mod record;
 pub mod software;
 pub mod testing;
+pub mod treatment;
 
 pub use error::Error;

@@ -1,0 +1,165 @@
+//! The Doorman: who is admitted, and on what proof (DESIGN section 4). Admission takes two calls:
+//! the node sends an [`AdmissionRequest`] signed with its signing key and gets a [`Challenge`]
+//! sealed to its encryption key; it sends back the [`ChallengeAnswer`] and gets its card.
+
+use serde::{Deserialize, Serialize};
+
+use crate::card::{self, Card, Role};
+use crate::error::Error;
+use crate::ids::{MessageId, NodeId};
+use crate::jose::jwe;
+use crate::jose::jwk::RsaJwk;
+use crate::jose::jws::{self, Unverified};
+use crate::json;
+use crate::provider::{NodeKeys, Primitives, Randomness, Timestamp};
+
+const TYP: &str = "hdms-admission+jwt";
+
+/// How old an admission request may be, and how long a challenge may be answered, seconds.
+pub const PATIENCE: u64 = 300;
+
+/// Longest name, bytes of UTF-8.
+const MAX_NAME: usize = 200;
+
+/// What a node asks to be admitted as: the claims of a JWT signed with its signing key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdmissionRequest {
+    /// The node.
+    pub iss: NodeId,
+    /// Signed at, seconds.
+    pub iat: u64,
+    /// Unique.
+    pub jti: MessageId,
+    /// What it wants to be.
+    pub role: Role,
+    /// How people will call it.
+    pub name: String,
+    /// Base URL at which it is reached; none for a personal node.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub endpoint: Option<String>,
+    /// Its thumbprint is the node id.
+    pub signing_key: RsaJwk,
+    /// Gets the challenge.
+    pub encryption_key: RsaJwk,
+}
+
+/// The Doorman's answer to a good request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// A compact JWE to the node's encryption key; its plaintext is the secret to send back.
+    pub challenge: String,
+}
+
+/// The node's proof that it holds the encryption key: the secret in clear.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChallengeAnswer {
+    /// The node.
+    pub node: NodeId,
+    /// What the challenge's plaintext was.
+    pub secret: String,
+}
+
+/// The Doorman's answer to a right secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admitted {
+    /// The node's card, a JWT.
+    pub card: String,
+}
+
+impl AdmissionRequest {
+    /// Signs the request with the node's keys. Answers the JWT.
+    pub async fn sign(&self, keys: &impl NodeKeys) -> Result<String, Error> {
+        jws::sign_ps256(TYP, self.iss.as_ref(), self, keys).await
+    }
+
+    /// Checks form, self-signature, age and the claims that the role calls for.
+    ///
+    /// Errors: [`Error::AdmissionMalformed`], [`Error::PossessionUnproven`], [`Error::Expired`],
+    /// [`Error::NotYetValid`].
+    pub async fn verify(
+        jwt: &str,
+        now: Timestamp,
+        primitives: &impl Primitives,
+    ) -> Result<Self, Error> {
+        let malformed = Error::AdmissionMalformed;
+        let unverified = Unverified::parse(jwt, TYP, malformed)?;
+        let request: Self = json::read(unverified.payload().clone(), malformed)?;
+        if request.signing_key.thumbprint() != request.iss.as_ref() {
+            return Err(Error::PossessionUnproven);
+        }
+        unverified
+            .verify_ps256(&request.signing_key, primitives)
+            .await
+            .map_err(|_| Error::PossessionUnproven)?;
+        if request.iat > now.seconds() + PATIENCE {
+            return Err(Error::NotYetValid);
+        }
+        if now.seconds() > request.iat + PATIENCE {
+            return Err(Error::Expired);
+        }
+        request.check_claims()?;
+        Ok(request)
+    }
+
+    fn check_claims(&self) -> Result<(), Error> {
+        let reachable = match (&self.role, &self.endpoint) {
+            (Role::Personal, None) => true,
+            (Role::Institution | Role::Notary, Some(endpoint)) => {
+                !self.name.trim().is_empty()
+                    && (endpoint.starts_with("https://") || endpoint.starts_with("http://"))
+            }
+            _ => false,
+        };
+        let keys_differ = self.signing_key != self.encryption_key;
+        let fits = reachable && keys_differ && self.name.len() <= MAX_NAME;
+        if fits { Ok(()) } else { Err(Error::AdmissionMalformed) }
+    }
+
+    /// The card that the Doorman signs for this request.
+    pub fn card(&self, doorman: &NodeId, now: Timestamp) -> Card {
+        Card {
+            iss: doorman.clone(),
+            sub: self.iss.clone(),
+            role: self.role,
+            name: self.name.clone(),
+            endpoint: self.endpoint.clone(),
+            signing_key: self.signing_key.clone(),
+            encryption_key: self.encryption_key.clone(),
+            iat: now.seconds(),
+            exp: now.seconds() + card::LIFETIME,
+        }
+    }
+}
+
+impl Challenge {
+    /// A new challenge for the owner of `key`. Answers it with its secret, of which the Doorman
+    /// keeps a digest.
+    pub async fn new(
+        key: &RsaJwk,
+        primitives: &impl Primitives,
+        randomness: &impl Randomness,
+    ) -> Result<(Self, String), Error> {
+        let mut secret = [0; 32];
+        randomness.fill(&mut secret)?;
+        let secret = crate::jose::encode(secret);
+        let plaintext = secret.clone().into_bytes();
+        let challenge = jwe::encrypt(plaintext, None, key, primitives, randomness).await?;
+        Ok((Self { challenge }, secret))
+    }
+
+    /// The node's side: opens the challenge. [`Error::DecryptionFailed`],
+    /// [`Error::AdmissionMalformed`].
+    pub async fn answer(
+        &self,
+        node: &NodeId,
+        keys: &impl NodeKeys,
+        primitives: &impl Primitives,
+    ) -> Result<ChallengeAnswer, Error> {
+        let sealed = jwe::Sealed::parse(&self.challenge)?;
+        let plaintext = sealed.decrypt(keys, primitives).await?;
+        let secret = String::from_utf8(plaintext).map_err(|_| Error::AdmissionMalformed)?;
+        Ok(ChallengeAnswer { node: node.clone(), secret })
+    }
+}

@@ -1,0 +1,288 @@
+//! Envelopes: what travels between nodes (DESIGN section 5). A signed JWT inside an encrypted one,
+//! made by [`seal`], opened by [`Sealed`], [`Decrypted`] and [`Opened`] in this order, as the
+//! checks go.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::card::{self, Role, VerifiedCard};
+use crate::error::Error;
+use crate::ids::{CaseId, MessageId, NodeId};
+use crate::jose::jwe;
+use crate::jose::jws::{self, Unverified};
+use crate::json;
+use crate::network::Trust;
+use crate::provider::{Clock, NodeKeys, Primitives, Randomness, Timestamp};
+
+/// Largest envelope, bytes.
+pub const MAX_BYTES: usize = 1_048_576;
+
+/// How long a message waits for its recipient: 30 days, in seconds.
+pub const LIFETIME: u64 = 30 * 24 * 3600;
+
+/// How far a sender's clock may be ahead, in seconds.
+pub const CLOCK_SKEW: u64 = 300;
+
+const TYP: &str = "hdms+jwt";
+
+macro_rules! message_types {
+    ($($(#[$doc:meta])* $name:ident = $text:literal from $($role:ident)|+;)+) => {
+        /// What a message is. The name on the wire is in each one's description.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum MessageType {
+            $($(#[$doc])* #[doc = concat!("`", $text, "`")] $name,)+
+        }
+
+        impl MessageType {
+            /// Every type.
+            pub const ALL: &[MessageType] = &[$(MessageType::$name,)+];
+
+            /// The name on the wire.
+            pub fn name(self) -> &'static str {
+                match self { $(MessageType::$name => $text,)+ }
+            }
+
+            /// Which roles may send it.
+            pub fn senders(self) -> &'static [Role] {
+                match self { $(MessageType::$name => &[$(Role::$role),+],)+ }
+            }
+        }
+    };
+}
+
+message_types! {
+    /// Steps 2-3: a patient asks a hospital for treatment.
+    TreatmentRequest = "treatment/request" from Personal;
+    /// Step 10: the hospital approves.
+    TreatmentApproval = "treatment/approval" from Institution;
+    /// Step 10: the hospital declines.
+    TreatmentRefusal = "treatment/refusal" from Institution;
+    /// Step 11: the hospital asks for health data.
+    DataRequest = "treatment/data-request" from Institution;
+    /// Step 12: the patient shares records.
+    Data = "treatment/data" from Personal;
+    /// Step 12: the patient shares none.
+    DataRefusal = "treatment/data-refusal" from Personal;
+    /// Steps 14-18: the hospital hands over a medical result.
+    MedicalResult = "treatment/result" from Institution;
+    /// Steps 19-20: the patient confirms it.
+    Confirmation = "treatment/confirmation" from Personal;
+    /// Step 19: the patient disputes it.
+    Dispute = "treatment/dispute" from Personal;
+    /// Steps 9, 20 and 21: a participant deposits entries at the notary.
+    Deposit = "notary/deposit" from Personal | Institution;
+}
+
+impl MessageType {
+    /// [`Error::UnknownType`].
+    pub fn from_name(name: &str) -> Result<Self, Error> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name).ok_or(Error::UnknownType)
+    }
+}
+
+/// The claims of the signed JWT.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Claims {
+    iss: NodeId,
+    aud: NodeId,
+    iat: u64,
+    exp: u64,
+    jti: MessageId,
+    thd: CaseId,
+    #[serde(rename = "type")]
+    kind: String,
+    body: Value,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    card: Option<String>,
+}
+
+/// A message to be sealed.
+#[derive(Clone, Debug)]
+pub struct Letter<'a> {
+    /// Who seals it.
+    pub from: &'a VerifiedCard,
+    /// To whom.
+    pub to: &'a VerifiedCard,
+    /// The case (`thd`).
+    pub case: &'a CaseId,
+    /// What it is.
+    pub kind: MessageType,
+    /// The type's members, see docs/protocol.md.
+    pub body: Value,
+}
+
+/// Signs and encrypts a letter. The sender's card goes with messages to those who can't look it up.
+/// Answers the message's id and the compact JWE. [`Error::EnvelopeTooLarge`].
+pub async fn seal(
+    letter: Letter<'_>,
+    keys: &impl NodeKeys,
+    primitives: &impl Primitives,
+    clock: &impl Clock,
+    randomness: &impl Randomness,
+) -> Result<(MessageId, String), Error> {
+    let jti = MessageId::new(clock, randomness)?;
+    let iat = clock.now().seconds();
+    let begins = matches!(letter.kind, MessageType::TreatmentRequest | MessageType::Deposit);
+    let claims = Claims {
+        iss: letter.from.id().clone(),
+        aud: letter.to.id().clone(),
+        iat,
+        exp: iat + LIFETIME,
+        jti: jti.clone(),
+        thd: letter.case.clone(),
+        kind: letter.kind.name().into(),
+        body: letter.body,
+        card: begins.then(|| letter.from.jwt().to_owned()),
+    };
+    let signed = jws::sign_ps256(TYP, letter.from.id().as_ref(), &claims, keys).await?;
+    let recipient = &letter.to.card().encryption_key;
+    let compact =
+        jwe::encrypt(signed.into_bytes(), Some("JWT"), recipient, primitives, randomness).await?;
+    if compact.len() > MAX_BYTES { Err(Error::EnvelopeTooLarge) } else { Ok((jti, compact)) }
+}
+
+/// An envelope whose size, structure, algorithms and `kid` are right.
+#[derive(Debug)]
+pub struct Sealed(jwe::Sealed);
+
+impl Sealed {
+    /// The first four checks: [`Error::EnvelopeTooLarge`], [`Error::EnvelopeMalformed`],
+    /// [`Error::AlgorithmRefused`], [`Error::WrongRecipientKey`].
+    pub fn parse(bytes: &[u8], me: &VerifiedCard) -> Result<Self, Error> {
+        if bytes.len() > MAX_BYTES {
+            return Err(Error::EnvelopeTooLarge);
+        }
+        let compact = std::str::from_utf8(bytes).map_err(|_| Error::EnvelopeMalformed)?;
+        let sealed = jwe::Sealed::parse(compact)?;
+        if sealed.header().cty.as_deref() != Some("JWT") {
+            return Err(Error::EnvelopeMalformed);
+        }
+        if sealed.header().kid != Some(me.card().encryption_key.thumbprint()) {
+            return Err(Error::WrongRecipientKey);
+        }
+        Ok(Self(sealed))
+    }
+
+    /// Decrypts and takes the signed JWT apart. [`Error::DecryptionFailed`], then as
+    /// [`Sealed::parse`] for what is inside.
+    pub async fn decrypt(
+        self,
+        keys: &impl NodeKeys,
+        primitives: &impl Primitives,
+    ) -> Result<Decrypted, Error> {
+        let malformed = Error::EnvelopeMalformed;
+        let plaintext = self.0.decrypt(keys, primitives).await?;
+        let compact = String::from_utf8(plaintext).map_err(|_| malformed)?;
+        let signed = Unverified::parse(&compact, TYP, malformed)?;
+        let claims = json::read(signed.payload().clone(), malformed)?;
+        Ok(Decrypted { signed, claims })
+    }
+}
+
+/// A decrypted envelope whose sender is still only claimed.
+#[derive(Debug)]
+pub struct Decrypted {
+    signed: Unverified,
+    claims: Claims,
+}
+
+/// What the checks after decryption need to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// The node that opens.
+    pub me: &'a VerifiedCard,
+    /// What it trusts.
+    pub trust: &'a Trust,
+    /// When the envelope was received.
+    pub received: Timestamp,
+}
+
+impl Decrypted {
+    /// Who claims to have sent it: for looking up a card known before.
+    pub fn claimed_sender(&self) -> &NodeId {
+        &self.claims.iss
+    }
+
+    /// The checks from the signature to the sender's role, in DESIGN's order. `known` is the
+    /// sender's card if it was kept; the Network Map is looked into too, and a card that the
+    /// message carries goes before both.
+    ///
+    /// Errors: [`Error::CardUnknown`], [`Error::SignatureInvalid`], those of
+    /// [`VerifiedCard::verify`], [`Error::WrongAudience`], [`Error::NotYetValid`],
+    /// [`Error::Expired`], [`Error::UnknownType`], [`Error::TypeNotForRole`].
+    pub async fn verify(
+        self,
+        known: Option<&str>,
+        opening: Opening<'_>,
+        primitives: &impl Primitives,
+    ) -> Result<Opened, Error> {
+        let Self { signed, claims } = self;
+        let listed = opening.trust.node(&claims.iss).ok().map(VerifiedCard::jwt);
+        let card = claims.card.as_deref().or(listed).or(known).ok_or(Error::CardUnknown)?;
+        let (owner, key) = card::claimed_signing_key(card)?;
+        if owner != claims.iss {
+            return Err(Error::CardMismatch);
+        }
+        signed.verify_ps256(&key, primitives).await?;
+        let sender =
+            VerifiedCard::verify(card, opening.trust, opening.received, primitives).await?;
+        if claims.aud != *opening.me.id() {
+            return Err(Error::WrongAudience);
+        }
+        check_window(&claims, opening.received)?;
+        let kind = MessageType::from_name(&claims.kind)?;
+        if !kind.senders().contains(&sender.card().role) {
+            return Err(Error::TypeNotForRole);
+        }
+        Ok(Opened { sender, kind, id: claims.jti, case: claims.thd, body: claims.body })
+    }
+}
+
+/// `iat` not more than [`CLOCK_SKEW`] ahead, `exp` not past and not beyond [`LIFETIME`].
+fn check_window(claims: &Claims, received: Timestamp) -> Result<(), Error> {
+    let now = received.seconds();
+    if claims.iat > now + CLOCK_SKEW {
+        return Err(Error::NotYetValid);
+    }
+    let longest = claims.iat.saturating_add(LIFETIME);
+    if now >= claims.exp || claims.exp > longest { Err(Error::Expired) } else { Ok(()) }
+}
+
+/// A message that passed every check but those that need the node's memory: whether its id was
+/// seen before, and whether its case allows it.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    sender: VerifiedCard,
+    kind: MessageType,
+    id: MessageId,
+    case: CaseId,
+    body: Value,
+}
+
+impl Opened {
+    /// Who sent it.
+    pub fn sender(&self) -> &VerifiedCard {
+        &self.sender
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> MessageType {
+        self.kind
+    }
+
+    /// Its id, unique for its sender.
+    pub fn id(&self) -> &MessageId {
+        &self.id
+    }
+
+    /// The case it belongs to.
+    pub fn case(&self) -> &CaseId {
+        &self.case
+    }
+
+    /// The type's members. [`Error::BodyMalformed`].
+    pub fn body<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
+        json::read(self.body.clone(), Error::BodyMalformed)
+    }
+}

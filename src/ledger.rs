@@ -1,0 +1,291 @@
+//! The ledger: entries, the endorsements of their participants, the notary's receipts, and when an
+//! entry is final (DESIGN section 5).
+
+use serde::{Deserialize, Serialize};
+
+use crate::card::VerifiedCard;
+use crate::error::Error;
+use crate::ids::{CaseId, EntryId, NodeId};
+use crate::jose::digest;
+use crate::jose::jws::{self, Unverified};
+use crate::json;
+use crate::provider::{NodeKeys, Primitives, Timestamp};
+
+const ENDORSEMENT: &str = "hdms-endorsement+jwt";
+const RECEIPT: &str = "hdms-receipt+jwt";
+
+/// SHA-256 over the ASCII of a signed JWT, base64url: what notaries keep of a document. The salted
+/// digests inside the JWT make it say nothing about the content.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VerificationKey(String);
+
+impl VerificationKey {
+    /// Of the signed JWT, disclosures left out.
+    pub fn of(jwt: &str) -> Self {
+        Self(digest(jwt))
+    }
+}
+
+impl AsRef<str> for VerificationKey {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What an entry is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryKind {
+    /// A patient's treatment request.
+    Request,
+    /// A hospital's medical result.
+    Result,
+}
+
+/// One entry of a case's ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Chosen by the author.
+    pub id: EntryId,
+    /// What it is about.
+    pub kind: EntryKind,
+    /// The case.
+    pub case: CaseId,
+    /// Who wrote the document.
+    pub author: NodeId,
+    /// The other participant.
+    pub counterparty: NodeId,
+    /// Of the document.
+    pub verification_key: VerificationKey,
+    /// The entry of the same case that this one follows; `null` for the first.
+    pub previous: Option<EntryId>,
+}
+
+impl Entry {
+    /// The participant who is not `node`; [`Error::NotParticipant`] when `node` is none.
+    pub fn other(&self, node: &NodeId) -> Result<&NodeId, Error> {
+        if *node == self.author {
+            Ok(&self.counterparty)
+        } else if *node == self.counterparty {
+            Ok(&self.author)
+        } else {
+            Err(Error::NotParticipant)
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct EndorsementClaims {
+    iss: NodeId,
+    iat: u64,
+    entry: Entry,
+}
+
+/// A participant's checked signature over an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedEndorsement {
+    by: NodeId,
+    entry: Entry,
+    jwt: String,
+}
+
+impl VerifiedEndorsement {
+    /// Signs `entry` as `by`, whose keys these are.
+    pub async fn sign(
+        entry: &Entry,
+        by: &NodeId,
+        now: Timestamp,
+        keys: &impl NodeKeys,
+    ) -> Result<Self, Error> {
+        entry.other(by)?;
+        let claims =
+            EndorsementClaims { iss: by.clone(), iat: now.seconds(), entry: entry.clone() };
+        let jwt = jws::sign_ps256(ENDORSEMENT, by.as_ref(), &claims, keys).await?;
+        Ok(Self { by: by.clone(), entry: entry.clone(), jwt })
+    }
+
+    /// Checks that `by` signed and is a participant of the entry.
+    ///
+    /// Errors: [`Error::EntryMalformed`], [`Error::EndorsementForged`], [`Error::NotParticipant`],
+    /// [`Error::AlgorithmRefused`].
+    pub async fn verify(
+        jwt: &str,
+        by: &VerifiedCard,
+        primitives: &impl Primitives,
+    ) -> Result<Self, Error> {
+        let unverified = Unverified::parse(jwt, ENDORSEMENT, Error::EntryMalformed)?;
+        let payload = unverified
+            .verify_ps256(&by.card().signing_key, primitives)
+            .await
+            .map_err(|error| instead_of_signature(error, Error::EndorsementForged))?;
+        let claims: EndorsementClaims = json::read(payload, Error::EntryMalformed)?;
+        if claims.iss != *by.id() {
+            return Err(Error::EndorsementForged);
+        }
+        claims.entry.other(by.id())?;
+        Ok(Self { by: claims.iss, entry: claims.entry, jwt: jwt.to_owned() })
+    }
+
+    /// Who endorsed.
+    pub fn by(&self) -> &NodeId {
+        &self.by
+    }
+
+    /// What was endorsed.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// The signed statement.
+    pub fn jwt(&self) -> &str {
+        &self.jwt
+    }
+}
+
+/// An entry that both participants have endorsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endorsed {
+    entry: Entry,
+    jwts: [String; 2],
+}
+
+impl Endorsed {
+    /// Joins two endorsements of one entry, in any order. [`Error::EntryMismatch`] when they speak
+    /// of different ones, [`Error::EndorsementMissing`] when one participant signed both.
+    pub fn join(a: VerifiedEndorsement, b: VerifiedEndorsement) -> Result<Self, Error> {
+        if a.entry != b.entry {
+            return Err(Error::EntryMismatch);
+        }
+        if a.by == b.by || a.entry.author == a.entry.counterparty {
+            return Err(Error::EndorsementMissing);
+        }
+        let (author, counterparty) = if a.by == a.entry.author { (a, b) } else { (b, a) };
+        Ok(Self { entry: author.entry, jwts: [author.jwt, counterparty.jwt] })
+    }
+
+    /// The entry.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// The author's and the counterparty's statement.
+    pub fn jwts(&self) -> &[String; 2] {
+        &self.jwts
+    }
+}
+
+/// The claims of a receipt. Members that it does not list are ignored: the notary's log adds its
+/// inclusion proof and checkpoint here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The notary.
+    pub iss: NodeId,
+    /// When the entry was logged, seconds.
+    pub iat: u64,
+    /// The entry.
+    pub entry: EntryId,
+    /// The entry's verification key.
+    pub verification_key: VerificationKey,
+    /// Place of the entry in the notary's log, from 0.
+    pub index: u64,
+}
+
+impl Receipt {
+    /// Signs the receipt with the notary's keys. Answers the JWT.
+    pub async fn sign(&self, notary: &impl NodeKeys) -> Result<String, Error> {
+        jws::sign_ps256(RECEIPT, self.iss.as_ref(), self, notary).await
+    }
+}
+
+/// A notary's checked word that it has logged an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedReceipt {
+    receipt: Receipt,
+    jwt: String,
+}
+
+impl VerifiedReceipt {
+    /// Which notary a receipt claims to be from, before anything is checked.
+    pub fn claimed_notary(jwt: &str) -> Result<NodeId, Error> {
+        let unverified = Unverified::parse(jwt, RECEIPT, Error::ReceiptForged)?;
+        let receipt: Receipt = json::read(unverified.payload().clone(), Error::ReceiptForged)?;
+        Ok(receipt.iss)
+    }
+
+    /// Checks that `notary` signed. [`Error::ReceiptForged`].
+    pub async fn verify(
+        jwt: &str,
+        notary: &VerifiedCard,
+        primitives: &impl Primitives,
+    ) -> Result<Self, Error> {
+        let unverified = Unverified::parse(jwt, RECEIPT, Error::ReceiptForged)?;
+        let payload = unverified
+            .verify_ps256(&notary.card().signing_key, primitives)
+            .await
+            .map_err(|error| instead_of_signature(error, Error::ReceiptForged))?;
+        let receipt: Receipt = json::read(payload, Error::ReceiptForged)?;
+        if receipt.iss != *notary.id() {
+            return Err(Error::ReceiptForged);
+        }
+        Ok(Self { receipt, jwt: jwt.to_owned() })
+    }
+
+    /// The claims.
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// The signed document.
+    pub fn jwt(&self) -> &str {
+        &self.jwt
+    }
+
+    /// [`Error::EntryMismatch`] unless it is about `entry`.
+    pub fn expect(&self, entry: &Entry) -> Result<(), Error> {
+        let same = self.receipt.entry == entry.id
+            && self.receipt.verification_key == entry.verification_key;
+        if same { Ok(()) } else { Err(Error::EntryMismatch) }
+    }
+
+    /// [`Error::EntryMismatch`] unless both name the same notary, entry and place (step 21).
+    pub fn expect_agreement(&self, other: &VerifiedReceipt) -> Result<(), Error> {
+        if self.receipt == other.receipt { Ok(()) } else { Err(Error::EntryMismatch) }
+    }
+}
+
+/// A final entry: endorsed by both participants and logged by the case's notary. Nothing else
+/// makes an entry count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Final {
+    endorsed: Endorsed,
+    receipt: VerifiedReceipt,
+}
+
+impl Final {
+    /// [`Error::EntryMismatch`] when the receipt is about another entry.
+    pub fn new(endorsed: Endorsed, receipt: VerifiedReceipt) -> Result<Self, Error> {
+        receipt.expect(&endorsed.entry)?;
+        Ok(Self { endorsed, receipt })
+    }
+
+    /// The entry.
+    pub fn entry(&self) -> &Entry {
+        &self.endorsed.entry
+    }
+
+    /// The entry with both endorsements.
+    pub fn endorsed(&self) -> &Endorsed {
+        &self.endorsed
+    }
+
+    /// The notary's receipt.
+    pub fn receipt(&self) -> &VerifiedReceipt {
+        &self.receipt
+    }
+}
+
+fn instead_of_signature(error: Error, named: Error) -> Error {
+    if error == Error::SignatureInvalid { named } else { error }
+}

@@ -1,0 +1,138 @@
+//! Checks every signature inside a message, so that the state machines see only verified content.
+
+use super::{Node, Platform};
+use crate::card::VerifiedCard;
+use crate::envelope::{MessageType, Opened};
+use crate::error::Error;
+use crate::ids::NodeId;
+use crate::ledger::{VerificationKey, VerifiedEndorsement};
+use crate::record::{self, VerifiedRecord};
+use crate::treatment::message::{
+    ApprovalBody, ConfirmationBody, Content, DataBody, RequestBody, ResultBody, SharedRecord,
+    VerifiedShare,
+};
+
+impl<P: Platform> Node<P> {
+    /// The verified content of an opened message. The errors are those of the parts.
+    pub(super) async fn verify_content(&self, opened: &Opened) -> Result<Content, Error> {
+        Ok(match opened.kind() {
+            MessageType::TreatmentRequest => {
+                let body: RequestBody = opened.body()?;
+                let (record, endorsement) =
+                    self.verify_document(opened, &body.record, &body.endorsement).await?;
+                Content::Request { record, endorsement }
+            }
+            MessageType::MedicalResult => {
+                let body: ResultBody = opened.body()?;
+                let (record, endorsement) =
+                    self.verify_document(opened, &body.record, &body.endorsement).await?;
+                Content::Result { record, endorsement }
+            }
+            MessageType::TreatmentApproval => {
+                let body: ApprovalBody = opened.body()?;
+                let endorsement = self.verify_endorsement(opened, &body.endorsement).await?;
+                Content::Approval {
+                    endorsement,
+                    receipt: self.verify_receipt(&body.receipt).await?,
+                }
+            }
+            MessageType::Confirmation => {
+                let body: ConfirmationBody = opened.body()?;
+                let theirs = self.verify_endorsement(opened, &body.endorsement).await?;
+                let entry = theirs.entry();
+                let mine = self
+                    .kept_endorsement(&entry.case, &entry.id, self.id())
+                    .await
+                    .map_err(|_| Error::UnknownEntry)?;
+                Content::Confirmation {
+                    theirs,
+                    mine,
+                    receipt: self.verify_receipt(&body.receipt).await?,
+                }
+            }
+            MessageType::Data => self.verify_data(opened).await?,
+            MessageType::TreatmentRefusal => Content::Refusal(opened.body()?),
+            MessageType::DataRequest => Content::DataRequest(opened.body()?),
+            MessageType::DataRefusal => Content::DataRefusal(opened.body()?),
+            MessageType::Dispute => Content::Dispute(opened.body()?),
+            MessageType::Deposit => return Err(Error::UnknownType),
+        })
+    }
+
+    /// A document and its author's endorsement; the sender is the author of both, and both are
+    /// about this message's case.
+    async fn verify_document(
+        &self,
+        opened: &Opened,
+        compact: &str,
+        endorsement: &str,
+    ) -> Result<(VerifiedRecord, VerifiedEndorsement), Error> {
+        let key = &opened.sender().card().signing_key;
+        let record = record::verify(compact, key, self.platform.primitives()).await?;
+        let endorsement = self.verify_endorsement(opened, endorsement).await?;
+        let entry = endorsement.entry();
+        if entry.counterparty != *self.id() {
+            return Err(Error::EntryMismatch);
+        }
+        Ok((record, endorsement))
+    }
+
+    async fn verify_endorsement(
+        &self,
+        opened: &Opened,
+        jwt: &str,
+    ) -> Result<VerifiedEndorsement, Error> {
+        let primitives = self.platform.primitives();
+        let endorsement = VerifiedEndorsement::verify(jwt, opened.sender(), primitives).await?;
+        if endorsement.entry().case != *opened.case() {
+            return Err(Error::EntryMismatch);
+        }
+        Ok(endorsement)
+    }
+
+    async fn verify_data(&self, opened: &Opened) -> Result<Content, Error> {
+        let body: DataBody = opened.body()?;
+        let mut records = Vec::with_capacity(body.records.len());
+        for shared in body.records {
+            let share = self.verify_share(opened.sender(), body.request.as_ref(), shared).await?;
+            records.push(share);
+        }
+        Ok(Content::Data { request: body.request, records })
+    }
+
+    /// A shared record: signed by its author, about its sender, presented for this request by its
+    /// holder, and, if it comes with a receipt, logged as it is.
+    async fn verify_share(
+        &self,
+        sender: &VerifiedCard,
+        nonce: &str,
+        shared: SharedRecord,
+    ) -> Result<VerifiedShare, Error> {
+        let author: NodeId = record::claimed_author(&shared.record)?;
+        let own = author == *sender.id();
+        let author = if own { sender.clone() } else { self.card_of(&author).await? };
+        let key = &author.card().signing_key;
+        let primitives = self.platform.primitives();
+        let record = if own {
+            record::verify(&shared.record, key, primitives).await?
+        } else {
+            let audience = self.id().as_ref();
+            let now = self.now();
+            record::verify_presentation(&shared.record, key, audience, nonce, now, primitives)
+                .await?
+        };
+        if record.subject() != Some(sender.id().as_ref()) {
+            return Err(Error::RecordForeign);
+        }
+        let mut notary = None;
+        if let Some(jwt) = &shared.receipt {
+            let receipt = self.verify_receipt(jwt).await?;
+            let key = VerificationKey::of(record.record().jwt());
+            if receipt.receipt().verification_key != key {
+                return Err(Error::EntryMismatch);
+            }
+            notary = Some(receipt.receipt().iss.clone());
+        }
+        Ok(VerifiedShare { record, shared, notary })
+    }
+}

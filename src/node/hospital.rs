@@ -1,0 +1,132 @@
+//! What a hospital decides (steps 4-11, 14-18). Every decision may be repeated safely.
+
+use serde_json::Value;
+
+use super::{Node, Platform, draft_key, shared_key};
+use crate::card::Role;
+use crate::error::Error;
+use crate::fhir;
+use crate::ids::{CaseId, EntryId, MessageId, NodeId};
+use crate::json;
+use crate::ledger::VerificationKey;
+use crate::provider::{Randomness, Store, Table};
+use crate::record;
+use crate::treatment::hospital::{HospitalCase, Phase};
+use crate::treatment::message::{DataRequestBody, SharedRecord};
+use crate::treatment::{Authored, Step};
+
+impl<P: Platform> Node<P> {
+    /// Steps 4 and 7-9: approves a request, drawing the case's notary at random.
+    ///
+    /// Errors: [`Error::UnknownCase`], [`Error::AlreadyDecided`], [`Error::NoNotary`].
+    pub async fn approve(&self, id: &CaseId) -> Result<HospitalCase, Error> {
+        let _guard = self.platform.lock_case(id).await;
+        let case: HospitalCase = self.case(id).await?;
+        match case.phase {
+            Phase::Requested => {}
+            Phase::Approving { .. } | Phase::Approved => return Ok(case),
+            Phase::Declined { .. } => return Err(Error::AlreadyDecided),
+        }
+        let theirs = self.kept_endorsement(id, &case.entry.id, &case.patient).await?;
+        let mine = self.endorse(&case.entry).await?;
+        let step = case.approve(mine, theirs, self.draw_notary()?, self.now())?;
+        self.carry_out(id, step, Vec::new()).await?;
+        self.case(id).await
+    }
+
+    /// Steps 4 and 10: declines a request. [`Error::UnknownCase`], [`Error::AlreadyDecided`].
+    pub async fn decline(&self, id: &CaseId, reason: &str) -> Result<HospitalCase, Error> {
+        self.decide_as_hospital(id, |case| case.decline(reason, self.now())).await
+    }
+
+    /// Step 11: asks the patient for records of these FHIR resource types.
+    ///
+    /// Errors: [`Error::UnknownCase`], [`Error::NotAllowedNow`], [`Error::AlreadyDecided`] when the
+    /// id names another request, [`Error::NotFhir`] for an unknown type.
+    pub async fn ask_for_data(
+        &self,
+        id: &CaseId,
+        asked: DataRequestBody,
+    ) -> Result<HospitalCase, Error> {
+        if !asked.resources.iter().all(|kind| fhir::resource::is_type(kind)) {
+            return Err(Error::NotFhir);
+        }
+        self.decide_as_hospital(id, |case| case.ask_for_data(asked.clone(), self.now())).await
+    }
+
+    /// Step 14: hands in results, each a FHIR resource or Bundle that fits an envelope; they go to
+    /// the patient one after another.
+    ///
+    /// Errors: [`Error::UnknownCase`], [`Error::NotAllowedNow`].
+    pub async fn hand_in(
+        &self,
+        id: &CaseId,
+        results: Vec<(EntryId, Value)>,
+    ) -> Result<HospitalCase, Error> {
+        for (entry, fhir) in results {
+            let now = self.now();
+            self.decide_as_hospital(id, |case| case.hand_in(entry.clone(), fhir.clone(), now))
+                .await?;
+        }
+        self.send_next_result(id).await?;
+        self.case(id).await
+    }
+
+    /// Steps 14-18: sends the result whose turn it is, if any. To be called after whatever may
+    /// have settled the one before; calling it once more does nothing.
+    pub async fn send_next_result(&self, id: &CaseId) -> Result<(), Error> {
+        let _guard = self.platform.lock_case(id).await;
+        let case: HospitalCase = self.case(id).await?;
+        let Some(entry) = case.next_result() else { return Ok(()) };
+        let draft = self.platform.store().read(Table::Records, &draft_key(id, entry)).await?;
+        let fhir = json::parse(&draft.ok_or(Error::StoreCorrupt)?)?;
+        let content = record::Content {
+            author: self.id().as_ref(),
+            patient: case.patient.as_ref(),
+            case: id.as_ref(),
+            holder: Some(&case.holder),
+            issued: self.now(),
+            fhir,
+        };
+        let p = &self.platform;
+        let record = record::issue(&content, p.keys(), p.randomness()).await?;
+        let entry = case.result_entry(entry, VerificationKey::of(record.jwt()));
+        let endorsement = self.endorse(&entry).await?;
+        let step = case.send_result(Authored { record, endorsement }, self.now())?;
+        self.carry_out(id, step, Vec::new()).await?;
+        Ok(())
+    }
+
+    /// The records that a patient shared in answer to a request for data, as they came.
+    /// [`Error::UnknownEntry`] when none did.
+    pub async fn shared(
+        &self,
+        id: &CaseId,
+        request: &MessageId,
+    ) -> Result<Vec<SharedRecord>, Error> {
+        let store = self.platform.store();
+        let stored = store.read(Table::Records, &shared_key(id, request)).await?;
+        json::stored(&stored.ok_or(Error::UnknownEntry)?)
+    }
+
+    async fn decide_as_hospital(
+        &self,
+        id: &CaseId,
+        decision: impl Fn(&HospitalCase) -> Result<Step<HospitalCase>, Error>,
+    ) -> Result<HospitalCase, Error> {
+        let _guard = self.platform.lock_case(id).await;
+        let step = decision(&self.case(id).await?)?;
+        self.carry_out(id, step, Vec::new()).await?;
+        self.case(id).await
+    }
+
+    fn draw_notary(&self) -> Result<NodeId, Error> {
+        let trust = self.trust();
+        let notaries: Vec<_> = trust.with_role(Role::Notary).map(|card| card.id()).collect();
+        let mut random = [0; 8];
+        self.platform.randomness().fill(&mut random)?;
+        let count = notaries.len() as u64;
+        let drawn = u64::from_le_bytes(random).checked_rem(count).ok_or(Error::NoNotary)?;
+        notaries.get(drawn as usize).map(|id| (*id).clone()).ok_or(Error::NoNotary)
+    }
+}

@@ -1,0 +1,196 @@
+//! What comes in: opened, verified, applied exactly once; held when early, quarantined when refused.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Node, Platform, put};
+use crate::envelope::{Opened, Opening, Sealed};
+use crate::error::Error;
+use crate::ids::CaseId;
+use crate::jose::digest;
+use crate::json;
+use crate::provider::{Store, Table, Timestamp, Write};
+use crate::treatment::message::Received;
+use crate::treatment::{Flow, Step};
+
+/// What became of an envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It took effect.
+    Applied(CaseId),
+    /// It took effect before.
+    Repeated,
+    /// It came before its turn and waits for it.
+    Held,
+}
+
+/// An envelope that was refused: neither acted on nor lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// When it came.
+    pub received: Timestamp,
+    /// The code of the refusal.
+    pub code: String,
+    /// As it came; empty when it was larger than an envelope may be.
+    pub envelope: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Held {
+    received: Timestamp,
+    envelope: String,
+}
+
+impl<P: Platform> Node<P> {
+    /// Takes in an envelope. When this returns without [`Error::StoreFailed`] or
+    /// [`Error::NetworkStale`], the envelope is dealt with for good and can be acknowledged, be it
+    /// applied, held, or refused and quarantined.
+    ///
+    /// Errors: in the order of DESIGN section 5, those of [`Sealed::parse`], [`Sealed::decrypt`],
+    /// [`crate::envelope::Decrypted::verify`], [`Error::Replayed`], those of the content, and those of the
+    /// case's state machine.
+    pub async fn receive<F: Flow>(&self, envelope: &[u8]) -> Result<Outcome, Error> {
+        let received = self.now();
+        let outcome = self.take_in::<F>(envelope, received).await;
+        match outcome {
+            Ok(outcome) => {
+                if let Outcome::Applied(case) = &outcome {
+                    self.take_in_held::<F>(case).await?;
+                }
+                Ok(outcome)
+            }
+            Err(error) if is_ours(error) => Err(error),
+            Err(error) => {
+                self.quarantine(envelope, received, error).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// What was refused, by digest of the envelope.
+    pub async fn quarantined(
+        &self,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Quarantined)>, Error> {
+        let rows = self.platform.store().scan(Table::Quarantine, "", after, limit).await?;
+        rows.into_iter().map(|(key, value)| Ok((key, json::stored(&value)?))).collect()
+    }
+
+    async fn take_in<F: Flow>(
+        &self,
+        envelope: &[u8],
+        received: Timestamp,
+    ) -> Result<Outcome, Error> {
+        let opened = self.open(envelope, received).await?;
+        let _guard = self.platform.lock_case(opened.case()).await;
+        let seen_key = format!("seen/{}/{}", opened.sender().id(), opened.id());
+        let fingerprint = digest(envelope);
+        if let Some(seen) = self.read_text(Table::Inbox, &seen_key).await? {
+            return if seen == fingerprint { Ok(Outcome::Repeated) } else { Err(Error::Replayed) };
+        }
+        let seen = put(Table::Inbox, seen_key, fingerprint.into());
+        let held_key = format!("held/{}/{}", opened.case(), opened.id());
+        self.apply::<F>(envelope, received, &opened, seen, held_key).await
+    }
+
+    async fn apply<F: Flow>(
+        &self,
+        envelope: &[u8],
+        received: Timestamp,
+        opened: &Opened,
+        seen: Write,
+        held_key: String,
+    ) -> Result<Outcome, Error> {
+        let case = opened.case();
+        let content = self.verify_content(opened).await?;
+        let message = Received { sender: opened.sender().id().clone(), at: received, content };
+        let state = self.find_case::<F>(case).await?;
+        let step = F::receive(state.as_ref(), &message)?;
+        let no_longer_held = Write::Delete { table: Table::Inbox, key: held_key.clone() };
+        match &step {
+            Step::Applied(..) => {
+                let card = opened.sender().jwt().into();
+                let sender = put(Table::Cards, message.sender.to_string(), card);
+                self.carry_out(case, step, vec![seen, no_longer_held, sender]).await?;
+                Ok(Outcome::Applied(case.clone()))
+            }
+            Step::Repeated => {
+                self.carry_out(case, step, vec![seen, no_longer_held]).await?;
+                Ok(Outcome::Repeated)
+            }
+            Step::Early => {
+                let envelope = String::from_utf8_lossy(envelope).into_owned();
+                let held = json::write(&Held { received, envelope })?;
+                self.carry_out(case, step, vec![put(Table::Inbox, held_key, held)]).await?;
+                Ok(Outcome::Held)
+            }
+        }
+    }
+
+    async fn open(&self, envelope: &[u8], received: Timestamp) -> Result<Opened, Error> {
+        let primitives = self.platform.primitives();
+        let sealed = Sealed::parse(envelope, &self.card)?;
+        let decrypted = sealed.decrypt(self.platform.keys(), primitives).await?;
+        let sender = decrypted.claimed_sender().as_ref();
+        let known = self.read_text(Table::Cards, sender).await?;
+        let trust = self.trust();
+        let opening = Opening { me: &self.card, trust: &trust, received };
+        decrypted.verify(known.as_deref(), opening, primitives).await
+    }
+
+    /// Gives held messages of `case` their turn, again and again while one takes effect.
+    async fn take_in_held<F: Flow>(&self, case: &CaseId) -> Result<(), Error> {
+        let prefix = format!("held/{case}/");
+        let mut progress = true;
+        while progress {
+            progress = false;
+            let rows = self.platform.store().scan(Table::Inbox, &prefix, "", 100).await?;
+            for (key, value) in rows {
+                let held: Held = json::stored(&value)?;
+                let envelope = held.envelope.as_bytes();
+                match self.take_in::<F>(envelope, held.received).await {
+                    Ok(Outcome::Applied(_)) => progress = true,
+                    Ok(Outcome::Held | Outcome::Repeated) => {}
+                    Err(error) if is_ours(error) => return Err(error),
+                    Err(error) => {
+                        self.quarantine(envelope, held.received, error).await?;
+                        let delete = Write::Delete { table: Table::Inbox, key };
+                        self.platform.store().commit(vec![delete]).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn quarantine(
+        &self,
+        envelope: &[u8],
+        received: Timestamp,
+        why: Error,
+    ) -> Result<(), Error> {
+        let kept = if why == Error::EnvelopeTooLarge { &[] } else { envelope };
+        let quarantined = Quarantined {
+            received,
+            code: why.code().to_owned(),
+            envelope: String::from_utf8_lossy(kept).into_owned(),
+        };
+        let value = json::write(&quarantined)?;
+        let write = put(Table::Quarantine, digest(envelope), value);
+        self.platform.store().commit(vec![write]).await
+    }
+}
+
+/// Failures that are this node's own: the envelope is not to blame and must come again.
+fn is_ours(error: Error) -> bool {
+    matches!(
+        error,
+        Error::StoreFailed
+            | Error::StoreCorrupt
+            | Error::StoreBusy
+            | Error::NetworkStale
+            | Error::RandomnessFailed
+            | Error::CryptoFailed
+            | Error::UnknownKey
+    )
+}

@@ -1,0 +1,304 @@
+//! A node at work: drives the state machines of [`crate::treatment`] with a platform's providers.
+//! Envelopes and decisions are pushed in, what is to be sent is pulled out; the platform does the
+//! transport. All cryptography of a step comes first, then one commit holds the new state, the
+//! records and what is to be sent.
+
+mod content;
+pub mod hospital;
+mod inbox;
+pub mod outbox;
+pub mod patient;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde_json::Value;
+
+use crate::card::VerifiedCard;
+use crate::envelope::{self, Letter, MessageType};
+use crate::error::Error;
+use crate::ids::{CaseId, EntryId, MessageId, NodeId};
+use crate::json;
+use crate::ledger::{VerifiedEndorsement, VerifiedReceipt};
+use crate::network::Trust;
+use crate::provider::{
+    Clock, HolderKeys, NodeKeys, Primitives, Randomness, Store, Table, Timestamp, Write,
+};
+use crate::treatment::{Effect, Flow, Step};
+
+pub use inbox::{Outcome, Quarantined};
+pub use outbox::{OutboxItem, Parcel, Payload};
+
+/// The providers of a node.
+pub trait Platform {
+    /// Public-key and content primitives.
+    type Primitives: Primitives;
+    /// The node's private keys.
+    type Keys: NodeKeys;
+    /// The keys of a patient's cases; hospitals never use theirs.
+    type Holders: HolderKeys;
+    /// Where everything is kept.
+    type Store: Store;
+    /// The time.
+    type Clock: Clock;
+    /// Unpredictable bytes.
+    type Randomness: Randomness;
+    /// While it lives, nobody else works on a case.
+    type CaseGuard;
+
+    /// See the type.
+    fn primitives(&self) -> &Self::Primitives;
+    /// See the type.
+    fn keys(&self) -> &Self::Keys;
+    /// See the type.
+    fn holders(&self) -> &Self::Holders;
+    /// See the type.
+    fn store(&self) -> &Self::Store;
+    /// See the type.
+    fn clock(&self) -> &Self::Clock;
+    /// See the type.
+    fn randomness(&self) -> &Self::Randomness;
+    /// Waits until nobody else works on `case`. A platform that handles one thing at a time has
+    /// nothing to wait for.
+    async fn lock_case(&self, case: &CaseId) -> Self::CaseGuard;
+    /// Called after a commit with what it queued for sending.
+    fn queued(&self, items: Vec<OutboxItem>);
+}
+
+/// A member of the network with its providers.
+#[derive(Debug)]
+pub struct Node<P> {
+    platform: P,
+    card: VerifiedCard,
+    trust: RwLock<Arc<Trust>>,
+}
+
+impl<P: Platform> Node<P> {
+    /// A node with its own card and what it trusts.
+    pub fn new(platform: P, card: VerifiedCard, trust: Trust) -> Self {
+        Self { platform, card, trust: RwLock::new(Arc::new(trust)) }
+    }
+
+    /// The node's id.
+    pub fn id(&self) -> &NodeId {
+        self.card.id()
+    }
+
+    /// The node's own card.
+    pub fn card(&self) -> &VerifiedCard {
+        &self.card
+    }
+
+    /// The node's providers.
+    pub fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    /// What the node trusts now.
+    pub fn trust(&self) -> Arc<Trust> {
+        self.trust.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Trusts newer documents from now on.
+    pub fn set_trust(&self, trust: Trust) {
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
+    }
+
+    /// The state of a case. [`Error::UnknownCase`].
+    pub async fn case<F: Flow>(&self, id: &CaseId) -> Result<F, Error> {
+        self.find_case(id).await?.ok_or(Error::UnknownCase)
+    }
+
+    /// Up to `limit` cases after `after` (exclusive), in the order of their ids, which is that of
+    /// their beginning.
+    pub async fn cases<F: Flow>(
+        &self,
+        after: Option<&CaseId>,
+        limit: usize,
+    ) -> Result<Vec<F>, Error> {
+        let after = after.map_or("", |id| id.as_ref());
+        let rows = self.platform.store().scan(Table::Cases, "", after, limit).await?;
+        rows.iter().map(|(_, value)| json::stored(value)).collect()
+    }
+
+    /// The notary's receipt for an entry, if it has one.
+    pub async fn receipt(
+        &self,
+        case: &CaseId,
+        entry: &EntryId,
+    ) -> Result<Option<VerifiedReceipt>, Error> {
+        let key = format!("{case}/{entry}");
+        let Some(jwt) = self.read_text(Table::Receipts, &key).await? else { return Ok(None) };
+        self.verify_receipt(&jwt).await.map(Some)
+    }
+
+    /// Who has endorsed an entry, as this node keeps it.
+    pub async fn endorsers(&self, case: &CaseId, entry: &EntryId) -> Result<Vec<NodeId>, Error> {
+        let prefix = format!("{case}/{entry}/");
+        let rows = self.platform.store().scan(Table::Entries, &prefix, "", 2).await?;
+        rows.iter().map(|(key, _)| key[prefix.len()..].parse()).collect()
+    }
+
+    /// The document of an entry: an SD-JWT with its disclosures.
+    pub async fn record(&self, case: &CaseId, entry: &EntryId) -> Result<String, Error> {
+        let key = record_key(case, entry);
+        self.read_text(Table::Records, &key).await?.ok_or(Error::UnknownEntry)
+    }
+
+    async fn find_case<F: Flow>(&self, id: &CaseId) -> Result<Option<F>, Error> {
+        let stored = self.platform.store().read(Table::Cases, id.as_ref()).await?;
+        stored.map(|bytes| json::stored(&bytes)).transpose()
+    }
+
+    async fn read_text(&self, table: Table, key: &str) -> Result<Option<String>, Error> {
+        let stored = self.platform.store().read(table, key).await?;
+        stored.map(String::from_utf8).transpose().map_err(|_| Error::StoreCorrupt)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.platform.clock().now()
+    }
+
+    /// The card of a node that the map lists or that has written before. [`Error::CardUnknown`].
+    async fn card_of(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
+        let trust = self.trust();
+        if let Ok(card) = trust.node(id) {
+            card.check_validity(&trust, self.now())?;
+            return Ok(card.clone());
+        }
+        let jwt = self.read_text(Table::Cards, id.as_ref()).await?.ok_or(Error::CardUnknown)?;
+        VerifiedCard::verify(&jwt, &trust, self.now(), self.platform.primitives()).await
+    }
+
+    async fn endorse(&self, entry: &crate::ledger::Entry) -> Result<VerifiedEndorsement, Error> {
+        let keys = self.platform.keys();
+        VerifiedEndorsement::sign(entry, self.id(), self.now(), keys).await
+    }
+
+    /// The endorsement of an entry that this node keeps, checked again.
+    async fn kept_endorsement(
+        &self,
+        case: &CaseId,
+        entry: &EntryId,
+        by: &NodeId,
+    ) -> Result<VerifiedEndorsement, Error> {
+        let key = format!("{case}/{entry}/{by}");
+        let kept = self.read_text(Table::Entries, &key).await?;
+        let jwt = kept.ok_or(Error::EndorsementMissing)?;
+        let primitives = self.platform.primitives();
+        if by == self.id() {
+            return VerifiedEndorsement::verify(&jwt, &self.card, primitives).await;
+        }
+        VerifiedEndorsement::verify(&jwt, &self.card_of(by).await?, primitives).await
+    }
+
+    async fn verify_receipt(&self, jwt: &str) -> Result<VerifiedReceipt, Error> {
+        let trust = self.trust();
+        let notary = trust.notary(&VerifiedReceipt::claimed_notary(jwt)?)?;
+        VerifiedReceipt::verify(jwt, notary, self.platform.primitives()).await
+    }
+
+    /// Carries out a step: seals what is to be sent, then commits everything at once, with
+    /// `along`. Answers whether the state changed.
+    async fn carry_out<F: Flow>(
+        &self,
+        case: &CaseId,
+        step: Step<F>,
+        along: Vec<Write>,
+    ) -> Result<bool, Error> {
+        let (state, effects) = match step {
+            Step::Applied(state, effects) => (state, effects),
+            Step::Repeated | Step::Early => {
+                if !along.is_empty() {
+                    self.platform.store().commit(along).await?;
+                }
+                return Ok(false);
+            }
+        };
+        let mut writes = along;
+        let mut queued = Vec::new();
+        for effect in effects {
+            self.prepare(case, effect, &mut writes, &mut queued).await?;
+        }
+        writes.push(put(Table::Cases, case.to_string(), json::write(&state)?));
+        for item in &queued {
+            writes.push(put(Table::Outbox, item.id.clone(), json::write(item)?));
+        }
+        self.platform.store().commit(writes).await?;
+        if !queued.is_empty() {
+            self.platform.queued(queued);
+        }
+        Ok(true)
+    }
+
+    async fn prepare(
+        &self,
+        case: &CaseId,
+        effect: Effect,
+        writes: &mut Vec<Write>,
+        queued: &mut Vec<OutboxItem>,
+    ) -> Result<(), Error> {
+        match effect {
+            Effect::Send { to, kind, body } => {
+                queued.push(self.seal(case, &to, kind, body).await?);
+            }
+            Effect::Deposit { notary, endorsed } => {
+                queued.push(OutboxItem::deposit(case, notary, &endorsed, self.now()));
+            }
+            Effect::KeepEndorsement(endorsement) => {
+                let key = format!("{case}/{}/{}", endorsement.entry().id, endorsement.by());
+                writes.push(put(Table::Entries, key, endorsement.jwt().into()));
+            }
+            Effect::KeepRecord { entry, compact } => {
+                writes.push(put(Table::Records, record_key(case, &entry), compact.into()));
+            }
+            Effect::KeepShared { request, records } => {
+                let key = shared_key(case, &request);
+                writes.push(put(Table::Records, key, json::write(&records)?));
+            }
+            Effect::KeepDraft { entry, fhir } => {
+                let key = draft_key(case, &entry);
+                writes.push(put(Table::Records, key, json::write(&fhir)?));
+            }
+            Effect::DropDraft(entry) => {
+                writes.push(Write::Delete { table: Table::Records, key: draft_key(case, &entry) });
+            }
+            Effect::KeepReceipt(receipt) => {
+                let key = format!("{case}/{}", receipt.receipt().entry);
+                writes.push(put(Table::Receipts, key, receipt.jwt().into()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn seal(
+        &self,
+        case: &CaseId,
+        to: &NodeId,
+        kind: MessageType,
+        body: Value,
+    ) -> Result<OutboxItem, Error> {
+        let recipient = self.card_of(to).await?;
+        let letter = Letter { from: &self.card, to: &recipient, case, kind, body };
+        let p = &self.platform;
+        let (id, compact) =
+            envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness()).await?;
+        let role = recipient.card().role;
+        Ok(OutboxItem::envelope(case, to.clone(), role, kind, (id, compact), self.now()))
+    }
+}
+
+fn put(table: Table, key: String, value: Vec<u8>) -> Write {
+    Write::Put { table, key, value }
+}
+
+fn record_key(case: &CaseId, entry: &EntryId) -> String {
+    format!("record/{case}/{entry}")
+}
+
+fn draft_key(case: &CaseId, entry: &EntryId) -> String {
+    format!("draft/{case}/{entry}")
+}
+
+fn shared_key(case: &CaseId, request: &MessageId) -> String {
+    format!("shared/{case}/{request}")
+}

@@ -1,0 +1,265 @@
+//! What goes out: queued in the transaction of the step that caused it, grouped into parcels for
+//! the transport, and taken off once the other side has answered.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Node, Platform, put};
+use crate::card::Role;
+use crate::envelope::{self, Letter, MessageType};
+use crate::error::Error;
+use crate::ids::{CaseId, EntryId, MessageId, NodeId};
+use crate::json;
+use crate::ledger::{Endorsed, Final, VerifiedEndorsement};
+use crate::notary::{Deposit, DepositAnswer, DepositBody, MAX_DEPOSITS};
+use crate::provider::{Store, Table, Timestamp, Write};
+use crate::treatment::Flow;
+
+/// One thing that waits to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxItem {
+    /// The message's id, or the entry's for a deposit.
+    pub id: String,
+    /// The case.
+    pub case: CaseId,
+    /// The recipient.
+    pub to: NodeId,
+    /// The recipient's role, which decides the way.
+    pub role: Role,
+    /// What is sent.
+    pub payload: Payload,
+    /// Since when it waits.
+    pub since: Timestamp,
+    /// The code with which the recipient refused it for good, if it did.
+    pub refused: Option<String>,
+}
+
+/// What is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Payload {
+    /// A sealed message.
+    Envelope {
+        /// Its type.
+        kind: String,
+        /// The compact JWE.
+        compact: String,
+    },
+    /// An entry for the notary; sealed when it is sent, together with others.
+    Deposit {
+        /// The author's and the counterparty's endorsement.
+        endorsements: [String; 2],
+        /// Both, in the same order.
+        participants: [NodeId; 2],
+    },
+}
+
+impl OutboxItem {
+    pub(super) fn envelope(
+        case: &CaseId,
+        to: NodeId,
+        role: Role,
+        kind: MessageType,
+        (id, compact): (MessageId, String),
+        since: Timestamp,
+    ) -> Self {
+        let payload = Payload::Envelope { kind: kind.name().to_owned(), compact };
+        Self { id: id.to_string(), case: case.clone(), to, role, payload, since, refused: None }
+    }
+
+    pub(super) fn deposit(
+        case: &CaseId,
+        notary: NodeId,
+        endorsed: &Endorsed,
+        since: Timestamp,
+    ) -> Self {
+        let entry = endorsed.entry();
+        Self {
+            id: entry.id.to_string(),
+            case: case.clone(),
+            to: notary,
+            role: Role::Notary,
+            payload: Payload::Deposit {
+                endorsements: endorsed.jwts().clone(),
+                participants: [entry.author.clone(), entry.counterparty.clone()],
+            },
+            since,
+            refused: None,
+        }
+    }
+}
+
+/// What one HTTP request carries.
+#[derive(Clone, Debug)]
+pub enum Parcel {
+    /// An envelope to an institution: `POST {endpoint}/inbox`.
+    Inbox {
+        /// Base URL.
+        endpoint: String,
+        /// What it carries.
+        item: OutboxItem,
+    },
+    /// Deposits to a notary: `POST {endpoint}/deposits`.
+    Deposits {
+        /// Base URL.
+        endpoint: String,
+        /// What it carries, in the order of the answers.
+        items: Vec<OutboxItem>,
+        /// The sealed envelope.
+        envelope: String,
+    },
+    /// Envelopes to personal nodes: `POST {server}/mailbox/deliveries`.
+    Mailbox {
+        /// What it carries, in the order of the answers.
+        items: Vec<OutboxItem>,
+    },
+}
+
+impl<P: Platform> Node<P> {
+    /// Up to `limit` items that wait, oldest first; those refused for good are among them.
+    pub async fn waiting(&self, after: &str, limit: usize) -> Result<Vec<OutboxItem>, Error> {
+        let rows = self.platform.store().scan(Table::Outbox, "", after, limit).await?;
+        rows.iter().map(|(_, value)| json::stored(value)).collect()
+    }
+
+    /// Groups items into parcels, each to one recipient; what was refused for good is left out.
+    /// [`Error::NodeUnknown`] and others of a recipient concern only that recipient: its items are
+    /// answered back as the second part and stay queued.
+    pub async fn parcels(&self, items: Vec<OutboxItem>) -> (Vec<Parcel>, Vec<OutboxItem>) {
+        let (mut parcels, mut mailbox, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
+        let mut deposits: Vec<(NodeId, Vec<OutboxItem>)> = Vec::new();
+        for item in items.into_iter().filter(|item| item.refused.is_none()) {
+            match item.role {
+                Role::Personal => mailbox.push(item),
+                Role::Notary => match deposits.iter_mut().find(|(to, _)| *to == item.to) {
+                    Some((_, same)) => same.push(item),
+                    None => deposits.push((item.to.clone(), vec![item])),
+                },
+                Role::Institution => match self.endpoint(&item.to) {
+                    Ok(endpoint) => parcels.push(Parcel::Inbox { endpoint, item }),
+                    Err(_) => stuck.push(item),
+                },
+            }
+        }
+        if !mailbox.is_empty() {
+            parcels.push(Parcel::Mailbox { items: mailbox });
+        }
+        for (notary, items) in deposits {
+            for items in items.chunks(MAX_DEPOSITS) {
+                match self.deposit_parcel(&notary, items.to_vec()).await {
+                    Ok(parcel) => parcels.push(parcel),
+                    Err(_) => stuck.extend_from_slice(items),
+                }
+            }
+        }
+        (parcels, stuck)
+    }
+
+    /// The recipient has taken the item.
+    pub async fn delivered(&self, item: &OutboxItem) -> Result<(), Error> {
+        self.platform.store().commit(vec![taken_off(item)]).await
+    }
+
+    /// The recipient refused the item for good; it stays to be seen and is not sent again.
+    pub async fn refused(&self, item: &OutboxItem, code: &str) -> Result<(), Error> {
+        let mut item = item.clone();
+        item.refused = Some(code.to_owned());
+        let write = put(Table::Outbox, item.id.clone(), json::write(&item)?);
+        self.platform.store().commit(vec![write]).await
+    }
+
+    /// The notary has answered a deposit: the case goes on with the receipt or the refusal.
+    ///
+    /// Errors: those of the receipt; the item stays queued then.
+    pub async fn deposit_answered<F: Flow>(
+        &self,
+        item: &OutboxItem,
+        answer: &DepositAnswer,
+    ) -> Result<(), Error> {
+        let Payload::Deposit { endorsements, participants } = &item.payload else {
+            return Err(Error::BodyMalformed);
+        };
+        let done = vec![taken_off(item)];
+        let committed = match answer {
+            DepositAnswer::Receipt(jwt) => {
+                Ok(self.finality(endorsements, participants, jwt).await?)
+            }
+            DepositAnswer::Refused(code) => Err(Error::from_code(code)),
+        };
+        let _guard = self.platform.lock_case(&item.case).await;
+        let state: F = self.case(&item.case).await?;
+        let step = match committed {
+            Ok(committed) => state.deposited(&committed, self.now())?,
+            Err(why) => {
+                let entry: EntryId = item.id.parse()?;
+                state.deposit_refused(&entry, why.unwrap_or(Error::EntryConflict), self.now())
+            }
+        };
+        self.carry_out(&item.case, step, done).await?;
+        Ok(())
+    }
+
+    fn endpoint(&self, node: &NodeId) -> Result<String, Error> {
+        let trust = self.trust();
+        let endpoint = trust.node(node)?.card().endpoint.clone();
+        endpoint.ok_or(Error::NodeUnknown)
+    }
+
+    async fn deposit_parcel(
+        &self,
+        notary: &NodeId,
+        items: Vec<OutboxItem>,
+    ) -> Result<Parcel, Error> {
+        let mut deposits = Vec::with_capacity(items.len());
+        for item in &items {
+            let Payload::Deposit { endorsements, participants: [author, counterparty] } =
+                &item.payload
+            else {
+                return Err(Error::BodyMalformed);
+            };
+            let cards = [self.card_jwt(author).await?, self.card_jwt(counterparty).await?];
+            deposits.push(Deposit { endorsements: endorsements.clone(), cards });
+        }
+        let Some(first) = items.first() else { return Err(Error::BodyMalformed) };
+        let body =
+            serde_json::to_value(DepositBody { deposits }).map_err(|_| Error::BodyMalformed)?;
+        let to = self.card_of(notary).await?;
+        let (case, kind) = (&first.case, MessageType::Deposit);
+        let letter = Letter { from: &self.card, to: &to, case, kind, body };
+        let p = &self.platform;
+        let (_, envelope) =
+            envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness()).await?;
+        Ok(Parcel::Deposits { endpoint: self.endpoint(notary)?, items, envelope })
+    }
+
+    async fn card_jwt(&self, node: &NodeId) -> Result<String, Error> {
+        if node == self.id() {
+            return Ok(self.card.jwt().to_owned());
+        }
+        Ok(self.card_of(node).await?.jwt().to_owned())
+    }
+
+    /// The proof that an entry is final, from its parts.
+    async fn finality(
+        &self,
+        endorsements: &[String; 2],
+        participants: &[NodeId; 2],
+        receipt: &str,
+    ) -> Result<Final, Error> {
+        let mut verified = Vec::with_capacity(2);
+        for (jwt, by) in endorsements.iter().zip(participants) {
+            let primitives = self.platform.primitives();
+            verified.push(if by == self.id() {
+                VerifiedEndorsement::verify(jwt, &self.card, primitives).await?
+            } else {
+                VerifiedEndorsement::verify(jwt, &self.card_of(by).await?, primitives).await?
+            });
+        }
+        let [a, b]: [VerifiedEndorsement; 2] =
+            verified.try_into().map_err(|_| Error::EndorsementMissing)?;
+        Final::new(Endorsed::join(a, b)?, self.verify_receipt(receipt).await?)
+    }
+}
+
+fn taken_off(item: &OutboxItem) -> Write {
+    Write::Delete { table: Table::Outbox, key: item.id.clone() }
+}

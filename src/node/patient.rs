@@ -1,0 +1,217 @@
+//! What a patient decides (steps 1-3, 12, 19-20). Every decision may be repeated safely.
+
+use serde_json::Value;
+
+use super::{Node, Platform, put, record_key};
+use crate::card::Role;
+use crate::error::Error;
+use crate::ids::{CaseId, EntryId, MessageId, NodeId};
+use crate::ledger::{Entry, EntryKind, VerificationKey};
+use crate::provider::{HolderKeys, Store, Table};
+use crate::record::{self, Record, Selection};
+use crate::treatment::message::SharedRecord;
+use crate::treatment::patient::{DataAnswer, PatientCase, ResultStatus};
+use crate::treatment::request::TreatmentRequest;
+use crate::treatment::{Authored, Step};
+
+/// Names a record that the patient's node keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordName {
+    /// Its case; for a record of the patient's own, a case that holds nothing else.
+    pub case: CaseId,
+    /// Its entry.
+    pub entry: EntryId,
+}
+
+impl<P: Platform> Node<P> {
+    /// Steps 1-3: asks a listed hospital for treatment, in a new case named `id`.
+    ///
+    /// Errors: [`Error::NodeUnknown`], [`Error::AlreadyDecided`] when the case asks for something
+    /// else already.
+    pub async fn ask(
+        &self,
+        id: &CaseId,
+        hospital: &NodeId,
+        request: TreatmentRequest,
+    ) -> Result<PatientCase, Error> {
+        let _guard = self.platform.lock_case(id).await;
+        if let Some(known) = self.find_case::<PatientCase>(id).await? {
+            let same = known.hospital == *hospital && known.request == request;
+            return if same { Ok(known) } else { Err(Error::AlreadyDecided) };
+        }
+        let trust = self.trust();
+        trust.node(hospital)?.expect_role(Role::Institution).map_err(|_| Error::NodeUnknown)?;
+        let holder = self.platform.holders().make_holder_key().await?;
+        let content = record::Content {
+            author: self.id().as_ref(),
+            patient: self.id().as_ref(),
+            case: id.as_ref(),
+            holder: Some(&holder),
+            issued: self.now(),
+            fhir: request.to_fhir(self.id(), hospital),
+        };
+        let p = &self.platform;
+        let record = record::issue(&content, p.keys(), p.randomness()).await?;
+        let entry = Entry {
+            id: EntryId::new(p.clock(), p.randomness())?,
+            kind: EntryKind::Request,
+            case: id.clone(),
+            author: self.id().clone(),
+            counterparty: hospital.clone(),
+            verification_key: VerificationKey::of(record.jwt()),
+            previous: None,
+        };
+        let endorsement = self.endorse(&entry).await?;
+        let authored = Authored { record, endorsement };
+        let step = PatientCase::ask(request, holder, authored, self.now())?;
+        self.carry_out(id, step, Vec::new()).await?;
+        self.case(id).await
+    }
+
+    /// Step 12: shares whole records in answer to a request for data.
+    ///
+    /// Errors: [`Error::UnknownCase`], [`Error::UnknownEntry`], [`Error::AlreadyDecided`],
+    /// [`Error::EnvelopeTooLarge`] when they don't fit one message.
+    pub async fn share(
+        &self,
+        id: &CaseId,
+        request: &MessageId,
+        names: &[RecordName],
+    ) -> Result<PatientCase, Error> {
+        let _guard = self.platform.lock_case(id).await;
+        let case: PatientCase = self.case(id).await?;
+        let mut chosen = Vec::with_capacity(names.len());
+        for name in names {
+            chosen.push(self.shareable(name).await?);
+        }
+        let keys = chosen.iter().map(|record| VerificationKey::of(record.jwt()));
+        let keys: Vec<_> = keys.collect();
+        let asked = case.data_requests.iter().find(|asked| asked.asked.id == *request);
+        match &asked.ok_or(Error::UnknownEntry)?.answer {
+            DataAnswer::Open => {}
+            DataAnswer::Shared { records, .. } if *records == keys => return Ok(case),
+            _ => return Err(Error::AlreadyDecided),
+        }
+        let mut records = Vec::with_capacity(names.len());
+        for ((name, record), key) in names.iter().zip(&chosen).zip(keys) {
+            records.push((self.present(name, record, request, &case.hospital).await?, key));
+        }
+        let step = case.share(request, records, self.now())?;
+        self.carry_out(id, step, Vec::new()).await?;
+        self.case(id).await
+    }
+
+    /// Step 12: shares nothing. Errors as [`Node::share`].
+    pub async fn refuse_data(
+        &self,
+        id: &CaseId,
+        request: &MessageId,
+        reason: &str,
+    ) -> Result<PatientCase, Error> {
+        self.decide(id, |case| case.refuse_data(request, reason, self.now())).await
+    }
+
+    /// Steps 19-20: confirms a result. [`Error::UnknownEntry`], [`Error::AlreadyDecided`],
+    /// [`Error::EntryConflict`].
+    pub async fn confirm(&self, id: &CaseId, entry: &EntryId) -> Result<PatientCase, Error> {
+        let _guard = self.platform.lock_case(id).await;
+        let case: PatientCase = self.case(id).await?;
+        let Some(endorsed) = case.to_confirm(entry)? else { return Ok(case) };
+        let theirs = self.kept_endorsement(id, entry, &case.hospital).await?;
+        let mine = self.endorse(endorsed).await?;
+        let step = case.confirm(mine, theirs, self.now())?;
+        self.carry_out(id, step, Vec::new()).await?;
+        self.case(id).await
+    }
+
+    /// Step 19: disputes a result. [`Error::UnknownEntry`], [`Error::AlreadyDecided`].
+    pub async fn dispute(
+        &self,
+        id: &CaseId,
+        entry: &EntryId,
+        reason: &str,
+    ) -> Result<PatientCase, Error> {
+        self.decide(id, |case| case.dispute(entry, reason, self.now())).await
+    }
+
+    /// Keeps a record of the patient's own, signed by the patient and logged nowhere.
+    /// [`Error::NotFhir`], [`Error::RecordTooLarge`].
+    pub async fn add_record(&self, fhir: Value) -> Result<RecordName, Error> {
+        let p = &self.platform;
+        let case = CaseId::new(p.clock(), p.randomness())?;
+        let entry = EntryId::new(p.clock(), p.randomness())?;
+        let content = record::Content {
+            author: self.id().as_ref(),
+            patient: self.id().as_ref(),
+            case: case.as_ref(),
+            holder: None,
+            issued: self.now(),
+            fhir,
+        };
+        let record = record::issue(&content, p.keys(), p.randomness()).await?;
+        let write = put(Table::Records, record_key(&case, &entry), record.compact().into());
+        p.store().commit(vec![write]).await?;
+        Ok(RecordName { case, entry })
+    }
+
+    /// Up to `limit` names of records after `after` (exclusive), requests among them.
+    pub async fn record_names(
+        &self,
+        after: Option<&RecordName>,
+        limit: usize,
+    ) -> Result<Vec<RecordName>, Error> {
+        let after = after.map(|name| record_key(&name.case, &name.entry)).unwrap_or_default();
+        let store = self.platform.store();
+        let rows = store.scan(Table::Records, "record/", &after, limit).await?;
+        rows.iter().map(|(key, _)| RecordName::from_key(key)).collect()
+    }
+
+    async fn decide(
+        &self,
+        id: &CaseId,
+        decision: impl Fn(&PatientCase) -> Result<Step<PatientCase>, Error>,
+    ) -> Result<PatientCase, Error> {
+        let _guard = self.platform.lock_case(id).await;
+        let step = decision(&self.case(id).await?)?;
+        self.carry_out(id, step, Vec::new()).await?;
+        self.case(id).await
+    }
+
+    /// A record that may be shared: the patient's own, or a final result.
+    async fn shareable(&self, name: &RecordName) -> Result<Record, Error> {
+        if let Some(case) = self.find_case::<PatientCase>(&name.case).await? {
+            let result = case.result(&name.entry)?;
+            if !matches!(result.status, ResultStatus::Committed { .. }) {
+                return Err(Error::NotAllowedNow);
+            }
+        }
+        Record::parse(&self.record(&name.case, &name.entry).await?)
+    }
+
+    async fn present(
+        &self,
+        name: &RecordName,
+        record: &Record,
+        request: &MessageId,
+        hospital: &NodeId,
+    ) -> Result<SharedRecord, Error> {
+        let key = format!("{}/{}", name.case, name.entry);
+        let Some(receipt) = self.read_text(Table::Receipts, &key).await? else {
+            return Ok(SharedRecord { record: record.compact().to_owned(), receipt: None });
+        };
+        let p = &self.platform;
+        let (nonce, audience) = (request.as_ref(), hospital.as_ref());
+        let (keys, clock) = (p.holders(), p.clock());
+        let presented =
+            record::present(record, Selection::All, nonce, audience, keys, clock).await?;
+        Ok(SharedRecord { record: presented, receipt: Some(receipt) })
+    }
+}
+
+impl RecordName {
+    fn from_key(key: &str) -> Result<Self, Error> {
+        let name = key.strip_prefix("record/").and_then(|name| name.split_once('/'));
+        let (case, entry) = name.ok_or(Error::StoreCorrupt)?;
+        Ok(Self { case: case.parse()?, entry: entry.parse()? })
+    }
+}

@@ -1,0 +1,94 @@
+//! How a node authorises a request to a server: a short-lived JWT over method, URL, body digest
+//! and a unique id, in the form of RFC 9449 proofs (DESIGN section 5). It travels in the header
+//! `HDMS-Proof`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::ids::{MessageId, NodeId};
+use crate::jose::digest;
+use crate::jose::jwk::RsaJwk;
+use crate::jose::jws::{self, Unverified};
+use crate::json;
+use crate::provider::{NodeKeys, Primitives, Timestamp};
+
+const TYP: &str = "hdms-proof+jwt";
+
+/// The HTTP header that carries a proof.
+pub const HEADER: &str = "hdms-proof";
+
+/// How far a proof's time may be from the server's, seconds. A server remembers ids this long.
+pub const WINDOW: u64 = 120;
+
+/// The claims of a proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestProof {
+    /// The node that asks.
+    pub iss: NodeId,
+    /// Signed at, seconds.
+    pub iat: u64,
+    /// Unique.
+    pub jti: MessageId,
+    /// HTTP method, upper case.
+    pub htm: String,
+    /// URL without query and fragment.
+    pub htu: String,
+    /// base64url SHA-256 of the body; of no bytes when there is none.
+    pub body: String,
+}
+
+impl RequestProof {
+    /// For one request.
+    pub fn new(
+        node: &NodeId,
+        id: MessageId,
+        method: &str,
+        url: &str,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Self {
+        let end = url.find(['?', '#']).unwrap_or(url.len());
+        Self {
+            iss: node.clone(),
+            iat: now.seconds(),
+            jti: id,
+            htm: method.to_owned(),
+            htu: url[..end].to_owned(),
+            body: digest(body),
+        }
+    }
+
+    /// Signs the proof. Answers the JWT.
+    pub async fn sign(&self, keys: &impl NodeKeys) -> Result<String, Error> {
+        jws::sign_ps256(TYP, self.iss.as_ref(), self, keys).await
+    }
+
+    /// Who claims to ask: for finding the key. [`Error::RequestProofInvalid`].
+    pub fn claimed_node(jwt: &str) -> Result<NodeId, Error> {
+        let invalid = Error::RequestProofInvalid;
+        let unverified = Unverified::parse(jwt, TYP, invalid).map_err(|_| invalid)?;
+        Ok(json::read::<Self>(unverified.payload().clone(), invalid)?.iss)
+    }
+
+    /// Checks signature, time, method, URL and body; that `jti` is new is for the server to check.
+    /// [`Error::RequestProofInvalid`] whatever the reason.
+    pub async fn verify(
+        jwt: &str,
+        key: &RsaJwk,
+        (method, url, body): (&str, &str, &[u8]),
+        now: Timestamp,
+        primitives: &impl Primitives,
+    ) -> Result<Self, Error> {
+        let invalid = Error::RequestProofInvalid;
+        let unverified = Unverified::parse(jwt, TYP, invalid).map_err(|_| invalid)?;
+        let payload = unverified.verify_ps256(key, primitives).await.map_err(|_| invalid)?;
+        let proof: Self = json::read(payload, invalid)?;
+        let fits = proof.iss.as_ref() == key.thumbprint()
+            && proof.iat.abs_diff(now.seconds()) <= WINDOW
+            && proof.htm == method
+            && proof.htu == url
+            && proof.body == digest(body);
+        if fits { Ok(proof) } else { Err(invalid) }
+    }
+}

@@ -1,0 +1,538 @@
+//! The hospital's side of a treatment (steps 4-11, 14-18, 21).
+//!
+//! ```text
+//! request ─► Requested ─ approve ─► Approving ─ receipt ─► Approved ─┬─ ask ─► Asked ─ data ────► Answered
+//!                │                                                   │            └─ refusal ─► Refused
+//!                └ decline ─► Declined                               └─ hand in ─► Waiting ─ its turn ─► Sent
+//!                                    Committed ◄─ receipts agree ─ Confirmed ◄─ confirmation ─┤
+//!                                                                  Disputed ◄─ dispute ───────┘
+//! ```
+//!
+//! The notary accepts one successor of an entry, so results go out one at a time; what is handed in
+//! meanwhile waits.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::message::{
+    ApprovalBody, Content, DataRequestBody, Received, RefusalBody, ResultBody, VerifiedShare,
+};
+use super::request::TreatmentRequest;
+use super::{Authored, Effect, Flow, Step};
+use crate::envelope::MessageType;
+use crate::error::Error;
+use crate::ids::{CaseId, EntryId, MessageId, NodeId};
+use crate::jose::jwk::EcJwk;
+use crate::ledger::{
+    Endorsed, Entry, EntryKind, Final, Receipt, VerificationKey, VerifiedEndorsement,
+    VerifiedReceipt,
+};
+use crate::provider::Timestamp;
+use crate::record::VerifiedRecord;
+
+/// A treatment as the hospital's node keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HospitalCase {
+    /// Version of this stored form.
+    pub version: u32,
+    /// The case.
+    pub id: CaseId,
+    /// The patient.
+    pub patient: NodeId,
+    /// The hospital.
+    pub hospital: NodeId,
+    /// The key to which the case's records are bound.
+    pub holder: EcJwk,
+    /// What the patient asks for.
+    pub request: TreatmentRequest,
+    /// The request's ledger entry.
+    pub entry: Entry,
+    /// Where the case stands.
+    pub phase: Phase,
+    /// The case's notary, once drawn.
+    pub notary: Option<NodeId>,
+    /// What the hospital asked to read.
+    pub data_requests: Vec<DataRequest>,
+    /// What the HIS handed in.
+    pub results: Vec<MedicalResult>,
+    /// The last final entry.
+    pub head: Option<EntryId>,
+    /// When the request came.
+    pub begun: Timestamp,
+    /// When something happened last.
+    pub changed: Timestamp,
+}
+
+/// Where a case stands for the hospital.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The HIS or a person has not yet decided.
+    Requested,
+    /// Approved; the notary's receipt is awaited.
+    Approving {
+        /// The hospital's endorsement.
+        endorsement: String,
+        /// The code with which the notary refused, if it did.
+        refused: Option<String>,
+    },
+    /// Approved and final.
+    Approved,
+    /// Declined.
+    Declined {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A request for health data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataRequest {
+    /// What was asked for and why.
+    pub asked: DataRequestBody,
+    /// When.
+    pub sent: Timestamp,
+    /// The patient's answer.
+    pub answer: DataAnswer,
+}
+
+/// The patient's answer to a request for health data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataAnswer {
+    /// It is awaited.
+    Asked,
+    /// Records were shared.
+    Answered {
+        /// Verification keys of the records.
+        records: Vec<VerificationKey>,
+        /// When they came.
+        at: Timestamp,
+    },
+    /// Nothing was shared.
+    Refused {
+        /// Why.
+        reason: String,
+        /// When the refusal came.
+        at: Timestamp,
+    },
+}
+
+/// A medical result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MedicalResult {
+    /// Names its ledger entry from the moment that it is handed in.
+    pub id: EntryId,
+    /// When it was handed in.
+    pub handed_in: Timestamp,
+    /// What came of it.
+    pub status: ResultStatus,
+}
+
+/// Where a medical result stands for the hospital.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResultStatus {
+    /// It waits until the results before it are settled.
+    Waiting,
+    /// The patient has not yet decided.
+    Sent {
+        /// Its ledger entry.
+        entry: Entry,
+    },
+    /// The patient confirmed; the hospital's own deposit is under way.
+    Confirmed {
+        /// Its ledger entry.
+        entry: Entry,
+        /// The receipt that the patient got.
+        receipt: Receipt,
+        /// The code with which the notary refused the hospital's deposit, if it did.
+        refused: Option<String>,
+    },
+    /// Final: the receipts agree.
+    Committed {
+        /// Its ledger entry.
+        entry: Entry,
+        /// When.
+        at: Timestamp,
+    },
+    /// The patient disputed it.
+    Disputed {
+        /// Its ledger entry.
+        entry: Entry,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl ResultStatus {
+    /// The ledger entry, once the result was sent.
+    pub fn entry(&self) -> Option<&Entry> {
+        match self {
+            ResultStatus::Waiting => None,
+            ResultStatus::Sent { entry }
+            | ResultStatus::Confirmed { entry, .. }
+            | ResultStatus::Committed { entry, .. }
+            | ResultStatus::Disputed { entry, .. } => Some(entry),
+        }
+    }
+
+    fn is_under_way(&self) -> bool {
+        matches!(self, ResultStatus::Sent { .. } | ResultStatus::Confirmed { .. })
+    }
+}
+
+impl HospitalCase {
+    /// Steps 4 and 7-9: approves the request. `theirs` is the patient's endorsement as it was
+    /// verified when the request came, `mine` the hospital's over the same entry, `notary` the one
+    /// that was drawn for the case. Repeating it does nothing. [`Error::AlreadyDecided`].
+    pub fn approve(
+        &self,
+        mine: VerifiedEndorsement,
+        theirs: VerifiedEndorsement,
+        notary: NodeId,
+        now: Timestamp,
+    ) -> Result<Step<Self>, Error> {
+        match self.phase {
+            Phase::Requested => {}
+            Phase::Approving { .. } | Phase::Approved => return Ok(Step::Repeated),
+            Phase::Declined { .. } => return Err(Error::AlreadyDecided),
+        }
+        let mut case = self.clone();
+        case.phase = Phase::Approving { endorsement: mine.jwt().to_owned(), refused: None };
+        case.notary = Some(notary.clone());
+        let endorsed = Endorsed::join(mine.clone(), theirs)?;
+        let deposit = Effect::Deposit { notary, endorsed };
+        Ok(case.applied(now, vec![Effect::KeepEndorsement(mine), deposit]))
+    }
+
+    /// Steps 4 and 10: declines the request. Repeating it does nothing.
+    /// [`Error::AlreadyDecided`].
+    pub fn decline(&self, reason: &str, now: Timestamp) -> Result<Step<Self>, Error> {
+        match self.phase {
+            Phase::Requested => {}
+            Phase::Declined { .. } => return Ok(Step::Repeated),
+            Phase::Approving { .. } | Phase::Approved => return Err(Error::AlreadyDecided),
+        }
+        let mut case = self.clone();
+        case.phase = Phase::Declined { reason: reason.to_owned() };
+        let body = RefusalBody { entry: case.entry.id.clone(), reason: reason.to_owned() };
+        let send = Effect::send(&case.patient, MessageType::TreatmentRefusal, &body)?;
+        Ok(case.applied(now, vec![send]))
+    }
+
+    /// Step 11: asks the patient for health data. Repeating it with the same id does nothing.
+    /// [`Error::NotAllowedNow`] before the request is final.
+    pub fn ask_for_data(
+        &self,
+        asked: DataRequestBody,
+        now: Timestamp,
+    ) -> Result<Step<Self>, Error> {
+        self.expect_approved()?;
+        if let Some(known) = self.data_requests.iter().find(|known| known.asked.id == asked.id) {
+            let same = known.asked == asked;
+            return if same { Ok(Step::Repeated) } else { Err(Error::AlreadyDecided) };
+        }
+        let mut case = self.clone();
+        let send = Effect::send(&case.patient, MessageType::DataRequest, &asked)?;
+        case.data_requests.push(DataRequest { asked, sent: now, answer: DataAnswer::Asked });
+        Ok(case.applied(now, vec![send]))
+    }
+
+    /// Step 14: the HIS hands in a result; it waits for its turn. Repeating it with the same id
+    /// does nothing. [`Error::NotAllowedNow`] before the request is final.
+    pub fn hand_in(&self, id: EntryId, fhir: Value, now: Timestamp) -> Result<Step<Self>, Error> {
+        self.expect_approved()?;
+        if self.results.iter().any(|result| result.id == id) {
+            return Ok(Step::Repeated);
+        }
+        let mut case = self.clone();
+        let status = ResultStatus::Waiting;
+        case.results.push(MedicalResult { id: id.clone(), handed_in: now, status });
+        Ok(case.applied(now, vec![Effect::KeepDraft { entry: id, fhir }]))
+    }
+
+    /// The result whose turn it is, if one waits and none is under way.
+    pub fn next_result(&self) -> Option<&EntryId> {
+        if self.results.iter().any(|result| result.status.is_under_way()) {
+            return None;
+        }
+        let waits = |result: &&MedicalResult| result.status == ResultStatus::Waiting;
+        self.results.iter().find(waits).map(|result| &result.id)
+    }
+
+    /// The ledger entry of a result whose turn it is.
+    pub fn result_entry(&self, id: &EntryId, verification_key: VerificationKey) -> Entry {
+        Entry {
+            id: id.clone(),
+            kind: EntryKind::Result,
+            case: self.id.clone(),
+            author: self.hospital.clone(),
+            counterparty: self.patient.clone(),
+            verification_key,
+            previous: self.head.clone(),
+        }
+    }
+
+    /// Steps 14-18: sends the result whose turn it is. [`Error::NotAllowedNow`] for any other.
+    pub fn send_result(&self, authored: Authored, now: Timestamp) -> Result<Step<Self>, Error> {
+        let Authored { record, endorsement } = authored;
+        let entry = endorsement.entry().clone();
+        if self.next_result() != Some(&entry.id) {
+            return Err(Error::NotAllowedNow);
+        }
+        let mut case = self.clone();
+        case.result_mut(&entry.id)?.status = ResultStatus::Sent { entry: entry.clone() };
+        let compact = record.compact().to_owned();
+        let body =
+            ResultBody { record: compact.clone(), endorsement: endorsement.jwt().to_owned() };
+        let effects = vec![
+            Effect::DropDraft(entry.id.clone()),
+            Effect::KeepRecord { entry: entry.id.clone(), compact },
+            Effect::KeepEndorsement(endorsement),
+            Effect::send(&case.patient, MessageType::MedicalResult, &body)?,
+        ];
+        Ok(case.applied(now, effects))
+    }
+
+    fn result_mut(&mut self, id: &EntryId) -> Result<&mut MedicalResult, Error> {
+        self.results.iter_mut().find(|result| result.id == *id).ok_or(Error::UnknownEntry)
+    }
+
+    fn data_request(&mut self, id: &MessageId) -> Result<&mut DataRequest, Error> {
+        let found = self.data_requests.iter_mut().find(|request| request.asked.id == *id);
+        found.ok_or(Error::UnknownEntry)
+    }
+
+    fn expect_approved(&self) -> Result<(), Error> {
+        if self.phase == Phase::Approved { Ok(()) } else { Err(Error::NotAllowedNow) }
+    }
+
+    fn applied(mut self, now: Timestamp, effects: Vec<Effect>) -> Step<Self> {
+        self.changed = now;
+        Step::Applied(self, effects)
+    }
+
+    /// Steps 3-4: a request came; it waits for a decision.
+    fn requested(
+        sender: &NodeId,
+        record: &VerifiedRecord,
+        theirs: &VerifiedEndorsement,
+        at: Timestamp,
+    ) -> Result<Step<Self>, Error> {
+        let entry = theirs.entry().clone();
+        if record.author() != sender.as_ref() || record.case() != Some(entry.case.as_ref()) {
+            return Err(Error::RecordForeign);
+        }
+        let fits = entry.kind == EntryKind::Request
+            && entry.author == *sender
+            && entry.previous.is_none()
+            && entry.verification_key.as_ref() == record.verification_key();
+        if !fits {
+            return Err(Error::EntryMismatch);
+        }
+        let case = Self {
+            version: 1,
+            id: entry.case.clone(),
+            patient: sender.clone(),
+            hospital: entry.counterparty.clone(),
+            holder: record.holder().cloned().ok_or(Error::RecordMalformed)?,
+            request: TreatmentRequest::from_fhir(record.fhir())?,
+            phase: Phase::Requested,
+            notary: None,
+            data_requests: Vec::new(),
+            results: Vec::new(),
+            head: None,
+            begun: at,
+            changed: at,
+            entry: entry.clone(),
+        };
+        let keep = vec![
+            Effect::KeepRecord { entry: entry.id, compact: record.record().compact().to_owned() },
+            Effect::KeepEndorsement(theirs.clone()),
+        ];
+        Ok(Step::Applied(case, keep))
+    }
+
+    /// Step 12: the patient's records came.
+    fn data_came(
+        &self,
+        request: &MessageId,
+        records: &[VerifiedShare],
+        at: Timestamp,
+    ) -> Result<Step<Self>, Error> {
+        let mut case = self.clone();
+        let asked = case.data_request(request)?;
+        let keys: Vec<_> =
+            records.iter().map(|share| VerificationKey::of(share.record.record().jwt())).collect();
+        match &asked.answer {
+            DataAnswer::Asked => {}
+            DataAnswer::Answered { records, .. } if *records == keys => return Ok(Step::Repeated),
+            _ => return Err(Error::AlreadyDecided),
+        }
+        asked.answer = DataAnswer::Answered { records: keys, at };
+        let records = records.iter().map(|share| share.shared.clone()).collect();
+        let keep = Effect::KeepShared { request: request.clone(), records };
+        Ok(case.applied(at, vec![keep]))
+    }
+
+    /// Step 12: the patient shares nothing.
+    fn data_refused(
+        &self,
+        request: &MessageId,
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<Step<Self>, Error> {
+        let mut case = self.clone();
+        let asked = case.data_request(request)?;
+        match &asked.answer {
+            DataAnswer::Asked => {}
+            DataAnswer::Refused { .. } => return Ok(Step::Repeated),
+            DataAnswer::Answered { .. } => return Err(Error::AlreadyDecided),
+        }
+        asked.answer = DataAnswer::Refused { reason: reason.to_owned(), at };
+        Ok(case.applied(at, Vec::new()))
+    }
+
+    /// Steps 20-21: the patient confirmed; the hospital deposits the same entry.
+    fn confirmed(
+        &self,
+        theirs: &VerifiedEndorsement,
+        mine: &VerifiedEndorsement,
+        receipt: &VerifiedReceipt,
+        at: Timestamp,
+    ) -> Result<Step<Self>, Error> {
+        let notary = self.notary.clone().ok_or(Error::NotAllowedNow)?;
+        if receipt.receipt().iss != notary {
+            return Err(Error::ReceiptForged);
+        }
+        let mut case = self.clone();
+        let result = case.result_mut(&theirs.entry().id)?;
+        let entry = match &result.status {
+            ResultStatus::Sent { entry } => entry.clone(),
+            ResultStatus::Confirmed { .. } | ResultStatus::Committed { .. } => {
+                return Ok(Step::Repeated);
+            }
+            ResultStatus::Disputed { .. } => return Err(Error::AlreadyDecided),
+            ResultStatus::Waiting => return Err(Error::NotAllowedNow),
+        };
+        if *theirs.entry() != entry {
+            return Err(Error::EntryMismatch);
+        }
+        receipt.expect(&entry)?;
+        let receipt = receipt.receipt().clone();
+        result.status = ResultStatus::Confirmed { entry, receipt, refused: None };
+        let endorsed = Endorsed::join(mine.clone(), theirs.clone())?;
+        let effects =
+            vec![Effect::KeepEndorsement(theirs.clone()), Effect::Deposit { notary, endorsed }];
+        Ok(case.applied(at, effects))
+    }
+
+    /// Step 19: the patient disputes a result.
+    fn disputed(&self, entry: &EntryId, reason: &str, at: Timestamp) -> Result<Step<Self>, Error> {
+        let mut case = self.clone();
+        let result = case.result_mut(entry)?;
+        let entry = match &result.status {
+            ResultStatus::Sent { entry } => entry.clone(),
+            ResultStatus::Disputed { .. } => return Ok(Step::Repeated),
+            ResultStatus::Waiting => return Err(Error::NotAllowedNow),
+            _ => return Err(Error::AlreadyDecided),
+        };
+        result.status = ResultStatus::Disputed { entry, reason: reason.to_owned() };
+        Ok(case.applied(at, Vec::new()))
+    }
+
+    /// Steps 9-10: the request is final; the patient is told.
+    fn request_final(&self, committed: &Final, now: Timestamp) -> Result<Step<Self>, Error> {
+        let endorsement = match &self.phase {
+            Phase::Approving { endorsement, .. } => endorsement.clone(),
+            Phase::Approved => return Ok(Step::Repeated),
+            _ => return Err(Error::NotAllowedNow),
+        };
+        let receipt = committed.receipt();
+        let mut case = self.clone();
+        case.phase = Phase::Approved;
+        case.head = Some(case.entry.id.clone());
+        let body = ApprovalBody { endorsement, receipt: receipt.jwt().to_owned() };
+        let send = Effect::send(&case.patient, MessageType::TreatmentApproval, &body)?;
+        Ok(case.applied(now, vec![Effect::KeepReceipt(receipt.clone()), send]))
+    }
+
+    /// Step 21: commits when the receipts agree.
+    fn result_final(&self, committed: &Final, now: Timestamp) -> Result<Step<Self>, Error> {
+        let mut case = self.clone();
+        let result = case.result_mut(&committed.entry().id)?;
+        match &result.status {
+            ResultStatus::Confirmed { entry, receipt, .. } if entry == committed.entry() => {
+                if receipt != committed.receipt().receipt() {
+                    return Err(Error::EntryMismatch);
+                }
+            }
+            ResultStatus::Committed { .. } => return Ok(Step::Repeated),
+            _ => return Err(Error::NotAllowedNow),
+        }
+        let entry = committed.entry().clone();
+        case.head = Some(entry.id.clone());
+        case.result_mut(&committed.entry().id)?.status = ResultStatus::Committed { entry, at: now };
+        Ok(case.applied(now, vec![Effect::KeepReceipt(committed.receipt().clone())]))
+    }
+}
+
+impl Flow for HospitalCase {
+    fn receive(case: Option<&Self>, message: &Received) -> Result<Step<Self>, Error> {
+        let at = message.at;
+        if let Content::Request { record, endorsement } = &message.content {
+            return match case {
+                None => Self::requested(&message.sender, record, endorsement, at),
+                Some(case) if case.entry == *endorsement.entry() => Ok(Step::Repeated),
+                Some(_) => Err(Error::NotAllowedNow),
+            };
+        }
+        let case = case.filter(|case| case.patient == message.sender).ok_or(Error::UnknownCase)?;
+        match &message.content {
+            Content::Data { request, records } => case.data_came(request, records, at),
+            Content::DataRefusal(body) => case.data_refused(&body.request, &body.reason, at),
+            Content::Confirmation { theirs, mine, receipt } => {
+                case.confirmed(theirs, mine, receipt, at)
+            }
+            Content::Dispute(body) => case.disputed(&body.entry, &body.reason, at),
+            _ => Err(Error::TypeNotForRole),
+        }
+    }
+
+    fn deposited(&self, committed: &Final, now: Timestamp) -> Result<Step<Self>, Error> {
+        if self.notary.as_ref() != Some(&committed.receipt().receipt().iss) {
+            return Err(Error::ReceiptForged);
+        }
+        if *committed.entry() == self.entry {
+            self.request_final(committed, now)
+        } else {
+            self.result_final(committed, now)
+        }
+    }
+
+    fn deposit_refused(&self, entry: &EntryId, why: Error, now: Timestamp) -> Step<Self> {
+        let mut case = self.clone();
+        let code = Some(why.code().to_owned());
+        if *entry == case.entry.id {
+            let Phase::Approving { refused, .. } = &mut case.phase else { return Step::Repeated };
+            *refused = code;
+        } else {
+            let Ok(result) = case.result_mut(entry) else { return Step::Repeated };
+            let ResultStatus::Confirmed { refused, .. } = &mut result.status else {
+                return Step::Repeated;
+            };
+            *refused = code;
+        }
+        case.applied(now, Vec::new())
+    }
+
+    fn entries(&self) -> Vec<&Entry> {
+        let results = self.results.iter().filter_map(|result| result.status.entry());
+        std::iter::once(&self.entry).chain(results).collect()
+    }
+
+    fn participants(&self) -> [&NodeId; 2] {
+        [&self.patient, &self.hospital]
+    }
+}

@@ -1,0 +1,185 @@
+//! The messages of the treatment scenario as they travel, and what is left of them once everything
+//! that they carry was verified.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{EntryId, MessageId, NodeId};
+use crate::ledger::{VerifiedEndorsement, VerifiedReceipt};
+use crate::provider::Timestamp;
+use crate::record::VerifiedRecord;
+
+/// Body of `treatment/request` (steps 2-3).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestBody {
+    /// SD-JWT of the patient over a FHIR ServiceRequest; its `cnf` is the case's holder key.
+    pub record: String,
+    /// The patient's endorsement of the request's entry.
+    pub endorsement: String,
+}
+
+/// Body of `treatment/approval` (step 10).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalBody {
+    /// The hospital's endorsement of the request's entry.
+    pub endorsement: String,
+    /// The notary's receipt.
+    pub receipt: String,
+}
+
+/// Body of `treatment/refusal` (step 10).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefusalBody {
+    /// The request's entry.
+    pub entry: EntryId,
+    /// Why, for the patient to read.
+    pub reason: String,
+}
+
+/// Body of `treatment/data-request` (step 11).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataRequestBody {
+    /// Names this request for data; the nonce of the presentations that answer it.
+    pub id: MessageId,
+    /// FHIR resource types that the hospital asks for.
+    pub resources: Vec<String>,
+    /// Why, for the patient to read.
+    pub purpose: String,
+}
+
+/// Body of `treatment/data` (step 12).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataBody {
+    /// The request for data that it answers.
+    pub request: MessageId,
+    /// The chosen records.
+    pub records: Vec<SharedRecord>,
+}
+
+/// One record that a patient shares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedRecord {
+    /// The SD-JWT with the chosen disclosures and, when the record has a holder, a key binding JWT.
+    pub record: String,
+    /// The notary's receipt, for a record that is an entry of the ledger.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub receipt: Option<String>,
+}
+
+/// Body of `treatment/data-refusal` (step 12).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataRefusalBody {
+    /// The request for data that it answers.
+    pub request: MessageId,
+    /// Why, for the hospital to read.
+    pub reason: String,
+}
+
+/// Body of `treatment/result` (steps 14-18).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResultBody {
+    /// SD-JWT of the hospital over a FHIR resource or Bundle, bound to the case's holder key.
+    pub record: String,
+    /// The hospital's endorsement of the result's entry.
+    pub endorsement: String,
+}
+
+/// Body of `treatment/confirmation` (steps 19-20).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmationBody {
+    /// The patient's endorsement of the result's entry.
+    pub endorsement: String,
+    /// The notary's receipt.
+    pub receipt: String,
+}
+
+/// Body of `treatment/dispute` (step 19).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DisputeBody {
+    /// The result's entry.
+    pub entry: EntryId,
+    /// Why, for the hospital to read.
+    pub reason: String,
+}
+
+/// A message of which every signature inside was checked. What depends on the case's state is for
+/// the state machines to check.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// `treatment/request`
+    Request {
+        /// The request's record.
+        record: VerifiedRecord,
+        /// The patient's.
+        endorsement: VerifiedEndorsement,
+    },
+    /// `treatment/approval`
+    Approval {
+        /// The hospital's.
+        endorsement: VerifiedEndorsement,
+        /// The case's notary's.
+        receipt: VerifiedReceipt,
+    },
+    /// `treatment/refusal`
+    Refusal(RefusalBody),
+    /// `treatment/data-request`
+    DataRequest(DataRequestBody),
+    /// `treatment/data`
+    Data {
+        /// The request for data that it answers.
+        request: MessageId,
+        /// The shared records, each checked.
+        records: Vec<VerifiedShare>,
+    },
+    /// `treatment/data-refusal`
+    DataRefusal(DataRefusalBody),
+    /// `treatment/result`
+    Result {
+        /// The medical result.
+        record: VerifiedRecord,
+        /// The hospital's.
+        endorsement: VerifiedEndorsement,
+    },
+    /// `treatment/confirmation`
+    Confirmation {
+        /// The patient's.
+        theirs: VerifiedEndorsement,
+        /// The hospital's own, as it kept it.
+        mine: VerifiedEndorsement,
+        /// The case's notary's.
+        receipt: VerifiedReceipt,
+    },
+    /// `treatment/dispute`
+    Dispute(DisputeBody),
+}
+
+/// A shared record whose author, holder and, if it came with one, receipt were checked.
+#[derive(Clone, Debug)]
+pub struct VerifiedShare {
+    /// What the patient disclosed.
+    pub record: VerifiedRecord,
+    /// The presentation as it came.
+    pub shared: SharedRecord,
+    /// The notary that vouches for the record, if one does.
+    pub notary: Option<NodeId>,
+}
+
+/// A verified message on its way into a state machine.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Who sent it.
+    pub sender: NodeId,
+    /// When it came.
+    pub at: Timestamp,
+    /// What it says.
+    pub content: Content,
+}

@@ -1,0 +1,113 @@
+//! Scenario 1, hospital treatment (the papers' steps 1-21), as two state machines: [`patient`] and
+//! [`hospital`]. Verified messages, decisions and receipts go in; the new state of the case and a
+//! list of effects come out. Nothing in here does I/O or cryptography.
+
+pub mod hospital;
+pub mod message;
+pub mod patient;
+pub mod request;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::envelope::MessageType;
+use crate::error::Error;
+use crate::ids::{EntryId, MessageId, NodeId};
+use crate::ledger::{Endorsed, Entry, Final, VerifiedEndorsement, VerifiedReceipt};
+use crate::provider::Timestamp;
+use crate::record::Record;
+use message::{Received, SharedRecord};
+
+/// What a step wants done, all in one transaction with the new state.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Seal this and send it.
+    Send {
+        /// The recipient.
+        to: NodeId,
+        /// What it is.
+        kind: MessageType,
+        /// Its members.
+        body: Value,
+    },
+    /// Deposit an entry at the case's notary.
+    Deposit {
+        /// The case's notary.
+        notary: NodeId,
+        /// The entry with both endorsements.
+        endorsed: Endorsed,
+    },
+    /// Keep an endorsement of an entry.
+    KeepEndorsement(VerifiedEndorsement),
+    /// Keep a record, with its disclosures, as an entry's document.
+    KeepRecord {
+        /// The entry.
+        entry: EntryId,
+        /// The SD-JWT.
+        compact: String,
+    },
+    /// Keep the records that were shared in answer to a request for data.
+    KeepShared {
+        /// The request for data.
+        request: MessageId,
+        /// The presentations as they came.
+        records: Vec<SharedRecord>,
+    },
+    /// Keep a medical result that waits for its turn in the ledger.
+    KeepDraft {
+        /// The entry that it will be.
+        entry: EntryId,
+        /// FHIR.
+        fhir: Value,
+    },
+    /// The waiting result was sent.
+    DropDraft(EntryId),
+    /// Keep a notary's receipt.
+    KeepReceipt(VerifiedReceipt),
+}
+
+impl Effect {
+    fn send<T: Serialize>(to: &NodeId, kind: MessageType, body: &T) -> Result<Self, Error> {
+        let body = serde_json::to_value(body).map_err(|_| Error::BodyMalformed)?;
+        Ok(Effect::Send { to: to.clone(), kind, body })
+    }
+}
+
+/// What came of an input.
+#[derive(Clone, Debug)]
+pub enum Step<Case> {
+    /// It took effect.
+    Applied(Case, Vec<Effect>),
+    /// It did so before; nothing is to be done.
+    Repeated,
+    /// It came before its turn: hold it and try again after the case's next step.
+    Early,
+}
+
+/// A document and its author's endorsement: what a step begins with that needed a private key.
+#[derive(Clone, Debug)]
+pub struct Authored {
+    /// The signed document.
+    pub record: Record,
+    /// The author's endorsement of its entry.
+    pub endorsement: VerifiedEndorsement,
+}
+
+/// One side of the flow: a case's state, stored between its steps.
+pub trait Flow: Clone + Serialize + DeserializeOwned {
+    /// Takes in a verified message; `case` is `None` when no such case is known.
+    fn receive(case: Option<&Self>, message: &Received) -> Result<Step<Self>, Error>;
+
+    /// The notary logged an entry after [`Effect::Deposit`].
+    fn deposited(&self, committed: &Final, now: Timestamp) -> Result<Step<Self>, Error>;
+
+    /// The notary refused a deposit for good.
+    fn deposit_refused(&self, entry: &EntryId, why: Error, now: Timestamp) -> Step<Self>;
+
+    /// Every entry of the case so far, in the order in which they began.
+    fn entries(&self) -> Vec<&Entry>;
+
+    /// The two participants: patient and hospital.
+    fn participants(&self) -> [&NodeId; 2];
+}

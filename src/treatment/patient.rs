@@ -1,0 +1,489 @@
+//! The patient's side of a treatment (steps 1-3, 10-12, 18-20).
+//!
+//! ```text
+//! request ─► Requested ─ approval ─► Approved ─┬─ data request ─► Open ─ share ───► Shared
+//!                │                             │                    └── refuse ──► Refused
+//!                └ refusal ─► Declined         └─ result ─► Received ─ confirm ─► Confirming ─ receipt ─► Committed
+//!                                                              └── dispute ─► Disputed
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::message::{
+    ConfirmationBody, Content, DataBody, DataRefusalBody, DataRequestBody, DisputeBody, Received,
+    RequestBody, SharedRecord,
+};
+use super::request::TreatmentRequest;
+use super::{Authored, Effect, Flow, Step};
+use crate::envelope::MessageType;
+use crate::error::Error;
+use crate::ids::{CaseId, EntryId, MessageId, NodeId};
+use crate::jose::jwk::EcJwk;
+use crate::ledger::{
+    Endorsed, Entry, EntryKind, Final, VerificationKey, VerifiedEndorsement, VerifiedReceipt,
+};
+use crate::provider::Timestamp;
+use crate::record::VerifiedRecord;
+
+/// A treatment as the patient's node keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatientCase {
+    /// Version of this stored form.
+    pub version: u32,
+    /// The case.
+    pub id: CaseId,
+    /// The patient.
+    pub patient: NodeId,
+    /// The hospital.
+    pub hospital: NodeId,
+    /// Public half of the key made for this case.
+    pub holder: EcJwk,
+    /// What was asked for.
+    pub request: TreatmentRequest,
+    /// The request's ledger entry.
+    pub entry: Entry,
+    /// Where the case stands.
+    pub phase: Phase,
+    /// The case's notary, once the hospital has drawn it.
+    pub notary: Option<NodeId>,
+    /// What the hospital asked to read.
+    pub data_requests: Vec<DataRequest>,
+    /// What the hospital handed over.
+    pub results: Vec<MedicalResult>,
+    /// The last final entry.
+    pub head: Option<EntryId>,
+    /// When the request was made.
+    pub begun: Timestamp,
+    /// When something happened last.
+    pub changed: Timestamp,
+}
+
+/// Where a case stands for the patient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The hospital has not yet decided.
+    Requested,
+    /// The hospital approved, and the request is final.
+    Approved,
+    /// The hospital declined.
+    Declined {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A request for health data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataRequest {
+    /// What is asked for and why.
+    pub asked: DataRequestBody,
+    /// When it came.
+    pub received: Timestamp,
+    /// What the patient decided.
+    pub answer: DataAnswer,
+}
+
+/// What came of a request for health data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataAnswer {
+    /// It waits for the patient's decision.
+    Open,
+    /// Records were shared.
+    Shared {
+        /// Verification keys of the records.
+        records: Vec<VerificationKey>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Nothing was shared.
+    Refused {
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// A medical result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MedicalResult {
+    /// Its ledger entry.
+    pub entry: Entry,
+    /// The hospital's endorsement.
+    pub endorsement: String,
+    /// When it came and was verified.
+    pub received: Timestamp,
+    /// What the patient decided and what came of it.
+    pub status: ResultStatus,
+}
+
+/// Where a medical result stands for the patient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResultStatus {
+    /// Verified; it waits for the patient's decision.
+    Received,
+    /// Confirmed; the notary's receipt is awaited.
+    Confirming,
+    /// Final.
+    Committed {
+        /// When the receipt came.
+        at: Timestamp,
+    },
+    /// The patient disputed it; it will not become final.
+    Disputed {
+        /// Why.
+        reason: String,
+    },
+    /// Confirmed, but the notary refused the deposit.
+    Refused {
+        /// The code of the refusal.
+        code: String,
+    },
+}
+
+impl PatientCase {
+    /// Steps 2-3: asks `hospital` for treatment. The record is that of
+    /// [`TreatmentRequest::to_fhir`], the endorsement the patient's over the case's first entry.
+    pub fn ask(
+        request: TreatmentRequest,
+        holder: EcJwk,
+        authored: Authored,
+        now: Timestamp,
+    ) -> Result<Step<Self>, Error> {
+        let Authored { record, endorsement } = authored;
+        let entry = endorsement.entry().clone();
+        let case = Self {
+            version: 1,
+            id: entry.case.clone(),
+            patient: entry.author.clone(),
+            hospital: entry.counterparty.clone(),
+            holder,
+            request,
+            phase: Phase::Requested,
+            notary: None,
+            data_requests: Vec::new(),
+            results: Vec::new(),
+            head: None,
+            begun: now,
+            changed: now,
+            entry: entry.clone(),
+        };
+        let body = RequestBody {
+            record: record.compact().to_owned(),
+            endorsement: endorsement.jwt().to_owned(),
+        };
+        let send = Effect::send(&case.hospital, MessageType::TreatmentRequest, &body)?;
+        let keep =
+            Effect::KeepRecord { entry: entry.id.clone(), compact: record.compact().to_owned() };
+        Ok(Step::Applied(case, vec![keep, Effect::KeepEndorsement(endorsement), send]))
+    }
+
+    /// Step 12: shares the chosen presentations in answer to `request`. Repeating it does nothing.
+    ///
+    /// Errors: [`Error::UnknownEntry`], [`Error::AlreadyDecided`].
+    pub fn share(
+        &self,
+        request: &MessageId,
+        records: Vec<(SharedRecord, VerificationKey)>,
+        now: Timestamp,
+    ) -> Result<Step<Self>, Error> {
+        let (records, keys): (Vec<_>, Vec<_>) = records.into_iter().unzip();
+        let mut case = self.clone();
+        let asked = case.data_request(request)?;
+        match &asked.answer {
+            DataAnswer::Open => {}
+            DataAnswer::Shared { records, .. } if *records == keys => return Ok(Step::Repeated),
+            _ => return Err(Error::AlreadyDecided),
+        }
+        asked.answer = DataAnswer::Shared { records: keys, at: now };
+        let body = DataBody { request: request.clone(), records };
+        let send = Effect::send(&case.hospital, MessageType::Data, &body)?;
+        Ok(case.applied(now, vec![send]))
+    }
+
+    /// Step 12: shares nothing. Repeating it does nothing.
+    ///
+    /// Errors: [`Error::UnknownEntry`], [`Error::AlreadyDecided`].
+    pub fn refuse_data(
+        &self,
+        request: &MessageId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Step<Self>, Error> {
+        let mut case = self.clone();
+        let asked = case.data_request(request)?;
+        match &asked.answer {
+            DataAnswer::Open => {}
+            DataAnswer::Refused { .. } => return Ok(Step::Repeated),
+            DataAnswer::Shared { .. } => return Err(Error::AlreadyDecided),
+        }
+        asked.answer = DataAnswer::Refused { reason: reason.to_owned(), at: now };
+        let body = DataRefusalBody { request: request.clone(), reason: reason.to_owned() };
+        let send = Effect::send(&case.hospital, MessageType::DataRefusal, &body)?;
+        Ok(case.applied(now, vec![send]))
+    }
+
+    /// The entry that a confirmation endorses; `None` when it is confirmed already.
+    ///
+    /// Errors: [`Error::UnknownEntry`], [`Error::AlreadyDecided`], [`Error::EntryConflict`] when
+    /// another result has taken its place in the ledger.
+    pub fn to_confirm(&self, entry: &EntryId) -> Result<Option<&Entry>, Error> {
+        let result = self.result(entry)?;
+        match result.status {
+            ResultStatus::Received if result.entry.previous == self.head => Ok(Some(&result.entry)),
+            ResultStatus::Received => Err(Error::EntryConflict),
+            ResultStatus::Confirming | ResultStatus::Committed { .. } => Ok(None),
+            ResultStatus::Disputed { .. } | ResultStatus::Refused { .. } => {
+                Err(Error::AlreadyDecided)
+            }
+        }
+    }
+
+    /// Steps 19-20: confirms a result. `theirs` is the hospital's endorsement as it was verified
+    /// when the result came, `mine` the patient's over the same entry.
+    pub fn confirm(
+        &self,
+        mine: VerifiedEndorsement,
+        theirs: VerifiedEndorsement,
+        now: Timestamp,
+    ) -> Result<Step<Self>, Error> {
+        let entry = mine.entry().id.clone();
+        if self.to_confirm(&entry)?.is_none() {
+            return Ok(Step::Repeated);
+        }
+        let mut case = self.clone();
+        case.result_mut(&entry)?.status = ResultStatus::Confirming;
+        let notary = case.notary.clone().ok_or(Error::NotAllowedNow)?;
+        let endorsed = Endorsed::join(mine.clone(), theirs)?;
+        let deposit = Effect::Deposit { notary, endorsed };
+        Ok(case.applied(now, vec![Effect::KeepEndorsement(mine), deposit]))
+    }
+
+    /// Step 19: disputes a result. Repeating it does nothing.
+    ///
+    /// Errors: [`Error::UnknownEntry`], [`Error::AlreadyDecided`].
+    pub fn dispute(
+        &self,
+        entry: &EntryId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Step<Self>, Error> {
+        let mut case = self.clone();
+        let result = case.result_mut(entry)?;
+        match result.status {
+            ResultStatus::Received => {}
+            ResultStatus::Disputed { .. } => return Ok(Step::Repeated),
+            _ => return Err(Error::AlreadyDecided),
+        }
+        result.status = ResultStatus::Disputed { reason: reason.to_owned() };
+        let body = DisputeBody { entry: entry.clone(), reason: reason.to_owned() };
+        let send = Effect::send(&case.hospital, MessageType::Dispute, &body)?;
+        Ok(case.applied(now, vec![send]))
+    }
+
+    /// The result with this entry. [`Error::UnknownEntry`].
+    pub fn result(&self, entry: &EntryId) -> Result<&MedicalResult, Error> {
+        let found = self.results.iter().find(|result| result.entry.id == *entry);
+        found.ok_or(Error::UnknownEntry)
+    }
+
+    fn result_mut(&mut self, entry: &EntryId) -> Result<&mut MedicalResult, Error> {
+        let found = self.results.iter_mut().find(|result| result.entry.id == *entry);
+        found.ok_or(Error::UnknownEntry)
+    }
+
+    fn data_request(&mut self, id: &MessageId) -> Result<&mut DataRequest, Error> {
+        let found = self.data_requests.iter_mut().find(|request| request.asked.id == *id);
+        found.ok_or(Error::UnknownEntry)
+    }
+
+    fn applied(mut self, now: Timestamp, effects: Vec<Effect>) -> Step<Self> {
+        self.changed = now;
+        Step::Applied(self, effects)
+    }
+
+    /// Step 10: the hospital's approval makes the request final.
+    fn approval(
+        &self,
+        theirs: &VerifiedEndorsement,
+        receipt: &VerifiedReceipt,
+        at: Timestamp,
+    ) -> Result<Step<Self>, Error> {
+        match self.phase {
+            Phase::Requested => {}
+            Phase::Approved => return Ok(Step::Repeated),
+            Phase::Declined { .. } => return Err(Error::AlreadyDecided),
+        }
+        if *theirs.entry() != self.entry {
+            return Err(Error::EntryMismatch);
+        }
+        receipt.expect(&self.entry)?;
+        let mut case = self.clone();
+        case.phase = Phase::Approved;
+        case.notary = Some(receipt.receipt().iss.clone());
+        case.head = Some(case.entry.id.clone());
+        let keep =
+            vec![Effect::KeepEndorsement(theirs.clone()), Effect::KeepReceipt(receipt.clone())];
+        Ok(case.applied(at, keep))
+    }
+
+    /// Step 10: the hospital's refusal ends the case.
+    fn refusal(&self, entry: &EntryId, reason: &str, at: Timestamp) -> Result<Step<Self>, Error> {
+        match self.phase {
+            Phase::Requested => {}
+            Phase::Declined { .. } => return Ok(Step::Repeated),
+            Phase::Approved => return Err(Error::AlreadyDecided),
+        }
+        if *entry != self.entry.id {
+            return Err(Error::EntryMismatch);
+        }
+        let mut case = self.clone();
+        case.phase = Phase::Declined { reason: reason.to_owned() };
+        Ok(case.applied(at, Vec::new()))
+    }
+
+    /// Step 11: the hospital asks for health data; it waits for the patient's decision.
+    fn asked_for_data(&self, asked: &DataRequestBody, at: Timestamp) -> Result<Step<Self>, Error> {
+        if let Some(waits) = self.expect_approved()? {
+            return Ok(waits);
+        }
+        if let Some(known) = self.data_requests.iter().find(|known| known.asked.id == asked.id) {
+            let same = known.asked == *asked;
+            return if same { Ok(Step::Repeated) } else { Err(Error::AlreadyDecided) };
+        }
+        let mut case = self.clone();
+        let answer = DataAnswer::Open;
+        case.data_requests.push(DataRequest { asked: asked.clone(), received: at, answer });
+        Ok(case.applied(at, Vec::new()))
+    }
+
+    /// Steps 18-19: a result came; signature and digest hold, now its place in this case must.
+    fn result_came(
+        &self,
+        record: &VerifiedRecord,
+        theirs: &VerifiedEndorsement,
+        at: Timestamp,
+    ) -> Result<Step<Self>, Error> {
+        if let Some(waits) = self.expect_approved()? {
+            return Ok(waits);
+        }
+        let entry = theirs.entry();
+        if let Ok(known) = self.result(&entry.id) {
+            let same = known.entry == *entry;
+            return if same { Ok(Step::Repeated) } else { Err(Error::EntryMismatch) };
+        }
+        self.expect_fitting(record, entry)?;
+        if entry.previous != self.head {
+            return if self.follows_known(entry) {
+                Err(Error::EntryConflict)
+            } else {
+                Ok(Step::Early)
+            };
+        }
+        let mut case = self.clone();
+        case.results.push(MedicalResult {
+            entry: entry.clone(),
+            endorsement: theirs.jwt().to_owned(),
+            received: at,
+            status: ResultStatus::Received,
+        });
+        let keep = vec![
+            Effect::KeepRecord {
+                entry: entry.id.clone(),
+                compact: record.record().compact().to_owned(),
+            },
+            Effect::KeepEndorsement(theirs.clone()),
+        ];
+        Ok(case.applied(at, keep))
+    }
+
+    /// Whether the record and its entry speak of the same document, author, patient and case.
+    fn expect_fitting(&self, record: &VerifiedRecord, entry: &Entry) -> Result<(), Error> {
+        let foreign = record.author() != self.hospital.as_ref()
+            || record.subject() != Some(self.patient.as_ref())
+            || record.case() != Some(self.id.as_ref())
+            || record.holder() != Some(&self.holder);
+        if foreign {
+            return Err(Error::RecordForeign);
+        }
+        let fits = entry.kind == EntryKind::Result
+            && entry.case == self.id
+            && entry.author == self.hospital
+            && entry.counterparty == self.patient
+            && entry.verification_key.as_ref() == record.verification_key();
+        if fits { Ok(()) } else { Err(Error::EntryMismatch) }
+    }
+
+    fn follows_known(&self, entry: &Entry) -> bool {
+        let Some(previous) = &entry.previous else { return true };
+        self.entries().iter().any(|known| known.id == *previous)
+    }
+
+    /// `None` when approved, [`Step::Early`] while the approval is still under way.
+    fn expect_approved(&self) -> Result<Option<Step<Self>>, Error> {
+        match self.phase {
+            Phase::Approved => Ok(None),
+            Phase::Requested => Ok(Some(Step::Early)),
+            Phase::Declined { .. } => Err(Error::NotAllowedNow),
+        }
+    }
+}
+
+impl Flow for PatientCase {
+    fn receive(case: Option<&Self>, message: &Received) -> Result<Step<Self>, Error> {
+        let case = case.filter(|case| case.hospital == message.sender).ok_or(Error::UnknownCase)?;
+        let at = message.at;
+        match &message.content {
+            Content::Approval { endorsement, receipt } => case.approval(endorsement, receipt, at),
+            Content::Refusal(body) => case.refusal(&body.entry, &body.reason, at),
+            Content::DataRequest(body) => case.asked_for_data(body, at),
+            Content::Result { record, endorsement } => case.result_came(record, endorsement, at),
+            _ => Err(Error::TypeNotForRole),
+        }
+    }
+
+    /// Step 20: the receipt makes the result final; the hospital is told.
+    fn deposited(&self, committed: &Final, now: Timestamp) -> Result<Step<Self>, Error> {
+        let receipt = committed.receipt();
+        if self.notary.as_ref() != Some(&receipt.receipt().iss) {
+            return Err(Error::ReceiptForged);
+        }
+        let entry = committed.entry();
+        let mut case = self.clone();
+        let result = case.result_mut(&entry.id)?;
+        match result.status {
+            ResultStatus::Confirming if result.entry == *entry => {}
+            ResultStatus::Committed { .. } => return Ok(Step::Repeated),
+            _ => return Err(Error::NotAllowedNow),
+        }
+        result.status = ResultStatus::Committed { at: now };
+        case.head = Some(entry.id.clone());
+        let [_, mine] = committed.endorsed().jwts();
+        let body =
+            ConfirmationBody { endorsement: mine.clone(), receipt: receipt.jwt().to_owned() };
+        let send = Effect::send(&case.hospital, MessageType::Confirmation, &body)?;
+        Ok(case.applied(now, vec![Effect::KeepReceipt(receipt.clone()), send]))
+    }
+
+    fn deposit_refused(&self, entry: &EntryId, why: Error, now: Timestamp) -> Step<Self> {
+        let mut case = self.clone();
+        let Ok(result) = case.result_mut(entry) else { return Step::Repeated };
+        if result.status != ResultStatus::Confirming {
+            return Step::Repeated;
+        }
+        result.status = ResultStatus::Refused { code: why.code().to_owned() };
+        case.applied(now, Vec::new())
+    }
+
+    fn entries(&self) -> Vec<&Entry> {
+        let results = self.results.iter().map(|result| &result.entry);
+        std::iter::once(&self.entry).chain(results).collect()
+    }
+
+    fn participants(&self) -> [&NodeId; 2] {
+        [&self.patient, &self.hospital]
+    }
+}

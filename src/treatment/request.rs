@@ -1,0 +1,65 @@
+//! The treatment request as FHIR: a ServiceRequest (R4) with reason, wished date and what may be
+//! read (step 2).
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::Error;
+use crate::ids::NodeId;
+
+/// Names node ids in FHIR identifiers.
+pub const NODE_SYSTEM: &str = "urn:hdms:node";
+
+/// What a patient asks of a hospital.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TreatmentRequest {
+    /// Why, in the patient's words.
+    pub reason: String,
+    /// The wished date, `YYYY-MM-DD`; none when any will do.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub date: Option<String>,
+    /// FHIR resource types of which the hospital may ask to read records.
+    #[serde(default)]
+    pub may_read: Vec<String>,
+}
+
+impl TreatmentRequest {
+    /// As a FHIR R4 ServiceRequest: `reasonCode.text`, `occurrenceDateTime`, and one
+    /// `supportingInfo` reference for each type that may be read.
+    pub fn to_fhir(&self, patient: &NodeId, hospital: &NodeId) -> Value {
+        let node = |id: &NodeId| json!({"identifier": {"system": NODE_SYSTEM, "value": id}});
+        let mut resource = json!({
+            "resourceType": "ServiceRequest",
+            "status": "active",
+            "intent": "proposal",
+            "subject": node(patient),
+            "requester": node(patient),
+            "performer": [node(hospital)],
+            "reasonCode": [{"text": self.reason}],
+        });
+        if let Some(date) = &self.date {
+            resource["occurrenceDateTime"] = json!(date);
+        }
+        if !self.may_read.is_empty() {
+            let types = self.may_read.iter().map(|kind| json!({"type": kind}));
+            resource["supportingInfo"] = types.collect();
+        }
+        resource
+    }
+
+    /// Reads [`TreatmentRequest::to_fhir`] back. [`Error::BodyMalformed`] when it is no
+    /// ServiceRequest with a reason.
+    pub fn from_fhir(resource: &Value) -> Result<Self, Error> {
+        if resource["resourceType"] != "ServiceRequest" {
+            return Err(Error::BodyMalformed);
+        }
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let types = resource["supportingInfo"].as_array().into_iter().flatten();
+        Ok(Self {
+            reason: text(&resource["reasonCode"][0]["text"]).ok_or(Error::BodyMalformed)?,
+            date: text(&resource["occurrenceDateTime"]),
+            may_read: types.filter_map(|reference| text(&reference["type"])).collect(),
+        })
+    }
+}
