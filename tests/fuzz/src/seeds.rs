@@ -1,0 +1,77 @@
+//! Writes the inputs that fuzzing begins with, made by the code itself so that they can't go stale:
+//! `seeds FOLDER` fills a folder for each target.
+
+use std::path::Path;
+use std::{env, fs, io};
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use futures_lite::future::block_on;
+use hdms::envelope::{self, Letter, MessageType};
+use hdms::fhir::resource;
+use hdms::ids::CaseId;
+use hdms::record::{self, Content};
+use hdms::testing::{FixedClock, SeededRandomness};
+use hdms_fuzz::spelling::{spell, spell_record};
+use hdms_fuzz::{NOW, Trusting, World, world};
+
+const OBSERVATION: &str = r#"{"resourceType":"Observation","id":"hba1c","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"4548-4"}]},"subject":{"reference":"Patient/1","display":"Amy Shaw"},"performer":[{"reference":"Practitioner/2"}],"valueQuantity":{"value":610e-2,"unit":"%"}}"#;
+const BUNDLE: &str = r##"{"resourceType":"Bundle","type":"transaction","entry":[{"fullUrl":"urn:uuid:1","resource":{"resourceType":"Encounter","status":"finished","class":{"code":"AMB"},"contained":[{"resourceType":"Practitioner","id":"p"}],"participant":[{"individual":{"reference":"#p"}}]},"request":{"method":"POST","url":"Encounter"}},{"fullUrl":"urn:uuid:2","resource":{"resourceType":"Condition","encounter":{"reference":"urn:uuid:1"},"subject":{"reference":"urn:uuid:3"},"_onsetDateTime":{"extension":[{"url":"u","valueDecimal":1e5}]}}},{"fullUrl":"urn:uuid:3","resource":{"resourceType":"Patient","name":[{"family":"Shaw","given":["Amy",null],"_given":[null,{"id":"g"}]}],"birthDate":"1987-02-20"}}]}"##;
+
+fn main() -> io::Result<()> {
+    let Some(folder) = env::args().nth(1) else {
+        return Err(io::Error::other("say where: seeds FOLDER"));
+    };
+    let folder = Path::new(&folder);
+    let cards = [&world().hospital, &world().patient].map(|card| spell(card.jwt()));
+    write(folder, "card", cards.into_iter().flatten())?;
+    write(folder, "fhir", [OBSERVATION, BUNDLE].map(|text| text.as_bytes().to_vec()))?;
+    write(folder, "envelope", MessageType::ALL.iter().filter_map(|kind| letter(world(), *kind)))?;
+    write(folder, "record", [OBSERVATION, BUNDLE].into_iter().filter_map(issue))
+}
+
+fn write(folder: &Path, target: &str, inputs: impl IntoIterator<Item = Vec<u8>>) -> io::Result<()> {
+    let folder = folder.join(target);
+    fs::create_dir_all(&folder)?;
+    for (number, input) in inputs.into_iter().enumerate() {
+        fs::write(folder.join(number.to_string()), input)?;
+    }
+    Ok(())
+}
+
+/// A message to the hospital as the envelope's target spells it.
+fn letter(world: &World, kind: MessageType) -> Option<Vec<u8>> {
+    let (clock, randomness) = (FixedClock::new(NOW), SeededRandomness::new(1));
+    let from = match kind.senders().contains(&world.patient.card().role) {
+        true => &world.patient,
+        false => &world.hospital,
+    };
+    let letter = Letter {
+        from,
+        to: &world.hospital,
+        case: &CaseId::new(&clock, &randomness).ok()?,
+        kind,
+        body: serde_json::json!({ "reason": "check-up", "entry": {} }),
+    };
+    let sealing = envelope::seal(letter, &Trusting, &Trusting, &clock, &randomness);
+    let (_, compact) = block_on(sealing).ok()?;
+    let signed = BASE64.decode(compact.split('.').nth(3)?).ok()?;
+    spell(std::str::from_utf8(&signed).ok()?)
+}
+
+/// A record as the record's target spells it: the signed JWT, then a disclosure on each line.
+fn issue(text: &str) -> Option<Vec<u8>> {
+    let World { hospital, patient, .. } = world();
+    let (clock, randomness) = (FixedClock::new(NOW), SeededRandomness::new(1));
+    let case = CaseId::new(&clock, &randomness).ok()?;
+    let content = Content {
+        author: hospital.id().as_ref(),
+        patient: patient.id().as_ref(),
+        case: case.as_ref(),
+        holder: None,
+        issued: NOW,
+        fhir: resource::parse(text.as_bytes()).ok()?,
+    };
+    let record = block_on(record::issue(&content, &Trusting, &randomness)).ok()?;
+    spell_record(record.compact())
+}

@@ -1,0 +1,25 @@
+//! Records as strangers send them, raw and with mutated claims and disclosures. What verifies keeps
+//! its verification key whatever is disclosed, and forgets all when told to.
+#![no_main]
+
+use futures_lite::future::block_on;
+use hdms::record::{self, Record, Selection};
+use hdms_fuzz::{Trusting, spelling, world};
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    let _ = String::from_utf8(input.to_vec()).map(|raw| verify(&raw));
+    if let Some(compact) = spelling::record(input) {
+        verify(&compact);
+    }
+});
+
+fn verify(compact: &str) {
+    let key = &world().hospital.card().signing_key;
+    let Ok(verified) = block_on(record::verify(compact, key, &Trusting)) else { return };
+    let (record, none) = (verified.record(), Selection::Whole(&[]));
+    assert_eq!(record.select(Selection::All).as_ref().map(Record::compact), Ok(compact));
+    let bare = record.select(none).map(|record| record.verification_key());
+    assert_eq!(bare, Ok(verified.verification_key()));
+    assert_eq!(record.forget().verification_key(), verified.verification_key());
+    assert!(!record.forget().compact().trim_end_matches('~').contains('~'));
+}
