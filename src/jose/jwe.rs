@@ -25,8 +25,9 @@ pub struct Header {
     /// `JWT` for an envelope: what is inside is signed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cty: Option<String>,
-    /// Thumbprint of the recipient's encryption key.
-    pub kid: String,
+    /// Thumbprint of the recipient's encryption key; an envelope always has it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub kid: Option<String>,
 }
 
 /// A JWE in its parts, still sealed.
@@ -95,7 +96,7 @@ pub async fn encrypt(
         alg: "RSA-OAEP-256".into(),
         enc: "A256GCM".into(),
         cty: cty.map(Into::into),
-        kid: recipient.thumbprint(),
+        kid: Some(recipient.thumbprint()),
     };
     let aad = encode(json::write(&header)?);
     let mut key = Zeroizing::new([0; KEY]);
@@ -106,4 +107,94 @@ pub async fn encrypt(
     let sealed = primitives.seal_gcm(&key, &iv, aad.as_bytes(), plaintext).await?;
     let (ciphertext, tag) = sealed.split_at(sealed.len().saturating_sub(TAG));
     Ok([aad, encode(encrypted_key), encode(iv), encode(ciphertext), encode(tag)].join("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sealed, encode, encrypt};
+    use crate::error::Error;
+    use crate::software::{Software, SoftwareKeys};
+    use crate::testing::SeededRandomness;
+    use futures_lite::future::block_on;
+
+    #[test]
+    fn what_is_sealed_opens_until_any_bit_of_it_changes() {
+        block_on(async {
+            let randomness = SeededRandomness::new(1);
+            let primitives = Software::new(randomness.clone());
+            let keys = SoftwareKeys::generate(2048, randomness.clone()).unwrap();
+            let recipient = keys.public().1;
+            let plaintext = b"a result".to_vec();
+            let compact =
+                encrypt(plaintext.clone(), Some("JWT"), recipient, &primitives, &randomness)
+                    .await
+                    .unwrap();
+            let sealed = Sealed::parse(&compact).unwrap();
+            assert_eq!(sealed.header().kid, Some(recipient.thumbprint()));
+            assert_eq!(sealed.decrypt(&keys, &primitives).await, Ok(plaintext));
+
+            // One bit of each part; of the header, where a letter of `kid` becomes another.
+            let parts: Vec<&str> = compact.split('.').collect();
+            for altered in 0..5 {
+                let mut bytes = super::decode(parts[altered]).unwrap();
+                let place = bytes.len() - 4;
+                bytes[place] ^= 1;
+                let text = encode(bytes);
+                let mut parts = parts.clone();
+                parts[altered] = &text;
+                let sealed = Sealed::parse(&parts.join(".")).unwrap();
+                let answer = sealed.decrypt(&keys, &primitives).await;
+                assert_eq!(answer, Err(Error::DecryptionFailed), "part {altered}");
+            }
+        });
+    }
+
+    fn parse(header: &str, rest: &str) -> Option<Error> {
+        Sealed::parse(&format!("{}{rest}", encode(header))).err()
+    }
+
+    const RIGHT: &str = r#"{"alg":"RSA-OAEP-256","enc":"A256GCM","kid":"k"}"#;
+    const REST: &str = ".AAAA.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA";
+
+    #[test]
+    fn every_other_algorithm_is_refused_by_name() {
+        assert_eq!(parse(RIGHT, REST), None);
+        for (alg, enc) in [
+            ("RSA1_5", "A256GCM"),
+            ("RSA-OAEP", "A256GCM"),
+            ("dir", "A256GCM"),
+            ("none", "A256GCM"),
+            ("RSA-OAEP-256", "A128GCM"),
+            ("RSA-OAEP-256", "A256CBC-HS512"),
+            ("RSA-OAEP-256", ""),
+        ] {
+            let header = format!(r#"{{"alg":"{alg}","enc":"{enc}"}}"#);
+            assert_eq!(parse(&header, REST), Some(Error::AlgorithmRefused), "{header}");
+        }
+        assert_eq!(parse(r#"{"alg":"RSA-OAEP-256"}"#, REST), Some(Error::AlgorithmRefused));
+    }
+
+    #[test]
+    fn whatever_else_is_wrong_is_malformed() {
+        for header in [
+            r#"{"alg":"RSA-OAEP-256","enc":"A256GCM","zip":"DEF"}"#,
+            r#"{"alg":"RSA-OAEP-256","enc":"A256GCM","crit":["exp"]}"#,
+            r#"{"alg":"RSA-OAEP-256","enc":"A256GCM","enc":"A256GCM"}"#,
+            r#"["RSA-OAEP-256"]"#,
+            "",
+        ] {
+            assert_eq!(parse(header, REST), Some(Error::EnvelopeMalformed), "{header}");
+        }
+        for rest in [
+            "",
+            ".AAAA.AAAAAAAAAAAAAAAA.AAAA",
+            ".AAAA.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA.",
+            ".AAAA.AAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA",
+            ".AAAA.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAA",
+            ".AAAA.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAB",
+            ".AA=.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA",
+        ] {
+            assert_eq!(parse(RIGHT, rest), Some(Error::EnvelopeMalformed), "{rest}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Compact JWS (RFC 7515 section 7.1) of JSON payloads.
+//! Compact JWS (RFC 7515 section 7.1).
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,48 +15,89 @@ use crate::provider::{HolderKeys, NodeKeys, Primitives};
 pub struct Header {
     /// `PS256` or `ES256`.
     pub alg: String,
-    /// What kind of document it is, such as `hdms+jwt`.
-    pub typ: String,
+    /// What kind of document it is, such as `hdms+jwt`. All of the protocol's have one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub typ: Option<String>,
     /// Thumbprint of the signing key.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub kid: Option<String>,
 }
 
-/// A JWS whose signature nobody has checked yet: good for finding the key, for nothing else.
+/// A compact JWS in its parts, whatever its payload; nobody has checked its signature yet.
 #[derive(Clone, Debug)]
-pub struct Unverified {
+pub struct Compact {
     header: Header,
-    payload: Value,
+    payload: Vec<u8>,
     signing_input: String,
     signature: Vec<u8>,
 }
 
-impl Unverified {
+impl Compact {
     /// Takes a compact JWS apart. [`Error::AlgorithmRefused`] for every algorithm but PS256 and
-    /// ES256; `malformed` for whatever else is wrong, a `typ` other than `typ` included.
-    pub fn parse(compact: &str, typ: &str, malformed: Error) -> Result<Self, Error> {
+    /// ES256; `malformed` for whatever else is wrong.
+    pub fn parse(compact: &str, malformed: Error) -> Result<Self, Error> {
         let (signing_input, signature) = compact.rsplit_once('.').ok_or(malformed)?;
         let (header, payload) = signing_input.split_once('.').ok_or(malformed)?;
-        if payload.contains('.') {
-            return Err(malformed);
-        }
         let header = parse_part(header, malformed)?;
         refuse_other_algorithms(&header, &["PS256", "ES256"])?;
-        let header: Header = json::read(header, malformed)?;
-        if header.typ != typ {
-            return Err(malformed);
-        }
         Ok(Self {
-            header,
-            payload: parse_part(payload, malformed)?,
+            header: json::read(header, malformed)?,
+            // A further point is no base64url.
+            payload: decode(payload).ok_or(malformed)?,
             signing_input: signing_input.to_owned(),
             signature: decode(signature).ok_or(malformed)?,
         })
     }
 
+    /// The payload once `key` is seen to have signed it with PS256.
+    pub async fn verify_ps256(
+        self,
+        key: &RsaJwk,
+        primitives: &impl Primitives,
+    ) -> Result<Vec<u8>, Error> {
+        self.expect_algorithm("PS256")?;
+        primitives.verify_ps256(key, self.signing_input.as_bytes(), &self.signature).await?;
+        Ok(self.payload)
+    }
+
+    /// The payload once `key` is seen to have signed it with ES256.
+    pub async fn verify_es256(
+        self,
+        key: &EcJwk,
+        primitives: &impl Primitives,
+    ) -> Result<Vec<u8>, Error> {
+        self.expect_algorithm("ES256")?;
+        primitives.verify_es256(key, self.signing_input.as_bytes(), &self.signature).await?;
+        Ok(self.payload)
+    }
+
+    fn expect_algorithm(&self, alg: &str) -> Result<(), Error> {
+        if self.header.alg == alg { Ok(()) } else { Err(Error::AlgorithmRefused) }
+    }
+}
+
+/// A document of the protocol whose signature nobody has checked yet: good for finding the key, for
+/// nothing else.
+#[derive(Clone, Debug)]
+pub struct Unverified {
+    compact: Compact,
+    payload: Value,
+}
+
+impl Unverified {
+    /// Takes a compact JWS of a JSON object apart, as [`Compact::parse`]; a `typ` other than `typ`
+    /// is `malformed` too.
+    pub fn parse(compact: &str, typ: &str, malformed: Error) -> Result<Self, Error> {
+        let compact = Compact::parse(compact, malformed)?;
+        if compact.header.typ.as_deref() != Some(typ) {
+            return Err(malformed);
+        }
+        Ok(Self { payload: parse_object(&compact.payload, malformed)?, compact })
+    }
+
     /// The protected header, unverified.
     pub fn header(&self) -> &Header {
-        &self.header
+        &self.compact.header
     }
 
     /// The payload, unverified.
@@ -70,8 +111,7 @@ impl Unverified {
         key: &RsaJwk,
         primitives: &impl Primitives,
     ) -> Result<Value, Error> {
-        self.expect_algorithm("PS256")?;
-        primitives.verify_ps256(key, self.signing_input.as_bytes(), &self.signature).await?;
+        self.compact.verify_ps256(key, primitives).await?;
         Ok(self.payload)
     }
 
@@ -81,13 +121,8 @@ impl Unverified {
         key: &EcJwk,
         primitives: &impl Primitives,
     ) -> Result<Value, Error> {
-        self.expect_algorithm("ES256")?;
-        primitives.verify_es256(key, self.signing_input.as_bytes(), &self.signature).await?;
+        self.compact.verify_es256(key, primitives).await?;
         Ok(self.payload)
-    }
-
-    fn expect_algorithm(&self, alg: &str) -> Result<(), Error> {
-        if self.header.alg == alg { Ok(()) } else { Err(Error::AlgorithmRefused) }
     }
 }
 
@@ -98,7 +133,7 @@ pub async fn sign_ps256<T: Serialize>(
     payload: &T,
     keys: &impl NodeKeys,
 ) -> Result<String, Error> {
-    let header = Header { alg: "PS256".into(), typ: typ.into(), kid: Some(kid.into()) };
+    let header = Header { alg: "PS256".into(), typ: Some(typ.into()), kid: Some(kid.into()) };
     let input = signing_input(&header, payload)?;
     let signature = keys.sign_ps256(input.as_bytes()).await?;
     Ok(format!("{input}.{}", encode(signature)))
@@ -111,7 +146,7 @@ pub async fn sign_es256<T: Serialize>(
     key: &EcJwk,
     keys: &impl HolderKeys,
 ) -> Result<String, Error> {
-    let header = Header { alg: "ES256".into(), typ: typ.into(), kid: None };
+    let header = Header { alg: "ES256".into(), typ: Some(typ.into()), kid: None };
     let input = signing_input(&header, payload)?;
     let signature = keys.sign_es256(key, input.as_bytes()).await?;
     Ok(format!("{input}.{}", encode(signature)))
@@ -128,8 +163,11 @@ pub(super) fn refuse_other_algorithms(header: &Value, accepted: &[&str]) -> Resu
 
 /// The JSON object behind one base64url part.
 pub(super) fn parse_part(part: &str, malformed: Error) -> Result<Value, Error> {
-    let bytes = decode(part).ok_or(malformed)?;
-    match json::parse(&bytes) {
+    parse_object(&decode(part).ok_or(malformed)?, malformed)
+}
+
+fn parse_object(bytes: &[u8], malformed: Error) -> Result<Value, Error> {
+    match json::parse(bytes) {
         Ok(value @ Value::Object(_)) => Ok(value),
         _ => Err(malformed),
     }
@@ -137,4 +175,93 @@ pub(super) fn parse_part(part: &str, malformed: Error) -> Result<Value, Error> {
 
 fn signing_input<T: Serialize>(header: &Header, payload: &T) -> Result<String, Error> {
     Ok(format!("{}.{}", encode(json::write(header)?), encode(json::write(payload)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Compact, Unverified, encode, sign_es256, sign_ps256};
+    use crate::error::Error;
+    use crate::provider::HolderKeys;
+    use crate::software::{Software, SoftwareHolders, SoftwareKeys};
+    use crate::testing::SeededRandomness;
+    use futures_lite::future::block_on;
+    use serde_json::json;
+
+    const MALFORMED: Error = Error::EnvelopeMalformed;
+
+    #[test]
+    fn a_signature_verifies_with_its_key_and_its_algorithm_only() {
+        block_on(async {
+            let randomness = SeededRandomness::new(1);
+            let primitives = Software::new(randomness.clone());
+            let keys = SoftwareKeys::generate(2048, randomness.clone()).unwrap();
+            let holders = SoftwareHolders::new(randomness);
+            let (node, other) = keys.public();
+            let holder = holders.make_holder_key().await.unwrap();
+            let payload = json!({"a": 1});
+            let ps256 = sign_ps256("t", "k", &payload, &keys).await.unwrap();
+            let es256 = sign_es256("t", &payload, &holder, &holders).await.unwrap();
+            let parse = |compact| Unverified::parse(compact, "t", MALFORMED).unwrap();
+
+            let verified = parse(&ps256).verify_ps256(node, &primitives).await;
+            assert_eq!(verified, Ok(payload.clone()));
+            let verified = parse(&es256).verify_es256(&holder, &primitives).await;
+            assert_eq!(verified, Ok(payload));
+            let answer = parse(&ps256).verify_ps256(other, &primitives).await;
+            assert_eq!(answer, Err(Error::SignatureInvalid));
+            let answer = parse(&es256).verify_ps256(node, &primitives).await;
+            assert_eq!(answer, Err(Error::AlgorithmRefused));
+            let answer = parse(&ps256).verify_es256(&holder, &primitives).await;
+            assert_eq!(answer, Err(Error::AlgorithmRefused));
+        });
+    }
+
+    #[test]
+    fn every_other_algorithm_is_refused_by_name() {
+        for alg in ["none", "None", "HS256", "RS256", "PS384", "ES384", "EdDSA", ""] {
+            let header = encode(format!(r#"{{"alg":"{alg}","typ":"t"}}"#));
+            for signature in ["", "AAAA"] {
+                let answer = Compact::parse(&format!("{header}.e30.{signature}"), MALFORMED);
+                assert_eq!(answer.err(), Some(Error::AlgorithmRefused), "{alg}");
+            }
+        }
+        for header in [r#"{"typ":"t"}"#, r#"{"alg":256}"#, r#"{"alg":["PS256"]}"#] {
+            let answer = Compact::parse(&format!("{}.e30.", encode(header)), MALFORMED);
+            assert_eq!(answer.err(), Some(Error::AlgorithmRefused), "{header}");
+        }
+    }
+
+    #[test]
+    fn whatever_else_is_wrong_is_malformed() {
+        let right = encode(r#"{"alg":"PS256","typ":"t"}"#);
+        assert!(Unverified::parse(&format!("{right}.e30.AAAA"), "t", MALFORMED).is_ok());
+        for header in [
+            r#"{"alg":"PS256"}"#,
+            r#"{"alg":"PS256","typ":"other"}"#,
+            r#"{"alg":"PS256","typ":"t","crit":["exp"]}"#,
+            r#"{"alg":"PS256","typ":"t","jwk":{}}"#,
+            r#"{"alg":"PS256","alg":"none","typ":"t"}"#,
+            r#"["PS256"]"#,
+            "",
+        ] {
+            let compact = format!("{}.e30.AAAA", encode(header));
+            let answer = Unverified::parse(&compact, "t", MALFORMED);
+            assert_eq!(answer.err(), Some(MALFORMED), "{header}");
+        }
+        let list = encode("[]");
+        for rest in [
+            "",
+            ".e30",
+            "..AAAA",
+            ".e30.AAAA.",
+            ".e30.e30.AAAA",
+            ".e30.AAA=",
+            ".e30.AAB",
+            ".e3 0.AAAA",
+            &format!(".{list}.AAAA"),
+        ] {
+            let answer = Unverified::parse(&format!("{right}{rest}"), "t", MALFORMED);
+            assert_eq!(answer.err(), Some(MALFORMED), "{rest}");
+        }
+    }
 }

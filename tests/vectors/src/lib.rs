@@ -1,7 +1,10 @@
-//! Project Wycheproof's vectors over any provider of primitives and keys, native or in a browser.
+//! Project Wycheproof's vectors over any provider of primitives and keys, native or in a browser,
+//! and the suite that every store must pass.
 //! Each function panics at the first vector that a provider gets wrong, and answers how many ran.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+pub mod store;
 
 use hdms::Error;
 use hdms::jose::encode;
