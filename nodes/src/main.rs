@@ -1,0 +1,3 @@
+//! The `hdms` command.
+
+fn main() {}

@@ -1,0 +1,415 @@
+//! SQLite as every native node uses it: one thread that writes, and commits all that is waiting at
+//! once (so that many small writes share one `fsync`), and one thread that reads. WAL,
+//! `synchronous=FULL`: what was answered is on stable storage.
+//!
+//! The schema is the list of its migrations, oldest first. `user_version` counts those that were
+//! applied; each is applied in one transaction with its count, and none is ever edited.
+
+use std::fmt;
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use hdms::Error;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::oneshot;
+
+/// How long one process waits for another's transaction.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Most jobs in one commit: bounds how long the first of them waits.
+const MAX_GROUP: usize = 512;
+
+/// Prepared statements kept for each connection.
+const STATEMENTS: usize = 64;
+
+/// What a database holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Schema {
+    /// SQLite's `application_id`: no node opens the database of another kind of node.
+    pub application: i32,
+    /// SQL of each step, oldest first.
+    pub migrations: &'static [&'static str],
+}
+
+/// Why a job did not do its work.
+#[derive(Debug)]
+pub enum Failure {
+    /// The job itself refused; its writes are undone.
+    Refused(Error),
+    /// SQLite did.
+    Sqlite(rusqlite::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// An open database. Clones share it; dropping the last one closes it.
+#[derive(Clone, Debug)]
+pub struct Database(Arc<Threads>);
+
+impl Database {
+    /// Opens or makes the database at `path` for this process alone.
+    ///
+    /// Errors: [`Error::StoreBusy`] when another process has it, [`Error::StoreNewer`] when a newer
+    /// version wrote it, [`Error::StoreCorrupt`] when it is no such database,
+    /// [`Error::StoreFailed`].
+    pub fn open(path: &Path, schema: &Schema) -> Result<Self, Error> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|_| Error::StoreFailed)?;
+        let lock = lock(path)?;
+        let mut writer = connect(path, OpenFlags::default())?;
+        migrate(&mut writer, schema).map_err(explained)?;
+        Self::start(path, writer, Some(lock))
+    }
+
+    /// Joins a database that a running node may have open, without migrating it: for operators'
+    /// commands. Errors as [`Database::open`], but for [`Error::StoreBusy`];
+    /// [`Error::StoreFailed`] also where there is no database.
+    pub fn join(path: &Path, schema: &Schema) -> Result<Self, Error> {
+        let existing = OpenFlags::default() & !OpenFlags::SQLITE_OPEN_CREATE;
+        let writer = connect(path, existing)?;
+        let version = check_version(&writer, schema).map_err(explained)?;
+        if version < schema.migrations.len() {
+            return Err(Error::StoreFailed);
+        }
+        Self::start(path, writer, None)
+    }
+
+    /// Runs `work` in a transaction and answers when it is on stable storage. What `work` wrote is
+    /// undone when it fails; others' work in the same commit is not.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        let job: WriteJob = Box::new(move |connection| {
+            let outcome = within_savepoint(connection, work);
+            // Whoever asked may be gone; the work is done all the same.
+            Box::new(move |committed| drop(answer.send(committed.and(outcome))))
+        });
+        self.0.writes()?.send(job).map_err(|_| Error::StoreFailed)?;
+        answered.await.map_err(|_| Error::StoreFailed)?
+    }
+
+    /// Runs `work` on the reading connection; it sees everything that was answered before.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        let job: ReadJob = Box::new(move |connection| {
+            drop(answer.send(work(connection).map_err(explained)));
+        });
+        self.0.reads()?.send(job).map_err(|_| Error::StoreFailed)?;
+        answered.await.map_err(|_| Error::StoreFailed)?
+    }
+
+    fn start(path: &Path, writer: Connection, lock: Option<File>) -> Result<Self, Error> {
+        let reader = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let (writes, waiting_writes) = mpsc::channel();
+        let (reads, waiting_reads) = mpsc::channel();
+        let read = spawn("sqlite-read", move || {
+            waiting_reads.iter().for_each(|job: ReadJob| job(&reader));
+        })?;
+        let write = spawn("sqlite-write", move || {
+            write_in_groups(&writer, &waiting_writes);
+            drop(writer);
+            drop(lock);
+        })?;
+        Ok(Self(Arc::new(Threads { channels: Some((writes, reads)), threads: vec![read, write] })))
+    }
+}
+
+type Finish = Box<dyn FnOnce(Result<(), Error>)>;
+type WriteJob = Box<dyn FnOnce(&Connection) -> Finish + Send>;
+type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
+
+struct Threads {
+    channels: Option<(mpsc::Sender<WriteJob>, mpsc::Sender<ReadJob>)>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    fn writes(&self) -> Result<&mpsc::Sender<WriteJob>, Error> {
+        self.channels.as_ref().map(|(writes, _)| writes).ok_or(Error::StoreFailed)
+    }
+
+    fn reads(&self) -> Result<&mpsc::Sender<ReadJob>, Error> {
+        self.channels.as_ref().map(|(_, reads)| reads).ok_or(Error::StoreFailed)
+    }
+}
+
+impl Drop for Threads {
+    /// Waits for both threads, so that the database is closed and free once this returns.
+    fn drop(&mut self) {
+        self.channels = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the database had stopped");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Threads").finish_non_exhaustive()
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    thread::Builder::new().name(name.into()).spawn(body).map_err(|_| Error::StoreFailed)
+}
+
+fn write_in_groups(connection: &Connection, waiting: &mpsc::Receiver<WriteJob>) {
+    while let Ok(first) = waiting.recv() {
+        let group = std::iter::once(first).chain(waiting.try_iter().take(MAX_GROUP - 1));
+        let mut finishes = Vec::new();
+        let committed = commit_group(connection, group, &mut finishes).map_err(explained);
+        if committed.is_err()
+            && !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "rollback failed");
+        }
+        finishes.into_iter().for_each(|finish| finish(committed));
+    }
+}
+
+fn commit_group(
+    connection: &Connection,
+    jobs: impl Iterator<Item = WriteJob>,
+    finishes: &mut Vec<Finish>,
+) -> Result<(), Failure> {
+    run(connection, "BEGIN IMMEDIATE")?;
+    for job in jobs {
+        finishes.push(job(connection));
+        // SQLite gives up the whole transaction by itself when the disk is full or fails.
+        if connection.is_autocommit() {
+            return Err(Error::StoreFailed.into());
+        }
+    }
+    run(connection, "COMMIT")?;
+    Ok(())
+}
+
+fn within_savepoint<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, Failure>,
+) -> Result<T, Error> {
+    let outcome = run(connection, "SAVEPOINT job").map_err(Failure::from);
+    let outcome = outcome.and_then(|()| work(connection)).map_err(explained);
+    let end = if outcome.is_ok() { "RELEASE job" } else { "ROLLBACK TO job" };
+    // After a failure of the disk there is no savepoint any more.
+    if connection.is_autocommit() {
+        return outcome.and(Err(Error::StoreFailed));
+    }
+    run(connection, end).map_err(|error| explained(error.into()))?;
+    outcome
+}
+
+fn run(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// Logs what SQLite says, which names no values, and answers the refusal.
+fn explained(failure: Failure) -> Error {
+    let error = match failure {
+        Failure::Refused(error) => return error,
+        Failure::Sqlite(error) => error,
+    };
+    tracing::error!(%error, "the database failed");
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Error::StoreCorrupt,
+        Some(ErrorCode::DatabaseBusy) => Error::StoreBusy,
+        _ => Error::StoreFailed,
+    }
+}
+
+/// Held as long as the database is open. A file of its own: SQLite's locks on the database itself
+/// would be lost whenever another handle to it is closed.
+fn lock(path: &Path) -> Result<File, Error> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::create(PathBuf::from(name)).map_err(|_| Error::StoreFailed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::StoreBusy),
+        Err(TryLockError::Error(_)) => Err(Error::StoreFailed),
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
+    let open = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        if !flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY) {
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.pragma_update(None, "foreign_keys", "ON")?;
+        }
+        Ok(connection)
+    };
+    open().map_err(|error: rusqlite::Error| explained(error.into()))
+}
+
+fn migrate(connection: &mut Connection, schema: &Schema) -> Result<(), Failure> {
+    let version = check_version(connection, schema)?;
+    for (step, sql) in schema.migrations.iter().enumerate().skip(version) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "application_id", schema.application)?;
+        transaction.pragma_update(None, "user_version", step as u32 + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// How many migrations were applied.
+fn check_version(connection: &Connection, schema: &Schema) -> Result<usize, Failure> {
+    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i32 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if version > 0 && application != schema.application {
+        return Err(Error::StoreCorrupt.into());
+    }
+    let version = version as usize;
+    if version > schema.migrations.len() { Err(Error::StoreNewer.into()) } else { Ok(version) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Database, Failure, Schema};
+    use hdms::Error;
+    use std::path::Path;
+
+    const ONE: Schema = Schema {
+        application: 7,
+        migrations: &["CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT UNIQUE) STRICT"],
+    };
+    const TWO: Schema = Schema {
+        application: 7,
+        migrations: &[ONE.migrations[0], "ALTER TABLE t ADD COLUMN w TEXT DEFAULT 'new'"],
+    };
+
+    fn open(dir: &Path, schema: &Schema) -> Result<Database, Error> {
+        Database::open(&dir.join("node/db.sqlite"), schema)
+    }
+
+    async fn insert(database: &Database, value: &str) -> Result<(), Error> {
+        let value = value.to_owned();
+        database
+            .write(move |tx| Ok(tx.execute("INSERT INTO t (v) VALUES (?1)", [value]).map(drop)?))
+            .await
+    }
+
+    async fn values(database: &Database) -> Vec<String> {
+        database
+            .read(|connection| {
+                let mut statement = connection.prepare("SELECT v FROM t ORDER BY id")?;
+                let rows = statement.query_map([], |row| row.get(0))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_failing_job_in_a_group_takes_nobody_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = open(dir.path(), &ONE).unwrap();
+        let refused = database.write(|tx| {
+            tx.execute("INSERT INTO t (v) VALUES ('refused')", [])?;
+            Err::<(), _>(Failure::Refused(Error::MailboxFull))
+        });
+        let (a, refused, twice, b) = tokio::join!(
+            insert(&database, "a"),
+            refused,
+            async {
+                insert(&database, "twice").await.unwrap();
+                insert(&database, "twice").await
+            },
+            insert(&database, "b"),
+        );
+        assert_eq!((a, b), (Ok(()), Ok(())));
+        assert_eq!(refused, Err(Error::MailboxFull));
+        assert_eq!(twice, Err(Error::StoreFailed));
+        let mut values = values(&database).await;
+        values.sort();
+        assert_eq!(values, ["a", "b", "twice"]);
+    }
+
+    #[tokio::test]
+    async fn work_goes_on_when_the_one_who_asked_has_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = open(dir.path(), &ONE).unwrap();
+        for n in 0..100 {
+            // Polled once, which hands the work over, and dropped.
+            let value = n.to_string();
+            let asked = insert(&database, &value);
+            tokio::select! { biased; _ = asked => {} () = std::future::ready(()) => {} }
+        }
+        insert(&database, "last").await.unwrap();
+        assert_eq!(values(&database).await.len(), 101);
+    }
+
+    #[tokio::test]
+    async fn a_second_opening_is_refused_until_the_first_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = open(dir.path(), &ONE).unwrap();
+        insert(&first, "kept").await.unwrap();
+        assert_eq!(open(dir.path(), &ONE).err(), Some(Error::StoreBusy));
+        let operator = Database::join(&dir.path().join("node/db.sqlite"), &ONE).unwrap();
+        insert(&operator, "by the operator").await.unwrap();
+        assert_eq!(values(&first).await, ["kept", "by the operator"]);
+        drop((first, operator));
+        let again = open(dir.path(), &ONE).unwrap();
+        assert_eq!(values(&again).await, ["kept", "by the operator"]);
+    }
+
+    #[tokio::test]
+    async fn migrations_keep_data_and_newer_foreign_or_damaged_databases_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        insert(&open(dir.path(), &ONE).unwrap(), "old").await.unwrap();
+        assert_eq!(values(&open(dir.path(), &TWO).unwrap()).await, ["old"]);
+        assert_eq!(open(dir.path(), &ONE).err(), Some(Error::StoreNewer));
+        let foreign = Schema { application: 8, ..TWO };
+        assert_eq!(open(dir.path(), &foreign).err(), Some(Error::StoreCorrupt));
+        let other = tempfile::tempdir().unwrap();
+        let path = other.path().join("db.sqlite");
+        assert!(Database::join(&path, &ONE).is_err());
+        std::fs::write(&path, "this is no database, and it is long enough".repeat(100)).unwrap();
+        assert_eq!(Database::open(&path, &ONE).err(), Some(Error::StoreCorrupt));
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_fails_the_write_and_leaves_everything_else_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = open(dir.path(), &ONE).unwrap();
+        insert(&database, "before").await.unwrap();
+        database.write(|tx| Ok(tx.pragma_update(None, "max_page_count", 4)?)).await.unwrap();
+        assert_eq!(insert(&database, &"x".repeat(100_000)).await, Err(Error::StoreFailed));
+        assert_eq!(values(&database).await, ["before"]);
+        database.write(|tx| Ok(tx.pragma_update(None, "max_page_count", 10_000)?)).await.unwrap();
+        insert(&database, "after").await.unwrap();
+        assert_eq!(values(&database).await, ["before", "after"]);
+    }
+}
