@@ -16,6 +16,7 @@ pub mod ids;
 pub mod jose;
 pub mod json;
 pub mod ledger;
+pub mod memory;
 pub mod network;
 pub mod node;
 pub mod notary;

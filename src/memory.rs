@@ -1,0 +1,52 @@
+//! A store that forgets everything with the process: for tests and simulations.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::Error;
+use crate::provider::{Store, Table, Write};
+
+/// Ordered tables in memory. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore(Arc<Mutex<BTreeMap<(Table, String), Vec<u8>>>>);
+
+impl MemoryStore {
+    fn rows(&self) -> MutexGuard<'_, BTreeMap<(Table, String), Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    async fn read(&self, table: Table, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.rows().get(&(table, key.to_owned())).cloned())
+    }
+
+    async fn scan(
+        &self,
+        table: Table,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let rows = self.rows();
+        let from = (table, prefix.max(after).to_owned());
+        let within = rows
+            .range(from..)
+            .take_while(|((of, _), _)| *of == table)
+            .map(|((_, key), value)| (key, value))
+            .skip_while(|(key, _)| key.as_str() <= after && !after.is_empty())
+            .take_while(|(key, _)| key.starts_with(prefix));
+        Ok(within.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+        let mut rows = self.rows();
+        for write in writes {
+            match write {
+                Write::Put { table, key, value } => rows.insert((table, key), value),
+                Write::Delete { table, key } => rows.remove(&(table, key)),
+            };
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,348 @@
+//! A whole network in one process: a patient, a hospital, a notary and a Doorman on software
+//! primitives, with fixed keys, clock and randomness. Messages lie in a heap until the test
+//! delivers them, in whatever order and as often as it likes.
+
+pub mod notary;
+pub mod transcript;
+
+use std::cell::RefCell;
+
+use hdms::Error;
+use hdms::card::{self, Card, Role, VerifiedCard};
+use hdms::ids::{CaseId, NodeId};
+use hdms::jose::jwk::RsaJwk;
+use hdms::memory::MemoryStore;
+use hdms::network::{
+    self, DoormanCertificate, NetworkDocuments, NetworkMap, Parameters, Revocations, Trust,
+};
+use hdms::node::{Node, OutboxItem, Outcome, Parcel, Payload, Platform};
+use hdms::notary::DepositAnswers;
+use hdms::provider::Timestamp;
+use hdms::software::{Software, SoftwareHolders, SoftwareKeys};
+use hdms::testing::{FixedClock, SeededRandomness};
+use hdms::treatment::Flow;
+use hdms::treatment::hospital::HospitalCase;
+use hdms::treatment::patient::PatientCase;
+use notary::Notary;
+
+/// When every simulation begins: 2026-01-01, noon.
+pub const BEGIN: Timestamp = Timestamp(1_767_268_800_000);
+
+/// Keys that nobody else may use: they are public.
+const KEYS: &str = include_str!("../vectors/keys.json");
+
+/// Software providers for one node.
+pub struct Simulated {
+    primitives: Software<SeededRandomness>,
+    keys: SoftwareKeys<SeededRandomness>,
+    holders: SoftwareHolders<SeededRandomness>,
+    store: MemoryStore,
+    clock: FixedClock,
+    randomness: SeededRandomness,
+    queued: RefCell<Vec<OutboxItem>>,
+}
+
+impl Simulated {
+    fn new(keys: SoftwareKeys<SeededRandomness>, world: &Providers) -> Self {
+        Self {
+            primitives: Software::new(world.randomness.clone()),
+            keys,
+            holders: SoftwareHolders::new(world.randomness.clone()),
+            store: MemoryStore::default(),
+            clock: world.clock.clone(),
+            randomness: world.randomness.clone(),
+            queued: RefCell::default(),
+        }
+    }
+}
+
+impl Platform for Simulated {
+    type Primitives = Software<SeededRandomness>;
+    type Keys = SoftwareKeys<SeededRandomness>;
+    type Holders = SoftwareHolders<SeededRandomness>;
+    type Store = MemoryStore;
+    type Clock = FixedClock;
+    type Randomness = SeededRandomness;
+    type CaseGuard = ();
+
+    fn primitives(&self) -> &Self::Primitives {
+        &self.primitives
+    }
+
+    fn keys(&self) -> &Self::Keys {
+        &self.keys
+    }
+
+    fn holders(&self) -> &Self::Holders {
+        &self.holders
+    }
+
+    fn store(&self) -> &Self::Store {
+        &self.store
+    }
+
+    fn clock(&self) -> &Self::Clock {
+        &self.clock
+    }
+
+    fn randomness(&self) -> &Self::Randomness {
+        &self.randomness
+    }
+
+    async fn lock_case(&self, _: &CaseId) {}
+
+    fn queued(&self, items: Vec<OutboxItem>) {
+        self.queued.borrow_mut().extend(items);
+    }
+}
+
+/// What all nodes of a simulation share.
+#[derive(Clone)]
+pub struct Providers {
+    /// One clock for all.
+    pub clock: FixedClock,
+    /// One stream for all.
+    pub randomness: SeededRandomness,
+}
+
+/// The fixed keys of a name in `vectors/keys.json`.
+pub fn keys(
+    name: &str,
+    randomness: SeededRandomness,
+) -> Result<SoftwareKeys<SeededRandomness>, Error> {
+    let all: serde_json::Value = serde_json::from_str(KEYS).map_err(|_| Error::KeyMalformed)?;
+    let text = |part: &str| all[name][part].to_string();
+    SoftwareKeys::from_private_jwks(&text("signing"), &text("encryption"), randomness)
+}
+
+/// A message on its way.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// To the patient, or else to the hospital.
+    pub to_patient: bool,
+    /// Its type.
+    pub kind: String,
+    /// The compact JWE.
+    pub envelope: String,
+}
+
+/// The network.
+pub struct World {
+    /// Shared providers.
+    pub providers: Providers,
+    /// The patient's node.
+    pub patient: Node<Simulated>,
+    /// The hospital's node.
+    pub hospital: Node<Simulated>,
+    /// The only notary.
+    pub notary: Notary,
+    /// The network's documents.
+    pub documents: NetworkDocuments,
+    /// The pinned root key.
+    pub root: RsaJwk,
+    /// Messages that were sent and not yet delivered.
+    pub mail: Vec<Mail>,
+}
+
+impl World {
+    /// A network with everything drawn from `seed`.
+    pub async fn new(seed: u64) -> Result<Self, Error> {
+        let providers =
+            Providers { clock: FixedClock::new(BEGIN), randomness: SeededRandomness::new(seed) };
+        let operator = Operator::new(&providers)?;
+        let hospital_keys = keys("hospital", providers.randomness.clone())?;
+        let notary_keys = keys("notary", providers.randomness.clone())?;
+        let patient_keys = keys("patient", providers.randomness.clone())?;
+        let cards = [
+            operator.card(&hospital_keys, Role::Institution, "Hospital").await?,
+            operator.card(&notary_keys, Role::Notary, "Notary").await?,
+            operator.card(&patient_keys, Role::Personal, "").await?,
+        ];
+        let documents = operator.documents(&cards[..2], &[]).await?;
+        let root = operator.root.public().0.clone();
+        let software = Software::new(providers.randomness.clone());
+        let trust = Trust::verify(&documents, &root, None, BEGIN, &software).await?;
+        let verified = async |jwt| VerifiedCard::verify(jwt, &trust, BEGIN, &software).await;
+        let hospital = verified(&cards[0]).await?;
+        let notary = verified(&cards[1]).await?;
+        let patient = verified(&cards[2]).await?;
+        let node = |keys, card| Node::new(Simulated::new(keys, &providers), card, trust.clone());
+        Ok(Self {
+            patient: node(patient_keys, patient),
+            hospital: node(hospital_keys, hospital),
+            notary: Notary::new(notary_keys, notary, trust.clone(), &providers),
+            providers,
+            documents,
+            root,
+            mail: Vec::new(),
+        })
+    }
+
+    /// Collects what both nodes have queued: messages into [`World::mail`], deposits to the notary
+    /// and its answers back, until nothing moves.
+    pub async fn settle(&mut self) -> Result<(), Error> {
+        loop {
+            let from_patient = self.patient.platform().queued.take();
+            let from_hospital = self.hospital.platform().queued.take();
+            if from_patient.is_empty() && from_hospital.is_empty() {
+                return Ok(());
+            }
+            let (mut mail, notary) = (Vec::new(), &mut self.notary);
+            dispatch::<PatientCase>(&self.patient, from_patient, notary, &mut mail).await?;
+            let cases =
+                dispatch::<HospitalCase>(&self.hospital, from_hospital, notary, &mut mail).await?;
+            for case in cases {
+                self.hospital.send_next_result(&case).await?;
+            }
+            self.mail.extend(mail);
+        }
+    }
+
+    /// Delivers one message, then settles. A hospital goes on to its next result.
+    pub async fn deliver(&mut self, mail: &Mail) -> Result<Outcome, Error> {
+        self.providers.clock.advance(1000);
+        let envelope = mail.envelope.as_bytes();
+        let outcome = if mail.to_patient {
+            self.patient.receive::<PatientCase>(envelope).await
+        } else {
+            self.hospital.receive::<HospitalCase>(envelope).await
+        };
+        if let (false, Ok(Outcome::Applied(case))) = (mail.to_patient, &outcome) {
+            self.hospital.send_next_result(case).await?;
+        }
+        self.settle().await?;
+        outcome
+    }
+
+    /// Delivers everything in order until nothing is left; the first refusal ends it.
+    pub async fn deliver_all(&mut self) -> Result<(), Error> {
+        self.settle().await?;
+        while !self.mail.is_empty() {
+            let mail = self.mail.remove(0);
+            self.deliver(&mail).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Sends what a node queued. Answers the cases that deposits have moved on.
+async fn dispatch<F: Flow>(
+    node: &Node<Simulated>,
+    items: Vec<OutboxItem>,
+    notary: &mut Notary,
+    mail: &mut Vec<Mail>,
+) -> Result<Vec<CaseId>, Error> {
+    let mut moved = Vec::new();
+    let (parcels, stuck) = node.parcels(items).await;
+    if !stuck.is_empty() {
+        return Err(Error::NetworkUnreachable);
+    }
+    for parcel in parcels {
+        match parcel {
+            Parcel::Inbox { item, .. } => post(node, item, false, mail).await?,
+            Parcel::Mailbox { items } => {
+                for item in items {
+                    post(node, item, true, mail).await?;
+                }
+            }
+            Parcel::Deposits { items, envelope, .. } => {
+                let DepositAnswers { answers } = notary.receive(&envelope).await?;
+                for (item, answer) in items.iter().zip(&answers) {
+                    node.deposit_answered::<F>(item, answer).await?;
+                    moved.push(item.case.clone());
+                }
+            }
+        }
+    }
+    Ok(moved)
+}
+
+async fn post(
+    node: &Node<Simulated>,
+    item: OutboxItem,
+    to_patient: bool,
+    mail: &mut Vec<Mail>,
+) -> Result<(), Error> {
+    node.delivered(&item).await?;
+    if let Payload::Envelope { kind, compact } = item.payload {
+        mail.push(Mail { to_patient, kind, envelope: compact });
+    }
+    Ok(())
+}
+
+/// The network's operator: root and Doorman.
+pub struct Operator {
+    root: SoftwareKeys<SeededRandomness>,
+    doorman: SoftwareKeys<SeededRandomness>,
+}
+
+impl Operator {
+    /// With the fixed keys.
+    pub fn new(providers: &Providers) -> Result<Self, Error> {
+        let keys = |name| keys(name, providers.randomness.clone());
+        Ok(Self { root: keys("root")?, doorman: keys("doorman")? })
+    }
+
+    fn id(keys: &SoftwareKeys<SeededRandomness>) -> Result<NodeId, Error> {
+        keys.public().0.thumbprint().parse()
+    }
+
+    /// A card for the owner of `keys`.
+    pub async fn card(
+        &self,
+        keys: &SoftwareKeys<SeededRandomness>,
+        role: Role,
+        name: &str,
+    ) -> Result<String, Error> {
+        let (signing_key, encryption_key) = keys.public();
+        let host = name.to_lowercase();
+        let card = Card {
+            iss: Self::id(&self.doorman)?,
+            sub: signing_key.thumbprint().parse()?,
+            role,
+            name: name.into(),
+            endpoint: (role != Role::Personal).then(|| format!("https://{host}.example")),
+            signing_key: signing_key.clone(),
+            encryption_key: encryption_key.clone(),
+            iat: BEGIN.seconds(),
+            exp: BEGIN.seconds() + card::LIFETIME,
+        };
+        card::issue(&card, &self.doorman).await
+    }
+
+    /// The network's documents with these nodes listed and those revoked.
+    pub async fn documents(
+        &self,
+        listed: &[String],
+        revoked: &[NodeId],
+    ) -> Result<NetworkDocuments, Error> {
+        let (iss, root) = (Self::id(&self.doorman)?, Self::id(&self.root)?);
+        let iat = BEGIN.seconds();
+        let certificate = DoormanCertificate {
+            iss: root.clone(),
+            sub: iss.clone(),
+            key: self.doorman.public().0.clone(),
+            iat,
+            exp: iat + 365 * 24 * 3600,
+        };
+        let parameters = Parameters {
+            iss: iss.clone(),
+            iat,
+            number: 1,
+            name: "Simulation".into(),
+            root,
+            max_envelope: hdms::envelope::MAX_BYTES as u64,
+            minimum_version: 1,
+            revocation_age: 90 * 24 * 3600,
+        };
+        let map = NetworkMap { iss: iss.clone(), iat, number: 1, nodes: listed.to_vec() };
+        let revoked = revoked.iter().cloned().collect();
+        let revocations = Revocations { iss, iat, number: 1, revoked };
+        Ok(NetworkDocuments {
+            doormen: vec![network::sign(&certificate, &self.root).await?],
+            parameters: network::sign(&parameters, &self.doorman).await?,
+            map: network::sign(&map, &self.doorman).await?,
+            revocations: network::sign(&revocations, &self.doorman).await?,
+        })
+    }
+}

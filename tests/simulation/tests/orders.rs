@@ -1,0 +1,191 @@
+//! Whatever the order, and however often messages come: every one takes effect once, and both
+//! sides end with the same ledger.
+
+use std::collections::HashSet;
+
+use futures_lite::future::block_on;
+use hdms::ids::{CaseId, EntryId};
+use hdms::node::Outcome;
+use hdms::treatment::Flow;
+use hdms::treatment::hospital::{self, HospitalCase};
+use hdms::treatment::message::DataRequestBody;
+use hdms::treatment::patient::{DataAnswer, PatientCase, ResultStatus};
+use hdms::treatment::request::TreatmentRequest;
+use hdms_simulation::World;
+use proptest::prelude::*;
+use serde_json::json;
+
+const RESULTS: u32 = 3;
+
+/// One thing that may happen next.
+#[derive(Clone, Debug)]
+enum Event {
+    /// The message at this place (modulo how many there are) arrives; it may stay on its way, to
+    /// arrive again.
+    Mail(usize, bool),
+    /// The hospital does whatever it still has to do.
+    Hospital,
+    /// The patient decides whatever is open; a result is disputed or confirmed.
+    Patient(bool),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => (any::<usize>(), prop::bool::weighted(0.4)).prop_map(|(at, stays)| Event::Mail(at, stays)),
+        1 => Just(Event::Hospital),
+        1 => prop::bool::weighted(0.25).prop_map(Event::Patient),
+    ]
+}
+
+fn id<T: std::str::FromStr<Err = hdms::Error>>(number: u32) -> T {
+    format!("019b7985-7400-7000-8000-{number:012}").parse().unwrap()
+}
+
+struct Play {
+    world: World,
+    case: CaseId,
+}
+
+impl Play {
+    async fn begin(seed: u64) -> Self {
+        let mut world = World::new(seed).await.unwrap();
+        let case: CaseId = id(1);
+        let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+        let hospital = world.hospital.id().clone();
+        world.patient.ask(&case, &hospital, request).await.unwrap();
+        world.settle().await.unwrap();
+        Self { world, case }
+    }
+
+    async fn happen(&mut self, event: &Event) {
+        match event {
+            Event::Mail(at, stays) if !self.world.mail.is_empty() => {
+                let at = at % self.world.mail.len();
+                let mail = self.world.mail[at].clone();
+                if !stays {
+                    self.world.mail.remove(at);
+                }
+                self.world.deliver(&mail).await.unwrap();
+            }
+            Event::Mail(..) => {}
+            Event::Hospital => self.hospital_acts().await,
+            Event::Patient(disputes) => self.patient_decides(*disputes).await,
+        }
+        self.world.settle().await.unwrap();
+    }
+
+    async fn hospital_acts(&mut self) {
+        let hospital = &self.world.hospital;
+        let Ok(case) = hospital.case::<HospitalCase>(&self.case).await else { return };
+        match case.phase {
+            hospital::Phase::Requested => {
+                hospital.approve(&self.case).await.unwrap();
+            }
+            hospital::Phase::Approved if case.results.is_empty() => {
+                let asked =
+                    DataRequestBody { id: id(2), resources: Vec::new(), purpose: "".into() };
+                hospital.ask_for_data(&self.case, asked).await.unwrap();
+                let fhir = json!({"resourceType": "Observation"});
+                let results = (0..RESULTS).map(|n| (id(10 + n), fhir.clone())).collect();
+                hospital.hand_in(&self.case, results).await.unwrap();
+            }
+            _ => {}
+        }
+    }
+
+    async fn patient_decides(&mut self, disputes: bool) {
+        let patient = &self.world.patient;
+        let case: PatientCase = patient.case(&self.case).await.unwrap();
+        for asked in &case.data_requests {
+            if asked.answer == DataAnswer::Open {
+                patient.refuse_data(&self.case, &asked.asked.id, "").await.unwrap();
+            }
+        }
+        for result in &case.results {
+            if result.status == ResultStatus::Received {
+                if disputes {
+                    patient.dispute(&self.case, &result.entry.id, "").await.unwrap();
+                } else {
+                    patient.confirm(&self.case, &result.entry.id).await.unwrap();
+                }
+            }
+        }
+    }
+
+    /// Lets everything come that is still on its way, and everybody do what is left to do.
+    async fn finish(&mut self) {
+        for _ in 0..8 * RESULTS {
+            self.happen(&Event::Hospital).await;
+            self.happen(&Event::Patient(false)).await;
+            while !self.world.mail.is_empty() {
+                self.happen(&Event::Mail(0, false)).await;
+            }
+        }
+    }
+
+    async fn check(&self) {
+        let patient: PatientCase = self.world.patient.case(&self.case).await.unwrap();
+        let hospital: HospitalCase = self.world.hospital.case(&self.case).await.unwrap();
+        assert_eq!(patient.entries(), hospital.entries());
+        assert_eq!(patient.head, hospital.head);
+        assert_eq!(patient.results.len(), RESULTS as usize);
+        for (ours, theirs) in patient.results.iter().zip(&hospital.results) {
+            match (&ours.status, &theirs.status) {
+                (ResultStatus::Committed { .. }, hospital::ResultStatus::Committed { .. }) => {
+                    self.check_receipts(&ours.entry.id).await;
+                }
+                (ResultStatus::Disputed { .. }, hospital::ResultStatus::Disputed { .. }) => {}
+                other => panic!("the sides differ: {other:?}"),
+            }
+        }
+        let places: HashSet<_> =
+            self.world.notary.log().iter().map(|logged| &logged.entry.previous).collect();
+        assert_eq!(places.len(), self.world.notary.log().len());
+        assert!(self.world.patient.quarantined("", 10).await.unwrap().is_empty());
+        assert!(self.world.hospital.quarantined("", 10).await.unwrap().is_empty());
+    }
+
+    async fn check_receipts(&self, entry: &EntryId) {
+        let ours = self.world.patient.receipt(&self.case, entry).await.unwrap().unwrap();
+        let theirs = self.world.hospital.receipt(&self.case, entry).await.unwrap().unwrap();
+        ours.expect_agreement(&theirs).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_order_and_any_repetition_ends_in_the_same_ledger(
+        seed in any::<u64>(),
+        events in prop::collection::vec(event(), 0..60),
+    ) {
+        block_on(async {
+            let mut play = Play::begin(seed).await;
+            for event in &events {
+                play.happen(event).await;
+            }
+            play.finish().await;
+            play.check().await;
+        });
+    }
+}
+
+#[test]
+fn every_message_delivered_five_times_takes_effect_once() {
+    block_on(async {
+        let mut play = Play::begin(5).await;
+        for _ in 0..12 {
+            play.happen(&Event::Hospital).await;
+            play.happen(&Event::Patient(false)).await;
+            for mail in std::mem::take(&mut play.world.mail) {
+                play.world.deliver(&mail).await.unwrap();
+                for _ in 0..4 {
+                    let again = play.world.deliver(&mail).await.unwrap();
+                    assert_eq!(again, Outcome::Repeated);
+                }
+            }
+        }
+        play.check().await;
+    });
+}
