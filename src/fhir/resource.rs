@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::json;
+use crate::record::sdjwt;
 
 /// Content nests no deeper than this, so that the record around it can be read by everyone.
 const DEPTH: usize = 100;
@@ -237,9 +238,10 @@ fn all(elements: &Value, is: impl Fn(&Value) -> bool) -> bool {
 }
 
 /// An element's name, or that of a primitive's extensions: letters and digits, perhaps after `_`.
+/// `_sd` is none: SD-JWT would take it for digests.
 fn is_element_name(name: &str) -> bool {
-    let name = name.strip_prefix('_').unwrap_or(name);
-    name.starts_with(|first: char| first.is_ascii_alphabetic())
-        && name.chars().all(|letter| letter.is_ascii_alphanumeric())
-        && name != "sd"
+    let element = name.strip_prefix('_').unwrap_or(name);
+    element.starts_with(|first: char| first.is_ascii_alphabetic())
+        && element.chars().all(|letter| letter.is_ascii_alphanumeric())
+        && !sdjwt::is_reserved(name)
 }

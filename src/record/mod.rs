@@ -18,13 +18,15 @@ pub use presentation::{KeyBinding, Selection, WINDOW, present, verify_presentati
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::fhir::resource;
+use crate::ids::NodeId;
 use crate::jose;
 use crate::jose::jwk::{EcJwk, RsaJwk};
 use crate::jose::jws::{self, Unverified};
+use crate::json;
 use crate::provider::{NodeKeys, Primitives, Randomness, Timestamp};
 use sdjwt::{Concealer, Parts};
 
@@ -143,7 +145,7 @@ pub async fn issue(
     claims.insert("iss".into(), content.author.into());
     claims.insert("iat".into(), content.issued.seconds().into());
     if let Some(holder) = content.holder {
-        claims.insert("cnf".into(), json!({ "jwk": holder }));
+        claims.insert("cnf".into(), serde_json::json!({ "jwk": holder }));
     }
     claims.insert("fhir".into(), fhir);
     claims.insert(sdjwt::ALGORITHM.into(), "sha-256".into());
@@ -157,6 +159,7 @@ pub async fn issue(
 pub struct VerifiedRecord {
     record: Record,
     claims: Claims,
+    fhir: Value,
 }
 
 impl VerifiedRecord {
@@ -187,7 +190,7 @@ impl VerifiedRecord {
 
     /// The content, as far as disclosed.
     pub fn fhir(&self) -> &Value {
-        &self.claims.fhir
+        &self.fhir
     }
 
     /// The record as it came, without key binding.
@@ -240,8 +243,8 @@ pub async fn verify(
             Error::SignatureInvalid => Error::RecordForged,
             other => other,
         })?;
-    let claims = disclosed(&record, payload)?;
-    Ok(VerifiedRecord { record, claims })
+    let (claims, fhir) = disclosed(&record, payload)?;
+    Ok(VerifiedRecord { record, claims, fhir })
 }
 
 #[derive(Clone, Deserialize)]
@@ -252,7 +255,6 @@ struct Claims {
     sub: Option<String>,
     case: Option<String>,
     order: Option<Map<String, Value>>,
-    fhir: Value,
 }
 
 /// RFC 7800 section 3.2.
@@ -261,19 +263,21 @@ struct Confirmation {
     jwk: EcJwk,
 }
 
-/// The claims of a record with what its disclosures say, in its author's order.
-fn disclosed(record: &Record, payload: Value) -> Result<Claims, Error> {
-    let Value::Object(payload) = payload else { return Err(Error::RecordMalformed) };
+/// The claims of a record with what its disclosures say, and its content in its author's order.
+fn disclosed(record: &Record, payload: Value) -> Result<(Claims, Value), Error> {
+    let malformed = Error::RecordMalformed;
+    let Value::Object(payload) = payload else { return Err(malformed) };
     let parts = Parts::parse(record.compact())?;
-    let processed = sdjwt::process(payload, parts.disclosures())?;
-    let mut own = processed.places.iter().filter_map(|place| place.strip_prefix('/'));
+    let sdjwt::Processed { mut claims, places } = sdjwt::process(payload, parts.disclosures())?;
+    let mut own = places.iter().filter_map(|place| place.strip_prefix('/'));
     if own.any(|name| !name.contains('/') && !CONCEALED.contains(&name)) {
-        return Err(Error::RecordMalformed);
+        return Err(malformed);
     }
-    let mut claims: Claims =
-        crate::json::read(Value::Object(processed.claims), Error::RecordMalformed)?;
-    if let Some(order) = claims.order.take() {
-        content::reorder(&mut claims.fhir, &order);
+    // Taken out first: to read it with the rest would write its numbers anew.
+    let mut fhir = claims.shift_remove("fhir").ok_or(malformed)?;
+    let claims: Claims = json::read(Value::Object(claims), malformed)?;
+    if let Some(order) = &claims.order {
+        content::reorder(&mut fhir, order);
     }
-    Ok(claims)
+    Ok((claims, fhir))
 }

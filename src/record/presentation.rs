@@ -15,7 +15,8 @@ use crate::provider::{Clock, HolderKeys, Primitives, Timestamp};
 
 const KEY_BINDING: &str = "kb+jwt";
 
-/// Seconds by which two nodes' clocks may differ, and for which a key binding is good.
+/// For how many seconds a key binding is good: as long as the message that carries it may wait. The
+/// nonce, used once, is what stops replays.
 pub const WINDOW: u64 = crate::envelope::LIFETIME;
 
 /// What of a record to disclose. Places are JSON pointers (RFC 6901) into its claims, as

@@ -61,13 +61,13 @@ impl<'a, R: Randomness> Concealer<'a, R> {
     /// Conceals an object's member; answers its digest, for [`object`].
     pub fn member(&mut self, name: &str, value: Value) -> Result<String, Error> {
         let salt = self.salt()?;
-        Ok(self.keep(&json!([salt, name, value])))
+        Ok(self.keep(vec![salt, name.into(), value]))
     }
 
     /// Conceals an array's element; answers what stands in its place.
     pub fn element(&mut self, value: Value) -> Result<Value, Error> {
         let salt = self.salt()?;
-        let digest = self.keep(&json!([salt, value]));
+        let digest = self.keep(vec![salt, value]);
         Ok(json!({ ELEMENT: digest }))
     }
 
@@ -76,18 +76,18 @@ impl<'a, R: Randomness> Concealer<'a, R> {
         compact(jwt, self.disclosures.iter().map(String::as_str))
     }
 
-    fn keep(&mut self, content: &Value) -> String {
-        let disclosure = jose::encode(content.to_string());
+    fn keep(&mut self, content: Vec<Value>) -> String {
+        let disclosure = jose::encode(Value::Array(content).to_string());
         let digest = jose::digest(&disclosure);
         self.disclosures.push(disclosure);
         digest
     }
 
     /// 128 bits (RFC 9901 section 9.3).
-    fn salt(&self) -> Result<String, Error> {
+    fn salt(&self) -> Result<Value, Error> {
         let mut salt = [0; 16];
         self.randomness.fill(&mut salt)?;
-        Ok(jose::encode(salt))
+        Ok(jose::encode(salt).into())
     }
 }
 

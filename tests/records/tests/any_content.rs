@@ -1,0 +1,194 @@
+//! Properties over any content that FHIR's JSON may have.
+
+use hdms::fhir::{intake, resource};
+use hdms::record::Selection;
+use hdms_records::WORLD;
+use proptest::prelude::*;
+use serde_json::{Map, Number, Value, json};
+
+/// Names that the rules know and names that they don't.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(vec![
+            "id",
+            "identifier",
+            "text",
+            "div",
+            "subject",
+            "reference",
+            "display",
+            "name",
+            "note",
+            "effectiveDateTime",
+            "coding",
+            "code",
+            "value",
+            "extension",
+            "url",
+            "_birthDate",
+            "entry",
+            "contentType",
+            "data",
+            "start",
+            "end",
+            "gender",
+            "meta",
+        ])
+        .prop_map(str::to_owned),
+        "_?[a-zA-Z][a-zA-Z0-9]{0,5}",
+    ]
+    .prop_filter("reserved", |name| name != "_sd" && name != "contained" && name != "resourceType")
+}
+
+fn number() -> impl Strategy<Value = Value> {
+    "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?"
+        .prop_map(|text| Value::Number(Number::from_string_unchecked(text)))
+}
+
+fn string() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        any::<String>(),
+        Just("\u{0}\u{1f}\"\\/~%\u{7f}\u{2028}\u{d7ff}😀한국".to_owned()),
+        Just("2026-05-17".to_owned()),
+        Just("urn:uuid:8c6a".to_owned()),
+        Just("Patient/p1".to_owned()),
+    ]
+    .prop_map(Value::String)
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![number(), string(), any::<bool>().prop_map(Value::Bool)];
+    leaf.prop_recursive(5, 40, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(prop_oneof![9 => inner.clone(), 1 => Just(Value::Null)], 0..4)
+                .prop_map(Value::Array),
+            members(inner).prop_map(Value::Object),
+        ]
+    })
+}
+
+fn members(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<String, Value>> {
+    prop::collection::vec((name(), value), 0..6).prop_map(|members| members.into_iter().collect())
+}
+
+/// A resource of this type with `members` around it, its `resourceType` anywhere among them.
+fn with_type(kind: &str, members: Map<String, Value>, place: usize) -> Value {
+    let mut members: Vec<_> = members.into_iter().collect();
+    members.insert(place.min(members.len()), ("resourceType".to_owned(), kind.into()));
+    Value::Object(members.into_iter().collect())
+}
+
+fn fhir() -> impl Strategy<Value = Value> {
+    let kind = || prop::sample::select(vec!["Patient", "Observation", "Practitioner", "Basic"]);
+    let plain = (kind(), members(value()), 0..6_usize)
+        .prop_map(|(kind, members, place)| with_type(kind, members, place));
+    plain.prop_recursive(3, 12, 3, move |inner| {
+        let several = prop::collection::vec(inner, 0..3);
+        prop_oneof![
+            (several.clone(), members(value()), kind(), 0..6_usize).prop_map(
+                |(contained, mut members, kind, place)| {
+                    members.insert("contained".into(), contained.into());
+                    with_type(kind, members, place)
+                }
+            ),
+            (several, members(value()), members(value()), 0..6_usize).prop_map(
+                |(resources, mut members, around, place)| {
+                    members.insert("type".into(), "collection".into());
+                    members.insert("entry".into(), entries(&resources, &around));
+                    with_type("Bundle", members, place)
+                }
+            ),
+        ]
+    })
+}
+
+fn entries(resources: &[Value], around: &Map<String, Value>) -> Value {
+    let entry = |resource: &Value| {
+        let mut entry = around.clone();
+        entry.insert("resource".into(), resource.clone());
+        Value::Object(entry)
+    };
+    resources.iter().map(entry).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_record_gives_back_its_authors_text(fhir in fhir()) {
+        let text = fhir.to_string();
+        let fhir = resource::parse(text.as_bytes()).unwrap();
+        let record = WORLD.issue(&fhir).unwrap();
+        let verified = WORLD.verify(record.compact()).unwrap();
+        prop_assert_eq!(verified.fhir().to_string(), text);
+    }
+
+    #[test]
+    fn number_texts_survive_without_the_order_too(fhir in fhir()) {
+        let fhir = resource::parse(fhir.to_string().as_bytes()).unwrap();
+        let record = WORLD.issue(&fhir).unwrap();
+        let shown = record.select(Selection::Whole(&["/fhir".into()])).unwrap();
+        let shown = WORLD.verify(shown.compact()).unwrap();
+        prop_assert_eq!(shown.fhir(), &fhir);
+    }
+
+    #[test]
+    fn what_identifies_never_shows_unless_it_was_chosen(mut observation in members(value())) {
+        const SECRET: &str = "Minji Kim";
+        observation.insert("subject".into(), json!({ "reference": "Patient/1", "display": SECRET }));
+        observation.insert("identifier".into(), json!([{ "value": SECRET }]));
+        let patient = json!({ "resourceType": "Patient", "name": [{ "text": SECRET }], "extension": [
+            { "url": "u", "valueString": SECRET },
+        ] });
+        observation.insert("contained".into(), json!([patient]));
+        let fhir = with_type("Observation", observation, 0);
+        let record = WORLD.issue(&fhir).unwrap();
+        let places = ["/fhir".to_owned(), "/fhir/contained/0".to_owned()];
+        let shown = record.select(Selection::Bare(&places)).unwrap();
+        let shown = WORLD.verify(shown.compact()).unwrap();
+        prop_assert!(!shown.fhir().to_string().contains(SECRET));
+        prop_assert_eq!(&shown.fhir()["contained"], &json!([{ "resourceType": "Patient" }]));
+    }
+
+    #[test]
+    fn no_text_makes_the_parsers_panic(text in "\\PC*", cut in 0..2000_usize) {
+        let _ = resource::parse(text.as_bytes());
+        prop_assert!(WORLD.verify(&text).is_err());
+        let record = WORLD.issue(&json!({ "resourceType": "Patient", "id": "p" })).unwrap();
+        let cut = &record.compact()[..cut.min(record.compact().len() - 1)];
+        // What ends after a disclosure is a record that says less.
+        prop_assert_eq!(WORLD.verify(cut).is_ok(), cut.ends_with('~'));
+    }
+
+    #[test]
+    fn intake_keeps_every_resource_within_its_limit(
+        resources in prop::collection::vec((0..4_usize, "[a-z]{0,300}"), 1..30),
+        max_bytes in 600..5000_usize,
+    ) {
+        let entry = |(index, (encounter, text)): (usize, (usize, String))| {
+            let url = format!("urn:uuid:{index}");
+            match encounter {
+                0 => json!({ "fullUrl": url, "resource": { "resourceType": "Encounter", "id": index.to_string() } }),
+                // Mostly to an Encounter, sometimes to nothing that is in the Bundle.
+                back => json!({ "fullUrl": url, "resource": {
+                    "resourceType": "Observation", "id": index.to_string(), "valueString": text,
+                    "encounter": { "reference": format!("urn:uuid:{}", index.saturating_sub(back)) },
+                } }),
+            }
+        };
+        let entries: Vec<_> = resources.into_iter().enumerate().map(entry).collect();
+        let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries });
+        let taken = intake::take_in(bundle.clone(), max_bytes).unwrap();
+        let ids = |bundles: &[Value]| {
+            let mut ids: Vec<_> = bundles.iter().flat_map(resource::entries)
+                .map(|entry| entry["resource"]["id"].as_str().unwrap().to_owned()).collect();
+            ids.sort();
+            ids
+        };
+        prop_assert_eq!(ids(&taken), ids(&[bundle]));
+        for record in &taken {
+            prop_assert!(record.to_string().len() <= max_bytes);
+            resource::check(record).unwrap();
+        }
+    }
+}
