@@ -1,0 +1,227 @@
+//! IndexedDB as the node's store: one object store for each [`Table`], values as bytes, and one more
+//! for the keys that no script can read. A write counts once its transaction has fired `complete`,
+//! with strict durability.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use futures_util::future::try_join_all;
+use hdms::Error;
+use hdms::provider::{Store, Table, Write};
+use js_sys::Uint8Array;
+use rexie::{KeyRange, ObjectStore, Rexie, Transaction, TransactionMode, TransactionResult};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+
+/// Version of the schema. IndexedDB stamps it in the transaction that creates or migrates the
+/// object stores, and refuses to open a database of a higher one.
+pub const SCHEMA: u32 = 1;
+
+/// The object store of [`IndexedDb::key`].
+const KEYS: &str = "keys";
+
+/// Follows every character of the keys, which are ASCII.
+const LAST: &str = "\u{ffff}";
+
+#[wasm_bindgen(module = "/js/durability.js")]
+extern "C" {
+    fn ask_for_strict_durability();
+}
+
+/// An open database. Clones share it.
+///
+/// After a commit that failed every call is refused with [`Error::NodeStopped`]: what was changed
+/// in memory and what is stored may differ, so nothing goes on until the database is opened anew.
+#[derive(Clone, Debug)]
+pub struct IndexedDb {
+    rexie: Rc<Rexie>,
+    stopped: Rc<Cell<bool>>,
+    #[cfg(feature = "test-hooks")]
+    failing: Rc<Cell<bool>>,
+}
+
+impl IndexedDb {
+    /// Opens the database of this name, and creates it if there is none.
+    ///
+    /// Errors: [`Error::StoreNewer`] when a newer version wrote it, [`Error::StoreFailed`].
+    pub async fn open(name: &str) -> Result<Self, Error> {
+        ask_for_strict_durability();
+        let mut builder = Rexie::builder(name).version(SCHEMA);
+        for store in Table::ALL.iter().map(|table| table.name()).chain([KEYS]) {
+            builder = builder.add_object_store(ObjectStore::new(store));
+        }
+        let rexie = builder.build().await.map_err(|error| open_failure(&error))?;
+        Ok(Self {
+            rexie: Rc::new(rexie),
+            stopped: Rc::default(),
+            #[cfg(feature = "test-hooks")]
+            failing: Rc::default(),
+        })
+    }
+
+    /// The database's name.
+    pub fn name(&self) -> String {
+        self.rexie.name()
+    }
+
+    /// A CryptoKey or a pair of them, kept by [`IndexedDb::keep_key`].
+    pub async fn key(&self, name: &str) -> Result<Option<JsValue>, Error> {
+        self.get(KEYS, name).await
+    }
+
+    /// Keeps a CryptoKey or a pair of them. It can't be read out, only used.
+    pub async fn keep_key(&self, name: &str, key: &JsValue) -> Result<(), Error> {
+        let transaction = self.begin(&[KEYS], TransactionMode::ReadWrite)?;
+        let puts = [(key.clone(), Some(name.into()))];
+        let stored = transaction.store(KEYS).map_err(failed)?.put_all(puts.into_iter()).await;
+        self.finish(transaction, stored).await
+    }
+
+    /// Makes the next commit fail as a full disk does.
+    #[cfg(feature = "test-hooks")]
+    pub fn fail_next_commit(&self) {
+        self.failing.set(true);
+    }
+
+    async fn get(&self, store: &str, key: &str) -> Result<Option<JsValue>, Error> {
+        let transaction = self.begin(&[store], TransactionMode::ReadOnly)?;
+        transaction.store(store).map_err(failed)?.get(key.into()).await.map_err(failed)
+    }
+
+    fn begin(&self, stores: &[&str], mode: TransactionMode) -> Result<Transaction, Error> {
+        if self.stopped.get() {
+            return Err(Error::NodeStopped);
+        }
+        self.rexie.transaction(stores, mode).map_err(|error| self.stop(error))
+    }
+
+    /// Waits for `complete`. A commit that fails fires nothing but `abort`.
+    async fn finish(
+        &self,
+        transaction: Transaction,
+        requested: Result<(), rexie::Error>,
+    ) -> Result<(), Error> {
+        requested.map_err(|error| self.stop(error))?;
+        match transaction.done().await {
+            Ok(TransactionResult::Committed) => Ok(()),
+            Ok(TransactionResult::Aborted) => Err(self.stop(())),
+            Err(error) => Err(self.stop(error)),
+        }
+    }
+
+    fn stop<T>(&self, _cause: T) -> Error {
+        self.stopped.set(true);
+        Error::StoreFailed
+    }
+}
+
+impl Store for IndexedDb {
+    async fn read(&self, table: Table, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.get(table.name(), key).await?.map(bytes).transpose()
+    }
+
+    async fn scan(
+        &self,
+        table: Table,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let Some(range) = range(prefix, after)? else { return Ok(Vec::new()) };
+        let limit = Some(u32::try_from(limit).unwrap_or(u32::MAX));
+        if limit == Some(0) {
+            return Ok(Vec::new());
+        }
+        let transaction = self.begin(&[table.name()], TransactionMode::ReadOnly)?;
+        let store = transaction.store(table.name()).map_err(failed)?;
+        let keys = store.get_all_keys(Some(range.clone()), limit).await.map_err(failed)?;
+        let values = store.get_all(Some(range), limit).await.map_err(failed)?;
+        let pair = |(key, value): (JsValue, JsValue)| {
+            Ok((key.as_string().ok_or(Error::StoreCorrupt)?, bytes(value)?))
+        };
+        keys.into_iter().zip(values).map(pair).collect()
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+        let tables = by_table(writes);
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = tables.keys().map(|table| table.name()).collect();
+        let transaction = self.begin(&names, TransactionMode::ReadWrite)?;
+        // All requests are made at once: a transaction that waits for anything else commits.
+        let written = try_join_all(tables.into_iter().map(|(table, changes)| {
+            let store = transaction.store(table.name());
+            async move { change(&store?, changes).await }
+        }));
+        let written = written.await.map(|_| ());
+        #[cfg(feature = "test-hooks")]
+        if self.failing.take() {
+            let _ = transaction.abort().await;
+            return Err(self.stop(()));
+        }
+        self.finish(transaction, written).await
+    }
+}
+
+/// What is left to do in one table: a value to put under a key, or none to delete it.
+type Changes = BTreeMap<String, Option<Vec<u8>>>;
+
+/// Of several writes to one key the last one counts, so their order is not needed any more.
+fn by_table(writes: Vec<Write>) -> BTreeMap<Table, Changes> {
+    let mut tables = BTreeMap::<Table, Changes>::new();
+    for write in writes {
+        let (table, key, value) = match write {
+            Write::Put { table, key, value } => (table, key, Some(value)),
+            Write::Delete { table, key } => (table, key, None),
+        };
+        tables.entry(table).or_default().insert(key, value);
+    }
+    tables
+}
+
+async fn change(store: &rexie::Store, changes: Changes) -> Result<(), rexie::Error> {
+    let (puts, deletes): (Vec<_>, Vec<_>) =
+        changes.into_iter().partition(|(_, value)| value.is_some());
+    let puts = puts.into_iter().filter_map(|(key, value)| {
+        Some((Uint8Array::from(value?.as_slice()).into(), Some(JsValue::from(key))))
+    });
+    let deletes = deletes.into_iter().map(|(key, _)| store.delete(key.into()));
+    let put = store.put_all(puts);
+    let (put, deleted) = futures_util::future::join(put, try_join_all(deletes)).await;
+    put.and(deleted.map(|_| ()))
+}
+
+/// The keys that start with `prefix` and lie after `after`; `None` when there can be none.
+fn range(prefix: &str, after: &str) -> Result<Option<KeyRange>, Error> {
+    let end = format!("{prefix}{LAST}");
+    let begins = after.is_empty() || after < prefix;
+    let (start, exclusive) = if begins { (prefix, false) } else { (after, true) };
+    if start > end.as_str() {
+        return Ok(None);
+    }
+    KeyRange::bound(&start.into(), &end.into(), Some(exclusive), Some(false))
+        .map(Some)
+        .map_err(failed)
+}
+
+fn bytes(value: JsValue) -> Result<Vec<u8>, Error> {
+    let array: Uint8Array = value.dyn_into().map_err(|_| Error::StoreCorrupt)?;
+    Ok(array.to_vec())
+}
+
+fn failed<T>(_cause: T) -> Error {
+    Error::StoreFailed
+}
+
+fn open_failure(error: &rexie::Error) -> Error {
+    match error {
+        rexie::Error::IdbError(idb::Error::DomException(exception))
+            if exception.name() == "VersionError" =>
+        {
+            Error::StoreNewer
+        }
+        _ => Error::StoreFailed,
+    }
+}

@@ -1,0 +1,134 @@
+//! WebCrypto behind the provider traits, in a service worker: the vectors of others, and keys that
+//! outlive their worker.
+#![cfg(target_arch = "wasm32")]
+
+mod support;
+
+use hdms::Error;
+use hdms::jose::jwk::EcJwk;
+use hdms::provider::{HolderKeys, NodeKeys, Primitives};
+use hdms_vectors::PrivateKey;
+use hdms_worker::store::IndexedDb;
+use hdms_worker::webcrypto::{WebCryptoKeys, WebHolders, WebPrimitives};
+use js_sys::{Array, JSON, Object, Reflect};
+use support::fresh_name;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+use web_sys::{CryptoKey, CryptoKeyPair, SubtleCrypto, WorkerGlobalScope};
+
+wasm_bindgen_test_configure!(run_in_service_worker);
+
+#[wasm_bindgen_test]
+async fn primitives_pass_the_vectors_of_wycheproof() {
+    hdms_vectors::primitives(&WebPrimitives::default()).await;
+}
+
+#[wasm_bindgen_test]
+async fn private_keys_pass_the_vectors_of_wycheproof() {
+    hdms_vectors::private_keys(&WebPrimitives::default(), import).await;
+}
+
+#[wasm_bindgen_test]
+async fn long_and_short_content_is_sealed_alike() {
+    let primitives = WebPrimitives::default();
+    for length in [0, 1, 16_383, 16_384, 1_000_000] {
+        let content = vec![7; length];
+        let sealed = primitives.seal_gcm(&[1; 32], &[2; 12], b"aad", content.clone()).await.unwrap();
+        assert_eq!(sealed.len(), length + 16);
+        let opened = primitives.open_gcm(&[1; 32], &[2; 12], b"aad", sealed.clone()).await;
+        assert_eq!(opened, Ok(content), "{length}");
+        let altered = primitives.open_gcm(&[1; 32], &[2; 12], b"add", sealed).await;
+        assert_eq!(altered, Err(Error::DecryptionFailed), "{length}");
+    }
+}
+
+#[wasm_bindgen_test]
+async fn node_keys_are_made_once_and_found_again() {
+    let name = fresh_name("keys");
+    let store = IndexedDb::open(&name).await.unwrap();
+    assert!(WebCryptoKeys::stored(&store).await.unwrap().is_none());
+    let made = WebCryptoKeys::stored_or_new(&store).await.unwrap();
+    drop(store);
+
+    let store = IndexedDb::open(&name).await.unwrap();
+    let found = WebCryptoKeys::stored_or_new(&store).await.unwrap();
+    assert_eq!(found.public(), made.public());
+    assert_eq!(found.public().0.modulus().len(), 384);
+    let signature = found.sign_ps256(b"message").await.unwrap();
+    let primitives = WebPrimitives::default();
+    assert_eq!(primitives.verify_ps256(made.public().0, b"message", &signature).await, Ok(()));
+    let sealed = primitives.encrypt_oaep(made.public().1, b"secret").await.unwrap();
+    assert_eq!(found.decrypt_oaep(&sealed).await.as_deref(), Ok(&b"secret"[..]));
+}
+
+#[wasm_bindgen_test]
+async fn no_script_can_read_a_private_key() {
+    let store = IndexedDb::open(&fresh_name("secret")).await.unwrap();
+    WebCryptoKeys::stored_or_new(&store).await.unwrap();
+    let holder = WebHolders::new(store.clone()).make_holder_key().await.unwrap();
+    let node = store.key("node").await.unwrap().unwrap();
+    let mut kept = vec![store.key(&format!("holder/{}", holder.thumbprint())).await.unwrap().unwrap()];
+    for pair in ["signing", "encryption"] {
+        let pair: CryptoKeyPair = Reflect::get(&node, &pair.into()).unwrap().unchecked_into();
+        kept.push(pair.get_private_key().into());
+    }
+    for key in kept {
+        let key: CryptoKey = key.unchecked_into();
+        assert!(!key.extractable());
+        for format in ["jwk", "pkcs8"] {
+            assert!(subtle().export_key(format, &key).unwrap().await.is_err());
+        }
+    }
+}
+
+#[wasm_bindgen_test]
+async fn holder_keys_sign_for_their_case_and_outlive_the_worker() {
+    let name = fresh_name("holders");
+    let holders = WebHolders::new(IndexedDb::open(&name).await.unwrap());
+    let one = holders.make_holder_key().await.unwrap();
+    let other = holders.make_holder_key().await.unwrap();
+    drop(holders);
+
+    let holders = WebHolders::new(IndexedDb::open(&name).await.unwrap());
+    let signature = holders.sign_es256(&one, b"proof").await.unwrap();
+    let primitives = WebPrimitives::default();
+    assert_eq!(primitives.verify_es256(&one, b"proof", &signature).await, Ok(()));
+    let answer = primitives.verify_es256(&other, b"proof", &signature).await;
+    assert_eq!(answer, Err(Error::SignatureInvalid));
+    let unknown = EcJwk::from_coordinates([1; 32], [1; 32]);
+    assert_eq!(holders.sign_es256(&unknown, b"proof").await, Err(Error::UnknownKey));
+}
+
+#[wasm_bindgen_test]
+async fn a_point_off_the_curve_is_refused_as_a_key() {
+    let key = EcJwk::from_coordinates([1; 32], [1; 32]);
+    let answer = WebPrimitives::default().verify_es256(&key, b"", &[1; 64]).await;
+    assert_eq!(answer, Err(Error::KeyMalformed));
+}
+
+async fn import(key: &PrivateKey) -> WebCryptoKeys {
+    let private: JsValue = JSON::parse(&key.jwk).unwrap();
+    let public = serde_wasm_bindgen::to_value(&key.public).unwrap();
+    let pair = async |name: &str, private_use: &str, public_use: &str| {
+        let private = import_jwk(&private, name, private_use).await;
+        let public = import_jwk(&public, name, public_use).await;
+        CryptoKeyPair::new(&private, &public)
+    };
+    let signing = pair("RSA-PSS", "sign", "verify").await;
+    let encryption = pair("RSA-OAEP", "decrypt", "encrypt").await;
+    WebCryptoKeys::of(&signing, &encryption).await.unwrap()
+}
+
+async fn import_jwk(jwk: &JsValue, name: &str, usage: &str) -> CryptoKey {
+    let algorithm = Object::new();
+    Reflect::set(&algorithm, &"name".into(), &name.into()).unwrap();
+    Reflect::set(&algorithm, &"hash".into(), &"SHA-256".into()).unwrap();
+    let usages = Array::of1(&usage.into());
+    let jwk: &Object = jwk.unchecked_ref();
+    let promise = subtle().import_key_with_object("jwk", jwk, &algorithm, true, &usages);
+    promise.unwrap().await.unwrap().unchecked_into()
+}
+
+fn subtle() -> SubtleCrypto {
+    js_sys::global().unchecked_into::<WorkerGlobalScope>().crypto().unwrap().subtle()
+}
