@@ -321,7 +321,10 @@ impl HospitalCase {
         at: Timestamp,
     ) -> Result<Step<Self>, Error> {
         let entry = theirs.entry().clone();
-        if record.author() != sender.as_ref() || record.case() != Some(entry.case.as_ref()) {
+        let foreign = record.author() != sender.as_ref()
+            || record.subject() != Some(sender.as_ref())
+            || record.case() != Some(entry.case.as_ref());
+        if foreign {
             return Err(Error::RecordForeign);
         }
         let fits = entry.kind == EntryKind::Request

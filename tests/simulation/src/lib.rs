@@ -287,16 +287,16 @@ impl Operator {
         keys.public().0.thumbprint().parse()
     }
 
-    /// A card for the owner of `keys`.
-    pub async fn card(
+    /// The claims of a card for the owner of `keys`.
+    pub fn claims(
         &self,
         keys: &SoftwareKeys<SeededRandomness>,
         role: Role,
         name: &str,
-    ) -> Result<String, Error> {
+    ) -> Result<Card, Error> {
         let (signing_key, encryption_key) = keys.public();
         let host = name.to_lowercase();
-        let card = Card {
+        Ok(Card {
             iss: Self::id(&self.doorman)?,
             sub: signing_key.thumbprint().parse()?,
             role,
@@ -306,8 +306,22 @@ impl Operator {
             encryption_key: encryption_key.clone(),
             iat: BEGIN.seconds(),
             exp: BEGIN.seconds() + card::LIFETIME,
-        };
-        card::issue(&card, &self.doorman).await
+        })
+    }
+
+    /// Signs a card as the Doorman.
+    pub async fn sign(&self, card: &Card) -> Result<String, Error> {
+        card::issue(card, &self.doorman).await
+    }
+
+    /// A card for the owner of `keys`.
+    pub async fn card(
+        &self,
+        keys: &SoftwareKeys<SeededRandomness>,
+        role: Role,
+        name: &str,
+    ) -> Result<String, Error> {
+        self.sign(&self.claims(keys, role, name)?).await
     }
 
     /// The network's documents with these nodes listed and those revoked.
