@@ -66,7 +66,7 @@ test.each(examples)("%s reads with a title and every value in its author's digit
 
 function textsOf({ heading, groups }: Reading): string[] {
   const sheets = [heading, ...groups.flatMap((group) => group.sheets)];
-  return sheets.flatMap((sheet) => [sheet.title, sheet.lead ?? "", sheet.date ?? "", ...sheet.facts.flatMap(texts)]);
+  return sheets.flatMap((sheet) => [sheet.title, sheet.lead ?? "", sheet.range ?? "", ...sheet.facts.flatMap(texts)]);
 }
 
 function texts(fact: Fact): string[] {

@@ -82,20 +82,26 @@ function sheetOf(resource: Json, resolve: Resolve): Sheet {
   const type = textAt(resource, "resourceType") ?? "";
   const members = resource instanceof Map ? resource : new Map<string, Json>();
   const title = titleOf(resource, resolve) ?? typeLabel(type);
-  const lead = leadOf(resource, resolve);
-  const facts = factsOf(members, resolve, HIDDEN);
-  return {
-    type,
-    kind: type ? typeLabel(type) : "Not a FHIR resource",
+  const head = {
     title,
     date: dateOf(resource),
     status: statusOf(resource),
-    lead,
-    judgement: listAt(resource, "interpretation").map(conceptText).filter(Boolean).join(", ") || null,
-    range: listAt(resource, "referenceRange").map(referenceRangeText).filter(Boolean).join("; ") || null,
-    modified: members.has("modifierExtension"),
-    facts: facts.filter((fact) => !("text" in fact) || ![title, lead].includes(fact.text)),
+    lead: leadOf(resource, resolve),
+    judgement: textOf(listAt(resource, "interpretation").map(conceptText)),
+    range: textOf(listAt(resource, "referenceRange").map(referenceRangeText)),
   };
+  const shown = new Set<string | null>(Object.values(head));
+  return {
+    type,
+    kind: type ? typeLabel(type) : "Not a FHIR resource",
+    ...head,
+    modified: members.has("modifierExtension"),
+    facts: factsOf(members, resolve, HIDDEN).filter((fact) => !("text" in fact && shown.has(fact.text))),
+  };
+}
+
+function textOf(texts: (string | undefined)[]): string | null {
+  return texts.filter(Boolean).join("; ") || null;
 }
 
 // Shown elsewhere on the sheet, or of no use to a reader. The raw document has them all.

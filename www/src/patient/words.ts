@@ -1,0 +1,137 @@
+// What the states of node, case, request and result are called.
+
+import type { CaseView, DataRequestView, NodeStatus, Phase, RecordSummary, ResultView } from "hdms-node";
+import type { LedgerStep } from "../ui/ledger";
+import { href } from "../ui/router.svelte";
+import type { Tone } from "../ui/words";
+
+/** A word for a badge, its tone, and what it means for the person. */
+export type Word = { label: string; tone: Tone; meaning: string };
+
+/** Whether the node is ready, cut off or stopped. */
+export function nodeState(status: NodeStatus | null, online: boolean): Word {
+  switch (status?.state) {
+    case undefined:
+      return { label: "Waking", tone: "plain", meaning: "Your node is being started." };
+    case "absent":
+      return { label: "Not made", tone: "plain", meaning: "There is no node on this device." };
+    case "making":
+      return { label: "Being made", tone: "plain", meaning: "Your node is being made." };
+    case "stopped":
+      return { label: "Stopped", tone: "bad", meaning: "Your node has stopped. Nothing is lost." };
+  }
+  if (!online || status?.problem) {
+    return {
+      label: "Offline",
+      tone: "warn",
+      meaning: "You can read and decide; what you send goes out once the network is back.",
+    };
+  }
+  return { label: "Ready", tone: "good", meaning: "Your node works and reaches the network." };
+}
+
+/** How far a treatment has come. */
+export function phaseWord(phase: Phase, hospital: string): Word {
+  switch (phase.kind) {
+    case "requested":
+      return { label: "Asked", tone: "plain", meaning: `${hospital} has not answered yet.` };
+    case "approved":
+      return { label: "Approved", tone: "good", meaning: `${hospital} takes you as its patient.` };
+    case "declined":
+      return {
+        label: "Declined",
+        tone: "bad",
+        meaning: `${hospital} declined: ${phase.reason || "no reason was given"}`,
+      };
+  }
+}
+
+/** What became of a request for data. */
+export function answerWord(answer: DataRequestView["answer"]): Word {
+  switch (answer.kind) {
+    case "open":
+      return { label: "Waits for you", tone: "warn", meaning: "Nothing is shared before you decide." };
+    case "shared":
+      return { label: "Shared", tone: "good", meaning: `Records that you shared: ${answer.records}.` };
+    case "refused":
+      return { label: "Refused", tone: "plain", meaning: `You refused: ${answer.reason}` };
+  }
+}
+
+/** What became of a result. */
+export function resultWord(status: ResultView["status"]): Word {
+  switch (status.kind) {
+    case "received":
+      return { label: "Waits for you", tone: "warn", meaning: "Read it, then confirm or dispute it." };
+    case "confirming":
+      return {
+        label: "Being confirmed",
+        tone: "plain",
+        meaning: "You confirmed it. Your node is getting the notary's receipt.",
+      };
+    case "committed":
+      return { label: "Final", tone: "good", meaning: "Signed by both of you and logged by the notary." };
+    case "disputed":
+      return { label: "Disputed", tone: "bad", meaning: `You disputed it: ${status.reason}` };
+    case "refused":
+      return {
+        label: "Not accepted",
+        tone: "bad",
+        meaning: `The notary or the hospital refused it (${status.code}).`,
+      };
+  }
+}
+
+/** What a record counts as. */
+export function recordWord(state: RecordSummary["state"]): Word {
+  switch (state) {
+    case "final":
+      return { label: "Final", tone: "good", meaning: "Signed by both and logged by a notary." };
+    case "received":
+      return { label: "Not confirmed", tone: "warn", meaning: "You have not confirmed it yet." };
+    case "disputed":
+      return { label: "Disputed", tone: "bad", meaning: "You disputed it." };
+    case "own":
+      return { label: "My own", tone: "plain", meaning: "You added it yourself." };
+  }
+}
+
+/** The ledger of a case with names in place of ids. */
+export function ledgerSteps({ ledger, hospitalName }: CaseView): LedgerStep[] {
+  return ledger.map(({ id, kind, verificationKey, receipt, ...entry }) => ({
+    id,
+    kind,
+    verificationKey,
+    signers: [
+      ...(entry.endorsedByPatient ? ["you"] : []),
+      ...(entry.endorsedByHospital ? [hospitalName] : []),
+    ],
+    receipt: receipt && {
+      notary: receipt.notaryName,
+      index: receipt.index,
+      time: receipt.time,
+    },
+  }));
+}
+
+/** Something to decide, or decided, in a case. */
+export type Decision = { href: string; title: string; at: number; open: boolean; word: Word };
+
+/** What a case asks of the person, the newest first. */
+export function decisionsOf(one: CaseView): Decision[] {
+  const requests = one.dataRequests.map((request) => ({
+    href: href("cases", one.id, "data", request.id),
+    title: `${one.hospitalName} asks for records`,
+    at: request.received,
+    open: request.answer.kind === "open",
+    word: answerWord(request.answer),
+  }));
+  const results = one.results.map((result) => ({
+    href: href("cases", one.id, "results", result.entry),
+    title: `Result: ${result.title}`,
+    at: result.received,
+    open: result.status.kind === "received",
+    word: resultWord(result.status),
+  }));
+  return [...requests, ...results].toSorted((a, b) => b.at - a.at);
+}

@@ -1,0 +1,23 @@
+import { problemOf, type Problem } from "./problem";
+
+/** Something a person started: whether it still runs, and how it failed. */
+export class Action {
+  busy = $state(false);
+  problem = $state<Problem | null>(null);
+
+  /** Runs `work` unless the last one still runs; answers whether it succeeded. */
+  async run(work: () => Promise<unknown>): Promise<boolean> {
+    if (this.busy) return false;
+    this.busy = true;
+    this.problem = null;
+    try {
+      await work();
+      return true;
+    } catch (thrown) {
+      this.problem = problemOf(thrown);
+      return false;
+    } finally {
+      this.busy = false;
+    }
+  }
+}

@@ -1,0 +1,10 @@
+/** One entry of a case's ledger, as patient and hospital both see it. */
+export type LedgerStep = {
+  id: string;
+  kind: "request" | "result";
+  verificationKey: string;
+  /** Names of those who have endorsed it. */
+  signers: string[];
+  /** The notary's receipt; `time` in milliseconds since 1970. */
+  receipt: { notary: string; index: number; time: number } | null;
+};

@@ -1,0 +1,300 @@
+// A personal node that keeps everything in the page's memory: it stands in for `hdms-node` in the
+// tests of the pages. `window.fake` plays the hospital and the misfortunes.
+
+import type {
+  CaseView,
+  Connection,
+  DataRequestView,
+  Hospital,
+  NodeEvent,
+  NodeStatus,
+  PersonalNode,
+  Quarantined,
+  RecordView,
+  TreatmentRequest,
+  Waiting,
+} from "hdms-node";
+
+const HOSPITAL: Hospital = { id: "h1", name: "Demo Hospital", endpoint: "http://localhost" };
+const OTHER: Hospital = { id: "h2", name: "Lakeside Clinic", endpoint: "http://localhost" };
+const NOTARY = "Notary Two";
+const KEY = "qL8R4QIcQ_ZsRqOAbeRfcZhilN_MksRtDaErMA0yp_4";
+const WAIT_MS = 20;
+
+class FakeNode implements PersonalNode {
+  state: NodeStatus = {
+    state: "absent",
+    node: null,
+    name: null,
+    network: "HDMS demo",
+    server: "http://localhost:8080",
+    persistent: null,
+    waiting: 0,
+    quarantined: 0,
+    lastReached: null,
+    problem: null,
+  };
+  listeners = new Set<(event: NodeEvent) => void>();
+  all = new Map<string, CaseView>();
+  held = new Map<string, RecordView>();
+  setAside: Quarantined[] = [];
+  unsent: Waiting[] = [];
+  /** The next call of this name fails with this problem. */
+  failing: { name: string; code: string; sentence: string } | null = null;
+
+  async status(): Promise<NodeStatus> {
+    return this.state;
+  }
+
+  async make({ name }: { name: string }): Promise<NodeStatus> {
+    this.setStatus({ state: "making" });
+    await this.step("make", 300);
+    const node = "c1Xn3vB7Qm2t5kLr8sPz0yWd4gHf6jAe9uTi1oSx2Vw";
+    return this.setStatus({ state: "ready", node, name: name || null, lastReached: Date.now() });
+  }
+
+  async hospitals(): Promise<Hospital[]> {
+    await this.step("hospitals");
+    return [HOSPITAL, OTHER];
+  }
+
+  async ask(options: { case: string; hospital: string; request: TreatmentRequest }): Promise<CaseView> {
+    await this.step("ask");
+    const { reason, date, mayRead } = options.request;
+    const hospitalName = [HOSPITAL, OTHER].find(({ id }) => id === options.hospital)?.name ?? "";
+    const now = Date.now();
+    this.all.set(options.case, {
+      ...{ id: options.case, hospital: options.hospital, hospitalName, reason, date, mayRead },
+      ...{ phase: { kind: "requested" }, begun: now, changed: now, openDecisions: 0, unsent: 0 },
+      ...{ dataRequests: [], results: [], ledger: [] },
+    });
+    this.log(options.case, "request", "e1", false);
+    return this.case(options.case);
+  }
+
+  async cases(): Promise<CaseView[]> {
+    await this.step("cases");
+    return [...this.all.values()];
+  }
+
+  async case(id: string): Promise<CaseView> {
+    await this.step("case");
+    const found = this.all.get(id);
+    if (!found) {
+      throw { code: "treatment/unknown-case", sentence: "There is no such case on this device." };
+    }
+    return structuredClone(found);
+  }
+
+  async recordsFor(options: { case: string; dataRequest: string }): Promise<RecordView[]> {
+    await this.step("recordsFor");
+    const wanted = this.request(options.case, options.dataRequest)?.resources ?? [];
+    return [...this.held.values()].filter((record) => wanted.includes(record.resourceType));
+  }
+
+  async share(options: { case: string; dataRequest: string; records: string[] }): Promise<CaseView> {
+    await this.step("share");
+    return this.answer(options, { kind: "shared", records: options.records.length, at: Date.now() });
+  }
+
+  async refuseData(options: { case: string; dataRequest: string; reason: string }): Promise<CaseView> {
+    await this.step("refuseData");
+    return this.answer(options, { kind: "refused", reason: options.reason, at: Date.now() });
+  }
+
+  async confirm(options: { case: string; entry: string }): Promise<CaseView> {
+    await this.step("confirm");
+    return this.decide(options, { kind: "committed", at: Date.now() });
+  }
+
+  async dispute(options: { case: string; entry: string; reason: string }): Promise<CaseView> {
+    await this.step("dispute");
+    return this.decide(options, { kind: "disputed", reason: options.reason });
+  }
+
+  async records(): Promise<RecordView[]> {
+    await this.step("records");
+    return [...this.held.values()];
+  }
+
+  async record(id: string): Promise<RecordView> {
+    await this.step("record");
+    const found = this.held.get(id);
+    if (!found) throw { code: "record/unknown", sentence: "There is no such record on this device." };
+    return found;
+  }
+
+  async addRecord({ fhir }: { fhir: string }): Promise<RecordView> {
+    await this.step("addRecord");
+    const record = this.recordOf("own", `r${this.held.size + 1}`, fhir);
+    this.held.set(record.id, { ...record, own: true, state: "own", authorName: "you" });
+    return record;
+  }
+
+  async quarantine(): Promise<Quarantined[]> {
+    return this.setAside;
+  }
+
+  async outbox(): Promise<Waiting[]> {
+    return this.unsent;
+  }
+
+  async sync(): Promise<NodeStatus> {
+    await this.step("sync");
+    return this.state;
+  }
+
+  async streamTicket(): Promise<{ url: string; proof: string }> {
+    return { url: "", proof: "" };
+  }
+
+  setStatus(change: Partial<NodeStatus>): NodeStatus {
+    this.state = { ...this.state, ...change };
+    this.tell({ kind: "status", status: this.state });
+    return this.state;
+  }
+
+  tell(event: NodeEvent): void {
+    for (const listener of this.listeners) listener(event);
+  }
+
+  change(id: string, change: (one: CaseView) => void): void {
+    const one = this.all.get(id);
+    if (!one) throw new Error(`no case ${id}`);
+    change(one);
+    one.changed = Date.now();
+    one.openDecisions =
+      one.dataRequests.filter(({ answer }) => answer.kind === "open").length +
+      one.results.filter(({ status }) => status.kind === "received").length;
+    this.tell({ kind: "changed", cases: [id] });
+  }
+
+  log(id: string, kind: "request" | "result", entry: string, final: boolean): void {
+    const receipt = final ? { notary: "n2", notaryName: NOTARY, index: 7, time: Date.now() } : null;
+    this.change(id, (one) => {
+      const rest = one.ledger.filter((step) => step.id !== entry);
+      const previous = rest.at(-1)?.id ?? null;
+      const author = kind === "request" ? "p1" : one.hospital;
+      const signed = {
+        endorsedByPatient: kind === "request" || final,
+        endorsedByHospital: kind === "result" || final,
+      };
+      one.ledger = [...rest, { id: entry, kind, verificationKey: KEY, previous, author, ...signed, receipt }];
+    });
+  }
+
+  recordOf(kase: string, entry: string, fhir: string): RecordView {
+    const { resourceType, code, title } = JSON.parse(fhir) as {
+      resourceType: string;
+      title?: string;
+      code?: { text?: string; coding?: { display?: string }[] };
+    };
+    return {
+      ...{ id: `${kase}/${entry}`, case: kase, resourceType, fhir, bytes: fhir.length },
+      title: title ?? code?.text ?? code?.coding?.[0]?.display ?? resourceType,
+      ...{ date: "2026-11-02", author: "h1", authorName: HOSPITAL.name, own: false },
+      ...{ notary: null, notaryName: null, verified: Date.now(), state: "received" },
+      ...{ verificationKey: KEY, receiptIndex: null, receiptTime: null },
+    };
+  }
+
+  private async answer(
+    { case: id, dataRequest }: { case: string; dataRequest: string },
+    answer: DataRequestView["answer"],
+  ): Promise<CaseView> {
+    this.change(id, () => {
+      const request = this.request(id, dataRequest);
+      if (request) request.answer = answer;
+    });
+    return this.case(id);
+  }
+
+  private async decide(
+    { case: id, entry }: { case: string; entry: string },
+    status: CaseView["results"][number]["status"],
+  ): Promise<CaseView> {
+    const final = status.kind === "committed";
+    this.change(id, (one) => {
+      for (const result of one.results) if (result.entry === entry) result.status = status;
+    });
+    const record = this.held.get(`${id}/${entry}`);
+    if (record) {
+      const logged = { notary: "n2", notaryName: NOTARY, receiptIndex: 8, receiptTime: Date.now() };
+      this.held.set(record.id, {
+        ...record,
+        ...(final ? { ...logged, state: "final" } : { state: "disputed" }),
+      });
+    }
+    if (final) this.log(id, "result", entry, true);
+    return this.case(id);
+  }
+
+  private request(id: string, dataRequest: string): DataRequestView | undefined {
+    return this.all.get(id)?.dataRequests.find((found) => found.id === dataRequest);
+  }
+
+  private async step(name: string, ms = WAIT_MS): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    if (this.failing?.name !== name) return;
+    const { code, sentence } = this.failing;
+    this.failing = null;
+    throw { code, sentence };
+  }
+}
+
+const node = new FakeNode();
+
+/** What the hospital, the network and the browser do to the node. */
+const fake = {
+  node,
+
+  approve(id: string): void {
+    node.change(id, (one) => (one.phase = { kind: "approved" }));
+    node.log(id, "request", "e1", true);
+  },
+
+  decline(id: string, reason: string): void {
+    node.change(id, (one) => (one.phase = { kind: "declined", reason }));
+  },
+
+  askData(id: string, resources: string[], purpose: string): void {
+    node.change(id, (one) => {
+      const { hospital, hospitalName } = one;
+      const request = { id: `d${one.dataRequests.length + 1}`, case: id, hospital, hospitalName };
+      const answer = { kind: "open" } as const;
+      one.dataRequests.push({ ...request, resources, purpose, received: Date.now(), answer });
+    });
+  },
+
+  result(id: string, entry: string, fhir: string): void {
+    const record = node.recordOf(id, entry, fhir);
+    node.held.set(record.id, record);
+    node.log(id, "result", entry, false);
+    node.change(id, (one) => {
+      const status = { kind: "received" } as const;
+      one.results.push({ entry, case: id, title: record.title, received: Date.now(), status });
+    });
+  },
+};
+
+export type Fake = typeof fake;
+
+/** As `connect` of `hdms-node`. */
+export async function connect(): Promise<Connection> {
+  Object.assign(window, { fake });
+  const asked = new URLSearchParams(location.search).get("node");
+  if (asked === "unreachable") {
+    throw { code: "worker/unsupported", sentence: "This browser can't run a node. Use a newer one." };
+  }
+  if (asked === "ready") node.setStatus({ state: "ready", node: "c1Xn3v", name: "Maria", lastReached: Date.now() });
+  return {
+    node,
+    subscribe(listener) {
+      node.listeners.add(listener);
+      return () => node.listeners.delete(listener);
+    },
+    close() {
+      node.listeners.clear();
+    },
+  };
+}

@@ -1,0 +1,243 @@
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { picture, play, Site } from "./browser";
+import { HEMOGLOBIN, PENICILLIN, SUMMARY } from "./fhir";
+
+let site: Site;
+beforeAll(async () => {
+  site = await Site.open();
+}, 120_000);
+afterAll(() => site.close());
+
+test("the first run explains the node, makes it and shows whether the browser keeps it", async () => {
+  const page = await site.visit("");
+  await see(page, "Your health records, on your own device");
+  await picture(page, "welcome");
+  await page.getByLabel("Your name").fill("Maria Fabregas");
+  await page.getByRole("button", { name: "Make my node" }).click();
+  await page.getByRole("status").filter({ hasText: "Making your keys" }).waitFor();
+  await see(page, "Your node is ready");
+  await page.getByTestId("storage").waitFor();
+  await picture(page, "made");
+  await page.getByRole("button", { name: "Go on" }).click();
+  await see(page, "Treatments");
+  await picture(page, "empty");
+});
+
+test("a failed first run says why and can be tried again", async () => {
+  const page = await site.visit("");
+  await see(page, "Your health records, on your own device");
+  await fail(page, "make", "doorman/unreachable");
+  await page.getByRole("button", { name: "Make my node" }).click();
+  await page.getByRole("alert").filter({ hasText: "doorman/unreachable" }).waitFor();
+});
+
+test("a request is sent once all that is needed is there, and then shows its case", async () => {
+  const page = await site.visit("?node=ready#/new");
+  const send = page.getByRole("button", { name: "Send the request" });
+  await page.getByRole("radio", { name: "Demo Hospital" }).check();
+  expect(await send.isDisabled()).toBe(true);
+  await page.getByLabel("Reason").fill("Knee pain since spring");
+  await page.getByLabel("Wished date").fill("2027-01-15");
+  await page.getByRole("checkbox", { name: "Allergies and intolerances" }).check();
+  await picture(page, "new");
+  await send.click();
+  await see(page, "Knee pain since spring");
+  await page.getByText("Demo Hospital has not answered yet.").waitFor();
+  await page.getByText("15 Jan 2027").waitFor();
+  await page.getByText("Allergies and intolerances").waitFor();
+  await picture(page, "case-asked");
+});
+
+test("a refused request says so in place and can be sent again", async () => {
+  const page = await site.visit("?node=ready#/new");
+  await page.getByRole("radio", { name: "Demo Hospital" }).check();
+  await page.getByLabel("Reason").fill("Knee pain");
+  await fail(page, "ask", "network/unreachable");
+  await page.getByRole("button", { name: "Send the request" }).click();
+  await page.getByRole("alert").filter({ hasText: "network/unreachable" }).waitFor();
+  await page.getByRole("button", { name: "Send the request" }).click();
+  await see(page, "Knee pain");
+});
+
+test("a data request shows who, what, why and the ledger before ticked records are shared", async () => {
+  const page = await askedForData();
+  await see(page, "Demo Hospital asks for records");
+  await page.getByText("To choose an anaesthetic").waitFor();
+  await page.getByText("Notary Two, log number 7").waitFor();
+  await page.getByRole("button", { name: "Look at Penicillin" }).click();
+  await page.getByRole("dialog").getByText("Hives").waitFor();
+  await page.keyboard.press("Escape");
+  expect(await page.getByRole("checkbox", { name: "Hemoglobin" }).count()).toBe(0);
+  const share = page.getByRole("button", { name: /^Share/ });
+  expect(await share.isDisabled()).toBe(true);
+  await page.getByRole("checkbox", { name: "Penicillin" }).check();
+  await picture(page, "data");
+  await share.click();
+  await page.getByText("Records that you shared: 1.").waitFor();
+  expect(await share.count()).toBe(0);
+});
+
+test("a data request can be refused with a reason, and not without one", async () => {
+  const page = await askedForData();
+  await page.getByRole("button", { name: "Refuse…" }).click();
+  const dialog = page.getByRole("dialog");
+  expect(await dialog.getByRole("button", { name: "Refuse" }).isDisabled()).toBe(true);
+  await dialog.getByLabel("Reason").fill("You have it already");
+  await picture(page, "refuse");
+  await dialog.getByRole("button", { name: "Refuse" }).click();
+  await page.getByText("You refused: You have it already").waitFor();
+});
+
+test("a result is read in its author's digits, confirmed, and then final", async () => {
+  const page = await withResult(HEMOGLOBIN);
+  await page.getByText("105.00 g/L").waitFor();
+  await page.getByText("Low", { exact: true }).waitFor();
+  await page.getByText("120.0 – 160.0 g/L").waitFor();
+  await page.getByRole("button", { name: "Show the original text" }).click();
+  await page.getByTestId("raw").getByText('"value": 105.00,').waitFor();
+  await page.getByRole("button", { name: "Hide the original text" }).click();
+  await picture(page, "result");
+  await page.getByRole("button", { name: "Confirm" }).click();
+  await page.getByText("Signed by both of you and logged by the notary.").waitFor();
+  await page.getByText("you and Demo Hospital").last().waitFor();
+  await picture(page, "result-final");
+});
+
+test("a Bundle shows its records by type, each opening by keyboard", async () => {
+  const page = await withResult(SUMMARY);
+  await page.getByText("Medicines taken (1)").waitFor();
+  const medicine = page.locator("summary", { hasText: "Anastrozole" }).last();
+  await medicine.focus();
+  await page.keyboard.press("Enter");
+  await page.getByText("one tablet daily").last().waitFor();
+  await picture(page, "result-bundle");
+});
+
+test("a result is disputed with a reason", async () => {
+  const page = await withResult(HEMOGLOBIN);
+  await page.getByRole("button", { name: "Dispute…" }).click();
+  await page.getByLabel("What is wrong").fill("This is not my blood");
+  await page.getByRole("dialog").getByRole("button", { name: "Dispute" }).click();
+  await page.getByText("You disputed it: This is not my blood").waitFor();
+});
+
+test("what waits for the person comes first in the list of treatments", async () => {
+  const page = await withCase("Knee pain");
+  await play(page, (fake) => fake.approve("c1"), null);
+  await play(page, (fake) => fake.askData("c1", ["Condition"], "For the history"), null);
+  await play(page, (fake) => fake.node.ask({
+    case: "c2", hospital: "h2", request: { reason: "Hay fever", date: null, mayRead: [] } }), null);
+  await play(page, (fake) => fake.decline("c2", "We have no allergist"), null);
+  await page.evaluate(() => (location.hash = "#/"));
+  await see(page, "Waiting for you");
+  const lines = page.getByRole("listitem");
+  expect(await lines.first().textContent()).toContain("Knee pain");
+  expect(await lines.last().textContent()).toContain("Declined");
+  await picture(page, "cases");
+});
+
+test("own records are added from a file, found and opened with what was verified", async () => {
+  const page = await site.visit("?node=ready#/records/new");
+  await page
+    .getByLabel("Record from a file")
+    .setInputFiles({ name: "a.json", mimeType: "application/json", buffer: Buffer.from(PENICILLIN) });
+  await page.getByRole("region", { name: "How it reads" }).getByText("Hives").waitFor();
+  await picture(page, "add");
+  await page.getByRole("button", { name: "Add to my records" }).click();
+  await page.getByText("none: nobody but you has signed this record").waitFor();
+  await picture(page, "record");
+  await page.getByRole("link", { name: "All records" }).click();
+  await page.getByLabel("Find").fill("penicil");
+  await page.getByRole("link", { name: /Penicillin/ }).waitFor();
+  await picture(page, "records");
+  await page.getByLabel("Find").fill("aspirin");
+  await page.getByText("No record matches.").waitFor();
+});
+
+test("what is no JSON is refused before it is sent, with its place", async () => {
+  const page = await site.visit("?node=ready#/records/new");
+  await page.getByLabel("or pasted").fill('{"resourceType": }');
+  await page.getByRole("alert").filter({ hasText: "at character 18" }).waitFor();
+});
+
+test("the node's page shows what waits, what was set aside and whether it is cut off", async () => {
+  const page = await site.visit("?node=ready#/node");
+  await see(page, "My node");
+  await play(page, ({ node }) => {
+    const problem = { code: "network/unreachable", sentence: "The server can't be reached." };
+    const since = Date.now() - 60_000;
+    node.unsent = [{ id: "1", to: "Demo Hospital", kind: "treatment/request", since, attempts: 2, problem }];
+    const error = { code: "envelope/replayed", sentence: "This message came before; it was set aside." };
+    node.setAside = [{ id: "2", received: since, error }];
+    node.setStatus({ problem, waiting: 1, quarantined: 1 });
+  }, null);
+  await page.getByRole("main").getByText("Offline", { exact: true }).waitFor();
+  await page.getByText("treatment/request").waitFor();
+  await page.getByText("envelope/replayed").waitFor();
+  await picture(page, "node");
+});
+
+test("a stopped node says why and what to do, and nothing else can be done", async () => {
+  const page = await site.visit("?node=ready#/records");
+  await see(page, "Records");
+  await play(page, ({ node }) => node.setStatus({ state: "stopped", problem: {
+    code: "store/failed", sentence: "The device's storage is full. Free some space, then start again." } }), null);
+  await see(page, "Your node has stopped, so that nothing is lost");
+  await page.getByText("store/failed").waitFor();
+  expect(await page.getByRole("navigation").count()).toBe(0);
+  await picture(page, "stopped");
+});
+
+test("a browser that can't run the node is told so", async () => {
+  const page = await site.visit("?node=unreachable");
+  await see(page, "Your node does not answer");
+  await page.getByText("worker/unsupported").waitFor();
+});
+
+async function see(page: Page, heading: string): Promise<void> {
+  await page.getByRole("heading", { name: heading, exact: true }).waitFor();
+}
+
+function fail(page: Page, name: string, code: string): Promise<void> {
+  return play(
+    page,
+    ({ node }, failing) => (node.failing = { ...failing, sentence: "It can't be reached. Try later." }),
+    { name, code },
+  );
+}
+
+async function withCase(reason: string): Promise<Page> {
+  const page = await site.visit("?node=ready#/");
+  await see(page, "Treatments");
+  await play(page, ({ node }, given) => node.ask({
+    case: "c1", hospital: "h1", request: { reason: given, date: null, mayRead: ["Condition"] } }), reason);
+  await page.getByRole("link", { name: reason }).click();
+  await see(page, reason);
+  return page;
+}
+
+async function askedForData(): Promise<Page> {
+  const page = await withCase("Knee pain");
+  await play(page, (fake, [penicillin, hemoglobin]) => {
+    void fake.node.addRecord({ fhir: penicillin! });
+    void fake.node.addRecord({ fhir: hemoglobin! });
+    fake.approve("c1");
+    fake.askData("c1", ["AllergyIntolerance"], "To choose an anaesthetic");
+  }, [PENICILLIN, HEMOGLOBIN]);
+  await page.getByRole("link", { name: "Look and decide" }).waitFor();
+  await picture(page, "case-open");
+  await page.getByRole("link", { name: "Look and decide" }).click();
+  return page;
+}
+
+async function withResult(fhir: string): Promise<Page> {
+  const page = await withCase("Knee pain");
+  await play(page, (fake, given) => {
+    fake.approve("c1");
+    fake.result("c1", "e2", given);
+  }, fhir);
+  await page.getByRole("link", { name: "Look and decide" }).click();
+  await see(page, "Result from Demo Hospital");
+  return page;
+}
