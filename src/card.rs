@@ -52,7 +52,7 @@ pub struct Card {
 }
 
 /// A card whose chain to the pinned root key holds and which was neither expired nor revoked when
-/// it was looked at. Only [`VerifiedCard::verify`] makes one.
+/// it was looked at. Only [`VerifiedCard::verify`] makes one, and [`VerifiedCard::own`] a node's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedCard {
     card: Card,
@@ -75,8 +75,9 @@ impl VerifiedCard {
         Ok(verified)
     }
 
-    /// Only form, Doorman's signature and node id.
-    pub(crate) async fn verify_chain(
+    /// Only form, Doorman's signature and node id: for a node's own card, with which it reads what
+    /// it keeps however old the card or the revocation list. Others check the rest.
+    pub async fn verify_chain(
         jwt: &str,
         trust: &Trust,
         primitives: &impl Primitives,

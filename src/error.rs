@@ -97,6 +97,7 @@ refusals! {
     StoreFailed = "store/failed", 507, "The node's storage failed and nothing was changed; free space or restore it, then start the node again.";
     StoreCorrupt = "store/corrupt", 500, "A stored value does not have the form it was written in; restore the node from its counterparts.";
     StoreBusy = "store/busy", 409, "Another instance of this node has the storage open; close it, this one waits.";
+    StoreLost = "store/lost", 410, "This device had a node, and its storage is gone: the browser or somebody has removed it; restore the node, or make a new one.";
     StoreNewer = "store/newer", 409, "The storage was written by a newer version; update this node.";
     RandomnessFailed = "platform/randomness", 500, "The platform gives no randomness; restart it.";
     CryptoFailed = "platform/crypto", 500, "The platform's cryptography failed; restart it, and report it if it happens again.";
@@ -109,6 +110,7 @@ refusals! {
     MethodNotAllowed = "api/method", 405, "This address does not have that method; see the interface's description.";
     NotFound = "api/not-found", 404, "There is nothing at this address; see the interface's description.";
     BodyTooLarge = "api/too-large", 413, "The request is larger than this address accepts; divide it.";
+    TooManyRequests = "api/too-many", 429, "Too many requests came from this address; wait a minute and send again.";
     MailboxFull = "mailbox/full", 429, "The mailbox is full; send again later.";
 }
 
@@ -121,6 +123,11 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
+    /// Whether it may be gone at the next try: the one who met it failed, not what was sent.
+    pub fn is_passing(self) -> bool {
+        self.status() >= 500 && self != Error::NetworkForged || self == Error::MailboxFull
+    }
+
     /// The refusal with this code, for those who read it off the wire.
     pub fn from_code(code: &str) -> Option<Error> {
         Error::ALL.iter().copied().find(|error| error.code() == code)

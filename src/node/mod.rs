@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
 
-use crate::card::VerifiedCard;
+use crate::card::{self, VerifiedCard};
 use crate::envelope::{self, Letter, MessageType};
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, MessageId, NodeId};
@@ -23,6 +23,7 @@ use crate::network::Trust;
 use crate::provider::{
     Clock, HolderKeys, NodeKeys, Primitives, Randomness, Store, Table, Timestamp, Write,
 };
+use crate::record::{self, VerifiedRecord};
 use crate::treatment::{Effect, Flow, Step};
 
 pub use inbox::{Outcome, Quarantined};
@@ -142,6 +143,31 @@ impl<P: Platform> Node<P> {
     pub async fn record(&self, case: &CaseId, entry: &EntryId) -> Result<String, Error> {
         let key = record_key(case, entry);
         self.read_text(Table::Records, &key).await?.ok_or(Error::UnknownEntry)
+    }
+
+    /// The document of an entry, checked again: signature, disclosures, and that it is the one
+    /// which was signed by the node that it names. Its author's card need not be valid any more.
+    ///
+    /// Errors: [`Error::UnknownEntry`], [`Error::CardUnknown`], those of [`record::verify`].
+    pub async fn open_record(
+        &self,
+        case: &CaseId,
+        entry: &EntryId,
+    ) -> Result<VerifiedRecord, Error> {
+        let compact = self.record(case, entry).await?;
+        let author = record::claimed_author(&compact)?;
+        let trust = self.trust();
+        let jwt = match trust.node(&author) {
+            _ if author == *self.id() => self.card.jwt().to_owned(),
+            Ok(listed) => listed.jwt().to_owned(),
+            Err(_) => {
+                let kept = self.read_text(Table::Cards, author.as_ref()).await?;
+                kept.ok_or(Error::CardUnknown)?
+            }
+        };
+        // A node id certifies the signing key by itself.
+        let (_, key) = card::claimed_signing_key(&jwt)?;
+        record::verify(&compact, &key, self.platform.primitives()).await
     }
 
     async fn find_case<F: Flow>(&self, id: &CaseId) -> Result<Option<F>, Error> {

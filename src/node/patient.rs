@@ -140,18 +140,29 @@ impl<P: Platform> Node<P> {
         let p = &self.platform;
         let case = CaseId::new(p.clock(), p.randomness())?;
         let entry = EntryId::new(p.clock(), p.randomness())?;
+        let name = RecordName { case, entry };
+        self.add_record_as(&name, fhir).await?;
+        Ok(name)
+    }
+
+    /// As [`Node::add_record`], under a name that the caller made, so that it can be repeated: does
+    /// nothing when a record of this name is kept.
+    pub async fn add_record_as(&self, name: &RecordName, fhir: Value) -> Result<(), Error> {
+        let p = &self.platform;
+        let key = record_key(&name.case, &name.entry);
+        if p.store().read(Table::Records, &key).await?.is_some() {
+            return Ok(());
+        }
         let content = record::Content {
             author: self.id().as_ref(),
             patient: self.id().as_ref(),
-            case: case.as_ref(),
+            case: name.case.as_ref(),
             holder: None,
             issued: self.now(),
             fhir,
         };
         let record = record::issue(&content, p.keys(), p.randomness()).await?;
-        let write = put(Table::Records, record_key(&case, &entry), record.compact().into());
-        p.store().commit(vec![write]).await?;
-        Ok(RecordName { case, entry })
+        p.store().commit(vec![put(Table::Records, key, record.compact().into())]).await
     }
 
     /// Up to `limit` names of records after `after` (exclusive), requests among them.
