@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::resource::{entries, kind};
 use crate::error::Error;
 
-/// Bytes of compact JSON that fit into one record, and that into an envelope of 1 MB, whatever is
-/// concealed in it: signing and sealing encode them in base64 three times over.
+/// Bytes of compact JSON that fit into one record: concealing and encoding make whole patients 2.2,
+/// a directory of persons 2.7 times as large.
 pub const MAX_BYTES: usize = 200_000;
 
 /// Divides a resource or Bundle, as [`super::resource::parse`] answers it, into the contents of
@@ -206,4 +206,85 @@ fn collection(entries: Vec<Value>) -> Value {
 
 fn size(value: &Value) -> usize {
     value.to_string().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{MAX_BYTES, take_in};
+    use crate::error::Error;
+
+    fn transaction() -> Value {
+        let entry = |url: &str, resource: Value| json!({ "fullUrl": url, "resource": resource, "request": { "method": "POST" } });
+        let at = |encounter: &str| json!({ "reference": encounter });
+        json!({ "resourceType": "Bundle", "type": "transaction", "entry": [
+            entry("urn:uuid:p", json!({ "resourceType": "Patient", "id": "p" })),
+            entry("urn:uuid:e1", json!({ "resourceType": "Encounter", "id": "e1",
+                "subject": { "reference": "urn:uuid:p" } })),
+            entry("urn:uuid:e2", json!({ "resourceType": "Encounter",
+                "partOf": { "reference": "urn:uuid:e1" } })),
+            entry("urn:uuid:o", json!({ "resourceType": "Observation", "id": "o",
+                "encounter": at("urn:uuid:e2"), "subject": { "reference": "Patient?identifier=7" },
+                "hasMember": [at("#inside"), at("urn:uuid:elsewhere")] })),
+            entry("https://h.example/Claim/c", json!({ "resourceType": "Claim", "id": "c",
+                "item": [{ "encounter": [at("https://h.example/Encounter/e1/_history/2")] }] })),
+        ] })
+    }
+
+    #[test]
+    fn each_encounter_becomes_a_record_with_all_that_refers_to_it() {
+        let records = take_in(transaction(), MAX_BYTES).unwrap();
+        let expected = [
+            json!([
+                { "resource": { "resourceType": "Encounter", "id": "e1",
+                    "subject": { "reference": "Patient/p" } } },
+                { "fullUrl": "https://h.example/Claim/c", "resource": { "resourceType": "Claim",
+                    "id": "c", "item": [{ "encounter": [
+                        { "reference": "https://h.example/Encounter/e1/_history/2" },
+                    ] }] } },
+            ]),
+            json!([
+                { "resource": { "resourceType": "Encounter", "id": "e2",
+                    "partOf": { "reference": "Encounter/e1" } } },
+                { "resource": { "resourceType": "Observation", "id": "o",
+                    "encounter": { "reference": "Encounter/e2" },
+                    "subject": { "reference": "Patient?identifier=7" }, "hasMember": [
+                        { "reference": "#inside" }, { "reference": "urn:uuid:elsewhere" },
+                    ] } },
+            ]),
+            json!([{ "resource": { "resourceType": "Patient", "id": "p" } }]),
+        ];
+        for (record, entries) in records.iter().zip(&expected) {
+            assert_eq!(
+                *record,
+                json!({ "resourceType": "Bundle", "type": "collection", "entry": entries })
+            );
+        }
+        assert_eq!(records.len(), expected.len());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_divided_further_and_in_the_end_refused() {
+        let whole: usize = take_in(transaction(), MAX_BYTES).unwrap().len();
+        let divided = take_in(transaction(), 330).unwrap();
+        assert!(divided.len() > whole);
+        assert!(divided.iter().all(|record| record.to_string().len() <= 330));
+        assert_eq!(take_in(transaction(), 100), Err(Error::RecordTooLarge));
+        let patient = json!({ "resourceType": "Patient", "id": "x".repeat(100) });
+        assert_eq!(take_in(patient, 100), Err(Error::RecordTooLarge));
+    }
+
+    #[test]
+    fn what_needs_no_dividing_stays_as_its_author_wrote_it() {
+        let mut document = transaction();
+        document["type"] = "document".into();
+        let searchset = json!({ "resourceType": "Bundle", "type": "searchset", "total": 0 });
+        let request = json!({ "request": { "method": "GET", "url": "Patient" } });
+        let batch = json!({ "resourceType": "Bundle", "type": "batch", "entry": [request] });
+        let patient = json!({ "resourceType": "Patient", "id": "p" });
+        for whole in [document, searchset, batch, patient] {
+            assert_eq!(take_in(whole.clone(), MAX_BYTES), Ok(vec![whole]));
+        }
+    }
 }

@@ -245,3 +245,99 @@ fn is_element_name(name: &str) -> bool {
         && element.chars().all(|letter| letter.is_ascii_alphanumeric())
         && !sdjwt::is_reserved(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{TYPES, date, parse, title};
+    use crate::error::Error;
+
+    #[test]
+    fn the_types_are_in_the_order_that_the_search_needs() {
+        assert!(TYPES.is_sorted());
+    }
+
+    #[test]
+    fn what_is_no_resource_is_refused() {
+        for text in [
+            r#"{}"#,
+            r#"[]"#,
+            r#""Patient""#,
+            r#"{"resourceType":"patient"}"#,
+            r#"{"resourceType":"BodySite"}"#,
+            r#"{"resourceType":["Patient"]}"#,
+            r#"{"resourceType":"Patient","id":null}"#,
+            r#"{"resourceType":"Patient","":1}"#,
+            r#"{"resourceType":"Patient","a b":1}"#,
+            r#"{"resourceType":"Patient","_sd":[]}"#,
+            r#"{"resourceType":"Patient","contained":[{}]}"#,
+            r#"{"resourceType":"Patient","contained":{"resourceType":"Basic"}}"#,
+            r#"{"resourceType":"Bundle"}"#,
+            r#"{"resourceType":"Bundle","type":"heap"}"#,
+            r#"{"resourceType":"Bundle","type":"batch","entry":{}}"#,
+            r#"{"resourceType":"Bundle","type":"batch","entry":[{}]}"#,
+            r#"{"resourceType":"Bundle","type":"batch","entry":[{"resource":{}}]}"#,
+        ] {
+            assert_eq!(parse(text.as_bytes()), Err(Error::NotFhir), "{text}");
+        }
+        let deep =
+            format!(r#"{{"resourceType":"Basic","a":{}1{}}}"#, "[".repeat(110), "]".repeat(110));
+        assert_eq!(parse(deep.as_bytes()), Err(Error::NotFhir));
+        assert_eq!(parse(b"<Patient/>"), Err(Error::NotJson));
+        assert_eq!(parse(br#"{"resourceType":"Patient","id":"1","id":"2"}"#), Err(Error::NotJson));
+    }
+
+    #[test]
+    fn resources_bundles_and_mere_requests_are_read() {
+        for text in [
+            r#"{"id":"p","resourceType":"Patient","_birthDate":{"extension":[]}}"#,
+            r#"{"resourceType":"Observation","code":{},"component":[null,{"a":1.0}]}"#,
+            r#"{"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"GET","url":"Patient/1"}}]}"#,
+            r#"{"resourceType":"Bundle","type":"history","entry":[{"resource":{"resourceType":"Basic"}}]}"#,
+        ] {
+            assert_eq!(parse(text.as_bytes()).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_title_says_what_it_is_and_what_it_is_about() {
+        for (resource, expected) in [
+            (
+                json!({ "resourceType": "Observation", "code": { "text": "HbA1c" } }),
+                "Observation: HbA1c",
+            ),
+            (
+                json!({ "resourceType": "Condition", "code": { "coding": [{ "code": "1" }, { "display": "Asthma" }] } }),
+                "Condition: Asthma",
+            ),
+            (
+                json!({ "resourceType": "Encounter", "class": { "code": "AMB" }, "type": [{ "text": "Check-up" }] }),
+                "Encounter: Check-up",
+            ),
+            (
+                json!({ "resourceType": "Bundle", "entry": [
+                    { "resource": { "resourceType": "Composition", "type": { "text": "t" }, "title": "Summary" } },
+                ] }),
+                "Bundle: Summary",
+            ),
+            (json!({ "resourceType": "Patient" }), "Patient"),
+            (json!({}), "Resource"),
+        ] {
+            assert_eq!(title(&resource), expected);
+        }
+    }
+
+    #[test]
+    fn a_date_is_that_of_what_happened() {
+        let observation = json!({
+            "resourceType": "Observation", "issued": "2026-05-18T00:00:00Z", "effectiveDateTime": "2026-05-17",
+        });
+        assert_eq!(date(&observation).as_deref(), Some("2026-05-17"));
+        let encounter =
+            json!({ "resourceType": "Encounter", "period": { "start": "2025", "end": "2026" } });
+        let bundle = json!({ "resourceType": "Bundle", "entry": [{ "request": {} }, { "resource": encounter }] });
+        assert_eq!(date(&bundle).as_deref(), Some("2025"));
+        assert_eq!(date(&json!({ "resourceType": "Patient" })), None);
+    }
+}

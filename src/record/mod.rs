@@ -35,7 +35,7 @@ pub const TYP: &str = "hdms-record+sd-jwt";
 
 /// Bytes of the compact serialisation: with 4/3 for the message's JWS, 4/3 for its JWE and room for
 /// card, entry and endorsement this still makes an envelope of less than 1 MB.
-pub const MAX_BYTES: usize = 540_000;
+pub const MAX_BYTES: usize = 570_000;
 
 /// Claims that may be disclosed; all else at the top level must stand in the open.
 const CONCEALED: [&str; 3] = ["sub", "case", "order"];

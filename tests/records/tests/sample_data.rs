@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use hdms::Error;
 use hdms::fhir::{intake, resource};
+use hdms::record::Selection;
 use hdms_records::{WORLD, sample};
 use serde_json::Value;
 
@@ -141,5 +142,58 @@ fn a_resource_that_can_not_be_divided_is_refused_when_it_does_not_fit() {
     for (_, bytes) in sample("synthea") {
         let bundle = resource::parse(&bytes).unwrap();
         assert_eq!(intake::take_in(bundle, 500).unwrap_err(), Error::RecordTooLarge);
+    }
+}
+
+/// Texts that say who somebody is, of the persons in a Bundle.
+fn secrets(bundle: &Value) -> Vec<String> {
+    fn strings(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::String(text) => found.push(text.clone()),
+            Value::Array(elements) => elements.iter().for_each(|element| strings(element, found)),
+            Value::Object(members) => members.values().for_each(|value| strings(value, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    for resource in resource::entries(bundle).iter().map(|entry| &entry["resource"]) {
+        found.push(resource["id"].as_str().unwrap().to_owned());
+        if let Some("Patient" | "Practitioner") = resource::kind(resource) {
+            for member in ["family", "given"] {
+                strings(&resource["name"][0][member], &mut found);
+            }
+            for member in ["line", "city", "postalCode"] {
+                strings(&resource["address"][0][member], &mut found);
+            }
+            found.extend(resource["telecom"][0]["value"].as_str().map(str::to_owned));
+            found.extend(resource["identifier"][0]["value"].as_str().map(str::to_owned));
+            found.extend(resource["birthDate"].as_str().map(str::to_owned));
+        }
+    }
+    // Short ones stand in any number.
+    found.retain(|text| text.len() > 3);
+    found
+}
+
+#[test]
+fn of_whole_patients_nothing_shows_who_they_are_unless_it_was_chosen() {
+    for (path, bytes) in sample("synthea") {
+        let bundle = resource::parse(&bytes).unwrap();
+        let mut places = Vec::new();
+        for (index, entry) in resource::entries(&bundle).iter().enumerate() {
+            places.push(format!("/fhir/entry/{index}"));
+            let contained = entry["resource"]["contained"].as_array().map_or(0, Vec::len);
+            let inside = |inside| format!("/fhir/entry/{index}/resource/contained/{inside}");
+            places.extend((0..contained).map(inside));
+        }
+        let shown = WORLD.issue(&bundle).unwrap().select(Selection::Bare(&places)).unwrap();
+        let shown = WORLD.verify(shown.compact()).unwrap().fhir().clone();
+        assert_eq!(resource::entries(&shown).len(), resource::entries(&bundle).len());
+        let text = shown.to_string();
+        for secret in secrets(&bundle) {
+            assert!(!text.contains(&secret), "{}: {secret}", path.display());
+        }
+        let count = |text: &str| text.matches("\"valueQuantity\":{\"value\":").count();
+        assert_eq!(count(&text), count(&bundle.to_string()));
     }
 }
