@@ -23,7 +23,7 @@ impl<P: Platform> Node<P> {
         let _guard = self.platform.lock_case(id).await;
         let case: HospitalCase = self.case(id).await?;
         match case.phase {
-            Phase::Requested => {}
+            Phase::Requested | Phase::Approving { refused: Some(_), .. } => {}
             Phase::Approving { .. } | Phase::Approved => return Ok(case),
             Phase::Declined { .. } => return Err(Error::AlreadyDecided),
         }

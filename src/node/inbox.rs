@@ -41,9 +41,9 @@ struct Held {
 }
 
 impl<P: Platform> Node<P> {
-    /// Takes in an envelope. When this returns without [`Error::StoreFailed`] or
-    /// [`Error::NetworkStale`], the envelope is dealt with for good and can be acknowledged, be it
-    /// applied, held, or refused and quarantined.
+    /// Takes in an envelope. Unless this returns an error that [is passing](Error::is_passing), the
+    /// envelope is dealt with for good and can be acknowledged, be it applied, held, or refused and
+    /// quarantined.
     ///
     /// Errors: in the order of DESIGN section 5, those of [`Sealed::parse`], [`Sealed::decrypt`],
     /// [`crate::envelope::Decrypted::verify`], [`Error::Replayed`], those of the content, and those of the
@@ -58,7 +58,7 @@ impl<P: Platform> Node<P> {
                 }
                 Ok(outcome)
             }
-            Err(error) if is_ours(error) => Err(error),
+            Err(error) if error.is_passing() => Err(error),
             Err(error) => {
                 self.quarantine(envelope, received, error).await?;
                 Err(error)
@@ -151,7 +151,7 @@ impl<P: Platform> Node<P> {
                 match self.take_in::<F>(envelope, held.received).await {
                     Ok(Outcome::Applied(_)) => progress = true,
                     Ok(Outcome::Held | Outcome::Repeated) => {}
-                    Err(error) if is_ours(error) => return Err(error),
+                    Err(error) if error.is_passing() => return Err(error),
                     Err(error) => {
                         self.quarantine(envelope, held.received, error).await?;
                         let delete = Write::Delete { table: Table::Inbox, key };
@@ -179,18 +179,4 @@ impl<P: Platform> Node<P> {
         let write = put(Table::Quarantine, digest(envelope), value);
         self.platform.store().commit(vec![write]).await
     }
-}
-
-/// Failures that are this node's own: the envelope is not to blame and must come again.
-fn is_ours(error: Error) -> bool {
-    matches!(
-        error,
-        Error::StoreFailed
-            | Error::StoreCorrupt
-            | Error::StoreBusy
-            | Error::NetworkStale
-            | Error::RandomnessFailed
-            | Error::CryptoFailed
-            | Error::UnknownKey
-    )
 }

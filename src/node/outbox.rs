@@ -7,7 +7,7 @@ use super::{Node, Platform, put};
 use crate::card::Role;
 use crate::envelope::{self, Letter, MessageType};
 use crate::error::Error;
-use crate::ids::{CaseId, EntryId, MessageId, NodeId};
+use crate::ids::{CaseId, MessageId, NodeId};
 use crate::json;
 use crate::ledger::{Endorsed, Final, VerifiedEndorsement};
 use crate::notary::{Deposit, DepositAnswer, DepositBody, MAX_DEPOSITS};
@@ -169,7 +169,8 @@ impl<P: Platform> Node<P> {
 
     /// The notary has answered a deposit: the case goes on with the receipt or the refusal.
     ///
-    /// Errors: those of the receipt; the item stays queued then.
+    /// Errors: those of the receipt, and the refusal itself when it [is passing](Error::is_passing);
+    /// the item stays queued then.
     pub async fn deposit_answered<F: Flow>(
         &self,
         item: &OutboxItem,
@@ -183,16 +184,16 @@ impl<P: Platform> Node<P> {
             DepositAnswer::Receipt(jwt) => {
                 Ok(self.finality(endorsements, participants, jwt).await?)
             }
-            DepositAnswer::Refused(code) => Err(Error::from_code(code)),
+            DepositAnswer::Refused(code) => match Error::from_code(code) {
+                Some(error) if error.is_passing() => return Err(error),
+                _ => Err(code),
+            },
         };
         let _guard = self.platform.lock_case(&item.case).await;
         let state: F = self.case(&item.case).await?;
         let step = match committed {
             Ok(committed) => state.deposited(&committed, self.now())?,
-            Err(why) => {
-                let entry: EntryId = item.id.parse()?;
-                state.deposit_refused(&entry, why.unwrap_or(Error::EntryConflict), self.now())
-            }
+            Err(code) => state.deposit_refused(&item.id.parse()?, code, self.now()),
         };
         self.carry_out(&item.case, step, done).await?;
         Ok(())

@@ -73,7 +73,7 @@ pub enum Phase {
     Approving {
         /// The hospital's endorsement.
         endorsement: String,
-        /// The code with which the notary refused, if it did.
+        /// The code with which the notary refused, if it did; the request can be approved again.
         refused: Option<String>,
     },
     /// Approved and final.
@@ -194,7 +194,7 @@ impl HospitalCase {
         now: Timestamp,
     ) -> Result<Step<Self>, Error> {
         match self.phase {
-            Phase::Requested => {}
+            Phase::Requested | Phase::Approving { refused: Some(_), .. } => {}
             Phase::Approving { .. } | Phase::Approved => return Ok(Step::Repeated),
             Phase::Declined { .. } => return Err(Error::AlreadyDecided),
         }
@@ -514,9 +514,9 @@ impl Flow for HospitalCase {
         }
     }
 
-    fn deposit_refused(&self, entry: &EntryId, why: Error, now: Timestamp) -> Step<Self> {
+    fn deposit_refused(&self, entry: &EntryId, code: &str, now: Timestamp) -> Step<Self> {
         let mut case = self.clone();
-        let code = Some(why.code().to_owned());
+        let code = Some(code.to_owned());
         if *entry == case.entry.id {
             let Phase::Approving { refused, .. } = &mut case.phase else { return Step::Repeated };
             *refused = code;

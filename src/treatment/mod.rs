@@ -102,8 +102,8 @@ pub trait Flow: Clone + Serialize + DeserializeOwned {
     /// The notary logged an entry after [`Effect::Deposit`].
     fn deposited(&self, committed: &Final, now: Timestamp) -> Result<Step<Self>, Error>;
 
-    /// The notary refused a deposit for good.
-    fn deposit_refused(&self, entry: &EntryId, why: Error, now: Timestamp) -> Step<Self>;
+    /// The notary refused a deposit with this code. The decision that led to it may be taken again.
+    fn deposit_refused(&self, entry: &EntryId, code: &str, now: Timestamp) -> Step<Self>;
 
     /// Every entry of the case so far, in the order in which they began.
     fn entries(&self) -> Vec<&Entry>;

@@ -137,7 +137,7 @@ pub enum ResultStatus {
         /// Why.
         reason: String,
     },
-    /// Confirmed, but the notary refused the deposit.
+    /// Confirmed, but the notary refused the deposit; it waits for a decision again.
     Refused {
         /// The code of the refusal.
         code: String,
@@ -233,12 +233,12 @@ impl PatientCase {
     pub fn to_confirm(&self, entry: &EntryId) -> Result<Option<&Entry>, Error> {
         let result = self.result(entry)?;
         match result.status {
-            ResultStatus::Received if result.entry.previous == self.head => Ok(Some(&result.entry)),
-            ResultStatus::Received => Err(Error::EntryConflict),
-            ResultStatus::Confirming | ResultStatus::Committed { .. } => Ok(None),
-            ResultStatus::Disputed { .. } | ResultStatus::Refused { .. } => {
-                Err(Error::AlreadyDecided)
+            ResultStatus::Received | ResultStatus::Refused { .. } => {
+                let next = result.entry.previous == self.head;
+                if next { Ok(Some(&result.entry)) } else { Err(Error::EntryConflict) }
             }
+            ResultStatus::Confirming | ResultStatus::Committed { .. } => Ok(None),
+            ResultStatus::Disputed { .. } => Err(Error::AlreadyDecided),
         }
     }
 
@@ -274,7 +274,7 @@ impl PatientCase {
         let mut case = self.clone();
         let result = case.result_mut(entry)?;
         match result.status {
-            ResultStatus::Received => {}
+            ResultStatus::Received | ResultStatus::Refused { .. } => {}
             ResultStatus::Disputed { .. } => return Ok(Step::Repeated),
             _ => return Err(Error::AlreadyDecided),
         }
@@ -468,13 +468,13 @@ impl Flow for PatientCase {
         Ok(case.applied(now, vec![Effect::KeepReceipt(receipt.clone()), send]))
     }
 
-    fn deposit_refused(&self, entry: &EntryId, why: Error, now: Timestamp) -> Step<Self> {
+    fn deposit_refused(&self, entry: &EntryId, code: &str, now: Timestamp) -> Step<Self> {
         let mut case = self.clone();
         let Ok(result) = case.result_mut(entry) else { return Step::Repeated };
         if result.status != ResultStatus::Confirming {
             return Step::Repeated;
         }
-        result.status = ResultStatus::Refused { code: why.code().to_owned() };
+        result.status = ResultStatus::Refused { code: code.to_owned() };
         case.applied(now, Vec::new())
     }
 

@@ -3,13 +3,15 @@
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::ids::{CaseId, EntryId, MessageId};
+use hdms::network::Trust;
 use hdms::node::Outcome;
 use hdms::node::patient::RecordName;
+use hdms::software::Software;
 use hdms::treatment::hospital::{self, HospitalCase};
 use hdms::treatment::message::DataRequestBody;
 use hdms::treatment::patient::{self, DataAnswer, PatientCase, ResultStatus};
 use hdms::treatment::request::TreatmentRequest;
-use hdms_simulation::{Mail, World};
+use hdms_simulation::{BEGIN, Mail, Operator, World};
 use serde_json::json;
 
 const CASE: &str = "019b7985-7400-7000-8000-000000000001";
@@ -215,5 +217,28 @@ fn a_result_that_is_not_final_is_not_shared() {
         let shared = world.patient.share(&case, &asked.id, &[name]).await;
         assert_eq!(shared, Err(Error::NotAllowedNow));
         assert!(matches!(patient(&world, &case).await.results[0].status, ResultStatus::Received));
+    });
+}
+
+#[test]
+fn a_confirmation_that_the_notary_refused_can_be_given_again() {
+    block_on(async {
+        let (mut world, case, entry) = with_result().await;
+        let good = (*world.patient.trust()).clone();
+        let operator = Operator::new(&world.providers).unwrap();
+        let revoked = [world.hospital.id().clone()];
+        let documents = operator.documents(&[], &revoked).await.unwrap();
+        let software = Software::new(world.providers.randomness.clone());
+        let trust = Trust::verify(&documents, &world.root, None, BEGIN, &software).await.unwrap();
+        world.notary.set_trust(trust);
+        world.patient.confirm(&case, &entry).await.unwrap();
+        world.settle().await.unwrap();
+        let code = "card/revoked".to_owned();
+        let status = patient(&world, &case).await.results[0].status.clone();
+        assert_eq!(status, ResultStatus::Refused { code });
+        world.notary.set_trust(good);
+        world.patient.confirm(&case, &entry).await.unwrap();
+        world.deliver_all().await.unwrap();
+        assert_eq!(hospital(&world, &case).await.head, Some(entry));
     });
 }
