@@ -52,7 +52,8 @@ pub struct Card {
 }
 
 /// A card whose chain to the pinned root key holds and which was neither expired nor revoked when
-/// it was looked at. Only [`VerifiedCard::verify`] makes one, and [`VerifiedCard::own`] a node's own.
+/// it was looked at. Only [`VerifiedCard::verify`] makes one, and
+/// [`VerifiedCard::verify_chain`] for a node's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedCard {
     card: Card,

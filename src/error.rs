@@ -125,7 +125,7 @@ impl std::error::Error for Error {}
 impl Error {
     /// Whether it may be gone at the next try: the one who met it failed, not what was sent.
     pub fn is_passing(self) -> bool {
-        (self.status() >= 500 && self != Error::NetworkForged) || self == Error::MailboxFull
+        (self.status() >= 500 && self != Error::NetworkForged) || self.status() == 429
     }
 
     /// The refusal with this code, for those who read it off the wire.

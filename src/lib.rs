@@ -3,7 +3,7 @@
 //! disk and no browser in here; they come in through the traits of [`provider`].
 //!
 //! - who: [`ids`], [`card`], [`network`], [`doorman`]
-//! - what travels: [`jose`], [`envelope`], [`proof`]
+//! - what travels: [`jose`], [`envelope`], [`proof`], [`mailbox`]
 //! - what is kept: [`record`] over [`fhir`], [`ledger`], [`notary`]
 //! - what happens: [`treatment`], driven by [`node`]
 
@@ -16,6 +16,7 @@ pub mod ids;
 pub mod jose;
 pub mod json;
 pub mod ledger;
+pub mod mailbox;
 pub mod memory;
 pub mod network;
 pub mod node;

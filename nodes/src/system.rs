@@ -1,5 +1,7 @@
 //! The machine's clock and randomness.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hdms::Error;
@@ -14,6 +16,35 @@ impl Clock for SystemClock {
         // A clock before 1970 is wrong anyway; at 0 every document is issued in the future.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(since.as_millis().try_into().unwrap_or(u64::MAX))
+    }
+}
+
+/// A clock that is chosen when a node starts: the machine's, or one that a test sets.
+#[derive(Clone)]
+pub struct NodeClock(Arc<dyn Clock + Send + Sync>);
+
+impl NodeClock {
+    /// Shows what `clock` shows.
+    pub fn new(clock: impl Clock + Send + Sync + 'static) -> Self {
+        Self(Arc::new(clock))
+    }
+}
+
+impl Default for NodeClock {
+    fn default() -> Self {
+        Self::new(SystemClock)
+    }
+}
+
+impl Clock for NodeClock {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+}
+
+impl fmt::Debug for NodeClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NodeClock").field(&self.now()).finish()
     }
 }
 

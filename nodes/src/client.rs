@@ -1,0 +1,283 @@
+//! The HTTP between nodes, from the asking side. A refusal comes back as the [`Error`] of its code.
+
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+use hdms::Error;
+use hdms::doorman::{Admitted, Challenge, ChallengeAnswer};
+use hdms::ids::{MessageId, NodeId};
+use hdms::jose::jwk::RsaJwk;
+use hdms::mailbox::{
+    Acknowledgement, Bell, Deliveries, Delivery, DeliveryAnswer, DeliveryAnswers, MailboxPage,
+};
+use hdms::network::NetworkDocuments;
+use hdms::notary::DepositAnswers;
+use hdms::proof::{self, RequestProof};
+use hdms::provider::{Clock, NodeKeys};
+use reqwest::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
+use reqwest::{Method, Request, Response, StatusCode, Url};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::problem::{self, ProblemDocument};
+use crate::system::{NodeClock, SystemRandomness};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the other node may take to pick up.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Media type of an envelope.
+pub const JOSE: &str = "application/jose";
+
+/// Asks other nodes. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    clock: NodeClock,
+}
+
+/// Who asks a server for what is its own: signs the request's proof.
+#[derive(Clone, Copy, Debug)]
+pub struct Signer<'a, K> {
+    /// The node.
+    pub node: &'a NodeId,
+    /// Its keys.
+    pub keys: &'a K,
+}
+
+/// The network's documents with the ETag under which the server offers them.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// Not yet verified.
+    pub documents: NetworkDocuments,
+    /// To ask for newer ones.
+    pub etag: Option<String>,
+}
+
+/// What an institution answers to an envelope.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// `applied`, `repeated` or `held`.
+    pub outcome: String,
+}
+
+impl Client {
+    /// With connections of its own.
+    pub fn new(clock: NodeClock) -> Result<Self, Error> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|_| Error::CryptoFailed)?;
+        Ok(Self { http, clock })
+    }
+
+    /// The network's root key, as `server` says. Pin it at the first start, and only then.
+    pub async fn root(&self, server: &str) -> Result<RsaJwk, Error> {
+        self.json(Request::new(Method::GET, url(server, "/network/root")?)).await
+    }
+
+    /// The network's documents; `None` when they are still those of `etag`.
+    pub async fn network(
+        &self,
+        server: &str,
+        etag: Option<&str>,
+    ) -> Result<Option<Fetched>, Error> {
+        let mut request = Request::new(Method::GET, url(server, "/network")?);
+        if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
+            request.headers_mut().insert(IF_NONE_MATCH, etag);
+        }
+        let response = self.send(request).await?;
+        if response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        let etag = response.headers().get(ETAG).and_then(|etag| etag.to_str().ok());
+        let etag = etag.map(str::to_owned);
+        Ok(Some(Fetched { documents: read(response).await?, etag }))
+    }
+
+    /// First call of an admission: sends the signed request.
+    pub async fn ask_admission(&self, server: &str, jwt: String) -> Result<Challenge, Error> {
+        self.post(url(server, "/doorman/admissions")?, "application/jwt", jwt.into_bytes()).await
+    }
+
+    /// Second call: answers the challenge. [`Error::AdmissionPending`] until the operator admits.
+    pub async fn answer_challenge(
+        &self,
+        server: &str,
+        answer: &ChallengeAnswer,
+    ) -> Result<Admitted, Error> {
+        self.post(url(server, "/doorman/answers")?, "application/json", body(answer)?).await
+    }
+
+    /// Hands an envelope to an institution.
+    pub async fn send_envelope(&self, endpoint: &str, envelope: String) -> Result<Taken, Error> {
+        self.post(url(endpoint, "/inbox")?, JOSE, envelope.into_bytes()).await
+    }
+
+    /// Hands deposits to a notary.
+    pub async fn deposit(&self, endpoint: &str, envelope: String) -> Result<DepositAnswers, Error> {
+        self.post(url(endpoint, "/deposits")?, JOSE, envelope.into_bytes()).await
+    }
+
+    /// Puts envelopes into mailboxes. One answer for each, in their order.
+    pub async fn deliver<K: NodeKeys>(
+        &self,
+        server: &str,
+        from: Signer<'_, K>,
+        deliveries: Vec<Delivery>,
+    ) -> Result<Vec<DeliveryAnswer>, Error> {
+        let url = url(server, "/mailbox/deliveries")?;
+        let body = body(&Deliveries { deliveries })?;
+        let request = self.signed(Method::POST, url, body, from).await?;
+        let answers: DeliveryAnswers = self.json(request).await?;
+        Ok(answers.answers)
+    }
+
+    /// Up to `limit` messages of the node's own mailbox after place `after`.
+    pub async fn mailbox<K: NodeKeys>(
+        &self,
+        server: &str,
+        of: Signer<'_, K>,
+        after: u64,
+        limit: usize,
+    ) -> Result<MailboxPage, Error> {
+        let url = url(server, &format!("/mailbox?after={after}&limit={limit}"))?;
+        self.json(self.signed(Method::GET, url, Vec::new(), of).await?).await
+    }
+
+    /// Lets everything up to place `upto` go.
+    pub async fn acknowledge<K: NodeKeys>(
+        &self,
+        server: &str,
+        of: Signer<'_, K>,
+        upto: u64,
+    ) -> Result<(), Error> {
+        let url = url(server, "/mailbox/acknowledgement")?;
+        let body = body(&Acknowledgement { upto })?;
+        self.send(self.signed(Method::POST, url, body, of).await?).await.map(drop)
+    }
+
+    /// Rings whenever something has come after place `last`. Ends, with an error, when the
+    /// connection does; listen again from the last place then.
+    pub async fn listen<K: NodeKeys>(
+        &self,
+        server: &str,
+        of: Signer<'_, K>,
+        last: u64,
+    ) -> Result<impl Stream<Item = Result<Bell, Error>> + use<K>, Error> {
+        let url = url(server, "/mailbox/stream")?;
+        let mut request = self.signed(Method::GET, url, Vec::new(), of).await?;
+        *request.timeout_mut() = None;
+        request.headers_mut().insert("last-event-id", HeaderValue::from(last));
+        let chunks = refused(self.http.execute(request).await.map_err(unreachable)?).await?;
+        Ok(bells(chunks))
+    }
+
+    async fn signed<K: NodeKeys>(
+        &self,
+        method: Method,
+        url: Url,
+        body: Vec<u8>,
+        signer: Signer<'_, K>,
+    ) -> Result<Request, Error> {
+        let id = MessageId::new(&self.clock, &SystemRandomness)?;
+        let now = self.clock.now();
+        let proof = RequestProof::new(signer.node, id, method.as_str(), url.as_str(), &body, now);
+        let proof = proof.sign(signer.keys).await?;
+        let mut request = Request::new(method, url);
+        let headers = request.headers_mut();
+        headers.insert(
+            proof::HEADER,
+            HeaderValue::from_str(&proof).map_err(|_| Error::RequestProofInvalid)?,
+        );
+        if !body.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Some(body.into());
+        }
+        Ok(request)
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        url: Url,
+        media_type: &'static str,
+        body: Vec<u8>,
+    ) -> Result<T, Error> {
+        let mut request = Request::new(Method::POST, url);
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        *request.body_mut() = Some(body.into());
+        self.json(request).await
+    }
+
+    async fn json<T: DeserializeOwned>(&self, request: Request) -> Result<T, Error> {
+        read(self.send(request).await?).await
+    }
+
+    async fn send(&self, mut request: Request) -> Result<Response, Error> {
+        *request.timeout_mut() = Some(PATIENCE);
+        refused(self.http.execute(request).await.map_err(unreachable)?).await
+    }
+}
+
+/// The address of `path` at the node with this base URL.
+fn url(base: &str, path: &str) -> Result<Url, Error> {
+    let text = format!("{}{path}", base.trim_end_matches('/'));
+    Url::parse(&text).map_err(|_| Error::NetworkUnreachable)
+}
+
+fn body<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(value).map_err(|_| Error::BodyMalformed)
+}
+
+/// The answer, unless it is a refusal.
+async fn refused(response: Response) -> Result<Response, Error> {
+    let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let problem = media_type.is_some_and(|value| value.starts_with(problem::MEDIA_TYPE));
+    let status = response.status();
+    if problem {
+        let document: ProblemDocument = read(response).await?;
+        return Err(Error::from_code(&document.code).unwrap_or(Error::NetworkUnreachable));
+    }
+    // What stands between the nodes may answer in its own words.
+    if status.is_success() || status == StatusCode::NOT_MODIFIED {
+        Ok(response)
+    } else {
+        Err(Error::NetworkUnreachable)
+    }
+}
+
+async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Error> {
+    let bytes = response.bytes().await.map_err(unreachable)?;
+    serde_json::from_slice(&bytes).map_err(|_| Error::NetworkUnreachable)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unreachable(error: reqwest::Error) -> Error {
+    if error.is_timeout() { Error::TimedOut } else { Error::NetworkUnreachable }
+}
+
+/// The `data` lines of server-sent events.
+fn bells(response: Response) -> impl Stream<Item = Result<Bell, Error>> {
+    let start = (response, Vec::new());
+    stream::unfold(Some(start), |state| async {
+        let (mut response, mut buffer) = state?;
+        loop {
+            if let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = buffer.drain(..=end).collect();
+                let Some(data) = line.strip_prefix(b"data:") else { continue };
+                let bell = serde_json::from_slice(data).map_err(|_| Error::NetworkUnreachable);
+                return Some((bell, Some((response, buffer))));
+            }
+            match response.chunk().await {
+                Ok(Some(chunk)) => buffer.extend_from_slice(&chunk),
+                Ok(None) => return Some((Err(Error::NetworkUnreachable), None)),
+                Err(error) => return Some((Err(unreachable(error)), None)),
+            }
+        }
+    })
+    .boxed()
+}

@@ -1,0 +1,170 @@
+//! What a native node brings to the core: keys and primitives by `aws-lc-rs`, SQLite, the machine's
+//! clock and randomness, and a lock for each case.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use hdms::Error;
+use hdms::ids::CaseId;
+use hdms::node::{Node, OutboxItem, Platform};
+use hdms::provider::{Store, Table, Write};
+use hdms::software::SoftwareHolders;
+use hdms::treatment::Flow;
+use hdms::treatment::hospital::HospitalCase;
+use hdms::treatment::patient::PatientCase;
+use tokio::sync::{Mutex, OwnedMutexGuard, broadcast, mpsc};
+
+use crate::keys::{AwsKeys, AwsPrimitives};
+use crate::store::SqliteStore;
+use crate::system::{SystemClock, SystemRandomness};
+
+/// Locks shared by all cases: two cases that meet in one wait for each other, no more.
+const LOCKS: usize = 256;
+
+/// Changes that a slow listener may be behind before it misses some.
+const CHANGES: usize = 4096;
+
+/// A native node.
+pub type NativeNode = Node<NativePlatform>;
+
+/// One side of the treatment, as a native node drives it.
+pub trait Side: Flow + Send + Sync + 'static {
+    /// What may go on by itself once something happened in `case`.
+    fn go_on(node: &NativeNode, case: &CaseId) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+impl Side for HospitalCase {
+    /// Sends the result whose turn it is.
+    async fn go_on(node: &NativeNode, case: &CaseId) -> Result<(), Error> {
+        node.send_next_result(case).await
+    }
+}
+
+impl Side for PatientCase {
+    /// Nothing: the patient decides.
+    async fn go_on(_: &NativeNode, _: &CaseId) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// The providers of a native node.
+#[derive(Debug)]
+pub struct NativePlatform {
+    keys: Arc<AwsKeys>,
+    holders: SoftwareHolders<SystemRandomness>,
+    store: WatchedStore,
+    locks: Vec<Arc<Mutex<()>>>,
+    outgoing: mpsc::UnboundedSender<OutboxItem>,
+}
+
+impl NativePlatform {
+    /// With its keys and store; answers also what it queues for sending, for
+    /// [`crate::sender::Sender`]. The keys of a patient's cases live in memory only.
+    pub fn new(
+        keys: Arc<AwsKeys>,
+        store: SqliteStore,
+    ) -> (Self, mpsc::UnboundedReceiver<OutboxItem>) {
+        let (outgoing, queue) = mpsc::unbounded_channel();
+        let platform = Self {
+            keys,
+            holders: SoftwareHolders::new(SystemRandomness),
+            store: WatchedStore { store, changes: broadcast::Sender::new(CHANGES) },
+            locks: (0..LOCKS).map(|_| Arc::default()).collect(),
+            outgoing,
+        };
+        (platform, queue)
+    }
+
+    /// From now on, the id of every case whose state was changed, once that is on stable storage.
+    pub fn changes(&self) -> broadcast::Receiver<CaseId> {
+        self.store.changes.subscribe()
+    }
+}
+
+impl Platform for NativePlatform {
+    type Primitives = AwsPrimitives;
+    type Keys = AwsKeys;
+    type Holders = SoftwareHolders<SystemRandomness>;
+    type Store = WatchedStore;
+    type Clock = SystemClock;
+    type Randomness = SystemRandomness;
+    type CaseGuard = OwnedMutexGuard<()>;
+
+    fn primitives(&self) -> &AwsPrimitives {
+        &AwsPrimitives
+    }
+
+    fn keys(&self) -> &AwsKeys {
+        &self.keys
+    }
+
+    fn holders(&self) -> &Self::Holders {
+        &self.holders
+    }
+
+    fn store(&self) -> &WatchedStore {
+        &self.store
+    }
+
+    fn clock(&self) -> &SystemClock {
+        &SystemClock
+    }
+
+    fn randomness(&self) -> &SystemRandomness {
+        &SystemRandomness
+    }
+
+    async fn lock_case(&self, case: &CaseId) -> OwnedMutexGuard<()> {
+        let mut hasher = DefaultHasher::new();
+        case.hash(&mut hasher);
+        let lock = &self.locks[hasher.finish() as usize % LOCKS];
+        lock.clone().lock_owned().await
+    }
+
+    fn queued(&self, items: Vec<OutboxItem>) {
+        for item in items {
+            // A node that is stopping has no sender any more; the item waits in the store.
+            let _sender_gone = self.outgoing.send(item).is_err();
+        }
+    }
+}
+
+/// A store that tells which cases were changed.
+#[derive(Debug)]
+pub struct WatchedStore {
+    store: SqliteStore,
+    changes: broadcast::Sender<CaseId>,
+}
+
+impl Store for WatchedStore {
+    async fn read(&self, table: Table, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.store.read(table, key).await
+    }
+
+    async fn scan(
+        &self,
+        table: Table,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        self.store.scan(table, prefix, after, limit).await
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+        let changed: Vec<CaseId> = writes.iter().filter_map(changed_case).collect();
+        self.store.commit(writes).await?;
+        for case in changed {
+            // Nobody may be listening.
+            let _unheard = self.changes.send(case).is_err();
+        }
+        Ok(())
+    }
+}
+
+fn changed_case(write: &Write) -> Option<CaseId> {
+    match write {
+        Write::Put { table: Table::Cases, key, .. } => key.parse().ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,304 @@
+//! Sends what a node has queued, until the other side has answered. Nothing is lost on the way: an
+//! item stays in the store until it is answered, and whatever is no answer is tried again.
+//!
+//! Every destination (the server for all mailboxes, each notary, each institution) has a lane of
+//! its own. A lane keeps a few requests in flight; what is queued meanwhile goes together with the
+//! next one, so that batches grow with the load and a single item never waits.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use hdms::Error;
+use hdms::card::Role;
+use hdms::node::{OutboxItem, Parcel, Payload, Platform};
+use hdms::notary::DepositAnswer;
+use hdms::provider::Randomness;
+use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::platform::{NativeNode, Side};
+use crate::wire::{Answers, Deliveries, Delivery, DeliveryAnswer, Failure, Wire};
+
+/// Requests in flight to one destination.
+const IN_FLIGHT: usize = 4;
+
+/// Most items in one request.
+const BATCH: usize = 100;
+
+/// Bytes of envelopes after which a delivery is divided.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Items read from the store at a time when a node starts.
+const PAGE: usize = 500;
+
+/// How long after a first failure it is tried again, milliseconds; doubles with each further one.
+const FIRST_PAUSE: u64 = 250;
+
+/// Longest time between two attempts, milliseconds.
+const LONGEST_PAUSE: u64 = 60_000;
+
+/// The sending half of a node.
+pub struct Sender<F> {
+    node: Arc<NativeNode>,
+    wire: Wire,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    side: PhantomData<fn() -> F>,
+}
+
+/// An item and how often it was tried in vain.
+struct Waiting {
+    item: OutboxItem,
+    attempts: u32,
+}
+
+type Lane = mpsc::UnboundedSender<Waiting>;
+
+impl<F: Side> Sender<F> {
+    /// Sends what the node's store holds, then what comes out of `queue`, until `stop`; answers
+    /// once everything that was begun is done or given up.
+    ///
+    /// Errors: those of the store at the start.
+    pub async fn run(
+        node: Arc<NativeNode>,
+        wire: Wire,
+        mut queue: mpsc::UnboundedReceiver<OutboxItem>,
+        stop: CancellationToken,
+    ) -> Result<(), Error> {
+        let tasks = TaskTracker::new();
+        let sender = Arc::new(Self { node, wire, tasks, stop: stop.clone(), side: PhantomData });
+        let mut lanes = HashMap::new();
+        for item in sender.kept().await? {
+            sender.clone().enqueue(item, &mut lanes);
+        }
+        while let Some(Some(item)) = stop.run_until_cancelled(queue.recv()).await {
+            sender.clone().enqueue(item, &mut lanes);
+        }
+        drop(lanes);
+        sender.tasks.close();
+        sender.tasks.wait().await;
+        Ok(())
+    }
+
+    /// What waited when the node was stopped.
+    async fn kept(&self) -> Result<Vec<OutboxItem>, Error> {
+        let mut kept: Vec<OutboxItem> = Vec::new();
+        loop {
+            let after = kept.last().map(|item| item.id.clone()).unwrap_or_default();
+            let page = self.node.waiting(&after, PAGE).await?;
+            let last = page.len() < PAGE;
+            kept.extend(page);
+            if last {
+                return Ok(kept);
+            }
+        }
+    }
+
+    fn enqueue(self: Arc<Self>, item: OutboxItem, lanes: &mut HashMap<String, Lane>) {
+        let destination = match item.role {
+            Role::Personal => String::new(),
+            Role::Institution | Role::Notary => item.to.to_string(),
+        };
+        let lane = lanes.entry(destination).or_insert_with(|| {
+            let (lane, waiting) = mpsc::unbounded_channel();
+            let retry = lane.downgrade();
+            self.clone().spawn(self.clone().lane(waiting, retry));
+            lane
+        });
+        // A lane ends only when the node stops.
+        let _stopping = lane.send(Waiting { item, attempts: 0 }).is_err();
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(task).await;
+        });
+    }
+
+    async fn lane(
+        self: Arc<Self>,
+        mut waiting: mpsc::UnboundedReceiver<Waiting>,
+        retry: mpsc::WeakUnboundedSender<Waiting>,
+    ) {
+        let permits = Arc::new(Semaphore::new(IN_FLIGHT));
+        while let Ok(permit) = permits.clone().acquire_owned().await {
+            let mut batch = Vec::new();
+            if waiting.recv_many(&mut batch, BATCH).await == 0 {
+                return;
+            }
+            let (sender, retry) = (self.clone(), retry.clone());
+            self.spawn(async move {
+                let failed = sender.send(batch).await;
+                drop(permit);
+                sender.try_again(failed, &retry).await;
+            });
+        }
+    }
+
+    /// Sends a batch; answers what must be tried again.
+    async fn send(&self, batch: Vec<Waiting>) -> Vec<Waiting> {
+        let attempts: HashMap<_, _> =
+            batch.iter().map(|waiting| (waiting.item.id.clone(), waiting.attempts)).collect();
+        let items = batch.into_iter().map(|waiting| waiting.item).collect();
+        let (parcels, mut failed) = self.node.parcels(items).await;
+        for parcel in parcels {
+            failed.extend(match parcel {
+                Parcel::Inbox { endpoint, item } => self.post_inbox(&endpoint, item).await,
+                Parcel::Mailbox { items } => self.deliver(items).await,
+                Parcel::Deposits { endpoint, items, envelope } => {
+                    self.deposit(&endpoint, items, envelope).await
+                }
+            });
+        }
+        let tried = |item: OutboxItem| Waiting {
+            attempts: attempts.get(&item.id).map_or(1, |attempts| attempts.saturating_add(1)),
+            item,
+        };
+        failed.into_iter().map(tried).collect()
+    }
+
+    async fn try_again(&self, failed: Vec<Waiting>, lane: &mpsc::WeakUnboundedSender<Waiting>) {
+        let Some(attempts) = failed.iter().map(|waiting| waiting.attempts).min() else { return };
+        tracing::debug!(items = failed.len(), attempts, "not sent, trying again");
+        tokio::time::sleep(self.pause(attempts)).await;
+        let Some(lane) = lane.upgrade() else { return };
+        for waiting in failed {
+            let _stopping = lane.send(waiting).is_err();
+        }
+    }
+
+    /// Doubles with every attempt; half of it is chance, so that not all come back at once.
+    fn pause(&self, attempts: u32) -> Duration {
+        let doubled = FIRST_PAUSE.saturating_mul(1 << attempts.saturating_sub(1).min(10));
+        let longest = doubled.min(LONGEST_PAUSE);
+        let mut random = [0; 8];
+        let drawn = self.node.platform().randomness().fill(&mut random);
+        let jitter = drawn.map_or(0, |()| u64::from_le_bytes(random) % (longest / 2));
+        Duration::from_millis(longest / 2 + jitter)
+    }
+
+    async fn post_inbox(&self, endpoint: &str, item: OutboxItem) -> Vec<OutboxItem> {
+        let Payload::Envelope { compact, .. } = &item.payload else { return Vec::new() };
+        let url = format!("{endpoint}/inbox");
+        let settled = match self.wire.post_envelope(&url, compact.clone()).await {
+            Ok(_) => self.node.delivered(&item).await,
+            Err(Failure::Refused(code)) if is_final(&code) => self.node.refused(&item, &code).await,
+            Err(_) => return vec![item],
+        };
+        if settled.is_ok() { Vec::new() } else { vec![item] }
+    }
+
+    /// Delivers envelopes to mailboxes, in as many requests as their size asks for.
+    async fn deliver(&self, items: Vec<OutboxItem>) -> Vec<OutboxItem> {
+        let mut failed = Vec::new();
+        for items in by_size(items) {
+            failed.extend(self.deliver_some(items).await);
+        }
+        failed
+    }
+
+    async fn deliver_some(&self, items: Vec<OutboxItem>) -> Vec<OutboxItem> {
+        let delivery = |item: &OutboxItem| Delivery {
+            to: item.to.clone(),
+            id: item.id.clone(),
+            envelope: envelope(item).to_owned(),
+        };
+        let body = Deliveries { deliveries: items.iter().map(delivery).collect() };
+        let answered = self.wire.post_proven(&self.node, "/mailbox/deliveries", &body).await;
+        let Some(answers) = answered.ok().and_then(|bytes| one_each(&bytes, items.len())) else {
+            return items;
+        };
+        let each = items.into_iter().zip(answers);
+        join_all(each.map(|(item, answer)| self.mailed(item, answer)))
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// Deals with the server's answer; answers the item when it must be tried again.
+    async fn mailed(&self, item: OutboxItem, answer: DeliveryAnswer) -> Option<OutboxItem> {
+        let dealt = match answer {
+            DeliveryAnswer::Accepted(_) => self.node.delivered(&item).await,
+            DeliveryAnswer::Refused(code) if is_final(&code) => {
+                self.node.refused(&item, &code).await
+            }
+            DeliveryAnswer::Refused(_) => return Some(item),
+        };
+        dealt.is_err().then_some(item)
+    }
+
+    /// Deposits entries at a notary; the case goes on with what it answers.
+    async fn deposit(
+        &self,
+        endpoint: &str,
+        items: Vec<OutboxItem>,
+        envelope: String,
+    ) -> Vec<OutboxItem> {
+        let answered = self.wire.post_envelope(&format!("{endpoint}/deposits"), envelope).await;
+        let Some(answers) = answered.ok().and_then(|bytes| one_each(&bytes, items.len())) else {
+            return items;
+        };
+        let each = items.into_iter().zip(answers);
+        join_all(each.map(|(item, answer)| self.deposited(item, answer)))
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// Deals with the notary's answer; answers the item when it must be tried again.
+    async fn deposited(&self, item: OutboxItem, answer: DepositAnswer) -> Option<OutboxItem> {
+        if self.node.deposit_answered::<F>(&item, &answer).await.is_err() {
+            return Some(item);
+        }
+        if let Err(error) = F::go_on(&self.node, &item.case).await {
+            tracing::error!(%error, "a case could not go on");
+        }
+        None
+    }
+}
+
+/// The answers in a body `{"answers": […]}`, if it has one for each item.
+fn one_each<T: DeserializeOwned>(body: &[u8], items: usize) -> Option<Vec<T>> {
+    let Answers { answers } = serde_json::from_slice(body).ok()?;
+    (answers.len() == items).then_some(answers)
+}
+
+fn envelope(item: &OutboxItem) -> &str {
+    match &item.payload {
+        Payload::Envelope { compact, .. } => compact,
+        Payload::Deposit { .. } => "",
+    }
+}
+
+/// Whether sending the same envelope once more can't come to another answer.
+fn is_final(code: &str) -> bool {
+    let kind = code.split('/').next().unwrap_or_default();
+    let about_content = ["envelope", "card", "key", "record", "fhir", "ledger", "treatment"];
+    about_content.contains(&kind) && Error::from_code(code).is_some_and(|e| e.status() < 500)
+}
+
+/// Groups of at most [`BATCH_BYTES`], or of one item.
+fn by_size(items: Vec<OutboxItem>) -> Vec<Vec<OutboxItem>> {
+    let mut groups: Vec<Vec<OutboxItem>> = Vec::new();
+    let mut bytes = 0;
+    for item in items {
+        let size = envelope(&item).len();
+        bytes += size;
+        match groups.last_mut() {
+            Some(group) if bytes <= BATCH_BYTES => group.push(item),
+            _ => {
+                groups.push(vec![item]);
+                bytes = size;
+            }
+        }
+    }
+    groups
+}

@@ -1,0 +1,118 @@
+//! What every native node does around its routes: answers strangers' pages (CORS), refuses unknown
+//! addresses and methods by their codes, and stops cleanly.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::Method;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH};
+use axum::serve::ListenerExt;
+use hdms::proof;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower_http::cors::{Any, CorsLayer};
+
+use crate::problem;
+
+/// How long requests under way may take to end when the node stops.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// A node that serves.
+#[derive(Debug)]
+pub struct Serving {
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Serves `router` on `listener` until `stop` is cancelled. Handlers that answer without an end
+    /// have to watch `stop` themselves.
+    pub fn start(listener: TcpListener, router: Router, stop: CancellationToken) -> Self {
+        let address = listener.local_addr().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into());
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "no TCP_NODELAY");
+            }
+        });
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let stopped = stop.clone().cancelled_owned();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(stopped);
+        let stopping = stop.clone();
+        let task = tokio::spawn(async move {
+            let deadline = async {
+                stopping.cancelled().await;
+                tokio::time::sleep(LAST_WORDS).await;
+            };
+            tokio::select! {
+                ended = serving.into_future() => if let Err(error) = ended {
+                    tracing::error!(%error, "serving ended");
+                },
+                () = deadline => tracing::warn!("requests under way were cut off"),
+            }
+        });
+        Self { address, stop, task }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops: takes no new requests, ends those under way, and returns when all have ended.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.ended().await;
+    }
+
+    /// Returns when it has stopped for whatever the reason.
+    pub async fn ended(self) {
+        if self.task.await.is_err() {
+            tracing::error!("serving broke off");
+        }
+    }
+}
+
+/// Gives `router` what all nodes answer alike: CORS for any origin, `api/not-found` and
+/// `api/method`.
+pub fn with_common_answers(router: Router) -> Router {
+    router
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(cors())
+}
+
+/// Pages of every origin may talk to a node: requests prove who they are from by themselves.
+pub fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            HeaderName::from_static(proof::HEADER),
+            HeaderName::from_static("last-event-id"),
+            AUTHORIZATION,
+            CONTENT_TYPE,
+            IF_NONE_MATCH,
+        ])
+        .expose_headers([ETAG])
+        .max_age(Duration::from_secs(24 * 3600))
+}
+
+/// Cancelled at SIGTERM or SIGINT.
+pub fn stop_signal() -> std::io::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        token.cancel();
+    });
+    Ok(stop)
+}

@@ -1,0 +1,82 @@
+//! The Message Queue as nodes see it: what goes in and out of a mailbox over HTTP. Every request is
+//! authorised by a [`crate::proof`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{MessageId, NodeId};
+
+/// Most deliveries in one request.
+pub const MAX_DELIVERIES: usize = 100;
+
+/// Most messages in one page.
+pub const MAX_PAGE: usize = 100;
+
+/// Body of `POST /mailbox/deliveries`: 1 to [`MAX_DELIVERIES`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deliveries {
+    /// In the order in which they are to be kept.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// One envelope for one mailbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delivery {
+    /// Whose mailbox.
+    pub to: NodeId,
+    /// The message's id: the same delivery again is answered as the first time.
+    pub id: MessageId,
+    /// The compact JWE.
+    pub envelope: String,
+}
+
+/// Answer to `POST /mailbox/deliveries`, one for each delivery, in their order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryAnswers {
+    /// See [`DeliveryAnswer`].
+    pub answers: Vec<DeliveryAnswer>,
+}
+
+/// The answer to one delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryAnswer {
+    /// Kept on stable storage, now or before, at this place of the mailbox.
+    Accepted(u64),
+    /// Refused: the code.
+    Refused(String),
+}
+
+/// Answer to `GET /mailbox?after=…&limit=…`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxPage {
+    /// Oldest first.
+    pub messages: Vec<MailboxMessage>,
+    /// Whether more wait behind the last of them.
+    pub more: bool,
+}
+
+/// One message in a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxMessage {
+    /// Its place: 1 for the mailbox's first message ever.
+    pub seq: u64,
+    /// The compact JWE.
+    pub envelope: String,
+}
+
+/// Body of `POST /mailbox/acknowledgement`: everything up to this place is dealt with and goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acknowledgement {
+    /// The last place.
+    pub upto: u64,
+}
+
+/// What `GET /mailbox/stream` says whenever something has come: a bell, not the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bell {
+    /// The mailbox's last place.
+    pub seq: u64,
+}
