@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::Error;
 use crate::provider::{Store, Table, Write};
 
+type Rows = BTreeMap<(Table, String), Vec<u8>>;
+
 /// Ordered tables in memory. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryStore(Arc<Mutex<BTreeMap<(Table, String), Vec<u8>>>>);
+pub struct MemoryStore(Arc<Mutex<Rows>>);
 
 impl MemoryStore {
-    fn rows(&self) -> MutexGuard<'_, BTreeMap<(Table, String), Vec<u8>>> {
+    fn rows(&self) -> MutexGuard<'_, Rows> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

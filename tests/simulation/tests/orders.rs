@@ -1,6 +1,8 @@
 //! Whatever the order, and however often messages come: every one takes effect once, and both
 //! sides end with the same ledger.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
+
 use std::collections::HashSet;
 
 use futures_lite::future::block_on;

@@ -1,5 +1,7 @@
 //! The kept transcript is what the code still says.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
+
 use futures_lite::future::block_on;
 use hdms_simulation::transcript;
 

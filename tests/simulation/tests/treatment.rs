@@ -1,5 +1,7 @@
 //! The treatment scenario where it does not go smoothly.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
+
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::ids::{CaseId, EntryId, MessageId};

@@ -7,7 +7,7 @@
 //!                                                              └── dispute ─► Disputed
 //! ```
 
-use serde::{Deserialize, Serialize};
+mod state;
 
 use super::message::{
     ConfirmationBody, Content, DataBody, DataRefusalBody, DataRequestBody, DisputeBody, Received,
@@ -17,7 +17,7 @@ use super::request::TreatmentRequest;
 use super::{Authored, Effect, Flow, Step};
 use crate::envelope::MessageType;
 use crate::error::Error;
-use crate::ids::{CaseId, EntryId, MessageId, NodeId};
+use crate::ids::{EntryId, MessageId, NodeId};
 use crate::jose::jwk::EcJwk;
 use crate::ledger::{
     Endorsed, Entry, EntryKind, Final, VerificationKey, VerifiedEndorsement, VerifiedReceipt,
@@ -25,124 +25,7 @@ use crate::ledger::{
 use crate::provider::Timestamp;
 use crate::record::VerifiedRecord;
 
-/// A treatment as the patient's node keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PatientCase {
-    /// Version of this stored form.
-    pub version: u32,
-    /// The case.
-    pub id: CaseId,
-    /// The patient.
-    pub patient: NodeId,
-    /// The hospital.
-    pub hospital: NodeId,
-    /// Public half of the key made for this case.
-    pub holder: EcJwk,
-    /// What was asked for.
-    pub request: TreatmentRequest,
-    /// The request's ledger entry.
-    pub entry: Entry,
-    /// Where the case stands.
-    pub phase: Phase,
-    /// The case's notary, once the hospital has drawn it.
-    pub notary: Option<NodeId>,
-    /// What the hospital asked to read.
-    pub data_requests: Vec<DataRequest>,
-    /// What the hospital handed over.
-    pub results: Vec<MedicalResult>,
-    /// The last final entry.
-    pub head: Option<EntryId>,
-    /// When the request was made.
-    pub begun: Timestamp,
-    /// When something happened last.
-    pub changed: Timestamp,
-}
-
-/// Where a case stands for the patient.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// The hospital has not yet decided.
-    Requested,
-    /// The hospital approved, and the request is final.
-    Approved,
-    /// The hospital declined.
-    Declined {
-        /// Why.
-        reason: String,
-    },
-}
-
-/// A request for health data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DataRequest {
-    /// What is asked for and why.
-    pub asked: DataRequestBody,
-    /// When it came.
-    pub received: Timestamp,
-    /// What the patient decided.
-    pub answer: DataAnswer,
-}
-
-/// What came of a request for health data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DataAnswer {
-    /// It waits for the patient's decision.
-    Open,
-    /// Records were shared.
-    Shared {
-        /// Verification keys of the records.
-        records: Vec<VerificationKey>,
-        /// When.
-        at: Timestamp,
-    },
-    /// Nothing was shared.
-    Refused {
-        /// Why.
-        reason: String,
-        /// When.
-        at: Timestamp,
-    },
-}
-
-/// A medical result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MedicalResult {
-    /// Its ledger entry.
-    pub entry: Entry,
-    /// The hospital's endorsement.
-    pub endorsement: String,
-    /// When it came and was verified.
-    pub received: Timestamp,
-    /// What the patient decided and what came of it.
-    pub status: ResultStatus,
-}
-
-/// Where a medical result stands for the patient.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ResultStatus {
-    /// Verified; it waits for the patient's decision.
-    Received,
-    /// Confirmed; the notary's receipt is awaited.
-    Confirming,
-    /// Final.
-    Committed {
-        /// When the receipt came.
-        at: Timestamp,
-    },
-    /// The patient disputed it; it will not become final.
-    Disputed {
-        /// Why.
-        reason: String,
-    },
-    /// Confirmed, but the notary refused the deposit; it waits for a decision again.
-    Refused {
-        /// The code of the refusal.
-        code: String,
-    },
-}
+pub use state::{DataAnswer, DataRequest, MedicalResult, PatientCase, Phase, ResultStatus};
 
 impl PatientCase {
     /// Steps 2-3: asks `hospital` for treatment. The record is that of

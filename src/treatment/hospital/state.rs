@@ -1,0 +1,162 @@
+//! What the hospital's node keeps of a treatment.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CaseId, EntryId, NodeId};
+use crate::jose::jwk::EcJwk;
+use crate::ledger::{Entry, Receipt, VerificationKey};
+use crate::provider::Timestamp;
+use crate::treatment::message::DataRequestBody;
+use crate::treatment::request::TreatmentRequest;
+
+/// A treatment as the hospital's node keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HospitalCase {
+    /// Version of this stored form.
+    pub version: u32,
+    /// The case.
+    pub id: CaseId,
+    /// The patient.
+    pub patient: NodeId,
+    /// The hospital.
+    pub hospital: NodeId,
+    /// The key to which the case's records are bound.
+    pub holder: EcJwk,
+    /// What the patient asks for.
+    pub request: TreatmentRequest,
+    /// The request's ledger entry.
+    pub entry: Entry,
+    /// Where the case stands.
+    pub phase: Phase,
+    /// The case's notary, once drawn.
+    pub notary: Option<NodeId>,
+    /// What the hospital asked to read.
+    pub data_requests: Vec<DataRequest>,
+    /// What the HIS handed in.
+    pub results: Vec<MedicalResult>,
+    /// The last final entry.
+    pub head: Option<EntryId>,
+    /// When the request came.
+    pub begun: Timestamp,
+    /// When something happened last.
+    pub changed: Timestamp,
+}
+
+/// Where a case stands for the hospital.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The HIS or a person has not yet decided.
+    Requested,
+    /// Approved; the notary's receipt is awaited.
+    Approving {
+        /// The hospital's endorsement.
+        endorsement: String,
+        /// The code with which the notary refused, if it did; the request can be approved again.
+        refused: Option<String>,
+    },
+    /// Approved and final.
+    Approved,
+    /// Declined.
+    Declined {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A request for health data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataRequest {
+    /// What was asked for and why.
+    pub asked: DataRequestBody,
+    /// When.
+    pub sent: Timestamp,
+    /// The patient's answer.
+    pub answer: DataAnswer,
+}
+
+/// The patient's answer to a request for health data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataAnswer {
+    /// It is awaited.
+    Asked,
+    /// Records were shared.
+    Answered {
+        /// Verification keys of the records.
+        records: Vec<VerificationKey>,
+        /// When they came.
+        at: Timestamp,
+    },
+    /// Nothing was shared.
+    Refused {
+        /// Why.
+        reason: String,
+        /// When the refusal came.
+        at: Timestamp,
+    },
+}
+
+/// A medical result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MedicalResult {
+    /// Names its ledger entry from the moment that it is handed in.
+    pub id: EntryId,
+    /// When it was handed in.
+    pub handed_in: Timestamp,
+    /// What came of it.
+    pub status: ResultStatus,
+}
+
+/// Where a medical result stands for the hospital.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResultStatus {
+    /// It waits until the results before it are settled.
+    Waiting,
+    /// The patient has not yet decided.
+    Sent {
+        /// Its ledger entry.
+        entry: Entry,
+    },
+    /// The patient confirmed; the hospital's own deposit is under way.
+    Confirmed {
+        /// Its ledger entry.
+        entry: Entry,
+        /// The receipt that the patient got.
+        receipt: Receipt,
+        /// The code with which the notary refused the hospital's deposit, if it did.
+        refused: Option<String>,
+    },
+    /// Final: the receipts agree.
+    Committed {
+        /// Its ledger entry.
+        entry: Entry,
+        /// When.
+        at: Timestamp,
+    },
+    /// The patient disputed it.
+    Disputed {
+        /// Its ledger entry.
+        entry: Entry,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl ResultStatus {
+    /// The ledger entry, once the result was sent.
+    pub fn entry(&self) -> Option<&Entry> {
+        match self {
+            ResultStatus::Waiting => None,
+            ResultStatus::Sent { entry }
+            | ResultStatus::Confirmed { entry, .. }
+            | ResultStatus::Committed { entry, .. }
+            | ResultStatus::Disputed { entry, .. } => Some(entry),
+        }
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        matches!(self, ResultStatus::Sent { .. } | ResultStatus::Confirmed { .. })
+    }
+}
