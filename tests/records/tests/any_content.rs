@@ -1,4 +1,5 @@
 //! Properties over any content that FHIR's JSON may have.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use hdms::fhir::{intake, resource};
 use hdms::record::Selection;

@@ -1,4 +1,5 @@
 //! The examples of RFC 9901 itself: issuers' and holders' signatures, and what must come out.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use futures_lite::future::block_on;
 use hdms::Error;
