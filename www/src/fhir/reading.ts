@@ -163,8 +163,9 @@ function leadOf(resource: Json, resolve: Resolve): string | null {
   if (parts.length && parts.every(Boolean)) return parts.join(" / ");
   const dosage = listAt(resource, "dosage")[0] ?? listAt(resource, "dosageInstruction")[0];
   const said = textAt(resource, "conclusion") ?? textAt(dosage, "text");
-  const severity = conceptText(at(resource, "severity")) ?? textAt(resource, "criticality");
-  return said ?? (severity ? words(severity) : null);
+  const severity = conceptText(at(resource, "severity"));
+  const risk = textAt(resource, "criticality");
+  return said ?? severity ?? (risk ? `Risk: ${risk}` : null);
 }
 
 function factsOf(members: JsonObject, resolve: Resolve, hidden: Set<string>): Fact[] {

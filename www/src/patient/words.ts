@@ -3,10 +3,7 @@
 import type { CaseView, DataRequestView, NodeStatus, Phase, RecordSummary, ResultView } from "hdms-node";
 import type { LedgerStep } from "../ui/ledger";
 import { href } from "../ui/router.svelte";
-import type { Tone } from "../ui/words";
-
-/** A word for a badge, its tone, and what it means for the person. */
-export type Word = { label: string; tone: Tone; meaning: string };
+import type { Word } from "../ui/words";
 
 /** Whether the node is ready, cut off or stopped. */
 export function nodeState(status: NodeStatus | null, online: boolean): Word {

@@ -1,0 +1,203 @@
+// The institution's REST interface as this page uses it; the node describes it at /openapi.json.
+
+import type { Problem } from "../ui/problem";
+
+/** Where a case stands. */
+export type Phase =
+  | { kind: "requested" }
+  | { kind: "approving"; refused: string | null }
+  | { kind: "approved" }
+  | { kind: "declined"; reason: string };
+
+/** A case in a list. Times are milliseconds since 1970. */
+export type CaseSummary = {
+  id: string;
+  patient: string;
+  patientName: string;
+  reason: string;
+  date: string | null;
+  mayRead: string[];
+  phase: Phase;
+  notary: string | null;
+  notaryName: string | null;
+  begun: number;
+  changed: number;
+  openDataRequests: number;
+  results: number;
+  openResults: number;
+};
+
+/** A request for data and the patient's answer. */
+export type DataRequest = {
+  id: string;
+  resources: string[];
+  purpose: string;
+  sent: number;
+  answer:
+    | { kind: "asked" }
+    | { kind: "answered"; records: number; at: number }
+    | { kind: "refused"; reason: string; at: number };
+};
+
+/** A result that was handed in. */
+export type Result = {
+  entry: string;
+  title: string | null;
+  handedIn: number;
+  status:
+    | { kind: "waiting" }
+    | { kind: "sent" }
+    | { kind: "confirmed"; refused: string | null }
+    | { kind: "committed"; at: number }
+    | { kind: "disputed"; reason: string };
+};
+
+/** An entry of the case's ledger. */
+export type Entry = {
+  id: string;
+  kind: "request" | "result";
+  verificationKey: string;
+  previous: string | null;
+  author: string;
+  endorsedByPatient: boolean;
+  endorsedByHospital: boolean;
+  receipt: { notary: string; notaryName: string; index: number; time: number } | null;
+};
+
+/** A case with everything in it. */
+export type Case = {
+  summary: CaseSummary;
+  dataRequests: DataRequest[];
+  results: Result[];
+  ledger: Entry[];
+};
+
+/** A record that a patient shared. */
+export type SharedRecord = {
+  verificationKey: string;
+  author: string;
+  authorName: string;
+  notary: string | null;
+  notaryName: string | null;
+  receiptIndex: number | null;
+  resourceType: string;
+  title: string;
+  fhir: string;
+};
+
+/** What was shared in answer to one request for data. */
+export type Answered = { request: string; records: SharedRecord[] };
+
+/** The node itself. */
+export type Node = {
+  id: string;
+  name: string;
+  endpoint: string | null;
+  network: string;
+  waiting: number;
+  quarantined: number;
+};
+
+/** An envelope that was refused. */
+export type Quarantined = { id: string; received: number; code: string; sentence: string };
+
+/** A refusal of the node, or that it did not answer. */
+export class ApiProblem extends Error implements Problem {
+  constructor(
+    readonly code: string,
+    readonly sentence: string,
+    readonly status: number,
+  ) {
+    super(sentence);
+  }
+}
+
+const LIMIT_MS = 15_000;
+
+/** The calls, each authorised by the API key. @throws {ApiProblem} */
+export class Api {
+  constructor(private readonly key: string) {}
+
+  node(): Promise<Node> {
+    return this.#get("node");
+  }
+
+  /** All cases, page after page; or those of one phase. */
+  async cases(phase?: Phase["kind"]): Promise<CaseSummary[]> {
+    const found: CaseSummary[] = [];
+    let after: string | null = null;
+    do {
+      const query = new URLSearchParams({ ...(phase && { phase }), ...(after && { after }) });
+      const page: { cases: CaseSummary[]; next: string | null } = await this.#get(`cases?${query}`);
+      found.push(...page.cases);
+      after = page.next;
+    } while (after);
+    return found;
+  }
+
+  case(id: string): Promise<Case> {
+    return this.#get(`cases/${encodeURIComponent(id)}`);
+  }
+
+  async shared(id: string): Promise<Answered[]> {
+    const path = `cases/${encodeURIComponent(id)}/shared`;
+    return (await this.#get<{ shared: Answered[] }>(path)).shared;
+  }
+
+  async quarantine(): Promise<Quarantined[]> {
+    return (await this.#get<{ quarantined: Quarantined[] }>("quarantine")).quarantined;
+  }
+
+  approve(id: string): Promise<void> {
+    return this.#post(id, "approval");
+  }
+
+  refuse(id: string, reason: string): Promise<void> {
+    return this.#post(id, "refusal", { reason });
+  }
+
+  askData(id: string, resources: string[], purpose: string): Promise<void> {
+    return this.#post(id, "data-requests", { resources, purpose });
+  }
+
+  /** Hands in FHIR JSON to the byte as it was written. */
+  handIn(id: string, fhir: string): Promise<void> {
+    return this.#post(id, "results", fhir, "application/fhir+json");
+  }
+
+  async #get<T>(path: string): Promise<T> {
+    const response = await this.#call(path, { cache: "no-store" });
+    return (await response.json()) as T;
+  }
+
+  async #post(id: string, what: string, body?: unknown, type = "application/json"): Promise<void> {
+    const text = typeof body === "string" ? body : JSON.stringify(body);
+    const content = body === undefined ? {} : { body: text, headers: { "content-type": type } };
+    await this.#call(`cases/${encodeURIComponent(id)}/${what}`, { method: "POST", ...content });
+  }
+
+  async #call(path: string, init: RequestInit): Promise<Response> {
+    const headers = { ...init.headers, authorization: `Bearer ${this.key}` };
+    const signal = AbortSignal.timeout(LIMIT_MS);
+    const response = await fetch(`api/${path}`, { ...init, headers, signal }).catch(() => {
+      const sentence = "The node does not answer. Check that it runs, then try again.";
+      throw new ApiProblem("page/unreachable", sentence, 0);
+    });
+    if (!response.ok) throw await refusal(response);
+    return response;
+  }
+}
+
+type ProblemDocument = { code?: string; detail?: string };
+type OperationOutcome = {
+  issue?: { details?: { text?: string; coding?: { code?: string }[] }; diagnostics?: string }[];
+};
+
+/** From problem+json, or from an OperationOutcome on FHIR paths. */
+async function refusal(response: Response): Promise<ApiProblem> {
+  const body = (await response.json().catch(() => ({}))) as ProblemDocument & OperationOutcome;
+  const issue = body.issue?.[0];
+  const code = body.code ?? issue?.details?.coding?.[0]?.code ?? `http/${response.status}`;
+  const sentence = body.detail ?? issue?.details?.text ?? issue?.diagnostics;
+  return new ApiProblem(code, sentence ?? `The node answered ${response.status}.`, response.status);
+}

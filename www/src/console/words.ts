@@ -1,0 +1,74 @@
+// What the states of case, request and result are called for a doctor.
+
+import type { Word } from "../ui/words";
+import type { LedgerStep } from "../ui/ledger";
+import type { Case, CaseSummary, DataRequest, Phase, Result } from "./api";
+
+/** How the patient is called: the name on the card, or the start of the node id. */
+export function patientName({ patientName, patient }: CaseSummary): string {
+  return patientName || `Patient ${patient.slice(0, 8)}`;
+}
+
+/** Where a case stands. */
+export function phaseWord(phase: Phase): Word {
+  switch (phase.kind) {
+    case "requested":
+      return { label: "Waits for you", tone: "warn", meaning: "Approve or decline it." };
+    case "approving":
+      return phase.refused
+        ? { label: "Not logged", tone: "bad", meaning: `The notary refused it (${phase.refused}).` }
+        : { label: "Approving", tone: "plain", meaning: "The notary's receipt is awaited." };
+    case "approved":
+      return { label: "Approved", tone: "good", meaning: "Signed by both and logged." };
+    case "declined":
+      return { label: "Declined", tone: "bad", meaning: `Declined: ${phase.reason}` };
+  }
+}
+
+/** What the patient answered. */
+export function answerWord(answer: DataRequest["answer"]): Word {
+  switch (answer.kind) {
+    case "asked":
+      return { label: "Asked", tone: "plain", meaning: "The patient has not decided yet." };
+    case "answered":
+      return { label: "Answered", tone: "good", meaning: `Records shared: ${answer.records}.` };
+    case "refused":
+      return { label: "Refused", tone: "bad", meaning: `The patient refused: ${answer.reason}` };
+  }
+}
+
+/** What became of a result. */
+export function resultWord(status: Result["status"]): Word {
+  switch (status.kind) {
+    case "waiting":
+      return { label: "Waiting", tone: "plain", meaning: "It is sent after the one before it." };
+    case "sent":
+      return { label: "Sent", tone: "plain", meaning: "The patient has not decided yet." };
+    case "confirmed":
+      return status.refused
+        ? { label: "Not logged", tone: "bad", meaning: `The notary refused it (${status.refused}).` }
+        : { label: "Confirmed", tone: "plain", meaning: "The notary's receipt is being compared." };
+    case "committed":
+      return { label: "Final", tone: "good", meaning: "Signed by both and logged by the notary." };
+    case "disputed":
+      return { label: "Disputed", tone: "bad", meaning: `The patient disputes it: ${status.reason}` };
+  }
+}
+
+/** The ledger of a case with names in place of ids. */
+export function ledgerSteps({ ledger, summary }: Case, hospital: string): LedgerStep[] {
+  return ledger.map(({ id, kind, verificationKey, receipt, ...entry }) => ({
+    id,
+    kind,
+    verificationKey,
+    signers: [
+      ...(entry.endorsedByPatient ? [patientName(summary)] : []),
+      ...(entry.endorsedByHospital ? [hospital] : []),
+    ],
+    receipt: receipt && {
+      notary: receipt.notaryName,
+      index: receipt.index,
+      time: receipt.time,
+    },
+  }));
+}

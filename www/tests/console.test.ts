@@ -1,0 +1,132 @@
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { picture, Site } from "./browser";
+import { API_KEY, FakeInstitution } from "./fake-institution";
+import { HEMOGLOBIN, PENICILLIN } from "./fhir";
+
+let site: Site;
+let hospital: FakeInstitution;
+beforeAll(async () => {
+  site = await Site.open();
+}, 120_000);
+afterAll(() => site.close());
+beforeEach(() => {
+  hospital = new FakeInstitution();
+});
+
+test("a wrong API key is refused with its code, the right one is kept for the tab alone", async () => {
+  const page = await visit();
+  await page.getByLabel("API key").fill("wrong");
+  await page.getByRole("button", { name: "Open" }).click();
+  await page.getByRole("alert").filter({ hasText: "api/wrong-key" }).waitFor();
+  await picture(page, "console-key");
+  await signIn(page);
+  await page.reload();
+  await page.getByRole("heading", { name: "Requests for treatment" }).waitFor();
+  expect(await page.evaluate(() => localStorage.length)).toBe(0);
+});
+
+test("a key that is accepted no longer ends the session", async () => {
+  const page = await visit();
+  await signIn(page);
+  hospital.revoked = true;
+  await page.getByRole("link", { name: "Cases" }).click();
+  await page.getByLabel("API key").waitFor();
+});
+
+test("a new request shows by itself and is approved", async () => {
+  const page = await visit();
+  await signIn(page);
+  await page.getByText("No request waits for a decision.").waitFor();
+  hospital.request("c1", "Knee pain since spring");
+  hospital.request("c2", "Hay fever", "");
+  await page.getByText("Knee pain since spring").waitFor();
+  await page.getByText("Patient c1Xn3vB7").waitFor();
+  await picture(page, "console-requests");
+  const line = page.getByRole("listitem").filter({ hasText: "Knee pain" });
+  await line.getByRole("button", { name: "Approve" }).click();
+  await line.waitFor({ state: "detached" });
+  await page.getByRole("link", { name: "Cases" }).click();
+  await page.getByText("Approved", { exact: true }).waitFor();
+  await picture(page, "console-cases");
+});
+
+test("a request is declined with a reason", async () => {
+  hospital.request("c1", "Knee pain");
+  const page = await visit("#/cases/c1");
+  await signIn(page);
+  await page.getByRole("button", { name: "Decline…" }).click();
+  await page.getByRole("dialog").getByLabel("Reason").fill("We have no orthopaedist");
+  await page.getByRole("dialog").getByRole("button", { name: "Decline" }).click();
+  await page.getByText("Declined: We have no orthopaedist").waitFor();
+});
+
+test("data is asked for, of the kinds that the patient allowed, and what was shared is read", async () => {
+  const one = hospital.request("c1", "Knee pain");
+  one.summary.phase = { kind: "approved" };
+  const page = await visit("#/cases/c1");
+  await signIn(page);
+  expect(await page.getByRole("checkbox").count()).toBe(2);
+  await page.getByRole("checkbox", { name: "Allergies and intolerances" }).check();
+  await page.getByLabel("What for").fill("To choose an anaesthetic");
+  await page.getByRole("button", { name: "Ask the patient" }).click();
+  await page.getByText("The patient has not decided yet.").waitFor();
+  hospital.shared.set("c1", [{ request: "d1", records: [SHARED] }]);
+  one.dataRequests[0]!.answer = { kind: "answered", records: 1, at: Date.now() };
+  await page.locator("summary", { hasText: "Penicillin" }).click();
+  await page.getByText("Hives").waitFor();
+  await page.getByText("logged by Notary One as number 3").waitFor();
+  await picture(page, "console-case");
+});
+
+test("a result is previewed and handed in to the byte as it was written", async () => {
+  hospital.request("c1", "Knee pain").summary.phase = { kind: "approved" };
+  const page = await visit("#/cases/c1");
+  await signIn(page);
+  await page.getByLabel("or pasted").fill(HEMOGLOBIN);
+  await page.getByText("105.00 g/L").waitFor();
+  await picture(page, "console-hand-in");
+  await page.getByRole("button", { name: "Sign and send to the patient" }).click();
+  await page.getByRole("heading", { name: "Results" }).waitFor();
+  expect(hospital.handedIn).toEqual([HEMOGLOBIN]);
+});
+
+test("what the node refuses as a result is shown with the code of its OperationOutcome", async () => {
+  hospital.request("c1", "Knee pain").summary.phase = { kind: "approved" };
+  const page = await visit("#/cases/c1");
+  await signIn(page);
+  await page.getByLabel("or pasted").fill("{}");
+  await page.getByRole("button", { name: "Sign and send to the patient" }).click();
+  await page.getByRole("alert").filter({ hasText: "fhir/no-resource" }).waitFor();
+});
+
+test("what was set aside is visible with its reason", async () => {
+  const sentence = "The signature is wrong. Ask the sender to send it again.";
+  hospital.quarantined = [{ id: "1", received: Date.now(), code: "envelope/bad-signature", sentence }];
+  const page = await visit("#/node");
+  await signIn(page);
+  await page.getByText("envelope/bad-signature").waitFor();
+  await picture(page, "console-node");
+});
+
+test("an unknown case says so", async () => {
+  const page = await visit("#/cases/nowhere");
+  await signIn(page);
+  await page.getByRole("alert").filter({ hasText: "treatment/unknown-case" }).waitFor();
+});
+
+const SHARED = {
+  ...{ verificationKey: "k1", author: "h2", authorName: "Lakeside Clinic", notary: "n1" },
+  ...{ notaryName: "Notary One", receiptIndex: 3, resourceType: "AllergyIntolerance" },
+  ...{ title: "Penicillin", fhir: PENICILLIN },
+};
+
+function visit(place = ""): Promise<Page> {
+  return site.visit(`console.html${place}`, (page) => hospital.serve(page));
+}
+
+async function signIn(page: Page): Promise<void> {
+  await page.getByLabel("API key").fill(API_KEY);
+  await page.getByRole("button", { name: "Open" }).click();
+  await page.getByRole("navigation").waitFor();
+}
