@@ -1,4 +1,4 @@
-//! Being a native member of the network: an institution or a notary. A [`Member`] owns the node's
+//! Being a native member of the network: an institution, a notary or a native personal node. A [`Member`] owns the node's
 //! key file, gets and renews its card at the Doorman, and keeps what the node trusts up to date,
 //! in the node's own database, so that it also starts while the server is away.
 //!
@@ -51,12 +51,12 @@ pub struct MemberConfig {
     pub server: String,
     /// The network's root key; without it, what the server says at the first start is pinned.
     pub root: Option<RsaJwk>,
-    /// `institution` or `notary`.
+    /// What it is.
     pub role: Role,
     /// How people call it.
     pub name: String,
-    /// Base URL at which others reach it.
-    pub endpoint: String,
+    /// Base URL at which others reach it; none for a personal node.
+    pub endpoint: Option<String>,
     /// How often to ask the server for newer network documents.
     pub refresh: Duration,
 }
@@ -212,7 +212,7 @@ impl Member {
     fn card_is_due(&self, card: &Card) -> bool {
         let config = &self.0.config;
         let young = self.0.clock.now().seconds() < card.iat + LIFETIME * 2 / 3;
-        !(young && card.name == config.name && card.endpoint.as_ref() == Some(&config.endpoint))
+        !(young && card.name == config.name && card.endpoint == config.endpoint)
     }
 
     fn warn_if_revoked(&self, trust: &Trust) {
@@ -367,7 +367,7 @@ async fn ask_for_card(
         jti: MessageId::new(clock, &SystemRandomness)?,
         role: config.role,
         name: config.name.clone(),
-        endpoint: Some(config.endpoint.clone()),
+        endpoint: config.endpoint.clone(),
         signing_key: signing_key.clone(),
         encryption_key: encryption_key.clone(),
     };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hdms::Error;
 use hdms::ids::CaseId;
+use hdms::network::Trust;
 use hdms::node::{Node, OutboxItem, Platform};
 use hdms::provider::{Store, Table, Write};
 use hdms::software::SoftwareHolders;
@@ -13,10 +14,12 @@ use hdms::treatment::Flow;
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::patient::PatientCase;
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::keys::{AwsKeys, AwsPrimitives};
+use crate::member::Member;
 use crate::store::SqliteStore;
-use crate::system::{SystemClock, SystemRandomness};
+use crate::system::{NodeClock, SystemRandomness};
 
 /// Locks shared by all cases: two cases that meet in one wait for each other, no more.
 const LOCKS: usize = 256;
@@ -50,7 +53,8 @@ impl Side for PatientCase {
 /// The providers of a native node.
 #[derive(Debug)]
 pub struct NativePlatform {
-    keys: Arc<AwsKeys>,
+    member: Member,
+    clock: NodeClock,
     holders: SoftwareHolders<SystemRandomness>,
     store: WatchedStore,
     locks: Vec<Arc<Mutex<()>>>,
@@ -58,15 +62,17 @@ pub struct NativePlatform {
 }
 
 impl NativePlatform {
-    /// With its keys and store; answers also what it queues for sending, for
+    /// Of a member with its store; answers also what it queues for sending, for
     /// [`crate::sender::Sender`]. The keys of a patient's cases live in memory only.
     pub fn new(
-        keys: Arc<AwsKeys>,
+        member: Member,
         store: SqliteStore,
+        clock: NodeClock,
     ) -> (Self, mpsc::UnboundedReceiver<OutboxItem>) {
         let (outgoing, queue) = mpsc::unbounded_channel();
         let platform = Self {
-            keys,
+            member,
+            clock,
             holders: SoftwareHolders::new(SystemRandomness),
             store: WatchedStore { store, changes: broadcast::Sender::new(CHANGES) },
             locks: (0..LOCKS).map(|_| Arc::default()).collect(),
@@ -75,10 +81,30 @@ impl NativePlatform {
         (platform, queue)
     }
 
+    /// The member of the network that the node is.
+    pub fn member(&self) -> &Member {
+        &self.member
+    }
+
     /// From now on, the id of every case whose state was changed, once that is on stable storage.
     pub fn changes(&self) -> broadcast::Receiver<CaseId> {
         self.store.changes.subscribe()
     }
+}
+
+/// A node on `platform`, that trusts what its member comes to trust until `stop` is cancelled.
+pub fn follow(platform: NativePlatform, stop: &CancellationToken) -> Arc<NativeNode> {
+    let mut changes = platform.member().changes();
+    let standing = changes.borrow_and_update().clone();
+    let node = Arc::new(Node::new(platform, standing.card.clone(), Trust::clone(&standing.trust)));
+    let (follower, stop) = (node.clone(), stop.clone());
+    tokio::spawn(async move {
+        while let Some(Ok(())) = stop.run_until_cancelled(changes.changed()).await {
+            let standing = changes.borrow_and_update().clone();
+            follower.set_trust(Trust::clone(&standing.trust));
+        }
+    });
+    node
 }
 
 impl Platform for NativePlatform {
@@ -86,7 +112,7 @@ impl Platform for NativePlatform {
     type Keys = AwsKeys;
     type Holders = SoftwareHolders<SystemRandomness>;
     type Store = WatchedStore;
-    type Clock = SystemClock;
+    type Clock = NodeClock;
     type Randomness = SystemRandomness;
     type CaseGuard = OwnedMutexGuard<()>;
 
@@ -95,7 +121,7 @@ impl Platform for NativePlatform {
     }
 
     fn keys(&self) -> &AwsKeys {
-        &self.keys
+        self.member.keys()
     }
 
     fn holders(&self) -> &Self::Holders {
@@ -106,8 +132,8 @@ impl Platform for NativePlatform {
         &self.store
     }
 
-    fn clock(&self) -> &SystemClock {
-        &SystemClock
+    fn clock(&self) -> &NodeClock {
+        &self.clock
     }
 
     fn randomness(&self) -> &SystemRandomness {

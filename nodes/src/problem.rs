@@ -21,7 +21,7 @@ impl From<Error> for Problem {
 }
 
 /// The members of a refusal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ProblemDocument {
     /// `urn:hdms:` and the code.
     #[serde(rename = "type")]

@@ -13,16 +13,16 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use hdms::Error;
 use hdms::card::Role;
+use hdms::mailbox::{Delivery, DeliveryAnswer};
 use hdms::node::{OutboxItem, Parcel, Payload, Platform};
-use hdms::notary::DepositAnswer;
+use hdms::notary::{DepositAnswer, DepositAnswers};
 use hdms::provider::Randomness;
-use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::client::Client;
 use crate::platform::{NativeNode, Side};
-use crate::wire::{Answers, Deliveries, Delivery, DeliveryAnswer, Failure, Wire};
 
 /// Requests in flight to one destination.
 const IN_FLIGHT: usize = 4;
@@ -45,7 +45,6 @@ const LONGEST_PAUSE: u64 = 60_000;
 /// The sending half of a node.
 pub struct Sender<F> {
     node: Arc<NativeNode>,
-    wire: Wire,
     tasks: TaskTracker,
     stop: CancellationToken,
     side: PhantomData<fn() -> F>,
@@ -66,12 +65,11 @@ impl<F: Side> Sender<F> {
     /// Errors: those of the store at the start.
     pub async fn run(
         node: Arc<NativeNode>,
-        wire: Wire,
         mut queue: mpsc::UnboundedReceiver<OutboxItem>,
         stop: CancellationToken,
     ) -> Result<(), Error> {
         let tasks = TaskTracker::new();
-        let sender = Arc::new(Self { node, wire, tasks, stop: stop.clone(), side: PhantomData });
+        let sender = Arc::new(Self { node, tasks, stop: stop.clone(), side: PhantomData });
         let mut lanes = HashMap::new();
         for item in sender.kept().await? {
             sender.clone().enqueue(item, &mut lanes);
@@ -183,12 +181,15 @@ impl<F: Side> Sender<F> {
         Duration::from_millis(longest / 2 + jitter)
     }
 
+    fn client(&self) -> &Client {
+        self.node.platform().member().client()
+    }
+
     async fn post_inbox(&self, endpoint: &str, item: OutboxItem) -> Vec<OutboxItem> {
-        let Payload::Envelope { compact, .. } = &item.payload else { return Vec::new() };
-        let url = format!("{endpoint}/inbox");
-        let settled = match self.wire.post_envelope(&url, compact.clone()).await {
+        let answer = self.client().send_envelope(endpoint, envelope(&item).to_owned()).await;
+        let settled = match answer {
             Ok(_) => self.node.delivered(&item).await,
-            Err(Failure::Refused(code)) if is_final(&code) => self.node.refused(&item, &code).await,
+            Err(error) if error.is_final() => self.node.refused(&item, error.code()).await,
             Err(_) => return vec![item],
         };
         if settled.is_ok() { Vec::new() } else { vec![item] }
@@ -204,15 +205,18 @@ impl<F: Side> Sender<F> {
     }
 
     async fn deliver_some(&self, items: Vec<OutboxItem>) -> Vec<OutboxItem> {
-        let delivery = |item: &OutboxItem| Delivery {
-            to: item.to.clone(),
-            id: item.id.clone(),
-            envelope: envelope(item).to_owned(),
+        let delivery = |item: &OutboxItem| {
+            let (to, envelope) = (item.to.clone(), envelope(item).to_owned());
+            Ok(Delivery { to, id: item.id.parse()?, envelope })
         };
-        let body = Deliveries { deliveries: items.iter().map(delivery).collect() };
-        let answered = self.wire.post_proven(&self.node, "/mailbox/deliveries", &body).await;
-        let Some(answers) = answered.ok().and_then(|bytes| one_each(&bytes, items.len())) else {
+        let Ok(deliveries) = items.iter().map(delivery).collect::<Result<Vec<_>, Error>>() else {
             return items;
+        };
+        let member = self.node.platform().member();
+        let answered = self.client().deliver(member.server(), member.signer(), deliveries).await;
+        let answers = match answered {
+            Ok(answers) if answers.len() == items.len() => answers,
+            _ => return items,
         };
         let each = items.into_iter().zip(answers);
         join_all(each.map(|(item, answer)| self.mailed(item, answer)))
@@ -226,7 +230,9 @@ impl<F: Side> Sender<F> {
     async fn mailed(&self, item: OutboxItem, answer: DeliveryAnswer) -> Option<OutboxItem> {
         let dealt = match answer {
             DeliveryAnswer::Accepted(_) => self.node.delivered(&item).await,
-            DeliveryAnswer::Refused(code) if is_final(&code) => {
+            DeliveryAnswer::Refused(code)
+                if Error::from_code(&code).is_some_and(Error::is_final) =>
+            {
                 self.node.refused(&item, &code).await
             }
             DeliveryAnswer::Refused(_) => return Some(item),
@@ -241,9 +247,9 @@ impl<F: Side> Sender<F> {
         items: Vec<OutboxItem>,
         envelope: String,
     ) -> Vec<OutboxItem> {
-        let answered = self.wire.post_envelope(&format!("{endpoint}/deposits"), envelope).await;
-        let Some(answers) = answered.ok().and_then(|bytes| one_each(&bytes, items.len())) else {
-            return items;
+        let answers = match self.client().deposit(endpoint, envelope).await {
+            Ok(DepositAnswers { answers }) if answers.len() == items.len() => answers,
+            _ => return items,
         };
         let each = items.into_iter().zip(answers);
         join_all(each.map(|(item, answer)| self.deposited(item, answer)))
@@ -265,24 +271,11 @@ impl<F: Side> Sender<F> {
     }
 }
 
-/// The answers in a body `{"answers": […]}`, if it has one for each item.
-fn one_each<T: DeserializeOwned>(body: &[u8], items: usize) -> Option<Vec<T>> {
-    let Answers { answers } = serde_json::from_slice(body).ok()?;
-    (answers.len() == items).then_some(answers)
-}
-
 fn envelope(item: &OutboxItem) -> &str {
     match &item.payload {
         Payload::Envelope { compact, .. } => compact,
         Payload::Deposit { .. } => "",
     }
-}
-
-/// Whether sending the same envelope once more can't come to another answer.
-fn is_final(code: &str) -> bool {
-    let kind = code.split('/').next().unwrap_or_default();
-    let about_content = ["envelope", "card", "key", "record", "fhir", "ledger", "treatment"];
-    about_content.contains(&kind) && Error::from_code(code).is_some_and(|e| e.status() < 500)
 }
 
 /// Groups of at most [`BATCH_BYTES`], or of one item.

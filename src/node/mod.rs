@@ -23,7 +23,9 @@ use crate::network::Trust;
 use crate::provider::{
     Clock, HolderKeys, NodeKeys, Primitives, Randomness, Store, Table, Timestamp, Write,
 };
+use crate::record::sdjwt::Parts;
 use crate::record::{self, VerifiedRecord};
+use crate::treatment::message::SharedRecord;
 use crate::treatment::{Effect, Flow, Step};
 
 pub use inbox::{Outcome, Quarantined};
@@ -154,8 +156,17 @@ impl<P: Platform> Node<P> {
         case: &CaseId,
         entry: &EntryId,
     ) -> Result<VerifiedRecord, Error> {
-        let compact = self.record(case, entry).await?;
-        let author = record::claimed_author(&compact)?;
+        self.open_again(&self.record(case, entry).await?).await
+    }
+
+    /// A record that was shared with this node, checked again; the holder's proof was checked when
+    /// it came, and is good for a time only. Errors as [`Node::open_record`].
+    pub async fn open_shared(&self, shared: &SharedRecord) -> Result<VerifiedRecord, Error> {
+        self.open_again(Parts::parse(&shared.record)?.presented).await
+    }
+
+    async fn open_again(&self, compact: &str) -> Result<VerifiedRecord, Error> {
+        let author = record::claimed_author(compact)?;
         let trust = self.trust();
         let jwt = match trust.node(&author) {
             _ if author == *self.id() => self.card.jwt().to_owned(),
@@ -167,7 +178,7 @@ impl<P: Platform> Node<P> {
         };
         // A node id certifies the signing key by itself.
         let (_, key) = card::claimed_signing_key(&jwt)?;
-        record::verify(&compact, &key, self.platform.primitives()).await
+        record::verify(compact, &key, self.platform.primitives()).await
     }
 
     async fn find_case<F: Flow>(&self, id: &CaseId) -> Result<Option<F>, Error> {
@@ -185,7 +196,7 @@ impl<P: Platform> Node<P> {
     }
 
     /// The card of a node that the map lists or that has written before. [`Error::CardUnknown`].
-    async fn card_of(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
+    pub async fn card_of(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
         let trust = self.trust();
         if let Ok(card) = trust.node(id) {
             card.check_validity(&trust, self.now())?;

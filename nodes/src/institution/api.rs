@@ -1,0 +1,263 @@
+//! The REST interface of the HIS. Every call may be repeated safely.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::middleware::{Next, from_fn};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures_util::{Stream, StreamExt, stream};
+use hdms::Error;
+use hdms::fhir::{intake, resource};
+use hdms::ids::{CaseId, EntryId, MessageId};
+use hdms::node::Platform;
+use hdms::treatment::hospital::HospitalCase;
+use hdms::treatment::message::DataRequestBody;
+use serde::de::DeserializeOwned;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::Desk;
+use super::access::ApiKey;
+use super::case_view::{CaseSummary, CaseView, CasesView, PhaseView};
+use super::hand_in::{IDEMPOTENCY_KEY, entry_ids};
+use super::outcome::{FHIR_JSON, Outcome};
+use super::views::{
+    AskData, Asked, CasesQuery, HandedIn, NodeView, PageQuery, QuarantineView, QuarantinedView,
+    Refusal, SharedView,
+};
+use crate::problem::{Problem, method_not_allowed, read_body};
+
+/// Largest body of a decision, bytes.
+const MAX_DECISION: usize = 65_536;
+
+/// Largest result, bytes: whole-patient Bundles have a few million.
+const MAX_RESULT: usize = 32 * 1024 * 1024;
+
+/// Cases on a page when the query says nothing, and the most.
+const PAGE: (usize, usize) = (100, 1000);
+
+/// The interface's routes; every one asks for `key`.
+pub fn routes(key: Arc<ApiKey>) -> Router<Desk> {
+    let guarded = key.clone();
+    let fhir = Router::new()
+        .route("/api/cases/{case}/results", post(hand_in))
+        .route("/api/cases/{case}/results/{entry}", get(result))
+        .method_not_allowed_fallback(async || Outcome(Error::MethodNotAllowed))
+        .route_layer(from_fn(move |request, next| pass::<Outcome>(key.clone(), request, next)));
+    Router::new()
+        .route("/api/node", get(node))
+        .route("/api/cases", get(cases))
+        .route("/api/cases/{case}", get(case))
+        .route("/api/cases/{case}/approval", post(approve))
+        .route("/api/cases/{case}/refusal", post(refuse))
+        .route("/api/cases/{case}/data-requests", post(ask_for_data))
+        .route("/api/cases/{case}/shared", get(shared))
+        .route("/api/quarantine", get(quarantine))
+        .route("/api/events", get(events))
+        .method_not_allowed_fallback(method_not_allowed)
+        .route_layer(from_fn(move |request, next| pass::<Problem>(guarded.clone(), request, next)))
+        .merge(fhir)
+}
+
+async fn pass<R: From<Error> + IntoResponse>(
+    key: Arc<ApiKey>,
+    request: Request,
+    next: Next,
+) -> Result<Response, R> {
+    key.check(&request)?;
+    Ok(next.run(request).await)
+}
+
+/// The node itself.
+#[utoipa::path(get, path = "/api/node", responses((status = 200, body = NodeView)))]
+pub async fn node(State(desk): State<Desk>) -> Result<Json<NodeView>, Problem> {
+    Ok(Json(NodeView::of(&desk.node).await?))
+}
+
+/// Cases, in the order of their beginning.
+#[utoipa::path(get, path = "/api/cases", params(CasesQuery),
+    responses((status = 200, body = CasesView)))]
+pub async fn cases(State(desk): State<Desk>, uri: Uri) -> Result<Json<CasesView>, Problem> {
+    let query: CasesQuery = query(&uri)?;
+    let limit = query.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    let mut after: Option<CaseId> = query.after.as_deref().map(str::parse).transpose()?;
+    let mut found = Vec::new();
+    loop {
+        let page: Vec<HospitalCase> = desk.node.cases(after.as_ref(), PAGE.1).await?;
+        let last_page = page.len() < PAGE.1;
+        for case in page {
+            let wanted =
+                query.phase.as_deref().is_none_or(|phase| phase == PhaseView::kind(&case.phase));
+            if wanted && found.len() == limit {
+                return Ok(Json(CasesView { cases: found, next: after.map(Into::into) }));
+            }
+            if wanted {
+                found.push(CaseSummary::of(&desk.node, &case).await);
+            }
+            after = Some(case.id);
+        }
+        if last_page {
+            return Ok(Json(CasesView { cases: found, next: None }));
+        }
+    }
+}
+
+/// A case with its requests for data, results and ledger.
+#[utoipa::path(get, path = "/api/cases/{case}", responses((status = 200, body = CaseView)))]
+pub async fn case(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+) -> Result<Json<CaseView>, Problem> {
+    let case: HospitalCase = desk.node.case(&case_id(&id)?).await?;
+    Ok(Json(CaseView::of(&desk.node, &case).await?))
+}
+
+/// Steps 4 and 7-9: approves the request.
+#[utoipa::path(post, path = "/api/cases/{case}/approval",
+    responses((status = 200, body = CaseSummary)))]
+pub async fn approve(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+) -> Result<Json<CaseSummary>, Problem> {
+    let case = desk.node.approve(&case_id(&id)?).await?;
+    Ok(Json(CaseSummary::of(&desk.node, &case).await))
+}
+
+/// Steps 4 and 10: declines the request.
+#[utoipa::path(post, path = "/api/cases/{case}/refusal", request_body = Refusal,
+    responses((status = 200, body = CaseSummary)))]
+pub async fn refuse(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Result<Json<CaseSummary>, Problem> {
+    let id = case_id(&id)?;
+    let Refusal { reason } = decision(body).await?;
+    let case = desk.node.decline(&id, &reason).await?;
+    Ok(Json(CaseSummary::of(&desk.node, &case).await))
+}
+
+/// Step 11: asks the patient for records of these FHIR resource types.
+#[utoipa::path(post, path = "/api/cases/{case}/data-requests", request_body = AskData,
+    responses((status = 201, body = Asked)))]
+pub async fn ask_for_data(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Result<(StatusCode, Json<Asked>), Problem> {
+    let case = case_id(&id)?;
+    let AskData { id, resources, purpose } = decision(body).await?;
+    let p = desk.node.platform();
+    let id: MessageId = match id {
+        Some(id) => id.parse()?,
+        None => MessageId::new(p.clock(), p.randomness())?,
+    };
+    let asked = DataRequestBody { id: id.clone(), resources, purpose };
+    desk.node.ask_for_data(&case, asked).await?;
+    Ok((StatusCode::CREATED, Json(Asked { id: id.into() })))
+}
+
+/// Step 14: hands in a result, a FHIR R4 resource or Bundle; a whole-patient Bundle is divided.
+#[utoipa::path(post, path = "/api/cases/{case}/results",
+    params(("Idempotency-Key" = Option<String>, Header,
+        description = "Chosen by the HIS: handing in under the same key again does nothing")),
+    request_body(content = serde_json::Value, content_type = "application/fhir+json"),
+    responses((status = 201, body = HandedIn)))]
+pub async fn hand_in(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<HandedIn>), Outcome> {
+    let id = case_id(&id)?;
+    let case: HospitalCase = desk.node.case(&id).await?;
+    let body = read_body(body, MAX_RESULT, Error::BodyTooLarge).await?;
+    let results = intake::take_in(resource::parse(&body)?, intake::MAX_BYTES)?;
+    let ids = entry_ids(&desk.node, &case, headers.get(IDEMPOTENCY_KEY), results.len())?;
+    let handed_in = ids.iter().map(ToString::to_string).collect();
+    desk.node.hand_in(&id, ids.into_iter().zip(results).collect()).await?;
+    Ok((StatusCode::CREATED, Json(HandedIn { results: handed_in })))
+}
+
+/// A result as it was signed.
+#[utoipa::path(get, path = "/api/cases/{case}/results/{entry}",
+    responses((status = 200, body = serde_json::Value, content_type = "application/fhir+json")))]
+pub async fn result(
+    State(desk): State<Desk>,
+    Path((case, entry)): Path<(String, String)>,
+) -> Result<impl IntoResponse, Outcome> {
+    let entry: EntryId = entry.parse().map_err(|_| Error::UnknownEntry)?;
+    let case: HospitalCase = desk.node.case(&case_id(&case)?).await?;
+    if case.results.iter().all(|result| result.id != entry) {
+        return Err(Error::UnknownEntry.into());
+    }
+    let record = desk.node.open_record(&case.id, &entry).await?;
+    Ok(([(CONTENT_TYPE, FHIR_JSON)], record.fhir().to_string()))
+}
+
+/// Step 12: what the patient shared, checked again.
+#[utoipa::path(get, path = "/api/cases/{case}/shared", responses((status = 200, body = SharedView)))]
+pub async fn shared(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+) -> Result<Json<SharedView>, Problem> {
+    let case: HospitalCase = desk.node.case(&case_id(&id)?).await?;
+    Ok(Json(SharedView::of(&desk.node, &case).await?))
+}
+
+/// Envelopes that were refused.
+#[utoipa::path(get, path = "/api/quarantine", params(PageQuery),
+    responses((status = 200, body = QuarantineView)))]
+pub async fn quarantine(
+    State(desk): State<Desk>,
+    uri: Uri,
+) -> Result<Json<QuarantineView>, Problem> {
+    let query: PageQuery = query(&uri)?;
+    let limit = query.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    let after = query.after.unwrap_or_default();
+    let quarantined = desk.node.quarantined(&after, limit).await?;
+    let quarantined = quarantined.into_iter().map(QuarantinedView::of).collect();
+    Ok(Json(QuarantineView { quarantined }))
+}
+
+/// Says `event: case`, `data: {"case": id}` whenever a case changes, and `event: resync` when the
+/// listener was too slow to hear of each.
+#[utoipa::path(get, path = "/api/events",
+    responses((status = 200, body = String, content_type = "text/event-stream")))]
+pub async fn events(
+    State(desk): State<Desk>,
+) -> Sse<impl Stream<Item = Result<Event, axum::Error>>> {
+    let changes = desk.node.platform().changes();
+    let events = stream::unfold(changes, |mut changes| async {
+        let event = match changes.recv().await {
+            Ok(case) => Event::default().event("case").json_data(Changed { case }),
+            Err(RecvError::Lagged(_)) => Ok(Event::default().event("resync").data("{}")),
+            Err(RecvError::Closed) => return None,
+        };
+        Some((event, changes))
+    });
+    Sse::new(events.take_until(desk.stop.cancelled_owned())).keep_alive(KeepAlive::default())
+}
+
+#[derive(serde::Serialize)]
+struct Changed {
+    case: CaseId,
+}
+
+fn case_id(text: &str) -> Result<CaseId, Error> {
+    text.parse().map_err(|_| Error::UnknownCase)
+}
+
+fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Error> {
+    Query::try_from_uri(uri).map(|Query(query)| query).map_err(|_| Error::CommandMalformed)
+}
+
+async fn decision<T: DeserializeOwned>(body: Body) -> Result<T, Error> {
+    let body = read_body(body, MAX_DECISION, Error::BodyTooLarge).await?;
+    serde_json::from_slice(&body).map_err(|_| Error::CommandMalformed)
+}

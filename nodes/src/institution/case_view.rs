@@ -1,0 +1,353 @@
+//! What the HIS sees of cases.
+
+use hdms::Error;
+use hdms::fhir::resource;
+use hdms::ids::{CaseId, NodeId};
+use hdms::ledger::{Entry, EntryKind, VerifiedReceipt};
+use hdms::provider::Timestamp;
+use hdms::treatment::Flow;
+use hdms::treatment::hospital::{
+    DataAnswer, DataRequest, HospitalCase, MedicalResult, Phase, ResultStatus,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::platform::NativeNode;
+
+/// A page of cases.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CasesView {
+    /// In the order of their beginning.
+    pub cases: Vec<CaseSummary>,
+    /// Give it as `after` for the next page; null on the last.
+    pub next: Option<String>,
+}
+
+/// A case in a list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CaseSummary {
+    /// The case.
+    pub id: String,
+    /// Node id of the patient.
+    pub patient: String,
+    /// The name on the patient's card; may be empty.
+    pub patient_name: String,
+    /// Why treatment is asked for.
+    pub reason: String,
+    /// The wished date, `YYYY-MM-DD`.
+    pub date: Option<String>,
+    /// FHIR resource types of which records may be asked for.
+    pub may_read: Vec<String>,
+    /// Where the case stands.
+    pub phase: PhaseView,
+    /// Node id of the case's notary, once drawn.
+    pub notary: Option<String>,
+    /// The notary's name.
+    pub notary_name: Option<String>,
+    /// When the request came, milliseconds since 1970.
+    pub begun: u64,
+    /// When something happened last, milliseconds since 1970.
+    pub changed: u64,
+    /// Requests for data that the patient has not answered.
+    pub open_data_requests: usize,
+    /// Results handed in.
+    pub results: usize,
+    /// Results neither committed nor disputed.
+    pub open_results: usize,
+}
+
+/// Where a case stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum PhaseView {
+    /// It waits for the hospital's decision.
+    Requested,
+    /// Approved; the notary's receipt is awaited.
+    Approving {
+        /// The code with which the notary refused, if it did.
+        refused: Option<String>,
+    },
+    /// Approved and final.
+    Approved,
+    /// Declined.
+    Declined {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A case with everything in it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CaseView {
+    /// As in the list.
+    pub summary: CaseSummary,
+    /// What the hospital asked to read.
+    pub data_requests: Vec<DataRequestView>,
+    /// What the HIS handed in.
+    pub results: Vec<ResultView>,
+    /// The case's path through the ledger.
+    pub ledger: Vec<EntryView>,
+}
+
+/// A request for health data.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DataRequestView {
+    /// Names it.
+    pub id: String,
+    /// FHIR resource types.
+    pub resources: Vec<String>,
+    /// Why.
+    pub purpose: String,
+    /// When it was sent, milliseconds since 1970.
+    pub sent: u64,
+    /// The patient's answer.
+    pub answer: AnswerView,
+}
+
+/// The patient's answer to a request for health data.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum AnswerView {
+    /// It is awaited.
+    Asked,
+    /// Records came.
+    Answered {
+        /// How many.
+        records: usize,
+        /// When, milliseconds since 1970.
+        at: u64,
+    },
+    /// Nothing is shared.
+    Refused {
+        /// Why.
+        reason: String,
+        /// When, milliseconds since 1970.
+        at: u64,
+    },
+}
+
+/// A result that the HIS handed in.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResultView {
+    /// Its ledger entry.
+    pub entry: String,
+    /// What it is, once it was sent.
+    pub title: Option<String>,
+    /// When, milliseconds since 1970.
+    pub handed_in: u64,
+    /// What came of it.
+    pub status: StatusView,
+}
+
+/// Where a result stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum StatusView {
+    /// It waits for its turn.
+    Waiting,
+    /// The patient has not yet decided.
+    Sent,
+    /// The patient confirmed; the hospital's own deposit is under way.
+    Confirmed {
+        /// The code with which the notary refused, if it did.
+        refused: Option<String>,
+    },
+    /// Final.
+    Committed {
+        /// When, milliseconds since 1970.
+        at: u64,
+    },
+    /// The patient disputed it.
+    Disputed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An entry of the ledger.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EntryView {
+    /// The entry.
+    pub id: String,
+    /// `request` or `result`.
+    pub kind: String,
+    /// Of its document.
+    pub verification_key: String,
+    /// The entry that it follows.
+    pub previous: Option<String>,
+    /// Node id of the document's author.
+    pub author: String,
+    /// Whether the patient's endorsement is kept here.
+    pub endorsed_by_patient: bool,
+    /// Whether the hospital has endorsed it.
+    pub endorsed_by_hospital: bool,
+    /// The notary's receipt; with it and both endorsements the entry is final.
+    pub receipt: Option<ReceiptView>,
+}
+
+/// A notary's receipt.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReceiptView {
+    /// Node id of the notary.
+    pub notary: String,
+    /// The notary's name.
+    pub notary_name: String,
+    /// Place in its log.
+    pub index: u64,
+    /// When it was logged, milliseconds since 1970.
+    pub time: u64,
+}
+
+impl CaseSummary {
+    /// Of a case as the node keeps it.
+    pub async fn of(node: &NativeNode, case: &HospitalCase) -> Self {
+        let open = |result: &&MedicalResult| {
+            !matches!(result.status, ResultStatus::Committed { .. } | ResultStatus::Disputed { .. })
+        };
+        let asked = |request: &&DataRequest| request.answer == DataAnswer::Asked;
+        let notary_name = case.notary.as_ref().map(|notary| listed_name(node, notary));
+        Self {
+            id: case.id.to_string(),
+            patient: case.patient.to_string(),
+            patient_name: name_of(node, &case.patient).await,
+            reason: case.request.reason.clone(),
+            date: case.request.date.clone(),
+            may_read: case.request.may_read.clone(),
+            phase: PhaseView::of(&case.phase),
+            notary: case.notary.as_ref().map(ToString::to_string),
+            notary_name,
+            begun: case.begun.0,
+            changed: case.changed.0,
+            open_data_requests: case.data_requests.iter().filter(asked).count(),
+            results: case.results.len(),
+            open_results: case.results.iter().filter(open).count(),
+        }
+    }
+}
+
+impl PhaseView {
+    fn of(phase: &Phase) -> Self {
+        match phase.clone() {
+            Phase::Requested => Self::Requested,
+            Phase::Approving { refused, .. } => Self::Approving { refused },
+            Phase::Approved => Self::Approved,
+            Phase::Declined { reason } => Self::Declined { reason },
+        }
+    }
+
+    /// The name of the kind.
+    pub fn kind(phase: &Phase) -> &'static str {
+        match phase {
+            Phase::Requested => "requested",
+            Phase::Approving { .. } => "approving",
+            Phase::Approved => "approved",
+            Phase::Declined { .. } => "declined",
+        }
+    }
+}
+
+impl CaseView {
+    /// Of a case as the node keeps it. Errors: those of the store.
+    pub async fn of(node: &NativeNode, case: &HospitalCase) -> Result<Self, Error> {
+        let mut results = Vec::with_capacity(case.results.len());
+        for result in &case.results {
+            results.push(ResultView::of(node, &case.id, result).await?);
+        }
+        let mut ledger = Vec::new();
+        for entry in case.entries() {
+            ledger.push(EntryView::of(node, case, entry).await?);
+        }
+        Ok(Self {
+            summary: CaseSummary::of(node, case).await,
+            data_requests: case.data_requests.iter().map(DataRequestView::of).collect(),
+            results,
+            ledger,
+        })
+    }
+}
+
+impl DataRequestView {
+    fn of(request: &DataRequest) -> Self {
+        let answer = match &request.answer {
+            DataAnswer::Asked => AnswerView::Asked,
+            DataAnswer::Answered { records, at } => {
+                AnswerView::Answered { records: records.len(), at: at.0 }
+            }
+            DataAnswer::Refused { reason, at } => {
+                AnswerView::Refused { reason: reason.clone(), at: at.0 }
+            }
+        };
+        Self {
+            id: request.asked.id.to_string(),
+            resources: request.asked.resources.clone(),
+            purpose: request.asked.purpose.clone(),
+            sent: request.sent.0,
+            answer,
+        }
+    }
+}
+
+impl ResultView {
+    async fn of(node: &NativeNode, case: &CaseId, result: &MedicalResult) -> Result<Self, Error> {
+        let title = match result.status {
+            ResultStatus::Waiting => None,
+            _ => Some(resource::title(node.open_record(case, &result.id).await?.fhir())),
+        };
+        let status = match result.status.clone() {
+            ResultStatus::Waiting => StatusView::Waiting,
+            ResultStatus::Sent { .. } => StatusView::Sent,
+            ResultStatus::Confirmed { refused, .. } => StatusView::Confirmed { refused },
+            ResultStatus::Committed { at, .. } => StatusView::Committed { at: at.0 },
+            ResultStatus::Disputed { reason, .. } => StatusView::Disputed { reason },
+        };
+        let entry = result.id.to_string();
+        Ok(Self { entry, title, handed_in: result.handed_in.0, status })
+    }
+}
+
+impl EntryView {
+    async fn of(node: &NativeNode, case: &HospitalCase, entry: &Entry) -> Result<Self, Error> {
+        let endorsers = node.endorsers(&case.id, &entry.id).await?;
+        let receipt = node.receipt(&case.id, &entry.id).await?;
+        Ok(Self {
+            id: entry.id.to_string(),
+            kind: match entry.kind {
+                EntryKind::Request => "request".into(),
+                EntryKind::Result => "result".into(),
+            },
+            verification_key: entry.verification_key.as_ref().to_owned(),
+            previous: entry.previous.as_ref().map(ToString::to_string),
+            author: entry.author.to_string(),
+            endorsed_by_patient: endorsers.contains(&case.patient),
+            endorsed_by_hospital: endorsers.contains(&case.hospital),
+            receipt: receipt.map(|receipt| ReceiptView::of(node, &receipt)),
+        })
+    }
+}
+
+impl ReceiptView {
+    /// Of a checked receipt.
+    pub fn of(node: &NativeNode, receipt: &VerifiedReceipt) -> Self {
+        let receipt = receipt.receipt();
+        Self {
+            notary: receipt.iss.to_string(),
+            notary_name: listed_name(node, &receipt.iss),
+            index: receipt.index,
+            time: Timestamp::from_seconds(receipt.iat).0,
+        }
+    }
+}
+
+/// The name on a node's card, or nothing when the card no longer counts.
+pub async fn name_of(node: &NativeNode, id: &NodeId) -> String {
+    node.card_of(id).await.map(|card| card.card().name.clone()).unwrap_or_default()
+}
+
+fn listed_name(node: &NativeNode, id: &NodeId) -> String {
+    node.trust().node(id).map(|card| card.card().name.clone()).unwrap_or_default()
+}

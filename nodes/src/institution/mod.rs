@@ -1,0 +1,167 @@
+//! The node of a hospital or a research institute: takes in envelopes from patients, and is ruled
+//! by the hospital's information system (HIS) through a REST interface, or by a person through the
+//! console page, which is a client of the same interface.
+
+mod access;
+mod api;
+mod case_view;
+mod hand_in;
+mod openapi;
+mod outcome;
+mod pages;
+mod views;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use hdms::Error;
+use hdms::card::Role;
+use hdms::envelope;
+use hdms::ids::CaseId;
+use hdms::node::Outcome;
+use hdms::treatment::hospital::HospitalCase;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use access::ApiKey;
+
+use crate::client::Taken;
+use crate::member::{Member, MemberConfig};
+use crate::platform::{NativeNode, NativePlatform, Side, follow};
+use crate::problem::{Problem, read_body};
+use crate::sender::Sender;
+use crate::serve::{Serving, with_common_answers};
+use crate::store::SqliteStore;
+use crate::system::NodeClock;
+
+/// The database's name within the node's folder.
+const DATABASE: &str = "institution.sqlite";
+
+/// Cases looked at together when the node starts.
+const PAGE: usize = 500;
+
+/// What an institution is and how it is reached.
+#[derive(Debug)]
+pub struct Config {
+    /// As of every member; its role is set here.
+    pub member: MemberConfig,
+    /// The file that holds the API key; without it, one is made in the node's folder.
+    pub api_key: Option<PathBuf>,
+    /// The built pages; without them there is no console.
+    pub pages: Option<PathBuf>,
+    /// Sample results that the console offers to hand in.
+    pub samples: Option<PathBuf>,
+}
+
+/// A running institution.
+#[derive(Debug)]
+pub struct Institution {
+    node: Arc<NativeNode>,
+    serving: Serving,
+    sending: JoinHandle<Result<(), Error>>,
+    api_key: String,
+}
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Desk {
+    node: Arc<NativeNode>,
+    stop: CancellationToken,
+}
+
+impl Institution {
+    /// Joins the network, which may wait for its operator, goes on with what was left undone, and
+    /// serves on `listener` until `stop` is cancelled.
+    ///
+    /// Errors: those of [`Member::join`], of the store and of [`ApiKey`].
+    pub async fn start(
+        mut config: Config,
+        clock: NodeClock,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> Result<Self, Error> {
+        config.member.role = Role::Institution;
+        let folder = config.member.data.clone();
+        let store = SqliteStore::open(&folder.join(DATABASE))?;
+        let api_key = match &config.api_key {
+            Some(path) => ApiKey::read(path)?,
+            None => ApiKey::open_or_make(&folder)?,
+        };
+        let member =
+            Member::join(config.member, store.clone(), clock.clone(), stop.clone()).await?;
+        let (platform, queue) = NativePlatform::new(member, store, clock);
+        let node = follow(platform, &stop);
+        let secret = api_key.secret().to_owned();
+        let sending = Sender::<HospitalCase>::run(node.clone(), queue, stop.clone());
+        let sending = tokio::spawn(sending);
+        go_on_with_all(&node).await?;
+        let desk = Desk { node: node.clone(), stop: stop.clone() };
+        let router = router(desk, api_key, config.pages, config.samples);
+        let serving = Serving::start(listener, router, stop);
+        Ok(Self { node, serving, sending, api_key: secret })
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Arc<NativeNode> {
+        &self.node
+    }
+
+    /// The key with which the HIS comes.
+    pub fn api_key(&self) -> &str {
+        &self.api_key
+    }
+
+    /// Returns when it has stopped and everything under way has ended.
+    pub async fn ended(self) {
+        self.serving.ended().await;
+        match self.sending.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "sending ended"),
+            Err(_) => tracing::error!("sending broke off"),
+        }
+    }
+}
+
+/// What the node was stopped in the middle of.
+async fn go_on_with_all(node: &NativeNode) -> Result<(), Error> {
+    let mut after: Option<CaseId> = None;
+    loop {
+        let cases: Vec<HospitalCase> = node.cases(after.as_ref(), PAGE).await?;
+        for case in &cases {
+            HospitalCase::go_on(node, &case.id).await?;
+        }
+        match cases.into_iter().last() {
+            Some(last) => after = Some(last.id),
+            None => return Ok(()),
+        }
+    }
+}
+
+fn router(desk: Desk, key: ApiKey, pages: Option<PathBuf>, samples: Option<PathBuf>) -> Router {
+    let router = Router::new()
+        .route("/inbox", post(inbox))
+        .route("/openapi.json", get(openapi::document))
+        .merge(api::routes(Arc::new(key)))
+        .with_state(desk);
+    with_common_answers(pages::routes(router, pages, samples))
+}
+
+/// Takes in an envelope: on stable storage before it is answered.
+async fn inbox(State(desk): State<Desk>, body: Body) -> Result<(StatusCode, Json<Taken>), Problem> {
+    let envelope = read_body(body, envelope::MAX_BYTES, Error::EnvelopeTooLarge).await?;
+    let outcome = match desk.node.receive::<HospitalCase>(&envelope).await? {
+        Outcome::Applied(case) => {
+            HospitalCase::go_on(&desk.node, &case).await?;
+            "applied"
+        }
+        Outcome::Repeated => "repeated",
+        Outcome::Held => "held",
+    };
+    Ok((StatusCode::ACCEPTED, Json(Taken { outcome: outcome.into() })))
+}

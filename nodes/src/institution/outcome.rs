@@ -1,0 +1,56 @@
+//! Refusals on FHIR paths: an OperationOutcome (FHIR R4, 2.1.0 "RESTful API", rejecting).
+
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use hdms::Error;
+use serde_json::json;
+
+/// The media type of FHIR JSON.
+pub const FHIR_JSON: &str = "application/fhir+json";
+
+/// A refusal as a FHIR server gives it: `issue.details.coding.code` is the stable code.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome(pub Error);
+
+impl From<Error> for Outcome {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Outcome {
+    fn into_response(self) -> Response {
+        let Self(error) = self;
+        let outcome = json!({
+            "resourceType": "OperationOutcome",
+            "issue": [{
+                "severity": "error",
+                "code": issue_type(error),
+                "details": {
+                    "coding": [{"system": "urn:hdms:error", "code": error.code()}],
+                    "text": error.sentence(),
+                },
+            }],
+        });
+        let status =
+            StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, [(CONTENT_TYPE, FHIR_JSON)], outcome.to_string()).into_response()
+    }
+}
+
+/// The code of FHIR's value set `issue-type`.
+fn issue_type(error: Error) -> &'static str {
+    match error.status() {
+        401 => "login",
+        403 => "forbidden",
+        404 => "not-found",
+        405 => "not-supported",
+        409 => "conflict",
+        413 => "too-long",
+        400 | 422 => "invalid",
+        429 => "throttled",
+        503 | 504 => "transient",
+        _ => "exception",
+    }
+}

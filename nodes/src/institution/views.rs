@@ -1,0 +1,226 @@
+//! What the HIS sees besides cases: the node, what patients shared, what was refused.
+
+use hdms::Error;
+use hdms::fhir::resource;
+use hdms::ids::NodeId;
+use hdms::ledger::VerifiedReceipt;
+use hdms::node::{Platform, Quarantined};
+use hdms::treatment::hospital::{DataAnswer, HospitalCase};
+use hdms::treatment::message::SharedRecord;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::case_view::{ReceiptView, name_of};
+use crate::platform::NativeNode;
+
+/// The node itself.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeView {
+    /// Node id.
+    pub id: String,
+    /// How people call it.
+    pub name: String,
+    /// Its base URL.
+    pub endpoint: Option<String>,
+    /// The network's name.
+    pub network: String,
+    /// Messages and deposits that wait to be sent, at most 1,000 are counted.
+    pub waiting: usize,
+    /// Envelopes that were refused, at most 1,000 are counted.
+    pub quarantined: usize,
+}
+
+/// Which cases.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CasesQuery {
+    /// `requested`, `approving`, `approved` or `declined`; all when left out.
+    pub phase: Option<String>,
+    /// The case after which to go on.
+    pub after: Option<String>,
+    /// How many, 1 to 1,000; 100 when left out.
+    pub limit: Option<usize>,
+}
+
+/// Which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// The id after which to go on.
+    pub after: Option<String>,
+    /// How many, 1 to 1,000; 100 when left out.
+    pub limit: Option<usize>,
+}
+
+/// Why a request is declined.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// For the patient to read.
+    pub reason: String,
+}
+
+/// What is asked of the patient.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskData {
+    /// UUIDv7, to repeat the request safely; made by the node when left out.
+    pub id: Option<String>,
+    /// FHIR resource types.
+    pub resources: Vec<String>,
+    /// Why, for the patient to read.
+    pub purpose: String,
+}
+
+/// The request for data that was sent.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Asked {
+    /// Names it.
+    pub id: String,
+}
+
+/// The results that were taken in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HandedIn {
+    /// Ledger entries, one for each record.
+    pub results: Vec<String>,
+}
+
+/// Everything that a patient shared in a case.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SharedView {
+    /// One for each answered request for data.
+    pub shared: Vec<AnsweredView>,
+}
+
+/// What was shared in answer to one request.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AnsweredView {
+    /// The request for data.
+    pub request: String,
+    /// The records.
+    pub records: Vec<SharedRecordView>,
+}
+
+/// A record that a patient shared; its author's signature was checked.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedRecordView {
+    /// What its notary keeps of it.
+    pub verification_key: String,
+    /// Node id of its author.
+    pub author: String,
+    /// The author's name.
+    pub author_name: String,
+    /// The notary that vouches for it; null for what the patient wrote.
+    pub notary: Option<String>,
+    /// The notary's name.
+    pub notary_name: Option<String>,
+    /// Place in the notary's log.
+    pub receipt_index: Option<u64>,
+    /// FHIR resource type.
+    pub resource_type: String,
+    /// What it is.
+    pub title: String,
+    /// FHIR JSON, to the byte as its author wrote it.
+    pub fhir: String,
+}
+
+/// Envelopes that were refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct QuarantineView {
+    /// Each with its reason.
+    pub quarantined: Vec<QuarantinedView>,
+}
+
+/// An envelope that was refused: neither acted on nor lost.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct QuarantinedView {
+    /// SHA-256 of the envelope, base64url.
+    pub id: String,
+    /// When it came, milliseconds since 1970.
+    pub received: u64,
+    /// Why: the stable code.
+    pub code: String,
+    /// Why: what to do about it.
+    pub sentence: String,
+}
+
+/// Most that are counted.
+const COUNTED: usize = 1000;
+
+impl NodeView {
+    /// Of a node. Errors: those of the store.
+    pub async fn of(node: &NativeNode) -> Result<Self, Error> {
+        let card = node.card().card();
+        let waiting = node.waiting("", COUNTED).await?;
+        Ok(Self {
+            id: node.id().to_string(),
+            name: card.name.clone(),
+            endpoint: card.endpoint.clone(),
+            network: node.trust().parameters().name.clone(),
+            waiting: waiting.iter().filter(|item| item.refused.is_none()).count(),
+            quarantined: node.quarantined("", COUNTED).await?.len(),
+        })
+    }
+}
+
+impl SharedView {
+    /// Of a case as the node keeps it. Errors: those of the records and their receipts.
+    pub async fn of(node: &NativeNode, case: &HospitalCase) -> Result<Self, Error> {
+        let mut shared = Vec::new();
+        for request in &case.data_requests {
+            let DataAnswer::Answered { .. } = request.answer else { continue };
+            let id = &request.asked.id;
+            let mut records = Vec::new();
+            for record in node.shared(&case.id, id).await? {
+                records.push(SharedRecordView::of(node, &record).await?);
+            }
+            shared.push(AnsweredView { request: id.to_string(), records });
+        }
+        Ok(Self { shared })
+    }
+}
+
+impl SharedRecordView {
+    async fn of(node: &NativeNode, shared: &SharedRecord) -> Result<Self, Error> {
+        let record = node.open_shared(shared).await?;
+        let author: NodeId = record.author().parse()?;
+        let receipt = match &shared.receipt {
+            Some(jwt) => {
+                let trust = node.trust();
+                let notary = trust.notary(&VerifiedReceipt::claimed_notary(jwt)?)?;
+                Some(VerifiedReceipt::verify(jwt, notary, node.platform().primitives()).await?)
+            }
+            None => None,
+        };
+        let receipt = receipt.map(|receipt| ReceiptView::of(node, &receipt));
+        Ok(Self {
+            verification_key: record.verification_key(),
+            author_name: name_of(node, &author).await,
+            author: author.into(),
+            receipt_index: receipt.as_ref().map(|receipt| receipt.index),
+            notary_name: receipt.as_ref().map(|receipt| receipt.notary_name.clone()),
+            notary: receipt.map(|receipt| receipt.notary),
+            resource_type: resource::kind(record.fhir()).unwrap_or_default().to_owned(),
+            title: resource::title(record.fhir()),
+            fhir: record.fhir().to_string(),
+        })
+    }
+}
+
+impl QuarantinedView {
+    /// Of a refused envelope and its id.
+    pub fn of((id, quarantined): (String, Quarantined)) -> Self {
+        let error = Error::from_code(&quarantined.code);
+        Self {
+            id,
+            received: quarantined.received.0,
+            sentence: error.map_or("", Error::sentence).to_owned(),
+            code: quarantined.code,
+        }
+    }
+}
