@@ -1,0 +1,169 @@
+// A participant of the network, written with npm `jose` and `@sd-jwt/core` from the protocol alone.
+
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { SDJwtInstance } from '@sd-jwt/core';
+import * as jose from 'jose';
+import { KEYS } from './network.mjs';
+
+const sha256 = (data) => createHash('sha256').update(data).digest();
+
+/** base64url of the SHA-256 over the ASCII of a signed JWT. */
+export const verificationKey = (sdJwt) => sha256(sdJwt.split('~')[0]).toString('base64url');
+
+/** A new UUIDv7 of a network's time. */
+export function uuid(network) {
+  const time = (network.now * 1000).toString(16).padStart(12, '0');
+  const random = randomBytes(8).toString('hex');
+  const tail = `8${random.slice(3, 6)}-${random.slice(4)}`;
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(0, 3)}-${tail}`;
+}
+
+/** The claims of a JWT that `jwk` must have signed with PS256 and this `typ`, and its header. */
+export async function verified(jwt, jwk, typ) {
+  const key = await jose.importJWK(jwk, 'PS256');
+  const { payload, protectedHeader } = await jose.compactVerify(jwt, key, { algorithms: ['PS256'] });
+  assert.equal(protectedHeader.typ, typ);
+  return { claims: JSON.parse(new TextDecoder().decode(payload)), header: protectedHeader };
+}
+
+/** The claims of a card whose chain leads to the network's root key. */
+export async function card(jwt, network) {
+  const certificate = await verified(network.documents.doormen[0], network.root, 'hdms-doorman+jwt');
+  const { claims, header } = await verified(jwt, certificate.claims.key, 'hdms-card+jwt');
+  assert.equal(header.kid, certificate.claims.sub);
+  assert.equal(await jose.calculateJwkThumbprint(claims.signing_key), claims.sub);
+  assert.ok(claims.iat <= network.now && network.now < claims.exp);
+  return claims;
+}
+
+/** Signs claims as a compact JWT with the private JWK. */
+export async function sign(claims, header, jwk) {
+  const key = await jose.importJWK(jwk, header.alg);
+  const bytes = new TextEncoder().encode(JSON.stringify(claims));
+  return new jose.CompactSign(bytes).setProtectedHeader(header).sign(key);
+}
+
+/** Encrypts a text as a compact JWE to the public JWK. */
+export async function encrypt(text, header, jwk) {
+  const key = await jose.importJWK(jwk, header.alg);
+  return new jose.CompactEncrypt(new TextEncoder().encode(text))
+    .setProtectedHeader(header)
+    .encrypt(key);
+}
+
+export class Peer {
+  /** Plays `name` (`patient` or `hospital`) with its keys. */
+  static async play(name, network) {
+    const own = await card(network.cards[name], network);
+    const holder = await jose.generateKeyPair('ES256', { extractable: true });
+    return Object.assign(new Peer(), {
+      network,
+      keys: KEYS[name],
+      id: own.sub,
+      card: network.cards[name],
+      holder,
+      holderJwk: await jose.exportJWK(holder.publicKey),
+    });
+  }
+
+  /** Claims of a message, for tests that alter them. */
+  claims(to, type, thd, body) {
+    const iat = this.network.now;
+    const begins = type === 'treatment/request' || type === 'notary/deposit';
+    return {
+      iss: this.id, aud: to.sub, iat, exp: iat + 3600, jti: uuid(this.network), thd, type, body,
+      ...(begins && { card: this.card }),
+    };
+  }
+
+  /** An envelope to the owner of the card's claims `to`. */
+  async seal(to, type, thd, body) {
+    return this.enclose(this.claims(to, type, thd, body), to);
+  }
+
+  async enclose(claims, to) {
+    const header = { alg: 'PS256', typ: 'hdms+jwt', kid: this.id };
+    const kid = await jose.calculateJwkThumbprint(to.encryption_key);
+    const outer = { alg: 'RSA-OAEP-256', enc: 'A256GCM', cty: 'JWT', kid };
+    return encrypt(await sign(claims, header, this.keys.signing), outer, to.encryption_key);
+  }
+
+  /** The claims of an envelope to this peer from the owner of the card's claims `from`. */
+  async open(envelope, from, type) {
+    const key = await jose.importJWK(this.keys.encryption, 'RSA-OAEP-256');
+    const { plaintext, protectedHeader } = await jose.compactDecrypt(envelope, key, {
+      keyManagementAlgorithms: ['RSA-OAEP-256'],
+      contentEncryptionAlgorithms: ['A256GCM'],
+    });
+    const kid = await jose.calculateJwkThumbprint(this.keys.encryption);
+    assert.deepEqual(protectedHeader, { alg: 'RSA-OAEP-256', enc: 'A256GCM', cty: 'JWT', kid });
+    const jwt = new TextDecoder().decode(plaintext);
+    const { claims, header } = await verified(jwt, from.signing_key, 'hdms+jwt');
+    assert.equal(header.kid, from.sub);
+    assert.deepEqual([claims.iss, claims.aud, claims.type], [from.sub, this.id, type]);
+    assert.ok(claims.iat <= this.network.now + 60 && claims.exp - claims.iat === 30 * 24 * 3600);
+    assert.match(claims.jti, /^[0-9a-f]{8}-[0-9a-f]{4}-7/);
+    return claims;
+  }
+
+  /** This peer's endorsement of a ledger entry. */
+  async endorse(entry) {
+    const claims = { iss: this.id, iat: this.network.now, entry };
+    return sign(claims, { alg: 'PS256', typ: 'hdms-endorsement+jwt', kid: this.id }, this.keys.signing);
+  }
+
+  /** Issues a record over FHIR content; `frame` names what of `fhir` is concealed. */
+  async issue({ fhir, frame, patient, thd, holder }) {
+    const claims = { iss: this.id, iat: this.network.now, cnf: { jwk: holder }, fhir, sub: patient, case: thd };
+    const header = { alg: 'PS256', typ: 'hdms-record+sd-jwt', kid: this.id };
+    return this.sdJwt().issue(claims, { _sd: ['sub', 'case'], fhir: frame }, { header });
+  }
+
+  /** What a record discloses that the owner of the card's claims `author` issued. */
+  async read(record, author, nonce) {
+    const { payload, header, kb } = await this.sdJwt(author.signing_key).verify(record, {
+      currentDate: this.network.now + 60,
+      keyBindingNonce: nonce,
+    });
+    assert.deepEqual(header, { alg: 'PS256', typ: 'hdms-record+sd-jwt', kid: author.sub });
+    assert.equal(payload.iss, author.sub);
+    return { ...payload, kb: kb?.payload };
+  }
+
+  /** Presents a record to `audience`; `frame` names what is disclosed. */
+  async present(record, frame, nonce, audience) {
+    const kb = { payload: { iat: this.network.now, aud: audience, nonce } };
+    return this.sdJwt().present(record, frame, { kb });
+  }
+
+  /** `@sd-jwt/core` with this peer's keys; records of `author`'s key can be verified. */
+  sdJwt(author) {
+    const signer = (jwk, alg) => async (data) => {
+      const [protectedPart] = data.split('.');
+      const header = JSON.parse(Buffer.from(protectedPart, 'base64url').toString());
+      assert.equal(header.alg, alg);
+      const payload = Buffer.from(data.split('.')[1], 'base64url');
+      const key = jwk.kty ? await jose.importJWK(jwk, alg) : jwk;
+      const jws = await new jose.CompactSign(payload).setProtectedHeader(header).sign(key);
+      assert.equal(jws.slice(0, protectedPart.length), protectedPart);
+      return jws.split('.')[2];
+    };
+    const verifier = async (jwk, alg, data, signature) => {
+      const key = await jose.importJWK(jwk, alg);
+      const held = jose.compactVerify(`${data}.${signature}`, key, { algorithms: [alg] });
+      return held.then(() => true, () => false);
+    };
+    return new SDJwtInstance({
+      hashAlg: 'sha-256',
+      hasher: async (data) => new Uint8Array(sha256(data)),
+      saltGenerator: async () => randomBytes(16).toString('base64url'),
+      signAlg: 'PS256',
+      signer: signer(this.keys.signing, 'PS256'),
+      verifier: (data, signature) => verifier(author, 'PS256', data, signature),
+      kbSignAlg: 'ES256',
+      kbSigner: signer(this.holder.privateKey, 'ES256'),
+      kbVerifier: (data, signature, { cnf }) => verifier(cnf.jwk, 'ES256', data, signature),
+    });
+  }
+}

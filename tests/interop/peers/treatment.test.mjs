@@ -1,0 +1,158 @@
+// The treatment scenario with one side played by a peer: it opens what we seal, we open what it
+// seals.
+
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, test } from 'node:test';
+import { start } from './network.mjs';
+import { Peer, card, uuid, verificationKey, verified } from './peer.mjs';
+
+const OBSERVATION = {
+  resourceType: 'Observation', id: 'hba1c', status: 'final', code: { text: 'HbA1c' },
+  subject: { display: 'Kim Minji' }, valueQuantity: { value: 6.1, unit: '%' },
+};
+const ASKED = { resources: ['Observation'], purpose: 'Before surgery' };
+
+let network, patient, hospital, cards, thd;
+
+before(async () => {
+  network = await start();
+  cards = Object.fromEntries(
+    await Promise.all(
+      Object.entries(network.cards).map(async ([name, jwt]) => [name, await card(jwt, network)]),
+    ),
+  );
+  patient = await Peer.play('patient', network);
+  hospital = await Peer.play('hospital', network);
+});
+beforeEach(() => {
+  thd = uuid(network);
+});
+after(() => network.stop());
+
+const toHospital = (envelope) => network.ask({ receive: { toPatient: false, envelope } });
+const toPatient = (envelope) => network.ask({ receive: { toPatient: true, envelope } });
+
+function entry(kind, record, previous) {
+  const [author, counterparty] =
+    kind === 'request' ? [patient.id, hospital.id] : [hospital.id, patient.id];
+  const verification_key = verificationKey(record);
+  return { id: uuid(network), kind, case: thd, author, counterparty, verification_key, previous };
+}
+
+/** The receipt's claims, seen to be the notary's and about `about`. */
+async function receipt(jwt, about) {
+  const { claims } = await verified(jwt, cards.notary.signing_key, 'hdms-receipt+jwt');
+  assert.deepEqual(
+    [claims.iss, claims.entry, claims.verification_key],
+    [cards.notary.sub, about.id, about.verification_key],
+  );
+  return jwt;
+}
+
+/** An endorsement's entry, seen to be signed by the owner of the card's claims. */
+async function endorsed(jwt, by) {
+  const { claims } = await verified(jwt, by.signing_key, 'hdms-endorsement+jwt');
+  assert.equal(claims.iss, by.sub);
+  return claims.entry;
+}
+
+/** Deposits an entry as `peer`; the notary's receipt. */
+async function deposit(peer, about, endorsements, author) {
+  const others = [network.cards.patient, network.cards.hospital];
+  const deposits = [{ endorsements, cards: author === 'patient' ? others : others.reverse() }];
+  const envelope = await peer.seal(cards.notary, 'notary/deposit', thd, { deposits });
+  const { answers } = await network.ask({ deposit: { envelope } });
+  return receipt(answers[0].receipt, about);
+}
+
+test('a patient written with jose and @sd-jwt/core is treated by our hospital', async () => {
+  const fhir = {
+    resourceType: 'ServiceRequest', status: 'active', intent: 'proposal',
+    subject: { identifier: { system: 'urn:hdms:node', value: patient.id } },
+    reasonCode: [{ text: 'Cough' }],
+  };
+  const record = await patient.issue({
+    fhir, frame: { _sd: ['subject'] }, patient: patient.id, thd, holder: patient.holderJwk,
+  });
+  const request = entry('request', record, null);
+  const mine = await patient.endorse(request);
+  const body = { record, endorsement: mine };
+  const first = await patient.seal(cards.hospital, 'treatment/request', thd, body);
+  assert.equal(await toHospital(first), 'applied');
+  assert.equal(await toHospital(first), 'repeated');
+
+  await network.ask({ approve: { case: thd } });
+  const approval = await patient.open(await network.mail('treatment/approval'), cards.hospital, 'treatment/approval');
+  assert.deepEqual(await endorsed(approval.body.endorsement, cards.hospital), request);
+  await receipt(approval.body.receipt, request);
+
+  const result = uuid(network);
+  await network.ask({ 'hand-in': { case: thd, entry: result, fhir: OBSERVATION } });
+  const handed = await patient.open(await network.mail('treatment/result'), cards.hospital, 'treatment/result');
+  const { fhir: content, sub, case: about } = await patient.read(handed.body.record, cards.hospital);
+  assert.deepEqual([content, sub, about], [OBSERVATION, patient.id, thd]);
+  const logged = await endorsed(handed.body.endorsement, cards.hospital);
+  assert.equal(logged.verification_key, verificationKey(handed.body.record));
+  assert.equal(logged.previous, request.id);
+  const endorsement = await patient.endorse(logged);
+  const proof = await deposit(patient, logged, [handed.body.endorsement, endorsement], 'hospital');
+  const confirmation = { endorsement, receipt: proof };
+  assert.equal(await toHospital(await patient.seal(cards.hospital, 'treatment/confirmation', thd, confirmation)), 'applied');
+
+  const asked = { id: uuid(network), ...ASKED };
+  await network.ask({ 'ask-for-data': { case: thd, asked } });
+  const question = await patient.open(await network.mail('treatment/data-request'), cards.hospital, 'treatment/data-request');
+  assert.deepEqual(question.body, asked);
+  const shown = await patient.present(handed.body.record, { sub: true, case: true }, asked.id, hospital.id);
+  const data = { request: asked.id, records: [{ record: shown, receipt: proof }] };
+  assert.equal(await toHospital(await patient.seal(cards.hospital, 'treatment/data', thd, data)), 'applied');
+
+  const state = await network.ask({ state: { ofPatient: false, case: thd } });
+  assert.equal(state.head, result);
+  assert.deepEqual(state.results[0].status.committed.entry, logged);
+  assert.deepEqual(state.data_requests[0].answer.answered.records, [logged.verification_key]);
+});
+
+test('a hospital written with jose and @sd-jwt/core treats our patient', async () => {
+  const wish = { reason: 'Cough', date: '2026-01-05', may_read: ['Observation'] };
+  await network.ask({ ask: { case: thd, request: wish } });
+  const asked = await hospital.open(await network.mail('treatment/request'), cards.patient, 'treatment/request');
+  assert.equal(asked.card, network.cards.patient);
+  const { fhir, cnf } = await hospital.read(asked.body.record, cards.patient);
+  assert.deepEqual(fhir.reasonCode, [{ text: 'Cough' }]);
+  const request = await endorsed(asked.body.endorsement, cards.patient);
+  assert.equal(request.verification_key, verificationKey(asked.body.record));
+  const mine = await hospital.endorse(request);
+  const proof = await deposit(hospital, request, [asked.body.endorsement, mine], 'patient');
+  const approval = { endorsement: mine, receipt: proof };
+  assert.equal(await toPatient(await hospital.seal(cards.patient, 'treatment/approval', thd, approval)), 'applied');
+
+  const bundle = { resourceType: 'Bundle', type: 'collection', entry: [{ resource: OBSERVATION }, { resource: { resourceType: 'Patient', gender: 'female' } }] };
+  const frame = { entry: { _sd: [0, 1], 0: { resource: { _sd: ['subject'] } } } };
+  const record = await hospital.issue({ fhir: bundle, frame, patient: patient.id, thd, holder: cnf.jwk });
+  const result = entry('result', record, request.id);
+  const body = { record, endorsement: await hospital.endorse(result) };
+  assert.equal(await toPatient(await hospital.seal(cards.patient, 'treatment/result', thd, body)), 'applied');
+  await network.ask({ confirm: { case: thd, entry: result.id } });
+  const confirmed = await hospital.open(await network.mail('treatment/confirmation'), cards.patient, 'treatment/confirmation');
+  assert.deepEqual(await endorsed(confirmed.body.endorsement, cards.patient), result);
+  await receipt(confirmed.body.receipt, result);
+
+  const question = { id: uuid(network), ...ASKED };
+  assert.equal(await toPatient(await hospital.seal(cards.patient, 'treatment/data-request', thd, question)), 'applied');
+  await network.ask({ share: { case: thd, request: question.id, entry: result.id } });
+  const data = await hospital.open(await network.mail('treatment/data'), cards.patient, 'treatment/data');
+  const [shared] = data.body.records;
+  const { fhir: content, kb } = await hospital.read(shared.record, cards.hospital, question.id);
+  assert.deepEqual(content, bundle);
+  assert.deepEqual([kb.aud, kb.nonce], [hospital.id, question.id]);
+  await receipt(shared.receipt, result);
+
+  const places = ['/fhir/entry/0/resource/code'];
+  const chosen = await network.ask({ present: { record, places, nonce: 'n-1', audience: hospital.id } });
+  const part = await hospital.read(chosen, cards.hospital, 'n-1');
+  const { subject: _, ...bare } = OBSERVATION;
+  assert.deepEqual(part.fhir.entry, [{ resource: bare }]);
+  assert.equal(part.sub, undefined);
+  await assert.rejects(hospital.read(chosen, cards.hospital, 'n-2'));
+});
