@@ -30,6 +30,7 @@ fn selected(selection: Selection<'_>) -> VerifiedRecord {
 fn with_everything_disclosed_a_record_holds_what_its_author_wrote() {
     let record = WORLD.verify(RECORD.compact()).unwrap();
     assert_eq!(record.author(), WORLD.author());
+    assert_eq!(record::claimed_author(RECORD.compact()).unwrap().to_string(), record.author());
     assert_eq!(record.issued(), ISSUED);
     assert_eq!(record.subject(), Some("patient-node"));
     assert_eq!(record.case(), Some("case-1"));
