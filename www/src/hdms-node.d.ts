@@ -62,9 +62,11 @@ export interface PersonalNode {
   sync(): Promise<NodeStatus>;                                          // fetch the mailbox, send the outbox
   streamTicket(): Promise<{ url: string; proof: string }>;              // for the page's live stream (client does it itself)
 }
+declare module "hdms-node/worker" {}
 export type NodeEvent =
   | { kind: "changed"; cases: string[] }     // cases whose state changed
   | { kind: "status"; status: NodeStatus };
 export type Connection = { node: PersonalNode; subscribe(listener: (event: NodeEvent) => void): () => void; close(): void };
 export function connect(options?: { worker?: string; timeout?: number }): Promise<Connection>;
 }
+declare module "hdms-node/worker" {}

@@ -24,7 +24,10 @@ export class Site {
   static async open(): Promise<Site> {
     const outDir = mkdtempSync(join(tmpdir(), "hdms-pages-"));
     const quiet = { root, logLevel: "error" } as const;
-    const alias = { "hdms-node": join(root, "tests/fake-node.ts") };
+    const alias = [
+      { find: /^hdms-node$/, replacement: join(root, "tests/fake-node.ts") },
+      { find: /^hdms-node\/worker$/, replacement: join(root, "tests/fake-worker.ts") },
+    ];
     await build({ ...quiet, mode: "fake", resolve: { alias }, build: { outDir, emptyOutDir: true } });
     const server = await preview({ ...quiet, build: { outDir }, preview: { port: 0 } });
     const executablePath = execFileSync("which", ["chromium"], { encoding: "utf8" }).trim();
@@ -40,7 +43,7 @@ export class Site {
 
   /** A fresh visitor's page; whatever the page itself gets wrong fails the test that visits. */
   async visit(path: string, prepare?: (page: Page) => Promise<void>): Promise<Page> {
-    const context = await this.browser.newContext({ viewport: PHONE, serviceWorkers: "block" });
+    const context = await this.browser.newContext({ viewport: PHONE });
     const page = await context.newPage();
     page.setDefaultTimeout(5000);
     page.on("pageerror", (error) => {

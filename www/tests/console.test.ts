@@ -66,8 +66,8 @@ test("data is asked for, of the kinds that the patient allowed, and what was sha
   one.summary.phase = { kind: "approved" };
   const page = await visit("#/cases/c1");
   await signIn(page);
-  expect(await page.getByRole("checkbox").count()).toBe(2);
   await page.getByRole("checkbox", { name: "Allergies and intolerances" }).check();
+  expect(await page.getByRole("checkbox").count()).toBe(2);
   await page.getByLabel("What for").fill("To choose an anaesthetic");
   await page.getByRole("button", { name: "Ask the patient" }).click();
   await page.getByText("The patient has not decided yet.").waitFor();

@@ -280,8 +280,9 @@ const fake = {
 export type Fake = typeof fake;
 
 /** As `connect` of `hdms-node`. */
-export async function connect(): Promise<Connection> {
+export async function connect({ worker = "" }: { worker?: string } = {}): Promise<Connection> {
   Object.assign(window, { fake });
+  await navigator.serviceWorker.register(worker, { type: "module" });
   const asked = new URLSearchParams(location.search).get("node");
   if (asked === "unreachable") {
     throw { code: "worker/unsupported", sentence: "This browser can't run a node. Use a newer one." };

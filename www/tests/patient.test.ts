@@ -195,6 +195,18 @@ test("a browser that can't run the node is told so", async () => {
   await page.getByText("worker/unsupported").waitFor();
 });
 
+test("the pages open without a network, the ones not visited before too", async () => {
+  const page = await site.visit("?node=ready#/");
+  await see(page, "Treatments");
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  await page.context().setOffline(true);
+  await page.reload();
+  await page.getByRole("link", { name: "Records" }).click();
+  await see(page, "Records");
+  await page.getByRole("link", { name: "Offline" }).click();
+  await page.getByText("You can read and decide").waitFor();
+});
+
 async function see(page: Page, heading: string): Promise<void> {
   await page.getByRole("heading", { name: heading, exact: true }).waitFor();
 }

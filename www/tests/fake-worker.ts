@@ -1,0 +1,2 @@
+// Stands in for the worker of `hdms-node`: the service worker then only keeps the pages.
+export {};
