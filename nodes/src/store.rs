@@ -8,6 +8,11 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::sqlite::{Database, Failure, Schema};
 
+/// SQL of the one table that every member keeps of itself.
+pub const META: &str = "
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+";
+
 const SCHEMA: Schema = Schema {
     application: 0x4844_4d01,
     migrations: &["
@@ -31,6 +36,11 @@ impl SqliteStore {
     /// Opens or makes the store in the file `path`. Errors as [`Database::open`].
     pub fn open(path: &Path) -> Result<Self, Error> {
         Database::open(path, &SCHEMA).map(Self)
+    }
+
+    /// The tables of a node's own database: of a notary's, only [`Table::Meta`] by [`META`].
+    pub fn over(database: Database) -> Self {
+        Self(database)
     }
 }
 

@@ -1,0 +1,120 @@
+//! The command line: each subcommand has a file of its own, what they share is here.
+
+pub mod notary;
+pub mod server;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use hdms::jose::jwk::RsaJwk;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
+
+/// What a command ends with; the text is for people.
+pub type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// Where a node keeps its things and how it is reached.
+#[derive(Debug, Args)]
+pub struct NodeArgs {
+    /// Folder of the node's database and keys.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Base URL by which others reach the node; without it, http:// and the address it listens on.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+/// Where the passphrase of the key files comes from.
+#[derive(Debug, Args)]
+pub struct PassphraseArgs {
+    /// File with the passphrase of the node's keys; without it, the environment's HDMS_PASSPHRASE.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// Never given on the command line, where other users could see it.
+    #[arg(long, env = "HDMS_PASSPHRASE", hide = true, hide_env_values = true)]
+    passphrase: Option<String>,
+}
+
+/// Which network a node joins.
+#[derive(Debug, Args)]
+pub struct NetworkArgs {
+    /// Base URL of the network's HDMS server.
+    #[arg(long, value_name = "URL")]
+    pub server: String,
+    /// File with the network's root key, a JWK; without it, the first one seen is pinned.
+    #[arg(long, value_name = "FILE")]
+    root: Option<PathBuf>,
+    /// How people call the node.
+    #[arg(long)]
+    pub name: String,
+    /// Seconds between two looks for newer network documents.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub refresh: u64,
+}
+
+impl NodeArgs {
+    /// Opens the listener, and answers it with the node's base URL.
+    pub async fn bind(
+        &self,
+        listen: SocketAddr,
+    ) -> Result<(TcpListener, String), Box<dyn std::error::Error>> {
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|error| format!("can't listen on {listen}: {error}"))?;
+        let address = listener.local_addr()?;
+        let url = self.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        Ok((listener, url))
+    }
+
+    /// The passphrase of the node's keys.
+    pub fn passphrase(&self) -> Result<Zeroizing<String>, Box<dyn std::error::Error>> {
+        let given = match (&self.passphrase.passphrase_file, &self.passphrase.passphrase) {
+            (Some(file), _) => read(file)?.trim_end_matches(['\r', '\n']).to_owned(),
+            (None, Some(passphrase)) => passphrase.clone(),
+            (None, None) => String::new(),
+        };
+        if given.is_empty() {
+            return Err("give a passphrase for the node's keys: --passphrase-file FILE, or \
+                        HDMS_PASSPHRASE in the environment"
+                .into());
+        }
+        Ok(Zeroizing::new(given))
+    }
+}
+
+impl NetworkArgs {
+    /// The root key to pin, if one was given.
+    pub fn root(&self) -> Result<Option<RsaJwk>, Box<dyn std::error::Error>> {
+        let Some(file) = &self.root else { return Ok(None) };
+        let jwk = serde_json::from_str(&read(file)?)
+            .map_err(|_| format!("{}: not a public RSA JWK", file.display()))?;
+        Ok(Some(jwk))
+    }
+}
+
+/// Logs to the standard error, as `HDMS_LOG` says (`info` without it).
+pub fn start_logging() {
+    let filter = EnvFilter::try_from_env("HDMS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// Says what went wrong, if anything did.
+pub fn exit_code(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hdms: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
+}

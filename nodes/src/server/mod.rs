@@ -1,0 +1,188 @@
+//! The HDMS server (DESIGN section 2): Doorman, Network Map and Message Queue over HTTP. It never
+//! sees health data in the clear.
+
+mod doorman;
+mod mailbox;
+mod network_map;
+mod nodes;
+pub mod operator;
+mod pages;
+mod proofs;
+mod rate;
+mod routes;
+mod stream;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdms::Error;
+use hdms::jose::jwk::RsaJwk;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use crate::serve::Serving;
+use crate::sqlite::Database;
+use crate::system::NodeClock;
+use doorman::Doorman;
+use mailbox::Mailboxes;
+use network_map::Network;
+use proofs::Proofs;
+use stream::Bells;
+
+pub use mailbox::Quota;
+pub use network_map::Rules;
+
+/// How often the server looks for what the operator's commands have changed.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How often it signs what grows old, and deletes what has expired.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// What a server needs to start.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Its folder: database and key files. Made when it is not there.
+    pub data: PathBuf,
+    /// Opens the key files.
+    pub passphrase: Zeroizing<String>,
+    /// Base URL by which nodes know it; their proofs name it.
+    pub public_url: String,
+    /// The network's name and revocation age.
+    pub rules: Rules,
+    /// How much may wait in one mailbox.
+    pub quota: Quota,
+    /// Admission requests that one address may send a minute.
+    pub admissions_per_minute: u32,
+    /// Folder of static pages, served at `/`.
+    pub pages: Option<PathBuf>,
+}
+
+impl ServerConfig {
+    /// The usual network at this address, without pages.
+    pub fn new(data: PathBuf, passphrase: Zeroizing<String>, public_url: String) -> Self {
+        Self {
+            data,
+            passphrase,
+            public_url,
+            rules: Rules { name: "HDMS".into(), revocation_age: 24 * 3600 },
+            quota: Quota::default(),
+            admissions_per_minute: 600,
+            pages: None,
+        }
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    serving: Serving,
+    root: RsaJwk,
+}
+
+/// What the routes work with.
+#[derive(Debug)]
+struct Services {
+    network: Arc<Network>,
+    doorman: Doorman,
+    proofs: Proofs,
+    mailboxes: Mailboxes,
+    bells: Arc<Bells>,
+    stop: CancellationToken,
+}
+
+impl Server {
+    /// Starts a server on `listener` until `stop` is cancelled.
+    ///
+    /// Errors: those of [`Database::open`] and of the key files.
+    pub async fn start(
+        config: ServerConfig,
+        listener: TcpListener,
+        clock: NodeClock,
+        stop: CancellationToken,
+    ) -> Result<Self, Error> {
+        let database = Database::open(&config.data.join(nodes::FILE), &nodes::SCHEMA)?;
+        let pages = config.pages.clone();
+        let services = Arc::new(Services::open(config, database.clone(), clock, &stop).await?);
+        let root = services.network.root().clone();
+        tokio::spawn(services.clone().keep_up_to_date(database));
+        let serving = Serving::start(listener, routes::router(services, pages), stop);
+        Ok(Self { serving, root })
+    }
+
+    /// The network's root key, for others to pin.
+    pub fn root(&self) -> &RsaJwk {
+        &self.root
+    }
+
+    /// What serves it: its address, and how to stop it.
+    pub fn serving(self) -> Serving {
+        self.serving
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.serving.address()
+    }
+}
+
+impl Services {
+    async fn open(
+        config: ServerConfig,
+        database: Database,
+        clock: NodeClock,
+        stop: &CancellationToken,
+    ) -> Result<Self, Error> {
+        let (db, at) = (|| database.clone(), || clock.clone());
+        let network =
+            Network::open(&config.data, &config.passphrase, config.rules, db(), at()).await?;
+        let network = Arc::new(network);
+        let bells = Arc::new(Bells::default());
+        let public_url = config.public_url.trim_end_matches('/').to_owned();
+        Ok(Self {
+            doorman: Doorman::new(network.clone(), db(), at(), config.admissions_per_minute),
+            proofs: Proofs::new(public_url, db(), at()),
+            mailboxes: Mailboxes::new(db(), at(), config.quota, bells.clone()),
+            network,
+            bells,
+            stop: stop.clone(),
+        })
+    }
+
+    /// Follows the operator's commands and the time until the server stops.
+    async fn keep_up_to_date(self: Arc<Self>, database: Database) {
+        let mut known = None;
+        let mut look = tokio::time::interval(LOOK);
+        let mut tidy = tokio::time::interval(TIDY);
+        loop {
+            let done = tokio::select! {
+                _ = look.tick() => self.follow_operator(&database, &mut known).await,
+                _ = tidy.tick() => self.tidy().await,
+                () = self.stop.cancelled() => return,
+            };
+            if let Err(error) = done {
+                tracing::error!(%error, "the server could not bring itself up to date");
+            }
+        }
+    }
+
+    async fn follow_operator(
+        &self,
+        database: &Database,
+        known: &mut Option<u64>,
+    ) -> Result<(), Error> {
+        let changes = database.read(nodes::changes).await?;
+        if *known != Some(changes) {
+            self.network.refresh().await?;
+            self.proofs.forget();
+            *known = Some(changes);
+        }
+        Ok(())
+    }
+
+    async fn tidy(&self) -> Result<(), Error> {
+        self.network.refresh().await?;
+        self.mailboxes.expire().await
+    }
+}

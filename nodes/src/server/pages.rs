@@ -1,0 +1,42 @@
+//! Static pages: what `--pages` names, with the headers that a service worker needs.
+
+use std::path::Path;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::any_service;
+use tower_http::services::ServeDir;
+
+use crate::problem;
+
+/// Vite names the files in here by their content.
+const FOREVER: &str = "/assets/";
+
+/// Serves the files of `folder` at every address that `router` does not have.
+pub(super) fn behind(router: Router, folder: &Path) -> Router {
+    let absent =
+        any_service(axum::handler::HandlerWithoutStateExt::into_service(problem::not_found));
+    let files = ServeDir::new(folder).fallback(absent);
+    let files = Router::new().fallback_service(files).layer(middleware::from_fn(with_headers));
+    router.fallback_service(files)
+}
+
+/// A worker may control the whole origin, and nobody keeps a page that has a newer version.
+async fn with_headers(request: Request, next: Next) -> Response {
+    let forever = request.uri().path().starts_with(FOREVER);
+    let mut response = next.run(request).await;
+    let keep = if forever && response.status().is_success() {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(keep));
+    let scope = HeaderName::from_static("service-worker-allowed");
+    headers.insert(scope, HeaderValue::from_static("/"));
+    response
+}

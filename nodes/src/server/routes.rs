@@ -1,0 +1,152 @@
+//! The server's addresses.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, Query, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hdms::Error;
+use hdms::doorman::{Admitted, Challenge};
+use hdms::ids::NodeId;
+use hdms::jose::jwk::RsaJwk;
+use hdms::mailbox::{
+    Acknowledgement, Deliveries, DeliveryAnswers, MAX_DELIVERIES, MAX_DELIVERY_BYTES, MAX_PAGE,
+    MailboxPage,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::{Services, pages, stream};
+use crate::problem::{Problem, read_body};
+use crate::serve::with_common_answers;
+
+/// Largest body of what is small, bytes.
+const SMALL: usize = 64 * 1024;
+
+type App = State<Arc<Services>>;
+
+/// Every route, and the static pages behind them.
+pub(super) fn router(services: Arc<Services>, pages: Option<PathBuf>) -> Router {
+    let router = Router::new()
+        .route("/network", get(network))
+        .route("/network/root", get(root))
+        .route("/doorman/admissions", post(ask))
+        .route("/doorman/answers", post(answer))
+        .route("/mailbox", get(mailbox))
+        .route("/mailbox/deliveries", post(deliver))
+        .route("/mailbox/acknowledgement", post(acknowledge))
+        .route("/mailbox/stream", get(listen))
+        .with_state(services);
+    match pages {
+        Some(folder) => with_common_answers(pages::behind(router, &folder)),
+        None => with_common_answers(router),
+    }
+}
+
+async fn network(State(services): App, headers: HeaderMap) -> Response {
+    let offered = services.network.offered();
+    let asked = headers.get(IF_NONE_MATCH).is_some_and(|etag| etag == offered.etag.as_str());
+    let headers = [(ETAG, offered.etag.as_str()), (CACHE_CONTROL, "no-cache")];
+    if asked {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    let json = [(CONTENT_TYPE, "application/json")];
+    (headers, json, offered.body.clone()).into_response()
+}
+
+async fn root(State(services): App) -> Json<RsaJwk> {
+    Json(services.network.root().clone())
+}
+
+async fn ask(
+    State(services): App,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    body: Body,
+) -> Result<Json<Challenge>, Problem> {
+    let body = read_body(body, SMALL, Error::BodyTooLarge).await?;
+    let jwt = std::str::from_utf8(&body).map_err(|_| Error::AdmissionMalformed)?;
+    Ok(Json(services.doorman.ask(jwt.trim(), from.ip()).await?))
+}
+
+async fn answer(State(services): App, body: Body) -> Result<Json<Admitted>, Problem> {
+    let body = read_body(body, SMALL, Error::BodyTooLarge).await?;
+    Ok(Json(services.doorman.answer(&parse(&body)?).await?))
+}
+
+async fn deliver(State(services): App, request: Request) -> Result<Json<DeliveryAnswers>, Problem> {
+    let (sender, body) = proven(&services, request, MAX_DELIVERY_BYTES).await?;
+    let Deliveries { deliveries } = parse(&body)?;
+    if deliveries.is_empty() || deliveries.len() > MAX_DELIVERIES {
+        return Err(Error::CommandMalformed.into());
+    }
+    let answers = services.mailboxes.deliver(sender, deliveries).await?;
+    Ok(Json(DeliveryAnswers { answers }))
+}
+
+/// Which part of a mailbox.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Part {
+    after: u64,
+    limit: usize,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self { after: 0, limit: MAX_PAGE }
+    }
+}
+
+async fn mailbox(State(services): App, request: Request) -> Result<Json<MailboxPage>, Problem> {
+    let part = Query::<Part>::try_from_uri(request.uri()).map_err(|_| Error::CommandMalformed)?.0;
+    let (node, _) = proven(&services, request, SMALL).await?;
+    if part.limit == 0 || part.limit > MAX_PAGE {
+        return Err(Error::CommandMalformed.into());
+    }
+    Ok(Json(services.mailboxes.page(node, part.after, part.limit).await?))
+}
+
+async fn acknowledge(State(services): App, request: Request) -> Result<StatusCode, Problem> {
+    let (node, body) = proven(&services, request, SMALL).await?;
+    let Acknowledgement { upto } = parse(&body)?;
+    services.mailboxes.acknowledge(node, upto).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn listen(State(services): App, request: Request) -> Result<Response, Problem> {
+    let seen = request.headers().get("last-event-id").cloned();
+    let (node, _) = proven(&services, request, SMALL).await?;
+    let seen = seen.and_then(|id| id.to_str().ok()?.parse().ok());
+    // First the bell, then the place: what comes in between rings.
+    let rings = services.bells.listen(&node);
+    let (last, acknowledged) = services.mailboxes.places(node).await?;
+    let seen = seen.unwrap_or(acknowledged);
+    let events = stream::events(rings, seen, last, services.stop.clone());
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+}
+
+/// Who asks, and the body of the request; read only once a member claims to ask.
+async fn proven(
+    services: &Services,
+    request: Request,
+    limit: usize,
+) -> Result<(NodeId, Bytes), Error> {
+    let (parts, body) = request.into_parts();
+    let claim = services.proofs.claim(&parts.headers).await?;
+    let body = read_body(body, limit, Error::BodyTooLarge).await?;
+    let (method, path) = (parts.method.as_str(), parts.uri.path());
+    let node = services.proofs.check(claim, method, path, &body).await?;
+    Ok((node, body))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|_| Error::CommandMalformed)
+}
