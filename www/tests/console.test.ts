@@ -2,7 +2,7 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { picture, Site } from "./browser";
 import { API_KEY, FakeInstitution } from "./fake-institution";
-import { HEMOGLOBIN, PENICILLIN } from "./fhir";
+import { HEMOGLOBIN, PENICILLIN, SUMMARY } from "./fhir";
 
 let site: Site;
 let hospital: FakeInstitution;
@@ -89,6 +89,20 @@ test("a result is previewed and handed in to the byte as it was written", async 
   await page.getByRole("button", { name: "Sign and send to the patient" }).click();
   await page.getByRole("heading", { name: "Results" }).waitFor();
   expect(hospital.handedIn).toEqual([HEMOGLOBIN]);
+});
+
+test("a result whose answer was lost is handed in once", async () => {
+  hospital.request("c1", "Knee pain").summary.phase = { kind: "approved" };
+  const page = await visit("#/cases/c1");
+  await signIn(page);
+  await page.getByLabel("Sample results").selectOption({ label: "Summary of your stay (summary.json)" });
+  await page.getByText("Medicines taken (1)").waitFor();
+  await hospital.loseNextAnswer(page);
+  await page.getByRole("button", { name: "Sign and send to the patient" }).click();
+  await page.getByRole("alert").filter({ hasText: "page/unreachable" }).waitFor();
+  await page.getByRole("button", { name: "Sign and send to the patient" }).click();
+  await page.getByRole("heading", { name: "Results" }).waitFor();
+  expect(hospital.handedIn).toEqual([SUMMARY]);
 });
 
 test("what the node refuses as a result is shown with the code of its OperationOutcome", async () => {

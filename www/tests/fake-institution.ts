@@ -1,6 +1,7 @@
 // A hospital's REST interface in memory, for the tests of the console.
 
 import type { Page, Route } from "playwright-core";
+import { SUMMARY } from "./fhir";
 import type { Answered, Case, Quarantined } from "../src/console/api";
 
 /** The only key that it accepts. */
@@ -12,12 +13,29 @@ export class FakeInstitution {
   readonly cases = new Map<string, Case>();
   readonly shared = new Map<string, Answered[]>();
   readonly handedIn: string[] = [];
+  readonly #keys = new Set<string>();
   quarantined: Quarantined[] = [];
   /** Whether the key is accepted no longer. */
   revoked = false;
 
   async serve(page: Page): Promise<void> {
+    await page.route("**/samples/*", (route) =>
+      route.request().url().endsWith("/index.json")
+        ? json(route, [{ file: "summary.json", title: "Summary of your stay" }])
+        : route.fulfill({ contentType: "application/json", body: SUMMARY }),
+    );
     await page.route("**/api/**", (route) => this.#answer(route));
+  }
+
+  /** The next result is taken in, but its answer gets lost on the way. */
+  async loseNextAnswer(page: Page): Promise<void> {
+    const lose = async (route: Route): Promise<void> => {
+      const id = new URL(route.request().url()).pathname.split("/")[3] ?? "";
+      const one = this.cases.get(id);
+      if (one) this.#keep(route, one);
+      await route.abort("connectionreset");
+    };
+    await page.route("**/api/cases/*/results", lose, { times: 1 });
   }
 
   /** A request for treatment comes in. */
@@ -96,10 +114,17 @@ export class FakeInstitution {
       const outcome = { resourceType: "OperationOutcome", issue: [{ severity: "error", details }] };
       return route.fulfill({ status: 422, contentType: "application/fhir+json", json: outcome });
     }
-    this.handedIn.push(body);
+    this.#keep(route, one);
+    return json(route, { results: ["e2"] });
+  }
+
+  #keep(route: Route, one: Case): void {
+    const key = route.request().headers()["idempotency-key"] ?? "";
+    if (this.#keys.has(key)) return;
+    this.#keys.add(key);
+    this.handedIn.push(route.request().postData() ?? "");
     const status = { kind: "sent" } as const;
     one.results.push({ entry: "e2", title: "Hemoglobin", handedIn: Date.now(), status });
-    return json(route, { results: ["e2"] });
   }
 }
 

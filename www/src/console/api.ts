@@ -101,6 +101,9 @@ export type Node = {
 /** An envelope that was refused. */
 export type Quarantined = { id: string; received: number; code: string; sentence: string };
 
+/** A file of sample results. */
+export type Sample = { file: string; title: string };
+
 /** A refusal of the node, or that it did not answer. */
 export class ApiProblem extends Error implements Problem {
   constructor(
@@ -112,7 +115,8 @@ export class ApiProblem extends Error implements Problem {
   }
 }
 
-const LIMIT_MS = 15_000;
+const LIMIT_MS = 30_000;
+const JSON_CONTENT: Record<string, string> = { "content-type": "application/json" };
 
 /** The calls, each authorised by the API key. @throws {ApiProblem} */
 export class Api {
@@ -156,30 +160,43 @@ export class Api {
     return this.#post(id, "refusal", { reason });
   }
 
-  askData(id: string, resources: string[], purpose: string): Promise<void> {
-    return this.#post(id, "data-requests", { resources, purpose });
+  /** Asks the patient for data; asking again under the same id (a UUIDv7) is the same request. */
+  askData(id: string, asked: { id: string; resources: string[]; purpose: string }): Promise<void> {
+    return this.#post(id, "data-requests", asked);
   }
 
-  /** Hands in FHIR JSON to the byte as it was written. */
-  handIn(id: string, fhir: string): Promise<void> {
-    return this.#post(id, "results", fhir, "application/fhir+json");
+  /** Hands in FHIR JSON to the byte as it was written; under the same key, it is done once. */
+  handIn(id: string, fhir: string, key: string): Promise<void> {
+    const type = "application/fhir+json";
+    return this.#post(id, "results", fhir, { "content-type": type, "idempotency-key": key });
+  }
+
+  /** Sample results, where the node was started with some for a demonstration. */
+  async samples(): Promise<Sample[]> {
+    const response = await fetch("samples/index.json").catch(() => null);
+    return response?.ok ? ((await response.json()) as Sample[]) : [];
+  }
+
+  /** The text of a sample. */
+  async sample(file: string): Promise<string> {
+    return (await this.#fetch(`samples/${encodeURIComponent(file)}`)).text();
   }
 
   async #get<T>(path: string): Promise<T> {
-    const response = await this.#call(path, { cache: "no-store" });
+    const response = await this.#fetch(`api/${path}`, { cache: "no-store" });
     return (await response.json()) as T;
   }
 
-  async #post(id: string, what: string, body?: unknown, type = "application/json"): Promise<void> {
+  async #post(id: string, what: string, body?: unknown, headers = JSON_CONTENT): Promise<void> {
     const text = typeof body === "string" ? body : JSON.stringify(body);
-    const content = body === undefined ? {} : { body: text, headers: { "content-type": type } };
-    await this.#call(`cases/${encodeURIComponent(id)}/${what}`, { method: "POST", ...content });
+    const content = body === undefined ? {} : { body: text, headers };
+    await this.#fetch(`api/cases/${encodeURIComponent(id)}/${what}`, { method: "POST", ...content });
   }
 
-  async #call(path: string, init: RequestInit): Promise<Response> {
+  async #fetch(path: string, init: RequestInit = {}): Promise<Response> {
     const headers = { ...init.headers, authorization: `Bearer ${this.key}` };
     const signal = AbortSignal.timeout(LIMIT_MS);
-    const response = await fetch(`api/${path}`, { ...init, headers, signal }).catch(() => {
+    const response = await fetch(path, { ...init, headers, signal }).catch(() => {
       const sentence = "The node does not answer. Check that it runs, then try again.";
       throw new ApiProblem("page/unreachable", sentence, 0);
     });
