@@ -8,6 +8,9 @@ use crate::ids::{MessageId, NodeId};
 /// Most deliveries in one request.
 pub const MAX_DELIVERIES: usize = 100;
 
+/// Largest body of such a request, bytes: some envelopes of full size, or many small ones.
+pub const MAX_DELIVERY_BYTES: usize = 8 * 1024 * 1024;
+
 /// Most messages in one page.
 pub const MAX_PAGE: usize = 100;
 
