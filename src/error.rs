@@ -101,6 +101,7 @@ refusals! {
     StoreNewer = "store/newer", 409, "The storage was written by a newer version; update this node.";
     RandomnessFailed = "platform/randomness", 500, "The platform gives no randomness; restart it.";
     CryptoFailed = "platform/crypto", 500, "The platform's cryptography failed; restart it, and report it if it happens again.";
+    PlatformUnsupported = "platform/unsupported", 501, "This browser can't run a node here; use a current one, over HTTPS or on this machine.";
     NodeStopped = "node/stopped", 503, "The node has stopped after a failure of its storage; restart it once the cause is gone.";
     NodeRestarted = "node/restarted", 503, "The node was restarted after an internal failure; nothing is lost, try again.";
     NodeNotReady = "node/not-ready", 409, "This device has no node yet; make one first.";
@@ -126,6 +127,13 @@ impl Error {
     /// Whether it may be gone at the next try: the one who met it failed, not what was sent.
     pub fn is_passing(self) -> bool {
         (self.status() >= 500 && self != Error::NetworkForged) || self.status() == 429
+    }
+
+    /// Whether sending the same envelope once more can't come to another answer.
+    pub fn is_final(self) -> bool {
+        let kind = self.code().split('/').next().unwrap_or_default();
+        let about_content = ["envelope", "card", "key", "record", "fhir", "ledger", "treatment"];
+        about_content.contains(&kind) && !self.is_passing()
     }
 
     /// The refusal with this code, for those who read it off the wire.

@@ -1,5 +1,7 @@
 //! What the browser gives a node: time, randomness, keys and storage.
 
+use std::cell::Cell;
+
 use hdms::Error;
 use hdms::ids::CaseId;
 use hdms::node::{OutboxItem, Platform};
@@ -35,13 +37,20 @@ pub struct Browser {
     keys: WebCryptoKeys,
     holders: WebHolders,
     store: IndexedDb,
+    queued: Cell<bool>,
 }
 
 impl Browser {
     /// Over an open database and the node's keys.
     pub fn new(store: IndexedDb, keys: WebCryptoKeys) -> Self {
         let holders = WebHolders::new(store.clone());
-        Self { primitives: WebPrimitives::default(), keys, holders, store }
+        let (primitives, queued) = (WebPrimitives::default(), Cell::new(false));
+        Self { primitives, keys, holders, store, queued }
+    }
+
+    /// Whether something was queued for sending since this was asked last.
+    pub fn take_queued(&self) -> bool {
+        self.queued.take()
     }
 }
 
@@ -81,6 +90,8 @@ impl Platform for Browser {
     /// The queue handles one thing at a time.
     async fn lock_case(&self, _case: &CaseId) {}
 
-    /// The outbox is looked into after every command.
-    fn queued(&self, _items: Vec<OutboxItem>) {}
+    /// The items themselves are in the outbox.
+    fn queued(&self, _items: Vec<OutboxItem>) {
+        self.queued.set(true);
+    }
 }

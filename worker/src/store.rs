@@ -24,7 +24,7 @@ const KEYS: &str = "keys";
 /// Follows every character of the keys, which are ASCII.
 const LAST: &str = "\u{ffff}";
 
-#[wasm_bindgen(module = "/js/durability.js")]
+#[wasm_bindgen(module = "/js/realm.js")]
 extern "C" {
     fn ask_for_strict_durability();
 }
@@ -63,6 +63,17 @@ impl IndexedDb {
     /// The database's name.
     pub fn name(&self) -> String {
         self.rexie.name()
+    }
+
+    /// Whether a commit has failed, so that this database has to be opened anew.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
+    /// How many rows a table has.
+    pub async fn count(&self, table: Table) -> Result<u32, Error> {
+        let transaction = self.begin(&[table.name()], TransactionMode::ReadOnly)?;
+        transaction.store(table.name()).map_err(failed)?.count(None).await.map_err(failed)
     }
 
     /// A CryptoKey or a pair of them, kept by [`IndexedDb::keep_key`].

@@ -33,7 +33,8 @@ async fn long_and_short_content_is_sealed_alike() {
     let primitives = WebPrimitives::default();
     for length in [0, 1, 16_383, 16_384, 1_000_000] {
         let content = vec![7; length];
-        let sealed = primitives.seal_gcm(&[1; 32], &[2; 12], b"aad", content.clone()).await.unwrap();
+        let sealed =
+            primitives.seal_gcm(&[1; 32], &[2; 12], b"aad", content.clone()).await.unwrap();
         assert_eq!(sealed.len(), length + 16);
         let opened = primitives.open_gcm(&[1; 32], &[2; 12], b"aad", sealed.clone()).await;
         assert_eq!(opened, Ok(content), "{length}");
@@ -67,7 +68,8 @@ async fn no_script_can_read_a_private_key() {
     WebCryptoKeys::stored_or_new(&store).await.unwrap();
     let holder = WebHolders::new(store.clone()).make_holder_key().await.unwrap();
     let node = store.key("node").await.unwrap().unwrap();
-    let mut kept = vec![store.key(&format!("holder/{}", holder.thumbprint())).await.unwrap().unwrap()];
+    let mut kept =
+        vec![store.key(&format!("holder/{}", holder.thumbprint())).await.unwrap().unwrap()];
     for pair in ["signing", "encryption"] {
         let pair: CryptoKeyPair = Reflect::get(&node, &pair.into()).unwrap().unchecked_into();
         kept.push(pair.get_private_key().into());

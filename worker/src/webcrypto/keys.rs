@@ -8,7 +8,9 @@ use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{CryptoKey, CryptoKeyPair};
 
-use super::{OAEP, PSS, SHA256, algorithm, bytes, export_jwk, failed, pss, settled, subtle, usages};
+use super::{
+    OAEP, PSS, SHA256, algorithm, bytes, export_jwk, failed, pss, settled, subtle, usages,
+};
 use crate::store::IndexedDb;
 
 /// Bits of the modulus.
@@ -90,11 +92,7 @@ async fn generate(name: &str, purposes: [&str; 2]) -> Result<CryptoKeyPair, Erro
     let exponent: JsValue = Uint8Array::from(&[1, 0, 1][..]).into();
     let algorithm = algorithm(
         name,
-        &[
-            ("modulusLength", BITS.into()),
-            ("publicExponent", exponent),
-            ("hash", SHA256.into()),
-        ],
+        &[("modulusLength", BITS.into()), ("publicExponent", exponent), ("hash", SHA256.into())],
     )?;
     let promise = subtle()?.generate_key_with_object(&algorithm, false, &usages(&purposes));
     settled(promise, Error::CryptoFailed).await

@@ -67,8 +67,12 @@ impl Primitives for WebPrimitives {
         signature: &[u8],
     ) -> Result<(), Error> {
         let key = self.import(key, PSS, "verify").await?;
-        let promise = subtle()?
-            .verify_with_object_and_u8_array_and_u8_array(&pss()?, &key, signature, message);
+        let promise = subtle()?.verify_with_object_and_u8_array_and_u8_array(
+            &pss()?,
+            &key,
+            signature,
+            message,
+        );
         holds(settled(promise, Error::SignatureInvalid).await?)
     }
 
@@ -86,8 +90,12 @@ impl Primitives for WebPrimitives {
         let usages = usages(&["verify"]);
         let promise = subtle()?.import_key_with_object("raw", &point, &p256()?, false, &usages);
         let key: CryptoKey = settled(promise, Error::KeyMalformed).await?;
-        let promise = subtle()?
-            .verify_with_object_and_u8_array_and_u8_array(&es256()?, &key, signature, message);
+        let promise = subtle()?.verify_with_object_and_u8_array_and_u8_array(
+            &es256()?,
+            &key,
+            signature,
+            message,
+        );
         holds(settled(promise, Error::SignatureInvalid).await?)
     }
 

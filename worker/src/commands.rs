@@ -1,0 +1,177 @@
+//! What a page can ask of the node: one typed enum, from which the TypeScript interface is
+//! generated. Every command may be repeated safely.
+
+use serde::{Deserialize, Serialize};
+
+use crate::views::TreatmentRequest;
+#[cfg(test)]
+use crate::views::{
+    CaseSummary, CaseView, Hospital, NodeStatus, Quarantined, RecordSummary, RecordView,
+    StreamTicket, Waiting,
+};
+
+macro_rules! commands {
+    ($($(#[doc = $doc:literal])+ $name:ident $(($options:ty))? = $text:literal -> $reply:ty;)+) => {
+        /// A page's wish, as it travels: `{"name": …, "options": …}`.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "name", content = "options")]
+        pub enum Command {
+            $($(#[doc = $doc])+ #[serde(rename = $text)] $name $(($options))?,)+
+        }
+
+        /// The methods of the TypeScript interface: documentation, name, options and reply.
+        #[cfg(test)]
+        pub(crate) fn methods(config: &ts_rs::Config) -> Vec<Method> {
+            vec![$(Method {
+                docs: [$($doc),+].concat(),
+                name: $text,
+                options: [$(<$options as ts_rs::TS>::name(config),)?].into(),
+                reply: <$reply as ts_rs::TS>::name(config),
+            }),+]
+        }
+    };
+}
+
+/// One method of the TypeScript interface.
+#[cfg(test)]
+pub(crate) struct Method {
+    pub docs: String,
+    pub name: &'static str,
+    pub options: Vec<String>,
+    pub reply: String,
+}
+
+commands! {
+    /// How the node is.
+    Status = "status" -> NodeStatus;
+    /// First run: makes keys and becomes a member of the network.
+    Make(MakeOptions) = "make" -> NodeStatus;
+    /// Opens the storage anew after a failure.
+    Restart = "restart" -> NodeStatus;
+    /// Step 1: the hospitals of the Network Map.
+    Hospitals = "hospitals" -> Vec<Hospital>;
+    /// Steps 2-3: asks a hospital for treatment.
+    Ask(AskOptions) = "ask" -> CaseView;
+    /// Every case.
+    Cases = "cases" -> Vec<CaseSummary>;
+    /// The case with this id.
+    Case(String) = "case" -> CaseView;
+    /// The records that may be shared in answer to a request for data and are of the types that it
+    /// asks for.
+    RecordsFor(DataRequestOptions) = "recordsFor" -> Vec<RecordSummary>;
+    /// Step 12: shares the chosen records.
+    Share(ShareOptions) = "share" -> CaseView;
+    /// Step 12: shares nothing.
+    RefuseData(RefuseDataOptions) = "refuseData" -> CaseView;
+    /// Steps 19-20: confirms a result.
+    Confirm(ConfirmOptions) = "confirm" -> CaseView;
+    /// Step 19: disputes a result.
+    Dispute(DisputeOptions) = "dispute" -> CaseView;
+    /// Every record: results and the patient's own.
+    Records = "records" -> Vec<RecordSummary>;
+    /// The record with this id, checked again.
+    Record(String) = "record" -> RecordView;
+    /// Adds a record of the patient's own.
+    AddRecord(AddRecordOptions) = "addRecord" -> RecordSummary;
+    /// What was refused.
+    Quarantine = "quarantine" -> Vec<Quarantined>;
+    /// What waits to be sent.
+    Outbox = "outbox" -> Vec<Waiting>;
+    /// Fetches the mailbox and sends the outbox.
+    Sync = "sync" -> NodeStatus;
+    /// What opens the live stream.
+    StreamTicket = "streamTicket" -> StreamTicket;
+}
+
+macro_rules! options {
+    ($($(#[$meta:meta])* pub struct $name:ident $body:tt)+) => {
+        $(
+            #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+            #[serde(rename_all = "camelCase", deny_unknown_fields)]
+            #[cfg_attr(test, derive(ts_rs::TS))]
+            $(#[$meta])*
+            pub struct $name $body
+        )+
+
+        /// The TypeScript declaration of the options of every command, with their documentation.
+        #[cfg(test)]
+        pub(crate) fn declarations(config: &ts_rs::Config) -> Vec<(Option<String>, String)> {
+            vec![$((<$name as ts_rs::TS>::docs(), <$name as ts_rs::TS>::decl(config))),+]
+        }
+    };
+}
+
+options! {
+    /// Of `make`.
+    pub struct MakeOptions {
+        /// How the patient is called; may be empty.
+        pub name: String,
+        /// A person's word that a node whose storage is lost (`store/lost`) is to be replaced by a
+        /// new one.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+        pub replace_lost: bool,
+    }
+
+    /// Of `ask`.
+    pub struct AskOptions {
+        /// A UUIDv7 that the page made.
+        pub case: String,
+        /// The hospital's node id.
+        pub hospital: String,
+        /// What is asked for.
+        pub request: TreatmentRequest,
+    }
+
+    /// Names a request for data.
+    pub struct DataRequestOptions {
+        /// The case.
+        pub case: String,
+        /// The request's id.
+        pub data_request: String,
+    }
+
+    /// Of `share`.
+    pub struct ShareOptions {
+        /// The case.
+        pub case: String,
+        /// The request's id.
+        pub data_request: String,
+        /// Ids of records.
+        pub records: Vec<String>,
+    }
+
+    /// Of `refuseData`.
+    pub struct RefuseDataOptions {
+        /// The case.
+        pub case: String,
+        /// The request's id.
+        pub data_request: String,
+        /// Why, for the hospital to read.
+        pub reason: String,
+    }
+
+    /// Of `confirm`.
+    pub struct ConfirmOptions {
+        /// The case.
+        pub case: String,
+        /// The result's entry.
+        pub entry: String,
+    }
+
+    /// Of `dispute`.
+    pub struct DisputeOptions {
+        /// The case.
+        pub case: String,
+        /// The result's entry.
+        pub entry: String,
+        /// Why, for the hospital to read.
+        pub reason: String,
+    }
+
+    /// Of `addRecord`.
+    pub struct AddRecordOptions {
+        /// A FHIR R4 resource or Bundle, JSON.
+        pub fhir: String,
+    }
+}

@@ -1,0 +1,226 @@
+//! How this device becomes a member of the network, and is one again each time the worker starts:
+//! the pinned configuration, the network's documents, the Doorman's card.
+
+use std::cell::Cell;
+
+use hdms::card::{Role, VerifiedCard};
+use hdms::doorman::{AdmissionRequest, Admitted, Challenge};
+use hdms::ids::{MessageId, NodeId};
+use hdms::jose::jwk::RsaJwk;
+use hdms::json;
+use hdms::network::{NetworkDocuments, Trust};
+use hdms::node::{Node, Platform};
+use hdms::provider::{Clock, Store, Table, Timestamp, Write};
+use hdms::{Error, proof};
+use serde::{Deserialize, Serialize};
+
+use crate::platform::{Browser, BrowserClock, BrowserRandomness};
+use crate::store::IndexedDb;
+use crate::webcrypto::{WebCryptoKeys, WebPrimitives};
+use crate::{marker, transport};
+
+/// At this path of the worker's own origin lies `{"server": URL, "root": JWK}`.
+const CONFIGURATION: &str = "/network.json";
+
+/// A card is renewed when it is valid for less than this, seconds.
+const RENEWAL: u64 = 30 * 24 * 3600;
+
+/// Documents older than this are fetched again before they are relied on, milliseconds.
+const FRESH: u64 = 60_000;
+
+/// Rows of [`Table::Meta`].
+const CONFIG: &str = "config";
+const CARD: &str = "card";
+const NETWORK: &str = "network";
+
+/// To which network this device belongs. Pinned when the node is made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Config {
+    /// Version of this stored form.
+    version: u32,
+    /// The server's base URL, without a slash at the end.
+    pub server: String,
+    /// The network's root key.
+    pub root: RsaJwk,
+    /// How the patient is called; may be empty.
+    pub name: String,
+}
+
+/// A node that is a member of its network.
+#[derive(Debug)]
+pub struct Member {
+    /// The node.
+    pub node: Node<Browser>,
+    /// Its network.
+    pub config: Config,
+    documents_seen: Cell<Timestamp>,
+}
+
+/// What the storage holds.
+#[derive(Debug)]
+pub enum Stored {
+    /// No node.
+    Nothing,
+    /// A node whose making was interrupted.
+    Unfinished,
+    /// A node.
+    Member(Box<Member>),
+}
+
+impl Member {
+    /// The node that `store` keeps. No network is needed.
+    ///
+    /// Errors: [`Error::StoreLost`] when this device had a node which is gone; those of the store
+    /// and of the documents in it.
+    pub async fn stored(store: &IndexedDb) -> Result<Stored, Error> {
+        let Some(keys) = WebCryptoKeys::stored(store).await? else {
+            return if marker::exists().await? {
+                Err(Error::StoreLost)
+            } else {
+                Ok(Stored::Nothing)
+            };
+        };
+        let card = store.read(Table::Meta, CARD).await?;
+        let config = store.read(Table::Meta, CONFIG).await?;
+        let network = store.read(Table::Meta, NETWORK).await?;
+        let (Some(card), Some(config), Some(network)) = (card, config, network) else {
+            return Ok(Stored::Unfinished);
+        };
+        let config: Config = json::stored(&config)?;
+        let card = String::from_utf8(card).map_err(|_| Error::StoreCorrupt)?;
+        let documents: NetworkDocuments = json::stored(&network)?;
+        let trust = verify(&documents, &config, None).await?;
+        let member = Self::join(store, keys, config, &card, trust).await?;
+        member.documents_seen.set(Timestamp(0));
+        Ok(Stored::Member(Box::new(member)))
+    }
+
+    /// First run: keys, the network's documents, admission, card. Every step may be interrupted
+    /// and done again.
+    ///
+    /// Errors: [`Error::NetworkUnreachable`], those of [`Trust::verify`] and of the Doorman.
+    pub async fn make(store: &IndexedDb, name: String) -> Result<Self, Error> {
+        let config = match store.read(Table::Meta, CONFIG).await? {
+            Some(pinned) => Config { name, ..json::stored(&pinned)? },
+            None => configuration(name).await?,
+        };
+        let keys = WebCryptoKeys::stored_or_new(store).await?;
+        // Only now: from here on a device without keys is one that has lost them.
+        marker::set().await?;
+        store.commit(vec![put(CONFIG, json::write(&config)?)]).await?;
+        let documents = fetch_documents(&config).await?;
+        let trust = verify(&documents, &config, None).await?;
+        let card = admission(&config, &keys).await?;
+        let member = Self::join(store, keys, config, &card, trust).await?;
+        store.commit(vec![put(NETWORK, json::write(&documents)?), put(CARD, card.into())]).await?;
+        Ok(member)
+    }
+
+    async fn join(
+        store: &IndexedDb,
+        keys: WebCryptoKeys,
+        config: Config,
+        card: &str,
+        trust: Trust,
+    ) -> Result<Self, Error> {
+        let own = keys.public().0.thumbprint();
+        let card = VerifiedCard::verify_chain(card, &trust, &WebPrimitives::default()).await?;
+        if card.id().as_ref() != own {
+            return Err(Error::CardMismatch);
+        }
+        let node = Node::new(Browser::new(store.clone(), keys), card, trust);
+        Ok(Self { node, config, documents_seen: Cell::new(BrowserClock.now()) })
+    }
+
+    /// Fetches the network's documents unless they were fetched just now, and trusts and keeps
+    /// them if they are good.
+    ///
+    /// Errors: [`Error::NetworkUnreachable`], those of [`Trust::verify`]: the older ones stay then.
+    pub async fn refresh(&self) -> Result<(), Error> {
+        let now = BrowserClock.now();
+        if now.0.abs_diff(self.documents_seen.get().0) < FRESH {
+            return Ok(());
+        }
+        let documents = fetch_documents(&self.config).await?;
+        let trust = verify(&documents, &self.config, Some(&self.node.trust())).await?;
+        let write = put(NETWORK, json::write(&documents)?);
+        self.node.platform().store().commit(vec![write]).await?;
+        self.node.set_trust(trust);
+        self.documents_seen.set(now);
+        Ok(())
+    }
+
+    /// Whether the card is to be renewed by now.
+    pub fn card_is_old(&self) -> bool {
+        self.node.card().card().exp < BrowserClock.now().seconds() + RENEWAL
+    }
+
+    /// Asks the Doorman for a new card and keeps it.
+    pub async fn renew(&self) -> Result<(), Error> {
+        let platform = self.node.platform();
+        let card = admission(&self.config, platform.keys()).await?;
+        platform.store().commit(vec![put(CARD, card.into())]).await
+    }
+
+    /// A proof for one request to the server.
+    pub async fn proof(&self, method: &str, url: &str, body: &[u8]) -> Result<String, Error> {
+        let id = MessageId::new(&BrowserClock, &BrowserRandomness)?;
+        let node = self.node.id();
+        let proof = proof::RequestProof::new(node, id, method, url, body, BrowserClock.now());
+        proof.sign(self.node.platform().keys()).await
+    }
+}
+
+#[derive(Deserialize)]
+struct Configuration {
+    server: String,
+    root: RsaJwk,
+}
+
+async fn configuration(name: String) -> Result<Config, Error> {
+    let Configuration { server, root } = transport::get(CONFIGURATION, None).await?.json()?;
+    let server = server.trim_end_matches('/').to_owned();
+    Ok(Config { version: 1, server, root, name })
+}
+
+async fn fetch_documents(config: &Config) -> Result<NetworkDocuments, Error> {
+    transport::get(&format!("{}/network", config.server), None).await?.json()
+}
+
+async fn verify(
+    documents: &NetworkDocuments,
+    config: &Config,
+    previous: Option<&Trust>,
+) -> Result<Trust, Error> {
+    let primitives = WebPrimitives::default();
+    Trust::verify(documents, &config.root, previous, BrowserClock.now(), &primitives).await
+}
+
+/// Proves possession of both keys to the Doorman. Answers the card.
+async fn admission(config: &Config, keys: &WebCryptoKeys) -> Result<String, Error> {
+    let (signing_key, encryption_key) = keys.public();
+    let node: NodeId = signing_key.thumbprint().parse()?;
+    let request = AdmissionRequest {
+        iss: node.clone(),
+        iat: BrowserClock.now().seconds(),
+        jti: MessageId::new(&BrowserClock, &BrowserRandomness)?,
+        role: Role::Personal,
+        name: config.name.clone(),
+        endpoint: None,
+        signing_key: signing_key.clone(),
+        encryption_key: encryption_key.clone(),
+    };
+    let jwt = request.sign(keys).await?;
+    let url = format!("{}/doorman/admissions", config.server);
+    let challenge: Challenge = transport::post(&url, "application/jwt", jwt, None).await?.json()?;
+    let answer = challenge.answer(&node, keys, &WebPrimitives::default()).await?;
+    let answer = String::from_utf8(json::write(&answer)?).map_err(|_| Error::CryptoFailed)?;
+    let url = format!("{}/doorman/answers", config.server);
+    let admitted: Admitted =
+        transport::post(&url, "application/json", answer, None).await?.json()?;
+    Ok(admitted.card)
+}
+
+fn put(key: &str, value: Vec<u8>) -> Write {
+    Write::Put { table: Table::Meta, key: key.to_owned(), value }
+}

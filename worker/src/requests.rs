@@ -1,0 +1,147 @@
+//! A page's requests, each answered once on every port that it came with.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use hdms::Error;
+use js_sys::{Object, Reflect};
+use serde::Deserialize;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use web_sys::MessagePort;
+
+use crate::commands::Command;
+use crate::js;
+use crate::queue::Queue;
+use crate::views::{NodeErrorView, NodeState, NodeStatus};
+use crate::worker::Worker;
+
+/// The node's database.
+const DATABASE: &str = "hdms";
+
+/// How long opening it may take, milliseconds.
+const OPENING: u32 = 10_000;
+
+thread_local! {
+    static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+    static TURNS: Queue = Queue::new(OPENING);
+    /// The ports on which a request under way is to be answered: pages repeat what is not answered
+    /// in time.
+    static PORTS: RefCell<HashMap<String, Vec<MessagePort>>> = RefCell::default();
+}
+
+/// `{"id": …, "command": {"name": …, "options": …}}`
+#[derive(Debug, Deserialize)]
+struct Request {
+    id: String,
+    command: Command,
+}
+
+/// Carries out a page's request, answers on `port` with `{"value": …}` or
+/// `{"error": {"code", "sentence"}}`, and does what follows from it. One that is under way already
+/// is not begun again. The promise settles when all is done: until then the worker is needed.
+#[wasm_bindgen]
+pub async fn handle(request: JsValue, port: MessagePort) {
+    let Some(Request { id, command }) = js::read(request) else {
+        return answer(&port, Err(Error::CommandMalformed));
+    };
+    let under_way = PORTS.with_borrow_mut(|ports| {
+        let waiting = ports.entry(id.clone()).or_default();
+        waiting.push(port);
+        waiting.len() > 1
+    });
+    if under_way {
+        return;
+    }
+    let result = execute(&id, command).await;
+    let ports = PORTS.with_borrow_mut(|ports| ports.remove(&id)).unwrap_or_default();
+    for port in ports {
+        answer(&port, result.clone());
+    }
+    if let Some(worker) = WORKER.with_borrow(Clone::clone) {
+        worker.follow_up().await;
+    }
+}
+
+/// Fetches the mailbox and sends the outbox, without anybody asking: what an event that wakes the
+/// worker calls for.
+#[wasm_bindgen]
+pub async fn wake() {
+    if let Ok(worker) = opened().await {
+        // A failure is in the status, which every page is told.
+        let _ = worker.execute("", Command::Sync).await;
+        worker.follow_up().await;
+    }
+}
+
+/// Traps, as a defect would.
+#[cfg(feature = "test-hooks")]
+#[wasm_bindgen]
+pub fn trap() {
+    std::process::abort();
+}
+
+/// Makes the next commit fail, as a full disk would.
+#[cfg(feature = "test-hooks")]
+#[wasm_bindgen]
+pub async fn fail_next_commit() {
+    if let Ok(worker) = opened().await {
+        worker.fail_next_commit();
+    }
+}
+
+async fn execute(id: &str, command: Command) -> Result<JsValue, Error> {
+    if command == Command::Restart {
+        WORKER.take();
+    }
+    match (opened().await, command) {
+        (Ok(worker), command) => worker.execute(id, command).await,
+        (Err(error), Command::Status | Command::Restart) => {
+            js::from(&stopped(error)).ok_or(Error::CryptoFailed)
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// The node, opened at first use. A failure is not kept: the next request tries again.
+async fn opened() -> Result<Rc<Worker>, Error> {
+    let opening = async {
+        if let Some(worker) = WORKER.with_borrow(Clone::clone) {
+            return Ok(worker);
+        }
+        let worker = Worker::open(DATABASE).await?;
+        WORKER.set(Some(worker.clone()));
+        Ok(worker)
+    };
+    TURNS.with(Clone::clone).run(opening).await
+}
+
+fn stopped(problem: Error) -> NodeStatus {
+    NodeStatus {
+        state: NodeState::Stopped,
+        node: None,
+        name: None,
+        network: None,
+        server: None,
+        persistent: None,
+        waiting: 0,
+        quarantined: 0,
+        last_reached: None,
+        problem: Some(problem.into()),
+    }
+}
+
+fn answer(port: &MessagePort, result: Result<JsValue, Error>) {
+    let (member, value) = match result {
+        Ok(value) => ("value", value),
+        Err(error) => {
+            let view = js::from(&NodeErrorView::from(error));
+            ("error", view.unwrap_or(JsValue::NULL))
+        }
+    };
+    let message = Object::new();
+    // Neither fails on a plain object; a page that has gone asks again if it comes back.
+    let _ = Reflect::set(&message, &member.into(), &value);
+    let _ = port.post_message(&message);
+}

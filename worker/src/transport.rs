@@ -1,0 +1,79 @@
+//! HTTP over `fetch`. Whatever goes wrong on the way is [`Error::NetworkUnreachable`], and is tried
+//! again later.
+
+use gloo_net::http::{Request, RequestBuilder};
+use hdms::Error;
+use hdms::proof::HEADER;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use web_sys::{AbortSignal, RequestCache};
+
+/// How long a request may take, milliseconds.
+const TIMEOUT: u32 = 20_000;
+
+/// The other side's answer.
+#[derive(Debug)]
+pub struct Answer {
+    status: u16,
+    body: String,
+}
+
+/// `GET url`, with a proof where the server asks for one.
+pub async fn get(url: &str, proof: Option<&str>) -> Result<Answer, Error> {
+    let request = prepare(Request::get(url), proof).build();
+    send(request.map_err(|_| Error::NetworkUnreachable)?).await
+}
+
+/// `POST url`, with a proof where the server asks for one.
+pub async fn post(
+    url: &str,
+    content_type: &str,
+    body: String,
+    proof: Option<&str>,
+) -> Result<Answer, Error> {
+    let request = prepare(Request::post(url), proof).header("content-type", content_type);
+    send(request.body(body).map_err(|_| Error::NetworkUnreachable)?).await
+}
+
+impl Answer {
+    /// The body of a success, read as JSON. Otherwise the refusal.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        self.success()?;
+        serde_json::from_str(&self.body).map_err(|_| Error::NetworkUnreachable)
+    }
+
+    /// The refusal, unless it is a success. One whose code this version does not know, or that
+    /// comes from something between here and there, counts as [`Error::NetworkUnreachable`].
+    pub fn success(&self) -> Result<(), Error> {
+        let pending = self.status == Error::AdmissionPending.status() && self.code().is_some();
+        if (200..300).contains(&self.status) && !pending {
+            return Ok(());
+        }
+        let known = self.code().and_then(|code| Error::from_code(&code));
+        Err(known.unwrap_or(Error::NetworkUnreachable))
+    }
+
+    /// The code of a problem (RFC 9457).
+    fn code(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Problem {
+            code: String,
+        }
+        serde_json::from_str::<Problem>(&self.body).ok().map(|problem| problem.code)
+    }
+}
+
+fn prepare(request: RequestBuilder, proof: Option<&str>) -> RequestBuilder {
+    let limit = AbortSignal::timeout_with_u32(TIMEOUT);
+    let request = request.cache(RequestCache::NoStore).abort_signal(Some(&limit));
+    match proof {
+        Some(proof) => request.header(HEADER, proof),
+        None => request,
+    }
+}
+
+async fn send(request: Request) -> Result<Answer, Error> {
+    let response = request.send().await.map_err(|_| Error::NetworkUnreachable)?;
+    let body = response.text().await.map_err(|_| Error::NetworkUnreachable)?;
+    Ok(Answer { status: response.status(), body })
+}

@@ -1,0 +1,399 @@
+//! What pages see of the node. The TypeScript types in `client/types.ts` are generated from these.
+
+use hdms::Error;
+use serde::{Deserialize, Serialize};
+
+macro_rules! views {
+    ($($(#[$meta:meta])* pub $kind:ident $name:ident $body:tt)+) => {
+        $(
+            #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+            #[cfg_attr(test, derive(ts_rs::TS))]
+            $(#[$meta])*
+            pub $kind $name $body
+        )+
+
+        /// The TypeScript declaration of every view, with its documentation.
+        #[cfg(test)]
+        pub(crate) fn declarations(config: &ts_rs::Config) -> Vec<(Option<String>, String)> {
+            vec![$((<$name as ts_rs::TS>::docs(), <$name as ts_rs::TS>::decl(config))),+]
+        }
+    };
+}
+
+views! {
+    /// A refusal: a stable code for programs, and a sentence for people that says what to do.
+    #[serde(rename_all = "camelCase")]
+    pub struct NodeErrorView {
+        /// Such as `treatment/unknown-case`.
+        pub code: String,
+        /// For people.
+        pub sentence: String,
+    }
+
+    /// What a node is doing.
+    #[serde(rename_all = "lowercase")]
+    pub enum NodeState {
+        /// No node on this device yet.
+        Absent,
+        /// It is being made, or was interrupted while it was.
+        Making,
+        /// It works.
+        Ready,
+        /// It stopped; `problem` says why.
+        Stopped,
+    }
+
+    /// How the node is. Times are milliseconds since the epoch, here and everywhere.
+    #[serde(rename_all = "camelCase")]
+    pub struct NodeStatus {
+        /// What it is doing.
+        pub state: NodeState,
+        /// Its id.
+        pub node: Option<String>,
+        /// How the patient is called.
+        pub name: Option<String>,
+        /// The network's name.
+        pub network: Option<String>,
+        /// The server's base URL.
+        pub server: Option<String>,
+        /// Whether the browser has promised to keep the node's storage; only a page can ask.
+        pub persistent: Option<bool>,
+        /// How much waits to be sent.
+        pub waiting: u32,
+        /// How many messages were refused.
+        pub quarantined: u32,
+        /// When the server was last reached.
+        pub last_reached: Option<u64>,
+        /// What is wrong, if something is.
+        pub problem: Option<NodeErrorView>,
+    }
+
+    /// A hospital of the Network Map.
+    #[serde(rename_all = "camelCase")]
+    pub struct Hospital {
+        /// Node id.
+        pub id: String,
+        /// How people call it.
+        pub name: String,
+        /// Base URL.
+        pub endpoint: String,
+    }
+
+    /// Where a case stands.
+    #[serde(tag = "kind", rename_all = "lowercase")]
+    pub enum Phase {
+        /// The hospital has not yet decided.
+        Requested,
+        /// The hospital approved.
+        Approved,
+        /// The hospital declined.
+        Declined {
+            /// Why.
+            reason: String,
+        },
+    }
+
+    /// What the patient answered to a request for data.
+    #[serde(tag = "kind", rename_all = "lowercase")]
+    pub enum DataAnswer {
+        /// Nothing yet.
+        Open,
+        /// Records were shared.
+        Shared {
+            /// How many.
+            records: u32,
+            /// When.
+            at: u64,
+        },
+        /// Nothing was shared.
+        Refused {
+            /// Why.
+            reason: String,
+            /// When.
+            at: u64,
+        },
+    }
+
+    /// A hospital's request for data.
+    #[serde(rename_all = "camelCase")]
+    pub struct DataRequestView {
+        /// Its id.
+        pub id: String,
+        /// The case.
+        pub case: String,
+        /// The hospital's node id.
+        pub hospital: String,
+        /// How people call the hospital.
+        pub hospital_name: String,
+        /// FHIR resource types that it asks for.
+        pub resources: Vec<String>,
+        /// Why.
+        pub purpose: String,
+        /// When it came.
+        pub received: u64,
+        /// What the patient answered.
+        pub answer: DataAnswer,
+    }
+
+    /// Where a medical result stands.
+    #[serde(tag = "kind", rename_all = "lowercase")]
+    pub enum ResultState {
+        /// Verified; it waits for the patient.
+        Received,
+        /// Confirmed; the notary's receipt is awaited.
+        Confirming,
+        /// Final.
+        Committed {
+            /// Since when.
+            at: u64,
+        },
+        /// The patient disputed it.
+        Disputed {
+            /// Why.
+            reason: String,
+        },
+        /// The notary refused it.
+        Refused {
+            /// The refusal's code.
+            code: String,
+        },
+    }
+
+    /// A medical result.
+    #[serde(rename_all = "camelCase")]
+    pub struct ResultView {
+        /// Its ledger entry; its record's id is `case/entry`.
+        pub entry: String,
+        /// The case.
+        pub case: String,
+        /// What it is, for people.
+        pub title: String,
+        /// When it came and was verified.
+        pub received: u64,
+        /// Where it stands.
+        pub status: ResultState,
+    }
+
+    /// What a ledger entry is about.
+    #[serde(rename_all = "lowercase")]
+    pub enum EntryKind {
+        /// The treatment request.
+        Request,
+        /// A medical result.
+        Result,
+    }
+
+    /// A notary's receipt.
+    #[serde(rename_all = "camelCase")]
+    pub struct ReceiptView {
+        /// The notary's node id.
+        pub notary: String,
+        /// How people call it.
+        pub notary_name: String,
+        /// Place in the notary's log.
+        pub index: u64,
+        /// When the entry was logged.
+        pub time: u64,
+    }
+
+    /// An entry of the case's ledger.
+    #[serde(rename_all = "camelCase")]
+    pub struct EntryView {
+        /// Its id.
+        pub id: String,
+        /// What it is about.
+        pub kind: EntryKind,
+        /// SHA-256 of the signed document, base64url.
+        pub verification_key: String,
+        /// The entry that it follows.
+        pub previous: Option<String>,
+        /// The author's node id.
+        pub author: String,
+        /// Whether the patient endorsed it.
+        pub endorsed_by_patient: bool,
+        /// Whether the hospital endorsed it.
+        pub endorsed_by_hospital: bool,
+        /// The notary's receipt, once there is one.
+        pub receipt: Option<ReceiptView>,
+    }
+
+    /// A case in a list.
+    #[serde(rename_all = "camelCase")]
+    pub struct CaseSummary {
+        /// Its id.
+        pub id: String,
+        /// The hospital's node id.
+        pub hospital: String,
+        /// How people call the hospital.
+        pub hospital_name: String,
+        /// Why the patient asked.
+        pub reason: String,
+        /// The wished date, `YYYY-MM-DD`.
+        pub date: Option<String>,
+        /// Where it stands.
+        pub phase: Phase,
+        /// When it began.
+        pub begun: u64,
+        /// When something happened last.
+        pub changed: u64,
+        /// How many decisions wait for the patient.
+        pub open_decisions: u32,
+    }
+
+    /// A whole case.
+    #[serde(rename_all = "camelCase")]
+    pub struct CaseView {
+        /// What a list shows of it.
+        #[serde(flatten)]
+        pub summary: CaseSummary,
+        /// FHIR resource types of which the hospital may ask to read records.
+        pub may_read: Vec<String>,
+        /// The hospital's requests for data.
+        pub data_requests: Vec<DataRequestView>,
+        /// The hospital's results.
+        pub results: Vec<ResultView>,
+        /// The case's ledger.
+        pub ledger: Vec<EntryView>,
+        /// How much of it waits to be sent.
+        pub unsent: u32,
+    }
+
+    /// Where a record stands.
+    #[serde(rename_all = "lowercase")]
+    pub enum RecordState {
+        /// A result that a notary has logged.
+        Final,
+        /// A result that is not final.
+        Received,
+        /// A result that the patient disputed.
+        Disputed,
+        /// The patient's own.
+        Own,
+    }
+
+    /// A record in a list.
+    #[serde(rename_all = "camelCase")]
+    pub struct RecordSummary {
+        /// `case/entry`.
+        pub id: String,
+        /// The case in which it was written.
+        pub case: String,
+        /// What it is, for people.
+        pub title: String,
+        /// FHIR resource type.
+        pub resource_type: String,
+        /// When what it tells of happened: a FHIR date, dateTime or instant.
+        pub date: Option<String>,
+        /// The author's node id.
+        pub author: String,
+        /// How people call the author.
+        pub author_name: String,
+        /// Whether the patient is the author.
+        pub own: bool,
+        /// Node id of the notary that has logged it.
+        pub notary: Option<String>,
+        /// How people call the notary.
+        pub notary_name: Option<String>,
+        /// When it came and was verified; it is again whenever it is opened.
+        pub verified: Option<u64>,
+        /// Where it stands.
+        pub state: RecordState,
+        /// Size of the record.
+        pub bytes: u32,
+    }
+
+    /// A record with its content.
+    #[serde(rename_all = "camelCase")]
+    pub struct RecordView {
+        /// What a list shows of it.
+        #[serde(flatten)]
+        pub summary: RecordSummary,
+        /// JSON text, with the numbers and the order of its author.
+        pub fhir: String,
+        /// SHA-256 of the signed document, base64url.
+        pub verification_key: String,
+        /// Place in the notary's log.
+        pub receipt_index: Option<u64>,
+        /// When the notary logged it.
+        pub receipt_time: Option<u64>,
+    }
+
+    /// A message that was refused.
+    #[serde(rename_all = "camelCase")]
+    pub struct Quarantined {
+        /// Digest of the envelope.
+        pub id: String,
+        /// When it came.
+        pub received: u64,
+        /// Why it was refused.
+        pub error: NodeErrorView,
+    }
+
+    /// Something that waits to be sent.
+    #[serde(rename_all = "camelCase")]
+    pub struct Waiting {
+        /// Its id.
+        pub id: String,
+        /// To whom: how people call it.
+        pub to: String,
+        /// The type of the message.
+        pub kind: String,
+        /// Since when.
+        pub since: u64,
+        /// How often sending was tried since the worker started.
+        pub attempts: u32,
+        /// Why it was not sent; a refusal is for good.
+        pub problem: Option<NodeErrorView>,
+    }
+
+    /// What a patient asks of a hospital.
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub struct TreatmentRequest {
+        /// Why.
+        pub reason: String,
+        /// The wished date, `YYYY-MM-DD`.
+        pub date: Option<String>,
+        /// FHIR resource types of which the hospital may ask to read records.
+        pub may_read: Vec<String>,
+    }
+
+    /// What opens the live stream: `GET url` with the header `HDMS-Proof`.
+    #[serde(rename_all = "camelCase")]
+    pub struct StreamTicket {
+        /// Where.
+        pub url: String,
+        /// Good for one request, for two minutes.
+        pub proof: String,
+    }
+
+    /// What the node tells every page.
+    #[serde(tag = "kind", rename_all = "lowercase")]
+    pub enum NodeEvent {
+        /// Something happened in these cases.
+        Changed {
+            /// Their ids.
+            cases: Vec<String>,
+        },
+        /// The node's status is another.
+        Status {
+            /// The new one.
+            status: NodeStatus,
+        },
+    }
+}
+
+impl From<Error> for NodeErrorView {
+    fn from(error: Error) -> Self {
+        Self { code: error.code().to_owned(), sentence: error.sentence().to_owned() }
+    }
+}
+
+impl NodeErrorView {
+    /// The view of a code that was stored or came over the wire.
+    pub fn of_code(code: &str) -> Self {
+        match Error::from_code(code) {
+            Some(error) => error.into(),
+            None => Self { code: code.to_owned(), sentence: String::new() },
+        }
+    }
+}

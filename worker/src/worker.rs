@@ -1,0 +1,371 @@
+//! The personal node at work: takes a page's commands, lets each have its turn, and tells every
+//! page what has changed.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use hdms::Error;
+use hdms::fhir::resource;
+use hdms::ids::{CaseId, NodeId};
+use hdms::node::patient::RecordName;
+use hdms::provider::Table;
+use hdms::treatment::patient::PatientCase;
+use hdms::treatment::request::TreatmentRequest;
+use serde::Serialize;
+use wasm_bindgen::JsValue;
+
+use crate::commands::{AskOptions, Command, DataRequestOptions, MakeOptions, ShareOptions};
+use crate::delivery::Delivery;
+use crate::member::{Member, Stored};
+use crate::queue::Queue;
+use crate::store::IndexedDb;
+use crate::viewing::{self, Viewer};
+use crate::views::{self, NodeEvent, NodeState, NodeStatus, StreamTicket};
+use crate::{clients, js, lock};
+
+/// How long a command may take, milliseconds.
+const COMMAND: u32 = 15_000;
+
+/// How long an errand to other nodes may take, milliseconds.
+const ERRAND: u32 = 60_000;
+
+/// The node of this device, if there is one.
+#[derive(Debug)]
+pub struct Worker {
+    store: IndexedDb,
+    member: RefCell<Option<Rc<Member>>>,
+    /// Whether the node is being made, or was interrupted while it was.
+    unfinished: Cell<bool>,
+    lost: Cell<bool>,
+    commands: Queue,
+    errands: Queue,
+    delivery: Delivery,
+    viewer: Viewer,
+    syncs: Syncs,
+    told: RefCell<Option<NodeStatus>>,
+}
+
+/// How many synchronisations were asked for, and how many of these the last one that began serves.
+#[derive(Debug, Default)]
+struct Syncs {
+    asked: Cell<u64>,
+    served: Cell<u64>,
+}
+
+impl Worker {
+    /// The node that the database of this name keeps, be there one or not.
+    ///
+    /// Errors: [`Error::StoreBusy`], those of [`IndexedDb::open`] and [`Member::stored`].
+    pub async fn open(database: &str) -> Result<Rc<Self>, Error> {
+        lock::hold(database).await?;
+        let store = IndexedDb::open(database).await?;
+        let (stored, lost) = match Member::stored(&store).await {
+            Err(Error::StoreLost) => (Stored::Nothing, true),
+            stored => (stored?, false),
+        };
+        let commands = Queue::new(COMMAND);
+        let worker = Self {
+            unfinished: Cell::new(matches!(stored, Stored::Unfinished)),
+            member: RefCell::new(match stored {
+                Stored::Member(member) => Some(Rc::from(member)),
+                Stored::Nothing | Stored::Unfinished => None,
+            }),
+            store,
+            lost: Cell::new(lost),
+            delivery: Delivery::new(commands.clone()),
+            commands,
+            errands: Queue::new(ERRAND),
+            viewer: Viewer::default(),
+            syncs: Syncs::default(),
+            told: RefCell::default(),
+        };
+        Ok(Rc::new(worker))
+    }
+
+    /// Carries out a command; `id` names the request, and repeating both does nothing new.
+    pub async fn execute(self: &Rc<Self>, id: &str, command: Command) -> Result<JsValue, Error> {
+        match command {
+            Command::Status | Command::Restart => reply(&self.status().await?),
+            Command::Make(options) => reply(&self.make(options).await?),
+            Command::Sync => reply(&self.sync().await?),
+            Command::StreamTicket => reply(&self.stream_ticket().await?),
+            Command::Hospitals => reply(&self.hospitals().await?),
+            Command::Ask(_)
+            | Command::Share(_)
+            | Command::RefuseData(_)
+            | Command::Confirm(_)
+            | Command::Dispute(_) => reply(&self.decide(command).await?),
+            Command::AddRecord(options) => {
+                let name = RecordName { case: id.parse()?, entry: id.parse()? };
+                reply(&self.add_record(name, options.fhir).await?)
+            }
+            Command::Cases
+            | Command::Case(_)
+            | Command::Records
+            | Command::Record(_)
+            | Command::RecordsFor(_)
+            | Command::Quarantine
+            | Command::Outbox => self.look(command).await,
+        }
+    }
+
+    /// To be called after every command: sends what it has queued, and tells all pages what has
+    /// changed.
+    pub async fn follow_up(self: &Rc<Self>) {
+        self.tell_pages().await;
+        let Ok(member) = self.member() else { return };
+        if member.node.platform().take_queued() {
+            let worker = self.clone();
+            let posting = async move { worker.delivery.post(&member).await };
+            // What could not be sent stays in the outbox, with the reason.
+            let _ = self.errands.run(posting).await;
+            self.tell_pages().await;
+        }
+    }
+
+    /// How the node is.
+    pub async fn status(&self) -> Result<NodeStatus, Error> {
+        let member = self.member.borrow().clone();
+        let problem = self.problem();
+        let broken = self.store.is_stopped();
+        let count = async |table| if broken { Ok(0) } else { self.store.count(table).await };
+        let state = match &member {
+            _ if broken || self.lost.get() => NodeState::Stopped,
+            Some(_) => NodeState::Ready,
+            None if self.unfinished.get() => NodeState::Making,
+            None => NodeState::Absent,
+        };
+        Ok(NodeStatus {
+            state,
+            node: member.as_ref().map(|member| member.node.id().to_string()),
+            name: member.as_ref().map(|member| member.config.name.clone()),
+            network: member.as_ref().map(|member| member.node.trust().parameters().name.clone()),
+            server: member.as_ref().map(|member| member.config.server.clone()),
+            persistent: None,
+            waiting: count(Table::Outbox).await?,
+            quarantined: count(Table::Quarantine).await?,
+            last_reached: self.delivery.last_reached().map(|time| time.0),
+            problem: problem.map(Into::into),
+        })
+    }
+
+    /// Makes the next commit fail as a full disk does.
+    #[cfg(feature = "test-hooks")]
+    pub fn fail_next_commit(&self) {
+        self.store.fail_next_commit();
+    }
+
+    fn problem(&self) -> Option<Error> {
+        if self.store.is_stopped() {
+            return Some(Error::StoreFailed);
+        }
+        if self.lost.get() { Some(Error::StoreLost) } else { self.delivery.problem() }
+    }
+
+    fn member(&self) -> Result<Rc<Member>, Error> {
+        if self.store.is_stopped() {
+            return Err(Error::NodeStopped);
+        }
+        if self.lost.get() {
+            return Err(Error::StoreLost);
+        }
+        self.member.borrow().clone().ok_or(Error::NodeNotReady)
+    }
+
+    async fn make(self: &Rc<Self>, options: MakeOptions) -> Result<NodeStatus, Error> {
+        if self.lost.get() && !options.replace_lost {
+            return Err(Error::StoreLost);
+        }
+        let worker = self.clone();
+        let making = async move {
+            if worker.member.borrow().is_none() {
+                worker.unfinished.set(true);
+                let made = Member::make(&worker.store, options.name).await?;
+                *worker.member.borrow_mut() = Some(Rc::new(made));
+                worker.unfinished.set(false);
+                worker.lost.set(false);
+            }
+            Ok(())
+        };
+        self.errands.run(making).await?;
+        self.status().await
+    }
+
+    async fn hospitals(self: &Rc<Self>) -> Result<Vec<views::Hospital>, Error> {
+        let member = self.member()?;
+        let asking = member.clone();
+        let refreshed = self.errands.run(async move { asking.refresh().await }).await;
+        let hospitals = viewing::hospitals(&member.node.trust());
+        // Those known before will do.
+        if hospitals.is_empty() { refreshed.map(|()| hospitals) } else { Ok(hospitals) }
+    }
+
+    /// Synchronises; a failure is in the status. One that has not begun yet serves all who ask.
+    async fn sync(self: &Rc<Self>) -> Result<NodeStatus, Error> {
+        let asked = self.syncs.asked.get() + 1;
+        self.syncs.asked.set(asked);
+        let worker = self.clone();
+        let syncing = async move {
+            if worker.syncs.served.get() < asked {
+                worker.syncs.served.set(worker.syncs.asked.get());
+                worker.renew().await?;
+                worker.delivery.sync(&worker.member()?).await?;
+            }
+            Ok(())
+        };
+        match self.errands.run(syncing).await {
+            Err(error @ (Error::NodeNotReady | Error::NodeStopped | Error::StoreLost)) => {
+                Err(error)
+            }
+            _ => self.status().await,
+        }
+    }
+
+    async fn renew(&self) -> Result<(), Error> {
+        let member = self.member()?;
+        // Without the Doorman the old card has to do.
+        if member.card_is_old() && member.renew().await.is_ok() {
+            if let Stored::Member(renewed) = Member::stored(&self.store).await? {
+                *self.member.borrow_mut() = Some(Rc::from(renewed));
+            }
+        }
+        Ok(())
+    }
+
+    async fn stream_ticket(&self) -> Result<StreamTicket, Error> {
+        let member = self.member()?;
+        let url = format!("{}/mailbox/stream", member.config.server);
+        let proof = member.proof("GET", &url, b"").await?;
+        Ok(StreamTicket { url, proof })
+    }
+
+    /// A decision of the patient's: changes a case and may queue messages.
+    async fn decide(self: &Rc<Self>, command: Command) -> Result<views::CaseView, Error> {
+        let member = self.member()?;
+        let deciding = async move {
+            let node = &member.node;
+            match command {
+                Command::Ask(options) => {
+                    let (case, hospital, request) = asked(options)?;
+                    node.ask(&case, &hospital, request).await
+                }
+                Command::Share(ShareOptions { case, data_request, records }) => {
+                    let names = records.iter().map(|id| record_name(id));
+                    let names: Vec<_> = names.collect::<Result<_, _>>()?;
+                    node.share(&case.parse()?, &data_request.parse()?, &names).await
+                }
+                Command::RefuseData(options) => {
+                    let (case, request) = (options.case.parse()?, options.data_request.parse()?);
+                    node.refuse_data(&case, &request, &options.reason).await
+                }
+                Command::Confirm(options) => {
+                    node.confirm(&options.case.parse()?, &options.entry.parse()?).await
+                }
+                Command::Dispute(options) => {
+                    let (case, entry) = (options.case.parse()?, options.entry.parse()?);
+                    node.dispute(&case, &entry, &options.reason).await
+                }
+                _ => Err(Error::CommandMalformed),
+            }
+        };
+        let case = self.commands.run(deciding).await?;
+        self.delivery.note_change(case.id.as_ref());
+        self.view(case).await
+    }
+
+    async fn add_record(
+        self: &Rc<Self>,
+        name: RecordName,
+        fhir: String,
+    ) -> Result<views::RecordSummary, Error> {
+        let (worker, member) = (self.clone(), self.member()?);
+        let adding = async move {
+            let fhir = resource::parse(fhir.as_bytes())?;
+            member.node.add_record_as(&name, fhir).await?;
+            let summary = worker.viewer.record_summary(&member.node, &name).await?;
+            summary.ok_or(Error::UnknownEntry)
+        };
+        self.commands.run(adding).await
+    }
+
+    async fn view(self: &Rc<Self>, case: PatientCase) -> Result<views::CaseView, Error> {
+        let (worker, member) = (self.clone(), self.member()?);
+        let viewing = async move { worker.viewer.case(&member.node, &case).await };
+        self.commands.run(viewing).await
+    }
+
+    /// What changes nothing.
+    async fn look(self: &Rc<Self>, command: Command) -> Result<JsValue, Error> {
+        let (worker, member) = (self.clone(), self.member()?);
+        let looking = async move {
+            let (node, viewer) = (&member.node, &worker.viewer);
+            match command {
+                Command::Cases => reply(&viewer.cases(node).await?),
+                Command::Case(id) => {
+                    let case = node.case(&id.parse()?).await?;
+                    reply(&viewer.case(node, &case).await?)
+                }
+                Command::Records => reply(&viewer.records(node).await?),
+                Command::Record(id) => reply(&viewer.record(node, &record_name(&id)?).await?),
+                Command::RecordsFor(DataRequestOptions { case, data_request }) => {
+                    let case: PatientCase = node.case(&case.parse()?).await?;
+                    let wanted = |asked: &&hdms::treatment::patient::DataRequest| {
+                        asked.asked.id.as_ref() == data_request
+                    };
+                    let asked = case.data_requests.iter().find(wanted);
+                    let types = &asked.ok_or(Error::UnknownEntry)?.asked.resources;
+                    reply(&viewer.records_of_types(node, types).await?)
+                }
+                Command::Quarantine => reply(&viewing::quarantine(node).await?),
+                Command::Outbox => {
+                    let attempts = |id: &str| worker.delivery.attempts(id);
+                    reply(&viewing::outbox(node, attempts).await?)
+                }
+                _ => Err(Error::CommandMalformed),
+            }
+        };
+        self.commands.run(looking).await
+    }
+
+    async fn tell_pages(&self) {
+        let cases: Vec<String> = self.delivery.take_changes().into_iter().collect();
+        if !cases.is_empty() {
+            clients::tell(&NodeEvent::Changed { cases }).await;
+        }
+        let Ok(status) = self.status().await else { return };
+        if self.told.borrow().as_ref() != Some(&status) {
+            *self.told.borrow_mut() = Some(status.clone());
+            clients::tell(&NodeEvent::Status { status }).await;
+        }
+    }
+}
+
+fn reply<T: Serialize>(value: &T) -> Result<JsValue, Error> {
+    js::from(value).ok_or(Error::CryptoFailed)
+}
+
+fn record_name(id: &str) -> Result<RecordName, Error> {
+    let (case, entry) = id.split_once('/').ok_or(Error::CommandMalformed)?;
+    Ok(RecordName { case: case.parse()?, entry: entry.parse()? })
+}
+
+/// Checks what a page asks of a hospital.
+fn asked(options: AskOptions) -> Result<(CaseId, NodeId, TreatmentRequest), Error> {
+    let views::TreatmentRequest { reason, date, may_read } = options.request;
+    if reason.trim().is_empty() || !date.as_deref().is_none_or(is_date) {
+        return Err(Error::CommandMalformed);
+    }
+    if !may_read.iter().all(|kind| resource::is_type(kind)) {
+        return Err(Error::NotFhir);
+    }
+    let hospital = options.hospital.parse().map_err(|_| Error::NodeUnknown)?;
+    Ok((options.case.parse()?, hospital, TreatmentRequest { reason, date, may_read }))
+}
+
+/// `YYYY-MM-DD`.
+fn is_date(text: &str) -> bool {
+    let dashes = |at| at == 4 || at == 7;
+    let fits =
+        |(at, byte): (usize, u8)| if dashes(at) { byte == b'-' } else { byte.is_ascii_digit() };
+    text.len() == 10 && text.bytes().enumerate().all(fits)
+}
