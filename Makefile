@@ -34,8 +34,9 @@ fuzz: ## every fuzz target for SECONDS each
 	@.ci/setup demo
 	@.ci/fuzz $(SECONDS)
 
-docs: ## the Rust documentation of the workspace, into target/doc
+docs: ## the examples in docs/protocol.md, and the Rust documentation, into target/doc
 	@.ci/setup demo
+	@$(CARGO) run --quiet --package hdms-simulation --bin write-docs docs/protocol.md docs/examples.json
 	@$(CARGO) doc --quiet --workspace --exclude hdms-fuzz --no-deps --document-private-items
 
 clean: ## what was built here; not the tools in the user's cache

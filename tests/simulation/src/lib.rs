@@ -2,6 +2,7 @@
 //! primitives, with fixed keys, clock and randomness. Messages lie in a heap until the test
 //! delivers them, in whatever order and as often as it likes.
 
+pub mod docs;
 pub mod notary;
 pub mod transcript;
 

@@ -20,6 +20,7 @@ pub struct Notary {
     providers: Providers,
     primitives: Software<SeededRandomness>,
     log: Vec<Logged>,
+    answered: Vec<(String, DepositAnswers)>,
 }
 
 impl Notary {
@@ -31,7 +32,15 @@ impl Notary {
         providers: &Providers,
     ) -> Self {
         let primitives = Software::new(providers.randomness.clone());
-        Self { keys, card, trust, providers: providers.clone(), primitives, log: Vec::new() }
+        Self {
+            keys,
+            card,
+            trust,
+            providers: providers.clone(),
+            primitives,
+            log: Vec::new(),
+            answered: Vec::new(),
+        }
     }
 
     /// Trusts other documents from now on.
@@ -42,6 +51,16 @@ impl Notary {
     /// Everything logged, in order.
     pub fn log(&self) -> &[Logged] {
         &self.log
+    }
+
+    /// Its private keys.
+    pub fn keys(&self) -> &SoftwareKeys<SeededRandomness> {
+        &self.keys
+    }
+
+    /// Every envelope that it took and what it answered, in order.
+    pub fn answered(&self) -> &[(String, DepositAnswers)] {
+        &self.answered
     }
 
     /// Answers an envelope with deposits.
@@ -59,7 +78,9 @@ impl Notary {
             };
             answers.push(answer);
         }
-        Ok(DepositAnswers { answers })
+        let answers = DepositAnswers { answers };
+        self.answered.push((envelope.to_owned(), answers.clone()));
+        Ok(answers)
     }
 
     async fn deposit(

@@ -17,9 +17,9 @@ pub const KNOWN: &str = include_str!("../vectors/treatment.json");
 
 /// The case of every transcript.
 pub const CASE: &str = "019b7985-7400-7000-8000-000000000001";
-const DATA_REQUESTS: [&str; 2] =
+pub(crate) const DATA_REQUESTS: [&str; 2] =
     ["019b7985-7400-7000-8000-000000000002", "019b7985-7400-7000-8000-000000000005"];
-const RESULTS: [&str; 2] =
+pub(crate) const RESULTS: [&str; 2] =
     ["019b7985-7400-7000-8000-000000000003", "019b7985-7400-7000-8000-000000000004"];
 
 /// A laboratory value whose number text a plain JSON number would lose.
@@ -30,7 +30,8 @@ const ALLERGY: &str = r#"{"resourceType":"AllergyIntolerance","id":"penicillin",
 /// The scenario: a request, approved; data asked for and shared; two results, both confirmed; one
 /// of them shared.
 pub struct Run {
-    world: World,
+    /// The network in which it happens.
+    pub world: World,
     case: CaseId,
     /// Every message, in the order in which it was sent.
     pub messages: Vec<Mail>,
@@ -97,6 +98,12 @@ impl Run {
         Ok(())
     }
 
+    /// The request's ledger entry: the first that was logged.
+    pub fn request(&self) -> Result<EntryId, Error> {
+        let logged = self.world.notary.log().first().ok_or(Error::UnknownEntry)?;
+        Ok(logged.entry.id.clone())
+    }
+
     async fn deliver(&mut self) -> Result<(), Error> {
         self.world.settle().await?;
         while !self.world.mail.is_empty() {
@@ -128,12 +135,17 @@ impl Run {
     }
 }
 
-/// The transcript, made anew.
-pub async fn treatment() -> Result<String, Error> {
+/// The whole scenario.
+pub async fn run() -> Result<Run, Error> {
     let mut run = Run::begin(1).await?;
     run.approve().await?;
     run.share_own().await?;
     run.results().await?;
     run.share_final().await?;
-    run.written().await
+    Ok(run)
+}
+
+/// The transcript, made anew.
+pub async fn treatment() -> Result<String, Error> {
+    run().await?.written().await
 }

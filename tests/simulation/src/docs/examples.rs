@@ -1,0 +1,218 @@
+//! What the examples are: the messages of the transcript and the documents around them.
+
+use hdms::Error;
+use hdms::doorman::{AdmissionRequest, Challenge};
+use hdms::envelope::MessageType;
+use hdms::ids::{EntryId, MessageId};
+use hdms::jose::jwe;
+use hdms::json;
+use hdms::mailbox::{
+    Acknowledgement, Bell, Deliveries, Delivery, DeliveryAnswer, DeliveryAnswers, MailboxMessage,
+    MailboxPage,
+};
+use hdms::node::Node;
+use hdms::notary::{DepositAnswer, DepositAnswers};
+use hdms::proof::RequestProof;
+use hdms::provider::Clock;
+use hdms::software::Software;
+use hdms::treatment::message::{DataRefusalBody, DisputeBody, RefusalBody};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Example, part};
+use crate::transcript::{self, Run};
+use crate::{BEGIN, Mail, Simulated, World};
+
+const SERVER: &str = "https://server.example";
+
+pub(super) async fn all() -> Result<Vec<(String, Example)>, Error> {
+    let run = transcript::run().await?;
+    let mut all = network(&run.world)?;
+    all.extend(messages(&run).await?);
+    all.extend(notary(&run).await?);
+    // Last, since they draw further from the run's randomness.
+    all.extend(doorman(&run.world).await?);
+    all.extend(mailbox(&run).await?);
+    Ok(all.into_iter().map(|(name, example)| (name.to_owned(), example)).collect())
+}
+
+type Named = (&'static str, Example);
+
+fn network(world: &World) -> Result<Vec<Named>, Error> {
+    let documents = &world.documents;
+    let hospital = world.hospital.card();
+    let thumbprints = json!({
+        "signing_key": hospital.card().signing_key.thumbprint(),
+        "encryption_key": hospital.card().encryption_key.thumbprint(),
+    });
+    Ok(vec![
+        ("thumbprints of the hospital's keys", Example::Json(thumbprints)),
+        ("card of the hospital", Example::Jws(hospital.jwt().to_owned())),
+        ("network", Example::Json(value(documents)?)),
+        ("doorman certificate", Example::Jws(documents.doormen.concat())),
+        ("network parameters", Example::Jws(documents.parameters.clone())),
+        ("network map", Example::Jws(documents.map.clone())),
+        ("revocation list", Example::Jws(documents.revocations.clone())),
+    ])
+}
+
+async fn doorman(world: &World) -> Result<Vec<Named>, Error> {
+    let (platform, card) = (world.hospital.platform(), world.hospital.card().card());
+    let request = AdmissionRequest {
+        iss: card.sub.clone(),
+        iat: BEGIN.seconds(),
+        jti: MessageId::new(&platform.clock, &platform.randomness)?,
+        role: card.role,
+        name: card.name.clone(),
+        endpoint: card.endpoint.clone(),
+        signing_key: card.signing_key.clone(),
+        encryption_key: card.encryption_key.clone(),
+    };
+    let primitives = Software::new(platform.randomness.clone());
+    let (challenge, _) =
+        Challenge::new(&card.encryption_key, &primitives, &platform.randomness).await?;
+    let answer = challenge.answer(&card.sub, &platform.keys, &primitives).await?;
+    Ok(vec![
+        ("admission request", Example::Jws(request.sign(&platform.keys).await?)),
+        ("challenge", Example::Json(value(&challenge)?)),
+        ("protected header of the challenge", Example::Jwe(challenge.challenge)),
+        ("challenge answer", Example::Json(value(&answer)?)),
+        ("admitted", Example::Json(json!({"card": world.hospital.card().jwt()}))),
+    ])
+}
+
+async fn messages(run: &Run) -> Result<Vec<Named>, Error> {
+    let mut all = Vec::new();
+    let request = sent(run, MessageType::TreatmentRequest)?;
+    let signed = opened(&run.world, request).await?;
+    all.push(("envelope", Example::Jwe(request.envelope.clone())));
+    all.push(("signed JWT in the envelope", Example::Jws(signed)));
+    for (name, kind) in [
+        ("body of treatment/request", MessageType::TreatmentRequest),
+        ("body of treatment/approval", MessageType::TreatmentApproval),
+        ("body of treatment/data-request", MessageType::DataRequest),
+        ("body of treatment/data", MessageType::Data),
+        ("body of treatment/result", MessageType::MedicalResult),
+        ("body of treatment/confirmation", MessageType::Confirmation),
+    ] {
+        all.push((name, Example::Part(body(run, kind).await?)));
+    }
+    all.extend(other_answers(run)?);
+    let record = |body: Value| text(&body["record"]);
+    let endorsement = |body: Value| text(&body["endorsement"]);
+    let request = record(body(run, MessageType::TreatmentRequest).await?);
+    let result = body(run, MessageType::MedicalResult).await?;
+    let shared = opened(&run.world, run.messages.last().ok_or(Error::NotFound)?).await?;
+    let shared = record(part(&shared, 1)?["body"]["records"][0].clone());
+    all.extend([
+        ("record of a treatment request", Example::SdJwt(request)),
+        ("record of a result", Example::SdJwt(record(result.clone()))),
+        ("content of the result", Example::Json(json::parse(transcript::RESULT.as_bytes())?)),
+        ("presentation of the result", Example::SdJwt(shared)),
+        ("endorsement", Example::Jws(endorsement(result))),
+    ]);
+    Ok(all)
+}
+
+/// The bodies of answers that the transcript's patient and hospital did not give.
+fn other_answers(run: &Run) -> Result<Vec<Named>, Error> {
+    let entry: EntryId = transcript::RESULTS[0].parse()?;
+    let request: MessageId = transcript::DATA_REQUESTS[0].parse()?;
+    let refusal = RefusalBody { entry: run.request()?, reason: "No ward for this".into() };
+    let data_refusal = DataRefusalBody { request, reason: "Not needed for this".into() };
+    let dispute = DisputeBody { entry, reason: "Not my value".into() };
+    Ok(vec![
+        ("body of treatment/refusal", Example::Json(value(&refusal)?)),
+        ("body of treatment/data-refusal", Example::Json(value(&data_refusal)?)),
+        ("body of treatment/dispute", Example::Json(value(&dispute)?)),
+    ])
+}
+
+async fn notary(run: &Run) -> Result<Vec<Named>, Error> {
+    let (envelope, answers) = run.world.notary.answered().first().ok_or(Error::NotFound)?;
+    let sealed = jwe::Sealed::parse(envelope)?;
+    let primitives = Software::new(run.world.providers.randomness.clone());
+    let signed = sealed.decrypt(run.world.notary.keys(), &primitives).await?;
+    let signed = String::from_utf8(signed).map_err(|_| Error::EnvelopeMalformed)?;
+    let receipt = match answers.answers.first() {
+        Some(DepositAnswer::Receipt(receipt)) => receipt.clone(),
+        _ => return Err(Error::NotFound),
+    };
+    let refused = DepositAnswer::Refused(Error::EntryConflict.code().into());
+    let both = DepositAnswers { answers: vec![DepositAnswer::Receipt(receipt.clone()), refused] };
+    Ok(vec![
+        ("envelope of a deposit", Example::Jwe(envelope.clone())),
+        ("body of notary/deposit", Example::Part(part(&signed, 1)?["body"].clone())),
+        ("deposit answers", Example::Part(value(&both)?)),
+        ("receipt", Example::Jws(receipt)),
+    ])
+}
+
+async fn mailbox(run: &Run) -> Result<Vec<Named>, Error> {
+    let approval = sent(run, MessageType::TreatmentApproval)?.envelope.clone();
+    let (hospital, patient) = (&run.world.hospital, &run.world.patient);
+    let platform = hospital.platform();
+    let id = MessageId::new(&platform.clock, &platform.randomness)?;
+    let delivery = Delivery { to: patient.id().clone(), id, envelope: approval.clone() };
+    let deliveries = Deliveries { deliveries: vec![delivery] };
+    let page =
+        MailboxPage { messages: vec![MailboxMessage { seq: 1, envelope: approval }], more: false };
+    let accepted = DeliveryAnswers { answers: vec![DeliveryAnswer::Accepted(1)] };
+    let problem = problem(Error::RequestProofInvalid);
+    let signed = proof(hospital, "/mailbox/deliveries", &json::write(&deliveries)?).await?;
+    Ok(vec![
+        ("deliveries", Example::Json(value(&deliveries)?)),
+        ("request proof", Example::Jws(signed)),
+        ("delivery answers", Example::Json(value(&accepted)?)),
+        ("mailbox page", Example::Part(value(&page)?)),
+        ("acknowledgement", Example::Json(value(&Acknowledgement { upto: 1 })?)),
+        ("bell", Example::Json(value(&Bell { seq: 1 })?)),
+        ("problem", Example::Json(problem)),
+    ])
+}
+
+/// The proof with which `node` posts `body` to the server.
+async fn proof(node: &Node<Simulated>, path: &str, body: &[u8]) -> Result<String, Error> {
+    let platform = node.platform();
+    let id = MessageId::new(&platform.clock, &platform.randomness)?;
+    let now = platform.clock.now();
+    let url = format!("{SERVER}{path}");
+    RequestProof::new(node.id(), id, "POST", &url, body, now).sign(&platform.keys).await
+}
+
+/// As the native nodes answer.
+fn problem(error: Error) -> Value {
+    json!({
+        "type": format!("urn:hdms:{}", error.code()),
+        "title": "Unauthorized",
+        "status": error.status(),
+        "detail": error.sentence(),
+        "code": error.code(),
+    })
+}
+
+/// The first message of this type.
+fn sent(run: &Run, kind: MessageType) -> Result<&Mail, Error> {
+    run.messages.iter().find(|mail| mail.kind == kind.name()).ok_or(Error::NotFound)
+}
+
+async fn body(run: &Run, kind: MessageType) -> Result<Value, Error> {
+    Ok(part(&opened(&run.world, sent(run, kind)?).await?, 1)?["body"].clone())
+}
+
+/// The signed JWT in a message.
+async fn opened(world: &World, mail: &Mail) -> Result<String, Error> {
+    let recipient = if mail.to_patient { &world.patient } else { &world.hospital };
+    let platform = recipient.platform();
+    let sealed = jwe::Sealed::parse(&mail.envelope)?;
+    let signed = sealed.decrypt(&platform.keys, &platform.primitives).await?;
+    String::from_utf8(signed).map_err(|_| Error::EnvelopeMalformed)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn value<T: Serialize>(value: &T) -> Result<Value, Error> {
+    serde_json::to_value(value).map_err(|_| Error::StoreCorrupt)
+}

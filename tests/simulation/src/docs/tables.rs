@@ -1,0 +1,78 @@
+//! The tables that repeat what the code says.
+
+use hdms::card::{self, Role};
+use hdms::envelope::{self, MessageType};
+use hdms::{Error, doorman, mailbox, notary, proof, record};
+
+use super::Example;
+
+pub(super) fn all() -> Vec<(String, Example)> {
+    let tables = [("messages", messages()), ("limits", limits()), ("refusals", refusals())];
+    tables.map(|(name, table)| (name.to_owned(), Example::Table(table))).into()
+}
+
+fn messages() -> String {
+    let row = |kind: &MessageType| {
+        let senders = kind.senders().iter().map(|role| match role {
+            Role::Personal => "personal",
+            Role::Institution => "institution",
+            Role::Notary => "notary",
+        });
+        [format!("`{}`", kind.name()), senders.collect::<Vec<_>>().join(", ")]
+    };
+    table(["type", "sent by"], MessageType::ALL.iter().map(row))
+}
+
+fn limits() -> String {
+    let row = |(what, value): &(&str, String)| [(*what).to_owned(), value.clone()];
+    let limits = [
+        ("envelope (compact JWE)", bytes(envelope::MAX_BYTES)),
+        ("record (compact SD-JWT without key binding)", bytes(record::MAX_BYTES)),
+        ("lifetime of an envelope, `exp` − `iat`, at most", seconds(envelope::LIFETIME)),
+        (
+            "`iat` of an envelope ahead of the receiver's clock, at most",
+            seconds(envelope::CLOCK_SKEW),
+        ),
+        (
+            "key binding, distance of `iat` from the receiver's clock, at most",
+            seconds(record::WINDOW),
+        ),
+        ("lifetime of a card", seconds(card::LIFETIME)),
+        (
+            "admission request, distance of `iat`; time to answer a challenge",
+            seconds(doorman::PATIENCE),
+        ),
+        (
+            "request proof, distance of `iat` from the server's clock, at most",
+            seconds(proof::WINDOW),
+        ),
+        ("deposits in one envelope", notary::MAX_DEPOSITS.to_string()),
+        ("deliveries in one request", mailbox::MAX_DELIVERIES.to_string()),
+        ("body of `POST /mailbox/deliveries`", bytes(mailbox::MAX_DELIVERY_BYTES)),
+        ("messages in one page of a mailbox", mailbox::MAX_PAGE.to_string()),
+    ];
+    table(["what", "limit"], limits.iter().map(row))
+}
+
+fn refusals() -> String {
+    let row = |error: &Error| {
+        [format!("`{}`", error.code()), error.status().to_string(), error.sentence().to_owned()]
+    };
+    table(["code", "HTTP", "sentence"], Error::ALL.iter().map(row))
+}
+
+fn bytes(count: usize) -> String {
+    format!("{count} bytes")
+}
+
+fn seconds(count: u64) -> String {
+    let day = 24 * 3600;
+    if count.is_multiple_of(day) { format!("{} days", count / day) } else { format!("{count} s") }
+}
+
+fn table<const N: usize>(heads: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let rule = [const { "---" }; N].map(str::to_owned);
+    let rows: String = rows.map(|cells| line(&cells)).collect();
+    line(&heads.map(str::to_owned)) + &line(&rule) + &rows
+}
