@@ -4,8 +4,10 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import axe from "axe-core";
 import { chromium, type Browser, type Page } from "playwright-core";
 import { build, preview, type PreviewServer } from "vite";
+import { expect } from "vitest";
 import type { Fake } from "./fake-node";
 
 const root = join(import.meta.dirname, "..");
@@ -66,9 +68,30 @@ export async function play<T>(page: Page, act: (fake: Fake, argument: T) => unkn
   );
 }
 
-/** Keeps a picture of the page at phone and desktop size, if SCREENS names a folder for them. */
-export async function picture(page: Page, name: string): Promise<void> {
-  const folder = process.env.SCREENS;
+/**
+ * Nothing on the page hinders a person with a disability, by the rules of WCAG 2.2 AA that a machine
+ * can check, in light and in dark; and with SCREENS naming a folder, pictures are kept there.
+ */
+export async function look(page: Page, name: string): Promise<void> {
+  for (const colorScheme of ["dark", "light"] as const) {
+    await page.emulateMedia({ colorScheme });
+    expect(await hindrances(page), `${name} in ${colorScheme}`).toEqual([]);
+    await picture(page, `${name}-${colorScheme}`);
+  }
+}
+
+/** The tests' own script, put in by the debugger: the page's policy would refuse it. */
+async function hindrances(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  return page.evaluate(async () => {
+    const { axe } = window as unknown as { axe: typeof import("axe-core") };
+    const { violations } = await axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"] });
+    return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
+  });
+}
+
+async function picture(page: Page, name: string): Promise<void> {
+  const folder = process.env["SCREENS"];
   if (!folder) return;
   await page.screenshot({ path: join(folder, `${name}-phone.png`), fullPage: true });
   await page.setViewportSize(DESK);

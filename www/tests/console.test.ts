@@ -1,6 +1,6 @@
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { picture, Site } from "./browser";
+import { look, Site } from "./browser";
 import { API_KEY, FakeInstitution } from "./fake-institution";
 import { HEMOGLOBIN, PENICILLIN, SUMMARY } from "./fhir";
 
@@ -19,7 +19,7 @@ test("a wrong API key is refused with its code, the right one is kept for the ta
   await page.getByLabel("API key").fill("wrong");
   await page.getByRole("button", { name: "Open" }).click();
   await page.getByRole("alert").filter({ hasText: "api/wrong-key" }).waitFor();
-  await picture(page, "console-key");
+  await look(page, "console-key");
   await signIn(page);
   await page.reload();
   await page.getByRole("heading", { name: "Requests for treatment" }).waitFor();
@@ -42,13 +42,13 @@ test("a new request shows by itself and is approved", async () => {
   hospital.request("c2", "Hay fever", "");
   await page.getByText("Knee pain since spring").waitFor();
   await page.getByText("Patient c1Xn3vB7").waitFor();
-  await picture(page, "console-requests");
+  await look(page, "console-requests");
   const line = page.getByRole("listitem").filter({ hasText: "Knee pain" });
   await line.getByRole("button", { name: "Approve" }).click();
   await line.waitFor({ state: "detached" });
   await page.getByRole("link", { name: "Cases" }).click();
   await page.getByText("Approved", { exact: true }).waitFor();
-  await picture(page, "console-cases");
+  await look(page, "console-cases");
 });
 
 test("a request is declined with a reason", async () => {
@@ -76,7 +76,7 @@ test("data is asked for, of the kinds that the patient allowed, and what was sha
   await page.locator("summary", { hasText: "Penicillin" }).click();
   await page.getByText("Hives").waitFor();
   await page.getByText("logged by Notary One as number 3").waitFor();
-  await picture(page, "console-case");
+  await look(page, "console-case");
 });
 
 test("a result is previewed and handed in to the byte as it was written", async () => {
@@ -85,7 +85,7 @@ test("a result is previewed and handed in to the byte as it was written", async 
   await signIn(page);
   await page.getByLabel("or pasted").fill(HEMOGLOBIN);
   await page.getByText("105.00 g/L").waitFor();
-  await picture(page, "console-hand-in");
+  await look(page, "console-hand-in");
   await page.getByRole("button", { name: "Sign and send to the patient" }).click();
   await page.getByRole("heading", { name: "Results" }).waitFor();
   expect(hospital.handedIn).toEqual([HEMOGLOBIN]);
@@ -120,7 +120,7 @@ test("what was set aside is visible with its reason", async () => {
   const page = await visit("#/node");
   await signIn(page);
   await page.getByText("envelope/bad-signature").waitFor();
-  await picture(page, "console-node");
+  await look(page, "console-node");
 });
 
 test("an unknown case says so", async () => {

@@ -1,6 +1,6 @@
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { picture, play, Site } from "./browser";
+import { look, play, Site } from "./browser";
 import { HEMOGLOBIN, PENICILLIN, SUMMARY } from "./fhir";
 
 let site: Site;
@@ -12,16 +12,16 @@ afterAll(() => site.close());
 test("the first run explains the node, makes it and shows whether the browser keeps it", async () => {
   const page = await site.visit("");
   await see(page, "Your health records, on your own device");
-  await picture(page, "welcome");
+  await look(page, "welcome");
   await page.getByLabel("Your name").fill("Maria Fabregas");
   await page.getByRole("button", { name: "Make my node" }).click();
   await page.getByRole("status").filter({ hasText: "Making your keys" }).waitFor();
   await see(page, "Your node is ready");
   await page.getByTestId("storage").waitFor();
-  await picture(page, "made");
+  await look(page, "made");
   await page.getByRole("button", { name: "Go on" }).click();
   await see(page, "Treatments");
-  await picture(page, "empty");
+  await look(page, "empty");
 });
 
 test("a failed first run says why and can be tried again", async () => {
@@ -40,13 +40,13 @@ test("a request is sent once all that is needed is there, and then shows its cas
   await page.getByLabel("Reason").fill("Knee pain since spring");
   await page.getByLabel("Wished date").fill("2027-01-15");
   await page.getByRole("checkbox", { name: "Allergies and intolerances" }).check();
-  await picture(page, "new");
+  await look(page, "new");
   await send.click();
   await see(page, "Knee pain since spring");
   await page.getByText("Demo Hospital has not answered yet.").waitFor();
   await page.getByText("15 Jan 2027").waitFor();
   await page.getByText("Allergies and intolerances").waitFor();
-  await picture(page, "case-asked");
+  await look(page, "case-asked");
 });
 
 test("a refused request says so in place and can be sent again", async () => {
@@ -72,7 +72,7 @@ test("a data request shows who, what, why and the ledger before ticked records a
   const share = page.getByRole("button", { name: /^Share/ });
   expect(await share.isDisabled()).toBe(true);
   await page.getByRole("checkbox", { name: "Penicillin" }).check();
-  await picture(page, "data");
+  await look(page, "data");
   await share.click();
   await page.getByText("Records that you shared: 1.").waitFor();
   expect(await share.count()).toBe(0);
@@ -84,7 +84,7 @@ test("a data request can be refused with a reason, and not without one", async (
   const dialog = page.getByRole("dialog");
   expect(await dialog.getByRole("button", { name: "Refuse" }).isDisabled()).toBe(true);
   await dialog.getByLabel("Reason").fill("You have it already");
-  await picture(page, "refuse");
+  await look(page, "refuse");
   await dialog.getByRole("button", { name: "Refuse" }).click();
   await page.getByText("You refused: You have it already").waitFor();
 });
@@ -97,11 +97,11 @@ test("a result is read in its author's digits, confirmed, and then final", async
   await page.getByRole("button", { name: "Show the original text" }).click();
   await page.getByTestId("raw").getByText('"value": 105.00,').waitFor();
   await page.getByRole("button", { name: "Hide the original text" }).click();
-  await picture(page, "result");
+  await look(page, "result");
   await page.getByRole("button", { name: "Confirm" }).click();
   await page.getByText("Signed by both of you and logged by the notary.").waitFor();
   await page.getByText("you and Demo Hospital").last().waitFor();
-  await picture(page, "result-final");
+  await look(page, "result-final");
 });
 
 test("a Bundle shows its records by type, each opening by keyboard", async () => {
@@ -111,7 +111,7 @@ test("a Bundle shows its records by type, each opening by keyboard", async () =>
   await medicine.focus();
   await page.keyboard.press("Enter");
   await page.getByText("one tablet daily").last().waitFor();
-  await picture(page, "result-bundle");
+  await look(page, "result-bundle");
 });
 
 test("a result is disputed with a reason", async () => {
@@ -134,7 +134,7 @@ test("what waits for the person comes first in the list of treatments", async ()
   const lines = page.getByRole("listitem");
   expect(await lines.first().textContent()).toContain("Knee pain");
   expect(await lines.last().textContent()).toContain("Declined");
-  await picture(page, "cases");
+  await look(page, "cases");
 });
 
 test("own records are added from a file, found and opened with what was verified", async () => {
@@ -143,14 +143,14 @@ test("own records are added from a file, found and opened with what was verified
     .getByLabel("Record from a file")
     .setInputFiles({ name: "a.json", mimeType: "application/json", buffer: Buffer.from(PENICILLIN) });
   await page.getByRole("region", { name: "How it reads" }).getByText("Hives").waitFor();
-  await picture(page, "add");
+  await look(page, "add");
   await page.getByRole("button", { name: "Add to my records" }).click();
   await page.getByText("none: nobody but you has signed this record").waitFor();
-  await picture(page, "record");
+  await look(page, "record");
   await page.getByRole("link", { name: "All records" }).click();
   await page.getByLabel("Find").fill("penicil");
   await page.getByRole("link", { name: /Penicillin/ }).waitFor();
-  await picture(page, "records");
+  await look(page, "records");
   await page.getByLabel("Find").fill("aspirin");
   await page.getByText("No record matches.").waitFor();
 });
@@ -175,7 +175,7 @@ test("the node's page shows what waits, what was set aside and whether it is cut
   await page.getByRole("main").getByText("Offline", { exact: true }).waitFor();
   await page.getByText("treatment/request").waitFor();
   await page.getByText("envelope/replayed").waitFor();
-  await picture(page, "node");
+  await look(page, "node");
 });
 
 test("a stopped node says why and what to do, and nothing else can be done", async () => {
@@ -186,7 +186,7 @@ test("a stopped node says why and what to do, and nothing else can be done", asy
   await see(page, "Your node has stopped, so that nothing is lost");
   await page.getByText("store/failed").waitFor();
   expect(await page.getByRole("navigation").count()).toBe(0);
-  await picture(page, "stopped");
+  await look(page, "stopped");
 });
 
 test("a browser that can't run the node is told so", async () => {
@@ -238,7 +238,7 @@ async function askedForData(): Promise<Page> {
     fake.askData("c1", ["AllergyIntolerance"], "To choose an anaesthetic");
   }, [PENICILLIN, HEMOGLOBIN]);
   await page.getByRole("link", { name: "Look and decide" }).waitFor();
-  await picture(page, "case-open");
+  await look(page, "case-open");
   await page.getByRole("link", { name: "Look and decide" }).click();
   return page;
 }
