@@ -83,6 +83,9 @@ impl VerifiedCard {
         trust: &Trust,
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
+        if let Some(checked) = trust.checked(jwt) {
+            return Ok(checked);
+        }
         let unverified = Unverified::parse(jwt, TYP, Error::CardMalformed)?;
         let kid = unverified.header().kid.clone().ok_or(Error::CardMalformed)?;
         let doorman = trust.doorman(&kid).ok_or(Error::CardForged)?;
@@ -98,7 +101,9 @@ impl VerifiedCard {
         if card.signing_key.thumbprint() != card.sub.as_ref() {
             return Err(Error::CardMismatch);
         }
-        Ok(Self { card, jwt: jwt.to_owned() })
+        let verified = Self { card, jwt: jwt.to_owned() };
+        trust.remember(&verified);
+        Ok(verified)
     }
 
     /// [`Error::CardExpired`], [`Error::CardRevoked`], or [`Error::NetworkStale`] when the

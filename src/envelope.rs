@@ -9,7 +9,7 @@ use crate::card::{self, Role, VerifiedCard};
 use crate::error::Error;
 use crate::ids::{CaseId, MessageId, NodeId};
 use crate::jose::jwe;
-use crate::jose::jws::{self, Unverified};
+use crate::jose::jws::{self, Compact, Unverified};
 use crate::json;
 use crate::network::Trust;
 use crate::provider::{Clock, NodeKeys, Primitives, Randomness, Timestamp};
@@ -174,16 +174,15 @@ impl Sealed {
         let malformed = Error::EnvelopeMalformed;
         let plaintext = self.0.decrypt(keys, primitives).await?;
         let compact = String::from_utf8(plaintext).map_err(|_| malformed)?;
-        let signed = Unverified::parse(&compact, TYP, malformed)?;
-        let claims = json::read(signed.payload().clone(), malformed)?;
-        Ok(Decrypted { signed, claims })
+        let (signed, claims) = Unverified::parse(&compact, TYP, malformed)?.into_parts();
+        Ok(Decrypted { signed, claims: json::read(claims, malformed)? })
     }
 }
 
 /// A decrypted envelope whose sender is still only claimed.
 #[derive(Debug)]
 pub struct Decrypted {
-    signed: Unverified,
+    signed: Compact,
     claims: Claims,
 }
 
@@ -220,7 +219,10 @@ impl Decrypted {
         let Self { signed, claims } = self;
         let listed = opening.trust.node(&claims.iss).ok().map(VerifiedCard::jwt);
         let card = claims.card.as_deref().or(listed).or(known).ok_or(Error::CardUnknown)?;
-        let (owner, key) = card::claimed_signing_key(card)?;
+        let (owner, key) = match opening.trust.checked(card) {
+            Some(checked) => (checked.id().clone(), checked.card().signing_key.clone()),
+            None => card::claimed_signing_key(card)?,
+        };
         if owner != claims.iss {
             return Err(Error::CardMismatch);
         }

@@ -1,7 +1,8 @@
 //! The network's signed documents and what a node trusts because of them: the Doorman's
 //! certificates, the network parameters, the Network Map, the revocation list (DESIGN section 4).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::card::{Role, VerifiedCard};
 use crate::error::Error;
 use crate::ids::NodeId;
+use crate::jose::digest;
 use crate::jose::jwk::RsaJwk;
 use crate::jose::jws::{self, Unverified};
 use crate::json;
@@ -129,7 +131,11 @@ pub struct Trust {
     revocations: Revocations,
     map_number: u64,
     nodes: Vec<VerifiedCard>,
+    checked: Arc<RwLock<HashMap<String, VerifiedCard>>>,
 }
+
+/// How many cards are remembered whose chain was checked: one travels with many messages.
+const REMEMBERED: usize = 4096;
 
 impl Trust {
     /// Checks the documents against the pinned `root` key, and against rollback when the documents
@@ -154,8 +160,8 @@ impl Trust {
         }
         let map: NetworkMap = verify(&documents.map, &doormen, primitives).await?;
         let revocations = verify(&documents.revocations, &doormen, primitives).await?;
-        let mut trust =
-            Self { doormen, parameters, revocations, map_number: map.number, nodes: Vec::new() };
+        let (map_number, nodes, checked) = (map.number, Vec::new(), Arc::default());
+        let mut trust = Self { doormen, parameters, revocations, map_number, nodes, checked };
         trust.refuse_rollback(previous)?;
         for jwt in &map.nodes {
             let card = VerifiedCard::verify_chain(jwt, &trust, primitives)
@@ -211,6 +217,21 @@ impl Trust {
         }
         let good_until = self.revocations.iat.saturating_add(self.parameters.revocation_age);
         if now.seconds() > good_until { Err(Error::NetworkStale) } else { Ok(()) }
+    }
+
+    /// The card that these bytes were seen to be.
+    pub(crate) fn checked(&self, jwt: &str) -> Option<VerifiedCard> {
+        let checked = self.checked.read().unwrap_or_else(PoisonError::into_inner);
+        checked.get(&digest(jwt)).cloned()
+    }
+
+    /// Remembers a card whose chain holds under these documents.
+    pub(crate) fn remember(&self, card: &VerifiedCard) {
+        let mut checked = self.checked.write().unwrap_or_else(PoisonError::into_inner);
+        if checked.len() >= REMEMBERED {
+            checked.clear();
+        }
+        checked.insert(digest(card.jwt()), card.clone());
     }
 
     fn refuse_rollback(&self, previous: Option<&Trust>) -> Result<(), Error> {

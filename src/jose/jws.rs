@@ -105,6 +105,11 @@ impl Unverified {
         &self.payload
     }
 
+    /// What is to be verified, and the payload, still unverified.
+    pub fn into_parts(self) -> (Compact, Value) {
+        (self.compact, self.payload)
+    }
+
     /// The payload once `key` is seen to have signed it with PS256.
     pub async fn verify_ps256(
         self,
