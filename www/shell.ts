@@ -9,8 +9,6 @@ const SOURCE = "src/shell/sw.ts";
 /** The page that works without a network; the consoles need their server anyway. */
 const PAGE = "index.html";
 
-type Bundle = Rolldown.OutputBundle;
-
 /** Adds `sw.js` to the built pages; `vite dev` answers it from its source. */
 export function shell(): Plugin {
   let config: ResolvedConfig;
@@ -32,14 +30,15 @@ export function shell(): Plugin {
   };
 }
 
-/** What the page loads, at once and later: scripts, styles and itself. */
-function filesOf(bundle: Bundle): string[] {
+/** What the page loads, at once and later: scripts, styles, pictures and itself. */
+function filesOf(bundle: Rolldown.OutputBundle): string[] {
   const found = new Set<string>([PAGE]);
   const visit = (name: string): void => {
     const chunk = bundle[name];
     if (chunk?.type !== "chunk" || found.has(name)) return;
     found.add(name);
-    chunk.viteMetadata?.importedCss.forEach((css) => found.add(css));
+    chunk.viteMetadata?.importedCss.forEach((file) => found.add(file));
+    chunk.viteMetadata?.importedAssets.forEach((file) => found.add(file));
     [...chunk.imports, ...chunk.dynamicImports].forEach(visit);
   };
   for (const chunk of Object.values(bundle)) {

@@ -26,10 +26,7 @@ export class Site {
   static async open(): Promise<Site> {
     const outDir = mkdtempSync(join(tmpdir(), "hdms-pages-"));
     const quiet = { root, logLevel: "error" } as const;
-    const alias = [
-      { find: /^hdms-node$/, replacement: join(root, "tests/fake-node.ts") },
-      { find: /^hdms-node\/worker$/, replacement: join(root, "tests/fake-worker.ts") },
-    ];
+    const alias = [{ find: /^hdms-node$/, replacement: join(root, "tests/fake-node.ts") }];
     await build({ ...quiet, mode: "fake", resolve: { alias }, build: { outDir, emptyOutDir: true } });
     const server = await preview({ ...quiet, build: { outDir }, preview: { port: 0 } });
     const executablePath = execFileSync("which", ["chromium"], { encoding: "utf8" }).trim();

@@ -15,6 +15,8 @@ import type {
   Waiting,
 } from "hdms-node";
 
+export { uuidv7 } from "../../worker/client/uuid";
+
 const HOSPITAL: Hospital = { id: "h1", name: "Demo Hospital", endpoint: "http://localhost" };
 const OTHER: Hospital = { id: "h2", name: "Lakeside Clinic", endpoint: "http://localhost" };
 const NOTARY = "Notary Two";
@@ -40,17 +42,20 @@ class FakeNode implements PersonalNode {
   setAside: Quarantined[] = [];
   unsent: Waiting[] = [];
   /** The next call of this name fails with this problem. */
+  replaced = false;
   failing: { name: string; code: string; sentence: string } | null = null;
 
   async status(): Promise<NodeStatus> {
     return this.state;
   }
 
-  async make({ name }: { name: string }): Promise<NodeStatus> {
+  async make({ name, replaceLost }: { name: string; replaceLost?: boolean }): Promise<NodeStatus> {
+    this.replaced = replaceLost ?? false;
     this.setStatus({ state: "making" });
     await this.step("make", 300);
     const node = "c1Xn3vB7Qm2t5kLr8sPz0yWd4gHf6jAe9uTi1oSx2Vw";
-    return this.setStatus({ state: "ready", node, name: name || null, lastReached: Date.now() });
+    const made = { node, name: name || null, lastReached: Date.now(), problem: null };
+    return this.setStatus({ state: "ready", ...made });
   }
 
   async hospitals(): Promise<Hospital[]> {
@@ -137,6 +142,11 @@ class FakeNode implements PersonalNode {
 
   async outbox(): Promise<Waiting[]> {
     return this.unsent;
+  }
+
+  async restart(): Promise<NodeStatus> {
+    await this.step("restart");
+    return this.setStatus({ state: "ready", problem: null });
   }
 
   async sync(): Promise<NodeStatus> {

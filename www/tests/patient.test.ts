@@ -178,15 +178,30 @@ test("the node's page shows what waits, what was set aside and whether it is cut
   await look(page, "node");
 });
 
-test("a stopped node says why and what to do, and nothing else can be done", async () => {
+test("a stopped node says why and what to do, and goes on when started again", async () => {
   const page = await site.visit("?node=ready#/records");
   await see(page, "Records");
-  await play(page, ({ node }) => node.setStatus({ state: "stopped", problem: {
-    code: "store/failed", sentence: "The device's storage is full. Free some space, then start again." } }), null);
+  await stop(page, "store/failed");
   await see(page, "Your node has stopped, so that nothing is lost");
   await page.getByText("store/failed").waitFor();
   expect(await page.getByRole("navigation").count()).toBe(0);
   await look(page, "stopped");
+  await page.getByRole("button", { name: "Start again" }).click();
+  await see(page, "Records");
+});
+
+test("a node whose storage is gone is replaced only on a person's clear word", async () => {
+  const page = await site.visit("?node=ready#/");
+  await see(page, "Treatments");
+  await stop(page, "store/lost");
+  await see(page, "Your records are gone from this device");
+  await page.getByRole("button", { name: "Make a new node…" }).click();
+  await look(page, "lost");
+  await page.getByRole("dialog").getByRole("button", { name: "Make a new node" }).click();
+  await see(page, "Your node is ready");
+  await play(page, ({ node }) => {
+    if (!node.replaced) throw new Error("the node was not told to replace the lost one");
+  }, null);
 });
 
 test("a browser that can't run the node is told so", async () => {
@@ -209,6 +224,13 @@ test("the pages open without a network, the ones not visited before too", async 
 
 async function see(page: Page, heading: string): Promise<void> {
   await page.getByRole("heading", { name: heading, exact: true }).waitFor();
+}
+
+function stop(page: Page, code: string): Promise<void> {
+  return play(page, ({ node }, given) => {
+    const problem = { code: given, sentence: "Free some space on this device, then start again." };
+    return node.setStatus({ state: "stopped", problem });
+  }, code);
 }
 
 function fail(page: Page, name: string, code: string): Promise<void> {

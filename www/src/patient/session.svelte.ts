@@ -3,8 +3,6 @@
 import { connect, type Connection, type NodeStatus, type PersonalNode } from "hdms-node";
 import { problemOf, type Problem } from "../ui/problem";
 
-const ABSENT_FOR_MS = 60_000;
-
 class Session {
   /** The node's state; `null` until it answers. */
   status = $state.raw<NodeStatus | null>(null);
@@ -12,28 +10,28 @@ class Session {
   problem = $state.raw<Problem | null>(null);
   /** Whether the browser says that it has a network. */
   online = $state(navigator.onLine);
-  /** Grows with every change in the node: pages that read it fetch anew. */
+  /** Grows with every change of a case: pages that read it fetch anew. */
   revision = $state(0);
   #connection: Promise<Connection> | null = null;
-  #left = 0;
+
+  constructor() {
+    addEventListener("online", () => (this.online = true));
+    addEventListener("offline", () => (this.online = false));
+  }
 
   /** Connects to the node in the service worker. The first screen does not wait for it. */
   async start(): Promise<void> {
     this.problem = null;
     try {
-      this.#connection ??= this.#connect();
-      const { node } = await this.#connection;
-      this.status = await node.status();
-      if (this.status.state === "ready") void this.sync();
+      this.status = await this.ask((node) => node.status());
     } catch (thrown) {
-      this.#connection = null;
       this.problem = problemOf(thrown);
     }
   }
 
-  /** Asks the node; waits for the connection if need be. */
+  /** Asks the node, which is connected to for the first question. */
   async ask<T>(question: (node: PersonalNode) => Promise<T>): Promise<T> {
-    if (!this.#connection) throw this.problem ?? new Error("The node is not connected.");
+    this.#connection ??= this.#connect();
     const { node } = await this.#connection;
     return question(node);
   }
@@ -51,37 +49,16 @@ class Session {
     return answer;
   }
 
-  /** Fetches the mailbox and sends what waits. That it fails shows in the status. */
-  async sync(): Promise<void> {
-    try {
-      this.status = await this.ask((node) => node.sync());
-    } catch (thrown) {
-      if (this.status) this.status = { ...this.status, problem: problemOf(thrown) };
-    }
-  }
-
   async #connect(): Promise<Connection> {
-    const connection = await connect({ worker: "./sw.js" });
+    const connection = await connect({ worker: "./sw.js" }).catch((thrown: unknown) => {
+      this.#connection = null;
+      throw thrown;
+    });
     connection.subscribe((event) => {
       if (event.kind === "status") this.status = event.status;
-      this.revision += 1;
+      else this.revision += 1;
     });
-    addEventListener("online", () => this.#reached(true));
-    addEventListener("offline", () => this.#reached(false));
-    document.addEventListener("visibilitychange", () => this.#looked());
     return connection;
-  }
-
-  #reached(online: boolean): void {
-    this.online = online;
-    if (online && this.status?.state === "ready") void this.sync();
-  }
-
-  #looked(): void {
-    if (document.hidden) this.#left = Date.now();
-    else if (Date.now() - this.#left > ABSENT_FOR_MS && this.status?.state === "ready") {
-      void this.sync();
-    }
   }
 }
 

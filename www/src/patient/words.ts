@@ -7,9 +7,8 @@ import type { Word } from "../ui/words";
 
 /** Whether the node is ready, cut off or stopped. */
 export function nodeState(status: NodeStatus | null, online: boolean): Word {
-  switch (status?.state) {
-    case undefined:
-      return { label: "Waking", tone: "plain", meaning: "Your node is being started." };
+  if (!status) return { label: "Waking", tone: "plain", meaning: "Your node is being started." };
+  switch (status.state) {
     case "absent":
       return { label: "Not made", tone: "plain", meaning: "There is no node on this device." };
     case "making":
@@ -17,7 +16,10 @@ export function nodeState(status: NodeStatus | null, online: boolean): Word {
     case "stopped":
       return { label: "Stopped", tone: "bad", meaning: "Your node has stopped. Nothing is lost." };
   }
-  if (!online || status?.problem) {
+  if (status.problem && status.problem.code !== "network/unreachable") {
+    return { label: "Trouble", tone: "warn", meaning: "Your node works, but something is wrong." };
+  }
+  if (!online || status.problem) {
     return {
       label: "Offline",
       tone: "warn",

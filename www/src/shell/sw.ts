@@ -10,13 +10,16 @@ declare const self: ServiceWorkerGlobalScope;
 const PREFIX = "hdms-shell-";
 const CACHE = PREFIX + __SHELL__.version;
 const START = new URL("./index.html", self.location.href).href;
+const FOLDER = new URL("./", self.location.href).href;
 const FILES = new Set(__SHELL__.files.map((file) => new URL(file, self.location.href).href));
 
 self.addEventListener("install", (event) => event.waitUntil(keep()));
 self.addEventListener("activate", (event) => event.waitUntil(dropOld()));
 self.addEventListener("fetch", (event) => {
-  const file = fileOf(event.request);
-  if (file) event.respondWith(answer(file, event.request));
+  const { method, url } = event.request;
+  const { origin, pathname } = new URL(url);
+  const file = origin + pathname === FOLDER ? START : origin + pathname;
+  if (method === "GET" && FILES.has(file)) event.respondWith(answer(event.request, file));
 });
 
 async function keep(): Promise<void> {
@@ -31,16 +34,19 @@ async function dropOld(): Promise<void> {
   await Promise.all(shells.slice(0, -2).map((name) => caches.delete(name)));
 }
 
-/** The kept file that a request is for; the start page for its folder. */
-function fileOf({ method, url }: Request): string | undefined {
-  if (method !== "GET") return undefined;
-  const { origin, pathname } = new URL(url);
-  const file = origin + pathname;
-  if (file === new URL("./", START).href) return FILES.has(START) ? START : undefined;
-  return FILES.has(file) ? file : undefined;
+/** The start page from the network if there is one, so that nobody is held at an old version. */
+async function answer(request: Request, file: string): Promise<Response> {
+  if (file !== START) return (await kept(file)) ?? fetch(request);
+  try {
+    return await fetch(request);
+  } catch (failure) {
+    const page = await kept(file);
+    if (page) return page;
+    throw failure;
+  }
 }
 
-async function answer(file: string, request: Request): Promise<Response> {
-  const kept = await caches.match(file);
-  return kept ?? fetch(request);
+async function kept(file: string): Promise<Response | undefined> {
+  const cache = await caches.open(CACHE);
+  return (await cache.match(file)) ?? caches.match(file);
 }

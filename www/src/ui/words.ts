@@ -20,16 +20,3 @@ export function short(id: string): string {
 export function size(bytes: number): string {
   return bytes < 1024 ? `${bytes} bytes` : `${(bytes / 1024).toFixed(bytes < 10240 ? 1 : 0)} KB`;
 }
-
-/** A UUIDv7 (RFC 9562 §5.7): made once per request, so that repeating it is safe. */
-export function uuid(now = Date.now()): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  new DataView(bytes.buffer).setBigUint64(0, (BigInt(now) << 16n) | BigInt(random(bytes)));
-  bytes[8] = 0x80 | (bytes[8]! & 0x3f);
-  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-}
-
-function random(bytes: Uint8Array): number {
-  return 0x7000 | (((bytes[6]! << 8) | bytes[7]!) & 0x0fff);
-}

@@ -1,2 +1,0 @@
-// Stands in for the worker of `hdms-node`: the service worker then only keeps the pages.
-export {};
