@@ -45,6 +45,16 @@ test("a reference inside a Bundle shows the name of what it points to", () => {
   expect(reading.groups[1]?.sheets[0]?.title).toBe("Anastrozole");
 });
 
+test("a report shows the values that it refers to", () => {
+  const reading = readFhir(`{"resourceType":"Bundle","entry":[
+    {"fullUrl":"urn:uuid:1","resource":{"resourceType":"Observation",
+      "code":{"text":"Triglyceride"},"valueQuantity":{"value":1.70,"unit":"mmol/L"}}},
+    {"resource":{"resourceType":"DiagnosticReport","code":{"text":"Lipids"},
+      "result":[{"reference":"urn:uuid:1"}]}}]}`);
+  const facts = reading.groups[1]?.sheets[0]?.facts;
+  expect(facts).toEqual([{ label: "Result", text: "Triglyceride: 1.70 mmol/L" }]);
+});
+
 test("what is JSON but not FHIR is said to be none", () => {
   expect(readFhir("[1,2]").heading.kind).toBe("Not a FHIR resource");
 });

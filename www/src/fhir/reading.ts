@@ -68,7 +68,10 @@ function resolver(document: Json): Resolve {
   }
   return (reference) => {
     const target = known.get(reference);
-    return target === undefined ? undefined : titleOf(target, () => undefined);
+    if (target === undefined) return undefined;
+    const nothing = (): undefined => undefined;
+    const value = textAt(target, "resourceType") === "Observation" && leadOf(target, nothing);
+    return [titleOf(target, nothing), value].filter(Boolean).join(": ");
   };
 }
 
