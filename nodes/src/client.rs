@@ -174,7 +174,7 @@ impl Client {
         *request.timeout_mut() = None;
         request.headers_mut().insert("last-event-id", HeaderValue::from(last));
         let chunks = refused(self.http.execute(request).await.map_err(unreachable)?).await?;
-        Ok(bells(chunks))
+        Ok(events(chunks))
     }
 
     async fn signed<K: NodeKeys>(
@@ -261,7 +261,9 @@ fn unreachable(error: reqwest::Error) -> Error {
 }
 
 /// The `data` lines of server-sent events.
-fn bells(response: Response) -> impl Stream<Item = Result<Bell, Error>> {
+pub(crate) fn events<T: DeserializeOwned + Send + 'static>(
+    response: Response,
+) -> impl Stream<Item = Result<T, Error>> + Unpin {
     let start = (response, Vec::new());
     stream::unfold(Some(start), |state| async {
         let (mut response, mut buffer) = state?;
@@ -269,8 +271,8 @@ fn bells(response: Response) -> impl Stream<Item = Result<Bell, Error>> {
             if let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = buffer.drain(..=end).collect();
                 let Some(data) = line.strip_prefix(b"data:") else { continue };
-                let bell = serde_json::from_slice(data).map_err(|_| Error::NetworkUnreachable);
-                return Some((bell, Some((response, buffer))));
+                let event = serde_json::from_slice(data).map_err(|_| Error::NetworkUnreachable);
+                return Some((event, Some((response, buffer))));
             }
             match response.chunk().await {
                 Ok(Some(chunk)) => buffer.extend_from_slice(&chunk),

@@ -3,9 +3,13 @@
 pub mod client;
 pub mod institution;
 pub mod keys;
+pub mod local;
 pub mod member;
+pub mod notary;
+pub mod personal;
 pub mod platform;
 pub mod problem;
+pub mod scenario;
 pub mod sender;
 pub mod serve;
 pub mod server;

@@ -11,9 +11,13 @@ use clap::Parser;
 #[command(name = "hdms", version)]
 enum Hdms {
     /// Doorman, Network Map and Message Queue; and what its operator decides.
-    Server(cli::server::Server),
+    Server(Box<cli::server::Server>),
     /// Keeps the verification keys of ledger entries.
     Notary(cli::notary::Notary),
+    /// The node of a hospital or a research institute.
+    Institution(cli::institution::Institution),
+    /// Plays a whole scenario on this machine.
+    Scenario(cli::scenario::Scenario),
 }
 
 #[tokio::main]
@@ -23,6 +27,8 @@ async fn main() -> ExitCode {
     let outcome = match command {
         Hdms::Server(server) => server.run().await,
         Hdms::Notary(notary) => notary.run().await,
+        Hdms::Institution(institution) => institution.run().await,
+        Hdms::Scenario(scenario) => scenario.run().await,
     };
     cli::exit_code(outcome)
 }

@@ -27,8 +27,11 @@ use crate::platform::{NativeNode, Side};
 /// Requests in flight to one destination.
 const IN_FLIGHT: usize = 4;
 
-/// Most items in one request.
+/// Most envelopes in one delivery.
 const BATCH: usize = 100;
+
+/// Most deposits together: with two cards each they must fit an envelope.
+const DEPOSITS: usize = 50;
 
 /// Bytes of envelopes after which a delivery is divided.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -105,7 +108,8 @@ impl<F: Side> Sender<F> {
         let lane = lanes.entry(destination).or_insert_with(|| {
             let (lane, waiting) = mpsc::unbounded_channel();
             let retry = lane.downgrade();
-            self.clone().spawn(self.clone().lane(waiting, retry));
+            let batch = if item.role == Role::Notary { DEPOSITS } else { BATCH };
+            self.clone().spawn(self.clone().lane(batch, waiting, retry));
             lane
         });
         // A lane ends only when the node stops.
@@ -121,13 +125,14 @@ impl<F: Side> Sender<F> {
 
     async fn lane(
         self: Arc<Self>,
+        most: usize,
         mut waiting: mpsc::UnboundedReceiver<Waiting>,
         retry: mpsc::WeakUnboundedSender<Waiting>,
     ) {
         let permits = Arc::new(Semaphore::new(IN_FLIGHT));
         while let Ok(permit) = permits.clone().acquire_owned().await {
             let mut batch = Vec::new();
-            if waiting.recv_many(&mut batch, BATCH).await == 0 {
+            if waiting.recv_many(&mut batch, most).await == 0 {
                 return;
             }
             let (sender, retry) = (self.clone(), retry.clone());

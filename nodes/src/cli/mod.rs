@@ -1,6 +1,8 @@
 //! The command line: each subcommand has a file of its own, what they share is here.
 
+pub mod institution;
 pub mod notary;
+pub mod scenario;
 pub mod server;
 
 use std::fs;

@@ -23,13 +23,14 @@ use hdms::Error;
 use hdms::card::Role;
 use hdms::envelope;
 use hdms::ids::CaseId;
+use hdms::network::Trust;
 use hdms::node::Outcome;
 use hdms::treatment::hospital::HospitalCase;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use access::ApiKey;
+pub use access::{ApiKey, KEY_FILE as API_KEY_FILE};
 
 use crate::client::Taken;
 use crate::member::{Member, MemberConfig};
@@ -110,6 +111,19 @@ impl Institution {
     /// The node.
     pub fn node(&self) -> &Arc<NativeNode> {
         &self.node
+    }
+
+    /// Where it is reached.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.serving.address())
+    }
+
+    /// Asks the server for newer network documents, now.
+    pub async fn refresh(&self) -> Result<(), Error> {
+        let member = self.node.platform().member();
+        member.refresh().await?;
+        self.node.set_trust(Trust::clone(&member.standing().trust));
+        Ok(())
     }
 
     /// The key with which the HIS comes.

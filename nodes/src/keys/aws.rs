@@ -1,6 +1,8 @@
 //! The provider over `aws-lc-rs`.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
@@ -16,6 +18,7 @@ use aws_lc_rs::signature::{
 use hdms::Error;
 use hdms::jose::jwk::{EcJwk, RsaJwk};
 use hdms::provider::{NodeKeys, Primitives};
+use rustix::time::{ClockId, clock_gettime};
 use zeroize::Zeroizing;
 
 /// The primitives that need no private key.
@@ -86,6 +89,42 @@ impl Primitives for AwsPrimitives {
     }
 }
 
+static OPERATIONS: AtomicU64 = AtomicU64::new(0);
+static NANOSECONDS: AtomicU64 = AtomicU64::new(0);
+
+/// What private keys have cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// Signatures and decryptions.
+    pub operations: u64,
+    /// CPU time spent in them.
+    pub time: Duration,
+}
+
+/// What the private keys of all nodes of this process have cost so far.
+pub fn private_work() -> Work {
+    Work {
+        operations: OPERATIONS.load(Ordering::Relaxed),
+        time: Duration::from_nanos(NANOSECONDS.load(Ordering::Relaxed)),
+    }
+}
+
+/// Does `operation`, and counts it.
+fn counted<T>(operation: impl FnOnce() -> T) -> T {
+    let begun = thread_time();
+    let outcome = operation();
+    let spent = thread_time().saturating_sub(begun);
+    OPERATIONS.fetch_add(1, Ordering::Relaxed);
+    NANOSECONDS.fetch_add(spent, Ordering::Relaxed);
+    outcome
+}
+
+/// CPU time of this thread, nanoseconds.
+fn thread_time() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+}
+
 /// Both private keys of a native node.
 pub struct AwsKeys {
     signing: RsaKeyPair,
@@ -137,19 +176,20 @@ impl AwsKeys {
 impl NodeKeys for AwsKeys {
     async fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         let mut signature = vec![0; self.signing.public_modulus_len()];
-        self.signing
-            .sign(&RSA_PSS_SHA256, &SystemRandom::new(), message, &mut signature)
+        let (padding, random) = (&RSA_PSS_SHA256, SystemRandom::new());
+        counted(|| self.signing.sign(padding, &random, message, &mut signature))
             .map_err(|_| Error::CryptoFailed)?;
         Ok(signature)
     }
 
     async fn decrypt_oaep(&self, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
         let mut plaintext = vec![0; self.encryption.min_output_size()];
-        let length = self
-            .encryption
-            .decrypt(&OAEP_SHA256_MGF1SHA256, ciphertext, &mut plaintext, None)
-            .map_err(|_| Error::DecryptionFailed)?
-            .len();
+        let padding = &OAEP_SHA256_MGF1SHA256;
+        let length = counted(|| {
+            let decrypted = self.encryption.decrypt(padding, ciphertext, &mut plaintext, None);
+            decrypted.map(|plaintext| plaintext.len())
+        });
+        let length = length.map_err(|_| Error::DecryptionFailed)?;
         plaintext.truncate(length);
         Ok(plaintext)
     }

@@ -3,5 +3,5 @@
 mod aws;
 mod file;
 
-pub use aws::{AwsKeys, AwsPrimitives};
+pub use aws::{AwsKeys, AwsPrimitives, Work, private_work};
 pub use file::{KEY_FILE, open_or_make};

@@ -1,0 +1,70 @@
+//! `hdms institution`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use hdms::Error;
+use hdms::card::Role;
+use hdms_nodes::institution::{self, API_KEY_FILE};
+use hdms_nodes::member::MemberConfig;
+use hdms_nodes::serve::stop_signal;
+use hdms_nodes::system::NodeClock;
+
+use super::{NetworkArgs, NodeArgs, Outcome};
+
+/// Serves as a hospital or a research institute.
+#[derive(Debug, Args)]
+pub struct Institution {
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1:8720")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    node: NodeArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    /// File with the key with which the HIS comes; without it, one is made in the node's folder.
+    #[arg(long, value_name = "FILE")]
+    api_key_file: Option<PathBuf>,
+    /// Folder of the built pages: the console.
+    #[arg(long, value_name = "DIR")]
+    pages: Option<PathBuf>,
+}
+
+impl Institution {
+    /// Serves until it is told to stop.
+    pub async fn run(self) -> Outcome {
+        let stop = stop_signal()?;
+        let passphrase = self.node.passphrase()?;
+        let root = self.network.root()?;
+        let (listener, url) = self.node.bind(self.listen).await?;
+        let key_file = self.api_key_file.clone();
+        let key_file = key_file.unwrap_or_else(|| self.node.data.join(API_KEY_FILE));
+        let config = institution::Config {
+            member: MemberConfig {
+                data: self.node.data,
+                passphrase,
+                server: self.network.server,
+                root,
+                role: Role::Institution,
+                name: self.network.name,
+                endpoint: Some(url.clone()),
+                refresh: Duration::from_secs(self.network.refresh),
+            },
+            api_key: self.api_key_file,
+            pages: self.pages,
+            samples: None,
+        };
+        let clock = NodeClock::default();
+        let started = institution::Institution::start(config, clock, listener, stop).await;
+        let institution = match started {
+            Err(Error::NodeStopped) => return Ok(()),
+            started => started?,
+        };
+        let (node, address) = (institution.node().id().as_ref(), institution.url());
+        tracing::info!(url, address, node, api_key_file = %key_file.display(), "serving");
+        institution.ended().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! A personal node outside of a browser, for scenarios and measurements: the same core as the one
+//! in the service worker, with a native member's keys and store. The keys of its cases live in
+//! memory only, so it is not for anybody's real records.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use hdms::Error;
+use hdms::card::Role;
+use hdms::mailbox::{MAX_PAGE, MailboxMessage};
+use hdms::treatment::patient::PatientCase;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::member::{Member, MemberConfig};
+use crate::platform::{NativeNode, NativePlatform, follow};
+use crate::sender::Sender;
+use crate::store::SqliteStore;
+use crate::system::NodeClock;
+
+/// The database's name within the node's folder.
+const DATABASE: &str = "personal.sqlite";
+
+/// Pause after the mailbox could not be reached.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Longest time without looking into the mailbox, bell or not.
+const QUIET: Duration = Duration::from_secs(30);
+
+/// A running personal node.
+#[derive(Debug)]
+pub struct Personal {
+    node: Arc<NativeNode>,
+    tasks: TaskTracker,
+}
+
+impl Personal {
+    /// Joins the network and takes in and sends until `stop` is cancelled. Role and endpoint are
+    /// set here.
+    ///
+    /// Errors: those of [`Member::join`] and of the store.
+    pub async fn start(
+        config: MemberConfig,
+        clock: NodeClock,
+        stop: CancellationToken,
+    ) -> Result<Self, Error> {
+        let config = MemberConfig { role: Role::Personal, endpoint: None, ..config };
+        let store = SqliteStore::open(&config.data.join(DATABASE))?;
+        let member = Member::join(config, store.clone(), clock.clone(), stop.clone()).await?;
+        let (platform, queue) = NativePlatform::new(member, store, clock);
+        let node = follow(platform, &stop);
+        let tasks = TaskTracker::new();
+        let sending = Sender::<PatientCase>::run(node.clone(), queue, stop.clone());
+        tasks.spawn(async move {
+            if let Err(error) = sending.await {
+                tracing::error!(%error, "sending ended");
+            }
+        });
+        let mailbox = Mailbox { node: node.clone(), last: 0 };
+        tasks.spawn(async move {
+            stop.run_until_cancelled(mailbox.watch()).await;
+        });
+        tasks.close();
+        Ok(Self { node, tasks })
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Arc<NativeNode> {
+        &self.node
+    }
+
+    /// Returns when it has stopped and everything under way has ended.
+    pub async fn ended(self) {
+        self.tasks.wait().await;
+    }
+}
+
+/// The node's mailbox at the server.
+struct Mailbox {
+    node: Arc<NativeNode>,
+    /// Everything up to here is dealt with.
+    last: u64,
+}
+
+impl Mailbox {
+    async fn watch(mut self) {
+        loop {
+            if let Err(error) = self.listen().await {
+                tracing::debug!(%error, "the mailbox is away");
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Looks into the mailbox now and at every bell, until the connection breaks.
+    async fn listen(&mut self) -> Result<(), Error> {
+        let node = self.node.clone();
+        let member = node.platform().member();
+        let bells = member.client().listen(member.server(), member.signer(), self.last).await?;
+        let mut bells = pin!(bells);
+        loop {
+            self.empty().await?;
+            loop {
+                match tokio::time::timeout(QUIET, bells.next()).await {
+                    Ok(Some(bell)) if bell?.seq <= self.last => {}
+                    Ok(Some(_)) | Err(_) => break,
+                    Ok(None) => return Err(Error::NetworkUnreachable),
+                }
+            }
+        }
+    }
+
+    /// Takes in everything that is there, page by page; acknowledges what is dealt with.
+    async fn empty(&mut self) -> Result<(), Error> {
+        let node = self.node.clone();
+        let member = node.platform().member();
+        let (client, server) = (member.client(), member.server());
+        loop {
+            let page = client.mailbox(server, member.signer(), self.last, MAX_PAGE).await?;
+            let before = self.last;
+            let taken = self.take_in(&page.messages).await;
+            if self.last > before {
+                client.acknowledge(server, member.signer(), self.last).await?;
+            }
+            taken?;
+            if !page.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes in a page; stops before the first message that must come again.
+    async fn take_in(&mut self, messages: &[MailboxMessage]) -> Result<(), Error> {
+        let outcomes = messages.iter().map(|message| {
+            let (node, envelope) = (self.node.clone(), message.envelope.clone());
+            tokio::spawn(async move { node.receive::<PatientCase>(envelope.as_bytes()).await })
+        });
+        for (message, outcome) in messages.iter().zip(join_all(outcomes).await) {
+            match outcome.map_err(|_| Error::NodeRestarted)? {
+                Err(error) if error.is_passing() => return Err(error),
+                Err(error) => tracing::warn!(%error, "an envelope was quarantined"),
+                Ok(_) => {}
+            }
+            self.last = message.seq;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! Whether both sides of a case agree in the end.
+
+use hdms::ids::CaseId;
+use hdms::ledger::{Entry, EntryKind, VerificationKey};
+use hdms::provider::Timestamp;
+use hdms::record::Record;
+use hdms::treatment::Flow;
+use hdms::treatment::patient::PatientCase;
+use serde_json::{Value, json};
+
+use super::report::Failed;
+use crate::platform::NativeNode;
+
+/// Fails unless the hospital's ledger of a case, as its HIS sees it, is that of the patient: the
+/// same entries, every one endorsed by both and with the same receipt.
+pub async fn ledgers_agree(
+    patient: &NativeNode,
+    case: &CaseId,
+    hospital: &Value,
+) -> Result<(), Failed> {
+    let state: PatientCase = patient.case(case).await?;
+    let mut ledger = Vec::new();
+    for entry in state.entries() {
+        ledger.push(own_view(patient, &state, entry).await?);
+    }
+    if hospital["ledger"] != Value::Array(ledger) {
+        return Err(Failed::new("the ledgers of patient and hospital differ"));
+    }
+    Ok(())
+}
+
+/// The FHIR JSON of every result that the patient's node keeps, verified once more.
+pub async fn committed_records(patient: &NativeNode, case: &CaseId) -> Result<Vec<String>, Failed> {
+    let state: PatientCase = patient.case(case).await?;
+    let mut records = Vec::new();
+    for result in &state.results {
+        let record = patient.open_record(case, &result.entry.id).await?;
+        records.push(record.fhir().to_string());
+    }
+    Ok(records)
+}
+
+/// A final entry as the patient keeps it, in the form in which the hospital shows its own.
+async fn own_view(
+    patient: &NativeNode,
+    case: &PatientCase,
+    entry: &Entry,
+) -> Result<Value, Failed> {
+    let record = Record::parse(&patient.record(&case.id, &entry.id).await?)?;
+    if VerificationKey::of(record.jwt()) != entry.verification_key {
+        return Err(Failed::new("a document is not the one whose verification key was logged"));
+    }
+    let endorsers = patient.endorsers(&case.id, &entry.id).await?;
+    let receipt = patient.receipt(&case.id, &entry.id).await?;
+    let receipt = receipt.ok_or_else(|| Failed::new("an entry has no receipt"))?;
+    let receipt = receipt.receipt();
+    let trust = patient.trust();
+    let notary = trust.notary(&receipt.iss)?;
+    let both = endorsers.contains(&case.patient) && endorsers.contains(&case.hospital);
+    if !both || case.notary.as_ref() != Some(&receipt.iss) {
+        return Err(Failed::new("an entry is not final"));
+    }
+    Ok(json!({
+        "id": entry.id,
+        "kind": match entry.kind {
+            EntryKind::Request => "request",
+            EntryKind::Result => "result",
+        },
+        "verificationKey": entry.verification_key,
+        "previous": entry.previous,
+        "author": entry.author,
+        "endorsedByPatient": true,
+        "endorsedByHospital": true,
+        "receipt": {
+            "notary": receipt.iss,
+            "notaryName": notary.card().name,
+            "index": receipt.index,
+            "time": Timestamp::from_seconds(receipt.iat).0,
+        },
+    }))
+}
