@@ -1,0 +1,335 @@
+"""A hospital written from docs/protocol.md alone: joins a network, takes in envelopes, and plays the
+hospital's side of a treatment. Its state lives in memory: it is a peer for tests."""
+
+import json
+import random
+import threading
+import time
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from jwcrypto.jwk import JWK
+
+import record
+from wire import MAX_ENVELOPE, NODE_ID, UUID7, Refused, Trust, decrypt, digest, expect, form
+from wire import new_id, open_envelope, public, seal, sign, unverified
+
+STATUS = {"treatment/unknown-case": 404, "treatment/unknown-entry": 404, "network/stale": 503}
+BODIES = {
+    "treatment/request": {"record": str, "endorsement": str},
+    "treatment/data": {"request": UUID7, "records": list},
+    "treatment/data-refusal": {"request": UUID7, "reason": str},
+    "treatment/confirmation": {"endorsement": str, "receipt": str},
+    "treatment/dispute": {"entry": UUID7, "reason": str},
+}
+
+
+class Hospital:
+    """A member of the network whose server has the base URL `server`."""
+
+    def __init__(self, server, name):
+        self.server, self.name = server, name
+        self.keys = {use: JWK.generate(kty="RSA", size=3072) for use in ("signing", "encryption")}
+        self.id = self.keys["signing"].thumbprint()
+        self.root = self.get("/network/root")
+        self.cases, self.kept, self.seen, self.quarantine = {}, {}, {}, []
+        self.trust = self.card = None
+        self.one_at_a_time = threading.RLock()
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler(self))
+        self.endpoint = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.http.shutdown()
+        self.http.server_close()
+
+    # --- asking others (sections 6 and 12) ---
+
+    def get(self, path):
+        with urllib.request.urlopen(self.server + path, timeout=30) as answer:
+            return json.load(answer)
+
+    @staticmethod
+    def post(url, body, media_type, **headers):
+        """Status and JSON of the answer; what is refused comes back as `Refused`."""
+        headers = {"content-type": media_type, **headers}
+        request = urllib.request.Request(url, body.encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                status, text = answer.status, answer.read()
+        except urllib.error.HTTPError as problem:
+            raise Refused(json.load(problem)["code"]) from None
+        content = json.loads(text)
+        if status == 202:
+            raise Refused(content["code"])
+        return content
+
+    def apply(self):
+        """Asks the Doorman for a card: `doorman/pending` until the operator has decided."""
+        request = {
+            "iss": self.id, "iat": int(time.time()), "jti": new_id(), "role": "institution",
+            "name": self.name, "endpoint": self.endpoint,
+            "signing_key": public(self.keys["signing"]),
+            "encryption_key": public(self.keys["encryption"]),
+        }
+        jwt = sign("hdms-admission+jwt", request, self.keys["signing"])
+        asked = self.post(self.server + "/doorman/admissions", jwt, "application/jwt")
+        secret = decrypt(asked["challenge"], self.keys["encryption"], None).decode()
+        answer = json.dumps({"node": self.id, "secret": secret})
+        admitted = self.post(self.server + "/doorman/answers", answer, "application/json")
+        self.card = admitted["card"]
+
+    def refresh(self):
+        """Takes the newest network documents."""
+        self.trust = Trust(self.get("/network"), self.root, int(time.time()), self.trust)
+
+    def deliver(self, case, kind, body):
+        """Seals a message to the case's patient and puts it into the patient's mailbox."""
+        patient = self.trust.card(self.kept[case["patient"]], int(time.time()))
+        id, envelope = seal(self.keys, patient, kind, case["id"], body)
+        deliveries = {"deliveries": [{"to": patient["sub"], "id": id, "envelope": envelope}]}
+        text, url = json.dumps(deliveries), self.server + "/mailbox/deliveries"
+        proof = {
+            "iss": self.id, "iat": int(time.time()), "jti": new_id(), "htm": "POST", "htu": url,
+            "body": digest(text),
+        }
+        proof = sign("hdms-proof+jwt", proof, self.keys["signing"])
+        answers = self.post(url, text, "application/json", **{"HDMS-Proof": proof})
+        expect("accepted" in answers["answers"][0], str(answers))
+
+    def deposit(self, case, endorsements, authors):
+        """The receipt of the case's notary for an entry (section 10)."""
+        notary = self.trust.notary(case["notary"])
+        cards = [self.card if node == self.id else self.kept[node] for node in authors]
+        body = {"deposits": [{"endorsements": endorsements, "cards": cards}]}
+        notary = notary | self.trust.card(notary["jwt"], int(time.time()))
+        _, envelope = seal(self.keys, notary, "notary/deposit", case["id"], body, self.card)
+        url = notary["endpoint"] + "/deposits"
+        [answer] = self.post(url, envelope, "application/jose")["answers"]
+        expect("receipt" in answer, answer.get("refused"))
+        return answer["receipt"]
+
+    # --- taking in (section 7.2) ---
+
+    def receive(self, octets):
+        """What became of an envelope: applied or repeated; what is refused is quarantined."""
+        now = int(time.time())
+        with self.one_at_a_time:
+            try:
+                return self.take_in(octets, now)
+            except Refused as refused:
+                if refused.code != "network/stale":
+                    self.quarantine.append((refused.code, octets))
+                raise
+
+    def take_in(self, octets, now):
+        message, sender = open_envelope(octets, self.keys, self.trust, self.kept, now)
+        name = (message["iss"], message["jti"])
+        if name in self.seen:
+            expect(self.seen[name] == digest(octets), "envelope/replayed")
+            return "repeated"
+        expect(message["type"] in BODIES, "envelope/type-not-for-role")
+        body = form(message["body"], BODIES[message["type"]], "envelope/body")
+        case = self.cases.get(message["thd"])
+        if message["type"] == "treatment/request":
+            outcome = self.requested(message["thd"], sender, body, case)
+        else:
+            known = case and case["patient"] == sender["sub"]
+            expect(known, "treatment/unknown-case")
+            take = getattr(self, message["type"].split("/")[1].replace("-", "_"))
+            outcome = take(case, sender, body, now)
+        self.seen[name] = digest(octets)
+        self.kept[sender["sub"]] = sender["jwt"]
+        return outcome
+
+    # --- the states (section 11.11) ---
+
+    def requested(self, id, patient, body, known):
+        claims = record.check(body["record"], patient)
+        entry = record.endorsed(body["endorsement"], patient)
+        here = entry["case"] == id and entry["counterparty"] == self.id
+        expect(here, "ledger/mismatch")
+        if known:
+            expect(known["entry"] == entry, "treatment/not-allowed-now")
+            return "repeated"
+        own = (claims.get("sub"), claims.get("case")) == (patient["sub"], id)
+        expect(own, "record/wrong-author")
+        fits = entry["kind"] == "request" and entry["author"] == patient["sub"]
+        fits = fits and entry["previous"] is None
+        key = record.verification_key(body["record"])
+        expect(fits and entry["verification_key"] == key, "ledger/mismatch")
+        expect("cnf" in claims, "record/malformed")
+        record.holder_key(claims["cnf"]["jwk"])
+        self.cases[id] = {
+            "id": id, "patient": patient["sub"], "holder": claims["cnf"]["jwk"], "entry": entry,
+            "theirs": body["endorsement"], "request": wish(claims["fhir"]), "phase": "requested",
+            "notary": None, "head": None, "asked": {}, "results": {},
+        }
+        return "applied"
+
+    def approve(self, id):
+        """Steps 4 to 10."""
+        with self.one_at_a_time:
+            case = self.cases[id]
+            expect(case["phase"] == "requested", "treatment/already-decided")
+            notaries = [node for node, card in self.trust.nodes.items() if card["role"] == "notary"]
+            case["notary"] = random.SystemRandom().choice(notaries)
+            mine = record.endorse(case["entry"], self.keys["signing"], int(time.time()))
+            both = [case["theirs"], mine]
+            receipt = self.deposit(case, both, [case["patient"], self.id])
+            self.check_receipt(receipt, case, case["entry"])
+            case |= {"phase": "approved", "head": case["entry"]["id"]}
+            self.deliver(case, "treatment/approval", {"endorsement": mine, "receipt": receipt})
+
+    def decline(self, id, reason):
+        """Steps 4 and 10."""
+        with self.one_at_a_time:
+            case = self.cases[id]
+            expect(case["phase"] == "requested", "treatment/already-decided")
+            case["phase"] = "declined"
+            body = {"entry": case["entry"]["id"], "reason": reason}
+            self.deliver(case, "treatment/refusal", body)
+
+    def ask_for_data(self, id, resources, purpose):
+        """Step 11; answers the data request's id."""
+        with self.one_at_a_time:
+            case, request = self.cases[id], new_id()
+            expect(case["phase"] == "approved", "treatment/not-allowed-now")
+            case["asked"][request] = None
+            body = {"id": request, "resources": resources, "purpose": purpose}
+            self.deliver(case, "treatment/data-request", body)
+            return request
+
+    def data(self, case, sender, body, now):
+        expect(body["request"] in case["asked"], "treatment/unknown-entry")
+        shares = [self.shared(share, sender, body["request"], now) for share in body["records"]]
+        answer = case["asked"][body["request"]]
+        if answer is not None:
+            same = isinstance(answer, list) and keys(answer) == keys(shares)
+            expect(same, "treatment/already-decided")
+            return "repeated"
+        case["asked"][body["request"]] = shares
+        return "applied"
+
+    def shared(self, share, sender, nonce, now):
+        """One shared record (section 11.5)."""
+        form(share, {"record": str, "receipt?": str}, "envelope/body")
+        compact = share["record"]
+        _, claims = unverified(compact.split("~")[0], record.RECORD, "record/malformed")
+        form(claims, {"iss": NODE_ID}, "record/malformed", closed=False)
+        if claims["iss"] == sender["sub"]:
+            content = record.check(compact, sender)
+        else:
+            listed = self.trust.nodes.get(claims["iss"], {}).get("jwt")
+            jwt = listed or self.kept.get(claims["iss"])
+            expect(jwt, "card/unknown")
+            author = self.trust.card(jwt, now)
+            content = record.check_presentation(compact, author, self.id, nonce, now)
+        expect(content.get("sub") == sender["sub"], "record/wrong-author")
+        key, notary = record.verification_key(compact), None
+        if "receipt" in share:
+            notary = record.receipted(share["receipt"], self.trust, None, key)["iss"]
+        return {"key": key, "fhir": record.text(content["fhir"]), "notary": notary}
+
+    def data_refusal(self, case, sender, body, now):
+        expect(body["request"] in case["asked"], "treatment/unknown-entry")
+        answer = case["asked"][body["request"]]
+        if isinstance(answer, str):
+            return "repeated"
+        expect(answer is None, "treatment/already-decided")
+        case["asked"][body["request"]] = body["reason"]
+        return "applied"
+
+    def hand_in(self, id, fhir):
+        """Steps 14 to 18, one result at a time; answers the entry's id."""
+        with self.one_at_a_time:
+            case, now = self.cases[id], int(time.time())
+            expect(case["phase"] == "approved", "treatment/not-allowed-now")
+            under_way = [r for r in case["results"].values() if r["status"] in ("sent", "confirmed")]
+            expect(not under_way, "treatment/not-allowed-now")
+            key = self.keys["signing"]
+            compact = record.issue(fhir, key, case["patient"], id, case["holder"], now)
+            entry = {
+                "id": new_id(), "kind": "result", "case": id, "author": self.id,
+                "counterparty": case["patient"],
+                "verification_key": record.verification_key(compact), "previous": case["head"],
+            }
+            mine = record.endorse(entry, key, now)
+            case["results"][entry["id"]] = {"entry": entry, "mine": mine, "status": "sent"}
+            self.deliver(case, "treatment/result", {"record": compact, "endorsement": mine})
+            return entry["id"]
+
+    def confirmation(self, case, sender, body, now):
+        """Steps 20 and 21."""
+        entry = record.endorsed(body["endorsement"], sender)
+        expect(entry["case"] == case["id"], "ledger/mismatch")
+        result = case["results"].get(entry["id"])
+        expect(result, "treatment/unknown-entry")
+        theirs = self.check_receipt(body["receipt"], case, entry)
+        if result["status"] in ("confirmed", "committed"):
+            return "repeated"
+        expect(result["status"] == "sent", "treatment/already-decided")
+        expect(result["entry"] == entry, "ledger/mismatch")
+        both, authors = [result["mine"], body["endorsement"]], [self.id, case["patient"]]
+        receipt = self.deposit(case, both, authors)
+        expect(self.check_receipt(receipt, case, entry) == theirs, "ledger/mismatch")
+        result["status"], case["head"] = "committed", entry["id"]
+        return "applied"
+
+    def dispute(self, case, sender, body, now):
+        result = case["results"].get(body["entry"])
+        expect(result, "treatment/unknown-entry")
+        if result["status"] == "disputed":
+            return "repeated"
+        expect(result["status"] == "sent", "treatment/already-decided")
+        result |= {"status": "disputed", "reason": body["reason"]}
+        return "applied"
+
+    def check_receipt(self, jwt, case, entry):
+        """A receipt of the case's notary for this entry."""
+        claims = record.receipted(jwt, self.trust, entry["id"], entry["verification_key"])
+        expect(claims["iss"] == case["notary"], "ledger/receipt")
+        return claims
+
+
+def wish(request):
+    """What a ServiceRequest asks for (section 11.1)."""
+    try:
+        reason = request["reasonCode"][0]["text"]
+        may_read = [each["type"] for each in request.get("supportingInfo", []) if "type" in each]
+        expect(request["resourceType"] == "ServiceRequest", "envelope/body")
+    except (LookupError, TypeError):
+        raise Refused("envelope/body") from None
+    return {"reason": reason, "date": request.get("occurrenceDateTime"), "may_read": may_read}
+
+
+def keys(shares):
+    return [share["key"] for share in shares]
+
+
+def handler(hospital):
+    class Inbox(BaseHTTPRequestHandler):
+        def do_POST(self):
+            length = int(self.headers["content-length"])
+            octets = self.rfile.read(min(length, MAX_ENVELOPE + 1))
+            try:
+                expect(self.path == "/inbox", "api/not-found")
+                answer, status = {"outcome": hospital.receive(octets)}, 202
+                media_type = "application/json"
+            except Refused as refused:
+                status = STATUS.get(refused.code, 400)
+                answer = {"type": f"urn:hdms:{refused.code}", "status": status,
+                          "code": refused.code}
+                media_type = "application/problem+json"
+            text = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("content-type", media_type)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_):
+            pass
+
+    return Inbox

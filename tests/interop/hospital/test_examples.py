@@ -1,0 +1,97 @@
+"""The examples of docs/protocol.md, read with nothing but what the page says."""
+
+import json
+import pathlib
+import re
+
+import pytest
+from jwcrypto.jwk import JWK
+
+import record
+import wire
+
+ROOT = pathlib.Path(__file__).parents[3]
+TEXT = (ROOT / "docs/examples.json").read_text()
+EXAMPLES = json.loads(TEXT)
+KEYS = json.loads((ROOT / "tests/simulation/vectors/keys.json").read_text())
+NOW = 1767268800
+
+
+def keys(name):
+    return {use: JWK(**jwk) for use, jwk in KEYS[name].items()}
+
+
+@pytest.fixture
+def trust():
+    return wire.Trust(EXAMPLES["network"], wire.public(keys("root")["signing"]), NOW)
+
+
+@pytest.fixture
+def hospital(trust):
+    return trust.card(EXAMPLES["card of the hospital"], NOW)
+
+
+def test_thumbprints(hospital):
+    thumbprints = EXAMPLES["thumbprints of the hospital's keys"]
+    for use, thumbprint in thumbprints.items():
+        assert wire.thumbprint(hospital[use]) == thumbprint
+    assert hospital["sub"] == thumbprints["signing_key"]
+
+
+def test_another_root_key_is_not_trusted():
+    with pytest.raises(wire.Refused, match="network/forged"):
+        wire.Trust(EXAMPLES["network"], wire.public(keys("stranger")["signing"]), NOW)
+
+
+def test_the_envelope_and_all_that_it_carries(trust, hospital):
+    envelope = EXAMPLES["envelope"].encode()
+    message, patient = wire.open_envelope(envelope, keys("hospital"), trust, {}, NOW)
+    assert message["body"]["record"] == EXAMPLES["record of a treatment request"]
+    claims = record.check(message["body"]["record"], patient)
+    assert claims["fhir"]["resourceType"] == "ServiceRequest"
+    entry = record.endorsed(message["body"]["endorsement"], patient)
+    assert entry["verification_key"] == record.verification_key(message["body"]["record"])
+    record.receipted(EXAMPLES["receipt"], trust, entry["id"], entry["verification_key"])
+
+
+def test_the_record_of_a_result_has_its_authors_text(hospital):
+    claims = record.check(EXAMPLES["record of a result"], hospital)
+    content = record.fhir(TEXT)["content of the result"]
+    assert record.text(claims["fhir"]) == record.text(content)
+    assert '"value":6.10,' in record.text(content)
+
+
+def test_the_result_is_concealed_as_the_page_says():
+    content = record.fhir(TEXT)["content of the result"]
+    concealer = record.Concealer()
+    visible = concealer.value(content, "", "")
+    payload = wire.decode(EXAMPLES["record of a result"].split(".")[1], "")
+    theirs = record.fhir(payload.decode())["fhir"]
+    blank = lambda value: re.sub(r'"[\w-]{43}"', '""', record.text(value))
+    assert blank(visible) == blank(theirs)
+
+
+def test_the_presentation_is_for_one_data_request_at_one_hospital(trust, hospital):
+    presentation, nonce = EXAMPLES["presentation of the result"], "019b7985-7400-7000-8000-000000000005"
+    claims = record.check_presentation(presentation, hospital, hospital["sub"], nonce, NOW)
+    assert claims["sub"] == keys("patient")["signing"].thumbprint()
+    for audience, nonce in [(claims["sub"], nonce), (hospital["sub"], wire.new_id())]:
+        with pytest.raises(wire.Refused, match="record/holder"):
+            record.check_presentation(presentation, hospital, audience, nonce, NOW)
+
+
+def test_the_challenge_and_the_request_proof(hospital):
+    challenge = EXAMPLES["challenge"]["challenge"]
+    secret = wire.decrypt(challenge, keys("hospital")["encryption"], None).decode()
+    assert secret == EXAMPLES["challenge answer"]["secret"]
+    key = wire.rsa(hospital["signing_key"], "")
+    _, proof = wire.verify(EXAMPLES["request proof"], "hdms-proof+jwt", key, "", "")
+    deliveries = json.dumps(EXAMPLES["deliveries"], separators=(",", ":"))
+    assert proof["body"] == wire.digest(deliveries)
+    assert (proof["htm"], proof["iss"]) == ("POST", hospital["sub"])
+
+
+@pytest.mark.parametrize("text", [b'{"a":1,"\\u0061":2}', b'"\\ud800"', b"\xef\xbb\xbf{}", b"{}x"])
+def test_what_is_not_json_here(text):
+    with pytest.raises(wire.Refused, match="not-json"):
+        wire.parse(text, "fhir/not-json")

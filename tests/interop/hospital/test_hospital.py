@@ -1,0 +1,181 @@
+"""The protocol reference is complete: the hospital of hospital.py, written from docs/protocol.md
+alone, goes through treatments with our native server, notaries and personal node over HTTP."""
+
+import json
+import os
+import pathlib
+import subprocess
+import time
+
+import pytest
+
+from hospital import Hospital
+from wire import Refused, new_id
+
+ROOT = pathlib.Path(__file__).parents[3]
+WISH = {"reason": "Persistent cough", "date": "2026-01-05", "may_read": ["AllergyIntolerance"]}
+RESULT = (
+    '{"resourceType":"Observation","id":"hba1c","status":"final","code":{"coding":[{"system":'
+    '"http://loinc.org","code":"4548-4","display":"Hemoglobin A1c"}]},"subject":{"reference":'
+    '"Patient/p"},"effectiveDateTime":"2026-01-01","valueQuantity":{"value":6.10,"unit":"%"}}'
+)
+BUNDLE = (
+    '{"resourceType":"Bundle","type":"collection","entry":[{"resource":{"resourceType":"Patient",'
+    '"id":"p","gender":"female","name":[{"family":"Kim"}]}},{"resource":' + RESULT + "}]}"
+)
+ALLERGY = '{"resourceType":"AllergyIntolerance","id":"a","code":{"text":"Penicillin"}}'
+
+
+class Network:
+    """Commands in, answers out: see src/main.rs."""
+
+    def __init__(self, data):
+        program = os.environ.get("HDMS_HOSPITAL", ROOT / "target/debug/hdms-interop-hospital")
+        pipe = subprocess.PIPE
+        environment = os.environ | {"HDMS_LOG": "off"}
+        self.process = subprocess.Popen(
+            [program, data], stdin=pipe, stdout=pipe, text=True, env=environment)
+        self.server = self.answer()["server"]
+
+    def answer(self):
+        answer = json.loads(self.process.stdout.readline())
+        assert "ok" in answer, answer
+        return answer["ok"]
+
+    def ask(self, command, **members):
+        self.process.stdin.write(json.dumps({command: members} if members else command) + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+        self.process.stdout.close()
+
+
+def eventually(holds):
+    """What `holds` answers once it is true: messages travel by themselves."""
+    deadline = time.monotonic() + 60
+    while not (answer := holds()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return answer
+
+
+def admitted(hospital):
+    try:
+        hospital.apply()
+    except Refused as refused:
+        assert refused.code == "doorman/pending"
+    return hospital.card
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    network = Network(tmp_path_factory.mktemp("network"))
+    yield network
+    network.stop()
+
+
+@pytest.fixture(scope="module")
+def hospital(network):
+    hospital = Hospital(network.server, "Hospital of strangers")
+    assert not admitted(hospital)
+    network.ask("admit", node=hospital.id)
+    eventually(lambda: admitted(hospital))
+
+    def listed():
+        hospital.refresh()
+        return hospital.id in hospital.trust.nodes
+    eventually(listed)
+    network.ask("refresh")
+    yield hospital
+    hospital.stop()
+
+
+@pytest.fixture
+def case(network, hospital):
+    """A case that waits for the hospital's decision."""
+    case = new_id()
+    network.ask("ask", case=case, hospital=hospital.id, request=WISH)
+    eventually(lambda: case in hospital.cases)
+    return case
+
+
+@pytest.fixture
+def approved(network, hospital, case):
+    hospital.approve(case)
+    eventually(lambda: phase(network, case) == "approved")
+    return case
+
+
+def phase(network, case):
+    return network.ask("state", case=case)["phase"]
+
+
+def status(network, case, entry):
+    results = network.ask("state", case=case)["results"]
+    return next((r["status"] for r in results if r["entry"]["id"] == entry), None)
+
+
+def asked(network, hospital, case, *resources):
+    request = hospital.ask_for_data(case, list(resources), "Before prescribing")
+    known = lambda: network.ask("state", case=case)["data_requests"]
+    eventually(lambda: any(each["asked"]["id"] == request for each in known()))
+    return request
+
+
+def committed(network, hospital, case, fhir):
+    """A result that both sides hold to be final."""
+    entry = hospital.hand_in(case, fhir)
+    eventually(lambda: status(network, case, entry) == "received")
+    network.ask("confirm", case=case, entry=entry)
+    result = hospital.cases[case]["results"][entry]
+    eventually(lambda: result["status"] == "committed")
+    assert "committed" in status(network, case, entry)
+    return entry
+
+
+def test_a_whole_treatment(network, hospital, approved):
+    case = hospital.cases[approved]
+    assert case["request"] == WISH
+
+    own = network.ask("add-record", fhir=ALLERGY)
+    request = asked(network, hospital, approved, "AllergyIntolerance")
+    network.ask("share", case=approved, request=request, records=[own])
+    [share] = eventually(lambda: case["asked"][request])
+    assert (share["fhir"], share["notary"]) == (ALLERGY, None)
+
+    entries = [committed(network, hospital, approved, fhir) for fhir in (RESULT, BUNDLE)]
+    for entry, fhir in zip(entries, (RESULT, BUNDLE)):
+        assert network.ask("read", case=approved, entry=entry) == fhir
+
+    request = asked(network, hospital, approved, "Observation")
+    network.ask("share", case=approved, request=request, records=[[approved, entries[0]]])
+    [share] = eventually(lambda: case["asked"][request])
+    assert (share["fhir"], share["notary"]) == (RESULT, case["notary"])
+    assert hospital.quarantine == [] and network.ask("quarantined") == []
+
+
+def test_a_declined_request(network, hospital, case):
+    hospital.decline(case, "No ward for this")
+    declined = {"declined": {"reason": "No ward for this"}}
+    eventually(lambda: phase(network, case) == declined)
+
+
+def test_refused_data(network, hospital, approved):
+    request = asked(network, hospital, approved, "Condition")
+    network.ask("refuse-data", case=approved, request=request, reason="Not needed")
+    answers = hospital.cases[approved]["asked"]
+    eventually(lambda: answers[request] == "Not needed")
+
+
+def test_a_disputed_result_is_corrected(network, hospital, approved):
+    wrong = hospital.hand_in(approved, RESULT)
+    eventually(lambda: status(network, approved, wrong) == "received")
+    network.ask("dispute", case=approved, entry=wrong, reason="Not my value")
+    result = hospital.cases[approved]["results"][wrong]
+    eventually(lambda: result["status"] == "disputed")
+    assert result["reason"] == "Not my value"
+    right = committed(network, hospital, approved, RESULT)
+    assert hospital.cases[approved]["head"] == right

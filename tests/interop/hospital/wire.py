@@ -1,0 +1,314 @@
+"""What travels and what is trusted: docs/protocol.md sections 2 to 7, with jwcrypto."""
+
+import base64
+import hashlib
+import json
+import re
+import time
+import uuid
+
+from jwcrypto.jwe import JWE
+from jwcrypto.jwk import JWK
+from jwcrypto.jws import JWS
+
+MAX_ENVELOPE = 1_048_576
+DAYS_30 = 30 * 24 * 3600
+SENDERS = {
+    "treatment/request": "personal", "treatment/data": "personal",
+    "treatment/data-refusal": "personal", "treatment/confirmation": "personal",
+    "treatment/dispute": "personal", "treatment/approval": "institution",
+    "treatment/refusal": "institution", "treatment/data-request": "institution",
+    "treatment/result": "institution", "notary/deposit": "personal institution",
+}
+NODE_ID = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
+UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+class Refused(Exception):
+    def __init__(self, code):
+        super().__init__(code)
+        self.code = code
+
+
+def expect(holds, code):
+    if not holds:
+        raise Refused(code)
+
+
+def encode(octets):
+    return base64.urlsafe_b64encode(octets).decode().rstrip("=")
+
+
+def decode(text, code):
+    """Canonical, unpadded base64url."""
+    try:
+        octets = base64.b64decode(text + "=" * (-len(text) % 4), "-_", validate=True)
+    except ValueError:
+        raise Refused(code) from None
+    expect(encode(octets) == text, code)
+    return octets
+
+
+def digest(text):
+    return encode(hashlib.sha256(text if isinstance(text, bytes) else text.encode()).digest())
+
+
+def unique(members):
+    expect(len(dict(members)) == len(members), "a member twice")
+    return dict(members)
+
+
+def parse(octets, code, **hooks):
+    """JSON, member names unique, well-formed Unicode."""
+    try:
+        value = json.loads(octets.decode(), object_pairs_hook=unique, **hooks)
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError, Refused):
+        raise Refused(code) from None
+    return value
+
+
+def form(value, members, code, closed=True):
+    """An object with members of these types; those whose name ends in `?` may be absent."""
+    expect(isinstance(value, dict), code)
+    names = {name.rstrip("?") for name in members}
+    expect(not closed or set(value) <= names, code)
+    for name, kind in members.items():
+        if name.endswith("?") and name[:-1] not in value:
+            continue
+        expect(fits(value.get(name.rstrip("?")), kind), code)
+    return value
+
+
+def fits(value, kind):
+    if isinstance(kind, re.Pattern):
+        return isinstance(value, str) and bool(kind.fullmatch(value))
+    if kind is int:
+        return type(value) is int and value >= 0
+    return isinstance(value, kind)
+
+
+def new_id():
+    random, now = uuid.uuid4().int, int(time.time() * 1000)
+    return str(uuid.UUID(int=now << 80 | 7 << 76 | random & ((1 << 76) - 1) & ~(3 << 62) | 2 << 62))
+
+
+# --- keys (section 3) ---
+
+def rsa(jwk, code):
+    form(jwk, {"kty": str, "n": str, "e": str}, code, closed=False)
+    expect(jwk["kty"] == "RSA" and jwk["e"] == "AQAB", code)
+    expect(jwk.get("alg", "PS256") in ("PS256", "RSA-OAEP-256"), code)
+    n = decode(jwk["n"], code)
+    expect(n and n[0] and n[-1] % 2 and 2048 <= int.from_bytes(n).bit_length() <= 4096, code)
+    return JWK(kty="RSA", n=jwk["n"], e=jwk["e"])
+
+
+def thumbprint(jwk):
+    return JWK(**{name: jwk[name] for name in ("kty", "n", "e")}).thumbprint()
+
+
+def public(key):
+    return {name: key.export_public(as_dict=True)[name] for name in ("kty", "n", "e")}
+
+
+# --- signing and sealing (section 4) ---
+
+def sign(typ, claims, key):
+    """A compact JWS; claims that are JSON text already stay as they are."""
+    header = {"alg": "PS256", "typ": typ, "kid": key.thumbprint()}
+    token = JWS(claims if isinstance(claims, str) else json.dumps(claims))
+    token.allowed_algs = ["PS256"]
+    token.add_signature(key, protected=json.dumps(header))
+    return token.serialize(compact=True)
+
+
+def unverified(compact, typ, code, algorithm="envelope/algorithm"):
+    parts = compact.split(".")
+    expect(len(parts) == 3, code)
+    header = parse(decode(parts[0], code), code)
+    expect(isinstance(header, dict), code)
+    expect(header.get("alg") in ("PS256", "ES256"), algorithm)
+    form(header, {"alg": str, "typ?": str, "kid?": str}, code)
+    expect(header.get("typ") == typ, code)
+    decode(parts[2], code)
+    claims = parse(decode(parts[1], code), code)
+    expect(isinstance(claims, dict), code)
+    return header, claims
+
+
+def verify(compact, typ, key, malformed, forged, alg="PS256"):
+    header, claims = unverified(compact, typ, malformed)
+    expect(header["alg"] == alg, "envelope/algorithm")
+    token = JWS()
+    token.allowed_algs = [alg]
+    try:
+        token.deserialize(compact, key)
+    except Exception:
+        raise Refused(forged) from None
+    return header, claims
+
+
+def encrypt(text, key, **more):
+    header = {"alg": "RSA-OAEP-256", "enc": "A256GCM", "kid": key.thumbprint(), **more}
+    token = JWE(text, json.dumps(header), algs=["RSA-OAEP-256", "A256GCM"])
+    token.add_recipient(key)
+    return token.serialize(compact=True)
+
+
+def decrypt(compact, key, cty):
+    code = "envelope/malformed"
+    parts = compact.split(".")
+    expect(len(parts) == 5, code)
+    header = parse(decode(parts[0], code), code)
+    expect(isinstance(header, dict), code)
+    algorithms = (header.get("alg"), header.get("enc"))
+    expect(algorithms == ("RSA-OAEP-256", "A256GCM"), "envelope/algorithm")
+    form(header, {"alg": str, "enc": str, "cty?": str, "kid?": str}, code)
+    lengths = [len(decode(part, code)) for part in parts]
+    expect(lengths[2] == 12 and lengths[4] == 16 and header.get("cty") == cty, code)
+    expect(header.get("kid") == key.thumbprint(), "envelope/wrong-key")
+    token = JWE(algs=["RSA-OAEP-256", "A256GCM"])
+    try:
+        token.deserialize(compact, key)
+    except Exception:
+        raise Refused("envelope/decryption") from None
+    return token.payload
+
+
+# --- cards and trust (section 5) ---
+
+class Trust:
+    """The network's documents, once they are seen to lead to the pinned root key."""
+
+    def __init__(self, documents, root, now, previous=None):
+        forged = "network/forged"
+        form(documents, {"doormen": list, "parameters": str, "map": str, "revocations": str}, forged)
+        self.doormen = {}
+        for jwt in documents["doormen"]:
+            sub, key = self.certified(jwt, root, now)
+            self.doormen[sub] = key
+        self.parameters = self.document(documents["parameters"], "hdms-parameters+jwt")
+        expect(self.parameters["root"] == thumbprint(root), forged)
+        self.map = self.document(documents["map"], "hdms-map+jwt")
+        self.revocations = self.document(documents["revocations"], "hdms-revocations+jwt")
+        if previous:
+            for name in ("parameters", "map", "revocations"):
+                older = getattr(self, name)["number"] < getattr(previous, name)["number"]
+                expect(not older, "network/rollback")
+            newer = self.revocations["iat"] >= previous.revocations["iat"]
+            expect(newer, "network/rollback")
+        self.nodes = {}
+        for jwt in self.map["nodes"]:
+            try:
+                card = self.chain(jwt)
+            except Refused:
+                raise Refused(forged) from None
+            if now < card["exp"] and card["sub"] not in self.revocations["revoked"]:
+                self.nodes[card["sub"]] = card | {"jwt": jwt}
+
+    @staticmethod
+    def certified(jwt, root, now):
+        forged = "network/forged"
+        try:
+            _, claims = verify(jwt, "hdms-doorman+jwt", rsa(root, forged), forged, forged)
+        except Refused:
+            raise Refused(forged) from None
+        key = rsa(claims["key"], forged)
+        good = claims["iss"] == thumbprint(root) and claims["sub"] == key.thumbprint()
+        expect(good and now < claims["exp"], forged)
+        return claims["sub"], key
+
+    def document(self, jwt, typ):
+        forged = "network/forged"
+        header, _ = unverified(jwt, typ, forged, forged)
+        expect(header.get("kid") in self.doormen, forged)
+        _, claims = verify(jwt, typ, self.doormen[header["kid"]], forged, forged)
+        expect(claims["iss"] == header["kid"], forged)
+        return claims
+
+    def chain(self, jwt):
+        code, typ = "card/malformed", "hdms-card+jwt"
+        header, _ = unverified(jwt, typ, code)
+        expect("kid" in header, code)
+        expect(header["kid"] in self.doormen, "card/forged")
+        _, claims = verify(jwt, typ, self.doormen[header["kid"]], code, "card/forged")
+        claims = card_form(claims)
+        expect(claims["iss"] == header["kid"], "card/forged")
+        expect(thumbprint(claims["signing_key"]) == claims["sub"], "card/mismatch")
+        return claims
+
+    def card(self, jwt, now):
+        """A card's claims, when all of section 5 holds."""
+        claims = self.chain(jwt)
+        expect(now < claims["exp"], "card/expired")
+        expect(claims["sub"] not in self.revocations["revoked"], "card/revoked")
+        age = now - self.revocations["iat"]
+        expect(age <= self.parameters["revocation_age"], "network/stale")
+        return claims | {"jwt": jwt}
+
+    def notary(self, node):
+        card = self.nodes.get(node)
+        expect(card and card["role"] == "notary", "network/unknown-node")
+        return card
+
+
+def card_form(claims):
+    code = "card/malformed"
+    form(claims, {
+        "iss": NODE_ID, "sub": NODE_ID, "role": re.compile("personal|institution|notary"),
+        "name": str, "endpoint?": str, "signing_key": dict, "encryption_key": dict,
+        "iat": int, "exp": int,
+    }, code, closed=False)
+    rsa(claims["signing_key"], code)
+    rsa(claims["encryption_key"], code)
+    return claims
+
+
+# --- envelopes (section 7) ---
+
+def seal(keys, to, kind, case, body, card=None):
+    """The message's id and its envelope to the node with the card `to`."""
+    now, id = int(time.time()), new_id()
+    claims = {
+        "iss": keys["signing"].thumbprint(), "aud": to["sub"], "iat": now, "exp": now + DAYS_30,
+        "jti": id, "thd": case, "type": kind, "body": body,
+    }
+    if card:
+        claims["card"] = card
+    recipient = rsa(to["encryption_key"], "card/malformed")
+    envelope = encrypt(sign("hdms+jwt", claims, keys["signing"]), recipient, cty="JWT")
+    expect(len(envelope) <= MAX_ENVELOPE, "envelope/too-large")
+    return id, envelope
+
+
+def open_envelope(octets, keys, trust, kept, now):
+    """The claims of a message and its sender's card: checks 1 to 18."""
+    code = "envelope/malformed"
+    expect(len(octets) <= MAX_ENVELOPE, "envelope/too-large")
+    expect(octets.isascii(), code)
+    signed = decrypt(octets.decode(), keys["encryption"], "JWT").decode()
+    header, claims = unverified(signed, "hdms+jwt", code)
+    expect(header["alg"] == "PS256", "envelope/algorithm")
+    form(claims, {
+        "iss": NODE_ID, "aud": NODE_ID, "iat": int, "exp": int, "jti": UUID7, "thd": UUID7,
+        "type": str, "body": object, "card?": str,
+    }, code)
+    listed = trust.nodes.get(claims["iss"], {}).get("jwt")
+    jwt = claims.get("card") or listed or kept.get(claims["iss"])
+    expect(jwt, "card/unknown")
+    _, card = unverified(jwt, "hdms-card+jwt", "card/malformed")
+    card_form(card)
+    own = thumbprint(card["signing_key"]) == card["sub"] == claims["iss"]
+    expect(own, "card/mismatch")
+    key = rsa(card["signing_key"], "card/malformed")
+    verify(signed, "hdms+jwt", key, code, "envelope/signature")
+    sender = trust.card(jwt, now)
+    expect(claims["aud"] == keys["signing"].thumbprint(), "envelope/wrong-audience")
+    expect(claims["iat"] <= now + 300, "envelope/not-yet-valid")
+    alive = now < claims["exp"] <= claims["iat"] + DAYS_30
+    expect(alive, "envelope/expired")
+    expect(claims["type"] in SENDERS, "envelope/unknown-type")
+    may = sender["role"] in SENDERS[claims["type"]].split()
+    expect(may, "envelope/type-not-for-role")
+    return claims, sender
