@@ -36,14 +36,15 @@ impl Institution {
     /// Serves until it is told to stop.
     pub async fn run(self) -> Outcome {
         let stop = stop_signal()?;
+        let data = self.node.data()?;
         let passphrase = self.node.passphrase()?;
         let root = self.network.root()?;
         let (listener, url) = self.node.bind(self.listen).await?;
         let key_file = self.api_key_file.clone();
-        let key_file = key_file.unwrap_or_else(|| self.node.data.join(API_KEY_FILE));
+        let key_file = key_file.unwrap_or_else(|| data.join(API_KEY_FILE));
         let config = institution::Config {
             member: MemberConfig {
-                data: self.node.data,
+                data,
                 passphrase,
                 server: self.network.server,
                 root,

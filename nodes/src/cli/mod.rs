@@ -6,6 +6,7 @@ pub mod scenario;
 pub mod server;
 
 use std::fs;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,23 +25,13 @@ pub type Outcome = Result<(), Box<dyn std::error::Error>>;
 pub struct NodeArgs {
     /// Folder of the node's database and keys.
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    data: Option<PathBuf>,
     /// Base URL by which others reach the node; without it, http:// and the address it listens on.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    #[command(flatten)]
-    passphrase: PassphraseArgs,
-}
-
-/// Where the passphrase of the key files comes from.
-#[derive(Debug, Args)]
-pub struct PassphraseArgs {
     /// File with the passphrase of the node's keys; without it, the environment's HDMS_PASSPHRASE.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
-    /// Never given on the command line, where other users could see it.
-    #[arg(long, env = "HDMS_PASSPHRASE", hide = true, hide_env_values = true)]
-    passphrase: Option<String>,
 }
 
 /// Which network a node joins.
@@ -61,6 +52,12 @@ pub struct NetworkArgs {
 }
 
 impl NodeArgs {
+    /// The node's folder. Checked here and not by clap, for which `hdms server` may also go on
+    /// with a subcommand.
+    pub fn data(&self) -> Result<PathBuf, Box<dyn std::error::Error>> {
+        self.data.clone().ok_or_else(|| "say where the node keeps its things: --data DIR".into())
+    }
+
     /// Opens the listener, and answers it with the node's base URL.
     pub async fn bind(
         &self,
@@ -76,10 +73,9 @@ impl NodeArgs {
 
     /// The passphrase of the node's keys.
     pub fn passphrase(&self) -> Result<Zeroizing<String>, Box<dyn std::error::Error>> {
-        let given = match (&self.passphrase.passphrase_file, &self.passphrase.passphrase) {
-            (Some(file), _) => read(file)?.trim_end_matches(['\r', '\n']).to_owned(),
-            (None, Some(passphrase)) => passphrase.clone(),
-            (None, None) => String::new(),
+        let given = match &self.passphrase_file {
+            Some(file) => read(file)?.trim_end_matches(['\r', '\n']).to_owned(),
+            None => std::env::var("HDMS_PASSPHRASE").unwrap_or_default(),
         };
         if given.is_empty() {
             return Err("give a passphrase for the node's keys: --passphrase-file FILE, or \
@@ -103,7 +99,9 @@ impl NetworkArgs {
 /// Logs to the standard error, as `HDMS_LOG` says (`info` without it).
 pub fn start_logging() {
     let filter = EnvFilter::try_from_env("HDMS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    logs.with_writer(std::io::stderr).init();
 }
 
 /// Says what went wrong, if anything did.

@@ -32,7 +32,7 @@ impl Notary {
         let root = self.network.root()?;
         let (listener, url) = self.node.bind(self.listen).await?;
         let config = MemberConfig {
-            data: self.node.data,
+            data: self.node.data()?,
             passphrase,
             server: self.network.server,
             root,

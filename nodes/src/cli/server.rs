@@ -14,18 +14,18 @@ use super::{NodeArgs, Outcome};
 
 /// Serves, unless it is told what the operator decides.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Server {
     #[command(subcommand)]
     decision: Option<Decision>,
     #[command(flatten)]
-    serve: Option<Serve>,
+    serve: Serve,
 }
 
 #[derive(Debug, Subcommand)]
 enum Decision {
     /// Serves, as without a subcommand.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Lists the institutions and notaries that wait to be admitted.
     Pending(OnServer),
     /// Admits a node.
@@ -80,16 +80,14 @@ struct OnNode {
 impl Server {
     /// Does what it was told.
     pub async fn run(self) -> Outcome {
-        match (self.decision, self.serve) {
-            (Some(Decision::Serve(serve)), _) | (None, Some(serve)) => serve.run().await,
-            (Some(Decision::Pending(server)), _) => server.list_pending().await,
-            (Some(Decision::Admit(on)), _) => {
-                Ok(Operator::of(&on.server.data)?.admit(on.node).await?)
-            }
-            (Some(Decision::Revoke(on)), _) => {
+        match self.decision {
+            None => self.serve.run().await,
+            Some(Decision::Serve(serve)) => serve.run().await,
+            Some(Decision::Pending(server)) => server.list_pending().await,
+            Some(Decision::Admit(on)) => Ok(Operator::of(&on.server.data)?.admit(on.node).await?),
+            Some(Decision::Revoke(on)) => {
                 Ok(Operator::of(&on.server.data)?.revoke(on.node).await?)
             }
-            (None, None) => Err("say where the server keeps its things: --data DIR".into()),
         }
     }
 }
@@ -104,7 +102,7 @@ impl Serve {
             quota: Quota { messages: self.mailbox_messages, bytes: self.mailbox_bytes },
             admissions_per_minute: self.admissions_per_minute,
             pages: self.pages,
-            ..ServerConfig::new(self.node.data, passphrase, url.clone())
+            ..ServerConfig::new(self.node.data()?, passphrase, url.clone())
         };
         let clock = NodeClock::default();
         let server = hdms_nodes::server::Server::start(config, listener, clock, stop).await?;

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::handler::HandlerWithoutStateExt;
 use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::{self, Next};
-use axum::response::Response;
-use axum::routing::any_service;
+use axum::response::{IntoResponse, Response};
 use tower_http::services::ServeDir;
 
 use crate::problem;
@@ -18,15 +18,16 @@ const FOREVER: &str = "/assets/";
 
 /// Serves the files of `folder` at every address that `router` does not have.
 pub(super) fn behind(router: Router, folder: &Path) -> Router {
-    let absent =
-        any_service(axum::handler::HandlerWithoutStateExt::into_service(problem::not_found));
-    let files = ServeDir::new(folder).fallback(absent);
+    let files = ServeDir::new(folder).fallback(problem::not_found.into_service());
     let files = Router::new().fallback_service(files).layer(middleware::from_fn(with_headers));
     router.fallback_service(files)
 }
 
 /// A worker may control the whole origin, and nobody keeps a page that has a newer version.
 async fn with_headers(request: Request, next: Next) -> Response {
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        return problem::not_found().await.into_response();
+    }
     let forever = request.uri().path().starts_with(FOREVER);
     let mut response = next.run(request).await;
     let keep = if forever && response.status().is_success() {

@@ -45,9 +45,10 @@ pub(super) fn router(services: Arc<Services>, pages: Option<PathBuf>) -> Router 
         .route("/mailbox/acknowledgement", post(acknowledge))
         .route("/mailbox/stream", get(listen))
         .with_state(services);
+    let router = with_common_answers(router);
     match pages {
-        Some(folder) => with_common_answers(pages::behind(router, &folder)),
-        None => with_common_answers(router),
+        Some(folder) => pages::behind(router, &folder),
+        None => router,
     }
 }
 

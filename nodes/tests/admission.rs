@@ -1,0 +1,242 @@
+//! The Doorman and the Network Map over HTTP.
+
+mod common;
+
+use common::{Net, PASSPHRASE, id, keys, message_id};
+use hdms::Error;
+use hdms::card::{LIFETIME, Role, VerifiedCard};
+use hdms::doorman::PATIENCE;
+use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::server::{Server, ServerConfig};
+use hdms_nodes::system::NodeClock;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+#[tokio::test]
+async fn a_personal_node_is_admitted_at_once_and_listed_nowhere() {
+    let net = Net::start().await;
+    let request = net.request(keys(0), Role::Personal, "");
+    let card = net.ask(keys(0), &request).await.unwrap();
+    let trust = net.trust().await;
+    let verified = VerifiedCard::verify(&card, &trust, net.now(), &AwsPrimitives).await.unwrap();
+    assert_eq!(verified.id(), &id(keys(0)));
+    assert_eq!(verified.card().role, Role::Personal);
+    assert!(trust.nodes().is_empty());
+
+    let again = net.ask(keys(0), &net.request(keys(0), Role::Personal, "")).await;
+    assert_eq!(again, Ok(card), "asking again gets the same card");
+}
+
+#[tokio::test]
+async fn a_card_is_renewed_in_the_last_third_of_its_life() {
+    let net = Net::start_with(|config| config.rules.revocation_age = 2 * LIFETIME).await;
+    let first = net.person(0).await;
+    net.clock.advance(LIFETIME * 1000 / 2);
+    assert_eq!(net.person(0).await.card, first.card);
+    net.clock.advance(LIFETIME * 1000 / 4);
+    let renewed = net.person(0).await.card;
+    assert_eq!(renewed.card().exp, net.now().seconds() + LIFETIME);
+}
+
+#[tokio::test]
+async fn without_both_keys_nobody_is_admitted() {
+    let net = Net::start().await;
+    let answer = net.challenge(keys(0), &net.request(keys(0), Role::Personal, "")).await.unwrap();
+    let refused = async |answer| {
+        let answer = net.client.answer_challenge(&net.url, &answer).await;
+        assert_eq!(answer.err(), Some(Error::PossessionUnproven));
+    };
+
+    let mut wrong = answer.clone();
+    wrong.secret = hdms::jose::encode([7; 32]);
+    refused(wrong).await;
+
+    let mut foreign = answer.clone();
+    foreign.node = id(keys(1));
+    refused(foreign.clone()).await;
+    refused(answer).await; // a try with another's name has spent it
+
+    let answer = net.challenge(keys(0), &net.request(keys(0), Role::Personal, "")).await.unwrap();
+    net.client.answer_challenge(&net.url, &answer).await.unwrap();
+    refused(answer).await; // each secret is good for one answer
+
+    let late = net.challenge(keys(0), &net.request(keys(0), Role::Personal, "")).await.unwrap();
+    net.clock.advance(PATIENCE * 1000 + 1000);
+    refused(late).await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_replayed_old_forged_or_malformed_is_refused() {
+    let net = Net::start().await;
+    let good = net.request(keys(0), Role::Personal, "");
+    let ask = async |jwt: String| net.client.ask_admission(&net.url, jwt).await.err();
+
+    let jwt = good.sign(keys(0)).await.unwrap();
+    assert_eq!(ask(jwt.clone()).await, None);
+    assert_eq!(ask(jwt.clone()).await, Some(Error::Replayed));
+
+    let mut other = good.clone();
+    other.jti = message_id();
+    let foreign = other.sign(keys(1)).await.unwrap();
+    assert_eq!(ask(foreign).await, Some(Error::PossessionUnproven));
+
+    other.iat = net.now().seconds() - PATIENCE - 1;
+    assert_eq!(ask(other.sign(keys(0)).await.unwrap()).await, Some(Error::Expired));
+    other.iat = net.now().seconds() + PATIENCE + 1;
+    assert_eq!(ask(other.sign(keys(0)).await.unwrap()).await, Some(Error::NotYetValid));
+
+    for (role, endpoint) in [
+        (Role::Personal, Some("https://example.org")),
+        (Role::Notary, None),
+        (Role::Institution, Some("file:///etc/passwd")),
+    ] {
+        let mut odd = net.request(keys(0), role, "name");
+        odd.endpoint = endpoint.map(Into::into);
+        assert_eq!(ask(odd.sign(keys(0)).await.unwrap()).await, Some(Error::AdmissionMalformed));
+    }
+    for text in ["", "a.b.c", "{}", "\u{0}", &jwt[..jwt.len() / 2]] {
+        assert_eq!(ask(text.into()).await, Some(Error::AdmissionMalformed), "{text}");
+    }
+    let none = format!("{}.", hdms::jose::encode(r#"{"alg":"none","typ":"hdms-admission+jwt"}"#));
+    assert_eq!(ask(format!("{none}e30.")).await, Some(Error::AlgorithmRefused));
+    assert_eq!(ask("x".repeat(100_000)).await, Some(Error::BodyTooLarge));
+}
+
+#[tokio::test]
+async fn an_institution_waits_for_the_operator_and_is_listed_then() {
+    let net = Net::start().await;
+    let request = net.request(keys(1), Role::Institution, "St. Elsewhere");
+    assert_eq!(net.ask(keys(1), &request).await, Err(Error::AdmissionPending));
+    assert!(net.trust().await.nodes().is_empty());
+
+    let pending = net.operator().pending().await.unwrap();
+    assert_eq!(pending.len(), 1);
+    assert_eq!((&pending[0].id, pending[0].name.as_str()), (&request.iss, "St. Elsewhere"));
+    assert_eq!(net.operator().admit(id(keys(2))).await, Err(Error::NodeUnknown));
+    net.operator().admit(request.iss.clone()).await.unwrap();
+
+    let trust = net.until(|trust| trust.node(&request.iss).is_ok()).await;
+    let again = net.request(keys(1), Role::Institution, "St. Elsewhere");
+    let card = net.ask(keys(1), &again).await.unwrap();
+    assert_eq!(trust.node(&request.iss).unwrap().jwt(), card);
+    assert!(net.operator().pending().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_institution_moves_by_itself_but_is_renamed_only_by_the_operator() {
+    let net = Net::start().await;
+    let hospital = net.hospital(1).await;
+    let mut moved = net.request(keys(1), Role::Institution, "St. Elsewhere");
+    moved.endpoint = Some("https://new.example".into());
+    net.ask(keys(1), &moved).await.unwrap();
+    let listed = net.trust().await.node(&hospital.id).unwrap().card().clone();
+    assert_eq!(listed.endpoint.as_deref(), Some("https://new.example"));
+
+    let mut renamed = net.request(keys(1), Role::Institution, "Royal Hospital");
+    renamed.endpoint = moved.endpoint.clone();
+    assert_eq!(net.ask(keys(1), &renamed).await, Err(Error::AdmissionPending));
+    assert_eq!(net.trust().await.node(&hospital.id).unwrap().card().name, "St. Elsewhere");
+    net.operator().admit(hospital.id.clone()).await.unwrap();
+    let name = |trust: &hdms::network::Trust| trust.node(&hospital.id).unwrap().card().name.clone();
+    net.until(|trust| name(trust) == "Royal Hospital").await;
+
+    let personal = net.request(keys(1), Role::Personal, "");
+    assert_eq!(net.ask(keys(1), &personal).await, Err(Error::AdmissionMalformed));
+}
+
+#[tokio::test]
+async fn a_revoked_node_is_said_to_be_unlisted_and_refused() {
+    let net = Net::start().await;
+    let hospital = net.hospital(1).await;
+    let person = net.person(0).await;
+    net.operator().revoke(hospital.id.clone()).await.unwrap();
+    net.operator().revoke(person.id.clone()).await.unwrap();
+    let revoked = Err(Error::CardRevoked);
+    let trust = net.until(|trust| trust.check_revocation(&person.id, net.now()) == revoked).await;
+    assert_eq!(trust.check_revocation(&hospital.id, net.now()), revoked);
+    assert!(trust.node(&hospital.id).is_err());
+    let request = net.request(keys(0), Role::Personal, "");
+    assert_eq!(net.ask(keys(0), &request).await, Err(Error::CardRevoked));
+}
+
+#[tokio::test]
+async fn documents_are_offered_once_and_numbered_and_the_revocation_list_stays_young() {
+    let net = Net::start_with(|config| config.rules.revocation_age = 400).await;
+    let before = net.client.network(&net.url, None).await.unwrap().unwrap();
+    let etag = before.etag.as_deref();
+    assert!(etag.is_some());
+    assert!(net.client.network(&net.url, etag).await.unwrap().is_none());
+
+    let trust = net.trust().await;
+    net.clock.advance(101_000);
+    let person = net.person(0).await;
+    net.operator().revoke(person.id.clone()).await.unwrap();
+    let revoked = Err(Error::CardRevoked);
+    net.until(|trust| trust.check_revocation(&person.id, net.now()) == revoked).await;
+    let after = net.client.network(&net.url, etag).await.unwrap().unwrap();
+    assert_eq!(
+        after.documents.map, before.documents.map,
+        "what did not change is not signed again"
+    );
+    assert_ne!(after.documents.revocations, before.documents.revocations);
+    let now = net.now();
+    let newer = hdms::network::Trust::verify(
+        &after.documents,
+        &net.root,
+        Some(&trust),
+        now,
+        &AwsPrimitives,
+    )
+    .await
+    .unwrap();
+    let rollback = hdms::network::Trust::verify(
+        &before.documents,
+        &net.root,
+        Some(&newer),
+        now,
+        &AwsPrimitives,
+    )
+    .await;
+    assert_eq!(rollback.err(), Some(Error::NetworkRollback));
+}
+
+#[tokio::test]
+async fn everything_survives_a_restart_even_with_the_root_key_taken_away() {
+    let mut net = Net::start().await;
+    let hospital = net.hospital(1).await;
+    let person = net.person(0).await;
+    std::fs::remove_dir_all(net.data().join("root")).unwrap();
+    net.restart().await;
+    assert_eq!(net.client.root(&net.url).await.unwrap(), net.root);
+    assert_eq!(net.trust().await.node(&hospital.id).unwrap(), &hospital.card);
+    assert_eq!(net.person(0).await.card, person.card);
+    assert!(!net.data().join("root").exists());
+}
+
+#[tokio::test]
+async fn one_address_can_not_ask_without_end() {
+    let net = Net::start_with(|config| config.admissions_per_minute = 3).await;
+    let ask = || net.client.ask_admission(&net.url, "x".into());
+    for _ in 0..3 {
+        assert_eq!(ask().await.err(), Some(Error::AdmissionMalformed));
+    }
+    assert_eq!(ask().await.err(), Some(Error::TooManyRequests));
+    net.clock.advance(60_000);
+    assert_eq!(ask().await.err(), Some(Error::AdmissionMalformed));
+}
+
+#[tokio::test]
+async fn a_second_server_or_a_wrong_passphrase_is_refused() {
+    let mut net = Net::start().await;
+    assert_eq!(start_another(&net, PASSPHRASE).await, Some(Error::StoreBusy));
+    net.stop_server().await;
+    assert_eq!(start_another(&net, "wrong horse").await, Some(Error::PassphraseWrong));
+}
+
+async fn start_another(net: &Net, passphrase: &str) -> Option<Error> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let passphrase = Zeroizing::new(passphrase.to_owned());
+    let config = ServerConfig::new(net.data(), passphrase, "http://127.0.0.1".into());
+    Server::start(config, listener, NodeClock::default(), CancellationToken::new()).await.err()
+}

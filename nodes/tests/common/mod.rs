@@ -1,0 +1,308 @@
+//! A whole network in one process over real HTTP and SQLite, with a clock that tests can move.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use hdms::Error;
+use hdms::card::{Role, VerifiedCard};
+use hdms::doorman::{AdmissionRequest, ChallengeAnswer};
+use hdms::ids::{CaseId, EntryId, MessageId, NodeId};
+use hdms::jose::jwk::RsaJwk;
+use hdms::mailbox::Delivery;
+use hdms::network::Trust;
+use hdms::provider::{Clock, Timestamp};
+use hdms::testing::FixedClock;
+use hdms_nodes::client::{Client, Signer};
+use hdms_nodes::keys::{AwsKeys, AwsPrimitives, open_or_make};
+use hdms_nodes::member::MemberConfig;
+use hdms_nodes::notary::Notary;
+use hdms_nodes::problem::ProblemDocument;
+use hdms_nodes::server::operator::Operator;
+use hdms_nodes::server::{Server, ServerConfig};
+use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+pub const PASSPHRASE: &str = "correct horse";
+
+/// A running server and what belongs to its network.
+pub struct Net {
+    pub dir: TempDir,
+    pub url: String,
+    pub clock: FixedClock,
+    pub client: Client,
+    pub root: RsaJwk,
+    server: Option<Server>,
+    stop: CancellationToken,
+}
+
+/// A node that the tests play themselves.
+pub struct Person {
+    pub keys: &'static AwsKeys,
+    pub id: NodeId,
+    pub card: VerifiedCard,
+}
+
+impl Person {
+    pub fn signer(&self) -> Signer<'_, AwsKeys> {
+        Signer { node: &self.id, keys: self.keys }
+    }
+}
+
+impl Net {
+    pub async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    /// A server whose configuration `adjust` has changed.
+    pub async fn start_with(adjust: impl FnOnce(&mut ServerConfig)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        prepare_keys(&dir.path().join("server"), &["root", "doorman"]);
+        let clock = FixedClock::new(SystemClock.now());
+        let (server, url, stop) = serve(dir.path(), &clock, "127.0.0.1:0", adjust).await.unwrap();
+        let client = Client::new(NodeClock::new(clock.clone())).unwrap();
+        let root = server.root().clone();
+        Self { dir, url, clock, client, root, server: Some(server), stop }
+    }
+
+    /// A server that runs in a process of its own, with its folder in `dir`.
+    pub async fn attached(dir: TempDir, url: String) -> Self {
+        let clock = FixedClock::new(SystemClock.now());
+        let client = Client::new(NodeClock::new(clock.clone())).unwrap();
+        let root = client.root(&url).await.unwrap();
+        Self { dir, url, clock, client, root, server: None, stop: CancellationToken::new() }
+    }
+
+    /// Stops the server and starts it again at the same address.
+    pub async fn restart(&mut self) {
+        self.stop_server().await;
+        let address = self.url.trim_start_matches("http://").to_owned();
+        let started = serve(self.dir.path(), &self.clock, &address, |_| ()).await;
+        let (server, _, stop) = started.unwrap();
+        (self.server, self.stop) = (Some(server), stop);
+    }
+
+    pub async fn stop_server(&mut self) {
+        self.stop.cancel();
+        self.server.take().unwrap().serving().stop().await;
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("server")
+    }
+
+    pub fn operator(&self) -> Operator {
+        Operator::of(&self.data()).unwrap()
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What the server offers, verified.
+    pub async fn trust(&self) -> Trust {
+        let fetched = self.client.network(&self.url, None).await.unwrap().unwrap();
+        let now = self.now();
+        Trust::verify(&fetched.documents, &self.root, None, now, &AwsPrimitives).await.unwrap()
+    }
+
+    /// Waits until what the server offers is as `wanted`.
+    pub async fn until(&self, wanted: impl Fn(&Trust) -> bool) -> Trust {
+        for _ in 0..100 {
+            let trust = self.trust().await;
+            if wanted(&trust) {
+                return trust;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the network documents never became as wanted");
+    }
+
+    /// The request that the holder of `keys` makes to become a `role`.
+    pub fn request(&self, keys: &AwsKeys, role: Role, name: &str) -> AdmissionRequest {
+        let (signing_key, encryption_key) = keys.public();
+        AdmissionRequest {
+            iss: id(keys),
+            iat: self.now().seconds(),
+            jti: message_id(),
+            role,
+            name: name.into(),
+            endpoint: (role != Role::Personal).then(|| "http://127.0.0.1:1".into()),
+            signing_key: signing_key.clone(),
+            encryption_key: encryption_key.clone(),
+        }
+    }
+
+    /// Both calls of an admission. Answers the card.
+    pub async fn ask(&self, keys: &AwsKeys, request: &AdmissionRequest) -> Result<String, Error> {
+        let answer = self.challenge(keys, request).await?;
+        Ok(self.client.answer_challenge(&self.url, &answer).await?.card)
+    }
+
+    /// The first call, and the answer to its challenge.
+    pub async fn challenge(
+        &self,
+        keys: &AwsKeys,
+        request: &AdmissionRequest,
+    ) -> Result<ChallengeAnswer, Error> {
+        let jwt = request.sign(keys).await.unwrap();
+        let challenge = self.client.ask_admission(&self.url, jwt).await?;
+        Ok(challenge.answer(&request.iss, keys, &AwsPrimitives).await.unwrap())
+    }
+
+    /// The personal node with the keys of this number, admitted.
+    pub async fn person(&self, number: usize) -> Person {
+        let keys = keys(number);
+        let card = self.ask(keys, &self.request(keys, Role::Personal, "")).await.unwrap();
+        self.played(keys, &card).await
+    }
+
+    /// The institution with the keys of this number, admitted by the operator.
+    pub async fn hospital(&self, number: usize) -> Person {
+        let keys = keys(number);
+        let request = self.request(keys, Role::Institution, "St. Elsewhere");
+        assert_eq!(self.ask(keys, &request).await, Err(Error::AdmissionPending));
+        self.operator().admit(request.iss.clone()).await.unwrap();
+        let trust = self.until(|trust| trust.node(&request.iss).is_ok()).await;
+        let card = trust.node(&request.iss).unwrap().jwt().to_owned();
+        self.played(keys, &card).await
+    }
+
+    async fn played(&self, keys: &'static AwsKeys, card: &str) -> Person {
+        let trust = self.trust().await;
+        let card = VerifiedCard::verify(card, &trust, self.now(), &AwsPrimitives).await.unwrap();
+        Person { keys, id: id(keys), card }
+    }
+
+    /// A notary with the folder `name`, admitted.
+    pub async fn notary(&self, name: &str) -> Notary {
+        prepare_keys(&self.dir.path().join(name), &[""]);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let config = self.member_config(name, endpoint);
+        let clock = NodeClock::new(self.clock.clone());
+        let notary = Notary::start(config, listener, clock, self.stop.clone());
+        let (notary, ()) = tokio::join!(notary, self.admit_next());
+        notary.unwrap()
+    }
+
+    pub fn member_config(&self, name: &str, endpoint: String) -> MemberConfig {
+        MemberConfig {
+            data: self.dir.path().join(name),
+            passphrase: Zeroizing::new(PASSPHRASE.into()),
+            server: self.url.clone(),
+            root: Some(self.root.clone()),
+            role: Role::Notary,
+            name: name.into(),
+            endpoint: Some(endpoint),
+            refresh: Duration::from_millis(100),
+        }
+    }
+
+    /// Admits the next node that waits, whoever it is.
+    pub async fn admit_next(&self) {
+        let operator = self.operator();
+        for _ in 0..200 {
+            if let Some(applicant) = operator.pending().await.unwrap().pop() {
+                return operator.admit(applicant.id).await.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("nobody asked to be admitted");
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn serve(
+    dir: &Path,
+    clock: &FixedClock,
+    address: &str,
+    adjust: impl FnOnce(&mut ServerConfig),
+) -> Result<(Server, String, CancellationToken), Error> {
+    let listener = TcpListener::bind(address).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let passphrase = Zeroizing::new(PASSPHRASE.into());
+    let mut config = ServerConfig::new(dir.join("server"), passphrase, url.clone());
+    adjust(&mut config);
+    let stop = CancellationToken::new();
+    let clock = NodeClock::new(clock.clone());
+    Ok((Server::start(config, listener, clock, stop.clone()).await?, url, stop))
+}
+
+/// Key pairs made once for all tests of a file: making them is slow.
+pub fn keys(number: usize) -> &'static AwsKeys {
+    static KEYS: [OnceLock<AwsKeys>; 6] = [const { OnceLock::new() }; 6];
+    KEYS[number].get_or_init(|| AwsKeys::generate().unwrap())
+}
+
+/// Puts a key file made once for all tests into each of `folders` within `home`.
+pub fn prepare_keys(home: &Path, folders: &[&str]) {
+    static MADE: OnceLock<TempDir> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["root", "doorman", ""] {
+            open_or_make(&dir.path().join(name), PASSPHRASE).unwrap();
+        }
+        dir
+    });
+    for folder in folders {
+        std::fs::create_dir_all(home.join(folder)).unwrap();
+        let file = Path::new(folder).join("keys.pem");
+        std::fs::copy(made.path().join(&file), home.join(&file)).unwrap();
+    }
+}
+
+pub fn id(keys: &AwsKeys) -> NodeId {
+    keys.public().0.thumbprint().parse().unwrap()
+}
+
+pub fn message_id() -> MessageId {
+    MessageId::new(&SystemClock, &SystemRandomness).unwrap()
+}
+
+pub fn case_id() -> CaseId {
+    CaseId::new(&SystemClock, &SystemRandomness).unwrap()
+}
+
+pub fn entry_id() -> EntryId {
+    EntryId::new(&SystemClock, &SystemRandomness).unwrap()
+}
+
+/// Something for a mailbox: the server can't tell it from an envelope.
+pub fn delivery(to: &NodeId, content: &str) -> Delivery {
+    let envelope = format!("h.k.i.{}.t", hdms::jose::encode(content));
+    Delivery { to: to.clone(), id: message_id(), envelope }
+}
+
+/// The refusal in an answer, whose form is checked.
+pub async fn problem(answer: reqwest::Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    let problem: ProblemDocument = answer.json_body().await;
+    assert_eq!(problem.status, status);
+    assert_eq!(problem.kind, format!("urn:hdms:{}", problem.code));
+    let error = Error::from_code(&problem.code).unwrap();
+    assert_eq!((problem.detail.as_str(), status), (error.sentence(), error.status()));
+    (status, problem.code)
+}
+
+/// `reqwest` reads JSON only with a feature that the nodes don't need.
+pub trait JsonBody {
+    async fn json_body<T: serde::de::DeserializeOwned>(self) -> T;
+}
+
+impl JsonBody for reqwest::Response {
+    async fn json_body<T: serde::de::DeserializeOwned>(self) -> T {
+        serde_json::from_slice(&self.bytes().await.unwrap()).unwrap()
+    }
+}

@@ -1,0 +1,305 @@
+//! The real `hdms` command: killed without warning, stopped politely, told what the operator
+//! decides. What was answered before a crash is there after it.
+
+mod common;
+
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use common::{Net, PASSPHRASE, Person, case_id, delivery, entry_id, keys, prepare_keys};
+use futures_util::future::join_all;
+use hdms::card::Role;
+use hdms::envelope::{self, Letter, MessageType};
+use hdms::ids::NodeId;
+use hdms::ledger::{Entry, EntryKind, VerificationKey, VerifiedEndorsement, VerifiedReceipt};
+use hdms::mailbox::{Delivery, DeliveryAnswer};
+use hdms::notary::{Deposit, DepositAnswer, DepositBody};
+use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::system::{SystemClock, SystemRandomness};
+
+/// A node in a process of its own; killed at the latest with the test.
+struct Process(Child);
+
+impl Process {
+    fn start(arguments: &[&str]) -> Self {
+        Self(hdms(arguments).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// SIGTERM; answers whether it ended well.
+    fn terminate(mut self) -> bool {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.0.wait().unwrap().success()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Has ended already when the test itself ended it.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn hdms(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hdms"));
+    command.args(arguments).env("HDMS_PASSPHRASE", PASSPHRASE).env("HDMS_LOG", "warn");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    hdms(arguments).output().unwrap()
+}
+
+/// An address that nobody listens on.
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+fn start_server(data: &Path, address: &str) -> Process {
+    Process::start(&["server", "--data", data.to_str().unwrap(), "--listen", address])
+}
+
+async fn until_it_answers(url: &str) {
+    for _ in 0..400 {
+        if reqwest::get(url).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("{url} never answered");
+}
+
+/// A server process and its network.
+async fn network() -> (Net, Process, String) {
+    let dir = tempfile::tempdir().unwrap();
+    prepare_keys(&dir.path().join("server"), &["root", "doorman"]);
+    let address = free_address();
+    let server = start_server(&dir.path().join("server"), &address);
+    let url = format!("http://{address}");
+    until_it_answers(&url).await;
+    (Net::attached(dir, url).await, server, address)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_accepted_message_is_lost_when_the_server_is_killed() {
+    let (net, server, address) = network().await;
+    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    let killed = AtomicBool::new(false);
+    let lane = async |lane: usize| {
+        let mut sent: Vec<(Delivery, Option<u64>)> = Vec::new();
+        while !killed.load(Ordering::Relaxed) {
+            let delivery = delivery(&recipient.id, &format!("{lane}/{}", sent.len()));
+            let answer =
+                net.client.deliver(&net.url, sender.signer(), vec![delivery.clone()]).await;
+            let place = match answer.as_deref() {
+                Ok([DeliveryAnswer::Accepted(place)]) => Some(*place),
+                Ok(other) => panic!("{other:?}"),
+                Err(_) => None,
+            };
+            sent.push((delivery, place));
+        }
+        sent
+    };
+    let kill = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        server.kill();
+        killed.store(true, Ordering::Relaxed);
+    };
+    let (lanes, ()) = tokio::join!(join_all((0..8).map(lane)), kill);
+    let sent: Vec<_> = lanes.into_iter().flatten().collect();
+    let accepted: HashMap<u64, &Delivery> =
+        sent.iter().filter_map(|(delivery, place)| Some((((*place)?), delivery))).collect();
+    assert!(accepted.len() > 20, "only {} were accepted", accepted.len());
+
+    let server = start_server(&net.data(), &address);
+    until_it_answers(&net.url).await;
+    for (delivery, place) in &sent {
+        let again = net.client.deliver(&net.url, sender.signer(), vec![delivery.clone()]).await;
+        let DeliveryAnswer::Accepted(now) = again.unwrap()[0] else { panic!("refused") };
+        assert!(place.is_none_or(|place| place == now), "{place:?} became {now}");
+    }
+    let messages = all_messages(&net, &recipient).await;
+    assert_eq!(messages.len(), sent.len(), "each message once");
+    for (place, delivery) in accepted {
+        assert_eq!(messages[&place], delivery.envelope);
+    }
+    assert!(server.terminate());
+}
+
+async fn all_messages(net: &Net, of: &Person) -> HashMap<u64, String> {
+    let mut messages = HashMap::new();
+    let mut after = 0;
+    loop {
+        let page = net.client.mailbox(&net.url, of.signer(), after, 100).await.unwrap();
+        after = page.messages.last().map_or(after, |message| message.seq);
+        messages.extend(page.messages.into_iter().map(|message| (message.seq, message.envelope)));
+        if !page.more {
+            return messages;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_receipt_is_forgotten_when_the_notary_is_killed() {
+    let (net, server, _) = network().await;
+    let (author, other) = (net.person(0).await, net.person(1).await);
+    let (notary, start) = notary(&net).await;
+    let id = net.until(|trust| trust.with_role(Role::Notary).next().is_some()).await;
+    let id = id.with_role(Role::Notary).next().unwrap().id().clone();
+    let killed = AtomicBool::new(false);
+    let lane = async |_: usize| {
+        let mut sent = Vec::new();
+        while !killed.load(Ordering::Relaxed) {
+            let deposit = deposit(&author, &other).await;
+            let answer = send(&net, &id, &author, &deposit).await;
+            sent.push((deposit, answer.ok()));
+        }
+        sent
+    };
+    let kill = async {
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        notary.kill();
+        killed.store(true, Ordering::Relaxed);
+    };
+    let (lanes, ()) = tokio::join!(join_all((0..6).map(lane)), kill);
+    let sent: Vec<_> = lanes.into_iter().flatten().collect();
+    assert!(sent.iter().filter(|(_, receipt)| receipt.is_some()).count() > 10);
+
+    let notary = start();
+    until_it_answers(&endpoint(&net, &id).await).await;
+    let mut places = Vec::new();
+    for (deposit, before) in &sent {
+        let now = send(&net, &id, &author, deposit).await.unwrap();
+        assert!(before.as_ref().is_none_or(|before| *before == now), "the same receipt");
+        let trust = net.trust().await;
+        let card = trust.notary(&id).unwrap();
+        let receipt = VerifiedReceipt::verify(&now, card, &AwsPrimitives).await.unwrap();
+        places.push(receipt.receipt().index);
+    }
+    places.sort_unstable();
+    let without_gaps: Vec<_> = (0..sent.len() as u64).collect();
+    assert_eq!(places, without_gaps, "each entry once");
+    assert!(notary.terminate());
+    assert!(server.terminate());
+}
+
+/// A notary process that the operator's command has admitted, and how to start it again.
+async fn notary(net: &Net) -> (Process, impl Fn() -> Process + use<>) {
+    let home = net.dir.path().join("notary");
+    prepare_keys(&home, &[""]);
+    let (address, server) = (free_address(), net.url.clone());
+    let start = move || {
+        let data = home.to_str().unwrap();
+        let arguments = ["notary", "--data", data, "--listen", &address, "--server", &server];
+        Process::start(&[&arguments[..], &["--name", "Notary", "--refresh", "1"]].concat())
+    };
+    let process = start();
+    let data = net.data();
+    let data = data.to_str().unwrap();
+    for _ in 0..400 {
+        let pending =
+            String::from_utf8(run(&["server", "pending", "--data", data]).stdout).unwrap();
+        if let Some(line) = pending.lines().next() {
+            assert!(line.ends_with("Notary") && line.contains(" notary http://"), "{line}");
+            let id = line.split(' ').next().unwrap();
+            assert!(run(&["server", "admit", id, "--data", data]).status.success());
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let trust = net.until(|trust| trust.with_role(Role::Notary).next().is_some()).await;
+    let id = trust.with_role(Role::Notary).next().unwrap().id().clone();
+    until_it_answers(&endpoint(net, &id).await).await;
+    (process, start)
+}
+
+async fn endpoint(net: &Net, notary: &NodeId) -> String {
+    net.trust().await.notary(notary).unwrap().card().endpoint.clone().unwrap()
+}
+
+async fn deposit(author: &Person, other: &Person) -> Deposit {
+    let entry = Entry {
+        id: entry_id(),
+        kind: EntryKind::Request,
+        case: case_id(),
+        author: author.id.clone(),
+        counterparty: other.id.clone(),
+        verification_key: VerificationKey::of("request"),
+        previous: None,
+    };
+    let endorse = async |by: &Person| {
+        let now = hdms::provider::Clock::now(&SystemClock);
+        let signed = VerifiedEndorsement::sign(&entry, &by.id, now, by.keys).await.unwrap();
+        signed.jwt().to_owned()
+    };
+    Deposit {
+        endorsements: [endorse(author).await, endorse(other).await],
+        cards: [author.card.jwt().into(), other.card.jwt().into()],
+    }
+}
+
+/// Answers the receipt.
+async fn send(
+    net: &Net,
+    notary: &NodeId,
+    from: &Person,
+    deposit: &Deposit,
+) -> Result<String, hdms::Error> {
+    let trust = net.trust().await;
+    let to = trust.notary(notary).unwrap();
+    let body = DepositBody { deposits: vec![deposit.clone()] };
+    let letter = Letter {
+        from: &from.card,
+        to,
+        case: &case_id(),
+        kind: MessageType::Deposit,
+        body: serde_json::to_value(body).unwrap(),
+    };
+    let sealed =
+        envelope::seal(letter, from.keys, &AwsPrimitives, &SystemClock, &SystemRandomness).await;
+    let endpoint = to.card().endpoint.clone().unwrap();
+    let answers = net.client.deposit(&endpoint, sealed.unwrap().1).await?.answers;
+    match &answers[..] {
+        [DepositAnswer::Receipt(receipt)] => Ok(receipt.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_says_what_is_wrong_and_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let said = |output: Output| {
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let absent = said(run(&["server", "pending", "--data", data]));
+    assert!(absent.contains("store/failed"), "{absent}");
+    let none = hdms(&["server", "--data", data]).env_remove("HDMS_PASSPHRASE").output().unwrap();
+    assert!(said(none).contains("HDMS_PASSPHRASE"));
+    assert!(said(run(&["server"])).contains("--data"));
+
+    let (net, server, _) = network().await;
+    let data = net.data();
+    let data = data.to_str().unwrap();
+    let listen = free_address();
+    let busy = said(run(&["server", "--data", data, "--listen", &listen]));
+    assert!(busy.contains("store/busy"), "{busy}");
+    let taken = net.url.trim_start_matches("http://");
+    let taken = said(run(&["server", "--data", data, "--listen", taken]));
+    assert!(taken.contains("can't listen on"), "{taken}");
+    let id = common::id(keys(3)).to_string();
+    let unknown = said(run(&["server", "admit", "--data", data, "--", &id]));
+    assert!(unknown.contains("network/unknown-node"), "{unknown}");
+    assert!(server.terminate());
+}

@@ -1,0 +1,228 @@
+//! The Message Queue over HTTP.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Net, Person, delivery, id, keys, message_id};
+use futures_util::StreamExt;
+use hdms::Error;
+use hdms::envelope;
+use hdms::mailbox::{Bell, Delivery, DeliveryAnswer, MAX_DELIVERIES};
+use hdms_nodes::server::Quota;
+
+async fn deliver(net: &Net, from: &Person, deliveries: Vec<Delivery>) -> Vec<DeliveryAnswer> {
+    net.client.deliver(&net.url, from.signer(), deliveries).await.unwrap()
+}
+
+async fn places(net: &Net, of: &Person, after: u64, limit: usize) -> (Vec<u64>, bool) {
+    let page = net.client.mailbox(&net.url, of.signer(), after, limit).await.unwrap();
+    (page.messages.iter().map(|message| message.seq).collect(), page.more)
+}
+
+fn refused(error: Error) -> DeliveryAnswer {
+    DeliveryAnswer::Refused(error.code().into())
+}
+
+fn accepted(places: &[u64]) -> Vec<DeliveryAnswer> {
+    places.iter().map(|place| DeliveryAnswer::Accepted(*place)).collect()
+}
+
+#[tokio::test]
+async fn messages_wait_in_their_order_and_a_repeated_one_comes_once() {
+    let net = Net::start().await;
+    let (sender, recipient) = (net.hospital(0).await, net.person(1).await);
+    let first = delivery(&recipient.id, "first");
+    let second = delivery(&recipient.id, "second");
+    let both = vec![first.clone(), second.clone()];
+    assert_eq!(deliver(&net, &sender, both).await, accepted(&[1, 2]));
+    let third = delivery(&recipient.id, "third");
+    let mixed = vec![second.clone(), third.clone(), third.clone(), first.clone()];
+    assert_eq!(deliver(&net, &sender, mixed).await, accepted(&[2, 3, 3, 1]));
+
+    let page = net.client.mailbox(&net.url, recipient.signer(), 0, 100).await.unwrap();
+    let envelopes: Vec<_> = page.messages.iter().map(|message| &message.envelope).collect();
+    assert_eq!(envelopes, [&first.envelope, &second.envelope, &third.envelope]);
+
+    let other = net.person(2).await;
+    let same_id = vec![Delivery { id: first.id.clone(), ..delivery(&recipient.id, "other's") }];
+    assert_eq!(deliver(&net, &other, same_id).await, accepted(&[4]), "ids are each sender's own");
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_goes_and_stays_away() {
+    let net = Net::start().await;
+    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    let all: Vec<_> = (0..5).map(|n| delivery(&recipient.id, &n.to_string())).collect();
+    deliver(&net, &sender, all.clone()).await;
+    let acknowledge = async |upto| {
+        net.client.acknowledge(&net.url, recipient.signer(), upto).await.unwrap();
+    };
+    assert_eq!(places(&net, &recipient, 0, 2).await, (vec![1, 2], true));
+    assert_eq!(places(&net, &recipient, 2, 3).await, (vec![3, 4, 5], false));
+    acknowledge(2).await;
+    assert_eq!(places(&net, &recipient, 0, 100).await, (vec![3, 4, 5], false));
+    acknowledge(1).await;
+    assert_eq!(places(&net, &recipient, 0, 100).await, (vec![3, 4, 5], false));
+    assert_eq!(deliver(&net, &sender, all).await, accepted(&[1, 2, 3, 4, 5]), "a late repetition");
+    assert_eq!(places(&net, &recipient, 0, 100).await, (vec![3, 4, 5], false));
+    acknowledge(u64::MAX).await;
+    assert_eq!(places(&net, &recipient, 0, 100).await, (vec![], false));
+    assert_eq!(places(&net, &recipient, u64::MAX, 100).await, (vec![], false));
+    let next = vec![delivery(&recipient.id, "next")];
+    assert_eq!(deliver(&net, &sender, next).await, accepted(&[6]));
+    assert_eq!(places(&net, &recipient, 0, 100).await, (vec![6], false));
+}
+
+#[tokio::test]
+async fn a_mailbox_is_its_owners_alone() {
+    let net = Net::start().await;
+    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    deliver(&net, &sender, vec![delivery(&recipient.id, "secret")]).await;
+    assert_eq!(places(&net, &sender, 0, 100).await, (vec![], false));
+    net.client.acknowledge(&net.url, sender.signer(), 1).await.unwrap();
+    assert_eq!(places(&net, &recipient, 0, 100).await, (vec![1], false));
+    let stranger = Person { keys: keys(2), id: id(keys(2)), card: recipient.card.clone() };
+    let refused = net.client.mailbox(&net.url, stranger.signer(), 0, 100).await.err();
+    assert_eq!(refused, Some(Error::CardUnknown));
+}
+
+#[tokio::test]
+async fn one_bad_delivery_takes_no_other_with_it() {
+    let net = Net::start().await;
+    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    let with = |envelope: &str| Delivery {
+        to: recipient.id.clone(),
+        id: message_id(),
+        envelope: envelope.into(),
+    };
+    let large = "x".repeat(envelope::MAX_BYTES - 8);
+    let answers = deliver(
+        &net,
+        &sender,
+        vec![
+            with(&format!("a.b.c.{large}.e")),
+            with(&format!("a.b.c.{large}x.e")),
+            delivery(&id(keys(2)), "to a stranger"),
+            with("a.b.c.d"),
+            with("a.b.c.d.e\n"),
+            with(""),
+            with("h.k.i.c.t"),
+        ],
+    )
+    .await;
+    assert_eq!(
+        answers,
+        [
+            DeliveryAnswer::Accepted(1),
+            refused(Error::EnvelopeTooLarge),
+            refused(Error::NodeUnknown),
+            refused(Error::EnvelopeMalformed),
+            refused(Error::EnvelopeMalformed),
+            refused(Error::EnvelopeMalformed),
+            DeliveryAnswer::Accepted(2),
+        ]
+    );
+    net.operator().revoke(recipient.id.clone()).await.unwrap();
+    let after = deliver(&net, &sender, vec![with("h.k.i.c.t")]).await;
+    assert_eq!(after, [refused(Error::NodeUnknown)]);
+}
+
+#[tokio::test]
+async fn requests_of_a_wrong_form_are_refused_whole() {
+    let net = Net::start().await;
+    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    let malformed = Some(Error::CommandMalformed);
+    for count in [0, MAX_DELIVERIES + 1] {
+        let deliveries = (0..count).map(|n| delivery(&recipient.id, &n.to_string())).collect();
+        let answer = net.client.deliver(&net.url, sender.signer(), deliveries).await;
+        assert_eq!(answer.err(), malformed, "{count}");
+    }
+    for limit in [0, 101] {
+        let answer = net.client.mailbox(&net.url, sender.signer(), 0, limit).await;
+        assert_eq!(answer.err(), malformed, "{limit}");
+    }
+    let huge = delivery(&recipient.id, &"x".repeat(7_000_000));
+    let answer = net.client.deliver(&net.url, sender.signer(), vec![huge]).await;
+    assert_eq!(answer.err(), Some(Error::BodyTooLarge));
+    assert_eq!(places(&net, &recipient, 0, 100).await, (vec![], false));
+}
+
+#[tokio::test]
+async fn a_full_mailbox_refuses_until_something_is_taken_out() {
+    let quota = Quota { messages: 3, bytes: 100 };
+    let net = Net::start_with(|config| config.quota = quota).await;
+    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    let small = || delivery(&recipient.id, "");
+    let sent = deliver(&net, &sender, vec![small(), small(), small(), small()]).await;
+    assert_eq!(sent[3], refused(Error::MailboxFull));
+    net.client.acknowledge(&net.url, recipient.signer(), 2).await.unwrap();
+    let large = delivery(&recipient.id, &"x".repeat(70));
+    let sent = deliver(&net, &sender, vec![small(), large]).await;
+    assert_eq!(sent, [DeliveryAnswer::Accepted(4), refused(Error::MailboxFull)]);
+    assert_eq!(places(&net, &recipient, 0, 100).await, (vec![3, 4], false));
+}
+
+#[tokio::test]
+async fn a_page_ends_before_it_grows_too_large() {
+    let net = Net::start().await;
+    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    for _ in 0..6 {
+        deliver(&net, &sender, vec![delivery(&recipient.id, &"x".repeat(780_000))]).await;
+    }
+    assert_eq!(places(&net, &recipient, 0, 100).await, (vec![1, 2, 3, 4, 5], true));
+    assert_eq!(places(&net, &recipient, 5, 100).await, (vec![6], false));
+}
+
+#[tokio::test]
+async fn what_waits_for_more_than_thirty_days_is_gone() {
+    let lifetime = envelope::LIFETIME;
+    let mut net = Net::start().await;
+    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    deliver(&net, &sender, vec![delivery(&recipient.id, "old")]).await;
+    net.clock.advance(lifetime * 1000 / 2);
+    deliver(&net, &sender, vec![delivery(&recipient.id, "new")]).await;
+    net.clock.advance(lifetime * 1000 / 2);
+    assert_eq!(places(&net, &recipient, 0, 100).await, (vec![2], false));
+    net.restart().await;
+    assert_eq!(places(&net, &recipient, 0, 100).await, (vec![2], false));
+    let next = vec![delivery(&recipient.id, "next")];
+    assert_eq!(deliver(&net, &sender, next).await, accepted(&[3]));
+}
+
+#[tokio::test]
+async fn a_bell_rings_for_what_was_missed_and_for_what_comes() {
+    let net = Net::start().await;
+    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    let send = async || {
+        deliver(&net, &sender, vec![delivery(&recipient.id, "mail")]).await;
+    };
+    send().await;
+    send().await;
+    let listen = async |last| {
+        let bells = net.client.listen(&net.url, recipient.signer(), last).await.unwrap();
+        Box::pin(bells)
+    };
+    let mut missed = listen(1).await;
+    let mut current = listen(2).await;
+    assert_eq!(missed.next().await, Some(Ok(Bell { seq: 2 })));
+    let quiet = tokio::time::timeout(Duration::from_millis(300), current.next()).await;
+    assert!(quiet.is_err(), "nothing has come since");
+    send().await;
+    assert_eq!(current.next().await, Some(Ok(Bell { seq: 3 })));
+    assert_eq!(missed.next().await, Some(Ok(Bell { seq: 3 })));
+    deliver(&net, &recipient, vec![delivery(&sender.id, "another's")]).await;
+    let quiet = tokio::time::timeout(Duration::from_millis(300), current.next()).await;
+    assert!(quiet.is_err(), "it rings for its own mailbox only");
+}
+
+#[tokio::test]
+async fn the_bell_ends_and_the_server_stops_at_once_while_somebody_listens() {
+    let mut net = Net::start().await;
+    let person = net.person(0).await;
+    let bells = net.client.listen(&net.url, person.signer(), 0).await.unwrap();
+    let mut bells = Box::pin(bells);
+    tokio::time::timeout(Duration::from_secs(5), net.stop_server()).await.unwrap();
+    assert_eq!(bells.next().await, Some(Err(Error::NetworkUnreachable)));
+    assert_eq!(bells.next().await, None);
+}
