@@ -1,5 +1,7 @@
 //! The Doorman and the Network Map over HTTP.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Net, PASSPHRASE, id, keys, message_id};

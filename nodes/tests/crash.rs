@@ -1,6 +1,8 @@
 //! The real `hdms` command: killed without warning, stopped politely, told what the operator
 //! decides. What was answered before a crash is there after it.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::collections::HashMap;

@@ -1,5 +1,7 @@
 //! The Message Queue over HTTP.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::time::Duration;

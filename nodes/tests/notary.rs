@@ -1,5 +1,7 @@
 //! The notary over HTTP: what it logs, what it refuses, and that it never changes its mind.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Net, Person, case_id, entry_id, problem};
