@@ -16,6 +16,8 @@ enum Hdms {
     Notary(cli::notary::Notary),
     /// The node of a hospital or a research institute.
     Institution(cli::institution::Institution),
+    /// Starts a whole network with sample records on this machine.
+    Demo(cli::demo::Demo),
     /// Plays a whole scenario on this machine.
     Scenario(cli::scenario::Scenario),
 }
@@ -28,6 +30,7 @@ async fn main() -> ExitCode {
         Hdms::Server(server) => server.run().await,
         Hdms::Notary(notary) => notary.run().await,
         Hdms::Institution(institution) => institution.run().await,
+        Hdms::Demo(demo) => demo.run().await,
         Hdms::Scenario(scenario) => scenario.run().await,
     };
     cli::exit_code(outcome)

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use hdms::Error;
 use hdms::card::Role;
-use hdms::mailbox::{Delivery, DeliveryAnswer};
+use hdms::mailbox::{Delivery, DeliveryAnswer, MAX_DELIVERIES};
 use hdms::node::{OutboxItem, Parcel, Payload, Platform};
 use hdms::notary::{DepositAnswer, DepositAnswers};
 use hdms::provider::Randomness;
@@ -24,14 +24,24 @@ use tokio_util::task::TaskTracker;
 use crate::client::Client;
 use crate::platform::{NativeNode, Side};
 
-/// Requests in flight to one destination.
-const IN_FLIGHT: usize = 4;
+/// What goes together, and how many requests are in flight, to one destination. Where a request
+/// carries many, the next one leaves when the last was answered, so that it carries all that came
+/// meanwhile: each costs a signature.
+struct Way {
+    in_flight: usize,
+    batch: usize,
+}
 
-/// Most envelopes in one delivery.
-const BATCH: usize = 100;
-
-/// Most deposits together: with two cards each they must fit an envelope.
-const DEPOSITS: usize = 50;
+impl Way {
+    fn to(role: Role) -> Self {
+        match role {
+            Role::Personal => Self { in_flight: 1, batch: MAX_DELIVERIES },
+            // With two cards each they must fit an envelope.
+            Role::Notary => Self { in_flight: 1, batch: 50 },
+            Role::Institution => Self { in_flight: 16, batch: 1 },
+        }
+    }
+}
 
 /// Bytes of envelopes after which a delivery is divided.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -108,8 +118,7 @@ impl<F: Side> Sender<F> {
         let lane = lanes.entry(destination).or_insert_with(|| {
             let (lane, waiting) = mpsc::unbounded_channel();
             let retry = lane.downgrade();
-            let batch = if item.role == Role::Notary { DEPOSITS } else { BATCH };
-            self.clone().spawn(self.clone().lane(batch, waiting, retry));
+            self.clone().spawn(self.clone().lane(Way::to(item.role), waiting, retry));
             lane
         });
         // A lane ends only when the node stops.
@@ -125,14 +134,14 @@ impl<F: Side> Sender<F> {
 
     async fn lane(
         self: Arc<Self>,
-        most: usize,
+        way: Way,
         mut waiting: mpsc::UnboundedReceiver<Waiting>,
         retry: mpsc::WeakUnboundedSender<Waiting>,
     ) {
-        let permits = Arc::new(Semaphore::new(IN_FLIGHT));
+        let permits = Arc::new(Semaphore::new(way.in_flight));
         while let Ok(permit) = permits.clone().acquire_owned().await {
             let mut batch = Vec::new();
-            if waiting.recv_many(&mut batch, most).await == 0 {
+            if waiting.recv_many(&mut batch, way.batch).await == 0 {
                 return;
             }
             let (sender, retry) = (self.clone(), retry.clone());

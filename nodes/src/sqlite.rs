@@ -1,5 +1,5 @@
 //! SQLite as every native node uses it: one thread that writes, and commits all that is waiting at
-//! once (so that many small writes share one `fsync`), and one thread that reads. WAL,
+//! once (so that many small writes share one `fsync`); whoever reads does so by itself. WAL,
 //! `synchronous=FULL`: what was answered is on stable storage.
 //!
 //! The schema is the list of its migrations, oldest first. `user_version` counts those that were
@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ impl From<rusqlite::Error> for Failure {
 
 /// An open database. Clones share it; dropping the last one closes it.
 #[derive(Clone, Debug)]
-pub struct Database(Arc<Threads>);
+pub struct Database(Arc<Connections>);
 
 impl Database {
     /// Opens or makes the database at `path` for this process alone.
@@ -108,74 +108,78 @@ impl Database {
         answered.await.map_err(|_| Error::StoreFailed)?
     }
 
-    /// Runs `work` on the reading connection; it sees everything that was answered before.
-    pub async fn read<T: Send + 'static>(
+    /// Runs `work` on a reading connection; it sees everything that was answered before. It runs
+    /// where it is asked: handing a look into the page cache to another thread costs more than it.
+    pub async fn read<T>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        let (answer, answered) = oneshot::channel();
-        let job: ReadJob = Box::new(move |connection| {
-            drop(answer.send(work(connection).map_err(explained)));
-        });
-        self.0.reads()?.send(job).map_err(|_| Error::StoreFailed)?;
-        answered.await.map_err(|_| Error::StoreFailed)?
+        let idle = self.0.readers().pop();
+        let reader = match idle {
+            Some(reader) => reader,
+            None => connect(&self.0.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+        };
+        let outcome = work(&reader).map_err(explained);
+        self.0.readers().push(reader);
+        outcome
     }
 
     fn start(path: &Path, writer: Connection, lock: Option<File>) -> Result<Self, Error> {
-        let reader = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let (writes, waiting_writes) = mpsc::channel();
-        let (reads, waiting_reads) = mpsc::channel();
-        let read = spawn("sqlite-read", move || {
-            waiting_reads.iter().for_each(|job: ReadJob| job(&reader));
-        })?;
-        let write = spawn("sqlite-write", move || {
+        let body = move || {
             write_in_groups(&writer, &waiting_writes);
             drop(writer);
             drop(lock);
-        })?;
-        Ok(Self(Arc::new(Threads { channels: Some((writes, reads)), threads: vec![read, write] })))
+        };
+        let writing = thread::Builder::new()
+            .name("sqlite-write".into())
+            .spawn(body)
+            .map_err(|_| Error::StoreFailed)?;
+        Ok(Self(Arc::new(Connections {
+            path: path.to_owned(),
+            readers: Mutex::default(),
+            writer: Some((writes, writing)),
+        })))
     }
 }
 
 type Finish = Box<dyn FnOnce(Result<(), Error>)>;
 type WriteJob = Box<dyn FnOnce(&Connection) -> Finish + Send>;
-type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 
-struct Threads {
-    channels: Option<(mpsc::Sender<WriteJob>, mpsc::Sender<ReadJob>)>,
-    threads: Vec<JoinHandle<()>>,
+struct Connections {
+    path: PathBuf,
+    /// Those that nobody reads from just now: as many as there were readers at one time.
+    readers: Mutex<Vec<Connection>>,
+    writer: Option<(mpsc::Sender<WriteJob>, JoinHandle<()>)>,
 }
 
-impl Threads {
+impl Connections {
     fn writes(&self) -> Result<&mpsc::Sender<WriteJob>, Error> {
-        self.channels.as_ref().map(|(writes, _)| writes).ok_or(Error::StoreFailed)
+        self.writer.as_ref().map(|(writes, _)| writes).ok_or(Error::StoreFailed)
     }
 
-    fn reads(&self) -> Result<&mpsc::Sender<ReadJob>, Error> {
-        self.channels.as_ref().map(|(_, reads)| reads).ok_or(Error::StoreFailed)
+    fn readers(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Threads {
-    /// Waits for both threads, so that the database is closed and free once this returns.
+impl Drop for Connections {
+    /// Waits for the writer, so that the database is closed and free once this returns.
     fn drop(&mut self) {
-        self.channels = None;
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the database had stopped");
+        self.readers().clear();
+        if let Some((writes, writing)) = self.writer.take() {
+            drop(writes);
+            if writing.join().is_err() {
+                tracing::error!("the database's writer had stopped");
             }
         }
     }
 }
 
-impl fmt::Debug for Threads {
+impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Threads").finish_non_exhaustive()
+        f.debug_struct("Connections").finish_non_exhaustive()
     }
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
-    thread::Builder::new().name(name.into()).spawn(body).map_err(|_| Error::StoreFailed)
 }
 
 fn write_in_groups(connection: &Connection, waiting: &mpsc::Receiver<WriteJob>) {

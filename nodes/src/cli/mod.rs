@@ -1,5 +1,6 @@
 //! The command line: each subcommand has a file of its own, what they share is here.
 
+pub mod demo;
 pub mod institution;
 pub mod notary;
 pub mod scenario;

@@ -103,11 +103,11 @@ impl Server {
         stop: CancellationToken,
     ) -> Result<Self, Error> {
         let database = Database::open(&config.data.join(nodes::FILE), &nodes::SCHEMA)?;
-        let pages = config.pages.clone();
+        let (pages, url) = (config.pages.clone(), config.public_url.clone());
         let services = Arc::new(Services::open(config, database.clone(), clock, &stop).await?);
         let root = services.network.root().clone();
         tokio::spawn(services.clone().keep_up_to_date(database));
-        let serving = Serving::start(listener, routes::router(services, pages), stop);
+        let serving = Serving::start(listener, routes::router(services, pages, &url), stop);
         Ok(Self { serving, root })
     }
 

@@ -21,8 +21,8 @@ use hdms::mailbox::{
     Acknowledgement, Deliveries, DeliveryAnswers, MAX_DELIVERIES, MAX_DELIVERY_BYTES, MAX_PAGE,
     MailboxPage,
 };
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::{Services, pages, stream};
 use crate::problem::{Problem, read_body};
@@ -33,8 +33,19 @@ const SMALL: usize = 64 * 1024;
 
 type App = State<Arc<Services>>;
 
-/// Every route, and the static pages behind them.
-pub(super) fn router(services: Arc<Services>, pages: Option<PathBuf>) -> Router {
+/// Which network pages belong to: the configuration that they pin at their first start.
+#[derive(Clone, Serialize)]
+struct Configuration {
+    server: String,
+    root: RsaJwk,
+}
+
+/// Every route, and the static pages behind them with the configuration for the server's own
+/// address `url`.
+pub(super) fn router(services: Arc<Services>, pages: Option<PathBuf>, url: &str) -> Router {
+    let server = url.trim_end_matches('/').to_owned();
+    let configuration = Configuration { server, root: services.network.root().clone() };
+    let headers = [(CACHE_CONTROL, "no-cache")];
     let router = Router::new()
         .route("/network", get(network))
         .route("/network/root", get(root))
@@ -45,11 +56,9 @@ pub(super) fn router(services: Arc<Services>, pages: Option<PathBuf>) -> Router 
         .route("/mailbox/acknowledgement", post(acknowledge))
         .route("/mailbox/stream", get(listen))
         .with_state(services);
-    let router = with_common_answers(router);
-    match pages {
-        Some(folder) => pages::behind(router, &folder),
-        None => router,
-    }
+    let Some(folder) = pages else { return with_common_answers(router) };
+    let configuration = get(async move || (headers, Json(configuration)));
+    pages::behind(with_common_answers(router.route("/network.json", configuration)), &folder)
 }
 
 async fn network(State(services): App, headers: HeaderMap) -> Response {

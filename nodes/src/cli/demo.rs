@@ -1,0 +1,48 @@
+//! `hdms demo`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use hdms::Error;
+use hdms_nodes::demo;
+use hdms_nodes::serve::stop_signal;
+
+use super::Outcome;
+
+/// Starts a whole network with sample records on this machine.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Folder of everything that is to be there again at the next start.
+    #[arg(long, value_name = "DIR", default_value = "target/demo")]
+    data: PathBuf,
+    /// Port of the server; notaries, hospital and institute take those after it.
+    #[arg(long, default_value_t = 8700)]
+    port: u16,
+    /// Folder of the built pages.
+    #[arg(long, value_name = "DIR", default_value = "www/dist")]
+    pages: PathBuf,
+    /// Folder of FHIR files that the consoles offer to hand in.
+    #[arg(long, value_name = "DIR", default_value = "nodes/sample")]
+    samples: PathBuf,
+}
+
+impl Demo {
+    /// Runs until it is told to stop.
+    pub async fn run(self) -> Outcome {
+        let stop = stop_signal()?;
+        let Self { data, port, pages, samples } = self;
+        if !pages.join("index.html").is_file() {
+            eprintln!("no pages in {}: build them with make pages", pages.display());
+        }
+        let starting = demo::Demo { data, port, pages, samples }.start(stop.clone());
+        let running = match starting.await {
+            Err(Error::NodeStopped) => return Ok(()),
+            started => started?,
+        };
+        println!("{running}");
+        stop.cancelled().await;
+        running.stop().await;
+        println!("Stopped; start it again to go on.");
+        Ok(())
+    }
+}
