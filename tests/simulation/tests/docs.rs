@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
 
+use std::collections::HashSet;
+
 use futures_lite::future::block_on;
+use hdms::Error;
+use hdms::envelope::MessageType;
 use hdms_simulation::docs::{EXAMPLES, PAGE, Reference};
 
 #[test]
@@ -10,4 +14,38 @@ fn the_examples_of_the_protocol_reference_are_what_the_code_makes() {
     let reference = block_on(Reference::new()).unwrap();
     assert_eq!(reference.fill(PAGE).unwrap(), PAGE, "run `make docs`");
     assert_eq!(reference.full().unwrap(), EXAMPLES, "run `make docs`");
+}
+
+#[test]
+fn every_code_and_type_that_the_page_names_exists() {
+    let is_name = |text: &&str| {
+        let part = |part: &str| {
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+        };
+        text.split_once('/').is_some_and(|(kind, name)| part(kind) && part(name))
+    };
+    let named: HashSet<_> = PAGE.split('`').skip(1).step_by(2).filter(is_name).collect();
+    for name in &named {
+        let known = Error::from_code(name).is_some()
+            || MessageType::from_name(name).is_ok()
+            || name.starts_with("application/");
+        assert!(known, "{name}");
+    }
+    assert!(MessageType::ALL.iter().all(|kind| named.contains(kind.name())));
+}
+
+#[test]
+fn every_link_within_the_page_leads_somewhere() {
+    let anchor = |heading: &str| {
+        let kept =
+            heading.chars().filter(|letter| letter.is_alphanumeric() || " -".contains(*letter));
+        kept.collect::<String>().to_lowercase().replace(' ', "-")
+    };
+    let headings = PAGE.lines().filter_map(|line| line.strip_prefix("##"));
+    let anchors: HashSet<_> =
+        headings.map(|heading| anchor(heading.trim_start_matches('#').trim())).collect();
+    for link in PAGE.split("](#").skip(1) {
+        let (target, _) = link.split_once(')').unwrap();
+        assert!(anchors.contains(target), "{target}");
+    }
 }

@@ -108,7 +108,7 @@ async fn messages(run: &Run) -> Result<Vec<Named>, Error> {
         ("record of a treatment request", Example::SdJwt(request)),
         ("record of a result", Example::SdJwt(record(result.clone()))),
         ("content of the result", Example::Json(json::parse(transcript::RESULT.as_bytes())?)),
-        ("presentation of the result", Example::SdJwt(shared)),
+        ("presentation of the result", Example::Presentation(shared)),
         ("endorsement", Example::Jws(endorsement(result))),
     ]);
     Ok(all)

@@ -4,8 +4,6 @@
 mod examples;
 mod tables;
 
-use std::fmt::Write;
-
 use hdms::Error;
 use hdms::jose;
 use hdms::json;
@@ -27,8 +25,10 @@ enum Example {
     Jws(String),
     /// A compact JWE: its header is shown.
     Jwe(String),
-    /// An SD-JWT: header, payload, disclosures and key binding are shown.
+    /// An SD-JWT: header, payload and disclosures are shown.
     SdJwt(String),
+    /// An SD-JWT with key binding, of which only that is shown.
+    Presentation(String),
     /// JSON.
     Json(Value),
     /// JSON, of which the page holds enough.
@@ -70,9 +70,10 @@ impl Reference {
     /// The full text of every example, by name.
     pub fn full(&self) -> Result<String, Error> {
         let full = self.examples.iter().filter_map(|(name, example)| match example {
-            Example::Jws(text) | Example::Jwe(text) | Example::SdJwt(text) => {
-                Some((name.clone(), text.as_str().into()))
-            }
+            Example::Jws(text)
+            | Example::Jwe(text)
+            | Example::SdJwt(text)
+            | Example::Presentation(text) => Some((name.clone(), text.as_str().into())),
             Example::Json(value) => Some((name.clone(), value.clone())),
             Example::Part(_) | Example::Table(_) => None,
         });
@@ -86,11 +87,15 @@ const END: &str = "<!-- end -->";
 impl Example {
     fn markdown(&self) -> Result<String, Error> {
         Ok(match self {
-            Example::Jws(compact) => block(&parts(compact, "")?),
+            Example::Jws(compact) => block(&parts(compact)?),
             Example::Jwe(compact) => {
                 block(&format!("// protected header\n{}", shown(&part(compact, 0)?)?))
             }
             Example::SdJwt(compact) => block(&sd_jwt(compact)?),
+            Example::Presentation(compact) => {
+                let binding = Parts::parse(compact)?.key_binding.unwrap_or_default();
+                block(&parts(binding)?)
+            }
             Example::Json(value) | Example::Part(value) => block(&shown(value)?),
             Example::Table(markdown) => markdown.clone(),
         })
@@ -101,24 +106,17 @@ fn block(text: &str) -> String {
     format!("```jsonc\n{text}\n```\n")
 }
 
-/// Header and payload of a compact JWS; `which` says of what.
-fn parts(jws: &str, which: &str) -> Result<String, Error> {
+/// Header and payload of a compact JWS.
+fn parts(jws: &str) -> Result<String, Error> {
     let (header, payload) = (shown(&part(jws, 0)?)?, shown(&part(jws, 1)?)?);
-    Ok(format!("// protected header{which}\n{header}\n// payload{which}\n{payload}"))
+    Ok(format!("// protected header\n{header}\n// payload\n{payload}"))
 }
 
 fn sd_jwt(compact: &str) -> Result<String, Error> {
     let presented = Parts::parse(compact)?;
-    let mut text = parts(presented.jwt, " of the signed JWT")?;
-    text += "\n// disclosures";
+    let mut text = parts(presented.jwt)? + "\n// disclosures";
     for disclosure in presented.disclosures() {
-        let decoded = decode(disclosure)?;
-        // Writing to a String can't fail.
-        let _ = write!(text, "\n{}", abbreviated(&decoded));
-    }
-    if let Some(binding) = presented.key_binding {
-        text += "\n";
-        text += &parts(binding, " of the key binding")?;
+        text += &format!("\n{}", abbreviated(&decode(disclosure)?));
     }
     Ok(text)
 }
