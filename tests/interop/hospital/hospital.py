@@ -1,19 +1,16 @@
-"""A hospital written from docs/protocol.md alone: joins a network, takes in envelopes, and plays the
-hospital's side of a treatment. Its state lives in memory: it is a peer for tests."""
+"""A hospital written from docs/protocol.md alone: takes in envelopes, and plays the hospital's side
+of a treatment. Its state lives in memory: it is a peer for tests."""
 
 import json
 import random
 import threading
 import time
-import urllib.error
-import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from jwcrypto.jwk import JWK
-
 import record
-from wire import MAX_ENVELOPE, NODE_ID, UUID7, Refused, Trust, decrypt, digest, expect, form
-from wire import new_id, open_envelope, public, seal, sign, unverified
+from member import Member
+from wire import MAX_ENVELOPE, NODE_ID, UUID7, Refused, digest, expect, form, new_id
+from wire import open_envelope, seal, unverified
 
 STATUS = {"treatment/unknown-case": 404, "treatment/unknown-entry": 404, "network/stale": 503}
 BODIES = {
@@ -25,88 +22,32 @@ BODIES = {
 }
 
 
-class Hospital:
-    """A member of the network whose server has the base URL `server`."""
+class Hospital(Member):
+    """An institution of the network whose server has the base URL `server`."""
 
     def __init__(self, server, name):
-        self.server, self.name = server, name
-        self.keys = {use: JWK.generate(kty="RSA", size=3072) for use in ("signing", "encryption")}
-        self.id = self.keys["signing"].thumbprint()
-        self.root = self.get("/network/root")
-        self.cases, self.kept, self.seen, self.quarantine = {}, {}, {}, []
-        self.trust = self.card = None
-        self.one_at_a_time = threading.RLock()
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler(self))
-        self.endpoint = f"http://127.0.0.1:{self.http.server_port}"
+        endpoint = f"http://127.0.0.1:{self.http.server_port}"
+        super().__init__(server, "institution", name, endpoint)
+        self.cases, self.kept, self.seen, self.quarantine = {}, {}, {}, []
+        self.one_at_a_time = threading.RLock()
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
     def stop(self):
         self.http.shutdown()
         self.http.server_close()
 
-    # --- asking others (sections 6 and 12) ---
-
-    def get(self, path):
-        with urllib.request.urlopen(self.server + path, timeout=30) as answer:
-            return json.load(answer)
-
-    @staticmethod
-    def post(url, body, media_type, **headers):
-        """Status and JSON of the answer; what is refused comes back as `Refused`."""
-        headers = {"content-type": media_type, **headers}
-        request = urllib.request.Request(url, body.encode(), headers)
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                status, text = answer.status, answer.read()
-        except urllib.error.HTTPError as problem:
-            raise Refused(json.load(problem)["code"]) from None
-        content = json.loads(text)
-        if status == 202:
-            raise Refused(content["code"])
-        return content
-
-    def apply(self):
-        """Asks the Doorman for a card: `doorman/pending` until the operator has decided."""
-        request = {
-            "iss": self.id, "iat": int(time.time()), "jti": new_id(), "role": "institution",
-            "name": self.name, "endpoint": self.endpoint,
-            "signing_key": public(self.keys["signing"]),
-            "encryption_key": public(self.keys["encryption"]),
-        }
-        jwt = sign("hdms-admission+jwt", request, self.keys["signing"])
-        asked = self.post(self.server + "/doorman/admissions", jwt, "application/jwt")
-        secret = decrypt(asked["challenge"], self.keys["encryption"], None).decode()
-        answer = json.dumps({"node": self.id, "secret": secret})
-        admitted = self.post(self.server + "/doorman/answers", answer, "application/json")
-        self.card = admitted["card"]
-
-    def refresh(self):
-        """Takes the newest network documents."""
-        self.trust = Trust(self.get("/network"), self.root, int(time.time()), self.trust)
-
-    def deliver(self, case, kind, body):
+    def send(self, case, kind, body):
         """Seals a message to the case's patient and puts it into the patient's mailbox."""
         patient = self.trust.card(self.kept[case["patient"]], int(time.time()))
         id, envelope = seal(self.keys, patient, kind, case["id"], body)
-        deliveries = {"deliveries": [{"to": patient["sub"], "id": id, "envelope": envelope}]}
-        text, url = json.dumps(deliveries), self.server + "/mailbox/deliveries"
-        proof = {
-            "iss": self.id, "iat": int(time.time()), "jti": new_id(), "htm": "POST", "htu": url,
-            "body": digest(text),
-        }
-        proof = sign("hdms-proof+jwt", proof, self.keys["signing"])
-        answers = self.post(url, text, "application/json", **{"HDMS-Proof": proof})
-        expect("accepted" in answers["answers"][0], str(answers))
+        answer = self.deliver(patient["sub"], id, envelope)
+        expect("accepted" in answer, answer.get("refused"))
 
-    def deposit(self, case, endorsements, authors):
+    def notarise(self, case, endorsements, authors):
         """The receipt of the case's notary for an entry (section 10)."""
-        notary = self.trust.notary(case["notary"])
         cards = [self.card if node == self.id else self.kept[node] for node in authors]
-        body = {"deposits": [{"endorsements": endorsements, "cards": cards}]}
-        notary = notary | self.trust.card(notary["jwt"], int(time.time()))
-        _, envelope = seal(self.keys, notary, "notary/deposit", case["id"], body, self.card)
-        url = notary["endpoint"] + "/deposits"
-        [answer] = self.post(url, envelope, "application/jose")["answers"]
+        [answer] = self.deposit(case["notary"], case["id"], [(endorsements, cards)])
         expect("receipt" in answer, answer.get("refused"))
         return answer["receipt"]
 
@@ -177,10 +118,10 @@ class Hospital:
             case["notary"] = random.SystemRandom().choice(notaries)
             mine = record.endorse(case["entry"], self.keys["signing"], int(time.time()))
             both = [case["theirs"], mine]
-            receipt = self.deposit(case, both, [case["patient"], self.id])
+            receipt = self.notarise(case, both, [case["patient"], self.id])
             self.check_receipt(receipt, case, case["entry"])
             case |= {"phase": "approved", "head": case["entry"]["id"]}
-            self.deliver(case, "treatment/approval", {"endorsement": mine, "receipt": receipt})
+            self.send(case, "treatment/approval", {"endorsement": mine, "receipt": receipt})
 
     def decline(self, id, reason):
         """Steps 4 and 10."""
@@ -189,7 +130,7 @@ class Hospital:
             expect(case["phase"] == "requested", "treatment/already-decided")
             case["phase"] = "declined"
             body = {"entry": case["entry"]["id"], "reason": reason}
-            self.deliver(case, "treatment/refusal", body)
+            self.send(case, "treatment/refusal", body)
 
     def ask_for_data(self, id, resources, purpose):
         """Step 11; answers the data request's id."""
@@ -198,7 +139,7 @@ class Hospital:
             expect(case["phase"] == "approved", "treatment/not-allowed-now")
             case["asked"][request] = None
             body = {"id": request, "resources": resources, "purpose": purpose}
-            self.deliver(case, "treatment/data-request", body)
+            self.send(case, "treatment/data-request", body)
             return request
 
     def data(self, case, sender, body, now):
@@ -257,7 +198,7 @@ class Hospital:
             }
             mine = record.endorse(entry, key, now)
             case["results"][entry["id"]] = {"entry": entry, "mine": mine, "status": "sent"}
-            self.deliver(case, "treatment/result", {"record": compact, "endorsement": mine})
+            self.send(case, "treatment/result", {"record": compact, "endorsement": mine})
             return entry["id"]
 
     def confirmation(self, case, sender, body, now):
@@ -272,7 +213,7 @@ class Hospital:
         expect(result["status"] == "sent", "treatment/already-decided")
         expect(result["entry"] == entry, "ledger/mismatch")
         both, authors = [result["mine"], body["endorsement"]], [self.id, case["patient"]]
-        receipt = self.deposit(case, both, authors)
+        receipt = self.notarise(case, both, authors)
         expect(self.check_receipt(receipt, case, entry) == theirs, "ledger/mismatch")
         result["status"], case["head"] = "committed", entry["id"]
         return "applied"

@@ -1,0 +1,94 @@
+"""Being a member of a network: docs/protocol.md sections 6, 10 and 12."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+
+from jwcrypto.jwk import JWK
+
+from wire import Refused, Trust, decrypt, digest, new_id, public, seal, sign
+
+
+def ask(url, body=None, **headers):
+    """The JSON of an answer, `None` where there is none; what is refused comes as `Refused`."""
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    octets = None if body is None else body.encode()
+    request = urllib.request.Request(url, octets, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            status, text = answer.status, answer.read()
+    except urllib.error.HTTPError as problem:
+        content = json.load(problem)
+        assert problem.headers["content-type"] == "application/problem+json"
+        assert (content["status"], content["type"]) == (problem.code, "urn:hdms:" + content["code"])
+        raise Refused(content["code"]) from None
+    content = json.loads(text) if text else None
+    if status == 202 and "code" in content:
+        raise Refused(content["code"])
+    return content
+
+
+class Member:
+    """A node with keys of its own; `endpoint` is `None` for a personal one."""
+
+    def __init__(self, server, role, name, endpoint=None):
+        self.server, self.role, self.name, self.endpoint = server, role, name, endpoint
+        self.keys = {use: JWK.generate(kty="RSA", size=3072) for use in ("signing", "encryption")}
+        self.id = self.keys["signing"].thumbprint()
+        self.root = ask(server + "/network/root")
+        self.trust = self.card = None
+
+    def apply(self):
+        """Asks the Doorman for a card: `doorman/pending` until the operator has decided."""
+        request = {
+            "iss": self.id, "iat": int(time.time()), "jti": new_id(), "role": self.role,
+            "name": self.name, "signing_key": public(self.keys["signing"]),
+            "encryption_key": public(self.keys["encryption"]),
+        }
+        if self.endpoint:
+            request["endpoint"] = self.endpoint
+        jwt = sign("hdms-admission+jwt", request, self.keys["signing"])
+        url = self.server + "/doorman/"
+        asked = ask(url + "admissions", jwt, content_type="application/jwt")
+        secret = decrypt(asked["challenge"], self.keys["encryption"], None).decode()
+        answer = json.dumps({"node": self.id, "secret": secret})
+        self.card = ask(url + "answers", answer, content_type="application/json")["card"]
+
+    def refresh(self):
+        """Takes the newest network documents."""
+        documents = ask(self.server + "/network")
+        self.trust = Trust(documents, self.root, int(time.time()), self.trust)
+
+    def proof(self, method, path, body=""):
+        """The header with which a request to the server is authorised."""
+        claims = {
+            "iss": self.id, "iat": int(time.time()), "jti": new_id(), "htm": method,
+            "htu": self.server + path.split("?")[0], "body": digest(body),
+        }
+        return sign("hdms-proof+jwt", claims, self.keys["signing"])
+
+    def get(self, path):
+        return ask(self.server + path, hdms_proof=self.proof("GET", path))
+
+    def post(self, path, content):
+        body = json.dumps(content)
+        headers = {"content_type": "application/json", "hdms_proof": self.proof("POST", path, body)}
+        return ask(self.server + path, body, **headers)
+
+    def deliver(self, to, id, envelope):
+        """The server's answer to one delivery."""
+        deliveries = {"deliveries": [{"to": to, "id": id, "envelope": envelope}]}
+        [answer] = self.post("/mailbox/deliveries", deliveries)["answers"]
+        return answer
+
+    def deposit(self, notary, case, deposits):
+        """The notary's answers to deposits, each `(endorsements, cards)`."""
+        notary = self.trust.card(self.trust.notary(notary)["jwt"], int(time.time()))
+        each = [{"endorsements": both, "cards": cards} for both, cards in deposits]
+        return self.submit(notary, case, "notary/deposit", {"deposits": each})["answers"]
+
+    def submit(self, notary, case, kind, body):
+        _, envelope = seal(self.keys, notary, kind, case, body, self.card)
+        url = notary["endpoint"] + "/deposits"
+        return ask(url, envelope, content_type="application/jose")

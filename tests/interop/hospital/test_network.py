@@ -1,0 +1,239 @@
+"""Our server and notaries answer as docs/protocol.md says, also what they refuse."""
+
+import json
+import time
+import urllib.request
+
+import pytest
+
+import record
+from member import Member, ask
+from wire import Refused, new_id, public, seal, sign
+
+
+@pytest.fixture(scope="module")
+def patient(network, hospital):
+    """A personal node: admitted at once."""
+    patient = Member(network.server, "personal", "")
+    patient.apply()
+    patient.refresh()
+    return patient
+
+
+@pytest.fixture
+def notary(hospital):
+    return next(card for card in hospital.trust.nodes.values() if card["role"] == "notary")
+
+
+def refused(code):
+    return pytest.raises(Refused, match=f"^{code}$")
+
+
+def envelope(patient, hospital):
+    to = patient.trust.card(patient.card, int(time.time()))
+    return seal(hospital.keys, to, "treatment/refusal", new_id(), {})
+
+
+# --- admission (section 6) ---
+
+def test_a_card_is_given_again_and_not_in_another_role(network, patient):
+    before = patient.card
+    patient.apply()
+    assert patient.card == before
+    patient.role, patient.endpoint = "notary", "http://127.0.0.1:1"
+    with refused("doorman/malformed"):
+        patient.apply()
+    patient.role, patient.endpoint = "personal", None
+
+
+def request(member, **changed):
+    claims = {
+        "iss": member.id, "iat": int(time.time()), "jti": new_id(), "role": "personal", "name": "",
+        "signing_key": public(member.keys["signing"]),
+        "encryption_key": public(member.keys["encryption"]),
+    } | changed
+    jwt = sign("hdms-admission+jwt", claims, member.keys["signing"])
+    return ask(member.server + "/doorman/admissions", jwt, content_type="application/jwt")
+
+
+@pytest.mark.parametrize("changed, code", [
+    ({"iat": 1767268800}, "envelope/expired"),
+    ({"iat": 4102444800}, "envelope/not-yet-valid"),
+    ({"endpoint": "http://127.0.0.1:1"}, "doorman/malformed"),
+    ({"name": "n" * 201}, "doorman/malformed"),
+    ({"admin": True}, "doorman/malformed"),
+    ({"iss": "g9mCCyLJoJw_z_HPvgFN27DFGed9QPDvKTBY7KhsAKo"}, "doorman/possession"),
+])
+def test_bad_admission_requests(patient, changed, code):
+    with refused(code):
+        request(patient, **changed)
+
+
+def test_a_request_or_an_answer_is_good_once(patient):
+    jti = new_id()
+    request(patient, jti=jti)
+    with refused("envelope/replayed"):
+        request(patient, jti=jti)
+    with refused("doorman/possession"):
+        answer = json.dumps({"node": patient.id, "secret": "A" * 43})
+        ask(patient.server + "/doorman/answers", answer, content_type="application/json")
+
+
+# --- mailboxes (section 12.2) ---
+
+def test_a_proof_is_for_one_request(patient):
+    proof = patient.proof("GET", "/mailbox")
+    assert ask(patient.server + "/mailbox?after=0&limit=1", hdms_proof=proof)["more"] is False
+    other = patient.proof("GET", "/mailbox/stream")
+    for bad in (proof, other, patient.proof("POST", "/mailbox"), "e30.e30.e30"):
+        with refused("proof/invalid"):
+            ask(patient.server + "/mailbox", hdms_proof=bad)
+    with refused("proof/invalid"):
+        ask(patient.server + "/mailbox")
+
+
+def test_who_is_no_member_has_no_mailbox(network):
+    with refused("card/unknown"):
+        Member(network.server, "personal", "").get("/mailbox")
+
+
+def test_a_message_is_delivered_once_fetched_and_acknowledged(patient, hospital):
+    id, compact = envelope(patient, hospital)
+    place = hospital.deliver(patient.id, id, compact)["accepted"]
+    assert hospital.deliver(patient.id, id, compact) == {"accepted": place}
+    page = patient.get(f"/mailbox?after={place - 1}&limit=100")
+    assert page == {"messages": [{"seq": place, "envelope": compact}], "more": False}
+    assert patient.get(f"/mailbox?after={place}")["messages"] == []
+    assert patient.post("/mailbox/acknowledgement", {"upto": place}) is None
+    assert patient.get("/mailbox")["messages"] == []
+    assert hospital.deliver(patient.id, id, compact) == {"accepted": place}
+    assert patient.get("/mailbox")["messages"] == []
+
+
+def test_the_stream_rings_when_something_came(patient, hospital):
+    headers = {"HDMS-Proof": patient.proof("GET", "/mailbox/stream")}
+    asked = urllib.request.Request(patient.server + "/mailbox/stream", headers=headers)
+    with urllib.request.urlopen(asked, timeout=30) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        place = hospital.deliver(patient.id, *envelope(patient, hospital))["accepted"]
+        event = {}
+        while line := stream.readline().decode().strip():
+            if not line.startswith(":"):
+                event |= dict([line.split(": ", 1)])
+    assert (event["event"], event["id"]) == ("mail", str(place))
+    assert json.loads(event["data"]) == {"seq": place}
+    patient.post("/mailbox/acknowledgement", {"upto": place})
+
+
+def test_bad_deliveries(patient, hospital):
+    id, compact = envelope(patient, hospital)
+    stranger = "d6cOSifZtmZeYlXfOPshSjhA8UAakxMV6WdNHWjLfoc"
+    assert hospital.deliver(stranger, id, compact) == {"refused": "network/unknown-node"}
+    assert hospital.deliver(patient.id, id, "e30.e30") == {"refused": "envelope/malformed"}
+    large = compact + "A" * 1_048_577
+    assert hospital.deliver(patient.id, id, large) == {"refused": "envelope/too-large"}
+    for bad in ({"deliveries": []}, {}, {"deliveries": [{"to": patient.id}]}):
+        with refused("api/malformed"):
+            hospital.post("/mailbox/deliveries", bad)
+    for path in ("/mailbox?limit=0", "/mailbox?limit=101", "/mailbox?after=x"):
+        with refused("api/malformed"):
+            hospital.get(path)
+
+
+def test_addresses_and_methods_that_are_not_there(network):
+    with refused("api/not-found"):
+        ask(network.server + "/nowhere")
+    with refused("api/method"):
+        ask(network.server + "/network", "{}")
+
+
+# --- the notary (section 10) ---
+
+@pytest.fixture
+def place(patient, hospital, notary):
+    """Deposits an entry of one case, member by member as asked for."""
+    return Place(patient, hospital, notary)
+
+
+class Place:
+    def __init__(self, patient, hospital, notary):
+        self.patient, self.hospital, self.notary = patient, hospital, notary
+        self.case = new_id()
+
+    def entry(self, **changed):
+        return {
+            "id": new_id(), "kind": "request", "case": self.case, "author": self.patient.id,
+            "counterparty": self.hospital.id, "verification_key": "A" * 43, "previous": None,
+        } | changed
+
+    def endorsed(self, entry, by):
+        return record.endorse(entry, by.keys["signing"], int(time.time()))
+
+    def deposit(self, entry, depositor=None, by=None):
+        by = by or (self.patient, self.hospital)
+        both = [self.endorsed(entry, each) for each in by]
+        depositor = depositor or self.hospital
+        deposits = [(both, [each.card for each in by])]
+        [answer] = depositor.deposit(self.notary["sub"], self.case, deposits)
+        return answer
+
+
+def test_an_entry_has_one_receipt_and_one_successor(place):
+    first, second = place.entry(), place.entry()
+    answer = place.deposit(first)
+    receipt = record.receipted(answer["receipt"], place.hospital.trust, first["id"], "A" * 43)
+    assert receipt["iss"] == place.notary["sub"]
+    assert place.deposit(first) == place.deposit(first, place.patient) == answer
+    assert place.deposit(first | {"kind": "result"}) == {"refused": "notary/conflict"}
+    assert place.deposit(second) == {"refused": "notary/conflict"}
+    next = place.entry(previous=first["id"])
+    assert "receipt" in place.deposit(next)
+    other = place.entry(previous=first["id"])
+    assert place.deposit(other) == {"refused": "notary/conflict"}
+
+
+def test_an_entry_follows_one_of_its_own_case(place):
+    unknown = {"refused": "notary/unknown-predecessor"}
+    assert place.deposit(place.entry(previous=new_id())) == unknown
+    first = place.entry()
+    assert "receipt" in place.deposit(first)
+    assert place.deposit(place.entry(case=new_id(), previous=first["id"])) == unknown
+
+
+def test_both_participants_endorse_and_one_of_them_deposits(place, network):
+    patient, hospital, entry = place.patient, place.hospital, place.entry()
+    once = place.deposit(entry, by=(patient, patient))
+    assert once == {"refused": "ledger/endorsement-missing"}
+    both = [place.endorsed(entry, patient), place.endorsed(place.entry(), hospital)]
+    deposits = [(both, [patient.card, hospital.card])]
+    answers = hospital.deposit(place.notary["sub"], place.case, deposits)
+    assert answers == [{"refused": "ledger/mismatch"}]
+    swapped = [([both[0], both[0]], [hospital.card, patient.card])]
+    answers = hospital.deposit(place.notary["sub"], place.case, swapped)
+    assert answers == [{"refused": "ledger/endorsement"}]
+    third = Member(network.server, "personal", "")
+    third.apply()
+    third.refresh()
+    assert place.deposit(entry, third) == {"refused": "ledger/not-participant"}
+    assert place.deposit(entry, by=(patient, third)) == {"refused": "ledger/not-participant"}
+
+
+def test_envelopes_that_a_notary_refuses_as_a_whole(place):
+    hospital, notary, case = place.hospital, place.notary, place.case
+    for kind, body, code in [
+        ("treatment/refusal", {}, "envelope/unknown-type"),
+        ("treatment/request", {}, "envelope/type-not-for-role"),
+        ("notary/gossip", {}, "envelope/unknown-type"),
+        ("notary/deposit", {"deposits": []}, "envelope/body"),
+        ("notary/deposit", {"deposit": []}, "envelope/body"),
+    ]:
+        with refused(code):
+            hospital.submit(notary, case, kind, body)
+    hidden = place.patient.card
+    place.patient.card = None
+    with refused("card/unknown"):
+        place.patient.submit(notary, case, "notary/deposit", {"deposits": []})
+    place.patient.card = hidden
+    for octets, code in [("x", "envelope/malformed"), ("A" * 1_048_577, "envelope/too-large")]:
+        with refused(code):
+            ask(notary["endpoint"] + "/deposits", octets, content_type="application/jose")
