@@ -201,7 +201,7 @@ class FakeNode implements PersonalNode {
     };
     return {
       ...{ id: `${kase}/${entry}`, case: kase, resourceType, fhir, bytes: fhir.length },
-      title: title ?? code?.text ?? code?.coding?.[0]?.display ?? resourceType,
+      title: [resourceType, title ?? code?.text ?? code?.coding?.[0]?.display].filter(Boolean).join(": "),
       ...{ date: "2026-11-02", author: "h1", authorName: HOSPITAL.name, own: false },
       ...{ notary: null, notaryName: null, verified: Date.now(), state: "received" },
       ...{ verificationKey: KEY, receiptIndex: null, receiptTime: null },

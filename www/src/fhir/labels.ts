@@ -73,6 +73,13 @@ export function typesLabel(type: string): string {
   return TYPES[type]?.[1] ?? words(type);
 }
 
+/** A node's title for a record, `Observation: Hemoglobin`, as people say it: `Hemoglobin`. */
+export function plainTitle(title: string): string {
+  const [type = "", ...name] = title.split(": ");
+  if (!Object.hasOwn(TYPES, type)) return title;
+  return name.length ? name.join(": ") : typeLabel(type);
+}
+
 // Members of which FHIR has several, one for each datatype: `valueQuantity`, `onsetAge`, …
 const CHOICES =
   /^(value|effective|onset|abatement|performed|occurrence|medication|deceased|multipleBirth|serviced|timing|asNeeded|dose|rate|allowed|used|product|content|start|due|scheduled|collected|reported|location|detail|item|event|subject|probability|time|born|age|target|diagnosis|procedure|identified|fastingStatus|additive|minimumVolume|indication|author|entity|question|topic|source|answer|when)(?=[A-Z])(?:DateTime|Date|Period|Timing|Instant|Quantity|CodeableConcept|String|Boolean|Integer|Decimal|Range|Ratio|SampledData|Time|Age|Reference|Attachment|Duration|Money|Uri|Address|Coding|Identifier|Annotation|Code)$/;

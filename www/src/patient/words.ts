@@ -1,6 +1,7 @@
 // What the states of node, case, request and result are called.
 
 import type { CaseView, DataRequestView, NodeStatus, Phase, RecordSummary, ResultView } from "hdms-node";
+import { plainTitle } from "../fhir/labels";
 import type { LedgerStep } from "../ui/ledger";
 import { href } from "../ui/router.svelte";
 import type { Word } from "../ui/words";
@@ -127,7 +128,7 @@ export function decisionsOf(one: CaseView): Decision[] {
   }));
   const results = one.results.map((result) => ({
     href: href("cases", one.id, "results", result.entry),
-    title: `Result: ${result.title}`,
+    title: `Result: ${plainTitle(result.title)}`,
     at: result.received,
     open: result.status.kind === "received",
     word: resultWord(result.status),
