@@ -1,0 +1,41 @@
+//! Whole networks under test: real nodes, real browsers, nothing between them but HTTP.
+
+pub mod browser;
+pub mod engine;
+pub mod fhir;
+pub mod network;
+pub mod pages;
+pub mod patient;
+
+/// What went wrong, for a person to read.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// A port of the loopback interface on which nobody listens.
+pub fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Makes of each async function that takes an engine one test for each engine.
+#[macro_export]
+macro_rules! in_every_engine {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use $crate::engine::Engine;
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn chromium() {
+                super::$name(Engine::Chromium).await.unwrap();
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn firefox() {
+                super::$name(Engine::Firefox).await.unwrap();
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn webkit() {
+                super::$name(Engine::WebKit).await.unwrap();
+            }
+        }
+    )+};
+}

@@ -1,0 +1,116 @@
+//! Folders of pages that a network under test serves: as they are built, or with something put in
+//! their way.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::Result;
+
+/// Sends everything twice: goes before the node's own script in the service worker. What is
+/// acknowledged is only acknowledged at the second try, so that every message is fetched twice.
+const TWICE: &str = r#"
+const once = self.fetch.bind(self);
+const acknowledged = new Set();
+self.fetch = async (input, init) => {
+    const request = new Request(input, init);
+    const { pathname } = new URL(request.url);
+    if (request.method !== "POST") return once(request);
+    if (pathname === "/mailbox/acknowledgement") {
+        const { upto } = await request.clone().json();
+        if (acknowledged.has(upto)) return once(request);
+        acknowledged.add(upto);
+        return new Response(null, { status: 204 });
+    }
+    if (pathname === "/inbox" || pathname === "/deposits") await once(request.clone());
+    return once(request);
+};
+"#;
+
+/// Lets the page trap the WASM, or make the next commit fail.
+const HOOKS: &str = r#"
+import * as node from "./hdms_worker.js";
+addEventListener("message", (event) => {
+    const hook = event.data?.hook;
+    if (hook) event.waitUntil(Promise.resolve(node[hook]()).then(() => event.ports[0].postMessage(1)));
+});
+"#;
+
+/// A page with the node's client and nothing else.
+const BARE: &str = r#"<!doctype html><html lang="en"><title>Node</title><script type="module">
+import { connect, uuidv7 } from "./client/index.js";
+window.hdms = { ...(await connect({ worker: "./sw.js" })), uuidv7 };
+</script>"#;
+
+/// The patient's pages as `make pages` builds them.
+pub fn built() -> PathBuf {
+    root().join("www/dist")
+}
+
+/// The same, with a service worker that sends everything twice.
+pub fn twice() -> Result<TempDir> {
+    let folder = copy(&built())?;
+    write(folder.path(), "twice.js", TWICE)?;
+    put_before_worker(folder.path(), "import \"./twice.js\";")?;
+    Ok(folder)
+}
+
+/// The same, on the worker that a test may trap.
+pub fn with_hooks() -> Result<TempDir> {
+    let folder = copy(&built())?;
+    copy_into(&hooked(), folder.path())?;
+    add_hooks(folder.path())?;
+    Ok(folder)
+}
+
+/// A bare page on the worker that a test may trap: `hdms.node` is the node.
+pub fn bare() -> Result<TempDir> {
+    let folder = copy(&hooked())?;
+    add_hooks(folder.path())?;
+    write(folder.path(), "index.html", BARE)?;
+    Ok(folder)
+}
+
+fn add_hooks(folder: &Path) -> Result<()> {
+    write(folder, "hooks.js", HOOKS)?;
+    put_before_worker(folder, "import \"./hooks.js\";")
+}
+
+fn hooked() -> PathBuf {
+    root().join("worker/pkg-test-hooks")
+}
+
+/// The repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn put_before_worker(folder: &Path, line: &str) -> Result<()> {
+    let worker = fs::read_to_string(folder.join("sw.js"))?;
+    write(folder, "sw.js", &format!("{line}\n{worker}"))
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
+    Ok(fs::write(folder.join(name), text)?)
+}
+
+fn copy(from: &Path) -> Result<TempDir> {
+    let folder = TempDir::new()?;
+    copy_into(from, folder.path())?;
+    Ok(folder)
+}
+
+fn copy_into(from: &Path, to: &Path) -> Result<()> {
+    let entries = fs::read_dir(from).map_err(|_| format!("{} is missing", from.display()))?;
+    for entry in entries {
+        let (entry, path) = entry.map(|entry| (entry.path(), to.join(entry.file_name())))?;
+        if entry.is_dir() {
+            fs::create_dir_all(&path)?;
+            copy_into(&entry, &path)?;
+        } else {
+            fs::copy(&entry, &path)?;
+        }
+    }
+    Ok(())
+}
