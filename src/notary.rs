@@ -11,8 +11,8 @@ use crate::ledger::{Endorsed, Entry, VerifiedEndorsement};
 use crate::network::Trust;
 use crate::provider::{Primitives, Timestamp};
 
-/// Most deposits in one envelope.
-pub const MAX_DEPOSITS: usize = 100;
+/// Most deposits in one envelope: so many fit, with keys of 4096 bits too.
+pub const MAX_DEPOSITS: usize = 50;
 
 /// One entry to be logged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

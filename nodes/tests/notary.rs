@@ -379,3 +379,16 @@ async fn a_notary_starts_again_without_the_server_and_knows_what_it_logged() {
     let answers = case.deposit(&case.hospital, vec![deposit]).await;
     assert_eq!(case.place(&answers[0], &next).await, 1);
 }
+
+#[tokio::test]
+async fn as_many_deposits_as_are_allowed_fit_one_envelope() {
+    let case = Case::begin().await;
+    let mut deposits = Vec::new();
+    for _ in 0..MAX_DEPOSITS {
+        let entry = Entry { case: case_id(), ..case.entry(None, "request") };
+        deposits.push(case.endorsed(&entry).await);
+    }
+    let answers = case.deposit(&case.patient, deposits).await;
+    assert!(answers.iter().all(|answer| matches!(answer, DepositAnswer::Receipt(_))));
+    assert_eq!(answers.len(), MAX_DEPOSITS);
+}
