@@ -173,7 +173,7 @@ test("the node's page shows what waits, what was set aside and whether it is cut
     node.setStatus({ problem, waiting: 1, quarantined: 1 });
   }, null);
   await page.getByRole("main").getByText("Offline", { exact: true }).waitFor();
-  await page.getByText("treatment/request").waitFor();
+  await page.getByText("Treatment request to Demo Hospital").waitFor();
   await page.getByText("envelope/replayed").waitFor();
   await look(page, "node");
 });

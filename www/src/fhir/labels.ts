@@ -30,7 +30,7 @@ const TYPES: Record<string, [one: string, many: string]> = {
   MedicationRequest: ["Prescription", "Prescriptions"],
   MedicationStatement: ["Medicine taken", "Medicines taken"],
   NutritionOrder: ["Diet", "Diets"],
-  Observation: ["Measurement or observation", "Measurements, laboratory values and observations"],
+  Observation: ["Measurement or observation", "Measurements and laboratory values"],
   Organization: ["Organisation", "Organisations"],
   Patient: ["Personal details", "Personal details"],
   Practitioner: ["Health professional", "Health professionals"],
