@@ -9,9 +9,10 @@ import time
 import pytest
 
 from hospital import Hospital
-from wire import Refused
+from wire import Refused, new_id
 
 ROOT = pathlib.Path(__file__).parents[3]
+WISH = {"reason": "Persistent cough", "date": "2026-01-05", "may_read": ["AllergyIntolerance"]}
 
 
 class Network:
@@ -79,3 +80,23 @@ def hospital(network):
     network.ask("refresh")
     yield hospital
     hospital.stop()
+
+
+@pytest.fixture
+def case(network, hospital):
+    """A case that waits for the hospital's decision."""
+    case = new_id()
+    network.ask("ask", case=case, hospital=hospital.id, request=WISH)
+    eventually(lambda: case in hospital.cases)
+    return case
+
+
+@pytest.fixture
+def approved(network, hospital, case):
+    hospital.approve(case)
+    eventually(lambda: phase(network, case) == "approved")
+    return case
+
+
+def phase(network, case):
+    return network.ask("state", case=case)["phase"]

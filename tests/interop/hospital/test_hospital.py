@@ -1,12 +1,8 @@
 """The protocol reference is complete: the hospital of hospital.py, written from docs/protocol.md
 alone, goes through treatments with our native server, notaries and personal node over HTTP."""
 
-import pytest
+from conftest import WISH, eventually, phase
 
-from conftest import eventually
-from wire import new_id
-
-WISH = {"reason": "Persistent cough", "date": "2026-01-05", "may_read": ["AllergyIntolerance"]}
 RESULT = (
     '{"resourceType":"Observation","id":"hba1c","status":"final","code":{"coding":[{"system":'
     '"http://loinc.org","code":"4548-4","display":"Hemoglobin A1c"}]},"subject":{"reference":'
@@ -17,26 +13,6 @@ BUNDLE = (
     '"id":"p","gender":"female","name":[{"family":"Kim"}]}},{"resource":' + RESULT + "}]}"
 )
 ALLERGY = '{"resourceType":"AllergyIntolerance","id":"a","code":{"text":"Penicillin"}}'
-
-
-@pytest.fixture
-def case(network, hospital):
-    """A case that waits for the hospital's decision."""
-    case = new_id()
-    network.ask("ask", case=case, hospital=hospital.id, request=WISH)
-    eventually(lambda: case in hospital.cases)
-    return case
-
-
-@pytest.fixture
-def approved(network, hospital, case):
-    hospital.approve(case)
-    eventually(lambda: phase(network, case) == "approved")
-    return case
-
-
-def phase(network, case):
-    return network.ask("state", case=case)["phase"]
 
 
 def status(network, case, entry):

@@ -98,7 +98,7 @@ async fn carry_out(data: &Path, patient: &Arc<NativeNode>, line: &str) -> Result
         }
         Command::State { case } => return Ok(json!(patient.case::<PatientCase>(&case).await?)),
         Command::Quarantined => {
-            let refused = patient.quarantined("", 100).await?;
+            let refused = patient.quarantined("", 1000).await?;
             return Ok(refused.into_iter().map(|(_, refused)| refused.code).collect());
         }
         decision => decide(patient, decision).await?,
