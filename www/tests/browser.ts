@@ -44,7 +44,7 @@ export class Site {
   async visit(path: string, prepare?: (page: Page) => Promise<void>): Promise<Page> {
     const context = await this.browser.newContext({ viewport: PHONE });
     const page = await context.newPage();
-    page.setDefaultTimeout(5000);
+    page.setDefaultTimeout(20_000);
     page.on("pageerror", (error) => {
       throw error;
     });
