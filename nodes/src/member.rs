@@ -12,7 +12,7 @@
 //! ```
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hdms::Error;
@@ -106,10 +106,11 @@ impl Member {
             member = applicant.join() => member?,
             () = stop.cancelled() => return Err(Error::NodeStopped),
         };
-        let kept = member.clone();
+        // It does not hold the member, and with it the database, while it waits.
+        let kept = Arc::downgrade(&member.0);
         tokio::spawn(async move {
             tokio::select! {
-                () = kept.keep_up_to_date() => {}
+                () = keep_up_to_date(kept) => {}
                 () = stop.cancelled() => {}
             }
         });
@@ -179,19 +180,6 @@ impl Member {
         Ok(())
     }
 
-    async fn keep_up_to_date(&self) {
-        loop {
-            tokio::time::sleep(self.0.config.refresh).await;
-            match self.refresh().await {
-                Ok(()) => {}
-                Err(error @ (Error::NetworkUnreachable | Error::TimedOut)) => {
-                    tracing::warn!(code = error.code(), "the server is away");
-                }
-                Err(error) => tracing::error!(%error, "network documents were not taken"),
-            }
-        }
-    }
-
     async fn renew(&self, before: &Standing, trust: &Trust) -> VerifiedCard {
         let inner = &*self.0;
         let asked =
@@ -218,6 +206,21 @@ impl Member {
     fn warn_if_revoked(&self, trust: &Trust) {
         if trust.check_revocation(&self.0.id, self.0.clock.now()) == Err(Error::CardRevoked) {
             tracing::error!("this node's card was revoked by the network's operator");
+        }
+    }
+}
+
+/// As long as the member is there.
+async fn keep_up_to_date(kept: Weak<Inner>) {
+    while let Some(pause) = kept.upgrade().map(|inner| inner.config.refresh) {
+        tokio::time::sleep(pause).await;
+        let Some(member) = kept.upgrade().map(Member) else { return };
+        match member.refresh().await {
+            Ok(()) => {}
+            Err(error @ (Error::NetworkUnreachable | Error::TimedOut)) => {
+                tracing::warn!(code = error.code(), "the server is away");
+            }
+            Err(error) => tracing::error!(%error, "network documents were not taken"),
         }
     }
 }

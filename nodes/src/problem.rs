@@ -1,7 +1,7 @@
 //! Refusals over HTTP: `application/problem+json` (RFC 9457), the same from every native node.
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hdms::Error;
@@ -52,8 +52,17 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let document = ProblemDocument::from(self.0);
         let body = serde_json::to_vec(&document).unwrap_or_default();
-        let media_type = HeaderValue::from_static(MEDIA_TYPE);
-        (status(self.0), [(CONTENT_TYPE, media_type)], body).into_response()
+        let mut response = (status(self.0), body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        // RFC 9110 section 11.6.1: what to come back with.
+        let scheme = match self.0 {
+            Error::RequestProofInvalid => "HDMS-Proof",
+            Error::Unauthorised => "Bearer",
+            _ => return response,
+        };
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+        response
     }
 }
 

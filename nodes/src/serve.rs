@@ -2,11 +2,14 @@
 //! addresses and methods by their codes, and stops cleanly.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::Method;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::serve::ListenerExt;
 use hdms::proof;
 use tokio::net::TcpListener;
@@ -24,7 +27,7 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 pub struct Serving {
     address: SocketAddr,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Serving {
@@ -53,7 +56,14 @@ impl Serving {
                 () = deadline => tracing::warn!("requests under way were cut off"),
             }
         });
-        Self { address, stop, task }
+        Self { address, stop, tasks: vec![task] }
+    }
+
+    /// Counts `task`, which ends by itself once serving has, as a part of it.
+    #[must_use]
+    pub fn alongside(mut self, task: JoinHandle<()>) -> Self {
+        self.tasks.push(task);
+        self
     }
 
     /// Where it listens.
@@ -69,19 +79,36 @@ impl Serving {
 
     /// Returns when it has stopped for whatever the reason.
     pub async fn ended(self) {
-        if self.task.await.is_err() {
-            tracing::error!("serving broke off");
+        for task in self.tasks {
+            if task.await.is_err() {
+                tracing::error!("serving broke off");
+            }
         }
     }
 }
 
 /// Gives `router` what all nodes answer alike: CORS for any origin, `api/not-found` and
-/// `api/method`.
+/// `api/method`; and a line in the log for each request.
 pub fn with_common_answers(router: Router) -> Router {
     router
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(cors())
+        .layer(middleware::from_fn(logged))
+}
+
+/// Paths hold ids at most; queries, headers and bodies are not logged.
+async fn logged(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let start = Instant::now();
+    let response = next.run(request).await;
+    let (status, took) = (response.status().as_u16(), start.elapsed());
+    if response.status().is_server_error() {
+        tracing::warn!(%method, path, status, ?took, "request");
+    } else {
+        tracing::debug!(%method, path, status, ?took, "request");
+    }
+    response
 }
 
 /// Pages of every origin may talk to a node: requests prove who they are from by themselves.

@@ -83,6 +83,7 @@ async fn a_request_without_a_proof_or_with_another_body_is_refused() {
     let proof = proof.sign(person.keys).await.unwrap();
     let request = reqwest::Client::new().post(url).header("HDMS-Proof", proof);
     let answer = request.body(r#"{"upto":2}"#).send().await.unwrap();
+    assert_eq!(answer.headers()["www-authenticate"], "HDMS-Proof");
     assert_eq!(problem(answer).await, (401, "proof/invalid".into()));
 }
 

@@ -12,6 +12,7 @@ use hdms::notary::{Decision, DepositAnswer, Logged, Place, decide};
 use hdms::provider::Clock;
 use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::member::Member;
 use crate::sqlite::{Database, Failure};
@@ -49,12 +50,12 @@ struct Job {
 }
 
 impl Log {
-    /// Starts the sequencer of `notary` over the tables of [`TABLES`]. It ends when the last clone
-    /// of the answer is dropped.
-    pub fn start(notary: Member, database: Database, clock: NodeClock) -> Self {
+    /// Starts the sequencer of `notary` over the tables of [`TABLES`]; it ends when the last clone
+    /// of the way to it is dropped.
+    pub fn start(notary: Member, database: Database, clock: NodeClock) -> (Self, JoinHandle<()>) {
         let (jobs, waiting) = mpsc::channel(BATCH);
-        tokio::spawn(Sequencer { notary, database, clock }.run(waiting));
-        Self(jobs)
+        let sequencer = tokio::spawn(Sequencer { notary, database, clock }.run(waiting));
+        (Self(jobs), sequencer)
     }
 
     /// Logs entries, those of one call in their order. One answer for each.

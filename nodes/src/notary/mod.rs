@@ -60,10 +60,11 @@ impl Notary {
         let database = Database::open(&config.data.join(FILE), &SCHEMA)?;
         let store = SqliteStore::over(database.clone());
         let member = Member::join(config, store, clock.clone(), stop.clone()).await?;
-        let log = Log::start(member.clone(), database, clock.clone());
+        let (log, sequencer) = Log::start(member.clone(), database, clock.clone());
         let services = Arc::new(Services { member: member.clone(), log, clock });
         let router = Router::new().route("/deposits", post(deposit)).with_state(services);
         let serving = Serving::start(listener, with_common_answers(router), stop);
+        let serving = serving.alongside(sequencer);
         Ok(Self { serving, member })
     }
 
