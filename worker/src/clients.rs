@@ -11,7 +11,7 @@ use crate::views::NodeEvent;
 /// next one asks for the state.
 pub async fn tell(event: &NodeEvent) {
     let message = Object::new();
-    let Some(event) = js::from(event) else { return };
+    let Ok(event) = js::from(event) else { return };
     if Reflect::set(&message, &"hdms".into(), &event).is_err() {
         return;
     }

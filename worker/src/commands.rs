@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::views::TreatmentRequest;
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 use crate::views::{
     CaseSummary, CaseView, Hospital, NodeStatus, Quarantined, RecordSummary, RecordView,
     StreamTicket, Waiting,
@@ -20,7 +20,7 @@ macro_rules! commands {
         }
 
         /// The methods of the TypeScript interface: documentation, name, options and reply.
-        #[cfg(test)]
+        #[cfg(all(test, not(target_arch = "wasm32")))]
         pub(crate) fn methods(config: &ts_rs::Config) -> Vec<Method> {
             vec![$(Method {
                 docs: [$($doc),+].concat(),
@@ -33,7 +33,7 @@ macro_rules! commands {
 }
 
 /// One method of the TypeScript interface.
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 pub(crate) struct Method {
     pub docs: String,
     pub name: &'static str,
@@ -88,13 +88,13 @@ macro_rules! options {
         $(
             #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
             #[serde(rename_all = "camelCase", deny_unknown_fields)]
-            #[cfg_attr(test, derive(ts_rs::TS))]
+            #[cfg_attr(all(test, not(target_arch = "wasm32")), derive(ts_rs::TS))]
             $(#[$meta])*
             pub struct $name $body
         )+
 
         /// The TypeScript declaration of the options of every command, with their documentation.
-        #[cfg(test)]
+        #[cfg(all(test, not(target_arch = "wasm32")))]
         pub(crate) fn declarations(config: &ts_rs::Config) -> Vec<(Option<String>, String)> {
             vec![$((<$name as ts_rs::TS>::docs(), <$name as ts_rs::TS>::decl(config))),+]
         }
@@ -109,7 +109,7 @@ options! {
         /// A person's word that a node whose storage is lost (`store/lost`) is to be replaced by a
         /// new one.
         #[serde(default)]
-        #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+        #[cfg_attr(all(test, not(target_arch = "wasm32")), ts(optional, as = "Option<bool>"))]
         pub replace_lost: bool,
     }
 

@@ -2,7 +2,7 @@
 //! be sent now stays and is sent later; every step may be interrupted and done again.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use hdms::Error;
@@ -35,7 +35,7 @@ pub struct Attempts {
 pub struct Delivery {
     commands: Queue,
     attempts: RefCell<HashMap<String, Attempts>>,
-    changed: RefCell<BTreeSet<String>>,
+    changed: RefCell<HashSet<String>>,
     last_reached: Cell<Option<Timestamp>>,
     problem: Cell<Option<Error>>,
 }
@@ -65,7 +65,7 @@ impl Delivery {
 
     /// Sends what waits in the outbox, and what comes of the answers.
     pub async fn post(&self, member: &Rc<Member>) -> Result<(), Error> {
-        let mut tried = BTreeSet::new();
+        let mut tried = HashSet::new();
         loop {
             let items = self.untried(member, &mut tried).await?;
             if items.is_empty() {
@@ -103,7 +103,7 @@ impl Delivery {
     }
 
     /// The cases that have changed since this was asked last.
-    pub fn take_changes(&self) -> BTreeSet<String> {
+    pub fn take_changes(&self) -> HashSet<String> {
         self.changed.take()
     }
 
@@ -162,7 +162,7 @@ impl Delivery {
     async fn untried(
         &self,
         member: &Member,
-        tried: &mut BTreeSet<String>,
+        tried: &mut HashSet<String>,
     ) -> Result<Vec<OutboxItem>, Error> {
         let mut after = String::new();
         loop {

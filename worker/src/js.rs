@@ -1,16 +1,22 @@
-//! Values on their way to JavaScript and back.
+//! Values on their way to JavaScript and back, as JSON text: the quickest for large ones, and the
+//! code for it is there anyway.
 
+use hdms::{Error, json};
+use js_sys::JSON;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::JsValue;
 
-/// As `JSON.parse` would make it: objects, `null`, numbers.
-pub fn from<T: Serialize>(value: &T) -> Option<JsValue> {
-    value.serialize(&Serializer::json_compatible()).ok()
+/// As `JSON.parse` makes it. [`Error::CryptoFailed`] when the platform refuses.
+pub fn from<T: Serialize>(value: &T) -> Result<JsValue, Error> {
+    let text = String::from_utf8(json::write(value)?).map_err(|_| Error::CryptoFailed)?;
+    JSON::parse(&text).map_err(|_| Error::CryptoFailed)
 }
 
-/// Reads what a page sent.
-pub fn read<T: DeserializeOwned>(value: JsValue) -> Option<T> {
-    serde_wasm_bindgen::from_value(value).ok()
+/// Reads what a page sent. [`Error::CommandMalformed`].
+pub fn read<T: DeserializeOwned>(value: &JsValue) -> Result<T, Error> {
+    let text = JSON::stringify(value).map_err(|_| Error::CommandMalformed)?;
+    let text = text.as_string().ok_or(Error::CommandMalformed)?;
+    let value = serde_json::from_str(&text).map_err(|_| Error::CommandMalformed)?;
+    json::read(value, Error::CommandMalformed)
 }

@@ -8,6 +8,8 @@
 mod clients;
 pub mod commands;
 pub mod delivery;
+#[cfg(feature = "test-hooks")]
+pub mod figures;
 mod js;
 pub mod lock;
 pub mod marker;

@@ -1,8 +1,13 @@
 //! One thing at a time, each with a deadline.
 
-use futures_channel::{mpsc, oneshot};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::rc::Rc;
+
+use futures_channel::oneshot;
+use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, select};
-use futures_util::{FutureExt, StreamExt};
 use gloo_timers::future::TimeoutFuture;
 use hdms::Error;
 use wasm_bindgen_futures::spawn_local;
@@ -10,21 +15,20 @@ use wasm_bindgen_futures::spawn_local;
 /// Runs what it is given in the order in which it came. What exceeds the deadline is given up, so
 /// that it never blocks the rest: whatever it had not committed by then did not happen, and the
 /// next reads what is stored. Clones are the same queue.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Queue {
-    jobs: mpsc::UnboundedSender<LocalBoxFuture<'static, ()>>,
+    deadline: u32,
+    /// What waits, and first what runs.
+    jobs: Rc<RefCell<VecDeque<Job>>>,
 }
+
+/// The place of what is running is empty.
+type Job = Option<LocalBoxFuture<'static, ()>>;
 
 impl Queue {
     /// A queue whose entries may each take this long from their turn on, milliseconds.
     pub fn new(deadline: u32) -> Self {
-        let (jobs, mut turns) = mpsc::unbounded::<LocalBoxFuture<'static, ()>>();
-        spawn_local(async move {
-            while let Some(job) = turns.next().await {
-                select(job, TimeoutFuture::new(deadline)).await;
-            }
-        });
-        Self { jobs }
+        Self { deadline, jobs: Rc::default() }
     }
 
     /// Runs `work` when its turn comes. [`Error::TimedOut`] when it was given up.
@@ -37,7 +41,26 @@ impl Queue {
             // Whoever asked may have gone; the work is done all the same.
             let _ = answer.send(result);
         });
-        self.jobs.unbounded_send(job.boxed_local()).map_err(|_| Error::NodeStopped)?;
+        let idle = self.jobs.borrow().is_empty();
+        self.jobs.borrow_mut().push_back(Some(job.boxed_local()));
+        if idle {
+            spawn_local(self.clone().run_all());
+        }
         answered.await.unwrap_or(Err(Error::TimedOut))
+    }
+
+    async fn run_all(self) {
+        loop {
+            let next = self.jobs.borrow_mut().front_mut().and_then(Option::take);
+            let Some(job) = next else { return };
+            select(job, TimeoutFuture::new(self.deadline)).await;
+            self.jobs.borrow_mut().pop_front();
+        }
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("jobs", &self.jobs.borrow().len()).finish_non_exhaustive()
     }
 }

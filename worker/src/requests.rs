@@ -1,7 +1,6 @@
 //! A page's requests, each answered once on every port that it came with.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use hdms::Error;
@@ -28,7 +27,7 @@ thread_local! {
     static TURNS: Queue = Queue::new(OPENING);
     /// The ports on which a request under way is to be answered: pages repeat what is not answered
     /// in time.
-    static PORTS: RefCell<HashMap<String, Vec<MessagePort>>> = RefCell::default();
+    static PORTS: RefCell<Vec<(String, MessagePort)>> = RefCell::default();
 }
 
 /// `{"id": …, "command": {"name": …, "options": …}}`
@@ -43,22 +42,23 @@ struct Request {
 /// is not begun again. The promise settles when all is done: until then the worker is needed.
 #[wasm_bindgen]
 pub async fn handle(request: JsValue, port: MessagePort) {
-    let Some(Request { id, command }) = js::read(request) else {
+    let Ok(Request { id, command }) = js::read(&request) else {
         return answer(&port, Err(Error::CommandMalformed));
     };
     let under_way = PORTS.with_borrow_mut(|ports| {
-        let waiting = ports.entry(id.clone()).or_default();
-        waiting.push(port);
-        waiting.len() > 1
+        let known = ports.iter().any(|(other, _)| *other == id);
+        ports.push((id.clone(), port));
+        known
     });
     if under_way {
         return;
     }
     let result = execute(&id, command).await;
-    let ports = PORTS.with_borrow_mut(|ports| ports.remove(&id)).unwrap_or_default();
-    for port in ports {
-        answer(&port, result.clone());
-    }
+    PORTS.with_borrow_mut(|ports| {
+        for (_, port) in ports.extract_if(.., |(other, _)| *other == id) {
+            answer(&port, result.clone());
+        }
+    });
     if let Some(worker) = WORKER.with_borrow(Clone::clone) {
         worker.follow_up().await;
     }
@@ -97,9 +97,7 @@ async fn execute(id: &str, command: Command) -> Result<JsValue, Error> {
     }
     match (opened().await, command) {
         (Ok(worker), command) => worker.execute(id, command).await,
-        (Err(error), Command::Status | Command::Restart) => {
-            js::from(&stopped(error)).ok_or(Error::CryptoFailed)
-        }
+        (Err(error), Command::Status | Command::Restart) => js::from(&stopped(error)),
         (Err(error), _) => Err(error),
     }
 }

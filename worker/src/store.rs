@@ -3,10 +3,8 @@
 //! with strict durability.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use futures_util::future::try_join_all;
 use hdms::Error;
 use hdms::provider::{Store, Table, Write};
 use js_sys::Uint8Array;
@@ -155,18 +153,16 @@ impl Store for IndexedDb {
     }
 
     async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
-        let tables = by_table(writes);
-        if tables.is_empty() {
+        if writes.is_empty() {
             return Ok(());
         }
-        let names: Vec<&str> = tables.keys().map(|table| table.name()).collect();
+        let names: Vec<&str> = writes.iter().map(|write| table(write).name()).collect();
         let transaction = self.begin(&names, TransactionMode::ReadWrite)?;
-        // All requests are made at once: a transaction that waits for anything else commits.
-        let written = try_join_all(tables.into_iter().map(|(table, changes)| {
-            let store = transaction.store(table.name());
-            async move { change(&store?, changes).await }
-        }));
-        let written = written.await.map(|_| ());
+        // Nothing else may be waited for in here: the transaction would commit.
+        let mut written = Ok(());
+        for run in writes.chunk_by(|a, b| is_put(a) && is_put(b) && table(a) == table(b)) {
+            written = written.and(write_run(&transaction, run).await);
+        }
         #[cfg(feature = "test-hooks")]
         if self.failing.take() {
             let _ = transaction.abort().await;
@@ -176,32 +172,30 @@ impl Store for IndexedDb {
     }
 }
 
-/// What is left to do in one table: a value to put under a key, or none to delete it.
-type Changes = BTreeMap<String, Option<Vec<u8>>>;
-
-/// Of several writes to one key the last one counts, so their order is not needed any more.
-fn by_table(writes: Vec<Write>) -> BTreeMap<Table, Changes> {
-    let mut tables = BTreeMap::<Table, Changes>::new();
-    for write in writes {
-        let (table, key, value) = match write {
-            Write::Put { table, key, value } => (table, key, Some(value)),
-            Write::Delete { table, key } => (table, key, None),
-        };
-        tables.entry(table).or_default().insert(key, value);
+fn table(write: &Write) -> Table {
+    match write {
+        Write::Put { table, .. } | Write::Delete { table, .. } => *table,
     }
-    tables
 }
 
-async fn change(store: &rexie::Store, changes: Changes) -> Result<(), rexie::Error> {
-    let (puts, deletes): (Vec<_>, Vec<_>) =
-        changes.into_iter().partition(|(_, value)| value.is_some());
-    let puts = puts.into_iter().filter_map(|(key, value)| {
-        Some((Uint8Array::from(value?.as_slice()).into(), Some(JsValue::from(key))))
-    });
-    let deletes = deletes.into_iter().map(|(key, _)| store.delete(key.into()));
-    let put = store.put_all(puts);
-    let (put, deleted) = futures_util::future::join(put, try_join_all(deletes)).await;
-    put.and(deleted.map(|_| ()))
+fn is_put(write: &Write) -> bool {
+    matches!(write, Write::Put { .. })
+}
+
+/// Makes the requests of several puts into one table, or of one delete.
+async fn write_run(transaction: &Transaction, run: &[Write]) -> Result<(), rexie::Error> {
+    let Some(first) = run.first() else { return Ok(()) };
+    let store = transaction.store(table(first).name())?;
+    if let Write::Delete { key, .. } = first {
+        return store.delete(key.into()).await;
+    }
+    let put = |write: &Write| match write {
+        Write::Put { key, value, .. } => {
+            Some((Uint8Array::from(value.as_slice()).into(), Some(JsValue::from(key))))
+        }
+        Write::Delete { .. } => None,
+    };
+    store.put_all(run.iter().filter_map(put)).await
 }
 
 /// The keys that start with `prefix` and lie after `after`; `None` when there can be none.

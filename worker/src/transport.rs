@@ -3,9 +3,10 @@
 
 use gloo_net::http::{Request, RequestBuilder};
 use hdms::Error;
+use hdms::json;
 use hdms::proof::HEADER;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use web_sys::{AbortSignal, RequestCache};
 
 /// How long a request may take, milliseconds.
@@ -39,7 +40,7 @@ impl Answer {
     /// The body of a success, read as JSON. Otherwise the refusal.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         self.success()?;
-        serde_json::from_str(&self.body).map_err(|_| Error::NetworkUnreachable)
+        json::read(self.value()?, Error::NetworkUnreachable)
     }
 
     /// The refusal, unless it is a success. One whose code this version does not know, or that
@@ -55,11 +56,11 @@ impl Answer {
 
     /// The code of a problem (RFC 9457).
     fn code(&self) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Problem {
-            code: String,
-        }
-        serde_json::from_str::<Problem>(&self.body).ok().map(|problem| problem.code)
+        self.value().ok()?.get("code")?.as_str().map(str::to_owned)
+    }
+
+    fn value(&self) -> Result<Value, Error> {
+        serde_json::from_str(&self.body).map_err(|_| Error::NetworkUnreachable)
     }
 }
 

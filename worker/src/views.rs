@@ -7,13 +7,13 @@ macro_rules! views {
     ($($(#[$meta:meta])* pub $kind:ident $name:ident $body:tt)+) => {
         $(
             #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-            #[cfg_attr(test, derive(ts_rs::TS))]
+            #[cfg_attr(all(test, not(target_arch = "wasm32")), derive(ts_rs::TS))]
             $(#[$meta])*
             pub $kind $name $body
         )+
 
         /// The TypeScript declaration of every view, with its documentation.
-        #[cfg(test)]
+        #[cfg(all(test, not(target_arch = "wasm32")))]
         pub(crate) fn declarations(config: &ts_rs::Config) -> Vec<(Option<String>, String)> {
             vec![$((<$name as ts_rs::TS>::docs(), <$name as ts_rs::TS>::decl(config))),+]
         }

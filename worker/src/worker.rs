@@ -11,7 +11,6 @@ use hdms::node::patient::RecordName;
 use hdms::provider::Table;
 use hdms::treatment::patient::PatientCase;
 use hdms::treatment::request::TreatmentRequest;
-use serde::Serialize;
 use wasm_bindgen::JsValue;
 
 use crate::commands::{AskOptions, Command, DataRequestOptions, MakeOptions, ShareOptions};
@@ -85,19 +84,19 @@ impl Worker {
     /// Carries out a command; `id` names the request, and repeating both does nothing new.
     pub async fn execute(self: &Rc<Self>, id: &str, command: Command) -> Result<JsValue, Error> {
         match command {
-            Command::Status | Command::Restart => reply(&self.status().await?),
-            Command::Make(options) => reply(&self.make(options).await?),
-            Command::Sync => reply(&self.sync().await?),
-            Command::StreamTicket => reply(&self.stream_ticket().await?),
-            Command::Hospitals => reply(&self.hospitals().await?),
+            Command::Status | Command::Restart => js::from(&self.status().await?),
+            Command::Make(options) => js::from(&self.make(options).await?),
+            Command::Sync => js::from(&self.sync().await?),
+            Command::StreamTicket => js::from(&self.stream_ticket().await?),
+            Command::Hospitals => js::from(&self.hospitals().await?),
             Command::Ask(_)
             | Command::Share(_)
             | Command::RefuseData(_)
             | Command::Confirm(_)
-            | Command::Dispute(_) => reply(&self.decide(command).await?),
+            | Command::Dispute(_) => js::from(&self.decide(command).await?),
             Command::AddRecord(options) => {
                 let name = RecordName { case: id.parse()?, entry: id.parse()? };
-                reply(&self.add_record(name, options.fhir).await?)
+                js::from(&self.add_record(name, options.fhir).await?)
             }
             Command::Cases
             | Command::Case(_)
@@ -224,10 +223,11 @@ impl Worker {
     async fn renew(&self) -> Result<(), Error> {
         let member = self.member()?;
         // Without the Doorman the old card has to do.
-        if member.card_is_old() && member.renew().await.is_ok() {
-            if let Stored::Member(renewed) = Member::stored(&self.store).await? {
-                *self.member.borrow_mut() = Some(Rc::from(renewed));
-            }
+        if member.card_is_old()
+            && member.renew().await.is_ok()
+            && let Stored::Member(renewed) = Member::stored(&self.store).await?
+        {
+            *self.member.borrow_mut() = Some(Rc::from(renewed));
         }
         Ok(())
     }
@@ -300,13 +300,13 @@ impl Worker {
         let looking = async move {
             let (node, viewer) = (&member.node, &worker.viewer);
             match command {
-                Command::Cases => reply(&viewer.cases(node).await?),
+                Command::Cases => js::from(&viewer.cases(node).await?),
                 Command::Case(id) => {
                     let case = node.case(&id.parse()?).await?;
-                    reply(&viewer.case(node, &case).await?)
+                    js::from(&viewer.case(node, &case).await?)
                 }
-                Command::Records => reply(&viewer.records(node).await?),
-                Command::Record(id) => reply(&viewer.record(node, &record_name(&id)?).await?),
+                Command::Records => js::from(&viewer.records(node).await?),
+                Command::Record(id) => js::from(&viewer.record(node, &record_name(&id)?).await?),
                 Command::RecordsFor(DataRequestOptions { case, data_request }) => {
                     let case: PatientCase = node.case(&case.parse()?).await?;
                     let wanted = |asked: &&hdms::treatment::patient::DataRequest| {
@@ -314,12 +314,12 @@ impl Worker {
                     };
                     let asked = case.data_requests.iter().find(wanted);
                     let types = &asked.ok_or(Error::UnknownEntry)?.asked.resources;
-                    reply(&viewer.records_of_types(node, types).await?)
+                    js::from(&viewer.records_of_types(node, types).await?)
                 }
-                Command::Quarantine => reply(&viewing::quarantine(node).await?),
+                Command::Quarantine => js::from(&viewing::quarantine(node).await?),
                 Command::Outbox => {
                     let attempts = |id: &str| worker.delivery.attempts(id);
-                    reply(&viewing::outbox(node, attempts).await?)
+                    js::from(&viewing::outbox(node, attempts).await?)
                 }
                 _ => Err(Error::CommandMalformed),
             }
@@ -338,10 +338,6 @@ impl Worker {
             clients::tell(&NodeEvent::Status { status }).await;
         }
     }
-}
-
-fn reply<T: Serialize>(value: &T) -> Result<JsValue, Error> {
-    js::from(value).ok_or(Error::CryptoFailed)
 }
 
 fn record_name(id: &str) -> Result<RecordName, Error> {

@@ -1,6 +1,7 @@
 //! WebCrypto behind the provider traits, in a service worker: the vectors of others, and keys that
 //! outlive their worker.
 #![cfg(target_arch = "wasm32")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -29,9 +30,9 @@ async fn private_keys_pass_the_vectors_of_wycheproof() {
 }
 
 #[wasm_bindgen_test]
-async fn long_and_short_content_is_sealed_alike() {
+async fn what_is_sealed_opens_unless_it_was_altered() {
     let primitives = WebPrimitives::default();
-    for length in [0, 1, 16_383, 16_384, 1_000_000] {
+    for length in [0, 1, 1_000_000] {
         let content = vec![7; length];
         let sealed =
             primitives.seal_gcm(&[1; 32], &[2; 12], b"aad", content.clone()).await.unwrap();

@@ -1,5 +1,6 @@
 //! IndexedDB as the node's store, in a service worker.
 #![cfg(target_arch = "wasm32")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

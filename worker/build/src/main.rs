@@ -1,9 +1,13 @@
-//! Builds the personal node for the browser: `cargo run -p hdms-worker-build`.
+//! Builds the npm package of the personal node: `cargo run -p hdms-worker-build`.
 //!
-//! Rust → WebAssembly (`cargo build --profile wasm`) → JavaScript glue and TypeScript types
-//! (wasm-bindgen) → a smaller module (wasm-opt) → `worker/pkg/`. Does nothing when the module that
-//! cargo made, and what turns it into the package, are those of last time. Then it prints the size
-//! of every file that a browser loads for the worker and fails when they grow above the budget.
+//! Rust → WebAssembly (`cargo build --profile wasm`) → JavaScript glue (wasm-bindgen) → a smaller
+//! module (wasm-opt), with the service worker's shim and the client for pages (tsc) beside it →
+//! `worker/pkg/`. Does nothing when the module that cargo made, and what turns it into the package,
+//! are those of last time. Then it prints the size of every file that a browser loads for the
+//! worker and fails when they grow above the budget.
+//!
+//! With `--test-hooks` the package goes to `worker/pkg-test-hooks/`, and its worker traps or fails
+//! to commit when a test asks it to.
 
 mod package;
 mod size;
@@ -23,20 +27,27 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
+    let hooks = match std::env::args().nth(1).as_deref() {
+        None => false,
+        Some("--test-hooks") => true,
+        Some(other) => bail!("{other} is no option; there is only --test-hooks"),
+    };
     let worker = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("this package lies in the folder of the worker")?;
-    let module = compile(worker)?;
-    package::make(worker, &module)?;
-    size::check(worker)
+    let module = compile(worker, hooks)?;
+    let package = worker.join(if hooks { "pkg-test-hooks" } else { "pkg" });
+    package::make(worker, &module, &package)?;
+    size::check(&package)
 }
 
 /// Compiles the worker crate and answers the path of its module.
-fn compile(worker: &Path) -> Result<PathBuf> {
+fn compile(worker: &Path, hooks: bool) -> Result<PathBuf> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(worker)
         .args(["build", "--package", "hdms-worker", "--lib"])
         .args(["--target", "wasm32-unknown-unknown", "--profile", "wasm"])
+        .args(hooks.then_some("--features=test-hooks"))
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit())
         .output()

@@ -1,4 +1,4 @@
-//! From cargo's module to the files of `worker/pkg/`.
+//! From cargo's module to the files of the package.
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
@@ -21,55 +21,94 @@ const FEATURES: [&str; 6] = [
 /// Only npm's: Debian's wasm-opt (binaryen 108) breaks modules of today's rustc without a word.
 const BINARYEN: &str = "node_modules/binaryen";
 
-/// Writes `pkg/` below `worker` from the compiled `module`, unless it was made from the same.
-pub fn make(worker: &Path, module: &Path) -> Result<()> {
+/// The shim, as it is and as the package calls it.
+const SHIM: &str = "js/sw.js";
+
+/// Writes `package` from the compiled `module` and the sources below `worker`, unless it was made
+/// from the same.
+pub fn make(worker: &Path, module: &Path, package: &Path) -> Result<()> {
     let root = worker.parent().context("the worker is in the repository")?;
-    let package = worker.join("pkg");
     let stamp = package.join(".made-from");
-    let made_from = fingerprint(root, module)?;
+    let made_from = fingerprint(root, worker, module)?;
     if fs::read_to_string(&stamp).is_ok_and(|found| found == made_from) {
         return Ok(());
     }
     if package.exists() {
-        fs::remove_dir_all(&package).context("the old worker/pkg can't be removed")?;
+        fs::remove_dir_all(package).context("the old package can't be removed")?;
     }
     Bindgen::new()
         .input_path(module)
         .web(true)?
-        .typescript(true)
+        .typescript(false)
         // With it the worker starts afresh from storage after a trap.
         .reset_state_function(true)
         .remove_name_section(true)
         .remove_producers_section(true)
-        .generate(&package)
+        .generate(package)
         .context("wasm-bindgen could not make the glue")?;
     optimise(root, &package.join("hdms_worker_bg.wasm"))?;
-    fs::write(stamp, made_from).context("worker/pkg can't be written")
+    shim(worker, package, &made_from)?;
+    client(root, worker, package)?;
+    fs::write(stamp, made_from).context("the package can't be written")
 }
 
-/// A digest of all that decides what `pkg/` holds: the module, wasm-opt's version, this program.
-fn fingerprint(root: &Path, module: &Path) -> Result<String> {
+/// The service worker's script. Its version keeps the cached modules of two versions apart.
+fn shim(worker: &Path, package: &Path, version: &str) -> Result<()> {
+    fs::copy(worker.join(SHIM), package.join("sw.js")).context("the shim can't be copied")?;
+    fs::write(package.join("sw.d.ts"), "export {};\n")?;
+    let version = format!("export default \"{}\";\n", &version[..16]);
+    fs::write(package.join("version.js"), version).context("the package can't be written")
+}
+
+/// The client for pages: JavaScript and types.
+fn client(root: &Path, worker: &Path, package: &Path) -> Result<()> {
+    let mut compiler = Command::new("node");
+    compiler.arg(root.join("node_modules/typescript/bin/tsc"));
+    compiler.arg("--project").arg(worker.join("tsconfig.json"));
+    compiler.arg("--outDir").arg(package.join("client"));
+    run(&mut compiler, "tsc")
+}
+
+/// A digest of all that decides what the package holds: the module, the sources of shim and client,
+/// wasm-opt's version, this program.
+fn fingerprint(root: &Path, worker: &Path, module: &Path) -> Result<String> {
     let mut digest = Sha256::new();
-    let binaryen = root.join(BINARYEN).join("package.json");
-    for path in [module, &binaryen, &env::current_exe()?] {
-        let bytes = fs::read(path).with_context(|| format!("{} is missing", path.display()))?;
+    let mut paths = vec![
+        module.to_owned(),
+        root.join(BINARYEN).join("package.json"),
+        env::current_exe()?,
+        worker.join(SHIM),
+        worker.join("tsconfig.json"),
+    ];
+    let mut client = Vec::new();
+    for entry in fs::read_dir(worker.join("client"))? {
+        client.push(entry?.path());
+    }
+    client.sort();
+    paths.extend(client);
+    for path in paths {
+        let bytes = fs::read(&path).with_context(|| format!("{} is missing", path.display()))?;
         digest.update(Sha256::digest(bytes));
     }
     Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn optimise(root: &Path, module: &Path) -> Result<()> {
-    let status = Command::new("node")
+    let mut optimiser = Command::new("node");
+    optimiser
         .arg(root.join(BINARYEN).join("bin/wasm-opt"))
-        .args(["-Os", "--strip-debug"])
+        .args(["-Oz", "--strip-debug"])
         .args(FEATURES)
         .arg(module)
         .arg("--output")
-        .arg(module)
-        .status()
-        .context("node could not be started")?;
+        .arg(module);
+    run(&mut optimiser, "wasm-opt")
+}
+
+fn run(command: &mut Command, name: &str) -> Result<()> {
+    let status = command.status().context("node could not be started")?;
     if !status.success() {
-        bail!("wasm-opt failed, see above");
+        bail!("{name} failed, see above");
     }
     Ok(())
 }

@@ -7,24 +7,23 @@ use std::path::{Path, PathBuf};
 /// All WASM and JavaScript of the worker together, in bytes of brotli.
 const BUDGET: usize = 250_000;
 
-/// The folders below `worker/` whose modules the service worker loads.
-const LOADED: [&str; 2] = ["pkg", "js"];
+/// The folder of the package that pages load; all else is the worker's.
+const CLIENT: &str = "client";
 
 /// Prints raw and compressed size of every file that the worker loads.
 ///
 /// Fails when the sum of the compressed sizes is above [`BUDGET`].
-pub fn check(worker: &Path) -> Result<()> {
+pub fn check(package: &Path) -> Result<()> {
     let mut files = Vec::new();
-    for folder in LOADED {
-        collect(&worker.join(folder), &mut files)?;
-    }
+    collect(package, &mut files)?;
+    files.retain(|path| !path.starts_with(package.join(CLIENT)));
     files.sort();
     let (mut raw, mut compressed) = (0, 0);
     println!("{:>9} {:>9}  worker (bytes: raw, brotli)", "raw", "brotli");
     for path in &files {
         let bytes = fs::read(path)?;
         let small = brotli_size(&bytes)?;
-        let name = path.strip_prefix(worker)?.display();
+        let name = path.strip_prefix(package)?.display();
         println!("{:>9} {small:>9}  {name}", bytes.len());
         raw += bytes.len();
         compressed += small;

@@ -16,6 +16,8 @@ use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{CryptoKey, SubtleCrypto, WorkerGlobalScope};
 
+use crate::js;
+
 const PSS: &str = "RSA-PSS";
 const OAEP: &str = "RSA-OAEP";
 const GCM: &str = "AES-GCM";
@@ -85,7 +87,7 @@ async fn import_jwk(
 /// The public key as JWK.
 async fn export_jwk<T: DeserializeOwned>(key: &CryptoKey) -> Result<T, Error> {
     let jwk: JsValue = settled(subtle()?.export_key("jwk", key), Error::CryptoFailed).await?;
-    serde_wasm_bindgen::from_value(jwk).map_err(failed)
+    js::read(&jwk).map_err(failed)
 }
 
 fn failed<T>(_cause: T) -> Error {

@@ -1,0 +1,120 @@
+/**
+ * The personal node, for pages.
+ *
+ * ```ts
+ * const { node, subscribe } = await connect({ worker: "./sw.js" });
+ * if ((await node.status()).state === "absent") await node.make({ name: "Kim" });
+ * subscribe((event) => redraw(event));
+ * ```
+ */
+
+import { refusal } from "./error.js";
+import { nodeBehind, type Post } from "./requests.js";
+import { listen } from "./stream.js";
+import type { NodeEvent, NodeStatus, PersonalNode } from "./types.js";
+
+export { NodeError } from "./error.js";
+export { uuidv7 } from "./uuid.js";
+export * from "./types.js";
+
+/** A page's connection to the node. It outlives the worker. */
+export type Connection = {
+  node: PersonalNode;
+  /** Calls `listener` whenever the node has changed; answers what ends that. */
+  subscribe(listener: (event: NodeEvent) => void): () => void;
+  /** Ends the live stream and all subscriptions. */
+  close(): void;
+};
+
+export type ConnectOptions = {
+  /** The service worker's script, relative to the page; by default `./sw.js`. */
+  worker?: string;
+  /** How long a request may wait for its answer, milliseconds. */
+  timeout?: number;
+};
+
+/** Of all pages of this origin one keeps the live stream. */
+const STREAM = "hdms-stream";
+
+/** Registers the service worker, if it is not, and connects to the node in it. */
+export async function connect({ worker = "./sw.js", timeout }: ConnectOptions = {}): Promise<Connection> {
+  const workers = navigator.serviceWorker as ServiceWorkerContainer | undefined;
+  if (!workers || !globalThis.isSecureContext) throw refusal("PlatformUnsupported");
+  const registration = await workers.register(worker, { type: "module", updateViaCache: "none" });
+  const post: Post = async (message, answer) => (await active(registration)).postMessage(message, [answer]);
+  const node = showingPersistence(nodeBehind(post, { timeout }));
+
+  const closed = new AbortController();
+  const { signal } = closed;
+  const listeners = new Set<(event: NodeEvent) => void>();
+  const hear = ({ data }: MessageEvent<{ hdms?: NodeEvent } | null>) => {
+    const event = data?.hdms;
+    if (event) void tell(listeners, event);
+  };
+  workers.addEventListener("message", hear, { signal });
+  workers.startMessages();
+  void keepListening(node, signal);
+  return {
+    node,
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    close() {
+      listeners.clear();
+      closed.abort();
+    },
+  };
+}
+
+async function tell(listeners: Set<(event: NodeEvent) => void>, event: NodeEvent): Promise<void> {
+  const told = event.kind === "status" ? { ...event, status: await withPersistence(event.status) } : event;
+  listeners.forEach((listener) => listener(told));
+}
+
+/** The worker that takes messages now; waits for one that is being installed. */
+async function active(registration: ServiceWorkerRegistration): Promise<ServiceWorker> {
+  if (registration.active) return registration.active;
+  const coming = registration.installing ?? registration.waiting;
+  if (!coming) throw refusal("PlatformUnsupported");
+  await new Promise<void>((resolve, reject) => {
+    coming.addEventListener("statechange", () => {
+      if (registration.active) resolve();
+      else if (coming.state === "redundant") reject(refusal("PlatformUnsupported"));
+    });
+  });
+  return active(registration);
+}
+
+async function keepListening(node: PersonalNode, signal: AbortSignal): Promise<void> {
+  try {
+    await navigator.locks.request(STREAM, { signal }, () => listen(node, signal));
+  } catch {
+    // The page was closed while it waited for another one to end.
+  }
+}
+
+/** Asks for persistent storage when a node is made, and shows the answer in every status. */
+function showingPersistence(node: PersonalNode): PersonalNode {
+  return {
+    ...node,
+    status: async () => withPersistence(await node.status()),
+    restart: async () => withPersistence(await node.restart()),
+    sync: async () => withPersistence(await node.sync()),
+    make: async (options) => {
+      // A browser may ask the person, who may take long to answer.
+      void storage()?.persist().catch(() => false);
+      return withPersistence(await node.make(options));
+    },
+  };
+}
+
+async function withPersistence(status: NodeStatus): Promise<NodeStatus> {
+  const persistent = (await storage()?.persisted().catch(() => null)) ?? null;
+  return { ...status, persistent };
+}
+
+/** The browser's storage manager; WebKitGTK has none. */
+function storage(): StorageManager | undefined {
+  return navigator.storage as StorageManager | undefined;
+}
