@@ -20,7 +20,7 @@ use crate::sqlite::Database;
 use crate::system::{NodeClock, SystemRandomness};
 
 /// Most challenges that wait for an answer.
-const OPEN: usize = 100_000;
+const OPEN: usize = 20_000;
 
 /// Admits nodes.
 #[derive(Debug)]
