@@ -24,7 +24,8 @@ check: ## formatting, lints, licences, types
 bench: ## the figures, side by side
 	@.ci/setup test
 	@.ci/pages
-	@$(CARGO) bench --package hdms-tests $(ARGS)
+	@$(CARGO) run --quiet --package hdms-worker-build -- --test-hooks
+	@$(CARGO) bench --quiet --package hdms-tests --bench figures
 
 soak: ## the scenario, over and over, for SECONDS
 	@.ci/setup demo

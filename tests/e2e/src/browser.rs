@@ -139,6 +139,17 @@ impl Browser {
         self.run(&format!("{prelude} {body}"), args).await
     }
 
+    /// What the service worker answers to a hook of [`crate::pages`].
+    pub async fn hook(&self, name: &str) -> Result<Value> {
+        let ask = "const { active } = await navigator.serviceWorker.ready;
+            const { port1, port2 } = new MessageChannel();
+            return new Promise((resolve) => {
+                port1.onmessage = ({ data }) => resolve(data);
+                active.postMessage({ hook: args[0] }, [port2]);
+            });";
+        self.run(ask, vec![name.into()]).await
+    }
+
     /// Stops the service worker as the browser itself would, without a word to it. WebKitGTK has no
     /// command for that, and its workers share a process with their pages: there the page is left
     /// until the browser has stopped the worker of a site without pages, and opened again.

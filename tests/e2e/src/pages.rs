@@ -11,6 +11,10 @@ use crate::Result;
 /// Sends everything twice: goes before the node's own script in the service worker. What is
 /// acknowledged is only acknowledged at the second try, so that every message is fetched twice.
 const TWICE: &str = r#"
+let doubled = 0;
+addEventListener("message", (event) => {
+    if (event.data?.hook === "doubled") event.ports[0].postMessage(doubled);
+});
 const once = self.fetch.bind(self);
 const acknowledged = new Set();
 self.fetch = async (input, init) => {
@@ -23,7 +27,10 @@ self.fetch = async (input, init) => {
         acknowledged.add(upto);
         return new Response(null, { status: 204 });
     }
-    if (pathname === "/inbox" || pathname === "/deposits") await once(request.clone());
+    if (pathname === "/inbox" || pathname === "/deposits") {
+        await once(request.clone());
+        doubled += 1;
+    }
     return once(request);
 };
 "#;
@@ -33,7 +40,7 @@ const HOOKS: &str = r#"
 import * as node from "./hdms_worker.js";
 addEventListener("message", (event) => {
     const hook = event.data?.hook;
-    if (hook) event.waitUntil(Promise.resolve(node[hook]()).then(() => event.ports[0].postMessage(1)));
+    if (hook) event.waitUntil(Promise.resolve(node[hook]()).then(() => event.ports[0].postMessage(true)));
 });
 "#;
 
@@ -66,8 +73,14 @@ pub fn with_hooks() -> Result<TempDir> {
 
 /// A bare page on the worker that a test may trap: `hdms.node` is the node.
 pub fn bare() -> Result<TempDir> {
-    let folder = copy(&hooked())?;
+    let folder = bare_on(&hooked())?;
     add_hooks(folder.path())?;
+    Ok(folder)
+}
+
+/// A bare page on the npm package in this folder.
+pub fn bare_on(package: &Path) -> Result<TempDir> {
+    let folder = copy(package)?;
     write(folder.path(), "index.html", BARE)?;
     Ok(folder)
 }
@@ -101,12 +114,13 @@ fn copy(from: &Path) -> Result<TempDir> {
     Ok(folder)
 }
 
-fn copy_into(from: &Path, to: &Path) -> Result<()> {
+/// Copies the files of a folder, and those below it, into another one that may not be there yet.
+pub fn copy_into(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
     let entries = fs::read_dir(from).map_err(|_| format!("{} is missing", from.display()))?;
     for entry in entries {
         let (entry, path) = entry.map(|entry| (entry.path(), to.join(entry.file_name())))?;
         if entry.is_dir() {
-            fs::create_dir_all(&path)?;
             copy_into(&entry, &path)?;
         } else {
             fs::copy(&entry, &path)?;

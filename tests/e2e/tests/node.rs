@@ -179,13 +179,7 @@ async fn a_failed_commit_stops_the_node_and_says_so(engine: Engine) -> Result<()
     patient.make_node().await?;
     patient.open("records/new").await?;
     browser.paste("textarea", &example(ALLERGY)?).await?;
-    let fail = "const { active } = await navigator.serviceWorker.ready;
-        const { port1, port2 } = new MessageChannel();
-        await new Promise((resolve) => {
-            port1.onmessage = resolve;
-            active.postMessage({ hook: 'fail_next_commit' }, [port2]);
-        });";
-    browser.run(fail, Vec::new()).await?;
+    browser.hook("fail_next_commit").await?;
     patient.press("Add to my records").await?;
     patient.sees("Your node has stopped, so that nothing is lost").await?;
     let code = browser.find("[role=alert] code").await?.text().await?;

@@ -28,7 +28,13 @@ async fn a_treatment_survives_a_worker_that_is_stopped_between_steps_and_message
     let browser = Browser::start(engine).await?;
     // WebKit takes its time to stop a worker: there, only at the two turning points.
     let stops = |step| engine != Engine::WebKit || [10, 14].contains(&step);
-    let between = async |step| if stops(step) { browser.stop_worker().await } else { Ok(()) };
+    let between = async |step| {
+        if step == 12 {
+            // What was just shared was sent twice.
+            while browser.hook("doubled").await? == 0 {}
+        }
+        if stops(step) { browser.stop_worker().await } else { Ok(()) }
+    };
     treatment(&network, &browser, between).await
 }
 

@@ -1,0 +1,81 @@
+//! Sealing and opening as the worker does it, for a page that measures them beside another library.
+
+use std::rc::Rc;
+
+use hdms::Error;
+use hdms::jose::jwe::{self, Sealed};
+use hdms::jose::jws::{self, Unverified};
+use hdms::json;
+use js_sys::Promise;
+use serde_json::Value;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen_futures::future_to_promise;
+use web_sys::CryptoKeyPair;
+
+use crate::platform::BrowserRandomness;
+use crate::webcrypto::{WebCryptoKeys, WebPrimitives};
+
+const TYP: &str = "hdms+jwt";
+
+/// A node that seals one message to itself, and opens it.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Figures(Rc<Message>);
+
+#[derive(Debug)]
+struct Message {
+    keys: WebCryptoKeys,
+    primitives: WebPrimitives,
+    claims: Value,
+}
+
+#[wasm_bindgen]
+impl Figures {
+    /// With an RSA-PSS and an RSA-OAEP pair, and the message's claims as JSON text.
+    pub async fn of(
+        signing: CryptoKeyPair,
+        encryption: CryptoKeyPair,
+        claims: String,
+    ) -> Result<Figures, JsValue> {
+        let message = async {
+            let keys = WebCryptoKeys::of(&signing, &encryption).await?;
+            let claims = json::parse(claims.as_bytes())?;
+            Ok(Message { keys, primitives: WebPrimitives::default(), claims })
+        };
+        message.await.map(|message| Self(Rc::new(message))).map_err(code)
+    }
+
+    /// Signs and encrypts the message; the envelope.
+    pub fn seal(&self) -> Promise {
+        let message = self.0.clone();
+        future_to_promise(async move { message.seal().await.map(Into::into).map_err(code) })
+    }
+
+    /// Decrypts an envelope and checks its signature.
+    pub fn open(&self, envelope: String) -> Promise {
+        let message = self.0.clone();
+        let opening = async move { message.open(&envelope).await };
+        future_to_promise(async { opening.await.map(|()| JsValue::UNDEFINED).map_err(code) })
+    }
+}
+
+impl Message {
+    async fn seal(&self) -> Result<String, Error> {
+        let (signing, encryption) = self.keys.public();
+        let signed = jws::sign_ps256(TYP, &signing.thumbprint(), &self.claims, &self.keys).await?;
+        let (text, cty) = (signed.into_bytes(), Some("JWT"));
+        jwe::encrypt(text, cty, encryption, &self.primitives, &BrowserRandomness).await
+    }
+
+    async fn open(&self, envelope: &str) -> Result<(), Error> {
+        let plaintext = Sealed::parse(envelope)?.decrypt(&self.keys, &self.primitives).await?;
+        let signed = String::from_utf8(plaintext).map_err(|_| Error::EnvelopeMalformed)?;
+        let unverified = Unverified::parse(&signed, TYP, Error::EnvelopeMalformed)?;
+        unverified.verify_ps256(self.keys.public().0, &self.primitives).await.map(drop)
+    }
+}
+
+fn code(error: Error) -> JsValue {
+    error.code().into()
+}
