@@ -24,6 +24,9 @@ const BINARYEN: &str = "node_modules/binaryen";
 /// The shim, as it is and as the package calls it.
 const SHIM: &str = "js/sw.js";
 
+/// How the client is compiled.
+const TSCONFIG: &str = "tsconfig.build.json";
+
 /// Writes `package` from the compiled `module` and the sources below `worker`, unless it was made
 /// from the same.
 pub fn make(worker: &Path, module: &Path, package: &Path) -> Result<()> {
@@ -64,7 +67,7 @@ fn shim(worker: &Path, package: &Path, version: &str) -> Result<()> {
 fn client(root: &Path, worker: &Path, package: &Path) -> Result<()> {
     let mut compiler = Command::new("node");
     compiler.arg(root.join("node_modules/typescript/bin/tsc"));
-    compiler.arg("--project").arg(worker.join("tsconfig.json"));
+    compiler.arg("--project").arg(worker.join(TSCONFIG));
     compiler.arg("--outDir").arg(package.join("client"));
     run(&mut compiler, "tsc")
 }
@@ -78,7 +81,7 @@ fn fingerprint(root: &Path, worker: &Path, module: &Path) -> Result<String> {
         root.join(BINARYEN).join("package.json"),
         env::current_exe()?,
         worker.join(SHIM),
-        worker.join("tsconfig.json"),
+        worker.join(TSCONFIG),
     ];
     let mut client = Vec::new();
     for entry in fs::read_dir(worker.join("client"))? {
