@@ -23,6 +23,9 @@ use crate::system::NodeClock;
 /// How the notaries are called.
 const NOTARIES: [&str; 3] = ["Notary North", "Notary East", "Notary South"];
 
+/// Opens the key files. All data of such a network lies side by side on one disk: it hides nothing.
+pub const PASSPHRASE: &str = "loopback";
+
 /// How often the operator looks for applicants.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -213,7 +216,6 @@ async fn listen(config: &LocalConfig, place: usize) -> Result<(TcpListener, Stri
     Ok((listener, format!("http://127.0.0.1:{port}")))
 }
 
-/// All data of such a network lies side by side on one disk: its passphrase hides nothing.
 fn passphrase() -> Zeroizing<String> {
-    Zeroizing::new("loopback".to_owned())
+    Zeroizing::new(PASSPHRASE.to_owned())
 }

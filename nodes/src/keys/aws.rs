@@ -8,18 +8,18 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{
-    KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
-    PrivateDecryptingKey, PublicEncryptingKey,
+    KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey,
 };
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, KeyPair, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaKeyPair,
-    RsaPublicKeyComponents, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, KeyPair, RSA_PSS_SHA256, RsaKeyPair, UnparsedPublicKey,
 };
 use hdms::Error;
 use hdms::jose::jwk::{EcJwk, RsaJwk};
 use hdms::provider::{NodeKeys, Primitives};
 use rustix::time::{ClockId, clock_gettime};
 use zeroize::Zeroizing;
+
+use super::public::PublicKey;
 
 /// The primitives that need no private key.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,8 +32,10 @@ impl Primitives for AwsPrimitives {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), Error> {
-        components(key)
-            .verify(&RSA_PSS_2048_8192_SHA256, message, signature)
+        PublicKey::of(key)
+            .map_err(|_| Error::SignatureInvalid)?
+            .verifying
+            .verify_sig(message, signature)
             .map_err(|_| Error::SignatureInvalid)
     }
 
@@ -51,9 +53,7 @@ impl Primitives for AwsPrimitives {
     }
 
     async fn encrypt_oaep(&self, key: &RsaJwk, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
-        let key: PublicEncryptingKey =
-            components(key).try_into().map_err(|_| Error::KeyMalformed)?;
-        let key = OaepPublicEncryptingKey::new(key).map_err(|_| Error::KeyMalformed)?;
+        let key = &PublicKey::of(key)?.encrypting;
         let mut ciphertext = vec![0; key.ciphertext_size()];
         key.encrypt(&OAEP_SHA256_MGF1SHA256, plaintext, &mut ciphertext, None)
             .map_err(|_| Error::CryptoFailed)?;
@@ -199,10 +199,6 @@ impl fmt::Debug for AwsKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AwsKeys").field("public", &self.public).finish_non_exhaustive()
     }
-}
-
-fn components(key: &RsaJwk) -> RsaPublicKeyComponents<&[u8]> {
-    RsaPublicKeyComponents { n: key.modulus(), e: key.exponent() }
 }
 
 fn content_key(key: &[u8; 32]) -> Result<LessSafeKey, Error> {

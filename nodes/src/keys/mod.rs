@@ -2,6 +2,7 @@
 
 mod aws;
 mod file;
+mod public;
 
 pub use aws::{AwsKeys, AwsPrimitives, Work, private_work};
 pub use file::{KEY_FILE, open_or_make};

@@ -46,7 +46,7 @@ impl His {
         Ok(his)
     }
 
-    /// The case, as soon as `is` says so.
+    /// The case, once it has changed and `is` says so.
     pub async fn wait_for(
         &self,
         case: &CaseId,
@@ -56,10 +56,10 @@ impl His {
         let changed = self.changes.of(case);
         let waiting = async {
             loop {
-                let next = changed.notified();
+                changed.notified().await;
                 match self.case(case).await {
                     Ok(view) if is(&view) => return view,
-                    _ => next.await,
+                    _ => {}
                 }
             }
         };
@@ -142,9 +142,7 @@ impl Changes {
 
     /// The case has changed.
     pub fn tell(&self, case: &CaseId) {
-        if let Some(waiting) = self.lock().get(case) {
-            waiting.notify_one();
-        }
+        self.of(case).notify_one();
     }
 
     /// Any case may have changed.

@@ -40,7 +40,7 @@ impl Input {
         for record in records {
             let record: Value = hdms::json::parse(record.as_bytes())
                 .map_err(|error| Failed::refused("a record", error))?;
-            found.extend(resources(&record).map(Value::to_string));
+            found.extend(resources(&record).into_iter().map(Value::to_string));
         }
         wanted.sort();
         found.sort();
@@ -87,8 +87,12 @@ fn load(path: PathBuf) -> Result<Input, Failed> {
     Ok(Input { path, bytes })
 }
 
-fn resources(bundle: &Value) -> impl Iterator<Item = &Value> {
-    resource::entries(bundle).iter().filter_map(|entry| entry.get("resource"))
+/// The resources of a Bundle, or the one that it is.
+fn resources(resource: &Value) -> Vec<&Value> {
+    if resource::kind(resource) != Some("Bundle") {
+        return vec![resource];
+    }
+    resource::entries(resource).iter().filter_map(|entry| entry.get("resource")).collect()
 }
 
 /// The texts of a Bundle's resources with its names rewritten, found by searching their text.
@@ -110,7 +114,7 @@ fn rewritten(bundle: &Value) -> Vec<String> {
         }
         text
     };
-    resources(bundle).map(rename).collect()
+    resources(bundle).into_iter().map(rename).collect()
 }
 
 /// JSON text without what does not matter: white space outside of strings, and how characters

@@ -1,0 +1,50 @@
+//! Public keys as `aws-lc-rs` works with them. Making one of a JWK costs as much as checking a
+//! signature with it, and a node meets the same keys again and again: some are remembered.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+use aws_lc_rs::rsa::{OaepPublicEncryptingKey, PublicEncryptingKey};
+use aws_lc_rs::signature::{ParsedPublicKey, RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents};
+use hdms::Error;
+use hdms::jose::jwk::RsaJwk;
+
+/// Most keys remembered.
+const REMEMBERED: usize = 1000;
+
+static KEYS: LazyLock<RwLock<HashMap<RsaJwk, Arc<PublicKey>>>> = LazyLock::new(RwLock::default);
+
+/// A public RSA key, ready for use.
+pub(super) struct PublicKey {
+    /// Checks PS256 signatures.
+    pub verifying: ParsedPublicKey,
+    /// Encrypts with RSA-OAEP-256.
+    pub encrypting: OaepPublicEncryptingKey,
+}
+
+impl PublicKey {
+    /// Of a JWK. [`Error::KeyMalformed`].
+    pub fn of(jwk: &RsaJwk) -> Result<Arc<Self>, Error> {
+        let known = KEYS.read().unwrap_or_else(PoisonError::into_inner).get(jwk).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let key = Arc::new(Self::make(jwk)?);
+        let mut keys = KEYS.write().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= REMEMBERED {
+            keys.clear();
+        }
+        keys.insert(jwk.clone(), key.clone());
+        Ok(key)
+    }
+
+    fn make(jwk: &RsaJwk) -> Result<Self, Error> {
+        let malformed = Error::KeyMalformed;
+        let components = || RsaPublicKeyComponents { n: jwk.modulus(), e: jwk.exponent() };
+        let verifying =
+            components().to_parsed_public_key(&RSA_PSS_2048_8192_SHA256).map_err(|_| malformed)?;
+        let encrypting: PublicEncryptingKey = components().try_into().map_err(|_| malformed)?;
+        let encrypting = OaepPublicEncryptingKey::new(encrypting).map_err(|_| malformed)?;
+        Ok(Self { verifying, encrypting })
+    }
+}

@@ -1,0 +1,250 @@
+//! The hospital's REST interface as its HIS meets it: refusals with their codes, and the
+//! description that answers keep to.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod stage;
+
+use hdms::ids::CaseId;
+use hdms_nodes::system::{SystemClock, SystemRandomness};
+use reqwest::Method;
+use serde_json::{Map, Value};
+use stage::{His, RESULT, Stage, received, refusal};
+
+const UNKNOWN: &str = "/api/cases/0192f0c1-2345-7abc-89ab-0123456789ab";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_mistake_of_a_his_has_its_own_code() {
+    let stage = Stage::set().await;
+    let his = &stage.his;
+    let requested = stage.ask().await;
+    his.until(&requested, |view| view["summary"]["phase"]["kind"] == "requested").await;
+    let case = format!("/api/cases/{requested}");
+    let large = "x".repeat(70_000);
+    for (path, body, status, code) in [
+        (format!("{UNKNOWN}/approval"), "", 404, "treatment/unknown-case"),
+        ("/api/cases/no-id/approval".into(), "", 404, "treatment/unknown-case"),
+        (format!("{case}/refusal"), "{}", 400, "api/malformed"),
+        (format!("{case}/refusal"), r#"{"reason":"a","more":1}"#, 400, "api/malformed"),
+        (format!("{case}/refusal"), &large, 413, "api/too-large"),
+        (
+            format!("{case}/data-requests"),
+            r#"{"resources":["Observation"],"purpose":"p"}"#,
+            409,
+            "treatment/not-allowed-now",
+        ),
+        (
+            format!("{case}/data-requests"),
+            r#"{"resources":["Novel"],"purpose":"p"}"#,
+            422,
+            "fhir/not-fhir",
+        ),
+        ("/api/cases".into(), "", 405, "api/method"),
+        ("/api/patients".into(), "", 404, "api/not-found"),
+        ("/inbox".into(), "hello", 400, "envelope/malformed"),
+    ] {
+        let answer = his.post(&path, body.to_owned()).await;
+        assert_eq!((answer.status, answer.code()), (status, code), "{path}");
+        assert_eq!(answer.media_type, "application/problem+json", "{path}");
+    }
+    let query = his.get("/api/cases?limit=many").await;
+    assert_eq!((query.status, query.code()), (400, "api/malformed"));
+    let quarantined = his.get("/api/quarantine").await.body;
+    assert_eq!(quarantined["quarantined"][0]["code"], "envelope/malformed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_on_fhir_paths_are_operation_outcomes() {
+    let stage = Stage::set().await;
+    let case = stage.approved().await;
+    let results = format!("/api/cases/{case}/results");
+    let (none, large) = (format!("{UNKNOWN}/results"), "x".repeat(33 * 1024 * 1024));
+    for (path, body, status, code, issue) in [
+        (&results, "{", 400, "fhir/not-json", "invalid"),
+        (&results, r#"{"resourceType":"Novel"}"#, 422, "fhir/not-fhir", "invalid"),
+        (&results, r#"{"a":1,"a":2}"#, 400, "fhir/not-json", "invalid"),
+        (&results, &large, 413, "api/too-large", "too-long"),
+        (&none, RESULT, 404, "treatment/unknown-case", "not-found"),
+    ] {
+        let answer = stage.his.post(path, body.to_owned()).await;
+        assert_eq!((answer.status, answer.code()), (status, code));
+        assert_eq!(answer.media_type, "application/fhir+json");
+        assert_eq!(answer.body["resourceType"], "OperationOutcome");
+        assert_eq!(answer.body["issue"][0]["code"], issue);
+    }
+    let wrong_method = stage.his.get(&results).await;
+    assert_eq!((wrong_method.status, wrong_method.code()), (405, "api/method"));
+    assert_eq!(stage.his.get(&format!("/api/cases/{case}")).await.body["summary"]["results"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_the_interface_answers_without_the_key_and_all_of_it_is_described() {
+    let stage = Stage::set().await;
+    let document = stage.his.get("/openapi.json").await.body;
+    let mut described: Vec<(String, String)> = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            described.push((method.to_uppercase(), path.clone()));
+        }
+    }
+    described.sort();
+    let routes = [
+        ("GET", "/api/cases"),
+        ("GET", "/api/cases/{case}"),
+        ("GET", "/api/cases/{case}/results/{entry}"),
+        ("GET", "/api/cases/{case}/shared"),
+        ("GET", "/api/events"),
+        ("GET", "/api/node"),
+        ("GET", "/api/quarantine"),
+        ("POST", "/api/cases/{case}/approval"),
+        ("POST", "/api/cases/{case}/data-requests"),
+        ("POST", "/api/cases/{case}/refusal"),
+        ("POST", "/api/cases/{case}/results"),
+    ];
+    assert_eq!(described, routes.map(|(method, path)| (method.into(), path.into())));
+    for key in ["wrong", "", &format!("{}x", stage.his.key)] {
+        let stranger = His::new(&stage.his.url, key);
+        for (method, path) in &described {
+            let path = path.replace("{case}", "c").replace("{entry}", "e");
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let answer = stranger.send(stranger.request(method, &path)).await;
+            assert_eq!((answer.status, answer.code()), (401, "api/unauthorised"), "{path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_answers_fit_the_description() {
+    let stage = Stage::set().await;
+    let (his, patient) = (&stage.his, stage.node());
+    let document = his.get("/openapi.json").await.body;
+    let declined = stage.ask().await;
+    his.until(&declined, |view| view["summary"].is_object()).await;
+    let case = stage.approved().await;
+    let path = |what: &str| format!("/api/cases/{case}{what}");
+    let asked = r#"{"resources":["Observation"],"purpose":"To compare"}"#;
+    let mut answers = vec![
+        ("post", "/api/cases/{case}/approval", his.post(&path("/approval"), "").await),
+        (
+            "post",
+            "/api/cases/{case}/refusal",
+            his.post(&format!("/api/cases/{declined}/refusal"), refusal("Full")).await,
+        ),
+        ("post", "/api/cases/{case}/data-requests", his.post(&path("/data-requests"), asked).await),
+    ];
+    let own = patient.add_record(hdms::json::parse(RESULT.as_bytes()).unwrap()).await.unwrap();
+    let request = answers[2].2.body["id"].as_str().unwrap().parse().unwrap();
+    stage::until(patient, &case, |case| !case.data_requests.is_empty()).await;
+    patient.share(&case, &request, &[own]).await.unwrap();
+    answers.push(("post", "/api/cases/{case}/results", his.post(&path("/results"), RESULT).await));
+    let entry = answers[3].2.body["results"][0].as_str().unwrap().parse().unwrap();
+    received(patient, &case, &entry).await;
+    patient.confirm(&case, &entry).await.unwrap();
+    his.until(&case, |view| view["summary"]["openResults"] == 0).await;
+    his.post("/inbox", "no envelope").await;
+    for (route, path) in [
+        ("/api/node", "/api/node".to_owned()),
+        ("/api/cases", "/api/cases?phase=approved&limit=1".to_owned()),
+        ("/api/cases/{case}", path("")),
+        ("/api/cases/{case}/shared", path("/shared")),
+        ("/api/quarantine", "/api/quarantine".to_owned()),
+    ] {
+        answers.push(("get", route, his.get(&path).await));
+    }
+    for (method, route, answer) in answers {
+        let responses = &document["paths"][route][method]["responses"];
+        let described = &responses[answer.status.to_string()]["content"]["application/json"];
+        let schema = &described["schema"];
+        assert!(schema.is_object(), "{method} {route} {} is not described", answer.status);
+        fits(&document, schema, &answer.body).unwrap_or_else(|why| panic!("{route}: {why}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cases_are_listed_by_phase_and_page() {
+    let stage = Stage::set().await;
+    let mut cases: Vec<CaseId> = Vec::new();
+    for _ in 0..5 {
+        cases.push(stage.ask().await);
+    }
+    for case in &cases {
+        stage.his.until(case, |view| view["summary"].is_object()).await;
+    }
+    stage.his.post(&format!("/api/cases/{}/refusal", cases[1]), refusal("Full")).await;
+    let (mut listed, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = stage.his.get(&format!("/api/cases?phase=requested&limit=2{after}")).await.body;
+        let ids = page["cases"].as_array().unwrap().iter();
+        listed.extend(ids.map(|case| case["id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    cases.remove(1);
+    assert_eq!(listed, cases.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let unused = CaseId::new(&SystemClock, &SystemRandomness).unwrap();
+    let beyond = stage.his.get(&format!("/api/cases?after={unused}")).await.body;
+    assert_eq!(beyond["cases"], Value::Array(Vec::new()));
+}
+
+/// Whether `value` is as `schema` (JSON Schema 2020-12, as far as OpenAPI documents use it) says,
+/// and has no member that it does not describe.
+fn fits(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let schema =
+            document.pointer(reference.trim_start_matches('#')).ok_or("a dangling $ref")?;
+        return fits(document, schema, value);
+    }
+    for choice in ["oneOf", "anyOf"] {
+        if let Some(choices) = schema[choice].as_array() {
+            let any = choices.iter().any(|schema| fits(document, schema, value).is_ok());
+            return if any { Ok(()) } else { Err(format!("{value} is none of the {choice}")) };
+        }
+    }
+    if let Some(values) = schema["enum"].as_array()
+        && !values.contains(value)
+    {
+        return Err(format!("{value} is not one of {values:?}"));
+    }
+    let types = match &schema["type"] {
+        Value::String(kind) => vec![kind.as_str()],
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        _ => return Err(format!("nothing says what {value} is")),
+    };
+    if !types.contains(&type_of(value)) {
+        return Err(format!("{value} is none of {types:?}"));
+    }
+    match value {
+        Value::Object(members) => members_fit(document, schema, members),
+        Value::Array(items) => {
+            items.iter().try_for_each(|item| fits(document, &schema["items"], item))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn members_fit(
+    document: &Value,
+    schema: &Value,
+    members: &Map<String, Value>,
+) -> Result<(), String> {
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if !members.contains_key(name) {
+            return Err(format!("{name} is missing"));
+        }
+    }
+    members.iter().try_for_each(|(name, value)| match &schema["properties"][name] {
+        Value::Null => Err(format!("{name} is not described")),
+        schema => fits(document, schema, value).map_err(|why| format!("{name}: {why}")),
+    })
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}

@@ -1,0 +1,144 @@
+//! The real `hdms` command killed in the middle of a treatment, and the demo started again.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod stage;
+
+use std::path::Path;
+use std::time::Duration;
+
+use hdms::card::Role;
+use hdms::ids::NodeId;
+use hdms::network::Trust;
+use hdms_nodes::personal::Personal;
+use hdms_nodes::platform::NativeNode;
+use hdms_nodes::server::operator::Operator;
+use hdms_nodes::system::NodeClock;
+use stage::{His, Process, RESULT, ask, free_ports, network, personal, received, until};
+use tokio_util::sync::CancellationToken;
+
+/// The hospital as a process of its own.
+fn hospital(dir: &Path, server: &str, port: u16) -> Process {
+    let listen = format!("127.0.0.1:{port}");
+    let (data, key) = (dir.join("hospital"), dir.join("key"));
+    std::fs::write(&key, "the key of the information system").unwrap();
+    Process::start(&[
+        "institution",
+        "--data",
+        data.to_str().unwrap(),
+        "--listen",
+        &listen,
+        "--server",
+        server,
+        "--name",
+        "St. Nowhere",
+        "--api-key-file",
+        key.to_str().unwrap(),
+        "--refresh",
+        "1",
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hospital_killed_at_any_time_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (network, stop) = network(dir.path(), &[]).await;
+    let port = free_ports();
+    let start = || hospital(dir.path(), network.url(), port);
+    let process = start();
+    admit_the_hospital(dir.path()).await;
+    let config = personal(dir.path(), network.url());
+    let patient = Personal::start(config, NodeClock::default(), stop).await.unwrap();
+    let node = patient.node();
+    let id = listed_hospital(node).await;
+    let his = His::new(&format!("http://127.0.0.1:{port}"), "the key of the information system");
+
+    let case = ask(node, &id).await;
+    his.until(&case, |view| view["summary"].is_object()).await;
+    process.kill();
+    let process = start();
+    his.approve(&case).await;
+    process.kill();
+    let process = start();
+    until(node, &case, |case| case.notary.is_some()).await;
+    let mut results = his.hand_in(&case, RESULT).await;
+    results.extend(his.hand_in(&case, RESULT).await);
+    process.kill();
+    // What the patient sends now has to wait.
+    let process = start();
+    for (place, entry) in results.iter().enumerate() {
+        received(node, &case, entry).await;
+        node.confirm(&case, entry).await.unwrap();
+        his.until(&case, |view| view["summary"]["openResults"] == 1 - place).await;
+    }
+    process.kill();
+    let process = start();
+    let view = his.until(&case, |view| view["summary"].is_object()).await;
+    assert_eq!(view["summary"]["openResults"], 0);
+    let ledger = view["ledger"].as_array().unwrap();
+    assert_eq!(ledger.len(), 3);
+    assert!(ledger.iter().all(|entry| entry["receipt"].is_object()));
+    process.signal("TERM");
+    assert!(process.ended());
+}
+
+/// Once the process has asked for it.
+async fn admit_the_hospital(dir: &Path) {
+    let operator = Operator::of(&dir.join("server")).unwrap();
+    loop {
+        if let Some(applicant) = operator.pending().await.unwrap().pop() {
+            assert_eq!(applicant.role, Role::Institution);
+            return operator.admit(applicant.id).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The hospital's id, once the Network Map lists it.
+async fn listed_hospital(node: &NativeNode) -> NodeId {
+    let member = node.platform().member();
+    loop {
+        member.refresh().await.unwrap();
+        let listed = member.standing().trust.with_role(Role::Institution).next().cloned();
+        if let Some(card) = listed {
+            node.set_trust(Trust::clone(&member.standing().trust));
+            return card.id().clone();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_starts_again_with_its_addresses_keys_and_cases() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, port) = (dir.path().join("demo"), free_ports().to_string());
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/sample");
+    let arguments =
+        ["demo", "--data", data.to_str().unwrap(), "--port", &port, "--samples", samples];
+    let mut demo = Process::start(&arguments);
+    let first = demo.prints_up_to("Ctrl-C");
+    let after = |label: &str| {
+        let line = first.lines().find(|line| line.trim_start().starts_with(label)).unwrap();
+        line.split_whitespace().last().unwrap().trim_end_matches('/').to_owned()
+    };
+    let (server, console, key) = (after("Patients"), after("console"), after("API key"));
+    let his = His::new(&console, &key);
+    let stop = CancellationToken::new();
+    let config = personal(dir.path(), &server);
+    let patient = Personal::start(config, NodeClock::default(), stop.clone()).await.unwrap();
+    let id = his.get("/api/node").await.body["id"].as_str().unwrap().parse().unwrap();
+    let case = ask(patient.node(), &id).await;
+    let before = his.until(&case, |view| view["summary"].is_object()).await;
+    stop.cancel();
+    patient.ended().await;
+    let samples = his.get("/samples/index.json").await.body;
+    assert_eq!(samples[1]["title"], "Observation: Hemoglobin A1c");
+
+    for signal in ["INT", "TERM"] {
+        demo.signal(signal);
+        assert!(demo.ended(), "{signal}");
+        demo = Process::start(&arguments);
+        assert_eq!(demo.prints_up_to("Ctrl-C"), first);
+        assert_eq!(his.get(&format!("/api/cases/{case}")).await.body, before);
+    }
+}

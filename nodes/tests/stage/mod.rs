@@ -1,0 +1,316 @@
+//! A whole network with one hospital, its HIS and a patient, over real HTTP and SQLite.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use hdms::card::Role;
+use hdms::ids::{CaseId, EntryId, NodeId};
+use hdms::node::Platform;
+use hdms::treatment::patient::{PatientCase, ResultStatus};
+use hdms::treatment::request::TreatmentRequest;
+use hdms_nodes::keys::{KEY_FILE, open_or_make};
+use hdms_nodes::local::{LocalConfig, LocalNetwork, PASSPHRASE};
+use hdms_nodes::member::MemberConfig;
+use hdms_nodes::personal::Personal;
+use hdms_nodes::platform::NativeNode;
+use hdms_nodes::system::NodeClock;
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+pub const RESULT: &str = r#"{"resourceType":"Observation","status":"final","code":{"text":"Pulse"},"valueQuantity":{"value":61.0}}"#;
+
+/// The hospital's information system.
+#[derive(Clone)]
+pub struct His {
+    pub url: String,
+    pub key: String,
+    http: Client,
+}
+
+/// What a request to the hospital came to.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub media_type: String,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The code of a refusal, be it a problem or an OperationOutcome.
+    pub fn code(&self) -> &str {
+        let coding = &self.body["issue"][0]["details"]["coding"][0]["code"];
+        self.body["code"].as_str().or(coding.as_str()).unwrap_or_default()
+    }
+}
+
+impl His {
+    pub fn new(url: &str, key: &str) -> Self {
+        Self { url: url.to_owned(), key: key.to_owned(), http: Client::new() }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        self.send(self.request(Method::POST, path).body(body)).await
+    }
+
+    pub async fn send(&self, request: RequestBuilder) -> Answer {
+        let response = request.send().await.unwrap();
+        let media_type =
+            response.headers().get("content-type").map(|value| value.to_str().unwrap());
+        let media_type = media_type.unwrap_or_default().to_owned();
+        let status = response.status().as_u16();
+        let body = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(Value::Null);
+        Answer { status, media_type, body }
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.key)
+    }
+
+    /// The case, once it is as `wanted`.
+    pub async fn until(&self, case: &CaseId, wanted: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..600 {
+            let asked = self.request(Method::GET, &format!("/api/cases/{case}")).send().await;
+            // The hospital may be starting again.
+            if let Ok(response) = asked {
+                let body: Value =
+                    serde_json::from_slice(&response.bytes().await.unwrap_or_default())
+                        .unwrap_or(Value::Null);
+                if wanted(&body) {
+                    return body;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!(
+            "the hospital's case never became as wanted: {}",
+            self.get(&format!("/api/cases/{case}")).await.body
+        );
+    }
+
+    pub async fn approve(&self, case: &CaseId) {
+        self.until(case, |view| view["summary"]["phase"]["kind"] == "requested").await;
+        let answer = self.post(&format!("/api/cases/{case}/approval"), "").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    pub async fn hand_in(&self, case: &CaseId, fhir: &str) -> Vec<EntryId> {
+        let answer = self.post(&format!("/api/cases/{case}/results"), fhir.to_owned()).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let entries = answer.body["results"].as_array().unwrap().iter();
+        entries.map(|entry| entry.as_str().unwrap().parse().unwrap()).collect()
+    }
+}
+
+/// A network, and somebody on each side of a treatment.
+pub struct Stage {
+    pub network: LocalNetwork,
+    pub patient: Personal,
+    pub his: His,
+    pub dir: TempDir,
+}
+
+impl Stage {
+    pub async fn set() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (network, stop) = network(dir.path(), &["hospital"]).await;
+        let config = network.personal("patient", "Pat Doe");
+        let patient = Personal::start(config, NodeClock::default(), stop).await.unwrap();
+        let hospital = &network.institutions()[0];
+        let his = His::new(&hospital.url(), hospital.api_key());
+        Self { network, patient, his, dir }
+    }
+
+    pub fn hospital(&self) -> &NodeId {
+        self.network.institutions()[0].node().id()
+    }
+
+    pub fn node(&self) -> &NativeNode {
+        self.patient.node()
+    }
+
+    /// A new case in which the patient has asked for treatment.
+    pub async fn ask(&self) -> CaseId {
+        ask(self.node(), self.hospital()).await
+    }
+
+    /// A new case that the hospital has approved, with the receipt on both sides.
+    pub async fn approved(&self) -> CaseId {
+        let case = self.ask().await;
+        self.his.approve(&case).await;
+        until(self.node(), &case, |case| case.notary.is_some()).await;
+        case
+    }
+}
+
+/// A network with these institutions in the folder `dir`.
+pub async fn network(dir: &Path, institutions: &[&str]) -> (LocalNetwork, CancellationToken) {
+    prepare_keys(dir);
+    let stop = CancellationToken::new();
+    let named = institutions.iter().map(|name| ((*name).to_owned(), format!("The {name}")));
+    let config = LocalConfig {
+        data: dir.to_owned(),
+        port: None,
+        name: "Test".into(),
+        institutions: named.collect(),
+        pages: None,
+        samples: None,
+    };
+    (LocalNetwork::start(config, stop.clone()).await.unwrap(), stop)
+}
+
+/// Puts key files made once for all tests where the network's nodes look for them.
+fn prepare_keys(dir: &Path) {
+    const NODES: [&str; 7] = [
+        "server/root",
+        "server/doorman",
+        "notary-1",
+        "notary-2",
+        "notary-3",
+        "hospital",
+        "patient",
+    ];
+    static MADE: OnceLock<TempDir> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let made = tempfile::tempdir().unwrap();
+        for node in NODES {
+            open_or_make(&made.path().join(node), PASSPHRASE).unwrap();
+        }
+        made
+    });
+    for node in NODES {
+        std::fs::create_dir_all(dir.join(node)).unwrap();
+        let file = Path::new(node).join(KEY_FILE);
+        std::fs::copy(made.path().join(&file), dir.join(&file)).unwrap();
+    }
+}
+
+/// How a personal node of its own joins the network of `server`.
+pub fn personal(dir: &Path, server: &str) -> MemberConfig {
+    MemberConfig {
+        data: dir.join("patient"),
+        passphrase: Zeroizing::new(PASSPHRASE.into()),
+        server: server.to_owned(),
+        root: None,
+        role: Role::Personal,
+        name: "Pat Doe".into(),
+        endpoint: None,
+        refresh: Duration::from_secs(60),
+    }
+}
+
+pub async fn ask(patient: &NativeNode, hospital: &NodeId) -> CaseId {
+    let p = patient.platform();
+    let case = CaseId::new(p.clock(), p.randomness()).unwrap();
+    let request = TreatmentRequest {
+        reason: "Cough".into(),
+        date: Some("2026-12-01".into()),
+        may_read: vec!["Observation".into()],
+    };
+    patient.ask(&case, hospital, request).await.unwrap();
+    case
+}
+
+/// The patient's side of a case, once it is as `wanted`.
+pub async fn until(
+    patient: &NativeNode,
+    case: &CaseId,
+    wanted: impl Fn(&PatientCase) -> bool,
+) -> PatientCase {
+    for _ in 0..600 {
+        let state: PatientCase = patient.case(case).await.unwrap();
+        if wanted(&state) {
+            return state;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("the patient's case never became as wanted");
+}
+
+pub async fn received(patient: &NativeNode, case: &CaseId, entry: &EntryId) {
+    let is = |case: &PatientCase| {
+        case.result(entry).is_ok_and(|result| result.status == ResultStatus::Received)
+    };
+    until(patient, case, is).await;
+}
+
+/// A `hdms` process; killed at the latest with the test.
+pub struct Process {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Process {
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hdms"));
+        command.args(arguments).env("HDMS_PASSPHRASE", PASSPHRASE).env("HDMS_LOG", "warn");
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stdout }
+    }
+
+    /// What it prints up to a line that begins with `last`.
+    pub fn prints_up_to(&mut self, last: &str) -> String {
+        let mut text = String::new();
+        for line in self.stdout.by_ref().lines() {
+            let line = line.unwrap();
+            let found = line.starts_with(last);
+            text.push_str(&line);
+            text.push('\n');
+            if found {
+                return text;
+            }
+        }
+        panic!("it ended before it said {last:?}: {text}");
+    }
+
+    /// Whether it ended well.
+    pub fn ended(mut self) -> bool {
+        self.child.wait().unwrap().success()
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// A signal by its name.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Has ended already when the test itself ended it.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A port that was free a moment ago, with as many free ones after it as a demo needs.
+pub fn free_ports() -> u16 {
+    let all_free =
+        |port: u16| (port..port + 6).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    (0..100).map(|_| free()).find(|port| *port < 65_000 && all_free(*port)).unwrap()
+}
+
+pub fn refusal(reason: &str) -> String {
+    json!({ "reason": reason }).to_string()
+}

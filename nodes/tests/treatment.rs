@@ -1,0 +1,162 @@
+//! The treatment between a native patient and an institution, over real HTTP.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod stage;
+
+use std::path::PathBuf;
+
+use hdms::ids::MessageId;
+use hdms::node::patient::RecordName;
+use hdms::treatment::Flow;
+use hdms::treatment::patient::{DataAnswer, PatientCase, Phase, ResultStatus};
+use hdms_nodes::scenario::{Style, Treatment};
+use stage::{RESULT, Stage, received, refusal, until};
+
+fn treatment(records: Vec<PathBuf>) -> Treatment {
+    Treatment { records, cases: None, concurrency: 8, style: Style::Summary }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_scenario_takes_every_file_through_all_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = dir.path().join("observation.json");
+    std::fs::write(&own, RESULT).unwrap();
+    let samples = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/sample"));
+    let summary = treatment(vec![samples, own]).run().await.unwrap();
+    assert_eq!((summary.passed, summary.failed, summary.results), (4, 0, 4));
+}
+
+#[tokio::test]
+async fn the_scenario_names_a_file_that_is_not_fhir() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("notes.json"), r#"{"resourceType":"Novel"}"#).unwrap();
+    let failed = treatment(vec![dir.path().to_owned()]).run().await.unwrap_err().to_string();
+    assert!(failed.contains("notes.json") && failed.contains("fhir/not-fhir"), "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declined_request_ends_the_case_on_both_sides() {
+    let stage = Stage::set().await;
+    let case = stage.ask().await;
+    stage.his.until(&case, |view| view["summary"]["phase"]["kind"] == "requested").await;
+    let path = |what: &str| format!("/api/cases/{case}/{what}");
+    let declined = stage.his.post(&path("refusal"), refusal("No bed is free")).await;
+    assert_eq!(declined.body["phase"]["reason"], "No bed is free");
+    let state = until(stage.node(), &case, |case| case.phase != Phase::Requested).await;
+    assert_eq!(state.phase, Phase::Declined { reason: "No bed is free".into() });
+
+    let again = stage.his.post(&path("refusal"), refusal("No bed is free")).await;
+    assert_eq!(again.status, 200);
+    let approval = stage.his.post(&path("approval"), "").await;
+    assert_eq!((approval.status, approval.code()), (409, "treatment/already-decided"));
+    let result = stage.his.post(&path("results"), RESULT).await;
+    assert_eq!((result.status, result.code()), (409, "treatment/not-allowed-now"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disputed_result_is_corrected_and_only_the_correction_becomes_final() {
+    let stage = Stage::set().await;
+    let case = stage.approved().await;
+    let patient = stage.node();
+    let wrong = stage.his.hand_in(&case, RESULT).await.remove(0);
+    let right = stage.his.hand_in(&case, &RESULT.replace("61.0", "67.0")).await.remove(0);
+    received(patient, &case, &wrong).await;
+    patient.dispute(&case, &wrong, "This is not my pulse").await.unwrap();
+    received(patient, &case, &right).await;
+    patient.confirm(&case, &right).await.unwrap();
+    let view = stage.his.until(&case, |view| view["summary"]["openResults"] == 0).await;
+    let state: PatientCase = patient.case(&case).await.unwrap();
+
+    let disputed = ResultStatus::Disputed { reason: "This is not my pulse".into() };
+    assert_eq!(state.result(&wrong).unwrap().status, disputed);
+    assert_eq!(view["results"][0]["status"]["reason"], "This is not my pulse");
+    assert_eq!(view["results"][1]["status"]["kind"], "committed");
+    assert!(view["ledger"][1]["receipt"].is_null() && view["ledger"][2]["receipt"].is_object());
+    assert_eq!(view["ledger"][2]["previous"], view["ledger"][0]["id"]);
+    assert_eq!(state.head.as_ref(), Some(&right));
+    assert_eq!(state.entries().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_patient_decides_what_is_shared_and_the_his_reads_exactly_that() {
+    let stage = Stage::set().await;
+    let case = stage.approved().await;
+    let patient = stage.node();
+    let ask = async |body: &str| {
+        let path = format!("/api/cases/{case}/data-requests");
+        let asked = stage.his.post(&path, body.to_owned()).await;
+        assert_eq!(asked.status, 201, "{asked:?}");
+        let id: MessageId = asked.body["id"].as_str().unwrap().parse().unwrap();
+        let open = |state: &PatientCase| {
+            state
+                .data_requests
+                .iter()
+                .any(|asked| asked.asked.id == id && asked.answer == DataAnswer::Open)
+        };
+        until(patient, &case, open).await;
+        id
+    };
+
+    let own = hdms::json::parse(RESULT.as_bytes()).unwrap();
+    let own: RecordName = patient.add_record(own).await.unwrap();
+    let first = ask(r#"{"resources":["Observation"],"purpose":"To compare"}"#).await;
+    patient.share(&case, &first, &[own]).await.unwrap();
+    let second = ask(r#"{"resources":["Condition"],"purpose":"To know"}"#).await;
+    patient.refuse_data(&case, &second, "Not needed for a cough").await.unwrap();
+    let view =
+        stage.his.until(&case, |view| view["dataRequests"][1]["answer"]["kind"] == "refused").await;
+
+    assert_eq!(view["dataRequests"][0]["answer"]["kind"], "answered");
+    assert_eq!(view["dataRequests"][1]["answer"]["reason"], "Not needed for a cough");
+    let shared = stage.his.get(&format!("/api/cases/{case}/shared")).await.body;
+    let record = &shared["shared"][0]["records"][0];
+    assert_eq!(record["fhir"], RESULT);
+    assert_eq!(record["authorName"], "Pat Doe");
+    assert_eq!(shared["shared"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_final_result_is_shared_with_another_case_under_its_notarys_receipt() {
+    let stage = Stage::set().await;
+    let patient = stage.node();
+    let case = stage.approved().await;
+    let entry = stage.his.hand_in(&case, RESULT).await.remove(0);
+    received(patient, &case, &entry).await;
+    patient.confirm(&case, &entry).await.unwrap();
+    stage.his.until(&case, |view| view["summary"]["openResults"] == 0).await;
+
+    let other = stage.approved().await;
+    let body = r#"{"resources":["Observation"],"purpose":"To compare"}"#;
+    let asked = stage.his.post(&format!("/api/cases/{other}/data-requests"), body).await;
+    let asked: MessageId = asked.body["id"].as_str().unwrap().parse().unwrap();
+    until(patient, &other, |case| !case.data_requests.is_empty()).await;
+    let name = RecordName { case, entry };
+    patient.share(&other, &asked, &[name]).await.unwrap();
+    stage.his.until(&other, |view| view["dataRequests"][0]["answer"]["kind"] == "answered").await;
+    let shared = stage.his.get(&format!("/api/cases/{other}/shared")).await.body;
+    let record = &shared["shared"][0]["records"][0];
+    assert_eq!(record["fhir"], RESULT);
+    assert_eq!(record["authorName"], "The hospital");
+    assert!(record["notaryName"].as_str().unwrap().starts_with("Notary"));
+    assert!(record["receiptIndex"].is_u64());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_handed_in_twice_under_one_key_is_one_result() {
+    let stage = Stage::set().await;
+    let case = stage.approved().await;
+    let path = format!("/api/cases/{case}/results");
+    let hand_in = async || {
+        let request = stage.his.request(reqwest::Method::POST, &path);
+        stage.his.send(request.header("idempotency-key", "order 66").body(RESULT)).await
+    };
+    let (once, twice) = (hand_in().await, hand_in().await);
+    assert_eq!((once.status, &once.body), (201, &twice.body));
+    let view = stage.his.get(&format!("/api/cases/{case}")).await.body;
+    assert_eq!(view["summary"]["results"], 1);
+    let entry = once.body["results"][0].as_str().unwrap();
+    received(stage.node(), &case, &entry.parse().unwrap()).await;
+    let result = stage.his.request(reqwest::Method::GET, &format!("{path}/{entry}")).send().await;
+    assert_eq!(result.unwrap().text().await.unwrap(), RESULT);
+}
