@@ -18,10 +18,6 @@ addEventListener("message", (event) => {
   const [port] = event.ports;
   if (event.data?.hdms && port) event.waitUntil(answer(event.data.hdms, port));
 });
-// Background sync, where browsers have it: what could not be sent is sent once there is a network.
-addEventListener("sync", (event) => {
-  if (event.tag === "hdms") event.waitUntil(start().then(() => node.wake()));
-});
 // A trap in the WASM surfaces in whatever called into it.
 addEventListener("error", (event) => trapped(event.error));
 addEventListener("unhandledrejection", (event) => trapped(event.reason));

@@ -68,10 +68,11 @@ pub enum Stored {
 }
 
 impl Member {
-    /// The node that `store` keeps. No network is needed.
+    /// The node that `store` keeps. The network is needed only when the Doorman's key or its
+    /// certificate has changed since the documents were kept.
     ///
-    /// Errors: [`Error::StoreLost`] when this device had a node which is gone; those of the store
-    /// and of the documents in it.
+    /// Errors: [`Error::StoreLost`] when this device had a node which is gone; those of the store,
+    /// and of [`Member::make`] when the network is needed.
     pub async fn stored(store: &IndexedDb) -> Result<Stored, Error> {
         let Some(keys) = WebCryptoKeys::stored(store).await? else {
             return if marker::exists().await? {
@@ -89,8 +90,16 @@ impl Member {
         let config: Config = json::stored(&config)?;
         let card = String::from_utf8(card).map_err(|_| Error::StoreCorrupt)?;
         let documents: NetworkDocuments = json::stored(&network)?;
-        let trust = verify(&documents, &config, None).await?;
-        let member = Self::join(store, keys, config, &card, trust).await?;
+        let member = match verify(&documents, &config, None).await {
+            Ok(trust) => Self::of(store, &keys, &config, &card, trust).await,
+            Err(error) => Err(error),
+        };
+        let member = match member {
+            Err(Error::NetworkForged | Error::CardForged) => {
+                Self::join(store, &keys, &config).await?
+            }
+            member => member?,
+        };
         member.documents_seen.set(Timestamp(0));
         Ok(Stored::Member(Box::new(member)))
     }
@@ -108,18 +117,23 @@ impl Member {
         // Only now: from here on a device without keys is one that has lost them.
         marker::set().await?;
         store.commit(vec![put(CONFIG, json::write(&config)?)]).await?;
-        let documents = fetch_documents(&config).await?;
-        let trust = verify(&documents, &config, None).await?;
-        let card = admission(&config, &keys).await?;
-        let member = Self::join(store, keys, config, &card, trust).await?;
+        Self::join(store, &keys, &config).await
+    }
+
+    /// Fetches the network's documents and a card, and keeps them.
+    async fn join(store: &IndexedDb, keys: &WebCryptoKeys, config: &Config) -> Result<Self, Error> {
+        let documents = fetch_documents(config).await?;
+        let trust = verify(&documents, config, None).await?;
+        let card = admission(config, keys).await?;
+        let member = Self::of(store, keys, config, &card, trust).await?;
         store.commit(vec![put(NETWORK, json::write(&documents)?), put(CARD, card.into())]).await?;
         Ok(member)
     }
 
-    async fn join(
+    async fn of(
         store: &IndexedDb,
-        keys: WebCryptoKeys,
-        config: Config,
+        keys: &WebCryptoKeys,
+        config: &Config,
         card: &str,
         trust: Trust,
     ) -> Result<Self, Error> {
@@ -128,8 +142,8 @@ impl Member {
         if card.id().as_ref() != own {
             return Err(Error::CardMismatch);
         }
-        let node = Node::new(Browser::new(store.clone(), keys), card, trust);
-        Ok(Self { node, config, documents_seen: Cell::new(BrowserClock.now()) })
+        let node = Node::new(Browser::new(store.clone(), keys.clone()), card, trust);
+        Ok(Self { node, config: config.clone(), documents_seen: Cell::new(BrowserClock.now()) })
     }
 
     /// Fetches the network's documents unless they were fetched just now, and trusts and keeps
@@ -137,8 +151,7 @@ impl Member {
     ///
     /// Errors: [`Error::NetworkUnreachable`], those of [`Trust::verify`]: the older ones stay then.
     pub async fn refresh(&self) -> Result<(), Error> {
-        let now = BrowserClock.now();
-        if now.0.abs_diff(self.documents_seen.get().0) < FRESH {
+        if self.is_fresh() {
             return Ok(());
         }
         let documents = fetch_documents(&self.config).await?;
@@ -146,8 +159,13 @@ impl Member {
         let write = put(NETWORK, json::write(&documents)?);
         self.node.platform().store().commit(vec![write]).await?;
         self.node.set_trust(trust);
-        self.documents_seen.set(now);
+        self.documents_seen.set(BrowserClock.now());
         Ok(())
+    }
+
+    /// Whether the network's documents were fetched just now.
+    pub fn is_fresh(&self) -> bool {
+        BrowserClock.now().0.abs_diff(self.documents_seen.get().0) < FRESH
     }
 
     /// Whether the card is to be renewed by now.

@@ -64,17 +64,6 @@ pub async fn handle(request: JsValue, port: MessagePort) {
     }
 }
 
-/// Fetches the mailbox and sends the outbox, without anybody asking: what an event that wakes the
-/// worker calls for.
-#[wasm_bindgen]
-pub async fn wake() {
-    if let Ok(worker) = opened().await {
-        // A failure is in the status, which every page is told.
-        let _ = worker.execute("", Command::Sync).await;
-        worker.follow_up().await;
-    }
-}
-
 /// Traps, as a defect would.
 #[cfg(feature = "test-hooks")]
 #[wasm_bindgen]

@@ -20,6 +20,7 @@ use crate::queue::Queue;
 use crate::store::IndexedDb;
 use crate::viewing::{self, Viewer};
 use crate::views::{self, NodeEvent, NodeState, NodeStatus, StreamTicket};
+use crate::webcrypto::WebCryptoKeys;
 use crate::{clients, js, lock};
 
 /// How long a command may take, milliseconds.
@@ -177,13 +178,15 @@ impl Worker {
         }
         let worker = self.clone();
         let making = async move {
-            if worker.member.borrow().is_none() {
-                worker.unfinished.set(true);
-                let made = Member::make(&worker.store, options.name).await?;
-                *worker.member.borrow_mut() = Some(Rc::new(made));
-                worker.unfinished.set(false);
-                worker.lost.set(false);
+            if worker.member.borrow().is_some() {
+                return Ok(());
             }
+            worker.unfinished.set(true);
+            let made = Member::make(&worker.store, options.name).await;
+            let kept = WebCryptoKeys::stored(&worker.store).await?.is_some();
+            worker.unfinished.set(kept && made.is_err());
+            worker.lost.set(worker.lost.get() && !kept);
+            *worker.member.borrow_mut() = Some(Rc::new(made?));
             Ok(())
         };
         self.errands.run(making).await?;
@@ -192,8 +195,11 @@ impl Worker {
 
     async fn hospitals(self: &Rc<Self>) -> Result<Vec<views::Hospital>, Error> {
         let member = self.member()?;
-        let asking = member.clone();
-        let refreshed = self.errands.run(async move { asking.refresh().await }).await;
+        let mut refreshed = Ok(());
+        if !member.is_fresh() {
+            let asking = member.clone();
+            refreshed = self.errands.run(async move { asking.refresh().await }).await;
+        }
         let hospitals = viewing::hospitals(&member.node.trust());
         // Those known before will do.
         if hospitals.is_empty() { refreshed.map(|()| hospitals) } else { Ok(hospitals) }
