@@ -25,7 +25,10 @@ enum Hdms {
 #[tokio::main]
 async fn main() -> ExitCode {
     let command = Hdms::parse();
-    cli::start_logging();
+    cli::start_logging(match command {
+        Hdms::Demo(_) | Hdms::Scenario(_) => "warn",
+        _ => "info",
+    });
     let outcome = match command {
         Hdms::Server(server) => server.run().await,
         Hdms::Notary(notary) => notary.run().await,

@@ -5,6 +5,7 @@
 mod stage;
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use hdms::card::Role;
@@ -14,6 +15,7 @@ use hdms_nodes::personal::Personal;
 use hdms_nodes::platform::NativeNode;
 use hdms_nodes::server::operator::Operator;
 use hdms_nodes::system::NodeClock;
+use serde_json::Value;
 use stage::{His, Process, RESULT, ask, free_ports, network, personal, received, until};
 use tokio_util::sync::CancellationToken;
 
@@ -64,8 +66,9 @@ async fn a_hospital_killed_at_any_time_goes_on_where_it_was() {
     let mut results = his.hand_in(&case, RESULT).await;
     results.extend(his.hand_in(&case, RESULT).await);
     process.kill();
-    // What the patient sends now has to wait.
+    let waiting = ask(node, &id).await;
     let process = start();
+    his.until(&waiting, |view| view["summary"]["phase"]["kind"] == "requested").await;
     for (place, entry) in results.iter().enumerate() {
         received(node, &case, entry).await;
         node.confirm(&case, entry).await.unwrap();
@@ -106,6 +109,38 @@ async fn listed_hospital(node: &NativeNode) -> NodeId {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+#[test]
+fn the_scenario_prints_each_step_once_and_ends_with_how_many_passed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (good, bad) = (dir.path().join("pulse.json"), dir.path().join("notes.txt"));
+    std::fs::write(&good, RESULT).unwrap();
+    std::fs::write(&bad, "no FHIR").unwrap();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_hdms"))
+            .args(["scenario", "treatment", "--records"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        (String::from_utf8(output.stdout).unwrap(), output.status.success())
+    };
+
+    let (json, passed) = run(&[good.to_str().unwrap(), "--json"]);
+    let mut lines: Vec<Value> =
+        json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let summary = lines.pop().unwrap();
+    let mut steps: Vec<u64> = lines.iter().map(|line| line["step"].as_u64().unwrap()).collect();
+    steps.sort_unstable();
+    assert_eq!(steps, (1..=21).collect::<Vec<_>>());
+    assert!(lines.iter().all(|line| line["actor"].is_string() && line["file"] == "pulse.json"));
+    assert_eq!((&summary["passed"], &summary["failed"]), (&1.into(), &0.into()));
+    assert!(passed);
+
+    let (text, passed) = run(&[good.to_str().unwrap(), "--summary", "--cases", "3"]);
+    assert!(text.ends_with("\n3 passed, 0 failed\n") && passed, "{text}");
+    let (text, passed) = run(&[dir.path().to_str().unwrap()]);
+    assert!(text.is_empty() && !passed);
 }
 
 #[tokio::test(flavor = "multi_thread")]

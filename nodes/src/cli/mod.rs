@@ -97,9 +97,9 @@ impl NetworkArgs {
     }
 }
 
-/// Logs to the standard error, as `HDMS_LOG` says (`info` without it).
-pub fn start_logging() {
-    let filter = EnvFilter::try_from_env("HDMS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+/// Logs to the standard error, as `HDMS_LOG` says, or `otherwise`.
+pub fn start_logging(otherwise: &str) {
+    let filter = EnvFilter::try_from_env("HDMS_LOG").unwrap_or_else(|_| EnvFilter::new(otherwise));
     let colours = std::io::stderr().is_terminal();
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
     logs.with_writer(std::io::stderr).init();

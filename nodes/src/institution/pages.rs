@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use axum::http::HeaderValue;
+use axum::http::header::CACHE_CONTROL;
 use axum::routing::get;
 use axum::{Json, Router};
 use hdms::fhir::resource;
 use serde::Serialize;
 use tower_http::services::{ServeDir, ServeFile};
+use tower_http::set_header::SetResponseHeaderLayer;
 
 /// The console among the built pages.
 const CONSOLE: &str = "console.html";
@@ -28,8 +31,13 @@ pub fn routes(router: Router, pages: Option<PathBuf>, samples: Option<PathBuf>) 
             .nest_service("/samples", ServeDir::new(folder));
     }
     if let Some(folder) = pages {
+        // Nobody keeps a page that has a newer version.
+        let fresh = HeaderValue::from_static("no-cache");
+        let fresh = SetResponseHeaderLayer::overriding(CACHE_CONTROL, fresh);
         router = router
-            .route_service("/", ServeFile::new(folder.join(CONSOLE)))
+            .merge(
+                Router::new().route_service("/", ServeFile::new(folder.join(CONSOLE))).layer(fresh),
+            )
             .nest_service("/assets", ServeDir::new(folder.join("assets")));
     }
     router
