@@ -17,7 +17,7 @@ const BESIDE: &str = r#"
     const [size, times, rounds] = args;
     const { default: init, Figures } = await import("./hdms_worker.js");
     const jose = await import("./jose/index.js");
-    await init();
+    await init({ module_or_path: fetch("./hdms_worker_bg.wasm") });
     const rsa = (name, uses) => crypto.subtle.generateKey({
         name, hash: "SHA-256", modulusLength: 3072, publicExponent: new Uint8Array([1, 0, 1]),
     }, false, uses);
@@ -70,8 +70,8 @@ pub async fn envelopes(table: &mut Table) -> Result<()> {
     let network = Network::start(pages.path().to_owned()).await?;
     let browser = Browser::start(Engine::Chromium).await?;
     browser.go(network.url()).await?;
-    for (size, times) in [(2_000, 50), (200_000, 25)] {
-        let took = browser.run(BESIDE, vec![json!(size), json!(times), json!(9)]).await?;
+    for (size, times) in [(2_000, 10), (200_000, 5)] {
+        let took = browser.run(BESIDE, vec![json!(size), json!(times), json!(45)]).await?;
         for what in ["Open", "Seal"] {
             let figure = |who: &str| numbers(&took[format!("{who}{what}")]).map(median);
             let (ours, theirs) = (figure("our")?, figure("their")?);
