@@ -42,6 +42,18 @@ fn run() -> Result<()> {
     if hooks { Ok(()) } else { size::check(&package) }
 }
 
+/// Flags that keep the paths of this machine out of the module: it is the same wherever it is built.
+fn without_paths() -> Result<String> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let home = home.context("neither CARGO_HOME nor HOME is set")?;
+    let mut flags = format!("--remap-path-prefix={}=", home.join("registry/src").display());
+    for registry in std::fs::read_dir(home.join("registry/src")).into_iter().flatten() {
+        flags += &format!(" --remap-path-prefix={}=", registry?.path().display());
+    }
+    Ok(flags)
+}
+
 /// Compiles the worker crate and answers the path of its module.
 fn compile(worker: &Path, hooks: bool) -> Result<PathBuf> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -50,6 +62,7 @@ fn compile(worker: &Path, hooks: bool) -> Result<PathBuf> {
         .args(["--target", "wasm32-unknown-unknown", "--profile", "wasm"])
         .args(hooks.then_some("--features=test-hooks"))
         .arg("--message-format=json-render-diagnostics")
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", without_paths()?)
         .stderr(Stdio::inherit())
         .output()
         .context("cargo could not be started")?;

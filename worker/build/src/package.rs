@@ -18,6 +18,10 @@ const FEATURES: [&str; 6] = [
     "--enable-sign-ext",
 ];
 
+/// Smallest after brotli, tried one by one.
+const PASSES: [&str; 6] =
+    ["--strip-debug", "--generate-global-effects", "--flatten", "--rereloop", "-Oz", "-Oz"];
+
 /// Only npm's: Debian's wasm-opt (binaryen 108) breaks modules of today's rustc without a word.
 const BINARYEN: &str = "node_modules/binaryen";
 
@@ -100,7 +104,7 @@ fn optimise(root: &Path, module: &Path) -> Result<()> {
     let mut optimiser = Command::new("node");
     optimiser
         .arg(root.join(BINARYEN).join("bin/wasm-opt"))
-        .args(["-Oz", "--strip-debug"])
+        .args(PASSES)
         .args(FEATURES)
         .arg(module)
         .arg("--output")
