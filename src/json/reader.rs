@@ -200,3 +200,70 @@ impl<'de> VariantAccess<'de> for Variant {
         Reader(self.content.ok_or(Malformed)?).deserialize_map(visitor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::{Value, json};
+
+    use super::Reader;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Letter {
+        number: u64,
+        note: Option<String>,
+        kinds: Vec<Kind>,
+        body: Value,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        Plain,
+        Sealed(String),
+        Sent { at: u64 },
+    }
+
+    fn read(value: Value) -> Option<Letter> {
+        Letter::deserialize(Reader(value)).ok()
+    }
+
+    #[test]
+    fn structs_enums_and_options_are_read_as_they_are_written() {
+        let body = json!({"a": [null, true, "x", {"b": 1}]});
+        let letter = json!({
+            "number": 7,
+            "note": null,
+            "kinds": ["plain", {"sealed": "x"}, {"sent": {"at": 1}}],
+            "body": body,
+        });
+        let kinds = vec![Kind::Plain, Kind::Sealed("x".into()), Kind::Sent { at: 1 }];
+        assert_eq!(read(letter), Some(Letter { number: 7, note: None, kinds, body }));
+    }
+
+    #[test]
+    fn a_number_text_within_free_content_is_kept() {
+        let body: Value = serde_json::from_str("1.50").unwrap();
+        let letter = json!({"number": 1, "kinds": [], "body": body});
+        assert_eq!(read(letter).unwrap().body.to_string(), "1.50");
+    }
+
+    #[test]
+    fn an_array_is_no_struct_and_no_other_form_passes_for_one() {
+        for value in [
+            json!([7, null, [], 1]),
+            json!("letter"),
+            json!({"number": "7", "kinds": [], "body": 1}),
+            json!({"number": -7, "kinds": [], "body": 1}),
+            json!({"number": 7, "kinds": {}, "body": 1}),
+            json!({"number": 7, "kinds": ["sealed"], "body": 1}),
+            json!({"number": 7, "kinds": [{"plain": 1, "sealed": "x"}], "body": 1}),
+            json!({"number": 7, "kinds": [{"sent": [1]}], "body": 1}),
+            json!({"number": 7, "kinds": [], "body": 1, "more": 1}),
+            json!({"number": 7, "kinds": []}),
+        ] {
+            assert_eq!(read(value.clone()), None, "{value}");
+        }
+    }
+}
