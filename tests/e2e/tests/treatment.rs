@@ -1,7 +1,9 @@
 //! The treatment scenario, the papers' steps 1-21, by a person at the patient's pages in a real
 //! browser and a HIS at the hospital's REST interface.
 
-use hdms_tests::browser::Browser;
+use std::time::Instant;
+
+use hdms_tests::browser::{Browser, PATIENCE};
 use hdms_tests::engine::Engine;
 use hdms_tests::fhir::{ALLERGY, OBSERVATION, SUMMARY, example};
 use hdms_tests::network::Network;
@@ -30,12 +32,22 @@ async fn a_treatment_survives_a_worker_that_is_stopped_between_steps_and_message
     let stops = |step| engine != Engine::WebKit || [10, 14].contains(&step);
     let between = async |step| {
         if step == 12 {
-            // What was just shared was sent twice.
-            while browser.hook("doubled").await? == 0 {}
+            sent_twice(&browser).await?;
         }
         if stops(step) { browser.stop_worker().await } else { Ok(()) }
     };
     treatment(&network, &browser, between).await
+}
+
+/// What was just shared has gone out twice.
+async fn sent_twice(browser: &Browser) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    while browser.hook("doubled").await? == 0 {
+        if Instant::now() > end {
+            return Err("nothing was sent twice".into());
+        }
+    }
+    Ok(())
 }
 
 /// The scenario; `between` is what happens after the step with that number.
