@@ -11,7 +11,7 @@
 import { refusal } from "./error.js";
 import { nodeBehind, type Post } from "./requests.js";
 import { listen } from "./stream.js";
-import type { NodeEvent, NodeStatus, PersonalNode } from "./types.js";
+import type { NodeEvent, NodeState, NodeStatus, PersonalNode } from "./types.js";
 
 export { NodeError } from "./error.js";
 export { uuidv7 } from "./uuid.js";
@@ -47,13 +47,19 @@ export async function connect({ worker = "./sw.js", timeout }: ConnectOptions = 
   const closed = new AbortController();
   const { signal } = closed;
   const listeners = new Set<(event: NodeEvent) => void>();
+  const waker = new EventTarget();
+  let state: NodeState | undefined;
   const hear = ({ data }: MessageEvent<{ hdms?: NodeEvent } | null>) => {
     const event = data?.hdms;
-    if (event) void tell(listeners, event);
+    if (!event) return;
+    void tell(listeners, event);
+    if (event.kind !== "status") return;
+    if (event.status.state === "ready" && state !== "ready") waker.dispatchEvent(new Event("ready"));
+    state = event.status.state;
   };
   workers.addEventListener("message", hear, { signal });
   workers.startMessages();
-  void keepListening(node, signal);
+  void keepListening(node, signal, waker);
   return {
     node,
     subscribe(listener) {
@@ -86,9 +92,9 @@ async function active(registration: ServiceWorkerRegistration): Promise<ServiceW
   return active(registration);
 }
 
-async function keepListening(node: PersonalNode, signal: AbortSignal): Promise<void> {
+async function keepListening(node: PersonalNode, signal: AbortSignal, waker: EventTarget): Promise<void> {
   try {
-    await navigator.locks.request(STREAM, { signal }, () => listen(node, signal));
+    await navigator.locks.request(STREAM, { signal }, () => listen(node, signal, waker));
   } catch {
     // The page was closed while it waited for another one to end.
   }

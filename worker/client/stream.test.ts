@@ -9,9 +9,10 @@ let open: ServerResponse[];
 let proofs: (string | string[] | undefined)[];
 let end: AbortController;
 let done: Promise<void>;
+let waker: EventTarget;
 
 beforeEach(async () => {
-  [open, proofs, end] = [[], [], new AbortController()];
+  [open, proofs, end, waker] = [[], [], new AbortController(), new EventTarget()];
   server = createServer((request: IncomingMessage, response) => {
     proofs.push(request.headers["hdms-proof"]);
     response.writeHead(200, { "content-type": "text/event-stream" }).flushHeaders();
@@ -40,7 +41,7 @@ const address = () => `http://127.0.0.1:${(server.address() as AddressInfo).port
 
 test("the node synchronises when the stream opens and at every bell, not at a heartbeat", async () => {
   const { sync, listening } = node(async () => address());
-  done = listen(listening, end.signal);
+  done = listen(listening, end.signal, waker);
   await vi.waitFor(() => expect(sync).toHaveBeenCalledTimes(1));
   open[0]?.write(": heartbeat\n\n");
   open[0]?.write("event: mail\nid: 1\nda");
@@ -52,7 +53,7 @@ test("the node synchronises when the stream opens and at every bell, not at a he
 
 test("a stream that ends is opened again with a new proof", async () => {
   const { sync, listening } = node(async () => address());
-  done = listen(listening, end.signal);
+  done = listen(listening, end.signal, waker);
   await vi.waitFor(() => expect(open.length).toBe(1));
   open[0]?.end();
   await vi.waitFor(() => expect(open.length).toBe(2), 5_000);
@@ -62,13 +63,23 @@ test("a stream that ends is opened again with a new proof", async () => {
 
 test("without a stream the node is still asked to synchronise", async () => {
   const { sync, listening } = node(() => Promise.reject(new Error("no network")));
-  done = listen(listening, end.signal);
+  done = listen(listening, end.signal, waker);
   await vi.waitFor(() => expect(sync.mock.calls.length).toBeGreaterThanOrEqual(2), 5_000);
 });
 
+test("a node that becomes ready is listened to at once", async () => {
+  let made = false;
+  const { sync, listening } = node(() => (made ? Promise.resolve(address()) : Promise.reject(new Error("no node"))));
+  done = listen(listening, end.signal, waker);
+  await vi.waitFor(() => expect(sync.mock.calls.length).toBeGreaterThanOrEqual(3), 10_000);
+  made = true;
+  waker.dispatchEvent(new Event("ready"));
+  await vi.waitFor(() => expect(open.length).toBe(1), 300);
+}, 15_000);
+
 test("closing ends the stream", async () => {
   const { listening } = node(async () => address());
-  done = listen(listening, end.signal);
+  done = listen(listening, end.signal, waker);
   await vi.waitFor(() => expect(open.length).toBe(1));
   const closed = new Promise((resolve) => open[0]?.on("close", resolve));
   end.abort();

@@ -9,8 +9,8 @@ const PAUSE = { first: 1_000, longest: 60_000 };
 /** The server is heard every 15 seconds, if only its heartbeat. After this silence it is gone. */
 const SILENCE = 40_000;
 
-/** Keeps the node in touch with its server until `signal` says stop. */
-export async function listen(node: PersonalNode, signal: AbortSignal): Promise<void> {
+/** Keeps the node in touch with its server until `signal` says stop. A `ready` event ends a pause. */
+export async function listen(node: PersonalNode, signal: AbortSignal, waker: EventTarget): Promise<void> {
   let pause = PAUSE.first;
   while (!signal.aborted) {
     try {
@@ -19,8 +19,8 @@ export async function listen(node: PersonalNode, signal: AbortSignal): Promise<v
       // No node yet, no network, or the server went: the same again, later.
     }
     await node.sync().catch(() => undefined);
-    await sleep(pause * (0.5 + Math.random() / 2), signal);
-    pause = Math.min(pause * 2, PAUSE.longest);
+    const slept = await sleep(pause * (0.5 + Math.random() / 2), signal, waker);
+    pause = slept ? Math.min(pause * 2, PAUSE.longest) : PAUSE.first;
   }
 }
 
@@ -49,18 +49,20 @@ async function ring(node: PersonalNode, signal: AbortSignal, opened: () => void)
   }
 }
 
-/** Ends early when the network comes back, or at `signal`. */
-function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+/** Answers whether it slept all the time: it wakes when the network comes back or the node is ready. */
+function sleep(milliseconds: number, signal: AbortSignal, waker: EventTarget): Promise<boolean> {
   return new Promise((resolve) => {
     const done = new AbortController();
-    const end = () => {
+    const end = (slept: boolean) => {
       clearTimeout(timer);
       done.abort();
-      resolve();
+      resolve(slept);
     };
-    const timer = setTimeout(end, milliseconds);
-    signal.addEventListener("abort", end, { signal: done.signal });
-    globalThis.addEventListener?.("online", end, { signal: done.signal });
-    if (signal.aborted) end();
+    const wake = () => end(false);
+    const timer = setTimeout(() => end(true), milliseconds);
+    signal.addEventListener("abort", wake, { signal: done.signal });
+    waker.addEventListener("ready", wake, { signal: done.signal });
+    globalThis.addEventListener?.("online", wake, { signal: done.signal });
+    if (signal.aborted) wake();
   });
 }
