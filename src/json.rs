@@ -3,7 +3,8 @@
 
 mod reader;
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -142,7 +143,7 @@ impl<'de> Visitor<'de> for UniqueVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique, A::Error> {
-        let mut names = HashSet::new();
+        let mut names = BTreeSet::new();
         while let Some(Name(name)) = map.next_key()? {
             if !names.insert(name) {
                 return Err(serde::de::Error::custom("a member name occurs twice"));
@@ -155,9 +156,9 @@ impl<'de> Visitor<'de> for UniqueVisitor {
 
 /// A member name. serde_json hands over borrowed what stood in the text (or is its own mark of a
 /// number) and copies what had escapes: only a stranger escapes the reserved name.
-struct Name(String);
+struct Name<'de>(Cow<'de, str>);
 
-impl<'de> Deserialize<'de> for Name {
+impl<'de> Deserialize<'de> for Name<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(NameVisitor)
     }
@@ -166,21 +167,21 @@ impl<'de> Deserialize<'de> for Name {
 struct NameVisitor;
 
 impl<'de> Visitor<'de> for NameVisitor {
-    type Value = Name;
+    type Value = Name<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a member name")
     }
 
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name, E> {
-        Ok(Name(name.to_owned()))
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+        Ok(Name(Cow::Borrowed(name)))
     }
 
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Name, E> {
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Name<'de>, E> {
         if name.starts_with(RESERVED) {
             return Err(E::custom("a reserved member name"));
         }
-        Ok(Name(name.to_owned()))
+        Ok(Name(Cow::Owned(name.to_owned())))
     }
 }
 

@@ -11,45 +11,48 @@ use super::report::Failed;
 /// A FHIR file.
 #[derive(Debug)]
 pub struct Input {
-    /// Where it lies.
-    pub path: PathBuf,
+    /// The file's name.
+    pub name: String,
     /// The file as it is.
     pub bytes: Vec<u8>,
+    /// Its FHIR JSON without white space.
+    text: String,
+    /// Its resources, each as it must be found again when a Bundle is divided; in order.
+    resources: Vec<String>,
 }
 
 impl Input {
-    /// The file's name.
-    pub fn name(&self) -> String {
-        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-    }
-
     /// Fails unless `records`, FHIR JSON texts, hold what this file holds: every resource once,
     /// with its number texts and the order of its members. A Bundle that was divided keeps its
     /// resources, in which a reference to another one by `urn:uuid:` names it as `Type/id`.
     pub fn expect_within(&self, records: &[String]) -> Result<(), Failed> {
-        let file = resource::parse(&self.bytes)
-            .map_err(|error| Failed::refused(&self.path.display().to_string(), error))?;
-        if tokens(&String::from_utf8_lossy(&self.bytes)) != tokens(&file.to_string()) {
-            return Err(Failed::new("reading the file has changed its numbers or their order"));
-        }
-        if records == [file.to_string()] {
+        if records == [self.text.as_str()] {
             return Ok(());
         }
-        let mut wanted = rewritten(&file);
         let mut found = Vec::new();
         for record in records {
             let record: Value = hdms::json::parse(record.as_bytes())
                 .map_err(|error| Failed::refused("a record", error))?;
             found.extend(resources(&record).into_iter().map(Value::to_string));
         }
-        wanted.sort();
         found.sort();
-        if wanted == found {
-            Ok(())
-        } else {
-            let text = format!("{} resources went in, {} came out", wanted.len(), found.len());
-            Err(Failed::new(&format!("the records are not those of the file: {text}")))
+        if self.resources == found {
+            return Ok(());
         }
+        let text = format!("{} resources went in, {} came out", self.resources.len(), found.len());
+        Err(Failed::new(&format!("the records are not those of the file: {text}")))
+    }
+
+    /// `name` is for people.
+    fn read(name: String, bytes: Vec<u8>) -> Result<Self, Failed> {
+        let file = resource::parse(&bytes).map_err(|error| Failed::refused(&name, error))?;
+        let text = file.to_string();
+        if tokens(&String::from_utf8_lossy(&bytes)) != tokens(&text) {
+            return Err(Failed::new(&format!("{name}: reading it changed numbers or their order")));
+        }
+        let mut resources = rewritten(&file);
+        resources.sort();
+        Ok(Self { name, bytes, text, resources })
     }
 }
 
@@ -81,10 +84,9 @@ fn walk(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failed> {
 }
 
 fn load(path: PathBuf) -> Result<Input, Failed> {
-    let name = path.display().to_string();
-    let bytes = fs::read(&path).map_err(|error| Failed::new(&format!("{name}: {error}")))?;
-    resource::parse(&bytes).map_err(|error| Failed::refused(&name, error))?;
-    Ok(Input { path, bytes })
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let unreadable = |error| Failed::new(&format!("{}: {error}", path.display()));
+    Input::read(name, fs::read(&path).map_err(unreadable)?)
 }
 
 /// The resources of a Bundle, or the one that it is.
@@ -155,7 +157,6 @@ fn string_length(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::{Input, find};
-    use std::path::PathBuf;
 
     const BUNDLE: &str = r#"{ "resourceType": "Bundle", "type": "transaction", "entry": [
         { "fullUrl": "urn:uuid:1", "resource": { "resourceType": "Patient", "id": "p", "n\u0061me": [] } },
@@ -163,7 +164,7 @@ mod tests {
           "subject": { "reference": "urn:uuid:1" }, "valueQuantity": { "value": 105.00 } } } ] }"#;
 
     fn input(text: &str) -> Input {
-        Input { path: PathBuf::from("file"), bytes: text.into() }
+        Input::read("file".into(), text.into()).unwrap()
     }
 
     #[test]
@@ -198,7 +199,7 @@ mod tests {
             std::fs::write(dir.path().join(name), basic).unwrap();
         }
         let paths = [dir.path().to_owned()];
-        let names: Vec<_> = find(&paths).unwrap().iter().map(Input::name).collect();
+        let names: Vec<_> = find(&paths).unwrap().into_iter().map(|input| input.name).collect();
         assert_eq!(names, ["a.json", "1.json", "2.json"]);
         std::fs::write(dir.path().join("b/notes.txt"), "hello").unwrap();
         let failed = find(&paths).unwrap_err().to_string();

@@ -75,7 +75,7 @@ impl Treatment {
         let cases = inputs.take(count).enumerate().map(|(place, input)| {
             let stage = stage.clone();
             tokio::spawn(async move {
-                let mut journal = Journal::new(place + 1, input.name());
+                let mut journal = Journal::new(place + 1, input.name.clone());
                 let outcome = case::run(&stage, &input, &mut journal).await;
                 journal.print(style, outcome.as_ref().err());
                 outcome.ok()
