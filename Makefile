@@ -27,7 +27,7 @@ bench: ## the figures, side by side
 	@$(CARGO) run --quiet --package hdms-worker-build -- --test-hooks
 	@$(CARGO) bench --quiet --package hdms-tests --bench figures
 
-soak: ## the scenario, over and over, for SECONDS
+soak: ## treatments, over and over, for SECONDS
 	@.ci/setup demo
 	@$(CARGO) run --quiet --release --package hdms-tests --bin soak -- --seconds $(SECONDS)
 

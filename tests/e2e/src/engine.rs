@@ -23,16 +23,6 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// All three, or those that the environment variable `ENGINES` names (`chromium,webkit`).
-    pub fn chosen() -> Vec<Engine> {
-        let named = std::env::var("ENGINES").unwrap_or_default().to_lowercase();
-        let all = [Engine::Chromium, Engine::Firefox, Engine::WebKit];
-        let is_chosen = |engine: &Engine| {
-            named.is_empty() || named.contains(&format!("{engine:?}").to_lowercase())
-        };
-        all.into_iter().filter(is_chosen).collect()
-    }
-
     fn driver(self, port: u16) -> Command {
         let port = port.to_string();
         let mut command = match self {
@@ -134,11 +124,6 @@ impl Driver {
     /// The driver's own address, for commands that WebDriver's standard does not know.
     pub fn url(&self) -> &str {
         &self.url
-    }
-
-    /// The process id of the driver, whose descendants are its browsers.
-    pub fn process(&self) -> Option<u32> {
-        self.child.id()
     }
 }
 
