@@ -2,7 +2,7 @@
 //! key file, gets and renews its card at the Doorman, and keeps what the node trusts up to date,
 //! in the node's own database, so that it also starts while the server is away.
 //!
-//! ```ignore
+//! ```text
 //! let member = Member::join(config, store, clock, stop.clone()).await?;   // waits for the operator
 //! let Standing { card, trust } = &*member.standing();                     // now
 //! let mut changes = member.changes();                                     // watch::Receiver<Arc<Standing>>
