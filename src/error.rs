@@ -96,7 +96,7 @@ refusals! {
 
     StoreFailed = "store/failed", 507, "The node's storage failed and nothing was changed; free space or restore it, then start the node again.";
     StoreCorrupt = "store/corrupt", 500, "A stored value does not have the form it was written in; restore the node from its counterparts.";
-    StoreBusy = "store/busy", 409, "Another instance of this node has the storage open; close it, this one waits.";
+    StoreBusy = "store/busy", 409, "Another instance of this node has the storage open; close it, then start this one again.";
     StoreLost = "store/lost", 410, "This device had a node, and its storage is gone: the browser or somebody has removed it; restore the node, or make a new one.";
     StoreNewer = "store/newer", 409, "The storage was written by a newer version; update this node.";
     RandomnessFailed = "platform/randomness", 500, "The platform gives no randomness; restart it.";
