@@ -1,0 +1,197 @@
+//! Records in lists, and a record opened.
+
+use std::rc::Rc;
+
+use hdms::Error;
+use hdms::fhir::resource;
+use hdms::json;
+use hdms::ledger::VerificationKey;
+use hdms::node::Node;
+use hdms::node::patient::RecordName;
+use hdms::record::VerifiedRecord;
+use hdms::treatment::patient::{MedicalResult, PatientCase, ResultStatus};
+
+use super::{PAGE, Viewer, called, count, milliseconds};
+use crate::platform::Browser;
+use crate::views::{RecordState, RecordSummary, RecordView};
+
+/// What lists show of a record's content, which never changes.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) title: String,
+    resource_type: String,
+    types: Vec<String>,
+    date: Option<String>,
+    author: String,
+    bytes: u32,
+}
+
+impl Viewer {
+    /// Results and the patient's own records, in the order in which they began.
+    pub async fn records(&self, node: &Node<Browser>) -> Result<Vec<RecordSummary>, Error> {
+        let mut records = Vec::new();
+        let mut after = None;
+        loop {
+            let names = node.record_names(after.as_ref(), PAGE).await?;
+            let Some(last) = names.last() else { return Ok(records) };
+            after = Some(last.clone());
+            for name in &names {
+                records.extend(self.record_summary(node, name).await?);
+            }
+        }
+    }
+
+    /// The records that may be shared now and hold a resource of one of these types.
+    pub async fn records_of_types(
+        &self,
+        node: &Node<Browser>,
+        types: &[String],
+    ) -> Result<Vec<RecordSummary>, Error> {
+        let mut records = self.records(node).await?;
+        let contents = self.contents.borrow();
+        records.retain(|record| {
+            let shareable = matches!(record.state, RecordState::Final | RecordState::Own);
+            let content = contents.get(&record.id);
+            let holds = content
+                .is_some_and(|content| content.types.iter().any(|kind| types.contains(kind)));
+            shareable && holds
+        });
+        Ok(records)
+    }
+
+    /// A record with its content, checked again.
+    ///
+    /// Errors: [`Error::UnknownEntry`], [`Error::EntryMismatch`] when it is not what its ledger
+    /// entry says, those of [`Node::open_record`].
+    pub async fn record(
+        &self,
+        node: &Node<Browser>,
+        name: &RecordName,
+    ) -> Result<RecordView, Error> {
+        let record = node.open_record(&name.case, &name.entry).await?;
+        let verification_key = VerificationKey::of(record.record().jwt());
+        if let Some(result) = find_result(node, name).await?
+            && result.entry.verification_key != verification_key
+        {
+            return Err(Error::EntryMismatch);
+        }
+        let summary = self.record_summary(node, name).await?.ok_or(Error::UnknownEntry)?;
+        let receipt = node.receipt(&name.case, &name.entry).await?;
+        let receipt = receipt.as_ref().map(|receipt| receipt.receipt());
+        Ok(RecordView {
+            summary,
+            fhir: text(&record)?,
+            verification_key: verification_key.as_ref().to_owned(),
+            receipt_index: receipt.map(|receipt| receipt.index),
+            receipt_time: receipt.map(|receipt| milliseconds(receipt.iat)),
+        })
+    }
+
+    /// A record in a list; `None` for a treatment request, which the case shows.
+    pub async fn record_summary(
+        &self,
+        node: &Node<Browser>,
+        name: &RecordName,
+    ) -> Result<Option<RecordSummary>, Error> {
+        let case = match node.case::<PatientCase>(&name.case).await {
+            Ok(case) => Some(case),
+            Err(Error::UnknownCase) => None,
+            Err(error) => return Err(error),
+        };
+        let result = case.as_ref().and_then(|case| case.result(&name.entry).ok());
+        if case.is_some() && result.is_none() {
+            return Ok(None);
+        }
+        let content = self.content(node, name).await?;
+        let trust = node.trust();
+        let notary = match result.map(|result| &result.status) {
+            Some(ResultStatus::Committed { .. }) => {
+                case.as_ref().and_then(|case| case.notary.clone())
+            }
+            _ => None,
+        };
+        Ok(Some(RecordSummary {
+            id: id(name),
+            case: name.case.to_string(),
+            title: content.title.clone(),
+            resource_type: content.resource_type.clone(),
+            date: content.date.clone(),
+            author_name: self.author_name(node, &content.author),
+            author: content.author.clone(),
+            own: result.is_none(),
+            notary_name: notary.as_ref().map(|notary| called(&trust, notary)),
+            notary: notary.map(String::from),
+            verified: result.map(|result| result.received.0),
+            state: record_state(result),
+            bytes: content.bytes,
+        }))
+    }
+
+    fn author_name(&self, node: &Node<Browser>, author: &str) -> String {
+        if node.id().as_ref() == author {
+            return node.card().card().name.clone();
+        }
+        author.parse().map_or_else(|_| author.to_owned(), |id| called(&node.trust(), &id))
+    }
+
+    pub(super) async fn content(
+        &self,
+        node: &Node<Browser>,
+        name: &RecordName,
+    ) -> Result<Rc<Content>, Error> {
+        let id = id(name);
+        if let Some(known) = self.contents.borrow().get(&id) {
+            return Ok(known.clone());
+        }
+        let record = node.open_record(&name.case, &name.entry).await?;
+        let content = Rc::new(Content::of(&record));
+        self.contents.borrow_mut().insert(id, content.clone());
+        Ok(content)
+    }
+}
+
+impl Content {
+    fn of(record: &VerifiedRecord) -> Self {
+        let fhir = record.fhir();
+        let within = resource::entries(fhir).iter().filter_map(|entry| entry.get("resource"));
+        let types = std::iter::once(fhir).chain(within).filter_map(resource::kind);
+        Self {
+            title: resource::title(fhir),
+            resource_type: resource::kind(fhir).unwrap_or_default().to_owned(),
+            types: types.map(str::to_owned).collect(),
+            date: resource::date(fhir),
+            author: record.author().to_owned(),
+            bytes: count(record.record().compact().len()),
+        }
+    }
+}
+
+fn record_state(result: Option<&MedicalResult>) -> RecordState {
+    match result.map(|result| &result.status) {
+        None => RecordState::Own,
+        Some(ResultStatus::Committed { .. }) => RecordState::Final,
+        Some(ResultStatus::Disputed { .. }) => RecordState::Disputed,
+        Some(ResultStatus::Received | ResultStatus::Confirming | ResultStatus::Refused { .. }) => {
+            RecordState::Received
+        }
+    }
+}
+
+async fn find_result(
+    node: &Node<Browser>,
+    name: &RecordName,
+) -> Result<Option<MedicalResult>, Error> {
+    match node.case::<PatientCase>(&name.case).await {
+        Ok(case) => Ok(case.result(&name.entry).ok().cloned()),
+        Err(Error::UnknownCase) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn text(record: &VerifiedRecord) -> Result<String, Error> {
+    String::from_utf8(json::write(record.fhir())?).map_err(|_| Error::StoreCorrupt)
+}
+
+fn id(name: &RecordName) -> String {
+    format!("{}/{}", name.case, name.entry)
+}
