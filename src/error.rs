@@ -95,6 +95,7 @@ refusals! {
     UnknownEntry = "treatment/unknown-entry", 404, "The case has no such entry or data request; look at the case for their ids.";
 
     StoreFailed = "store/failed", 507, "The node's storage failed and nothing was changed; free space or restore it, then start the node again.";
+    StoreFull = "store/full", 507, "The node's storage is full and nothing was changed; free space on this device, it goes on by itself then.";
     StoreCorrupt = "store/corrupt", 500, "A stored value does not have the form it was written in; restore the node from its counterparts.";
     StoreBusy = "store/busy", 409, "Another instance of this node has the storage open; close it, then start this one again.";
     StoreLost = "store/lost", 410, "This device had a node, and its storage is gone: the browser or somebody has removed it; restore the node, or make a new one.";
@@ -112,7 +113,10 @@ refusals! {
     NotFound = "api/not-found", 404, "There is nothing at this address; see the interface's description.";
     BodyTooLarge = "api/too-large", 413, "The request is larger than this address accepts; divide it.";
     TooManyRequests = "api/too-many", 429, "Too many requests came from this address; wait a minute and send again.";
+    BodyTooSlow = "api/too-slow", 408, "The request's body did not come in time; send it again over a better connection.";
     MailboxFull = "mailbox/full", 429, "The mailbox is full; send again later.";
+    SenderQuota = "mailbox/sender-quota", 429, "Too much from this sender waits to be fetched; send again later.";
+    PushSubscriptionRefused = "push/subscription", 422, "This server does not send to such a push subscription; subscribe with the key that its network parameters name.";
 }
 
 impl fmt::Display for Error {

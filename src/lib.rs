@@ -3,7 +3,7 @@
 //! disk and no browser in here; they come in through the traits of [`provider`].
 //!
 //! - who: [`ids`], [`card`], [`network`], [`doorman`]
-//! - what travels: [`jose`], [`envelope`], [`proof`], [`mailbox`]
+//! - what travels: [`jose`], [`envelope`], [`proof`], [`mailbox`], [`push`]
 //! - what is kept: [`record`] over [`fhir`], [`ledger`], [`notary`]
 //! - what happens: [`treatment`], driven by [`node`]
 
@@ -23,6 +23,7 @@ pub mod node;
 pub mod notary;
 pub mod proof;
 pub mod provider;
+pub mod push;
 pub mod record;
 pub mod software;
 pub mod testing;

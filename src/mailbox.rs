@@ -58,6 +58,10 @@ pub struct MailboxPage {
     pub messages: Vec<MailboxMessage>,
     /// Whether more wait behind the last of them.
     pub more: bool,
+    /// Ids of the node's push subscriptions that stand now. One that is missing here was dropped,
+    /// since its push service no longer knows it: the browser is to subscribe anew.
+    #[serde(default)]
+    pub subscriptions: Vec<String>,
 }
 
 /// One message in a mailbox.

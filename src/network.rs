@@ -63,6 +63,10 @@ pub struct Parameters {
     pub minimum_version: u64,
     /// How old the revocation list may be when a card is checked against it, seconds.
     pub revocation_age: u64,
+    /// The key with which the server identifies itself to push services (VAPID, RFC 8292): a P-256
+    /// point, uncompressed, base64url. None where the server sends no web push.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub vapid: Option<String>,
 }
 
 /// The institutions and notaries of the network; personal nodes are never listed.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Node, Platform, put};
-use crate::envelope::{Opened, Opening, Sealed};
+use crate::envelope::{MessageType, Opened, Opening, Sealed};
 use crate::error::Error;
 use crate::ids::CaseId;
 use crate::jose::digest;
@@ -12,11 +12,22 @@ use crate::provider::{Store, Table, Timestamp, Write};
 use crate::treatment::message::Received;
 use crate::treatment::{Flow, Step};
 
-/// What became of an envelope.
+/// An envelope that was taken in.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Its case.
+    pub case: CaseId,
+    /// What it is.
+    pub kind: MessageType,
+}
+
+/// What became of an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It took effect.
-    Applied(CaseId),
+    Applied,
     /// It took effect before.
     Repeated,
     /// It came before its turn and waits for it.
@@ -48,15 +59,14 @@ impl<P: Platform> Node<P> {
     /// Errors: in the order of DESIGN section 5, those of [`Sealed::parse`], [`Sealed::decrypt`],
     /// [`crate::envelope::Decrypted::verify`], [`Error::Replayed`], those of the content, and those of the
     /// case's state machine.
-    pub async fn receive<F: Flow>(&self, envelope: &[u8]) -> Result<Outcome, Error> {
+    pub async fn receive<F: Flow>(&self, envelope: &[u8]) -> Result<Taken, Error> {
         let received = self.now();
-        let outcome = self.take_in::<F>(envelope, received).await;
-        match outcome {
-            Ok(outcome) => {
-                if let Outcome::Applied(case) = &outcome {
-                    self.take_in_held::<F>(case).await?;
+        match self.take_in::<F>(envelope, received).await {
+            Ok(taken) => {
+                if taken.outcome == Outcome::Applied {
+                    self.take_in_held::<F>(&taken.case).await?;
                 }
-                Ok(outcome)
+                Ok(taken)
             }
             Err(error) if error.is_passing() => Err(error),
             Err(error) => {
@@ -76,12 +86,18 @@ impl<P: Platform> Node<P> {
         rows.into_iter().map(|(key, value)| Ok((key, json::stored(&value)?))).collect()
     }
 
-    async fn take_in<F: Flow>(
+    async fn take_in<F: Flow>(&self, envelope: &[u8], received: Timestamp) -> Result<Taken, Error> {
+        let opened = self.open(envelope, received).await?;
+        let outcome = self.take_in_opened::<F>(envelope, received, &opened).await?;
+        Ok(Taken { outcome, case: opened.case().clone(), kind: opened.kind() })
+    }
+
+    async fn take_in_opened<F: Flow>(
         &self,
         envelope: &[u8],
         received: Timestamp,
+        opened: &Opened,
     ) -> Result<Outcome, Error> {
-        let opened = self.open(envelope, received).await?;
         let _guard = self.platform.lock_case(opened.case()).await;
         let seen_key = format!("seen/{}/{}", opened.sender().id(), opened.id());
         let fingerprint = digest(envelope);
@@ -90,7 +106,7 @@ impl<P: Platform> Node<P> {
         }
         let seen = put(Table::Inbox, seen_key, fingerprint.into());
         let held_key = format!("held/{}/{}", opened.case(), opened.id());
-        self.apply::<F>(envelope, received, &opened, seen, held_key).await
+        self.apply::<F>(envelope, received, opened, seen, held_key).await
     }
 
     async fn apply<F: Flow>(
@@ -112,7 +128,7 @@ impl<P: Platform> Node<P> {
                 let card = opened.sender().jwt().into();
                 let sender = put(Table::Cards, message.sender.to_string(), card);
                 self.carry_out(case, step, vec![seen, no_longer_held, sender]).await?;
-                Ok(Outcome::Applied(case.clone()))
+                Ok(Outcome::Applied)
             }
             Step::Repeated => {
                 self.carry_out(case, step, vec![seen, no_longer_held]).await?;
@@ -149,8 +165,7 @@ impl<P: Platform> Node<P> {
                 let held: Held = json::stored(&value)?;
                 let envelope = held.envelope.as_bytes();
                 match self.take_in::<F>(envelope, held.received).await {
-                    Ok(Outcome::Applied(_)) => progress = true,
-                    Ok(Outcome::Held | Outcome::Repeated) => {}
+                    Ok(taken) => progress |= taken.outcome == Outcome::Applied,
                     Err(error) if error.is_passing() => return Err(error),
                     Err(error) => {
                         self.quarantine(envelope, held.received, error).await?;

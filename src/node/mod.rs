@@ -28,7 +28,7 @@ use crate::record::{self, VerifiedRecord};
 use crate::treatment::message::SharedRecord;
 use crate::treatment::{Effect, Flow, Step};
 
-pub use inbox::{Outcome, Quarantined};
+pub use inbox::{Outcome, Quarantined, Taken};
 pub use outbox::{OutboxItem, Parcel, Payload};
 
 /// The providers of a node.

@@ -816,6 +816,7 @@ export type ErrorCode =
   | "treatment/already-decided"
   | "treatment/unknown-entry"
   | "store/failed"
+  | "store/full"
   | "store/corrupt"
   | "store/busy"
   | "store/lost"
@@ -833,7 +834,10 @@ export type ErrorCode =
   | "api/not-found"
   | "api/too-large"
   | "api/too-many"
-  | "mailbox/full";
+  | "api/too-slow"
+  | "mailbox/full"
+  | "mailbox/sender-quota"
+  | "push/subscription";
 
 /** Refusals that the client makes itself. */
 export const refusals = {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use hdms::Error;
 use hdms::json;
 use hdms::mailbox::{Acknowledgement, MAX_PAGE, MailboxMessage, MailboxPage};
-use hdms::node::{OutboxItem, Outcome, Parcel};
+use hdms::node::{OutboxItem, Outcome, Parcel, Taken};
 use hdms::notary::DepositAnswers;
 use hdms::provider::{Clock, Timestamp};
 use hdms::treatment::patient::PatientCase;
@@ -257,10 +257,10 @@ impl Delivery {
 }
 
 /// Which case a received envelope changed. Refused ones are in quarantine and done with, too.
-fn settled(received: Result<Outcome, Error>) -> Result<Option<String>, Error> {
+fn settled(received: Result<Taken, Error>) -> Result<Option<String>, Error> {
     match received {
-        Ok(Outcome::Applied(case)) => Ok(Some(case.to_string())),
-        Ok(Outcome::Held | Outcome::Repeated) => Ok(None),
+        Ok(Taken { outcome: Outcome::Applied, case, .. }) => Ok(Some(case.to_string())),
+        Ok(_) => Ok(None),
         Err(error) if error.is_passing() => Err(error),
         Err(_) => Ok(None),
     }

@@ -169,9 +169,10 @@ fn router(desk: Desk, key: ApiKey, pages: Option<PathBuf>, samples: Option<PathB
 /// Takes in an envelope: on stable storage before it is answered.
 async fn inbox(State(desk): State<Desk>, body: Body) -> Result<(StatusCode, Json<Taken>), Problem> {
     let envelope = read_body(body, envelope::MAX_BYTES, Error::EnvelopeTooLarge).await?;
-    let outcome = match desk.node.receive::<HospitalCase>(&envelope).await? {
-        Outcome::Applied(case) => {
-            HospitalCase::go_on(&desk.node, &case).await?;
+    let taken = desk.node.receive::<HospitalCase>(&envelope).await?;
+    let outcome = match taken.outcome {
+        Outcome::Applied => {
+            HospitalCase::go_on(&desk.node, &taken.case).await?;
             "applied"
         }
         Outcome::Repeated => "repeated",

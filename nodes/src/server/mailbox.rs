@@ -176,7 +176,7 @@ fn page(
                ORDER BY seq LIMIT ?4";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query((node.as_ref(), after, now, limit as u64 + 1))?;
-    let mut page = MailboxPage { messages: Vec::new(), more: false };
+    let mut page = MailboxPage { messages: Vec::new(), more: false, subscriptions: Vec::new() };
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
         if page.messages.len() == limit || bytes >= PAGE_BYTES {

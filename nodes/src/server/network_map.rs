@@ -183,6 +183,7 @@ impl Network {
             max_envelope: envelope::MAX_BYTES as u64,
             minimum_version: 1,
             revocation_age: self.rules.revocation_age,
+            vapid: None,
         }
     }
 

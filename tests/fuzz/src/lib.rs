@@ -105,6 +105,7 @@ async fn documents(
         max_envelope: 1_048_576,
         minimum_version: 1,
         revocation_age: card::LIFETIME,
+        vapid: None,
     };
     let map = NetworkMap { iss: iss.clone(), iat, number, nodes };
     let revocations = Revocations { iss, iat, number, revoked: Default::default() };

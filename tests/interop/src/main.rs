@@ -146,7 +146,7 @@ fn mail(world: &mut World) -> Value {
 async fn receive(world: &mut World, to_patient: bool, envelope: String) -> Result<Value, Error> {
     let mail = Mail { to_patient, kind: String::new(), envelope };
     Ok(json!(match world.deliver(&mail).await? {
-        Outcome::Applied(_) => "applied",
+        Outcome::Applied => "applied",
         Outcome::Repeated => "repeated",
         Outcome::Held => "held",
     }))

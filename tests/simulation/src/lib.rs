@@ -16,7 +16,7 @@ use hdms::memory::MemoryStore;
 use hdms::network::{
     self, DoormanCertificate, NetworkDocuments, NetworkMap, Parameters, Revocations, Trust,
 };
-use hdms::node::{Node, OutboxItem, Outcome, Parcel, Payload, Platform};
+use hdms::node::{Node, OutboxItem, Outcome, Parcel, Payload, Platform, Taken};
 use hdms::notary::DepositAnswers;
 use hdms::provider::Timestamp;
 use hdms::software::{Software, SoftwareHolders, SoftwareKeys};
@@ -203,16 +203,18 @@ impl World {
     pub async fn deliver(&mut self, mail: &Mail) -> Result<Outcome, Error> {
         self.providers.clock.advance(1000);
         let envelope = mail.envelope.as_bytes();
-        let outcome = if mail.to_patient {
+        let taken = if mail.to_patient {
             self.patient.receive::<PatientCase>(envelope).await
         } else {
             self.hospital.receive::<HospitalCase>(envelope).await
         };
-        if let (false, Ok(Outcome::Applied(case))) = (mail.to_patient, &outcome) {
+        if let (false, Ok(Taken { outcome: Outcome::Applied, case, .. })) =
+            (mail.to_patient, &taken)
+        {
             self.hospital.send_next_result(case).await?;
         }
         self.settle().await?;
-        outcome
+        taken.map(|taken| taken.outcome)
     }
 
     /// Delivers everything in order until nothing is left; the first refusal ends it.
@@ -349,6 +351,7 @@ impl Operator {
             max_envelope: hdms::envelope::MAX_BYTES as u64,
             minimum_version: 1,
             revocation_age: 90 * 24 * 3600,
+            vapid: None,
         };
         let map = NetworkMap { iss: iss.clone(), iat, number: 1, nodes: listed.to_vec() };
         let revoked = revoked.iter().cloned().collect();

@@ -131,7 +131,7 @@ fn a_result_that_overtakes_the_approval_is_held_until_its_turn() {
         assert_eq!(world.deliver(&result).await, Ok(Outcome::Held));
         assert_eq!(world.deliver(&result).await, Ok(Outcome::Held));
         assert!(patient(&world, &case).await.results.is_empty());
-        assert_eq!(world.deliver(&approval).await, Ok(Outcome::Applied(case.clone())));
+        assert_eq!(world.deliver(&approval).await, Ok(Outcome::Applied));
         assert_eq!(patient(&world, &case).await.results.len(), 1);
         assert_eq!(world.deliver(&result).await, Ok(Outcome::Repeated));
         assert_eq!(patient(&world, &case).await.results.len(), 1);

@@ -155,8 +155,11 @@ async fn mailbox(run: &Run) -> Result<Vec<Named>, Error> {
     let id = MessageId::new(&platform.clock, &platform.randomness)?;
     let delivery = Delivery { to: patient.id().clone(), id, envelope: approval.clone() };
     let deliveries = Deliveries { deliveries: vec![delivery] };
-    let page =
-        MailboxPage { messages: vec![MailboxMessage { seq: 1, envelope: approval }], more: false };
+    let page = MailboxPage {
+        messages: vec![MailboxMessage { seq: 1, envelope: approval }],
+        more: false,
+        subscriptions: Vec::new(),
+    };
     let accepted = DeliveryAnswers { answers: vec![DeliveryAnswer::Accepted(1)] };
     let problem = problem(Error::RequestProofInvalid);
     let signed = proof(hospital, "/mailbox/deliveries", &json::write(&deliveries)?).await?;
