@@ -14,6 +14,7 @@ use hdms::node::Node;
 use hdms::notary::{DepositAnswer, DepositAnswers};
 use hdms::proof::RequestProof;
 use hdms::provider::Clock;
+use hdms::push::{PushMessage, Subscription, SubscriptionRemoval};
 use hdms::software::Software;
 use hdms::treatment::message::{DataRefusalBody, DisputeBody, RefusalBody};
 use serde::Serialize;
@@ -33,6 +34,7 @@ pub(super) async fn all() -> Result<Vec<(String, Example)>, Error> {
     // Last, since they draw further from the run's randomness.
     all.extend(doorman(&run.world).await?);
     all.extend(mailbox(&run).await?);
+    all.extend(push(&run)?);
     Ok(all.into_iter().map(|(name, example)| (name.to_owned(), example)).collect())
 }
 
@@ -158,7 +160,7 @@ async fn mailbox(run: &Run) -> Result<Vec<Named>, Error> {
     let page = MailboxPage {
         messages: vec![MailboxMessage { seq: 1, envelope: approval }],
         more: false,
-        subscriptions: Vec::new(),
+        subscriptions: vec![subscription().id()],
     };
     let accepted = DeliveryAnswers { answers: vec![DeliveryAnswer::Accepted(1)] };
     let problem = problem(Error::RequestProofInvalid);
@@ -172,6 +174,32 @@ async fn mailbox(run: &Run) -> Result<Vec<Named>, Error> {
         ("bell", Example::Json(value(&Bell { seq: 1 })?)),
         ("problem", Example::Json(problem)),
     ])
+}
+
+fn push(run: &Run) -> Result<Vec<Named>, Error> {
+    let subscription = subscription();
+    let asked = sent(run, MessageType::DataRequest)?.envelope.clone();
+    let fits = PushMessage::payload(2, Some(asked))?;
+    let result = sent(run, MessageType::MedicalResult)?.envelope.clone();
+    let too_large = PushMessage::payload(3, Some(result))?;
+    let removal = SubscriptionRemoval { id: subscription.id() };
+    Ok(vec![
+        ("subscription", Example::Json(value(&subscription)?)),
+        ("subscription removal", Example::Json(value(&removal)?)),
+        ("push with a message", Example::Part(json::parse(&fits)?)),
+        ("push without the message", Example::Json(json::parse(&too_large)?)),
+    ])
+}
+
+/// With the keys of the example in RFC 8291 section 5.
+fn subscription() -> Subscription {
+    Subscription::WebPush {
+        endpoint: "https://push.example.net/push/JzLQ3raZJfFBR0aqvOMsLrt54w4rJUsV".into(),
+        p256dh: "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
+            .into(),
+        auth: "BTBZMqHH6r4Tts7J_aSIgg".into(),
+        expires: None,
+    }
 }
 
 /// The proof with which `node` posts `body` to the server.

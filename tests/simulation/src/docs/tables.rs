@@ -2,7 +2,7 @@
 
 use hdms::card::{self, Role};
 use hdms::envelope::{self, MessageType};
-use hdms::{Error, doorman, mailbox, notary, proof, record};
+use hdms::{Error, doorman, mailbox, notary, proof, push, record};
 
 use super::Example;
 
@@ -50,6 +50,8 @@ fn limits() -> String {
         ("deliveries in one request", mailbox::MAX_DELIVERIES.to_string()),
         ("body of `POST /mailbox/deliveries`", bytes(mailbox::MAX_DELIVERY_BYTES)),
         ("messages in one page of a mailbox", mailbox::MAX_PAGE.to_string()),
+        ("push subscriptions of one node", push::MAX_SUBSCRIPTIONS.to_string()),
+        ("payload of a push before its encryption", bytes(push::MAX_PAYLOAD)),
     ];
     table(["what", "limit"], limits.iter().map(row))
 }
