@@ -94,9 +94,9 @@ reason: string, };
  */
 export type DataAnswer = { "kind": "open" } | { "kind": "shared", 
 /**
- * How many.
+ * The records' verification keys.
  */
-records: number, 
+records: Array<string>, 
 /**
  * When.
  */
@@ -376,6 +376,10 @@ case: string,
  */
 title: string, 
 /**
+ * SHA-256 of the signed document, base64url.
+ */
+verificationKey: string, 
+/**
  * FHIR resource type.
  */
 resourceType: string, 
@@ -425,10 +429,6 @@ export type RecordView = {
  */
 fhir: string, 
 /**
- * SHA-256 of the signed document, base64url.
- */
-verificationKey: string, 
-/**
  * Place in the notary's log.
  */
 receiptIndex: number | null, 
@@ -448,6 +448,10 @@ case: string,
  * What it is, for people.
  */
 title: string, 
+/**
+ * SHA-256 of the signed document, base64url.
+ */
+verificationKey: string, 
 /**
  * FHIR resource type.
  */
@@ -514,6 +518,10 @@ export type Waiting = {
  * Its id.
  */
 id: string, 
+/**
+ * The case that it belongs to.
+ */
+case: string, 
 /**
  * To whom: how people call it.
  */

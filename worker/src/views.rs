@@ -100,8 +100,8 @@ views! {
         Open,
         /// Records were shared.
         Shared {
-            /// How many.
-            records: u32,
+            /// The records' verification keys.
+            records: Vec<String>,
             /// When.
             at: u64,
         },
@@ -280,6 +280,8 @@ views! {
         pub case: String,
         /// What it is, for people.
         pub title: String,
+        /// SHA-256 of the signed document, base64url.
+        pub verification_key: String,
         /// FHIR resource type.
         pub resource_type: String,
         /// When what it tells of happened: a FHIR date, dateTime or instant.
@@ -310,8 +312,6 @@ views! {
         pub summary: RecordSummary,
         /// JSON text, with the numbers and the order of its author.
         pub fhir: String,
-        /// SHA-256 of the signed document, base64url.
-        pub verification_key: String,
         /// Place in the notary's log.
         pub receipt_index: Option<u64>,
         /// When the notary logged it.
@@ -334,6 +334,8 @@ views! {
     pub struct Waiting {
         /// Its id.
         pub id: String,
+        /// The case that it belongs to.
+        pub case: String,
         /// To whom: how people call it.
         pub to: String,
         /// The type of the message.

@@ -99,7 +99,8 @@ class FakeNode implements PersonalNode {
 
   async share(options: { case: string; dataRequest: string; records: string[] }): Promise<CaseView> {
     await this.step("share");
-    return this.answer(options, { kind: "shared", records: options.records.length, at: Date.now() });
+    const records = options.records.map((id) => this.held.get(id)?.verificationKey ?? "");
+    return this.answer(options, { kind: "shared", records, at: Date.now() });
   }
 
   async refuseData(options: { case: string; dataRequest: string; reason: string }): Promise<CaseView> {
@@ -204,7 +205,7 @@ class FakeNode implements PersonalNode {
       title: [resourceType, title ?? code?.text ?? code?.coding?.[0]?.display].filter(Boolean).join(": "),
       ...{ date: "2026-11-02", author: "h1", authorName: HOSPITAL.name, own: false },
       ...{ notary: null, notaryName: null, verified: Date.now(), state: "received" },
-      ...{ verificationKey: KEY, receiptIndex: null, receiptTime: null },
+      ...{ verificationKey: `${entry}-${KEY}`, receiptIndex: null, receiptTime: null },
     };
   }
 

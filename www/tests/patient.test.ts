@@ -167,7 +167,7 @@ test("the node's page shows what waits, what was set aside and whether it is cut
   await play(page, ({ node }) => {
     const problem = { code: "network/unreachable", sentence: "The server can't be reached." };
     const since = Date.now() - 60_000;
-    node.unsent = [{ id: "1", to: "Demo Hospital", kind: "treatment/request", since, attempts: 2, problem }];
+    node.unsent = [{ id: "1", case: "c1", to: "Demo Hospital", kind: "treatment/request", since, attempts: 2, problem }];
     const error = { code: "envelope/replayed", sentence: "This message came before; it was set aside." };
     node.setAside = [{ id: "2", received: since, error }];
     node.setStatus({ problem, waiting: 1, quarantined: 1 });

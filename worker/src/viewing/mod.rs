@@ -132,6 +132,7 @@ pub async fn outbox(
                 Payload::Deposit { .. } => "notary/deposit".to_owned(),
             },
             id: item.id,
+            case: item.case.into(),
             since: item.since.0,
             attempts: count,
             problem: refused.or(problem.map(Into::into)),
@@ -171,9 +172,10 @@ fn data_requests(case: &PatientCase, trust: &Trust) -> Vec<DataRequestView> {
         received: request.received.0,
         answer: match &request.answer {
             patient::DataAnswer::Open => DataAnswer::Open,
-            patient::DataAnswer::Shared { records, at } => {
-                DataAnswer::Shared { records: count(records.len()), at: at.0 }
-            }
+            patient::DataAnswer::Shared { records, at } => DataAnswer::Shared {
+                records: records.iter().map(|key| key.as_ref().to_owned()).collect(),
+                at: at.0,
+            },
             patient::DataAnswer::Refused { reason, at } => {
                 DataAnswer::Refused { reason: reason.clone(), at: at.0 }
             }

@@ -19,6 +19,7 @@ use crate::views::{RecordState, RecordSummary, RecordView};
 #[derive(Debug)]
 pub(super) struct Content {
     pub(super) title: String,
+    verification_key: String,
     resource_type: String,
     types: Vec<String>,
     date: Option<String>,
@@ -81,7 +82,6 @@ impl Viewer {
         Ok(RecordView {
             summary,
             fhir: text(&record)?,
-            verification_key: verification_key.as_ref().to_owned(),
             receipt_index: receipt.map(|receipt| receipt.index),
             receipt_time: receipt.map(|receipt| milliseconds(receipt.iat)),
         })
@@ -114,6 +114,7 @@ impl Viewer {
             id: id(name),
             case: name.case.to_string(),
             title: content.title.clone(),
+            verification_key: content.verification_key.clone(),
             resource_type: content.resource_type.clone(),
             date: content.date.clone(),
             author_name: self.author_name(node, &content.author),
@@ -157,6 +158,7 @@ impl Content {
         let types = std::iter::once(fhir).chain(within).filter_map(resource::kind);
         Self {
             title: resource::title(fhir),
+            verification_key: record.verification_key(),
             resource_type: resource::kind(fhir).unwrap_or_default().to_owned(),
             types: types.map(str::to_owned).collect(),
             date: resource::date(fhir),

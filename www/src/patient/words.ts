@@ -52,7 +52,7 @@ export function answerWord(answer: DataRequestView["answer"]): Word {
     case "open":
       return { label: "Waits for you", tone: "warn", meaning: "Nothing is shared before you decide." };
     case "shared":
-      return { label: "Shared", tone: "good", meaning: `Records that you shared: ${answer.records}.` };
+      return { label: "Shared", tone: "good", meaning: `Records that you shared: ${answer.records.length}.` };
     case "refused":
       return { label: "Refused", tone: "plain", meaning: `You refused: ${answer.reason}` };
   }
