@@ -71,12 +71,13 @@ impl RequestProof {
         Ok(json::read::<Self>(unverified.payload().clone(), invalid)?.iss)
     }
 
-    /// Checks signature, time, method, URL and body; that `jti` is new is for the server to check.
+    /// Checks signature, time, method and URL: all that can be known before the body has come. That
+    /// `jti` is new is for the server to check, and then [`Self::check_body`].
     /// [`Error::RequestProofInvalid`] whatever the reason.
     pub async fn verify(
         jwt: &str,
         key: &RsaJwk,
-        (method, url, body): (&str, &str, &[u8]),
+        (method, url): (&str, &str),
         now: Timestamp,
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
@@ -87,8 +88,12 @@ impl RequestProof {
         let fits = proof.iss.as_ref() == key.thumbprint()
             && proof.iat.abs_diff(now.seconds()) <= WINDOW
             && proof.htm == method
-            && proof.htu == url
-            && proof.body == digest(body);
+            && proof.htu == url;
         if fits { Ok(proof) } else { Err(invalid) }
+    }
+
+    /// Whether it was signed for a request with this body. [`Error::RequestProofInvalid`].
+    pub fn check_body(&self, body: &[u8]) -> Result<(), Error> {
+        if self.body == digest(body) { Ok(()) } else { Err(Error::RequestProofInvalid) }
     }
 }

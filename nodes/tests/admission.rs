@@ -218,7 +218,7 @@ async fn everything_survives_a_restart_even_with_the_root_key_taken_away() {
 
 #[tokio::test]
 async fn one_address_can_not_ask_without_end() {
-    let net = Net::start_with(|config| config.admissions_per_minute = 3).await;
+    let net = Net::start_with(|config| config.rates.admissions = 3).await;
     let ask = || net.client.ask_admission(&net.url, "x".into());
     for _ in 0..3 {
         assert_eq!(ask().await.err(), Some(Error::AdmissionMalformed));

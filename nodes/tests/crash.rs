@@ -95,7 +95,7 @@ async fn network() -> (Net, Process, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_accepted_message_is_lost_when_the_server_is_killed() {
     let (net, server, address) = network().await;
-    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    let (sender, recipient) = (net.hospital(0).await, net.person(1).await);
     let killed = AtomicBool::new(false);
     let lane = async |lane: usize| {
         let mut sent: Vec<(Delivery, Option<u64>)> = Vec::new();

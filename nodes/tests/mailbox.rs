@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use hdms::Error;
 use hdms::envelope;
 use hdms::mailbox::{Bell, Delivery, DeliveryAnswer, MAX_DELIVERIES};
-use hdms_nodes::server::Quota;
+use hdms_nodes::server::{Quota, Quotas};
 
 async fn deliver(net: &Net, from: &Person, deliveries: Vec<Delivery>) -> Vec<DeliveryAnswer> {
     net.client.deliver(&net.url, from.signer(), deliveries).await.unwrap()
@@ -46,7 +46,7 @@ async fn messages_wait_in_their_order_and_a_repeated_one_comes_once() {
     let envelopes: Vec<_> = page.messages.iter().map(|message| &message.envelope).collect();
     assert_eq!(envelopes, [&first.envelope, &second.envelope, &third.envelope]);
 
-    let other = net.person(2).await;
+    let other = net.hospital(2).await;
     let same_id = vec![Delivery { id: first.id.clone(), ..delivery(&recipient.id, "other's") }];
     assert_eq!(deliver(&net, &other, same_id).await, accepted(&[4]), "ids are each sender's own");
 }
@@ -54,7 +54,7 @@ async fn messages_wait_in_their_order_and_a_repeated_one_comes_once() {
 #[tokio::test]
 async fn what_is_acknowledged_goes_and_stays_away() {
     let net = Net::start().await;
-    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    let (sender, recipient) = (net.hospital(0).await, net.person(1).await);
     let all: Vec<_> = (0..5).map(|n| delivery(&recipient.id, &n.to_string())).collect();
     deliver(&net, &sender, all.clone()).await;
     let acknowledge = async |upto| {
@@ -79,7 +79,7 @@ async fn what_is_acknowledged_goes_and_stays_away() {
 #[tokio::test]
 async fn a_mailbox_is_its_owners_alone() {
     let net = Net::start().await;
-    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    let (sender, recipient) = (net.hospital(0).await, net.person(1).await);
     deliver(&net, &sender, vec![delivery(&recipient.id, "secret")]).await;
     assert_eq!(places(&net, &sender, 0, 100).await, (vec![], false));
     net.client.acknowledge(&net.url, sender.signer(), 1).await.unwrap();
@@ -92,7 +92,7 @@ async fn a_mailbox_is_its_owners_alone() {
 #[tokio::test]
 async fn one_bad_delivery_takes_no_other_with_it() {
     let net = Net::start().await;
-    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    let (sender, recipient) = (net.hospital(0).await, net.person(1).await);
     let with = |envelope: &str| Delivery {
         to: recipient.id.clone(),
         id: message_id(),
@@ -133,7 +133,7 @@ async fn one_bad_delivery_takes_no_other_with_it() {
 #[tokio::test]
 async fn requests_of_a_wrong_form_are_refused_whole() {
     let net = Net::start().await;
-    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    let (sender, recipient) = (net.hospital(0).await, net.person(1).await);
     let malformed = Some(Error::CommandMalformed);
     for count in [0, MAX_DELIVERIES + 1] {
         let deliveries = (0..count).map(|n| delivery(&recipient.id, &n.to_string())).collect();
@@ -152,9 +152,10 @@ async fn requests_of_a_wrong_form_are_refused_whole() {
 
 #[tokio::test]
 async fn a_full_mailbox_refuses_until_something_is_taken_out() {
-    let quota = Quota { messages: 3, bytes: 100 };
-    let net = Net::start_with(|config| config.quota = quota).await;
-    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    let mailbox = Quota { messages: 3, bytes: 100 };
+    let quotas = Quotas { mailbox, ..Quotas::default() };
+    let net = Net::start_with(|config| config.quotas = quotas).await;
+    let (sender, recipient) = (net.hospital(0).await, net.person(1).await);
     let small = || delivery(&recipient.id, "");
     let sent = deliver(&net, &sender, vec![small(), small(), small(), small()]).await;
     assert_eq!(sent[3], refused(Error::MailboxFull));
@@ -168,7 +169,7 @@ async fn a_full_mailbox_refuses_until_something_is_taken_out() {
 #[tokio::test]
 async fn a_page_ends_before_it_grows_too_large() {
     let net = Net::start().await;
-    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    let (sender, recipient) = (net.hospital(0).await, net.person(1).await);
     for _ in 0..6 {
         deliver(&net, &sender, vec![delivery(&recipient.id, &"x".repeat(780_000))]).await;
     }
@@ -180,7 +181,7 @@ async fn a_page_ends_before_it_grows_too_large() {
 async fn what_waits_for_more_than_thirty_days_is_gone() {
     let lifetime = envelope::LIFETIME;
     let mut net = Net::start().await;
-    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    let (sender, recipient) = (net.hospital(0).await, net.person(1).await);
     deliver(&net, &sender, vec![delivery(&recipient.id, "old")]).await;
     net.clock.advance(lifetime * 1000 / 2);
     deliver(&net, &sender, vec![delivery(&recipient.id, "new")]).await;
@@ -195,7 +196,7 @@ async fn what_waits_for_more_than_thirty_days_is_gone() {
 #[tokio::test]
 async fn a_bell_rings_for_what_was_missed_and_for_what_comes() {
     let net = Net::start().await;
-    let (sender, recipient) = (net.person(0).await, net.person(1).await);
+    let (sender, recipient) = (net.hospital(0).await, net.person(1).await);
     let send = async || {
         deliver(&net, &sender, vec![delivery(&recipient.id, "mail")]).await;
     };
@@ -213,7 +214,7 @@ async fn a_bell_rings_for_what_was_missed_and_for_what_comes() {
     send().await;
     assert_eq!(current.next().await, Some(Ok(Bell { seq: 3 })));
     assert_eq!(missed.next().await, Some(Ok(Bell { seq: 3 })));
-    deliver(&net, &recipient, vec![delivery(&sender.id, "another's")]).await;
+    deliver(&net, &sender, vec![delivery(&sender.id, "another's")]).await;
     let quiet = tokio::time::timeout(Duration::from_millis(300), current.next()).await;
     assert!(quiet.is_err(), "it rings for its own mailbox only");
 }

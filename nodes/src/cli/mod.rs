@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod institution;
+mod limits;
 pub mod notary;
 pub mod scenario;
 pub mod server;

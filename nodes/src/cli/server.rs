@@ -7,9 +7,10 @@ use clap::{Args, Subcommand};
 use hdms::ids::NodeId;
 use hdms_nodes::serve::stop_signal;
 use hdms_nodes::server::operator::Operator;
-use hdms_nodes::server::{Quota, Rules, ServerConfig};
+use hdms_nodes::server::{Rules, ServerConfig};
 use hdms_nodes::system::NodeClock;
 
+use super::limits::{QuotaArgs, RateArgs};
 use super::{NodeArgs, Outcome};
 
 /// Serves, unless it is told what the operator decides.
@@ -47,15 +48,10 @@ struct Serve {
     /// Seconds after which nodes no longer rely on a revocation list.
     #[arg(long, default_value_t = 24 * 3600, value_parser = clap::value_parser!(u64).range(60..))]
     revocation_age: u64,
-    /// Messages that may wait in one mailbox.
-    #[arg(long, default_value_t = Quota::default().messages)]
-    mailbox_messages: u64,
-    /// Bytes of envelopes that may wait in one mailbox.
-    #[arg(long, default_value_t = Quota::default().bytes)]
-    mailbox_bytes: u64,
-    /// Admission requests that one address may send a minute.
-    #[arg(long, default_value_t = 600)]
-    admissions_per_minute: u32,
+    #[command(flatten)]
+    quotas: QuotaArgs,
+    #[command(flatten)]
+    rates: RateArgs,
     /// Folder of static pages to serve.
     #[arg(long, value_name = "DIR")]
     pages: Option<PathBuf>,
@@ -99,8 +95,8 @@ impl Serve {
         let (listener, url) = self.node.bind(self.listen).await?;
         let config = ServerConfig {
             rules: Rules { name: self.network, revocation_age: self.revocation_age },
-            quota: Quota { messages: self.mailbox_messages, bytes: self.mailbox_bytes },
-            admissions_per_minute: self.admissions_per_minute,
+            quotas: self.quotas.into(),
+            rates: self.rates.into(),
             pages: self.pages,
             ..ServerConfig::new(self.node.data()?, passphrase, url.clone())
         };

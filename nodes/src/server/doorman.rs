@@ -13,8 +13,8 @@ use hdms::provider::{Clock, Timestamp};
 
 use super::network_map::Network;
 use super::nodes::{self, IssuedCard, Known, Status};
-use super::proofs::Seen;
-use super::rate::RateLimit;
+use super::rate::{RateLimit, subscriber};
+use super::seen::Seen;
 use crate::keys::AwsPrimitives;
 use crate::sqlite::Database;
 use crate::system::{NodeClock, SystemRandomness};
@@ -28,7 +28,7 @@ pub struct Doorman {
     network: Arc<Network>,
     database: Database,
     clock: NodeClock,
-    rate: RateLimit,
+    rate: RateLimit<IpAddr>,
     seen: Seen,
     open: Mutex<HashMap<String, Asked>>,
 }
@@ -65,7 +65,7 @@ impl Doorman {
     /// [`Error::Replayed`].
     pub async fn ask(&self, jwt: &str, from: IpAddr) -> Result<Challenge, Error> {
         let now = self.clock.now();
-        self.rate.take(from, now)?;
+        self.rate.take(&subscriber(from), now)?;
         let request = AdmissionRequest::verify(jwt, now, &AwsPrimitives).await?;
         if !self.seen.first_time(&format!("{}/{}", request.iss, request.jti), now) {
             return Err(Error::Replayed);

@@ -8,8 +8,9 @@ use hdms::envelope;
 use hdms::ids::NodeId;
 use hdms::mailbox::{Delivery, DeliveryAnswer, MAX_PAGE, MailboxMessage, MailboxPage};
 use hdms::provider::Clock;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::quota::{self, Quota, Quotas};
 use super::stream::Bells;
 use crate::sqlite::{Database, Failure};
 use crate::system::NodeClock;
@@ -20,34 +21,23 @@ const PAGE_BYTES: usize = 4 * envelope::MAX_BYTES;
 /// Expired messages deleted in one transaction.
 const EXPIRE_AT_ONCE: usize = 1000;
 
-/// How much may wait in one mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quota {
-    /// Messages.
-    pub messages: u64,
-    /// Bytes of their envelopes.
-    pub bytes: u64,
-}
-
-impl Default for Quota {
-    fn default() -> Self {
-        Self { messages: 10_000, bytes: 256 * 1024 * 1024 }
-    }
-}
+/// Acknowledged messages that a mailbox remembers, so that a delivery that is repeated late does not
+/// come a second time.
+const REMEMBERED: u64 = 1000;
 
 /// Keeps messages.
 #[derive(Debug)]
 pub struct Mailboxes {
     database: Database,
     clock: NodeClock,
-    quota: Quota,
+    quotas: Quotas,
     bells: Arc<Bells>,
 }
 
 impl Mailboxes {
-    /// With the same quota for every mailbox.
-    pub fn new(database: Database, clock: NodeClock, quota: Quota, bells: Arc<Bells>) -> Self {
-        Self { database, clock, quota, bells }
+    /// With the same quotas for every mailbox and sender.
+    pub fn new(database: Database, clock: NodeClock, quotas: Quotas, bells: Arc<Bells>) -> Self {
+        Self { database, clock, quotas, bells }
     }
 
     /// Keeps each delivery, or says why not; one that was kept before is answered as it was then.
@@ -58,12 +48,12 @@ impl Mailboxes {
         deliveries: Vec<Delivery>,
     ) -> Result<Vec<DeliveryAnswer>, Error> {
         let recipients: Vec<_> = deliveries.iter().map(|delivery| delivery.to.clone()).collect();
-        let quota = self.quota;
+        let quotas = self.quotas;
         let now = self.clock.now().seconds();
         let answers = self
             .database
             .write(move |tx| {
-                let keep = |delivery| keep(tx, &sender, delivery, now, quota);
+                let keep = |delivery| keep(tx, &sender, delivery, now, quotas);
                 deliveries.iter().map(keep).collect::<Result<Vec<_>, _>>()
             })
             .await?;
@@ -105,7 +95,7 @@ fn keep(
     sender: &NodeId,
     delivery: &Delivery,
     now: u64,
-    quota: Quota,
+    quotas: Quotas,
 ) -> Result<DeliveryAnswer, Failure> {
     let refused = |error: Error| Ok(DeliveryAnswer::Refused(error.code().into()));
     let (to, id) = (delivery.to.as_ref(), delivery.id.as_ref());
@@ -121,8 +111,10 @@ fn keep(
     if !tx.prepare_cached(sql)?.exists([to])? {
         return refused(Error::NodeUnknown);
     }
-    let Some(seq) = take_place(tx, to, delivery.envelope.len(), quota)? else {
-        return refused(Error::MailboxFull);
+    let bytes = delivery.envelope.len() as u64;
+    let seq = match quota::take_place(tx, sender.as_ref(), to, bytes, quotas)? {
+        Ok(seq) => seq,
+        Err(error) => return refused(error),
     };
     let sql = "INSERT INTO messages (recipient, seq, sender, id, expires, envelope) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -144,22 +136,6 @@ fn check_form(envelope: &str) -> Result<(), Error> {
     } else {
         Err(Error::EnvelopeMalformed)
     }
-}
-
-/// The next place of a mailbox; none while it is full.
-fn take_place(
-    tx: &Connection,
-    node: &str,
-    bytes: usize,
-    quota: Quota,
-) -> Result<Option<u64>, Failure> {
-    let sql = "INSERT INTO mailboxes (node, last, messages, bytes) VALUES (?1, 1, 1, ?2) \
-               ON CONFLICT (node) DO UPDATE SET \
-               last = last + 1, messages = messages + 1, bytes = bytes + excluded.bytes \
-               WHERE messages < ?3 AND bytes + excluded.bytes <= ?4 \
-               RETURNING last";
-    let row = (node, bytes as u64, quota.messages, quota.bytes);
-    Ok(tx.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()?)
 }
 
 fn page(
@@ -204,41 +180,112 @@ fn acknowledge(tx: &Connection, node: &NodeId, upto: u64) -> Result<(), Failure>
     if upto <= acknowledged {
         return Ok(());
     }
-    let range = (node.as_ref(), acknowledged, upto);
-    let (messages, bytes): (u64, u64) = tx
+    let node = node.as_ref();
+    let range = (node, acknowledged, upto);
+    let gone = tx
         .prepare_cached(
-            "SELECT count(*), coalesce(sum(octet_length(envelope)), 0) FROM messages \
-             WHERE recipient = ?1 AND seq > ?2 AND seq <= ?3 AND envelope IS NOT NULL",
+            "SELECT sender, count(*), sum(octet_length(envelope)) FROM messages \
+             WHERE recipient = ?1 AND seq > ?2 AND seq <= ?3 AND envelope IS NOT NULL \
+             GROUP BY sender",
         )?
-        .query_row(range, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .query_map(range, |row| Ok((row.get(0)?, quota_of(row)?)))?
+        .collect::<Result<Vec<(String, Quota)>, _>>()?;
     tx.prepare_cached(
         "UPDATE messages SET envelope = NULL WHERE recipient = ?1 AND seq > ?2 AND seq <= ?3",
     )?
     .execute(range)?;
-    tx.prepare_cached(
-        "UPDATE mailboxes SET acknowledged = ?2, messages = messages - ?3, bytes = bytes - ?4 \
-         WHERE node = ?1",
-    )?
-    .execute((node.as_ref(), upto, messages, bytes))?;
-    Ok(())
+    tx.prepare_cached("DELETE FROM messages WHERE recipient = ?1 AND seq <= ?2")?
+        .execute((node, upto.saturating_sub(REMEMBERED)))?;
+    tx.prepare_cached("UPDATE mailboxes SET acknowledged = ?2 WHERE node = ?1")?
+        .execute((node, upto))?;
+    gone.iter().try_for_each(|(sender, gone)| quota::give_back(tx, sender, node, *gone))
 }
 
 /// Deletes some expired messages. Answers how many.
 fn expire(tx: &Connection, now: u64) -> Result<usize, Failure> {
-    let mut statement = tx.prepare_cached(
-        "DELETE FROM messages WHERE rowid IN \
-         (SELECT rowid FROM messages WHERE expires <= ?1 LIMIT ?2) \
-         RETURNING recipient, octet_length(envelope)",
-    )?;
-    let rows = statement.query_map((now, EXPIRE_AT_ONCE as u64), |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, Option<u64>>(1)?))
-    })?;
-    let expired = rows.collect::<Result<Vec<_>, _>>()?;
-    let sql = "UPDATE mailboxes SET messages = messages - 1, bytes = bytes - ?2 WHERE node = ?1";
-    for (recipient, bytes) in &expired {
-        if let Some(bytes) = bytes {
-            tx.prepare_cached(sql)?.execute((recipient, bytes))?;
-        }
+    let expired = tx
+        .prepare_cached(
+            "DELETE FROM messages WHERE rowid IN \
+             (SELECT rowid FROM messages WHERE expires <= ?1 LIMIT ?2) \
+             RETURNING sender, envelope IS NOT NULL, coalesce(octet_length(envelope), 0), recipient",
+        )?
+        .query_map((now, EXPIRE_AT_ONCE as u64), |row| {
+            Ok((row.get(0)?, quota_of(row)?, row.get(3)?))
+        })?
+        .collect::<Result<Vec<(String, Quota, String)>, _>>()?;
+    let waited = expired.iter().filter(|(_, gone, _)| gone.messages > 0);
+    for (sender, gone, recipient) in waited {
+        quota::give_back(tx, sender, recipient, *gone)?;
     }
     Ok(expired.len())
+}
+
+/// From the second and third column.
+fn quota_of(row: &Row<'_>) -> Result<Quota, rusqlite::Error> {
+    Ok(Quota { messages: row.get(1)?, bytes: row.get(2)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use hdms::Error;
+    use hdms::ids::NodeId;
+    use hdms::mailbox::{Delivery, DeliveryAnswer};
+
+    use super::super::nodes::SCHEMA;
+    use super::{Mailboxes, Quota, Quotas};
+    use crate::sqlite::{Database, Schema};
+    use crate::system::NodeClock;
+
+    /// What version 1 left behind: three messages of one sender, the first acknowledged.
+    const LEFT: &str = "
+        INSERT INTO nodes VALUES
+            ('AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA', 'personal', 'admitted', '', 'x', 'x', 9);
+        INSERT INTO mailboxes VALUES ('AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA', 3, 1, 2, 20);
+        INSERT INTO messages SELECT
+            'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA', column1,
+            'BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+            '019b7985-7400-7000-8000-00000000000' || column1, 9999999999,
+            CASE column1 WHEN 1 THEN NULL ELSE 'a.b.c.d.' || (column1 + 10) END
+            FROM (VALUES (1), (2), (3));
+    ";
+
+    fn node(first: char) -> NodeId {
+        format!("{first}{}", "A".repeat(42)).parse().unwrap()
+    }
+
+    async fn of_version_1(path: &Path) {
+        let schema = Schema { migrations: &SCHEMA.migrations[..1], ..SCHEMA };
+        let database = Database::open(path, &schema).unwrap();
+        database.write(|tx| Ok(tx.execute_batch(LEFT)?)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_database_of_version_1_holds_is_kept_and_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("server.sqlite");
+        of_version_1(&path).await;
+        let database = Database::open(&path, &SCHEMA).unwrap();
+        let quotas =
+            Quotas { sender_in_mailbox: Quota { messages: 3, bytes: 1000 }, ..Quotas::default() };
+        let mailboxes = Mailboxes::new(database, NodeClock::default(), quotas, Arc::default());
+        let deliver = async |id: u32| {
+            let id = format!("019b7985-7400-7000-8000-{id:012}").parse().unwrap();
+            let delivery = Delivery { to: node('A'), id, envelope: "a.b.c.d.e".into() };
+            mailboxes.deliver(node('B'), vec![delivery]).await.unwrap().remove(0)
+        };
+        assert_eq!(deliver(1).await, DeliveryAnswer::Accepted(1), "kept and acknowledged before");
+        assert_eq!(deliver(4).await, DeliveryAnswer::Accepted(4));
+        let refused = DeliveryAnswer::Refused(Error::SenderQuota.code().into());
+        assert_eq!(deliver(5).await, refused, "two of three waited already");
+        let page = mailboxes.page(node('A'), 0, 10).await.unwrap();
+        let waiting = Vec::from_iter(page.messages.iter().map(|message| &*message.envelope));
+        assert_eq!(waiting, ["a.b.c.d.12", "a.b.c.d.13", "a.b.c.d.e"]);
+        mailboxes.acknowledge(node('A'), 3).await.unwrap();
+        assert_eq!(deliver(5).await, DeliveryAnswer::Accepted(5));
+        assert_eq!(deliver(6).await, DeliveryAnswer::Accepted(6));
+        assert_eq!(deliver(7).await, refused);
+    }
 }

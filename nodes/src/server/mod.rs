@@ -8,8 +8,10 @@ mod nodes;
 pub mod operator;
 mod pages;
 mod proofs;
+mod quota;
 mod rate;
 mod routes;
+mod seen;
 mod stream;
 
 use std::path::PathBuf;
@@ -31,8 +33,9 @@ use network_map::Network;
 use proofs::Proofs;
 use stream::Bells;
 
-pub use mailbox::Quota;
 pub use network_map::Rules;
+pub use quota::{Quota, Quotas};
+pub use rate::Rates;
 
 /// How often the server looks for what the operator's commands have changed.
 const LOOK: Duration = Duration::from_millis(200);
@@ -51,10 +54,10 @@ pub struct ServerConfig {
     pub public_url: String,
     /// The network's name and revocation age.
     pub rules: Rules,
-    /// How much may wait in one mailbox.
-    pub quota: Quota,
-    /// Admission requests that one address may send a minute.
-    pub admissions_per_minute: u32,
+    /// How much may wait in mailboxes.
+    pub quotas: Quotas,
+    /// How often may be asked.
+    pub rates: Rates,
     /// Folder of static pages, served at `/`.
     pub pages: Option<PathBuf>,
 }
@@ -67,8 +70,8 @@ impl ServerConfig {
             passphrase,
             public_url,
             rules: Rules { name: "HDMS".into(), revocation_age: 24 * 3600 },
-            quota: Quota::default(),
-            admissions_per_minute: 600,
+            quotas: Quotas::default(),
+            rates: Rates::default(),
             pages: None,
         }
     }
@@ -141,9 +144,9 @@ impl Services {
         let bells = Arc::new(Bells::default());
         let public_url = config.public_url.trim_end_matches('/').to_owned();
         Ok(Self {
-            doorman: Doorman::new(network.clone(), db(), at(), config.admissions_per_minute),
-            proofs: Proofs::new(public_url, db(), at()),
-            mailboxes: Mailboxes::new(db(), at(), config.quota, bells.clone()),
+            doorman: Doorman::new(network.clone(), db(), at(), config.rates.admissions),
+            proofs: Proofs::open(public_url, &config.data, config.rates, db(), at())?,
+            mailboxes: Mailboxes::new(db(), at(), config.quotas, bells.clone()),
             network,
             bells,
             stop: stop.clone(),

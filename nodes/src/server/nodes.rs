@@ -15,7 +15,8 @@ pub const FILE: &str = "server.sqlite";
 /// See the comments within.
 pub const SCHEMA: Schema = Schema {
     application: 0x4844_4d02,
-    migrations: &["
+    migrations: &[
+        "
     -- The server's own few values, JSON.
     CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -64,7 +65,22 @@ pub const SCHEMA: Schema = Schema {
         UNIQUE (recipient, sender, id)
     ) STRICT;
     CREATE INDEX messages_expiry ON messages (expires);
-    "],
+    ",
+        "
+    -- What waits of each sender: in each mailbox, and under the recipient '' in all together.
+    CREATE TABLE senders (
+        sender TEXT NOT NULL,
+        recipient TEXT NOT NULL,
+        messages INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (sender, recipient)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO senders
+        SELECT sender, recipient, count(*), sum(octet_length(envelope)) FROM messages
+        WHERE envelope IS NOT NULL GROUP BY sender, recipient;
+    INSERT INTO senders SELECT sender, '', sum(messages), sum(bytes) FROM senders GROUP BY sender;
+    ",
+    ],
 };
 
 /// Where a node stands.

@@ -1,17 +1,22 @@
 //! Who asks: checks the proof that a request carries (DESIGN section 5), once.
 
-use std::collections::{HashMap, HashSet};
-use std::mem;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{PoisonError, RwLock};
 
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use hdms::Error;
+use hdms::card::Role;
+use hdms::doorman::AdmissionRequest;
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::proof::{self, RequestProof};
 use hdms::provider::{Clock, Timestamp};
 
 use super::nodes::{self, Status};
+use super::rate::{NodeRates, RateLimit, Rates, subscriber};
+use super::seen::Seen;
 use crate::keys::AwsPrimitives;
 use crate::sqlite::Database;
 use crate::system::NodeClock;
@@ -27,6 +32,8 @@ pub struct Proofs {
     database: Database,
     clock: NodeClock,
     seen: Seen,
+    rates: NodeRates,
+    failures: RateLimit<IpAddr>,
     at_hand: RwLock<AtHand>,
 }
 
@@ -41,53 +48,61 @@ struct AtHand {
 #[derive(Clone, Debug)]
 struct Member {
     key: RsaJwk,
+    role: Role,
     expires: u64,
 }
 
 impl Proofs {
-    /// For the server at this base URL.
-    pub fn new(public_url: String, database: Database, clock: NodeClock) -> Self {
+    /// For the server at this base URL, with its folder. Errors as [`Seen::kept_in`].
+    pub fn open(
+        public_url: String,
+        folder: &Path,
+        rates: Rates,
+        database: Database,
+        clock: NodeClock,
+    ) -> Result<Self, Error> {
         // A proof may be this far from now on either side.
-        let seen = Seen::new(2 * proof::WINDOW);
-        Self { public_url, database, clock, seen, at_hand: RwLock::default() }
+        let seen = Seen::kept_in(folder, 2 * proof::WINDOW, clock.now())?;
+        Ok(Self {
+            public_url,
+            database,
+            clock,
+            seen,
+            rates: NodeRates::per_minute(rates.requests),
+            failures: RateLimit::per_minute(rates.failures),
+            at_hand: RwLock::default(),
+        })
     }
 
-    /// The node that claims to ask, when it is a member. To be asked before its request's body is
-    /// read.
+    /// Who asks with these headers, as seen before the body of the request is read: so nobody else
+    /// can make the server read one. A failure is counted for the address `from`; a good proof is
+    /// accepted however many failed ones came from there.
     ///
     /// Errors: [`Error::RequestProofInvalid`], [`Error::CardUnknown`] for one that never got a
-    /// card, [`Error::CardExpired`], [`Error::CardRevoked`].
-    pub async fn claim<'a>(&self, headers: &'a HeaderMap) -> Result<Claim<'a>, Error> {
-        let proof = headers.get(proof::HEADER).and_then(|value| value.to_str().ok());
-        let proof = proof.ok_or(Error::RequestProofInvalid)?;
-        let node = RequestProof::claimed_node(proof)?;
-        let member = self.member(&node).await?;
-        if self.clock.now().seconds() >= member.expires {
-            return Err(Error::CardExpired);
-        }
-        Ok(Claim { proof, node, key: member.key })
+    /// card, [`Error::CardExpired`], [`Error::CardRevoked`]; [`Error::TooManyRequests`].
+    pub async fn check(&self, request: &Parts, from: IpAddr) -> Result<Proven, Error> {
+        let now = self.clock.now();
+        let proven = match self.verify(request, now).await {
+            Ok(proven) => proven,
+            Err(error) => return self.failures.take(&subscriber(from), now).and(Err(error)),
+        };
+        self.rates.take(&proven.node, proven.role, now)?;
+        let id = format!("{}/{}", proven.node, proven.proof.jti);
+        if self.seen.first_time(&id, now) { Ok(proven) } else { Err(Error::RequestProofInvalid) }
     }
 
-    /// The node that asks, once its proof is seen to be for this request and no other.
-    /// [`Error::RequestProofInvalid`].
-    pub async fn check(
-        &self,
-        claim: Claim<'_>,
-        method: &str,
-        path: &str,
-        body: &[u8],
-    ) -> Result<NodeId, Error> {
-        let url = format!("{}{path}", self.public_url);
-        let request = (method, url.as_str(), body);
-        let now = self.clock.now();
-        let proof =
-            RequestProof::verify(claim.proof, &claim.key, request, now, &AwsPrimitives).await?;
-        let id = format!("{}/{}", proof.iss, proof.jti);
-        if self.seen.first_time(&id, now) {
-            Ok(claim.node)
-        } else {
-            Err(Error::RequestProofInvalid)
+    async fn verify(&self, request: &Parts, now: Timestamp) -> Result<Proven, Error> {
+        let proof = request.headers.get(proof::HEADER).and_then(|value| value.to_str().ok());
+        let proof = proof.ok_or(Error::RequestProofInvalid)?;
+        let node = RequestProof::claimed_node(proof)?;
+        let Member { key, role, expires } = self.member(&node).await?;
+        if now.seconds() >= expires {
+            return Err(Error::CardExpired);
         }
+        let url = format!("{}{}", self.public_url, request.uri.path());
+        let asked = (request.method.as_str(), url.as_str());
+        let proof = RequestProof::verify(proof, &key, asked, now, &AwsPrimitives).await?;
+        Ok(Proven { node, role, proof })
     }
 
     /// Looks every node up anew from now on.
@@ -114,7 +129,8 @@ impl Proofs {
             return Err(Error::CardRevoked);
         }
         let card = known.card.ok_or(Error::CardUnknown)?;
-        let member = Member { key: known.request.signing_key, expires: card.expires };
+        let AdmissionRequest { signing_key: key, role, .. } = known.request;
+        let member = Member { key, role, expires: card.expires };
         self.keep_at_hand(node, &member, changes);
         Ok(member)
     }
@@ -132,61 +148,19 @@ impl Proofs {
     }
 }
 
-/// A proof whose node is a member, not yet checked.
+/// A request that a member has proven to be its own, but for its body.
 #[derive(Clone, Debug)]
-pub struct Claim<'a> {
-    proof: &'a str,
-    node: NodeId,
-    key: RsaJwk,
+pub struct Proven {
+    /// Who asks.
+    pub node: NodeId,
+    /// As what it was admitted.
+    pub role: Role,
+    proof: RequestProof,
 }
 
-/// Remembers ids for a while: two generations, the older of which is forgotten.
-#[derive(Debug)]
-pub struct Seen {
-    window: u64,
-    generations: Mutex<Generations>,
-}
-
-#[derive(Debug, Default)]
-struct Generations {
-    since: u64,
-    newer: HashSet<String>,
-    older: HashSet<String>,
-}
-
-impl Seen {
-    /// Remembers every id for at least `window` seconds, and for less than three times that.
-    pub fn new(window: u64) -> Self {
-        Self { window, generations: Mutex::default() }
-    }
-
-    /// Whether `id` comes for the first time.
-    pub fn first_time(&self, id: &str, now: Timestamp) -> bool {
-        let now = now.seconds();
-        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        if now >= generations.since + self.window {
-            generations.older = mem::take(&mut generations.newer);
-            generations.since = now;
-        }
-        !generations.older.contains(id) && generations.newer.insert(id.to_owned())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Seen;
-    use hdms::provider::Timestamp;
-
-    #[test]
-    fn an_id_is_new_once_within_the_window_and_forgotten_long_after() {
-        let seen = Seen::new(100);
-        let first = |id: &str, second| seen.first_time(id, Timestamp::from_seconds(second));
-        assert!(first("a", 1000));
-        assert!(first("b", 1099));
-        for second in [1001, 1099, 1100] {
-            assert!(!first("a", second), "{second}");
-        }
-        assert!(!first("b", 1199));
-        assert!(first("a", 1400));
+impl Proven {
+    /// Whether it was proven with this body. [`Error::RequestProofInvalid`].
+    pub fn check_body(&self, body: &[u8]) -> Result<(), Error> {
+        self.proof.check_body(body)
     }
 }

@@ -1,20 +1,77 @@
-//! How often strangers may ask from one address: a token bucket for each.
+//! How often each may ask: a token bucket for each node, and for each address that strangers come
+//! from.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
 use hdms::Error;
+use hdms::card::Role;
+use hdms::ids::NodeId;
 use hdms::provider::Timestamp;
 
-/// Addresses remembered before those with a full bucket are forgotten.
+/// Buckets remembered before those that are full are forgotten.
 const MANY: usize = 10_000;
 
-/// A bucket for each address; all of one size, which refills within a minute.
+/// How often an institution or a notary may ask, for each time that a personal node may: it speaks
+/// with many.
+const MEMBERS: u32 = 10;
+
+/// How often may be asked, in any minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// Admission requests from one address.
+    pub admissions: u32,
+    /// Requests whose proof fails, from one address.
+    pub failures: u32,
+    /// Requests of one personal node; an institution or a notary may send ten times as many.
+    pub requests: u32,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self { admissions: 600, failures: 600, requests: 6000 }
+    }
+}
+
+/// How often each node may ask.
 #[derive(Debug)]
-pub struct RateLimit {
+pub struct NodeRates {
+    personal: RateLimit<NodeId>,
+    members: RateLimit<NodeId>,
+}
+
+impl NodeRates {
+    /// Allows each personal node this many requests a minute.
+    pub fn per_minute(requests: u32) -> Self {
+        Self {
+            personal: RateLimit::per_minute(requests),
+            members: RateLimit::per_minute(requests.saturating_mul(MEMBERS)),
+        }
+    }
+
+    /// [`Error::TooManyRequests`] when the node has used up what it may.
+    pub fn take(&self, node: &NodeId, role: Role, now: Timestamp) -> Result<(), Error> {
+        match role {
+            Role::Personal => self.personal.take(node, now),
+            Role::Institution | Role::Notary => self.members.take(node, now),
+        }
+    }
+}
+
+/// A bucket for each key; all of one size, which refills within a minute.
+#[derive(Debug)]
+pub struct RateLimit<K> {
     per_minute: f64,
-    buckets: Mutex<HashMap<IpAddr, Bucket>>,
+    buckets: Mutex<Buckets<K>>,
+}
+
+#[derive(Debug)]
+struct Buckets<K> {
+    of: HashMap<K, Bucket>,
+    /// At this many, those that are full are looked for.
+    sweep: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -23,22 +80,27 @@ struct Bucket {
     at: Timestamp,
 }
 
-impl RateLimit {
-    /// Allows each address this many requests a minute, all at once if it likes.
+impl<K: Hash + Eq + Clone> RateLimit<K> {
+    /// Allows each this many requests a minute, all at once if it likes.
     pub fn per_minute(requests: u32) -> Self {
-        Self { per_minute: requests.into(), buckets: Mutex::default() }
+        let buckets = Buckets { of: HashMap::new(), sweep: MANY };
+        Self { per_minute: requests.into(), buckets: Mutex::new(buckets) }
     }
 
-    /// [`Error::TooManyRequests`] when the address has used up what it may.
-    pub fn take(&self, address: IpAddr, now: Timestamp) -> Result<(), Error> {
+    /// [`Error::TooManyRequests`] when `key` has used up what it may.
+    pub fn take(&self, key: &K, now: Timestamp) -> Result<(), Error> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= MANY {
-            buckets.retain(|_, bucket| self.filled(*bucket, now) < self.per_minute);
+        if buckets.of.len() >= buckets.sweep {
+            buckets.of.retain(|_, bucket| self.filled(*bucket, now) < self.per_minute);
+            buckets.sweep = MANY.max(2 * buckets.of.len());
         }
         let full = Bucket { tokens: self.per_minute, at: now };
-        let bucket = buckets.entry(subscriber(address)).or_insert(full);
-        let tokens = self.filled(*bucket, now);
-        *bucket = Bucket { tokens: (tokens - 1.0).max(0.0), at: now };
+        let tokens = self.filled(buckets.of.get(key).copied().unwrap_or(full), now);
+        let bucket = Bucket { tokens: (tokens - 1.0).max(0.0), at: now };
+        match buckets.of.get_mut(key) {
+            Some(kept) => *kept = bucket,
+            None => drop(buckets.of.insert(key.clone(), bucket)),
+        }
         if tokens < 1.0 { Err(Error::TooManyRequests) } else { Ok(()) }
     }
 
@@ -48,8 +110,8 @@ impl RateLimit {
     }
 }
 
-/// One subscriber has a whole IPv6 /64.
-fn subscriber(address: IpAddr) -> IpAddr {
+/// Whose limit counts for what comes from `address`: one subscriber has a whole IPv6 /64.
+pub fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {
@@ -60,7 +122,7 @@ fn subscriber(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::RateLimit;
+    use super::{RateLimit, subscriber};
     use hdms::Error;
     use hdms::provider::Timestamp;
 
@@ -68,7 +130,8 @@ mod tests {
     fn an_address_waits_once_its_minute_is_used_up_and_no_other_does() {
         let limit = RateLimit::per_minute(2);
         let take = |address: &str, second| {
-            limit.take(address.parse().unwrap(), Timestamp::from_seconds(second))
+            let address = subscriber(address.parse().unwrap());
+            limit.take(&address, Timestamp::from_seconds(second))
         };
         assert_eq!(take("192.0.2.1", 100), Ok(()));
         assert_eq!(take("192.0.2.1", 100), Ok(()));

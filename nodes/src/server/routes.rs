@@ -1,6 +1,6 @@
 //! The server's addresses.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,11 +9,13 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hdms::Error;
+use hdms::card::Role;
 use hdms::doorman::{Admitted, Challenge};
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
@@ -24,6 +26,7 @@ use hdms::mailbox::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::proofs::Proven;
 use super::{Services, pages, stream};
 use crate::problem::{Problem, read_body};
 use crate::serve::with_common_answers;
@@ -92,12 +95,18 @@ async fn answer(State(services): App, body: Body) -> Result<Json<Admitted>, Prob
 }
 
 async fn deliver(State(services): App, request: Request) -> Result<Json<DeliveryAnswers>, Problem> {
-    let (sender, body) = proven(&services, request, MAX_DELIVERY_BYTES).await?;
+    let (parts, body) = request.into_parts();
+    let sender = asker(&services, &parts).await?;
+    // Personal nodes are admitted without anybody's leave: quotas of senders would not bind them.
+    if sender.role == Role::Personal {
+        return Err(Error::TypeNotForRole.into());
+    }
+    let body = body_of(&sender, body, MAX_DELIVERY_BYTES).await?;
     let Deliveries { deliveries } = parse(&body)?;
     if deliveries.is_empty() || deliveries.len() > MAX_DELIVERIES {
         return Err(Error::CommandMalformed.into());
     }
-    let answers = services.mailboxes.deliver(sender, deliveries).await?;
+    let answers = services.mailboxes.deliver(sender.node, deliveries).await?;
     Ok(Json(DeliveryAnswers { answers }))
 }
 
@@ -143,18 +152,28 @@ async fn listen(State(services): App, request: Request) -> Result<Response, Prob
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
 
-/// Who asks, and the body of the request; read only once a member claims to ask.
+/// Who asks, and the body of the request.
 async fn proven(
     services: &Services,
     request: Request,
     limit: usize,
 ) -> Result<(NodeId, Bytes), Error> {
     let (parts, body) = request.into_parts();
-    let claim = services.proofs.claim(&parts.headers).await?;
+    let asker = asker(services, &parts).await?;
+    let body = body_of(&asker, body, limit).await?;
+    Ok((asker.node, body))
+}
+
+async fn asker(services: &Services, parts: &Parts) -> Result<Proven, Error> {
+    let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let from = from.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(from)| from.ip());
+    services.proofs.check(parts, from).await
+}
+
+async fn body_of(asker: &Proven, body: Body, limit: usize) -> Result<Bytes, Error> {
     let body = read_body(body, limit, Error::BodyTooLarge).await?;
-    let (method, path) = (parts.method.as_str(), parts.uri.path());
-    let node = services.proofs.check(claim, method, path, &body).await?;
-    Ok((node, body))
+    asker.check_body(&body)?;
+    Ok(body)
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {

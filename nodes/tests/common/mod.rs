@@ -80,9 +80,14 @@ impl Net {
 
     /// Stops the server and starts it again at the same address.
     pub async fn restart(&mut self) {
+        self.restart_with(|_| ()).await;
+    }
+
+    /// The same with a configuration that `adjust` has changed.
+    pub async fn restart_with(&mut self, adjust: impl FnOnce(&mut ServerConfig)) {
         self.stop_server().await;
         let address = self.url.trim_start_matches("http://").to_owned();
-        let started = serve(self.dir.path(), &self.clock, &address, |_| ()).await;
+        let started = serve(self.dir.path(), &self.clock, &address, adjust).await;
         let (server, _, stop) = started.unwrap();
         (self.server, self.stop) = (Some(server), stop);
     }

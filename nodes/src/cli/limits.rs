@@ -1,0 +1,62 @@
+//! What `hdms server` allows: how much may wait in mailboxes, and how often may be asked.
+
+use clap::Args;
+use hdms_nodes::server::{Quota, Quotas, Rates};
+
+/// How much may wait until it is acknowledged or expires.
+#[derive(Debug, Args)]
+pub struct QuotaArgs {
+    /// Messages that may wait in one mailbox.
+    #[arg(long, default_value_t = Quotas::default().mailbox.messages)]
+    mailbox_messages: u64,
+    /// Bytes of envelopes that may wait in one mailbox.
+    #[arg(long, default_value_t = Quotas::default().mailbox.bytes)]
+    mailbox_bytes: u64,
+    /// Messages of one sender that may wait in all mailboxes together.
+    #[arg(long, default_value_t = Quotas::default().sender.messages)]
+    sender_messages: u64,
+    /// Bytes of envelopes of one sender that may wait in all mailboxes together.
+    #[arg(long, default_value_t = Quotas::default().sender.bytes)]
+    sender_bytes: u64,
+    /// Messages of one sender that may wait in one mailbox.
+    #[arg(long, default_value_t = Quotas::default().sender_in_mailbox.messages)]
+    sender_mailbox_messages: u64,
+    /// Bytes of envelopes of one sender that may wait in one mailbox.
+    #[arg(long, default_value_t = Quotas::default().sender_in_mailbox.bytes)]
+    sender_mailbox_bytes: u64,
+}
+
+/// How often may be asked, in any minute.
+#[derive(Debug, Args)]
+pub struct RateArgs {
+    /// Admission requests that one address may send a minute.
+    #[arg(long, default_value_t = Rates::default().admissions)]
+    admissions_per_minute: u32,
+    /// Requests with a failing proof that one address may send a minute.
+    #[arg(long, default_value_t = Rates::default().failures)]
+    failures_per_minute: u32,
+    /// Requests that one personal node may send a minute; institutions and notaries ten times that.
+    #[arg(long, default_value_t = Rates::default().requests)]
+    requests_per_minute: u32,
+}
+
+impl From<QuotaArgs> for Quotas {
+    fn from(args: QuotaArgs) -> Self {
+        let quota = |messages, bytes| Quota { messages, bytes };
+        Self {
+            mailbox: quota(args.mailbox_messages, args.mailbox_bytes),
+            sender: quota(args.sender_messages, args.sender_bytes),
+            sender_in_mailbox: quota(args.sender_mailbox_messages, args.sender_mailbox_bytes),
+        }
+    }
+}
+
+impl From<RateArgs> for Rates {
+    fn from(args: RateArgs) -> Self {
+        Self {
+            admissions: args.admissions_per_minute,
+            failures: args.failures_per_minute,
+            requests: args.requests_per_minute,
+        }
+    }
+}
