@@ -1,5 +1,6 @@
 //! A real browser with a profile of its own, and what tests do to it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use tokio::time::sleep;
 
 use crate::Result;
 use crate::engine::{Driver, Engine};
+use crate::push::PushServices;
 
 /// How long a person would wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,6 +20,7 @@ pub struct Browser {
     session: Option<WebDriver>,
     driver: Driver,
     profile: TempDir,
+    push: Option<Arc<PushServices>>,
 }
 
 impl Drop for Browser {
@@ -32,18 +35,34 @@ impl Drop for Browser {
 impl Browser {
     /// A new browser with an empty profile.
     pub async fn start(engine: Engine) -> Result<Self> {
-        let profile = TempDir::new()?;
-        let driver = Driver::start(engine).await?;
-        let session = Some(driver.session(profile.path()).await?);
-        Ok(Self { session, driver, profile })
+        Self::open(engine, None).await
+    }
+
+    /// The same, with push services that it may use.
+    pub async fn with_push(engine: Engine, push: Arc<PushServices>) -> Result<Self> {
+        Self::open(engine, Some(push)).await
+    }
+
+    async fn open(engine: Engine, push: Option<Arc<PushServices>>) -> Result<Self> {
+        let (profile, driver) = (TempDir::new()?, Driver::start(engine).await?);
+        let mut browser = Self { session: None, driver, profile, push };
+        browser.restart().await?;
+        Ok(browser)
+    }
+
+    /// Closes the browser; its profile stays.
+    pub async fn close(&mut self) -> Result<()> {
+        if let Some(session) = self.session.take() {
+            session.quit().await?;
+        }
+        Ok(())
     }
 
     /// Closes the browser and starts it again with what its profile keeps.
     pub async fn restart(&mut self) -> Result<()> {
-        if let Some(session) = self.session.take() {
-            session.quit().await?;
-        }
-        self.session = Some(self.driver.session(self.profile.path()).await?);
+        self.close().await?;
+        let session = self.driver.session(self.profile.path(), self.push.as_deref());
+        self.session = Some(session.await?);
         Ok(())
     }
 

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use thirtyfour::{Capabilities, WebDriver};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
 use crate::Result;
+use crate::push::PushServices;
 
 /// A browser engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +52,9 @@ impl Engine {
         command
     }
 
-    fn capabilities(self, profile: &Path) -> Result<Capabilities> {
+    fn capabilities(self, profile: &Path, push: Option<&PushServices>) -> Result<Capabilities> {
         let profile = profile.to_string_lossy();
-        let options = match self {
+        let mut options = match self {
             Engine::Chromium => json!({"browserName": "chrome", "goog:chromeOptions": {"args": [
                 "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -68,11 +69,38 @@ impl Engine {
                 "binary": mini_browser()?, "args": ["--automation"],
             }}),
         };
+        if let Some(push) = push {
+            self.lead_to(push, &mut options);
+        }
         let mut capabilities = Capabilities::new();
         for (name, value) in options.as_object().into_iter().flatten() {
             capabilities.set(name.as_str(), value)?;
         }
         Ok(capabilities)
+    }
+
+    /// Has the browser use these push services, and lets every page show notifications.
+    fn lead_to(self, push: &PushServices, options: &mut Value) {
+        match self {
+            Engine::Chromium => {
+                let options = &mut options["goog:chromeOptions"];
+                let allowed = "profile.default_content_setting_values.notifications";
+                options["prefs"] = json!({ allowed: 1 });
+                if let Some(arguments) = options["args"].as_array_mut() {
+                    arguments.extend(push.google.arguments().into_iter().map(Value::from));
+                }
+            }
+            Engine::Firefox => {
+                let options = &mut options["moz:firefoxOptions"]["prefs"];
+                options["permissions.default.desktop-notification"] = 1.into();
+                options["alerts.useSystemBackend"] = false.into();
+                for (name, value) in push.firefox.preferences().as_object().into_iter().flatten() {
+                    options[name] = value.clone();
+                }
+            }
+            // It has no push.
+            Engine::WebKit => {}
+        }
     }
 }
 
@@ -109,9 +137,9 @@ impl Driver {
         Err(format!("the driver of {engine:?} does not answer").into())
     }
 
-    /// A new browser on `profile`, a folder that it may fill.
-    pub async fn session(&self, profile: &Path) -> Result<WebDriver> {
-        let capabilities = self.engine.capabilities(profile)?;
+    /// A new browser on `profile`, a folder that it may fill, at these push services.
+    pub async fn session(&self, profile: &Path, push: Option<&PushServices>) -> Result<WebDriver> {
+        let capabilities = self.engine.capabilities(profile, push)?;
         let session = WebDriver::builder(&self.url, capabilities);
         Ok(session.request_timeout(Duration::from_secs(120)).connect().await?)
     }

@@ -6,6 +6,7 @@ pub mod fhir;
 pub mod network;
 pub mod pages;
 pub mod patient;
+pub mod push;
 
 /// What went wrong, for a person to read.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

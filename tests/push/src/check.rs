@@ -51,10 +51,10 @@ impl IntoResponse for Refusal {
 }
 
 /// Whether whoever sends holds `key`, the P-256 point with which the subscription was made, and
-/// means this service, whose origin is `audience` (RFC 8292).
+/// means this service, whose endpoints have one of the origins `audiences` (RFC 8292).
 ///
 /// Errors: 401 without a valid token of a sender; 403 for that of another one.
-pub fn vapid(headers: &HeaderMap, audience: &str, key: &[u8]) -> Result<(), Refusal> {
+pub fn vapid(headers: &HeaderMap, audiences: &[String], key: &[u8]) -> Result<(), Refusal> {
     let refused = |reason| Refusal::new(StatusCode::UNAUTHORIZED, reason);
     let (scheme, parameters) = header(headers, AUTHORIZATION.as_str())
         .and_then(|text| text.split_once(' '))
@@ -71,7 +71,7 @@ pub fn vapid(headers: &HeaderMap, audience: &str, key: &[u8]) -> Result<(), Refu
     if !token.is_signed("ES256", &ECDSA_P256_SHA256_FIXED, &sender) {
         return Err(refused("wrong signature"));
     }
-    if token.claim("aud") != audience {
+    if !audiences.iter().any(|audience| audience == token.claim("aud")) {
         return Err(refused("wrong audience"));
     }
     if !token.is_current(MAX_AHEAD) {

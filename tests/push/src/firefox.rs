@@ -36,7 +36,7 @@ impl Firefox {
     pub async fn start() -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
-        let service = Arc::new(PushService::new(format!("http://127.0.0.1:{port}")));
+        let service = Arc::new(PushService::new(vec![format!("http://127.0.0.1:{port}")]));
         let router = Router::new()
             .route("/", any(connect))
             .route("/wpush/v2/{subscription}", post(push))

@@ -11,6 +11,7 @@ mod serve;
 mod service;
 
 pub use axum::http::StatusCode;
+pub use check::Refusal;
 pub use firefox::Firefox;
 pub use google::Google;
-pub use service::{PushRequest, PushService};
+pub use service::{PushRequest, PushService, encrypt};

@@ -10,14 +10,17 @@ use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use web_push_native::Auth;
+use web_push_native::p256::PublicKey;
 
 use crate::check::{self, POINT, Refusal};
+use crate::jwt::decode;
 
 /// A push service, as a test sees it.
 #[derive(Debug)]
 pub struct PushService {
-    /// Its origin, VAPID's `aud`.
-    audience: String,
+    /// The origins of its endpoints, VAPID's `aud`.
+    audiences: Vec<String>,
     state: Mutex<State>,
 }
 
@@ -116,8 +119,9 @@ impl PushService {
 
 /// For browsers.
 impl PushService {
-    pub(crate) fn new(audience: String) -> Self {
-        Self { audience, state: Mutex::default() }
+    /// A service whose endpoints have one of these origins.
+    pub(crate) fn new(audiences: Vec<String>) -> Self {
+        Self { audiences, state: Mutex::default() }
     }
 
     /// Makes a subscription of a browser, answers the last part of its endpoint. `key` is that of
@@ -130,7 +134,7 @@ impl PushService {
         channel: String,
         key: &str,
     ) -> Result<String, Refusal> {
-        let key = crate::jwt::decode(key).filter(|key| key.len() == POINT);
+        let key = decode(key).filter(|key| key.len() == POINT);
         let key = key.ok_or(Refusal::new(StatusCode::BAD_REQUEST, "no key of a sender"))?;
         let id = unique()?;
         let subscription = Subscription { agent: agent.into(), channel, key, ended: false };
@@ -182,22 +186,19 @@ impl PushService {
         body: Vec<u8>,
     ) -> Result<String, Refusal> {
         let mut state = self.state();
-        let taken = state.take(subscription, &headers, &body, &self.audience);
+        let taken = state.take(subscription, &headers, &body, &self.audiences);
         let status = taken.as_ref().map_or_else(|refusal| refusal.status, |_| StatusCode::CREATED);
         let subscription = subscription.to_owned();
         state.requests.push(PushRequest { subscription, headers, body, status });
         taken
     }
 
-    /// Takes a message of the service's own house, which is trusted.
+    /// Takes a message of the service's own house, which is trusted: `body` is encrypted and may
+    /// wait for `ttl` seconds, `subscription` is the last part of the endpoint. Answers the
+    /// message's id.
     ///
-    /// Errors: as [`Self::post`] for the endpoint.
-    pub(crate) fn deliver(
-        &self,
-        subscription: &str,
-        ttl: u32,
-        body: Vec<u8>,
-    ) -> Result<String, Refusal> {
+    /// Errors: 404 and 410 for an endpoint that never was or no longer is.
+    pub fn deliver(&self, subscription: &str, ttl: u32, body: Vec<u8>) -> Result<String, Refusal> {
         self.state().deliver(subscription, ttl, None, body)
     }
 
@@ -212,13 +213,13 @@ impl State {
         subscription: &str,
         headers: &HeaderMap,
         body: &[u8],
-        audience: &str,
+        audiences: &[String],
     ) -> Result<String, Refusal> {
         if let Some(failure) = self.failures.pop_front() {
             return Err(failure);
         }
         let key = &self.standing(subscription)?.key;
-        check::vapid(headers, audience, key)?;
+        check::vapid(headers, audiences, key)?;
         let ttl = check::time_to_live(headers)?;
         check::content(headers, body)?;
         check::manners(headers)?;
@@ -268,6 +269,14 @@ impl Agent {
             self.waiting.push(message);
         }
     }
+}
+
+/// Encrypts `plaintext` for a browser's subscription, with its keys as base64url (RFC 8291); `None`
+/// when they are no keys.
+pub fn encrypt(plaintext: Vec<u8>, p256dh: &str, auth: &str) -> Option<Vec<u8>> {
+    let key = PublicKey::from_sec1_bytes(&decode(p256dh)?).ok()?;
+    let auth: [u8; 16] = decode(auth)?.try_into().ok()?;
+    web_push_native::encrypt(plaintext, &key, &Auth::from(auth)).ok()
 }
 
 /// A name that nobody can guess.

@@ -17,13 +17,10 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tower_http::cors::CorsLayer;
-use web_push_native::p256::PublicKey;
-use web_push_native::{Auth, encrypt};
 
 use super::account::{Account, PROJECT};
 use crate::check::{self, Refusal};
-use crate::jwt::decode;
-use crate::service::{PushService, unique};
+use crate::service::{PushService, encrypt, unique};
 
 /// The largest `data` of a message, in bytes.
 const MAX_DATA: usize = 4096;
@@ -256,11 +253,8 @@ impl Message {
 }
 
 impl Registration {
-    /// For the browser's own key (RFC 8291); `None` when that is none.
     fn encrypt(&self, plaintext: Vec<u8>) -> Option<Vec<u8>> {
-        let key = PublicKey::from_sec1_bytes(&decode(&self.p256dh)?).ok()?;
-        let auth: [u8; 16] = decode(&self.auth)?.try_into().ok()?;
-        encrypt(plaintext, &key, &Auth::from(auth)).ok()
+        encrypt(plaintext, &self.p256dh, &self.auth)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Google's services: the push service of Chromium, and Firebase in front of it. Senders reach all
-//! of them at one HTTP origin, which stands for `https://fcm.googleapis.com`; browsers check in and
-//! register there too, keep their connection by TLS, and run Firebase's SDK over HTTPS.
+//! of them at one HTTP origin, in place of [`ORIGINS`]; browsers check in and register there too,
+//! keep their connection by TLS, and run Firebase's SDK over HTTPS.
 
 mod account;
 mod devices;
@@ -27,8 +27,9 @@ use crate::check::Refusal;
 use crate::serve::{self, Certificate, TlsListener};
 use crate::service::PushService;
 
-/// The origin in the endpoints that Chromium hands out, VAPID's `aud`.
-pub const ORIGIN: &str = "https://fcm.googleapis.com";
+/// The origins in the endpoints that browsers hand out, VAPID's `aud`: Chrome's, which is that of
+/// Firebase too, and that of builds without Google's name.
+pub const ORIGINS: [&str; 2] = ["https://fcm.googleapis.com", "https://jmt17.google.com"];
 
 /// The hosts that Firebase's SDK knows.
 const SDK_HOSTS: [&str; 2] =
@@ -54,7 +55,7 @@ impl Google {
         let [http, sdk, mcs] = [listen().await?, listen().await?, listen().await?];
         let ports = [port(&http)?, port(&sdk)?, port(&mcs)?];
         let certificate = Certificate::generate(&SDK_HOSTS)?;
-        let service = Arc::new(PushService::new(ORIGIN.into()));
+        let service = Arc::new(PushService::new(ORIGINS.map(str::to_owned).into()));
         let account = Account::generate(format!("http://127.0.0.1:{}/token", ports[0]))?;
         let firebase = Arc::new(Firebase::new(account, service.clone())?);
         let devices = Arc::new(Devices::new(service.clone()));
@@ -93,7 +94,7 @@ impl Google {
         &self.firebase
     }
 
-    /// Where requests for [`ORIGIN`] have to go instead.
+    /// Where requests for one of [`ORIGINS`] have to go instead.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.http)
     }
@@ -119,7 +120,7 @@ async fn push(
     body: Bytes,
 ) -> Result<Response, Refusal> {
     let id = service.post(&subscription, headers, body.into())?;
-    Ok((StatusCode::CREATED, [(LOCATION, format!("{ORIGIN}/m/{id}"))]).into_response())
+    Ok((StatusCode::CREATED, [(LOCATION, format!("/m/{id}"))]).into_response())
 }
 
 async fn listen() -> io::Result<TcpListener> {
