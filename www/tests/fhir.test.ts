@@ -45,6 +45,15 @@ test("a reference inside a Bundle shows the name of what it points to", () => {
   expect(reading.groups[1]?.sheets[0]?.title).toBe("Anastrozole");
 });
 
+test("a reference to what is not there reads as words, not as an address", () => {
+  const read = (reference: string): unknown =>
+    readFhir(`{"resourceType":"Condition","subject":{"reference":"${reference}"}}`).heading.facts;
+  const patient = (text: string): unknown => [{ label: "Patient", text }];
+  expect(read("Patient/66033")).toEqual(patient("Patient 66033"));
+  expect(read("https://fhir.example/r4/Patient/66033/_history/2")).toEqual(patient("Patient 66033"));
+  expect(read("urn:uuid:7d3f")).toEqual(patient("a record that is not included here"));
+});
+
 test("a report shows the values that it refers to", () => {
   const reading = readFhir(`{"resourceType":"Bundle","entry":[
     {"fullUrl":"urn:uuid:1","resource":{"resourceType":"Observation",

@@ -78,12 +78,36 @@ test("a data request shows who, what, why and the ledger before ticked records a
   expect(await share.count()).toBe(0);
 });
 
+test("a person is warned of a hospital that asks for more than was agreed to", async () => {
+  const page = await askedForData();
+  const warning = page.getByRole("region", { name: "This is more than you agreed to" });
+  await warning.getByText("Allergies and intolerances").waitFor();
+  await play(page, (fake) => fake.askData("c1", ["Condition"], "For the history"), null);
+  await page.evaluate(() => (location.hash = "#/cases/c1/data/d2"));
+  await page.getByText("For the history").waitFor();
+  expect(await warning.count()).toBe(0);
+});
+
+test("what was shared is named, and the record says who saw it, when and why", async () => {
+  const page = await askedForData();
+  await page.getByRole("checkbox", { name: "Penicillin" }).check();
+  await page.getByRole("button", { name: "Share 1 record" }).click();
+  await page.getByRole("heading", { name: "What you shared" }).waitFor();
+  await look(page, "shared");
+  await page.getByRole("link", { name: "Penicillin" }).click();
+  const seen = page.getByRole("region", { name: "Whom you showed it" });
+  await seen.getByText("To choose an anaesthetic").waitFor();
+  await look(page, "record-shared");
+  await seen.getByRole("link", { name: "Demo Hospital" }).click();
+  await see(page, "Demo Hospital asks for records");
+});
+
 test("a data request can be refused with a reason, and not without one", async () => {
   const page = await askedForData();
   await page.getByRole("button", { name: "Refuse…" }).click();
   const dialog = page.getByRole("dialog");
   expect(await dialog.getByRole("button", { name: "Refuse" }).isDisabled()).toBe(true);
-  await dialog.getByLabel("Reason").fill("You have it already");
+  await page.keyboard.type("You have it already");
   await look(page, "refuse");
   await dialog.getByRole("button", { name: "Refuse" }).click();
   await page.getByText("You refused: You have it already").waitFor();

@@ -112,7 +112,16 @@ function codingText(coding: Json | undefined): string | undefined {
 
 function referenceText(value: JsonObject, resolve: Resolve): string | undefined {
   const reference = textAt(value, "reference");
-  return textAt(value, "display") ?? (reference && (resolve(reference) ?? reference));
+  return textAt(value, "display") ?? (reference && (resolve(reference) ?? plainReference(reference)));
+}
+
+const POINTER = /(?:^|\/)([A-Z][A-Za-z]+)\/([A-Za-z0-9.-]{1,64})(?:\/_history\/[^/]+)?$/;
+
+/** `Patient/66033`, here or on a server, as `Patient 66033`; what names nothing people know as such. */
+function plainReference(reference: string): string {
+  const [, type, id] = POINTER.exec(reference) ?? [];
+  if (type && id) return `${words(type)} ${id}`;
+  return /^(urn:|#)/.test(reference) ? "a record that is not included here" : reference;
 }
 
 function ratioText(value: JsonObject): string | undefined {

@@ -1,7 +1,8 @@
 // What the states of node, case, request and result are called.
 
 import type { CaseView, DataRequestView, NodeStatus, Phase, RecordSummary, ResultView } from "hdms-node";
-import { plainTitle } from "../fhir/labels";
+import { dateText } from "../fhir/datatypes";
+import { plainTitle, typeLabel } from "../fhir/labels";
 import type { LedgerStep } from "../ui/ledger";
 import { href } from "../ui/router.svelte";
 import type { Word } from "../ui/words";
@@ -94,6 +95,12 @@ export function recordWord(state: RecordSummary["state"]): Word {
     case "own":
       return { label: "My own", tone: "plain", meaning: "You added it yourself." };
   }
+}
+
+/** What a record is, from when and by whom, in a list of records that may be or were shared. */
+export function recordLine({ resourceType, date, own, authorName }: RecordSummary): string {
+  const author = own ? "added by you" : `from ${authorName}`;
+  return [typeLabel(resourceType), dateText(date ?? undefined) ?? date, author].filter(Boolean).join(" · ");
 }
 
 /** The ledger of a case with names in place of ids. */
