@@ -19,6 +19,7 @@ use hdms::provider::{NodeKeys, Primitives};
 use rustix::time::{ClockId, clock_gettime};
 use zeroize::Zeroizing;
 
+use super::file::Pkcs8;
 use super::public::PublicKey;
 
 /// The primitives that need no private key.
@@ -132,13 +133,10 @@ pub struct AwsKeys {
     public: (RsaJwk, RsaJwk),
 }
 
-/// The PKCS#8 DER of the signing and of the encryption key, unencrypted.
-pub(super) type Pkcs8Pair = (Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>);
-
 impl AwsKeys {
     /// Makes both keys, of 3072 bits each, in memory only; [`super::open_or_make`] keeps them.
     pub fn generate() -> Result<Self, Error> {
-        let (signing, encryption) = Self::generate_pkcs8()?;
+        let [signing, encryption] = Self::generate_pkcs8()?;
         Self::from_pkcs8(&signing, &encryption)
     }
 
@@ -162,14 +160,15 @@ impl AwsKeys {
         (&self.public.0, &self.public.1)
     }
 
-    pub(super) fn generate_pkcs8() -> Result<Pkcs8Pair, Error> {
+    /// The signing and the encryption key.
+    pub(super) fn generate_pkcs8() -> Result<[Pkcs8; 2], Error> {
         let make = || {
             let der = RsaKeyPair::generate(KeySize::Rsa3072)
                 .and_then(|key| AsDer::<Pkcs8V1Der<'_>>::as_der(&key))
                 .map_err(|_| Error::CryptoFailed)?;
             Ok(Zeroizing::new(der.as_ref().to_vec()))
         };
-        Ok((make()?, make()?))
+        Ok([make()?, make()?])
     }
 }
 

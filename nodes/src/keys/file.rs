@@ -1,6 +1,6 @@
-//! The file that keeps a node's private keys: two PEM blocks `ENCRYPTED PRIVATE KEY` (RFC 7468
-//! section 11; PBES2 with scrypt and AES-256-CBC, RFC 8018), the signing key before the encryption
-//! key. One file, so that there are always both or none.
+//! The file that keeps private keys: PEM blocks `ENCRYPTED PRIVATE KEY` (RFC 7468 section 11; PBES2
+//! with scrypt and AES-256-CBC, RFC 8018); of a node, the signing key before the encryption key. One
+//! file, so that there are always all or none.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Write};
@@ -10,8 +10,9 @@ use std::path::Path;
 use hdms::Error;
 use pkcs8::der::pem::PemLabel;
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
+use zeroize::Zeroizing;
 
-use super::AwsKeys;
+use super::{AwsKeys, Es256Key};
 
 /// The file's name within the node's folder.
 pub const KEY_FILE: &str = "keys.pem";
@@ -19,47 +20,67 @@ pub const KEY_FILE: &str = "keys.pem";
 const LABEL: &str = EncryptedPrivateKeyInfoRef::PEM_LABEL;
 const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
 
+/// PKCS#8 DER of a private key, unencrypted.
+pub(super) type Pkcs8 = Zeroizing<Vec<u8>>;
+
 /// Opens the keys kept in the folder `dir`, or makes and keeps new ones where there is no
 /// [`KEY_FILE`] yet; only its owner may read what is made. A file that is there is never replaced:
 /// [`Error::PassphraseWrong`] when `passphrase` does not open it, [`Error::KeyFileMalformed`] when
 /// it isn't such a file, [`Error::StoreFailed`] when the disk fails.
 pub fn open_or_make(dir: &Path, passphrase: &str) -> Result<AwsKeys, Error> {
+    let [signing, encryption] = kept(dir, passphrase, AwsKeys::generate_pkcs8)?;
+    AwsKeys::from_pkcs8(&signing, &encryption).map_err(|_| Error::KeyFileMalformed)
+}
+
+/// As [`open_or_make`], for the one key of a sender of web push.
+pub fn open_or_make_es256(dir: &Path, passphrase: &str) -> Result<Es256Key, Error> {
+    let [key] = kept(dir, passphrase, || Ok([Es256Key::generate_pkcs8()?]))?;
+    Es256Key::from_pkcs8(&key).map_err(|_| Error::KeyFileMalformed)
+}
+
+fn kept<const N: usize>(
+    dir: &Path,
+    passphrase: &str,
+    make: impl FnOnce() -> Result<[Pkcs8; N], Error>,
+) -> Result<[Pkcs8; N], Error> {
     let path = dir.join(KEY_FILE);
     match fs::read_to_string(&path) {
         Ok(text) => open(&text, passphrase),
-        Err(error) if error.kind() == ErrorKind::NotFound => make(dir, &path, passphrase),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let keys = make()?;
+            keep(dir, &path, passphrase, &keys)?;
+            Ok(keys)
+        }
         Err(error) if error.kind() == ErrorKind::InvalidData => Err(Error::KeyFileMalformed),
         Err(_) => Err(Error::StoreFailed),
     }
 }
 
-fn open(text: &str, passphrase: &str) -> Result<AwsKeys, Error> {
-    let malformed = Error::KeyFileMalformed;
-    let (signing, encryption) = text.split_once(END).ok_or(malformed)?;
-    let signing = decrypt(&format!("{signing}{END}\n"), passphrase)?;
-    let encryption = decrypt(encryption.trim_start(), passphrase)?;
-    AwsKeys::from_pkcs8(signing.as_bytes(), encryption.as_bytes()).map_err(|_| malformed)
+fn open<const N: usize>(text: &str, passphrase: &str) -> Result<[Pkcs8; N], Error> {
+    let blocks = text.trim_end().split_inclusive(END);
+    let keys = blocks.map(|block| decrypt(&format!("{}\n", block.trim_start()), passphrase));
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    keys.try_into().map_err(|_| Error::KeyFileMalformed)
 }
 
-fn decrypt(pem: &str, passphrase: &str) -> Result<SecretDocument, Error> {
+fn decrypt(pem: &str, passphrase: &str) -> Result<Pkcs8, Error> {
     let malformed = Error::KeyFileMalformed;
     let (label, sealed) = SecretDocument::from_pem(pem).map_err(|_| malformed)?;
     if label != LABEL {
         return Err(malformed);
     }
-    EncryptedPrivateKeyInfoRef::try_from(sealed.as_bytes())
+    let key = EncryptedPrivateKeyInfoRef::try_from(sealed.as_bytes())
         .map_err(|_| malformed)?
         .decrypt(passphrase)
-        .map_err(|_| Error::PassphraseWrong)
+        .map_err(|_| Error::PassphraseWrong)?;
+    Ok(Zeroizing::new(key.as_bytes().to_vec()))
 }
 
-fn make(dir: &Path, path: &Path, passphrase: &str) -> Result<AwsKeys, Error> {
-    let (signing, encryption) = AwsKeys::generate_pkcs8()?;
-    let keys = AwsKeys::from_pkcs8(&signing, &encryption)?;
-    let text = encrypt(&signing, passphrase)? + &encrypt(&encryption, passphrase)?;
+fn keep(dir: &Path, path: &Path, passphrase: &str, keys: &[Pkcs8]) -> Result<(), Error> {
+    let blocks = keys.iter().map(|key| encrypt(key, passphrase));
+    let text = blocks.collect::<Result<String, _>>()?;
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|_| Error::StoreFailed)?;
-    write_durably(dir, path, text.as_bytes()).map_err(|_| Error::StoreFailed)?;
-    Ok(keys)
+    write_durably(dir, path, text.as_bytes()).map_err(|_| Error::StoreFailed)
 }
 
 fn encrypt(pkcs8: &[u8], passphrase: &str) -> Result<String, Error> {
@@ -83,7 +104,7 @@ fn write_durably(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{END, KEY_FILE, open_or_make};
+    use super::{END, KEY_FILE, open_or_make, open_or_make_es256};
     use hdms::Error;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
@@ -98,6 +119,18 @@ mod tests {
         assert_eq!(open_or_make(&home, "wrong horse").err(), Some(Error::PassphraseWrong));
         assert_eq!(open_or_make(&home, "").err(), Some(Error::PassphraseWrong));
         assert_eq!(fs::read(home.join(KEY_FILE)).unwrap(), written);
+    }
+
+    #[test]
+    fn a_node_and_a_sender_do_not_take_each_others_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let (node, sender) = (dir.path().join("node"), dir.path().join("sender"));
+        open_or_make(&node, "p").unwrap();
+        let made = open_or_make_es256(&sender, "p").unwrap();
+        assert_eq!(open_or_make_es256(&sender, "p").unwrap().public(), made.public());
+        assert_eq!(open_or_make_es256(&sender, "q").err(), Some(Error::PassphraseWrong));
+        assert_eq!(open_or_make_es256(&node, "p").err(), Some(Error::KeyFileMalformed));
+        assert_eq!(open_or_make(&sender, "p").err(), Some(Error::KeyFileMalformed));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Keys and primitives of a native node, by `aws-lc-rs`, and the file that keeps the private keys.
 
 mod aws;
+mod es256;
 mod file;
 mod public;
 
 pub use aws::{AwsKeys, AwsPrimitives, Work, private_work};
-pub use file::{KEY_FILE, open_or_make};
+pub use es256::Es256Key;
+pub use file::{KEY_FILE, open_or_make, open_or_make_es256};
