@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, json};
 use tempfile::TempDir;
 
 use crate::Result;
@@ -44,8 +45,23 @@ addEventListener("message", (event) => {
 });
 "#;
 
+/// The modules of Firebase's SDK that are used, with what they import, and where they lie in
+/// `node_modules`.
+const SDK: [(&str, &str); 9] = [
+    ("firebase/app", "firebase/app/dist/esm/index.esm.js"),
+    ("firebase/messaging", "firebase/messaging/dist/esm/index.esm.js"),
+    ("@firebase/app", "@firebase/app/dist/esm/index.esm.js"),
+    ("@firebase/messaging", "@firebase/messaging/dist/esm/index.esm.js"),
+    ("@firebase/installations", "@firebase/installations/dist/esm/index.esm.js"),
+    ("@firebase/component", "@firebase/component/dist/esm/index.esm.js"),
+    ("@firebase/logger", "@firebase/logger/dist/esm/index.esm.js"),
+    ("@firebase/util", "@firebase/util/dist/index.esm.js"),
+    ("idb", "idb/build/index.js"),
+];
+
 /// A page with the node's client and nothing else.
-const BARE: &str = r#"<!doctype html><html lang="en"><title>Node</title><script type="module">
+const BARE: &str = r#"<!doctype html><html lang="en"><title>Node</title>
+<script type="importmap">IMPORTS</script><script type="module">
 import { connect, uuidv7 } from "./client/index.js";
 window.hdms = { ...(await connect({ worker: "./sw.js" })), uuidv7 };
 </script>"#;
@@ -81,8 +97,19 @@ pub fn bare() -> Result<TempDir> {
 /// A bare page on the npm package in this folder.
 pub fn bare_on(package: &Path) -> Result<TempDir> {
     let folder = copy(package)?;
-    write(folder.path(), "index.html", BARE)?;
+    let imports = SDK.map(|(name, path)| (name.to_owned(), format!("./{path}").into()));
+    let imports = json!({"imports": Map::from_iter(imports)}).to_string();
+    write(folder.path(), "index.html", &BARE.replace("IMPORTS", &imports))?;
     Ok(folder)
+}
+
+/// Puts Firebase's SDK where the bare page finds it.
+pub fn add_firebase(folder: &Path) -> Result<()> {
+    for (_, path) in SDK {
+        let path = Path::new(path).parent().ok_or("no folder")?;
+        copy_into(&root().join("node_modules").join(path), &folder.join(path))?;
+    }
+    Ok(())
 }
 
 fn add_hooks(folder: &Path) -> Result<()> {
