@@ -116,6 +116,8 @@ refusals! {
     BodyTooSlow = "api/too-slow", 408, "The request's body did not come in time; send it again over a better connection.";
     MailboxFull = "mailbox/full", 429, "The mailbox is full; send again later.";
     SenderQuota = "mailbox/sender-quota", 429, "Too much from this sender waits to be fetched; send again later.";
+    PushBlocked = "push/blocked", 403, "The browser does not allow notifications here; allow them for this site in its settings, then switch them on again.";
+    PushUnavailable = "push/unavailable", 503, "The browser could not subscribe at its push service; it is tried again when the server is reached.";
     PushSubscriptionRefused = "push/subscription", 422, "This server does not send to such a push subscription; subscribe with the key that its network parameters name.";
 }
 

@@ -61,19 +61,23 @@ impl<P: Platform> Node<P> {
     /// case's state machine.
     pub async fn receive<F: Flow>(&self, envelope: &[u8]) -> Result<Taken, Error> {
         let received = self.now();
-        match self.take_in::<F>(envelope, received).await {
-            Ok(taken) => {
-                if taken.outcome == Outcome::Applied {
-                    self.take_in_held::<F>(&taken.case).await?;
-                }
-                Ok(taken)
-            }
-            Err(error) if error.is_passing() => Err(error),
-            Err(error) => {
+        match self.receive_copy::<F>(envelope).await {
+            Err(error) if !error.is_passing() => {
                 self.quarantine(envelope, received, error).await?;
                 Err(error)
             }
+            taken => taken,
         }
+    }
+
+    /// Takes in a copy of an envelope that comes by another way as well, as [`Node::receive`] would
+    /// and with its errors, but does not quarantine it: a refusal is left to the original's turn.
+    pub async fn receive_copy<F: Flow>(&self, envelope: &[u8]) -> Result<Taken, Error> {
+        let taken = self.take_in::<F>(envelope, self.now()).await?;
+        if taken.outcome == Outcome::Applied {
+            self.take_in_held::<F>(&taken.case).await?;
+        }
+        Ok(taken)
     }
 
     /// What was refused, by digest of the envelope.
