@@ -29,7 +29,7 @@ use crate::treatment::message::SharedRecord;
 use crate::treatment::{Effect, Flow, Step};
 
 pub use inbox::{Outcome, Quarantined, Taken};
-pub use outbox::{OutboxItem, Parcel, Payload};
+pub use outbox::{Attempts, OutboxItem, Parcel, Payload};
 
 /// The providers of a node.
 pub trait Platform {
@@ -195,15 +195,32 @@ impl<P: Platform> Node<P> {
         self.platform.clock().now()
     }
 
-    /// The card of a node that the map lists or that has written before. [`Error::CardUnknown`].
+    /// The card of a node that the map lists or that has written before. [`Error::CardUnknown`],
+    /// those of [`VerifiedCard::verify`].
     pub async fn card_of(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
+        let card = self.known_card(id).await?;
+        card.check_validity(&self.trust(), self.now())?;
+        Ok(card)
+    }
+
+    /// As [`Node::card_of`], for what a person decides while the network is away: with a revocation
+    /// list too old to rely on, the card will do to prepare a message, which then waits for a newer
+    /// list before it is sent.
+    async fn card_for_later(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
+        let card = self.known_card(id).await?;
+        match card.check_validity(&self.trust(), self.now()) {
+            Ok(()) | Err(Error::NetworkStale) => Ok(card),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn known_card(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
         let trust = self.trust();
         if let Ok(card) = trust.node(id) {
-            card.check_validity(&trust, self.now())?;
             return Ok(card.clone());
         }
         let jwt = self.read_text(Table::Cards, id.as_ref()).await?.ok_or(Error::CardUnknown)?;
-        VerifiedCard::verify(&jwt, &trust, self.now(), self.platform.primitives()).await
+        VerifiedCard::verify_chain(&jwt, &trust, self.platform.primitives()).await
     }
 
     async fn endorse(&self, entry: &crate::ledger::Entry) -> Result<VerifiedEndorsement, Error> {
@@ -225,7 +242,7 @@ impl<P: Platform> Node<P> {
         if by == self.id() {
             return VerifiedEndorsement::verify(&jwt, &self.card, primitives).await;
         }
-        VerifiedEndorsement::verify(&jwt, &self.card_of(by).await?, primitives).await
+        VerifiedEndorsement::verify(&jwt, &self.card_for_later(by).await?, primitives).await
     }
 
     async fn verify_receipt(&self, jwt: &str) -> Result<VerifiedReceipt, Error> {
@@ -314,7 +331,7 @@ impl<P: Platform> Node<P> {
         kind: MessageType,
         body: Value,
     ) -> Result<OutboxItem, Error> {
-        let recipient = self.card_of(to).await?;
+        let recipient = self.card_for_later(to).await?;
         let letter = Letter { from: &self.card, to: &recipient, case, kind, body };
         let p = &self.platform;
         let (id, compact) =

@@ -11,8 +11,14 @@ use crate::ids::{CaseId, MessageId, NodeId};
 use crate::json;
 use crate::ledger::{Endorsed, Final, VerifiedEndorsement};
 use crate::notary::{Deposit, DepositAnswer, DepositBody, MAX_DEPOSITS};
-use crate::provider::{Store, Table, Timestamp, Write};
+use crate::provider::{Randomness, Store, Table, Timestamp, Write};
 use crate::treatment::Flow;
+
+/// How long after a first failure it is tried again, milliseconds; doubles with each further one.
+const FIRST_PAUSE: u64 = 4_000;
+
+/// Longest time between two attempts, milliseconds, also when the recipient asks for more.
+const LONGEST_PAUSE: u64 = 15 * 60_000;
 
 /// One thing that waits to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +37,20 @@ pub struct OutboxItem {
     pub since: Timestamp,
     /// The code with which the recipient refused it for good, if it did.
     pub refused: Option<String>,
+    /// How sending it has fared. Items of versions before this field have none.
+    #[serde(default)]
+    pub attempts: Attempts,
+}
+
+/// How sending has fared so far; kept with what is sent, so that it outlives the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempts {
+    /// How often it was tried in vain.
+    pub count: u32,
+    /// The code of what went wrong last.
+    pub problem: Option<String>,
+    /// Not before this time is it tried again by itself.
+    pub next: Option<Timestamp>,
 }
 
 /// What is sent.
@@ -63,7 +83,8 @@ impl OutboxItem {
         since: Timestamp,
     ) -> Self {
         let payload = Payload::Envelope { kind: kind.name().to_owned(), compact };
-        Self { id: id.to_string(), case: case.clone(), to, role, payload, since, refused: None }
+        let (id, case, attempts) = (id.to_string(), case.clone(), Attempts::default());
+        Self { id, case, to, role, payload, since, refused: None, attempts }
     }
 
     pub(super) fn deposit(
@@ -84,7 +105,15 @@ impl OutboxItem {
             },
             since,
             refused: None,
+            attempts: Attempts::default(),
         }
+    }
+
+    /// Whether it is to be tried by now. A time further ahead than any pause was written when the
+    /// clock was wrong, and holds nothing up.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let waits = |next: Timestamp| next > now && next.0 - now.0 <= LONGEST_PAUSE;
+        self.refused.is_none() && !self.attempts.next.is_some_and(waits)
     }
 }
 
@@ -123,12 +152,15 @@ impl<P: Platform> Node<P> {
 
     /// Groups items into parcels, each to one recipient; what was refused for good is left out.
     /// [`Error::NodeUnknown`] and others of a recipient concern only that recipient: its items are
-    /// answered back as the second part and stay queued.
+    /// answered back as the second part and stay queued. Nothing goes to a node of which the
+    /// revocation list does not say by now that it is none of the revoked.
     pub async fn parcels(&self, items: Vec<OutboxItem>) -> (Vec<Parcel>, Vec<OutboxItem>) {
         let (mut parcels, mut mailbox, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
         let mut deposits: Vec<(NodeId, Vec<OutboxItem>)> = Vec::new();
+        let trust = self.trust();
         for item in items.into_iter().filter(|item| item.refused.is_none()) {
             match item.role {
+                _ if trust.check_revocation(&item.to, self.now()).is_err() => stuck.push(item),
                 Role::Personal => mailbox.push(item),
                 Role::Notary => match deposits.iter_mut().find(|(to, _)| *to == item.to) {
                     Some((_, same)) => same.push(item),
@@ -165,6 +197,39 @@ impl<P: Platform> Node<P> {
         item.refused = Some(code.to_owned());
         let write = put(Table::Outbox, item.id.clone(), json::write(&item)?);
         self.platform.store().commit(vec![write]).await
+    }
+
+    /// Sending these failed for now: each is tried again after a pause that doubles with every
+    /// failure and is partly left to chance, so that nodes which failed together don't come back
+    /// together. `retry_after` is how long the recipient asks for, seconds (RFC 9110 section
+    /// 10.2.3). What was taken off meanwhile stays off.
+    pub async fn postpone(
+        &self,
+        items: &[OutboxItem],
+        why: Error,
+        retry_after: Option<u64>,
+    ) -> Result<(), Error> {
+        let mut writes = Vec::with_capacity(items.len());
+        for item in items {
+            let kept = self.platform.store().read(Table::Outbox, &item.id).await?;
+            let Some(kept) = kept else { continue };
+            let mut item: OutboxItem = json::stored(&kept)?;
+            let count = item.attempts.count.saturating_add(1);
+            let least = retry_after.unwrap_or_default().saturating_mul(1000);
+            let pause = self.pause(count)?.max(least).min(LONGEST_PAUSE);
+            let next = Some(Timestamp(self.now().0.saturating_add(pause)));
+            item.attempts = Attempts { count, problem: Some(why.code().to_owned()), next };
+            writes.push(put(Table::Outbox, item.id.clone(), json::write(&item)?));
+        }
+        self.platform.store().commit(writes).await
+    }
+
+    /// Half of the doubled pause, and a random part of the other half, milliseconds.
+    fn pause(&self, count: u32) -> Result<u64, Error> {
+        let mut random = [0; 4];
+        self.platform.randomness().fill(&mut random)?;
+        let whole = FIRST_PAUSE.saturating_mul(1 << (count - 1).min(16)).min(LONGEST_PAUSE);
+        Ok(whole / 2 + u64::from(u32::from_le_bytes(random)) % (whole / 2))
     }
 
     /// The notary has answered a deposit: the case goes on with the receipt or the refusal.

@@ -9,17 +9,21 @@
  */
 
 import { refusal } from "./error.js";
+import { notificationsOf, renewToken, type Notifications } from "./notifications.js";
 import { nodeBehind, type Post } from "./requests.js";
 import { listen } from "./stream.js";
 import type { NodeEvent, NodeState, NodeStatus, PersonalNode } from "./types.js";
 
 export { NodeError } from "./error.js";
+export type { Notifications, NotificationState } from "./notifications.js";
 export { uuidv7 } from "./uuid.js";
 export * from "./types.js";
 
 /** A page's connection to the node. It outlives the worker. */
 export type Connection = {
   node: PersonalNode;
+  /** Whether the node is woken when no page is open, and says so. */
+  notifications: Notifications;
   /** Calls `listener` whenever the node has changed; answers what ends that. */
   subscribe(listener: (event: NodeEvent) => void): () => void;
   /** Ends the live stream and all subscriptions. */
@@ -36,6 +40,9 @@ export type ConnectOptions = {
 /** Of all pages of this origin one keeps the live stream. */
 const STREAM = "hdms-stream";
 
+/** What the worker tells pages: of the node, or where a person who clicked a notification wants to go. */
+type Told = { hdms?: NodeEvent | { kind: "open"; url: string } };
+
 /** Registers the service worker, if it is not, and connects to the node in it. */
 export async function connect({ worker = "./sw.js", timeout }: ConnectOptions = {}): Promise<Connection> {
   const workers = navigator.serviceWorker as ServiceWorkerContainer | undefined;
@@ -49,19 +56,30 @@ export async function connect({ worker = "./sw.js", timeout }: ConnectOptions = 
   const listeners = new Set<(event: NodeEvent) => void>();
   const waker = new EventTarget();
   let state: NodeState | undefined;
-  const hear = ({ data }: MessageEvent<{ hdms?: NodeEvent } | null>) => {
+  let due: ReturnType<typeof setTimeout> | undefined;
+  const hear = ({ data }: MessageEvent<Told | null>) => {
     const event = data?.hdms;
     if (!event) return;
+    // The fragment alone: the page keeps what it holds.
+    if (event.kind === "open") return void (location.hash = new URL(event.url).hash);
     void tell(listeners, event);
     if (event.kind !== "status") return;
+    clearTimeout(due);
+    const { nextAttempt } = event.status;
+    // A page's timer, so that the worker may sleep meanwhile.
+    if (nextAttempt) due = setTimeout(() => void node.sync().catch(() => undefined), pause(nextAttempt));
     if (event.status.state === "ready" && state !== "ready") waker.dispatchEvent(new Event("ready"));
     state = event.status.state;
   };
   workers.addEventListener("message", hear, { signal });
   workers.startMessages();
+  // What waited for the network goes now, whatever pause it was in.
+  addEventListener("online", () => void node.sendNow().catch(() => undefined), { signal });
   void keepListening(node, signal, waker);
+  void renewToken(node, registration).catch(() => undefined);
   return {
     node,
+    notifications: notificationsOf(node, registration),
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -69,6 +87,7 @@ export async function connect({ worker = "./sw.js", timeout }: ConnectOptions = 
     close() {
       listeners.clear();
       closed.abort();
+      clearTimeout(due);
     },
   };
 }
@@ -76,6 +95,11 @@ export async function connect({ worker = "./sw.js", timeout }: ConnectOptions = 
 async function tell(listeners: Set<(event: NodeEvent) => void>, event: NodeEvent): Promise<void> {
   const told = event.kind === "status" ? { ...event, status: await withPersistence(event.status) } : event;
   listeners.forEach((listener) => listener(told));
+}
+
+/** Milliseconds until just after then; not at once even when it has passed, so that nothing goes in circles. */
+function pause(then: number): number {
+  return Math.max(then - Date.now() + 100, 1_000);
 }
 
 /** The worker that takes messages now; waits for one that is being installed. */
@@ -107,6 +131,9 @@ function showingPersistence(node: PersonalNode): PersonalNode {
     status: async () => withPersistence(await node.status()),
     restart: async () => withPersistence(await node.restart()),
     sync: async () => withPersistence(await node.sync()),
+    subscribePush: async (options) => withPersistence(await node.subscribePush(options)),
+    unsubscribePush: async () => withPersistence(await node.unsubscribePush()),
+    sendNow: async () => withPersistence(await node.sendNow()),
     make: async (options) => {
       // A browser may ask the person, who may take long to answer.
       void storage()?.persist().catch(() => false);

@@ -20,7 +20,7 @@ const AGAIN = 2_000;
 const TIMEOUT = 30_000;
 
 /** What may take longer than `timeout`, as it asks other nodes: so many times as long. */
-const ERRANDS: Partial<Record<string, number>> = { make: 3, sync: 3, hospitals: 3 };
+const ERRANDS: Partial<Record<string, number>> = { make: 3, sync: 3, sendNow: 3, hospitals: 3, subscribePush: 3, unsubscribePush: 3 };
 
 /** A request that trapped so often is not the victim of another one. */
 const MOST_TRAPS = 3;

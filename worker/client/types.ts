@@ -55,13 +55,60 @@ waiting: number,
  */
 quarantined: number, 
 /**
- * When the server was last reached.
+ * How much room the browser gives the node; `null` where it does not tell.
+ */
+storage: Storage | null, 
+/**
+ * When what waits is tried again by itself while a page is open.
+ */
+nextAttempt: number | null, 
+/**
+ * When the server was last reached, also before the worker was started.
  */
 lastReached: number | null, 
+/**
+ * How this browser is woken when something comes.
+ */
+push: PushState, 
+/**
+ * The key for subscribing to web push (VAPID, RFC 8292); `null` where the server sends none.
+ */
+vapid: string | null, 
 /**
  * What is wrong, if something is.
  */
 problem: NodeErrorView | null, };
+
+/**
+ * How this browser is woken, as the patient has chosen. `since` is when the server was told;
+ * `null` while it does not know, or when it knows no more: it is told at the next contact.
+ */
+export type PushState = { "kind": "none" } | { "kind": "webpush", 
+/**
+ * When the server was told.
+ */
+since: number | null, } | { "kind": "firebase", 
+/**
+ * When the server was told.
+ */
+since: number | null, };
+
+/**
+ * The node's room on this device, in bytes.
+ */
+export type Storage = { 
+/**
+ * What this origin uses.
+ */
+used: number, 
+/**
+ * What the browser lets it use.
+ */
+quota: number, 
+/**
+ * Whether so little is left that a person should make room before something is refused.
+ */
+low: boolean, };
 
 /**
  * A hospital of the Network Map.
@@ -535,13 +582,21 @@ kind: string,
  */
 since: number, 
 /**
- * How often sending was tried since the worker started.
+ * How often sending was tried.
  */
 attempts: number, 
 /**
- * Why it was not sent; a refusal is for good.
+ * When it is tried again; `null` for at once.
  */
-problem: NodeErrorView | null, };
+nextAttempt: number | null, 
+/**
+ * Why it was not sent.
+ */
+problem: NodeErrorView | null, 
+/**
+ * Whether the recipient refused it for good: it is not sent again.
+ */
+refused: boolean, };
 
 /**
  * What a patient asks of a hospital.
@@ -695,6 +750,15 @@ entry: string,
 reason: string, };
 
 /**
+ * Of `subscribePush`.
+ */
+export type PushOptions = { 
+/**
+ * The token of the Firebase SDK; `null` to subscribe at the browser's own push service.
+ */
+firebaseToken: string | null, };
+
+/**
  * Of `addRecord`.
  */
 export type AddRecordOptions = { 
@@ -739,8 +803,14 @@ export interface PersonalNode {
   quarantine(): Promise<Array<Quarantined>>;
   /** What waits to be sent. */
   outbox(): Promise<Array<Waiting>>;
-  /** Fetches the mailbox and sends the outbox. */
+  /** Fetches the mailbox and sends what of the outbox is due. */
   sync(): Promise<NodeStatus>;
+  /** Fetches the mailbox and sends all of the outbox, due or not: when a person says so, or the network has come back. */
+  sendNow(): Promise<NodeStatus>;
+  /** Has the server wake this browser by push. What can't be done now is done at the next contact. The client's `notifications` ask for the permission first. */
+  subscribePush(options: PushOptions): Promise<NodeStatus>;
+  /** Ends that. */
+  unsubscribePush(): Promise<NodeStatus>;
   /** What opens the live stream. */
   streamTicket(): Promise<StreamTicket>;
 }
@@ -765,6 +835,9 @@ export const methods = [
   "quarantine",
   "outbox",
   "sync",
+  "sendNow",
+  "subscribePush",
+  "unsubscribePush",
   "streamTicket",
 ] as const satisfies readonly (keyof PersonalNode)[];
 
@@ -845,6 +918,8 @@ export type ErrorCode =
   | "api/too-slow"
   | "mailbox/full"
   | "mailbox/sender-quota"
+  | "push/blocked"
+  | "push/unavailable"
   | "push/subscription";
 
 /** Refusals that the client makes itself. */
@@ -852,4 +927,6 @@ export const refusals = {
   NodeRestarted: { code: "node/restarted", sentence: "The node was restarted after an internal failure; nothing is lost, try again." },
   TimedOut: { code: "node/timed-out", sentence: "The node did not answer in time; try again, repeating is safe." },
   PlatformUnsupported: { code: "platform/unsupported", sentence: "This browser can't run a node here; use a current one, over HTTPS or on this machine." },
+  PushBlocked: { code: "push/blocked", sentence: "The browser does not allow notifications here; allow them for this site in its settings, then switch them on again." },
+  PushUnavailable: { code: "push/unavailable", sentence: "The browser could not subscribe at its push service; it is tried again when the server is reached." },
 } as const;

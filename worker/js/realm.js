@@ -1,19 +1,43 @@
 // What belongs to this realm, whichever instance of the WASM lives in it: a trapped instance is
 // thrown away, its lock stays.
 
-let strict = false;
+let watching = false;
+let full = false;
+const watched = new WeakSet();
 
 // rexie passes no options on, and browsers fire "complete" before data is on the disk unless they
-// are asked to wait for it. In this realm every transaction that writes asks.
-export function ask_for_strict_durability() {
-  if (strict) return;
-  strict = true;
+// are asked to wait for it. In this realm every transaction that writes asks, and what becomes of
+// it tells whether there is room. A database that is deleted or closed by the browser is said to
+// the shim.
+export function watch_databases() {
+  if (watching) return;
+  watching = true;
   const open = IDBDatabase.prototype.transaction;
   IDBDatabase.prototype.transaction = function (stores, mode, options) {
-    const asking = mode === "readwrite" ? { durability: "strict", ...options } : options;
-    return open.call(this, stores, mode, asking);
+    watch(this);
+    if (mode !== "readwrite") return open.call(this, stores, mode, options);
+    const transaction = open.call(this, stores, mode, { durability: "strict", ...options });
+    const failed = ({ target }) => (full ||= target.error?.name === "QuotaExceededError");
+    transaction.addEventListener("error", failed, true);
+    transaction.addEventListener("abort", failed);
+    transaction.addEventListener("complete", () => (full = false));
+    return transaction;
   };
 }
+
+function watch(database) {
+  if (watched.has(database)) return;
+  watched.add(database);
+  const gone = () => dispatchEvent(new Event("hdms-storage"));
+  database.addEventListener("close", gone);
+  database.addEventListener("versionchange", ({ newVersion }) => {
+    database.close();
+    if (newVersion === null) gone();
+  });
+}
+
+// Whether the last write found no room.
+export const is_full = () => full;
 
 const held = new Map();
 
@@ -30,4 +54,16 @@ export function hold_lock(name, patience) {
     holds.then((holds) => holds || held.delete(name));
   }
   return held.get(name);
+}
+
+// Asks the browser, if it can, to wake the worker with a "sync" event once there is a network
+// (Background Sync). Browsers may refuse, as while no page is open.
+export function wake_when_online() {
+  registration.sync?.register("hdms-outbox").catch(() => {});
+}
+
+// Bytes used and allowed; rejects where the browser does not tell.
+export async function room() {
+  const { usage, quota } = await navigator.storage.estimate();
+  return [usage, quota];
 }

@@ -8,8 +8,11 @@ const MODULE = new URL("./hdms_worker_bg.wasm", import.meta.url).href;
 const PREFIX = "hdms-module-";
 const CACHE = PREFIX + version;
 
-/** Ports of the requests under way, each with what ends the wait for its answer. */
-const pending = new Map();
+/** How long the node may take to show what a push brought, milliseconds. */
+const PATIENCE = 15_000;
+/** What ends the wait for each call under way: that instance trapped. */
+const pending = new Set();
+const TRAPPED = Symbol("trapped");
 let started;
 
 addEventListener("install", (event) => event.waitUntil(install()));
@@ -18,6 +21,17 @@ addEventListener("message", (event) => {
   const [port] = event.ports;
   if (event.data?.hdms && port) event.waitUntil(answer(event.data.hdms, port));
 });
+addEventListener("push", (event) => event.waitUntil(wake(event.data)));
+addEventListener("pushsubscriptionchange", (event) => event.waitUntil(run(() => node.synchronise())));
+addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(lead(event.notification.data?.url));
+});
+addEventListener("sync", (event) => {
+  if (event.tag === "hdms-outbox") event.waitUntil(run(() => node.send_waiting()));
+});
+// The node's database is gone, by somebody's will or the browser's.
+addEventListener("hdms-storage", () => run(() => node.reopen()));
 // A trap in the WASM surfaces in whatever called into it.
 addEventListener("error", (event) => trapped(event.error));
 addEventListener("unhandledrejection", (event) => trapped(event.reason));
@@ -36,24 +50,43 @@ async function activate() {
   await clients.claim();
 }
 
-function start() {
-  started ??= load().catch((error) => {
-    started = undefined;
-    throw error;
-  });
-  return started;
-}
-
 async function load() {
   const kept = await (await caches.open(CACHE)).match(MODULE);
   await init({ module_or_path: kept ?? fetch(MODULE) });
 }
 
+// Calls into the WASM, loaded by then. What failed to load is tried again by the next.
+async function run(call) {
+  await (started ??= load().catch((error) => ((started = undefined), Promise.reject(error))));
+  let end;
+  const trap = new Promise((_, reject) => pending.add((end = () => reject(TRAPPED))));
+  return Promise.race([call(), trap]).finally(() => pending.delete(end));
+}
+
 async function answer(request, port) {
-  const trap = new Promise((resolve) => pending.set(port, resolve));
-  await start();
-  await Promise.race([node.handle(request, port), trap]);
-  pending.delete(port);
+  await run(() => node.handle(request, port)).catch((reason) => {
+    if (reason !== TRAPPED) throw reason;
+    port.postMessage({ trapped: true });
+  });
+}
+
+// Whatever befalls the node, something is shown: browsers end a subscription whose pushes show nothing.
+async function wake(data) {
+  const payload = new Uint8Array(data?.arrayBuffer() ?? 0);
+  const late = new Promise((resolve) => setTimeout(resolve, PATIENCE));
+  const shown = await Promise.race([run(() => node.wake(payload)), late]).catch(() => false);
+  if (!shown) await registration.showNotification("There is news for your health node", { tag: "hdms" }).catch(() => {});
+  await run(() => node.synchronise());
+}
+
+// An open page is led there by its fragment alone: what it holds unsaved stays.
+async function lead(path = "./") {
+  const url = new URL(path, registration.scope);
+  const folder = ({ pathname }) => pathname.replace(/index\.html$/, "");
+  const pages = await clients.matchAll({ type: "window", includeUncontrolled: true });
+  const page = pages.find((page) => folder(new URL(page.url)) === folder(url));
+  page?.postMessage({ hdms: { kind: "open", url: url.href } });
+  await (page ? page.focus() : clients.openWindow(url.href));
 }
 
 // Throws the instance away and makes a new one, which begins with what is stored. Who waits for an
@@ -61,9 +94,5 @@ async function answer(request, port) {
 function trapped(reason) {
   if (!(reason instanceof WebAssembly.RuntimeError)) return;
   node.__wbg_reset_state();
-  for (const [port, resolve] of pending) {
-    port.postMessage({ trapped: true });
-    resolve();
-  }
-  pending.clear();
+  pending.forEach((end) => end());
 }

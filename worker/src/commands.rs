@@ -77,8 +77,16 @@ commands! {
     Quarantine = "quarantine" -> Vec<Quarantined>;
     /// What waits to be sent.
     Outbox = "outbox" -> Vec<Waiting>;
-    /// Fetches the mailbox and sends the outbox.
+    /// Fetches the mailbox and sends what of the outbox is due.
     Sync = "sync" -> NodeStatus;
+    /// Fetches the mailbox and sends all of the outbox, due or not: when a person says so, or the
+    /// network has come back.
+    SendNow = "sendNow" -> NodeStatus;
+    /// Has the server wake this browser by push. What can't be done now is done at the next contact.
+    /// The client's `notifications` ask for the permission first.
+    SubscribePush(PushOptions) = "subscribePush" -> NodeStatus;
+    /// Ends that.
+    UnsubscribePush = "unsubscribePush" -> NodeStatus;
     /// What opens the live stream.
     StreamTicket = "streamTicket" -> StreamTicket;
 }
@@ -167,6 +175,12 @@ options! {
         pub entry: String,
         /// Why, for the hospital to read.
         pub reason: String,
+    }
+
+    /// Of `subscribePush`.
+    pub struct PushOptions {
+        /// The token of the Firebase SDK; `null` to subscribe at the browser's own push service.
+        pub firebase_token: Option<String>,
     }
 
     /// Of `addRecord`.

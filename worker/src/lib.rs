@@ -7,6 +7,7 @@
 
 mod clients;
 pub mod commands;
+pub mod contact;
 pub mod delivery;
 #[cfg(feature = "test-hooks")]
 pub mod figures;
@@ -14,13 +15,17 @@ mod js;
 pub mod lock;
 pub mod marker;
 pub mod member;
+mod notification;
 pub mod platform;
+pub mod push;
 pub mod queue;
 pub mod requests;
+pub mod room;
 pub mod store;
 pub mod transport;
 pub mod viewing;
 pub mod views;
+mod waking;
 pub mod webcrypto;
 pub mod worker;
 

@@ -33,6 +33,9 @@ const CONFIG: &str = "config";
 const CARD: &str = "card";
 const NETWORK: &str = "network";
 
+/// Marks the storage of a node that was made: what is missing in it has been lost.
+const MADE: &str = "made";
+
 /// To which network this device belongs. Pinned when the node is made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Config {
@@ -74,19 +77,21 @@ impl Member {
     /// Errors: [`Error::StoreLost`] when this device had a node which is gone; those of the store,
     /// and of [`Member::make`] when the network is needed.
     pub async fn stored(store: &IndexedDb) -> Result<Stored, Error> {
-        let Some(keys) = WebCryptoKeys::stored(store).await? else {
-            return if marker::exists().await? {
-                Err(Error::StoreLost)
-            } else {
-                Ok(Stored::Nothing)
-            };
-        };
         let card = store.read(Table::Meta, CARD).await?;
+        let Some(keys) = WebCryptoKeys::stored(store).await? else {
+            let was_here = card.is_some() || marker::exists().await?;
+            return if was_here { Err(Error::StoreLost) } else { Ok(Stored::Nothing) };
+        };
         let config = store.read(Table::Meta, CONFIG).await?;
         let network = store.read(Table::Meta, NETWORK).await?;
         let (Some(card), Some(config), Some(network)) = (card, config, network) else {
-            return Ok(Stored::Unfinished);
+            let made = store.is_marked(MADE);
+            return if made { Err(Error::StoreLost) } else { Ok(Stored::Unfinished) };
         };
+        if store.has_lost_rows().await? {
+            return Err(Error::StoreLost);
+        }
+        store.mark(MADE).await?;
         let config: Config = json::stored(&config)?;
         let card = String::from_utf8(card).map_err(|_| Error::StoreCorrupt)?;
         let documents: NetworkDocuments = json::stored(&network)?;
@@ -127,6 +132,7 @@ impl Member {
         let card = admission(config, keys).await?;
         let member = Self::of(store, keys, config, &card, trust).await?;
         store.commit(vec![put(NETWORK, json::write(&documents)?), put(CARD, card.into())]).await?;
+        store.mark(MADE).await?;
         Ok(member)
     }
 
@@ -178,6 +184,14 @@ impl Member {
         let platform = self.node.platform();
         let card = admission(&self.config, platform.keys()).await?;
         platform.store().commit(vec![put(CARD, card.into())]).await
+    }
+
+    /// Tells the server something, with a proof. Errors: the server's refusal, those of the way.
+    pub async fn post<T: Serialize>(&self, path: &str, body: &T) -> Result<(), Error> {
+        let url = format!("{}{path}", self.config.server);
+        let body = String::from_utf8(json::write(body)?).map_err(|_| Error::CryptoFailed)?;
+        let proof = self.proof("POST", &url, body.as_bytes()).await?;
+        transport::post(&url, "application/json", body, Some(&proof)).await?.success()
     }
 
     /// A proof for one request to the server.

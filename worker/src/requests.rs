@@ -11,10 +11,11 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::MessagePort;
 
 use crate::commands::Command;
-use crate::js;
 use crate::queue::Queue;
-use crate::views::{NodeErrorView, NodeState, NodeStatus};
+use crate::views::{NodeErrorView, NodeEvent, NodeState, NodeStatus, PushState};
+use crate::waking;
 use crate::worker::Worker;
+use crate::{clients, js, marker};
 
 /// The node's database.
 const DATABASE: &str = "hdms";
@@ -62,6 +63,54 @@ pub async fn handle(request: JsValue, port: MessagePort) {
     if let Some(worker) = WORKER.with_borrow(Clone::clone) {
         worker.follow_up().await;
     }
+}
+
+/// Takes in what a push brought, and shows it. Answers whether something is shown; then
+/// [`synchronise`] is to follow.
+#[wasm_bindgen]
+pub async fn wake(payload: Vec<u8>) -> bool {
+    match opened().await {
+        Ok(worker) => waking::woken(&worker, &payload).await,
+        Err(_) => false,
+    }
+}
+
+/// Fetches the mailbox, sends what is due, and does what follows from it. The promise settles when
+/// all is done.
+#[wasm_bindgen]
+pub async fn synchronise() {
+    if let Ok(worker) = opened().await {
+        // Why it failed is in the status.
+        let _ = worker.sync(false).await;
+        worker.follow_up().await;
+    }
+}
+
+/// The database was closed by the browser, or is being deleted: looks at what is left of it, and tells
+/// every page.
+#[wasm_bindgen]
+pub async fn reopen() {
+    if WORKER.take().is_some_and(|worker| worker.has_node()) {
+        // So that a node whose every trace is removed is missed.
+        let _ = marker::set().await;
+    }
+    match opened().await {
+        Ok(worker) => worker.follow_up().await,
+        Err(error) => clients::tell(&NodeEvent::Status { status: stopped(error) }).await,
+    }
+}
+
+/// Background Sync: sends what waits. Rejects while something still does, so that the browser tries
+/// again.
+#[wasm_bindgen]
+pub async fn send_waiting() -> Result<(), JsValue> {
+    let sent = async {
+        let worker = opened().await?;
+        worker.execute("", Command::SendNow).await?;
+        worker.follow_up().await;
+        if worker.sends_later() { Err(Error::NetworkUnreachable) } else { Ok(()) }
+    };
+    sent.await.map_err(|error| error.code().into())
 }
 
 /// Traps, as a defect would.
@@ -114,7 +163,11 @@ fn stopped(problem: Error) -> NodeStatus {
         persistent: None,
         waiting: 0,
         quarantined: 0,
+        storage: None,
+        next_attempt: None,
         last_reached: None,
+        push: PushState::None,
+        vapid: None,
         problem: Some(problem.into()),
     }
 }

@@ -2,7 +2,7 @@
 //! for the keys that no script can read. A write counts once its transaction has fired `complete`,
 //! with strict durability.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use hdms::Error;
@@ -22,19 +22,26 @@ const KEYS: &str = "keys";
 /// Follows every character of the keys, which are ASCII.
 const LAST: &str = "\u{ffff}";
 
+/// In [`KEYS`], which a node without keys has lost: the marks of [`IndexedDb::mark`], and the names of
+/// the tables that have ever been filled.
+const MARKS: &str = "marks";
+
 #[wasm_bindgen(module = "/js/realm.js")]
 extern "C" {
-    fn ask_for_strict_durability();
+    fn watch_databases();
+    fn is_full() -> bool;
 }
 
 /// An open database. Clones share it.
 ///
-/// After a commit that failed every call is refused with [`Error::NodeStopped`]: what was changed
-/// in memory and what is stored may differ, so nothing goes on until the database is opened anew.
+/// A commit for which there is no room changes nothing and is [`Error::StoreFull`]; the next one may
+/// succeed. After any other that failed every call is refused with [`Error::NodeStopped`]: nothing
+/// goes on until the database is opened anew.
 #[derive(Clone, Debug)]
 pub struct IndexedDb {
     rexie: Rc<Rexie>,
     stopped: Rc<Cell<bool>>,
+    marks: Rc<RefCell<String>>,
     #[cfg(feature = "test-hooks")]
     failing: Rc<Cell<bool>>,
 }
@@ -44,18 +51,22 @@ impl IndexedDb {
     ///
     /// Errors: [`Error::StoreNewer`] when a newer version wrote it, [`Error::StoreFailed`].
     pub async fn open(name: &str) -> Result<Self, Error> {
-        ask_for_strict_durability();
+        watch_databases();
         let mut builder = Rexie::builder(name).version(SCHEMA);
-        for store in Table::ALL.iter().map(|table| table.name()).chain([KEYS]) {
+        for store in stores() {
             builder = builder.add_object_store(ObjectStore::new(store));
         }
         let rexie = builder.build().await.map_err(|error| open_failure(&error))?;
-        Ok(Self {
+        let store = Self {
             rexie: Rc::new(rexie),
             stopped: Rc::default(),
+            marks: Rc::default(),
             #[cfg(feature = "test-hooks")]
             failing: Rc::default(),
-        })
+        };
+        let marks = store.key(MARKS).await?.and_then(|marks| marks.as_string());
+        *store.marks.borrow_mut() = marks.unwrap_or_default();
+        Ok(store)
     }
 
     /// The database's name.
@@ -66,6 +77,55 @@ impl IndexedDb {
     /// Whether a commit has failed, so that this database has to be opened anew.
     pub fn is_stopped(&self) -> bool {
         self.stopped.get()
+    }
+
+    /// Whether the last write found no room.
+    pub fn is_full(&self) -> bool {
+        is_full()
+    }
+
+    /// Keeps a mark, a word, unless it is kept. Errors as [`IndexedDb::commit`].
+    pub async fn mark(&self, mark: &str) -> Result<(), Error> {
+        if self.is_marked(mark) {
+            return Ok(());
+        }
+        let marks = format!("{} {mark}", self.marks.borrow());
+        self.keep_key(MARKS, &marks.as_str().into()).await?;
+        *self.marks.borrow_mut() = marks;
+        Ok(())
+    }
+
+    /// Whether a mark is kept.
+    pub fn is_marked(&self, mark: &str) -> bool {
+        self.marks.borrow().split(' ').any(|kept| kept == mark)
+    }
+
+    /// Whether a table that was filled once is empty: no node empties one by itself.
+    pub async fn has_lost_rows(&self) -> Result<bool, Error> {
+        for table in FILLED.iter().map(|table| table.name()).filter(|table| self.is_marked(table)) {
+            let transaction = self.begin(&[table], TransactionMode::ReadOnly)?;
+            let store = transaction.store(table).map_err(failed)?;
+            if store.get_all_keys(None, Some(1)).await.map_err(failed)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes everything, marks too.
+    pub async fn clear(&self) -> Result<(), Error> {
+        let names = stores();
+        let transaction = self.begin(&names, TransactionMode::ReadWrite)?;
+        let mut cleared = Ok(());
+        for name in &names {
+            cleared = cleared.and(match transaction.store(name) {
+                Ok(store) => store.clear().await,
+                Err(error) => Err(error),
+            });
+        }
+        self.finish(transaction, cleared).await?;
+        self.marks.take();
+        Ok(())
     }
 
     /// How many rows a table has.
@@ -98,6 +158,19 @@ impl IndexedDb {
         transaction.store(store).map_err(failed)?.get(key.into()).await.map_err(failed)
     }
 
+    /// The marks as they are after `writes`, if these fill a table for the first time.
+    fn marks_with(&self, writes: &[Write]) -> Option<String> {
+        let mut marks = self.marks.borrow().clone();
+        let known = marks.len();
+        for table in writes.iter().filter(|write| is_put(write)).map(table) {
+            let name = table.name();
+            if FILLED.contains(&table) && marks.split(' ').all(|kept| kept != name) {
+                marks = marks + " " + name;
+            }
+        }
+        (marks.len() > known).then_some(marks)
+    }
+
     fn begin(&self, stores: &[&str], mode: TransactionMode) -> Result<Transaction, Error> {
         if self.stopped.get() {
             return Err(Error::NodeStopped);
@@ -111,12 +184,20 @@ impl IndexedDb {
         transaction: Transaction,
         requested: Result<(), rexie::Error>,
     ) -> Result<(), Error> {
-        requested.map_err(|error| self.stop(error))?;
+        if requested.is_err() {
+            // What was requested before must not be committed alone; the browser may have aborted
+            // by itself.
+            let _ = transaction.abort().await;
+            return Err(self.refused());
+        }
         match transaction.done().await {
             Ok(TransactionResult::Committed) => Ok(()),
-            Ok(TransactionResult::Aborted) => Err(self.stop(())),
-            Err(error) => Err(self.stop(error)),
+            _ => Err(self.refused()),
         }
+    }
+
+    fn refused(&self) -> Error {
+        if is_full() { Error::StoreFull } else { self.stop(()) }
     }
 
     fn stop<T>(&self, _cause: T) -> Error {
@@ -156,10 +237,15 @@ impl Store for IndexedDb {
         if writes.is_empty() {
             return Ok(());
         }
-        let names: Vec<&str> = writes.iter().map(|write| table(write).name()).collect();
+        let marks = self.marks_with(&writes);
+        let mut names: Vec<&str> = writes.iter().map(|write| table(write).name()).collect();
+        names.extend(marks.as_ref().map(|_| KEYS));
         let transaction = self.begin(&names, TransactionMode::ReadWrite)?;
         // Nothing else may be waited for in here: the transaction would commit.
-        let mut written = Ok(());
+        let mut written = match &marks {
+            Some(marks) => put_marks(&transaction, marks).await,
+            None => Ok(()),
+        };
         for run in writes.chunk_by(|a, b| is_put(a) && is_put(b) && table(a) == table(b)) {
             written = written.and(write_run(&transaction, run).await);
         }
@@ -168,8 +254,25 @@ impl Store for IndexedDb {
             let _ = transaction.abort().await;
             return Err(self.stop(()));
         }
-        self.finish(transaction, written).await
+        self.finish(transaction, written).await?;
+        if let Some(marks) = marks {
+            *self.marks.borrow_mut() = marks;
+        }
+        Ok(())
     }
+}
+
+/// Tables that no node empties once it has filled them.
+const FILLED: [Table; 6] =
+    [Table::Cards, Table::Cases, Table::Entries, Table::Records, Table::Receipts, Table::Inbox];
+
+fn stores() -> Vec<&'static str> {
+    Table::ALL.iter().map(|table| table.name()).chain([KEYS]).collect()
+}
+
+async fn put_marks(transaction: &Transaction, marks: &str) -> Result<(), rexie::Error> {
+    let put = (JsValue::from(marks), Some(MARKS.into()));
+    transaction.store(KEYS)?.put_all([put].into_iter()).await
 }
 
 fn table(write: &Write) -> Table {

@@ -16,6 +16,7 @@ const TIMEOUT: u32 = 20_000;
 #[derive(Debug)]
 pub struct Answer {
     status: u16,
+    retry_after: Option<u64>,
     body: String,
 }
 
@@ -54,6 +55,11 @@ impl Answer {
         Err(known.unwrap_or(Error::NetworkUnreachable))
     }
 
+    /// How long the other side asks to be left alone, seconds.
+    pub fn retry_after(&self) -> Option<u64> {
+        self.retry_after
+    }
+
     /// The code of a problem (RFC 9457).
     fn code(&self) -> Option<String> {
         self.value().ok()?.get("code")?.as_str().map(str::to_owned)
@@ -75,6 +81,7 @@ fn prepare(request: RequestBuilder, proof: Option<&str>) -> RequestBuilder {
 
 async fn send(request: Request) -> Result<Answer, Error> {
     let response = request.send().await.map_err(|_| Error::NetworkUnreachable)?;
+    let retry_after = response.headers().get("retry-after").and_then(|value| value.parse().ok());
     let body = response.text().await.map_err(|_| Error::NetworkUnreachable)?;
-    Ok(Answer { status: response.status(), body })
+    Ok(Answer { status: response.status(), retry_after, body })
 }

@@ -8,8 +8,13 @@ use ts_rs::Config;
 use crate::{commands, views};
 
 /// Refusals that the client makes itself, when there is no worker to make them.
-const OF_THE_CLIENT: [Error; 3] =
-    [Error::NodeRestarted, Error::TimedOut, Error::PlatformUnsupported];
+const OF_THE_CLIENT: [Error; 5] = [
+    Error::NodeRestarted,
+    Error::TimedOut,
+    Error::PlatformUnsupported,
+    Error::PushBlocked,
+    Error::PushUnavailable,
+];
 
 #[test]
 fn the_types_of_the_package_are_those_of_the_worker() {

@@ -62,10 +62,47 @@ views! {
         pub waiting: u32,
         /// How many messages were refused.
         pub quarantined: u32,
-        /// When the server was last reached.
+        /// How much room the browser gives the node; `null` where it does not tell.
+        pub storage: Option<Storage>,
+        /// When what waits is tried again by itself while a page is open.
+        pub next_attempt: Option<u64>,
+        /// When the server was last reached, also before the worker was started.
         pub last_reached: Option<u64>,
+        /// How this browser is woken when something comes.
+        pub push: PushState,
+        /// The key for subscribing to web push (VAPID, RFC 8292); `null` where the server sends none.
+        pub vapid: Option<String>,
         /// What is wrong, if something is.
         pub problem: Option<NodeErrorView>,
+    }
+
+    /// How this browser is woken, as the patient has chosen. `since` is when the server was told;
+    /// `null` while it does not know, or when it knows no more: it is told at the next contact.
+    #[serde(tag = "kind", rename_all = "lowercase")]
+    pub enum PushState {
+        /// Not at all.
+        None,
+        /// By its own push service.
+        WebPush {
+            /// When the server was told.
+            since: Option<u64>,
+        },
+        /// By Firebase Cloud Messaging.
+        Firebase {
+            /// When the server was told.
+            since: Option<u64>,
+        },
+    }
+
+    /// The node's room on this device, in bytes.
+    #[serde(rename_all = "camelCase")]
+    pub struct Storage {
+        /// What this origin uses.
+        pub used: u64,
+        /// What the browser lets it use.
+        pub quota: u64,
+        /// Whether so little is left that a person should make room before something is refused.
+        pub low: bool,
     }
 
     /// A hospital of the Network Map.
@@ -342,10 +379,14 @@ views! {
         pub kind: String,
         /// Since when.
         pub since: u64,
-        /// How often sending was tried since the worker started.
+        /// How often sending was tried.
         pub attempts: u32,
-        /// Why it was not sent; a refusal is for good.
+        /// When it is tried again; `null` for at once.
+        pub next_attempt: Option<u64>,
+        /// Why it was not sent.
         pub problem: Option<NodeErrorView>,
+        /// Whether the recipient refused it for good: it is not sent again.
+        pub refused: bool,
     }
 
     /// What a patient asks of a hospital.

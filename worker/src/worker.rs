@@ -14,14 +14,16 @@ use hdms::treatment::request::TreatmentRequest;
 use wasm_bindgen::JsValue;
 
 use crate::commands::{AskOptions, Command, DataRequestOptions, MakeOptions, ShareOptions};
+use crate::contact::Contact;
 use crate::delivery::Delivery;
 use crate::member::{Member, Stored};
+use crate::push::{Push, Standing};
 use crate::queue::Queue;
 use crate::store::IndexedDb;
 use crate::viewing::{self, Viewer};
-use crate::views::{self, NodeEvent, NodeState, NodeStatus, StreamTicket};
+use crate::views::{self, NodeEvent, NodeState, NodeStatus, Storage, StreamTicket};
 use crate::webcrypto::WebCryptoKeys;
-use crate::{clients, js, lock};
+use crate::{clients, js, lock, room, waking};
 
 /// How long a command may take, milliseconds.
 const COMMAND: u32 = 15_000;
@@ -39,7 +41,9 @@ pub struct Worker {
     lost: Cell<bool>,
     commands: Queue,
     errands: Queue,
-    delivery: Delivery,
+    subscriptions: Queue,
+    pub(crate) delivery: Delivery,
+    pub(crate) push: Push,
     viewer: Viewer,
     syncs: Syncs,
     told: RefCell<Option<NodeStatus>>,
@@ -50,6 +54,8 @@ pub struct Worker {
 struct Syncs {
     asked: Cell<u64>,
     served: Cell<u64>,
+    /// Whether the next one is to send what is not due, too.
+    now: Cell<bool>,
 }
 
 impl Worker {
@@ -64,6 +70,8 @@ impl Worker {
             stored => (stored?, false),
         };
         let commands = Queue::new(COMMAND);
+        let contact = Contact::kept(store.clone()).await?;
+        let push = Push::stored(&store).await?;
         let worker = Self {
             unfinished: Cell::new(matches!(stored, Stored::Unfinished)),
             member: RefCell::new(match stored {
@@ -72,9 +80,11 @@ impl Worker {
             }),
             store,
             lost: Cell::new(lost),
-            delivery: Delivery::new(commands.clone()),
+            delivery: Delivery::new(commands.clone(), contact),
+            push,
             commands,
             errands: Queue::new(ERRAND),
+            subscriptions: Queue::new(ERRAND),
             viewer: Viewer::default(),
             syncs: Syncs::default(),
             told: RefCell::default(),
@@ -87,7 +97,8 @@ impl Worker {
         match command {
             Command::Status | Command::Restart => js::from(&self.status().await?),
             Command::Make(options) => js::from(&self.make(options).await?),
-            Command::Sync => js::from(&self.sync().await?),
+            Command::Sync => js::from(&self.sync(false).await?),
+            Command::SendNow => js::from(&self.sync(true).await?),
             Command::StreamTicket => js::from(&self.stream_ticket().await?),
             Command::Hospitals => js::from(&self.hospitals().await?),
             Command::Ask(_)
@@ -99,6 +110,10 @@ impl Worker {
                 let name = RecordName { case: id.parse()?, entry: id.parse()? };
                 js::from(&self.add_record(name, options.fhir).await?)
             }
+            Command::SubscribePush(options) => {
+                js::from(&self.choose_push(true, options.firebase_token).await?)
+            }
+            Command::UnsubscribePush => js::from(&self.choose_push(false, None).await?),
             Command::Cases
             | Command::Case(_)
             | Command::Records
@@ -114,11 +129,17 @@ impl Worker {
     pub async fn follow_up(self: &Rc<Self>) {
         self.tell_pages().await;
         let Ok(member) = self.member() else { return };
+        waking::announce(self).await;
         if member.node.platform().take_queued() {
-            let worker = self.clone();
-            let posting = async move { worker.delivery.post(&member).await };
+            let (worker, member) = (self.clone(), member.clone());
+            let posting = async move { worker.delivery.post(&member, false).await };
             // What could not be sent stays in the outbox, with the reason.
             let _ = self.errands.run(posting).await;
+            self.tell_pages().await;
+        }
+        if let Some(standing) = self.delivery.take_standing() {
+            // What could not be done is done at the next contact.
+            let _ = self.compare_push(&member, Some(standing)).await;
             self.tell_pages().await;
         }
     }
@@ -144,9 +165,25 @@ impl Worker {
             persistent: None,
             waiting: count(Table::Outbox).await?,
             quarantined: count(Table::Quarantine).await?,
+            storage: room::left().await,
+            next_attempt: self.delivery.next_attempt().map(|time| time.0),
             last_reached: self.delivery.last_reached().map(|time| time.0),
+            push: self.push.state(),
+            vapid: member
+                .as_ref()
+                .and_then(|member| member.node.trust().parameters().vapid.clone()),
             problem: problem.map(Into::into),
         })
+    }
+
+    /// Whether there is a node.
+    pub fn has_node(&self) -> bool {
+        self.member.borrow().is_some()
+    }
+
+    /// Whether something waits to be sent at a later time.
+    pub fn sends_later(&self) -> bool {
+        self.delivery.next_attempt().is_some()
     }
 
     /// Makes the next commit fail as a full disk does.
@@ -159,10 +196,13 @@ impl Worker {
         if self.store.is_stopped() {
             return Some(Error::StoreFailed);
         }
-        if self.lost.get() { Some(Error::StoreLost) } else { self.delivery.problem() }
+        if self.lost.get() {
+            return Some(Error::StoreLost);
+        }
+        if self.store.is_full() { Some(Error::StoreFull) } else { self.delivery.problem() }
     }
 
-    fn member(&self) -> Result<Rc<Member>, Error> {
+    pub(crate) fn member(&self) -> Result<Rc<Member>, Error> {
         if self.store.is_stopped() {
             return Err(Error::NodeStopped);
         }
@@ -180,6 +220,9 @@ impl Worker {
         let making = async move {
             if worker.member.borrow().is_some() {
                 return Ok(());
+            }
+            if worker.lost.get() {
+                worker.store.clear().await?;
             }
             worker.unfinished.set(true);
             let made = Member::make(&worker.store, options.name).await;
@@ -206,7 +249,8 @@ impl Worker {
     }
 
     /// Synchronises; a failure is in the status. One that has not begun yet serves all who ask.
-    async fn sync(self: &Rc<Self>) -> Result<NodeStatus, Error> {
+    pub(crate) async fn sync(self: &Rc<Self>, now: bool) -> Result<NodeStatus, Error> {
+        self.syncs.now.set(self.syncs.now.get() || now);
         let asked = self.syncs.asked.get() + 1;
         self.syncs.asked.set(asked);
         let worker = self.clone();
@@ -214,7 +258,8 @@ impl Worker {
             if worker.syncs.served.get() < asked {
                 worker.syncs.served.set(worker.syncs.asked.get());
                 worker.renew().await?;
-                worker.delivery.sync(&worker.member()?).await?;
+                let now = worker.syncs.now.take();
+                worker.delivery.sync(&worker.member()?, now).await?;
             }
             Ok(())
         };
@@ -224,6 +269,34 @@ impl Worker {
             }
             _ => self.status().await,
         }
+    }
+
+    async fn choose_push(
+        self: &Rc<Self>,
+        on: bool,
+        token: Option<String>,
+    ) -> Result<NodeStatus, Error> {
+        let member = self.member()?;
+        self.push.choose(on, token).await?;
+        match self.compare_push(&member, None).await {
+            Err(error) if !error.is_passing() => {
+                self.push.choose(false, None).await?;
+                Err(error)
+            }
+            // What could not be done is done at the next contact.
+            _ => self.status().await,
+        }
+    }
+
+    /// In a queue of its own: a browser may take long to subscribe.
+    async fn compare_push(
+        self: &Rc<Self>,
+        member: &Rc<Member>,
+        standing: Option<Standing>,
+    ) -> Result<(), Error> {
+        let (worker, member) = (self.clone(), member.clone());
+        let comparing = async move { worker.push.compare(&member, standing.as_ref()).await };
+        self.subscriptions.run(comparing).await
     }
 
     async fn renew(&self) -> Result<(), Error> {
@@ -323,10 +396,7 @@ impl Worker {
                     js::from(&viewer.records_of_types(node, types).await?)
                 }
                 Command::Quarantine => js::from(&viewing::quarantine(node).await?),
-                Command::Outbox => {
-                    let attempts = |id: &str| worker.delivery.attempts(id);
-                    js::from(&viewing::outbox(node, attempts).await?)
-                }
+                Command::Outbox => js::from(&viewing::outbox(node).await?),
                 _ => Err(Error::CommandMalformed),
             }
         };
@@ -339,8 +409,12 @@ impl Worker {
             clients::tell(&NodeEvent::Changed { cases }).await;
         }
         let Ok(status) = self.status().await else { return };
-        if self.told.borrow().as_ref() != Some(&status) {
-            *self.told.borrow_mut() = Some(status.clone());
+        // Every write changes how much is used: no news by itself.
+        let figureless = Storage { used: 0, quota: 0, low: false };
+        let room = status.storage.as_ref().map(|room| Storage { low: room.low, ..figureless });
+        let news = NodeStatus { storage: room, ..status.clone() };
+        if self.told.borrow().as_ref() != Some(&news) {
+            *self.told.borrow_mut() = Some(news);
             clients::tell(&NodeEvent::Status { status }).await;
         }
     }

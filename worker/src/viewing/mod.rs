@@ -17,7 +17,6 @@ use hdms::treatment::Flow;
 use hdms::treatment::patient::{self, MedicalResult, PatientCase, ResultStatus};
 
 use self::records::Content;
-use crate::delivery::Attempts;
 use crate::platform::Browser;
 use crate::views::{
     CaseSummary, CaseView, DataAnswer, DataRequestView, EntryView, Hospital, NodeErrorView, Phase,
@@ -116,27 +115,22 @@ pub async fn quarantine(node: &Node<Browser>) -> Result<Vec<Quarantined>, Error>
     }
 }
 
-/// What waits to be sent; `attempts` tells how each item has fared.
-pub async fn outbox(
-    node: &Node<Browser>,
-    attempts: impl Fn(&str) -> Attempts,
-) -> Result<Vec<Waiting>, Error> {
+/// What waits to be sent.
+pub async fn outbox(node: &Node<Browser>) -> Result<Vec<Waiting>, Error> {
     let trust = node.trust();
-    let waiting = |item: OutboxItem| {
-        let Attempts { count, problem } = attempts(&item.id);
-        let refused = item.refused.as_deref().map(NodeErrorView::of_code);
-        Waiting {
-            to: called(&trust, &item.to),
-            kind: match item.payload {
-                Payload::Envelope { kind, .. } => kind,
-                Payload::Deposit { .. } => "notary/deposit".to_owned(),
-            },
-            id: item.id,
-            case: item.case.into(),
-            since: item.since.0,
-            attempts: count,
-            problem: refused.or(problem.map(Into::into)),
-        }
+    let waiting = |item: OutboxItem| Waiting {
+        to: called(&trust, &item.to),
+        kind: match item.payload {
+            Payload::Envelope { kind, .. } => kind,
+            Payload::Deposit { .. } => "notary/deposit".to_owned(),
+        },
+        id: item.id,
+        case: item.case.to_string(),
+        since: item.since.0,
+        attempts: item.attempts.count,
+        next_attempt: item.attempts.next.map(|time| time.0),
+        refused: item.refused.is_some(),
+        problem: item.refused.or(item.attempts.problem).as_deref().map(NodeErrorView::of_code),
     };
     Ok(all_waiting(node).await?.into_iter().map(waiting).collect())
 }
