@@ -8,6 +8,7 @@ import type {
   Hospital,
   NodeEvent,
   NodeStatus,
+  NotificationState,
   PersonalNode,
   Quarantined,
   RecordView,
@@ -22,6 +23,10 @@ const OTHER: Hospital = { id: "h2", name: "Lakeside Clinic", endpoint: "http://l
 const NOTARY = "Notary Two";
 const KEY = "qL8R4QIcQ_ZsRqOAbeRfcZhilN_MksRtDaErMA0yp_4";
 const WAIT_MS = 20;
+const UNREACHABLE = {
+  code: "network/unreachable",
+  sentence: "The other node can't be reached; it is tried again by itself.",
+};
 
 class FakeNode implements PersonalNode {
   state: NodeStatus = {
@@ -33,7 +38,11 @@ class FakeNode implements PersonalNode {
     persistent: null,
     waiting: 0,
     quarantined: 0,
+    storage: null,
+    nextAttempt: null,
     lastReached: null,
+    push: { kind: "none" },
+    vapid: "BKey",
     problem: null,
   };
   listeners = new Set<(event: NodeEvent) => void>();
@@ -41,8 +50,11 @@ class FakeNode implements PersonalNode {
   held = new Map<string, RecordView>();
   setAside: Quarantined[] = [];
   unsent: Waiting[] = [];
-  /** The next call of this name fails with this problem. */
+  /** Whether no other node can be reached: what is decided waits. */
+  cutOff = false;
+  permission: NotificationState = "off";
   replaced = false;
+  /** The next call of this name fails with this problem. */
   failing: { name: string; code: string; sentence: string } | null = null;
 
   async status(): Promise<NodeStatus> {
@@ -73,6 +85,7 @@ class FakeNode implements PersonalNode {
       ...{ phase: { kind: "requested" }, begun: now, changed: now, openDecisions: 0, unsent: 0 },
       ...{ dataRequests: [], results: [], ledger: [] },
     });
+    this.queue(options.case, "treatment/request");
     this.log(options.case, "request", "e1", false);
     return this.case(options.case);
   }
@@ -99,22 +112,27 @@ class FakeNode implements PersonalNode {
 
   async share(options: { case: string; dataRequest: string; records: string[] }): Promise<CaseView> {
     await this.step("share");
+    this.queue(options.case, "treatment/data");
     const records = options.records.map((id) => this.held.get(id)?.verificationKey ?? "");
     return this.answer(options, { kind: "shared", records, at: Date.now() });
   }
 
   async refuseData(options: { case: string; dataRequest: string; reason: string }): Promise<CaseView> {
     await this.step("refuseData");
+    this.queue(options.case, "treatment/data-refusal");
     return this.answer(options, { kind: "refused", reason: options.reason, at: Date.now() });
   }
 
   async confirm(options: { case: string; entry: string }): Promise<CaseView> {
     await this.step("confirm");
+    this.queue(options.case, "notary/deposit", options.entry);
+    if (this.cutOff) return this.decide(options, { kind: "confirming" });
     return this.decide(options, { kind: "committed", at: Date.now() });
   }
 
   async dispute(options: { case: string; entry: string; reason: string }): Promise<CaseView> {
     await this.step("dispute");
+    this.queue(options.case, "treatment/dispute");
     return this.decide(options, { kind: "disputed", reason: options.reason });
   }
 
@@ -153,6 +171,31 @@ class FakeNode implements PersonalNode {
   async sync(): Promise<NodeStatus> {
     await this.step("sync");
     return this.state;
+  }
+
+  async sendNow(): Promise<NodeStatus> {
+    await this.step("sendNow");
+    if (!this.cutOff) {
+      this.unsent = this.unsent.filter((item) => item.refused);
+      return this.setStatus({ problem: null, waiting: this.unsent.length, lastReached: Date.now() });
+    }
+    const nextAttempt = Date.now() + 60_000;
+    this.unsent = this.unsent.map((item) =>
+      item.refused ? item : { ...item, attempts: item.attempts + 1, nextAttempt, problem: UNREACHABLE },
+    );
+    return this.setStatus({ problem: UNREACHABLE, waiting: this.unsent.length, nextAttempt });
+  }
+
+  async subscribePush(): Promise<NodeStatus> {
+    await this.step("subscribePush");
+    this.permission = "on";
+    return this.setStatus({ push: { kind: "webpush", since: Date.now() } });
+  }
+
+  async unsubscribePush(): Promise<NodeStatus> {
+    await this.step("unsubscribePush");
+    this.permission = "off";
+    return this.setStatus({ push: { kind: "none" } });
   }
 
   async streamTicket(): Promise<{ url: string; proof: string }> {
@@ -209,6 +252,16 @@ class FakeNode implements PersonalNode {
     };
   }
 
+  /** Puts what was decided in the outbox, where it stays while nobody can be reached. */
+  private queue(kase: string, kind: string, id = `m${this.unsent.length + 1}`): void {
+    if (!this.cutOff) return;
+    const { hospitalName = HOSPITAL.name } = this.all.get(kase) ?? {};
+    const to = kind === "notary/deposit" ? NOTARY : hospitalName;
+    const tried = { since: Date.now() + 1, attempts: 1, nextAttempt: Date.now() + 60_000 };
+    this.unsent.push({ id, case: kase, to, kind, ...tried, problem: UNREACHABLE, refused: false });
+    this.setStatus({ problem: UNREACHABLE, waiting: this.unsent.length });
+  }
+
   private async answer(
     { case: id, dataRequest }: { case: string; dataRequest: string },
     answer: DataRequestView["answer"],
@@ -233,7 +286,8 @@ class FakeNode implements PersonalNode {
       const logged = { notary: "n2", notaryName: NOTARY, receiptIndex: 8, receiptTime: Date.now() };
       this.held.set(record.id, {
         ...record,
-        ...(final ? { ...logged, state: "final" } : { state: "disputed" }),
+        ...(final && { ...logged, state: "final" }),
+        ...(status.kind === "disputed" && { state: "disputed" }),
       });
     }
     if (final) this.log(id, "result", entry, true);
@@ -262,6 +316,12 @@ const fake = {
   approve(id: string): void {
     node.change(id, (one) => (one.phase = { kind: "approved" }));
     node.log(id, "request", "e1", true);
+  },
+
+  /** The network goes away, or comes back. */
+  cutOff(is: boolean): void {
+    node.cutOff = is;
+    node.setStatus({ problem: is ? UNREACHABLE : null });
   },
 
   decline(id: string, reason: string): void {
@@ -301,6 +361,16 @@ export async function connect({ worker = "" }: { worker?: string } = {}): Promis
   if (asked === "ready") node.setStatus({ state: "ready", node: "c1Xn3v", name: "Maria", lastReached: Date.now() });
   return {
     node,
+    notifications: {
+      state: async () => node.permission,
+      enable: async () => {
+        if (node.permission === "blocked") {
+          throw { code: "push/blocked", sentence: "The browser does not allow notifications here." };
+        }
+        return node.subscribePush();
+      },
+      disable: () => node.unsubscribePush(),
+    },
     subscribe(listener) {
       node.listeners.add(listener);
       return () => node.listeners.delete(listener);

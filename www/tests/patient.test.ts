@@ -191,15 +191,158 @@ test("the node's page shows what waits, what was set aside and whether it is cut
   await play(page, ({ node }) => {
     const problem = { code: "network/unreachable", sentence: "The server can't be reached." };
     const since = Date.now() - 60_000;
-    node.unsent = [{ id: "1", case: "c1", to: "Demo Hospital", kind: "treatment/request", since, attempts: 2, problem }];
+    const tried = { since, attempts: 2, nextAttempt: since + 90_000, problem, refused: false };
+    node.unsent = [{ id: "1", case: "c1", to: "Demo Hospital", kind: "treatment/request", ...tried }];
     const error = { code: "envelope/replayed", sentence: "This message came before; it was set aside." };
     node.setAside = [{ id: "2", received: since, error }];
     node.setStatus({ problem, waiting: 1, quarantined: 1 });
   }, null);
   await page.getByRole("main").getByText("Offline", { exact: true }).waitFor();
-  await page.getByText("Treatment request to Demo Hospital").waitFor();
+  await page.getByText("Your request for treatment to Demo Hospital").waitFor();
+  await page.getByText("tried 2 times").waitFor();
   await page.getByText("envelope/replayed").waitFor();
   await look(page, "node");
+});
+
+test("a person is invited to notifications, and can switch them off again", async () => {
+  const page = await site.visit("");
+  await page.getByRole("button", { name: "Make my node" }).click();
+  await see(page, "Your node is ready");
+  const invitation = page.getByRole("region", { name: "Hear from the hospital" });
+  await invitation.getByText("names only the kind of message").waitFor();
+  await invitation.getByRole("button", { name: "Allow notifications" }).click();
+  await page.getByRole("status").filter({ hasText: "Notifications are on." }).waitFor();
+  await page.getByRole("button", { name: "Go on" }).click();
+  await see(page, "Treatments");
+  expect(await invitation.count()).toBe(0);
+  await page.getByRole("link", { name: "My node" }).click();
+  const card = page.getByRole("region", { name: "Notifications" });
+  await card.getByText("On", { exact: true }).waitFor();
+  await look(page, "notifications-on");
+  await card.getByRole("button", { name: "Switch off notifications" }).click();
+  await card.getByText("Off", { exact: true }).waitFor();
+  await card.getByRole("button", { name: "Switch on notifications" }).click();
+  await card.getByText("On", { exact: true }).waitFor();
+});
+
+test("an invitation that was turned down does not come again", async () => {
+  const page = await site.visit("?node=ready#/");
+  const invitation = page.getByRole("region", { name: "Hear from the hospital" });
+  await invitation.waitFor();
+  await look(page, "invitation");
+  await invitation.getByRole("button", { name: "Not now" }).click();
+  await invitation.waitFor({ state: "detached" });
+  await page.reload();
+  await page.getByText("You have asked for no treatment yet").waitFor();
+  expect(await invitation.count()).toBe(0);
+});
+
+test("notifications that the browser blocks or does not offer are explained, with no button", async () => {
+  const page = await site.visit("?node=ready#/node");
+  const card = page.getByRole("region", { name: "Notifications" });
+  await card.getByRole("button").waitFor();
+  await notified(page, "blocked");
+  await card.getByText("Open its settings for this site").waitFor();
+  await look(page, "notifications-blocked");
+  await notified(page, "unsupported");
+  await card.getByText("Not offered here").waitFor();
+  expect(await card.getByRole("button").count()).toBe(0);
+});
+
+test("notifications refused at the click say so in place", async () => {
+  const page = await site.visit("?node=ready#/");
+  const invitation = page.getByRole("region", { name: "Hear from the hospital" });
+  await invitation.waitFor();
+  await play(page, ({ node }) => (node.permission = "blocked"), null);
+  await invitation.getByRole("button", { name: "Allow notifications" }).click();
+  await page.getByRole("alert").filter({ hasText: "push/blocked" }).waitFor();
+});
+
+test("what is decided offline is shown as waiting on the request, the treatment and the list", async () => {
+  const page = await askedForData();
+  await play(page, (fake) => fake.cutOff(true), null);
+  await page.getByRole("status").filter({ hasText: "The server can't be reached." }).waitFor();
+  await page.getByRole("checkbox", { name: "Penicillin" }).check();
+  await page.getByRole("button", { name: "Share 1 record" }).click();
+  const unsent = page.getByRole("region", { name: "Waiting to be sent" });
+  await unsent.getByText("The records that you share to Demo Hospital").waitFor();
+  await unsent.getByText("tried once, next try").waitFor();
+  await unsent.getByText("network/unreachable").waitFor();
+  expect(await page.getByRole("alert").count()).toBe(0);
+  await look(page, "waiting-request");
+  await page.getByRole("link", { name: "Back to the treatment" }).click();
+  const line = page.getByRole("listitem").filter({ hasText: "asks for records" });
+  await line.getByText("Waiting to be sent").waitFor();
+  await look(page, "waiting-case");
+  await page.getByRole("link", { name: "All treatments" }).click();
+  await page.getByRole("listitem").filter({ hasText: "Knee pain" }).getByText("Waiting to be sent").waitFor();
+  await look(page, "waiting-list");
+});
+
+test("what waits can be sent at once, and says how often it was tried until it is gone", async () => {
+  const page = await site.visit("?node=ready#/");
+  await see(page, "Treatments");
+  await play(page, async (fake) => {
+    fake.cutOff(true);
+    await fake.node.ask({ case: "c1", hospital: "h1", request: { reason: "Knee pain", date: null, mayRead: [] } });
+  }, null);
+  await page.getByRole("link", { name: "Knee pain" }).click();
+  const unsent = page.getByRole("region", { name: "Waiting to be sent" });
+  await unsent.getByRole("button", { name: "Send now" }).click();
+  await unsent.getByText("tried 2 times").waitFor();
+  await play(page, (fake) => fake.cutOff(false), null);
+  await unsent.getByRole("button", { name: "Send now" }).click();
+  await unsent.waitFor({ state: "detached" });
+});
+
+test("what was refused for good says why, and is not offered to be sent again", async () => {
+  const page = await withResult(HEMOGLOBIN);
+  await play(page, (fake) => fake.cutOff(true), null);
+  await page.getByRole("button", { name: "Confirm" }).click();
+  await page.getByRole("region", { name: "Waiting to be sent" }).getByText("A result that you confirmed").waitFor();
+  await play(page, (fake) => {
+    const problem = { code: "card/revoked", sentence: "The card was revoked; make a new node." };
+    fake.node.unsent = fake.node.unsent.map((item) => ({ ...item, refused: true, problem }));
+    fake.cutOff(false);
+  }, null);
+  const refused = page.getByRole("region", { name: "Not accepted" });
+  await refused.getByText("make a new node").waitFor();
+  expect(await refused.getByRole("button").count()).toBe(0);
+  await look(page, "refused");
+});
+
+test("a person hears that room runs out before anything is refused, and what a full device means", async () => {
+  const page = await site.visit("?node=ready#/node");
+  await see(page, "My node");
+  await play(page, ({ node }) => {
+    node.setStatus({ storage: { used: 965_000_000, quota: 1_073_741_824, low: true } });
+  }, null);
+  await page.getByRole("status").filter({ hasText: "Room on this device is running out" }).waitFor();
+  await page.getByText("920 MB used of 1.0 GB").waitFor();
+  await look(page, "storage-low");
+  await play(page, ({ node }) => {
+    node.setStatus({ problem: { code: "store/full", sentence: "The node's storage is full." } });
+  }, null);
+  await page.getByRole("status").filter({ hasText: "This device has no room left" }).waitFor();
+  await page.getByText("store/full").waitFor();
+  await look(page, "storage-full");
+});
+
+test("a notification leads elsewhere without losing what was half filled in", async () => {
+  const page = await withCase("Knee pain");
+  await page.evaluate(() => (location.hash = "#/new"));
+  await page.getByRole("radio", { name: "Lakeside Clinic" }).check();
+  await page.getByLabel("Reason").fill("Hay fever since");
+  await page.evaluate(() => (location.hash = "#/cases/c1"));
+  await see(page, "Knee pain");
+  await page.goBack();
+  await page.getByLabel("Reason").waitFor();
+  expect(await page.getByLabel("Reason").inputValue()).toBe("Hay fever since");
+  expect(await page.getByRole("radio", { name: "Lakeside Clinic" }).isChecked()).toBe(true);
+  await page.getByRole("button", { name: "Send the request" }).click();
+  await see(page, "Hay fever since");
+  await page.evaluate(() => (location.hash = "#/new"));
+  expect(await page.getByLabel("Reason").inputValue()).toBe("");
 });
 
 test("a stopped node says why and what to do, and goes on when started again", async () => {
@@ -219,7 +362,9 @@ test("a node whose storage is gone is replaced only on a person's clear word", a
   await see(page, "Treatments");
   await stop(page, "store/lost");
   await see(page, "Your records are gone from this device");
+  await page.getByText("comes with a later version").waitFor();
   await page.getByRole("button", { name: "Make a new node…" }).click();
+  await page.getByRole("dialog").getByText("With a new node you give up").waitFor();
   await look(page, "lost");
   await page.getByRole("dialog").getByRole("button", { name: "Make a new node" }).click();
   await see(page, "Your node is ready");
@@ -242,8 +387,7 @@ test("the pages open without a network, the ones not visited before too", async 
   await page.reload();
   await page.getByRole("link", { name: "Records" }).click();
   await see(page, "Records");
-  await page.getByRole("link", { name: "Offline" }).click();
-  await page.getByText("You can read and decide").waitFor();
+  await page.getByRole("status").filter({ hasText: "You are offline." }).waitFor();
 });
 
 async function see(page: Page, heading: string): Promise<void> {
@@ -255,6 +399,13 @@ function stop(page: Page, code: string): Promise<void> {
     const problem = { code: given, sentence: "Free some space on this device, then start again." };
     return node.setStatus({ state: "stopped", problem });
   }, code);
+}
+
+function notified(page: Page, state: "blocked" | "unsupported"): Promise<void> {
+  return play(page, ({ node }, given) => {
+    node.permission = given;
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, state);
 }
 
 function fail(page: Page, name: string, code: string): Promise<void> {

@@ -1,6 +1,6 @@
 // The one connection of this page to the personal node, and what the pages see of it.
 
-import { connect, type Connection, type NodeStatus, type PersonalNode } from "hdms-node";
+import { connect, type Connection, type NodeStatus, type PersonalNode, type Waiting } from "hdms-node";
 import { problemOf, type Problem } from "../ui/problem";
 
 class Session {
@@ -29,17 +29,26 @@ class Session {
     }
   }
 
-  /** Asks the node, which is connected to for the first question. */
+  /** Asks the node. */
   async ask<T>(question: (node: PersonalNode) => Promise<T>): Promise<T> {
-    this.#connection ??= this.#connect();
-    const { node } = await this.#connection;
-    return question(node);
+    return question((await this.connection()).node);
+  }
+
+  /** The connection to the node, made when it is first needed. */
+  connection(): Promise<Connection> {
+    return (this.#connection ??= this.#connect());
   }
 
   /** As `ask`, and again for every change: for `Live`. */
   watch<T>(question: (node: PersonalNode) => Promise<T>): Promise<T> {
     void this.revision;
     return this.ask(question);
+  }
+
+  /** What waits to be sent, now and whenever it has changed: for `Live`. */
+  watchOutbox(): Promise<Waiting[]> {
+    void this.status;
+    return this.watch((node) => node.outbox());
   }
 
   /** Asks for something that changes the node's state. */

@@ -1,11 +1,67 @@
 // What the states of node, case, request and result are called.
 
-import type { CaseView, DataRequestView, NodeStatus, Phase, RecordSummary, ResultView } from "hdms-node";
+import type {
+  CaseView,
+  DataRequestView,
+  NodeStatus,
+  Phase,
+  RecordSummary,
+  ResultView,
+  Waiting,
+} from "hdms-node";
 import { dateText } from "../fhir/datatypes";
 import { plainTitle, typeLabel } from "../fhir/labels";
 import type { LedgerStep } from "../ui/ledger";
 import { href } from "../ui/router.svelte";
+import type { Problem } from "../ui/problem";
 import type { Word } from "../ui/words";
+import type { NotificationState } from "./notifications.svelte";
+import { ofDataRequest, ofResult, waitingWord } from "./waiting";
+
+const UNREACHABLE = "network/unreachable";
+
+/** Whether the device has no network or the server does not answer: no fault of the node. */
+export function isOffline(status: NodeStatus | null, online: boolean): boolean {
+  return !online || status?.problem?.code === UNREACHABLE;
+}
+
+/** What is wrong with the node besides being offline, which is none of its faults. */
+export function troubleOf(status: NodeStatus | null): Problem | null {
+  const problem = status?.problem ?? null;
+  return problem?.code === UNREACHABLE || problem?.code === "store/full" ? null : problem;
+}
+
+/** Whether this browser wakes the node. */
+export function notificationWord(state: NotificationState): Word {
+  switch (state) {
+    case "on":
+      return {
+        label: "On",
+        tone: "good",
+        meaning: "Your node hears from the hospital when this page is closed, too.",
+      };
+    case "off":
+      return {
+        label: "Off",
+        tone: "plain",
+        meaning: "Your node hears from the hospital only while this page is open.",
+      };
+    case "blocked":
+      return {
+        label: "Blocked",
+        tone: "warn",
+        meaning:
+          "This browser blocks them. Open its settings for this site, by the sign beside the address, " +
+          "allow notifications and come back.",
+      };
+    case "unsupported":
+      return {
+        label: "Not offered here",
+        tone: "plain",
+        meaning: "Open this page from time to time: your node then fetches what has come.",
+      };
+  }
+}
 
 /** Whether the node is ready, cut off or stopped. */
 export function nodeState(status: NodeStatus | null, online: boolean): Word {
@@ -18,13 +74,13 @@ export function nodeState(status: NodeStatus | null, online: boolean): Word {
     case "stopped":
       return { label: "Stopped", tone: "bad", meaning: "Your node has stopped. Nothing is lost." };
   }
-  if (status.problem && status.problem.code !== "network/unreachable") {
+  if (status.problem && status.problem.code !== UNREACHABLE) {
     return { label: "Trouble", tone: "warn", meaning: "Your node works, but something is wrong." };
   }
-  if (!online || status.problem) {
+  if (isOffline(status, online)) {
     return {
       label: "Offline",
-      tone: "warn",
+      tone: "plain",
       meaning: "You can read and decide; what you send goes out once the network is back.",
     };
   }
@@ -122,16 +178,25 @@ export function ledgerSteps({ ledger, hospitalName }: CaseView): LedgerStep[] {
 }
 
 /** Something to decide, or decided, in a case. */
-export type Decision = { href: string; title: string; at: number; open: boolean; word: Word };
+export type Decision = {
+  href: string;
+  title: string;
+  at: number;
+  open: boolean;
+  word: Word;
+  /** Whether the decision is on its way, if it is not there yet. */
+  waiting: Word | null;
+};
 
-/** What a case asks of the person, the newest first. */
-export function decisionsOf(one: CaseView): Decision[] {
+/** What a case asks of the person, the newest first; `outbox` holds what waits to be sent. */
+export function decisionsOf(one: CaseView, outbox: Waiting[], online: boolean): Decision[] {
   const requests = one.dataRequests.map((request) => ({
     href: href("cases", one.id, "data", request.id),
     title: `${one.hospitalName} asks for records`,
     at: request.received,
     open: request.answer.kind === "open",
     word: answerWord(request.answer),
+    waiting: waitingWord(ofDataRequest(outbox, one, request.id), online),
   }));
   const results = one.results.map((result) => ({
     href: href("cases", one.id, "results", result.entry),
@@ -139,6 +204,7 @@ export function decisionsOf(one: CaseView): Decision[] {
     at: result.received,
     open: result.status.kind === "received",
     word: resultWord(result.status),
+    waiting: waitingWord(ofResult(outbox, one, result.entry), online),
   }));
   return [...requests, ...results].toSorted((a, b) => b.at - a.at);
 }

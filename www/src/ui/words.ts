@@ -18,5 +18,10 @@ export function short(id: string): string {
 
 /** A size in bytes for people. */
 export function size(bytes: number): string {
-  return bytes < 1024 ? `${bytes} bytes` : `${(bytes / 1024).toFixed(bytes < 10240 ? 1 : 0)} KB`;
+  let [number, unit] = [bytes, "bytes"];
+  for (const next of ["KB", "MB", "GB"]) {
+    if (number < 1024) break;
+    [number, unit] = [number / 1024, next];
+  }
+  return `${number.toFixed(number < 10 && unit !== "bytes" ? 1 : 0)} ${unit}`;
 }
