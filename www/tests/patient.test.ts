@@ -293,6 +293,7 @@ test("what waits can be sent at once, and says how often it was tried until it i
   await play(page, (fake) => fake.cutOff(false), null);
   await unsent.getByRole("button", { name: "Send now" }).click();
   await unsent.waitFor({ state: "detached" });
+  await page.getByRole("status").filter({ hasText: "What waited was sent." }).waitFor({ state: "attached" });
 });
 
 test("what was refused for good says why, and is not offered to be sent again", async () => {
@@ -389,6 +390,29 @@ test("the pages open without a network, the ones not visited before too", async 
   await see(page, "Records");
   await page.getByRole("status").filter({ hasText: "You are offline." }).waitFor();
 });
+
+test("the pages can be installed as an app, with icons for every system", async () => {
+  const page = await site.visit("?node=ready#/");
+  await see(page, "Treatments");
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  const browser = await page.context().newCDPSession(page);
+  const { errors, data } = await browser.send("Page.getAppManifest");
+  expect(errors).toEqual([]);
+  const { installabilityErrors } = await browser.send("Page.getInstallabilityErrors");
+  // The tests' windows are private ones.
+  expect(installabilityErrors.filter(({ errorId }) => errorId !== "in-incognito")).toEqual([]);
+  const { icons } = JSON.parse(data ?? "{}") as { icons: { src: string; sizes: string }[] };
+  const apple = await page.locator("link[rel=apple-touch-icon]").getAttribute("href");
+  for (const { src, sizes } of [...icons, { src: apple ?? "", sizes: "180x180" }]) {
+    expect(await page.evaluate(sizeOf, src), src).toBe(sizes);
+  }
+});
+
+/** Run in the page. */
+async function sizeOf(src: string): Promise<string> {
+  const { width, height } = await createImageBitmap(await (await fetch(src)).blob());
+  return `${width}x${height}`;
+}
 
 async function see(page: Page, heading: string): Promise<void> {
   await page.getByRole("heading", { name: heading, exact: true }).waitFor();

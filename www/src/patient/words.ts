@@ -19,16 +19,17 @@ import type { NotificationState } from "./notifications.svelte";
 import { ofDataRequest, ofResult, waitingWord } from "./waiting";
 
 const UNREACHABLE = "network/unreachable";
+const FULL = "store/full";
 
 /** Whether the device has no network or the server does not answer: no fault of the node. */
 export function isOffline(status: NodeStatus | null, online: boolean): boolean {
   return !online || status?.problem?.code === UNREACHABLE;
 }
 
-/** What is wrong with the node besides being offline, which is none of its faults. */
+/** What is wrong with the node besides being offline or without room, which every page says. */
 export function troubleOf(status: NodeStatus | null): Problem | null {
   const problem = status?.problem ?? null;
-  return problem?.code === UNREACHABLE || problem?.code === "store/full" ? null : problem;
+  return problem?.code === UNREACHABLE || problem?.code === FULL ? null : problem;
 }
 
 /** Whether this browser wakes the node. */
@@ -74,7 +75,10 @@ export function nodeState(status: NodeStatus | null, online: boolean): Word {
     case "stopped":
       return { label: "Stopped", tone: "bad", meaning: "Your node has stopped. Nothing is lost." };
   }
-  if (status.problem && status.problem.code !== UNREACHABLE) {
+  if (status.problem?.code === FULL) {
+    return { label: "Full", tone: "warn", meaning: "Your node works, but can take in nothing new." };
+  }
+  if (troubleOf(status)) {
     return { label: "Trouble", tone: "warn", meaning: "Your node works, but something is wrong." };
   }
   if (isOffline(status, online)) {
