@@ -30,12 +30,15 @@ export function shell(): Plugin {
   };
 }
 
+/** Needs the network anyway, and few deployments use it: not kept for when there is none. */
+const FIREBASE = /\/node_modules\/@?firebase\//;
+
 /** What the page loads, at once and later: scripts, styles, pictures and itself. */
 function filesOf(bundle: Rolldown.OutputBundle): string[] {
   const found = new Set<string>([PAGE]);
   const visit = (name: string): void => {
     const chunk = bundle[name];
-    if (chunk?.type !== "chunk" || found.has(name)) return;
+    if (chunk?.type !== "chunk" || found.has(name) || chunk.moduleIds.some((id) => FIREBASE.test(id))) return;
     found.add(name);
     chunk.viteMetadata?.importedCss.forEach((file) => found.add(file));
     chunk.viteMetadata?.importedAssets.forEach((file) => found.add(file));

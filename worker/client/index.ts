@@ -11,7 +11,7 @@
 import { refusal } from "./error.js";
 import { notificationsOf, renewToken, type Notifications } from "./notifications.js";
 import { nodeBehind, type Post } from "./requests.js";
-import { listen } from "./stream.js";
+import { listen, visible } from "./stream.js";
 import type { NodeEvent, NodeState, NodeStatus, PersonalNode } from "./types.js";
 
 export { NodeError } from "./error.js";
@@ -118,7 +118,10 @@ async function active(registration: ServiceWorkerRegistration): Promise<ServiceW
 
 async function keepListening(node: PersonalNode, signal: AbortSignal, waker: EventTarget): Promise<void> {
   try {
-    await navigator.locks.request(STREAM, { signal }, () => listen(node, signal, waker));
+    while (!signal.aborted) {
+      await navigator.locks.request(STREAM, { signal }, () => listen(node, signal, waker));
+      await visible(signal);
+    }
   } catch {
     // The page was closed while it waited for another one to end.
   }

@@ -2,19 +2,21 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { listen } from "./stream.js";
-import type { PersonalNode } from "./types.js";
+import type { PersonalNode, PushState } from "./types.js";
 
 let server: Server;
 let open: ServerResponse[];
 let proofs: (string | string[] | undefined)[];
+let resumed: (string | string[] | undefined)[];
 let end: AbortController;
 let done: Promise<void>;
 let waker: EventTarget;
 
 beforeEach(async () => {
-  [open, proofs, end, waker] = [[], [], new AbortController(), new EventTarget()];
+  [open, proofs, resumed, end, waker] = [[], [], [], new AbortController(), new EventTarget()];
   server = createServer((request: IncomingMessage, response) => {
     proofs.push(request.headers["hdms-proof"]);
+    resumed.push(request.headers["last-event-id"]);
     response.writeHead(200, { "content-type": "text/event-stream" }).flushHeaders();
     open.push(response);
   });
@@ -24,14 +26,15 @@ beforeEach(async () => {
 afterEach(async () => {
   end.abort();
   await done;
+  vi.unstubAllGlobals();
   server.closeAllConnections();
   server.close();
 });
 
 /** A node that only counts. */
-function node(ticket: () => Promise<string>) {
+function node(ticket: () => Promise<string>, push: PushState = { kind: "none" }) {
   let tickets = 0;
-  const sync = vi.fn(async () => undefined);
+  const sync = vi.fn(async () => ({ push }));
   const streamTicket = async () => ({ url: await ticket(), proof: `proof ${++tickets}` });
   // The stream uses no other method.
   return { sync, listening: { sync, streamTicket } as unknown as PersonalNode };
@@ -59,6 +62,32 @@ test("a stream that ends is opened again with a new proof", async () => {
   await vi.waitFor(() => expect(open.length).toBe(2), 5_000);
   expect(proofs).toEqual(["proof 1", "proof 2"]);
   await vi.waitFor(() => expect(sync.mock.calls.length).toBeGreaterThanOrEqual(3));
+});
+
+test("a stream that is opened again resumes after its last event", async () => {
+  const { sync, listening } = node(async () => address());
+  done = listen(listening, end.signal, waker);
+  await vi.waitFor(() => expect(open.length).toBe(1));
+  open[0]?.end('event: mail\nid: 41\ndata: {"seq":41}\n\nevent: mail\nid: 42\ndata: {"seq":42}\n\n: heartbeat\n\n');
+  await vi.waitFor(() => expect(open.length).toBe(2), 5_000);
+  open[1]?.end();
+  await vi.waitFor(() => expect(open.length).toBe(3), 5_000);
+  expect(resumed).toEqual([undefined, "42", "42"]);
+  expect(sync.mock.calls.length).toBeGreaterThanOrEqual(4);
+}, 15_000);
+
+test("a page that nobody sees does not poll where push wakes the node", async () => {
+  vi.stubGlobal("document", { hidden: true });
+  const { sync, listening } = node(() => Promise.reject(new Error("no network")), { kind: "webpush", since: 1 });
+  await (done = listen(listening, end.signal, waker));
+  expect(sync).toHaveBeenCalledTimes(1);
+});
+
+test("a page that nobody sees goes on where the server does not know how to wake the node", async () => {
+  vi.stubGlobal("document", { hidden: true });
+  const { sync, listening } = node(() => Promise.reject(new Error("no network")), { kind: "webpush", since: null });
+  done = listen(listening, end.signal, waker);
+  await vi.waitFor(() => expect(sync.mock.calls.length).toBeGreaterThanOrEqual(2), 5_000);
 });
 
 test("without a stream the node is still asked to synchronise", async () => {
