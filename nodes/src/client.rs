@@ -1,6 +1,8 @@
 //! The HTTP between nodes, from the asking side. A refusal comes back as the [`Error`] of its code.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
 use hdms::Error;
@@ -14,7 +16,7 @@ use hdms::network::NetworkDocuments;
 use hdms::notary::DepositAnswers;
 use hdms::proof::{self, RequestProof};
 use hdms::provider::{Clock, NodeKeys};
-use reqwest::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
+use reqwest::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
 use reqwest::{Method, Request, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the other node may take to pick up.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// Longest pause that another node can ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(3600);
+
 /// Media type of an envelope.
 pub const JOSE: &str = "application/jose";
 
@@ -36,6 +41,7 @@ pub const JOSE: &str = "application/jose";
 pub struct Client {
     http: reqwest::Client,
     clock: NodeClock,
+    busy: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 /// Who asks a server for what is its own: signs the request's proof.
@@ -72,7 +78,25 @@ impl Client {
             .tcp_nodelay(true)
             .build()
             .map_err(|_| Error::CryptoFailed)?;
-        Ok(Self { http, clock })
+        Ok(Self { http, clock, busy: Arc::default() })
+    }
+
+    /// How long the node with this base URL still wants to be left alone, by what it last said
+    /// with `Retry-After` (RFC 9110 section 10.2.3).
+    pub fn asked_pause(&self, base: &str) -> Duration {
+        let Ok(url) = Url::parse(base) else { return Duration::ZERO };
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = busy.get(&url.origin().ascii_serialization()).copied();
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    fn note_pause(&self, response: &Response) {
+        let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let Some(seconds) = asked.and_then(|value| value.parse().ok()) else { return };
+        let (now, asked) = (Instant::now(), Duration::from_secs(seconds).min(LONGEST_ASKED));
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.retain(|_, until| *until > now);
+        busy.insert(response.url().origin().ascii_serialization(), now + asked);
     }
 
     /// The network's root key, as `server` says. Pin it at the first start, and only then.
@@ -219,7 +243,9 @@ impl Client {
 
     async fn send(&self, mut request: Request) -> Result<Response, Error> {
         *request.timeout_mut() = Some(PATIENCE);
-        refused(self.http.execute(request).await.map_err(unreachable)?).await
+        let response = self.http.execute(request).await.map_err(unreachable)?;
+        self.note_pause(&response);
+        refused(response).await
     }
 }
 

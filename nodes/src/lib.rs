@@ -1,6 +1,7 @@
 //! The native nodes: what the core leaves to the machine it runs on.
 
 pub mod client;
+pub mod connections;
 pub mod demo;
 pub mod institution;
 pub mod keys;

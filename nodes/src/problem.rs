@@ -1,11 +1,16 @@
 //! Refusals over HTTP: `application/problem+json` (RFC 9457), the same from every native node.
 
+use std::error::Error as StdError;
+use std::iter;
+
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hdms::Error;
 use serde::{Deserialize, Serialize};
+
+use crate::connections::TooSlow;
 
 /// The media type of a refusal.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -55,6 +60,9 @@ impl IntoResponse for Problem {
         let mut response = (status(self.0), body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if let Some(seconds) = retry_after(self.0) {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
         // RFC 9110 section 11.6.1: what to come back with.
         let scheme = match self.0 {
             Error::RequestProofInvalid => "HDMS-Proof",
@@ -67,13 +75,29 @@ impl IntoResponse for Problem {
 }
 
 /// The whole body of a request, or `too_large` when it has more than `limit` bytes.
-/// [`Error::CommandMalformed`] when it breaks off.
+/// [`Error::BodyTooSlow`] when it does not come in time, [`Error::CommandMalformed`] when it breaks
+/// off.
 pub async fn read_body(body: Body, limit: usize, too_large: Error) -> Result<Bytes, Error> {
     to_bytes(body, limit).await.map_err(|error| {
-        let limited = std::error::Error::source(&error)
-            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-        if limited { too_large } else { Error::CommandMalformed }
+        let causes = iter::successors(Some(&error as &dyn StdError), |cause| (*cause).source());
+        let refusals = causes.filter_map(|cause| match cause {
+            cause if cause.is::<http_body_util::LengthLimitError>() => Some(too_large),
+            cause if cause.is::<TooSlow>() => Some(Error::BodyTooSlow),
+            _ => None,
+        });
+        refusals.last().unwrap_or(Error::CommandMalformed)
     })
+}
+
+/// After how many seconds it makes sense to ask again: with every refusal that is over by itself,
+/// when too much was asked or the node can't answer just now.
+pub fn retry_after(error: Error) -> Option<u64> {
+    match (error, error.status()) {
+        (Error::TooManyRequests, _) => Some(60),
+        (_, 429) => Some(30),
+        (_, 503) => Some(5),
+        _ => None,
+    }
 }
 
 /// For an address that the node does not have.

@@ -146,39 +146,57 @@ impl<F: Side> Sender<F> {
             }
             let (sender, retry) = (self.clone(), retry.clone());
             self.spawn(async move {
-                let failed = sender.send(batch).await;
+                let (failed, asked) = sender.send(batch).await;
                 drop(permit);
-                sender.try_again(failed, &retry).await;
+                sender.try_again(failed, asked, &retry).await;
             });
         }
     }
 
-    /// Sends a batch; answers what must be tried again.
-    async fn send(&self, batch: Vec<Waiting>) -> Vec<Waiting> {
+    /// Sends a batch; answers what must be tried again, and the pause that was asked for.
+    async fn send(&self, batch: Vec<Waiting>) -> (Vec<Waiting>, Duration) {
         let attempts: HashMap<_, _> =
             batch.iter().map(|waiting| (waiting.item.id.clone(), waiting.attempts)).collect();
         let items = batch.into_iter().map(|waiting| waiting.item).collect();
         let (parcels, mut failed) = self.node.parcels(items).await;
+        let mut asked = Duration::ZERO;
         for parcel in parcels {
-            failed.extend(match parcel {
-                Parcel::Inbox { endpoint, item } => self.post_inbox(&endpoint, item).await,
-                Parcel::Mailbox { items } => self.deliver(items).await,
-                Parcel::Deposits { endpoint, items, envelope } => {
-                    self.deposit(&endpoint, items, envelope).await
+            let (to, unsent) = match parcel {
+                Parcel::Inbox { endpoint, item } => {
+                    let unsent = self.post_inbox(&endpoint, item).await;
+                    (endpoint, unsent)
                 }
-            });
+                Parcel::Mailbox { items } => {
+                    let unsent = self.deliver(items).await;
+                    (self.node.platform().member().server().to_owned(), unsent)
+                }
+                Parcel::Deposits { endpoint, items, envelope } => {
+                    let unsent = self.deposit(&endpoint, items, envelope).await;
+                    (endpoint, unsent)
+                }
+            };
+            if !unsent.is_empty() {
+                asked = asked.max(self.client().asked_pause(&to));
+            }
+            failed.extend(unsent);
         }
         let tried = |item: OutboxItem| Waiting {
             attempts: attempts.get(&item.id).map_or(1, |attempts| attempts.saturating_add(1)),
             item,
         };
-        failed.into_iter().map(tried).collect()
+        (failed.into_iter().map(tried).collect(), asked)
     }
 
-    async fn try_again(&self, failed: Vec<Waiting>, lane: &mpsc::WeakUnboundedSender<Waiting>) {
+    /// After a pause: its own, which grows with each failure, or a longer one that was asked for.
+    async fn try_again(
+        &self,
+        failed: Vec<Waiting>,
+        asked: Duration,
+        lane: &mpsc::WeakUnboundedSender<Waiting>,
+    ) {
         let Some(attempts) = failed.iter().map(|waiting| waiting.attempts).min() else { return };
         tracing::debug!(items = failed.len(), attempts, "not sent, trying again");
-        tokio::time::sleep(self.pause(attempts)).await;
+        tokio::time::sleep(self.pause(attempts).max(asked)).await;
         let Some(lane) = lane.upgrade() else { return };
         for waiting in failed {
             let _stopping = lane.send(waiting).is_err();

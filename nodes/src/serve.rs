@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH};
+use axum::http::header::{
+    AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, RETRY_AFTER,
+};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::serve::ListenerExt;
 use hdms::proof;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{Any, CorsLayer};
 
+use crate::connections::{self, Limits};
 use crate::problem;
 
 /// How long requests under way may take to end when the node stops.
@@ -33,16 +35,14 @@ pub struct Serving {
 impl Serving {
     /// Serves `router` on `listener` until `stop` is cancelled. Handlers that answer without an end
     /// have to watch `stop` themselves.
-    pub fn start(listener: TcpListener, router: Router, stop: CancellationToken) -> Self {
+    pub fn start(
+        listener: TcpListener,
+        router: Router,
+        limits: Limits,
+        stop: CancellationToken,
+    ) -> Self {
         let address = listener.local_addr().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into());
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "no TCP_NODELAY");
-            }
-        });
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let stopped = stop.clone().cancelled_owned();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(stopped);
+        let serving = connections::serve(listener, router, limits, stop.clone());
         let stopping = stop.clone();
         let task = tokio::spawn(async move {
             let deadline = async {
@@ -50,9 +50,7 @@ impl Serving {
                 tokio::time::sleep(LAST_WORDS).await;
             };
             tokio::select! {
-                ended = serving.into_future() => if let Err(error) = ended {
-                    tracing::error!(%error, "serving ended");
-                },
+                () = serving => {}
                 () = deadline => tracing::warn!("requests under way were cut off"),
             }
         });
@@ -123,7 +121,7 @@ pub fn cors() -> CorsLayer {
             CONTENT_TYPE,
             IF_NONE_MATCH,
         ])
-        .expose_headers([ETAG])
+        .expose_headers([ETAG, RETRY_AFTER])
         .max_age(Duration::from_secs(24 * 3600))
 }
 

@@ -229,3 +229,20 @@ async fn the_bell_ends_and_the_server_stops_at_once_while_somebody_listens() {
     assert_eq!(bells.next().await, Some(Err(Error::NetworkUnreachable)));
     assert_eq!(bells.next().await, None);
 }
+
+#[tokio::test]
+async fn the_bell_of_a_revoked_node_ends_and_no_other() {
+    let net = Net::start().await;
+    let (revoked, other) = (net.person(0).await, net.person(1).await);
+    let listen = async |person: &Person| {
+        Box::pin(net.client.listen(&net.url, person.signer(), 0).await.unwrap())
+    };
+    let (mut its, mut others) = (listen(&revoked).await, listen(&other).await);
+    net.operator().revoke(revoked.id.clone()).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(5), its.next()).await.unwrap();
+    assert_eq!(ended, Some(Err(Error::NetworkUnreachable)));
+    let again = net.client.listen(&net.url, revoked.signer(), 0).await.err();
+    assert_eq!(again, Some(Error::CardRevoked));
+    let quiet = tokio::time::timeout(Duration::from_millis(300), others.next()).await;
+    assert!(quiet.is_err());
+}

@@ -1,6 +1,8 @@
-//! What `hdms server` allows: how much may wait in mailboxes, and how often may be asked.
+//! What `hdms server` allows: how much may wait in mailboxes, how often may be
+//! asked, and by how many at a time.
 
 use clap::Args;
+use hdms_nodes::connections::Limits;
 use hdms_nodes::server::{Quota, Quotas, Rates};
 
 /// How much may wait until it is acknowledged or expires.
@@ -24,6 +26,15 @@ pub struct QuotaArgs {
     /// Bytes of envelopes of one sender that may wait in one mailbox.
     #[arg(long, default_value_t = Quotas::default().sender_in_mailbox.bytes)]
     sender_mailbox_bytes: u64,
+}
+
+/// How many connections there may be.
+#[derive(Debug, Args)]
+pub struct LimitArgs {
+    /// Connections at a time; from one address half of them. The system's limit of open files must
+    /// allow as many.
+    #[arg(long, default_value_t = Limits::default().connections)]
+    connections: usize,
 }
 
 /// How often may be asked, in any minute.
@@ -58,5 +69,11 @@ impl From<RateArgs> for Rates {
             failures: args.failures_per_minute,
             requests: args.requests_per_minute,
         }
+    }
+}
+
+impl From<LimitArgs> for Limits {
+    fn from(args: LimitArgs) -> Self {
+        Self { connections: args.connections, ..Self::default() }
     }
 }

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hdms::jose::jwk::RsaJwk;
+use hdms_nodes::connections::raise_open_files;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
@@ -65,6 +66,7 @@ impl NodeArgs {
         &self,
         listen: SocketAddr,
     ) -> Result<(TcpListener, String), Box<dyn std::error::Error>> {
+        raise_open_files();
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|error| format!("can't listen on {listen}: {error}"))?;

@@ -10,7 +10,7 @@ use hdms_nodes::server::operator::Operator;
 use hdms_nodes::server::{Rules, ServerConfig};
 use hdms_nodes::system::NodeClock;
 
-use super::limits::{QuotaArgs, RateArgs};
+use super::limits::{LimitArgs, QuotaArgs, RateArgs};
 use super::{NodeArgs, Outcome};
 
 /// Serves, unless it is told what the operator decides.
@@ -52,6 +52,8 @@ struct Serve {
     quotas: QuotaArgs,
     #[command(flatten)]
     rates: RateArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Folder of static pages to serve.
     #[arg(long, value_name = "DIR")]
     pages: Option<PathBuf>,
@@ -97,6 +99,7 @@ impl Serve {
             rules: Rules { name: self.network, revocation_age: self.revocation_age },
             quotas: self.quotas.into(),
             rates: self.rates.into(),
+            limits: self.limits.into(),
             pages: self.pages,
             ..ServerConfig::new(self.node.data()?, passphrase, url.clone())
         };

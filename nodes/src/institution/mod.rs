@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub use access::{ApiKey, KEY_FILE as API_KEY_FILE};
 
 use crate::client::Taken;
+use crate::connections::Limits;
 use crate::member::{Member, MemberConfig};
 use crate::platform::{NativeNode, NativePlatform, Side, follow};
 use crate::problem::{Problem, read_body};
@@ -104,7 +105,7 @@ impl Institution {
         go_on_with_all(&node).await?;
         let desk = Desk { node: node.clone(), stop: stop.clone() };
         let router = router(desk, api_key, config.pages, config.samples);
-        let serving = Serving::start(listener, router, stop);
+        let serving = Serving::start(listener, router, Limits::default(), stop);
         Ok(Self { node, serving, sending, api_key: secret })
     }
 

@@ -18,6 +18,7 @@ use hdms::provider::{Clock, Timestamp};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::Limits;
 use crate::keys::AwsPrimitives;
 use crate::member::{Member, MemberConfig, Standing};
 use crate::problem::{Problem, read_body};
@@ -63,7 +64,8 @@ impl Notary {
         let (log, sequencer) = Log::start(member.clone(), database, clock.clone());
         let services = Arc::new(Services { member: member.clone(), log, clock });
         let router = Router::new().route("/deposits", post(deposit)).with_state(services);
-        let serving = Serving::start(listener, with_common_answers(router), stop);
+        let serving =
+            Serving::start(listener, with_common_answers(router), Limits::default(), stop);
         let serving = serving.alongside(sequencer);
         Ok(Self { serving, member })
     }

@@ -13,8 +13,9 @@ use hdms::provider::{Clock, Timestamp};
 
 use super::network_map::Network;
 use super::nodes::{self, IssuedCard, Known, Status};
-use super::rate::{RateLimit, subscriber};
+use super::rate::RateLimit;
 use super::seen::Seen;
+use crate::connections::subscriber;
 use crate::keys::AwsPrimitives;
 use crate::sqlite::Database;
 use crate::system::{NodeClock, SystemRandomness};

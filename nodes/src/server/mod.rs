@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use crate::connections::Limits;
 use crate::serve::Serving;
 use crate::sqlite::Database;
 use crate::system::NodeClock;
@@ -58,6 +59,8 @@ pub struct ServerConfig {
     pub quotas: Quotas,
     /// How often may be asked.
     pub rates: Rates,
+    /// How long it waits for others, and for how many.
+    pub limits: Limits,
     /// Folder of static pages, served at `/`.
     pub pages: Option<PathBuf>,
 }
@@ -72,6 +75,7 @@ impl ServerConfig {
             rules: Rules { name: "HDMS".into(), revocation_age: 24 * 3600 },
             quotas: Quotas::default(),
             rates: Rates::default(),
+            limits: Limits::default(),
             pages: None,
         }
     }
@@ -107,10 +111,12 @@ impl Server {
     ) -> Result<Self, Error> {
         let database = Database::open(&config.data.join(nodes::FILE), &nodes::SCHEMA)?;
         let (pages, url) = (config.pages.clone(), config.public_url.clone());
+        let limits = config.limits;
         let services = Arc::new(Services::open(config, database.clone(), clock, &stop).await?);
         let root = services.network.root().clone();
-        tokio::spawn(services.clone().keep_up_to_date(database));
-        let serving = Serving::start(listener, routes::router(services, pages, &url), stop);
+        let keeping = tokio::spawn(services.clone().keep_up_to_date(database));
+        let router = routes::router(services, pages, &url);
+        let serving = Serving::start(listener, router, limits, stop).alongside(keeping);
         Ok(Self { serving, root })
     }
 
@@ -161,7 +167,7 @@ impl Services {
         loop {
             let done = tokio::select! {
                 _ = look.tick() => self.follow_operator(&database, &mut known).await,
-                _ = tidy.tick() => self.tidy().await,
+                _ = tidy.tick() => self.tidy(&database).await,
                 () = self.stop.cancelled() => return,
             };
             if let Err(error) = done {
@@ -179,13 +185,20 @@ impl Services {
         if *known != Some(changes) {
             self.network.refresh().await?;
             self.proofs.forget();
+            self.silence_revoked(database).await?;
             *known = Some(changes);
         }
         Ok(())
     }
 
-    async fn tidy(&self) -> Result<(), Error> {
+    async fn silence_revoked(&self, database: &Database) -> Result<(), Error> {
+        self.bells.silence(&database.read(|connection| nodes::revoked(connection, 0)).await?);
+        Ok(())
+    }
+
+    async fn tidy(&self, database: &Database) -> Result<(), Error> {
         self.network.refresh().await?;
+        self.silence_revoked(database).await?;
         self.mailboxes.expire().await
     }
 }

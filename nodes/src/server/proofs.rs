@@ -15,8 +15,9 @@ use hdms::proof::{self, RequestProof};
 use hdms::provider::{Clock, Timestamp};
 
 use super::nodes::{self, Status};
-use super::rate::{NodeRates, RateLimit, Rates, subscriber};
+use super::rate::{NodeRates, RateLimit, Rates};
 use super::seen::Seen;
+use crate::connections::subscriber;
 use crate::keys::AwsPrimitives;
 use crate::sqlite::Database;
 use crate::system::NodeClock;

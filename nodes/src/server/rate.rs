@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
 use hdms::Error;
@@ -110,19 +109,10 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
     }
 }
 
-/// Whose limit counts for what comes from `address`: one subscriber has a whole IPv6 /64.
-pub fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{RateLimit, subscriber};
+    use super::RateLimit;
+    use crate::connections::subscriber;
     use hdms::Error;
     use hdms::provider::Timestamp;
 

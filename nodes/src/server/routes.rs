@@ -3,12 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Query, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{KeepAlive, Sse};
@@ -20,19 +21,22 @@ use hdms::doorman::{Admitted, Challenge};
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::mailbox::{
-    Acknowledgement, Deliveries, DeliveryAnswers, MAX_DELIVERIES, MAX_DELIVERY_BYTES, MAX_PAGE,
-    MailboxPage,
+    Acknowledgement, Deliveries, DeliveryAnswer, DeliveryAnswers, MAX_DELIVERIES,
+    MAX_DELIVERY_BYTES, MAX_PAGE, MailboxPage,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::proofs::Proven;
 use super::{Services, pages, stream};
-use crate::problem::{Problem, read_body};
+use crate::problem::{Problem, read_body, retry_after};
 use crate::serve::with_common_answers;
 
 /// Largest body of what is small, bytes.
 const SMALL: usize = 64 * 1024;
+
+/// Between two signs of life on a live stream: proxies often cut what is silent for a minute.
+const ALIVE: Duration = Duration::from_secs(25);
 
 type App = State<Arc<Services>>;
 
@@ -94,7 +98,7 @@ async fn answer(State(services): App, body: Body) -> Result<Json<Admitted>, Prob
     Ok(Json(services.doorman.answer(&parse(&body)?).await?))
 }
 
-async fn deliver(State(services): App, request: Request) -> Result<Json<DeliveryAnswers>, Problem> {
+async fn deliver(State(services): App, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let sender = asker(&services, &parts).await?;
     // Personal nodes are admitted without anybody's leave: quotas of senders would not bind them.
@@ -107,7 +111,17 @@ async fn deliver(State(services): App, request: Request) -> Result<Json<Delivery
         return Err(Error::CommandMalformed.into());
     }
     let answers = services.mailboxes.deliver(sender.node, deliveries).await?;
-    Ok(Json(DeliveryAnswers { answers }))
+    let pause = answers.iter().filter_map(pause_after).max();
+    let pause = pause.map(|seconds| [(RETRY_AFTER, seconds.to_string())]);
+    Ok((pause, Json(DeliveryAnswers { answers })).into_response())
+}
+
+/// When it makes sense to try a delivery again that was refused for now, seconds.
+fn pause_after(answer: &DeliveryAnswer) -> Option<u64> {
+    match answer {
+        DeliveryAnswer::Accepted(_) => None,
+        DeliveryAnswer::Refused(code) => Error::from_code(code).and_then(retry_after),
+    }
 }
 
 /// Which part of a mailbox.
@@ -145,11 +159,11 @@ async fn listen(State(services): App, request: Request) -> Result<Response, Prob
     let (node, _) = proven(&services, request, SMALL).await?;
     let seen = seen.and_then(|id| id.to_str().ok()?.parse().ok());
     // First the bell, then the place: what comes in between rings.
-    let rings = services.bells.listen(&node);
+    let rings = services.bells.listen(&node)?;
     let (last, acknowledged) = services.mailboxes.places(node).await?;
     let seen = seen.unwrap_or(acknowledged);
     let events = stream::events(rings, seen, last, services.stop.clone());
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
 }
 
 /// Who asks, and the body of the request.

@@ -6,10 +6,14 @@ use std::sync::{Mutex, PoisonError};
 
 use axum::response::sse::Event;
 use futures_util::{Stream, stream};
+use hdms::Error;
 use hdms::ids::NodeId;
 use hdms::mailbox::Bell;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// Streams that one node may have at a time: its devices, and some that it lost without a word.
+const STREAMS: usize = 8;
 
 /// A bell for each node that listens.
 #[derive(Debug, Default)]
@@ -18,12 +22,8 @@ pub struct Bells(Mutex<HashMap<NodeId, watch::Sender<u64>>>);
 impl Bells {
     /// Tells those who listen for `node` that its mailbox now reaches to `seq`.
     pub fn ring(&self, node: &NodeId, seq: u64) {
-        let mut bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(bell) = bells.get(node) else { return };
-        if bell.is_closed() {
-            bells.remove(node);
-            return;
-        }
         bell.send_if_modified(|last| {
             let newer = seq > *last;
             *last = seq.max(*last);
@@ -32,15 +32,30 @@ impl Bells {
     }
 
     /// The last place of `node`'s mailbox that was rung, from now on.
-    pub fn listen(&self, node: &NodeId) -> watch::Receiver<u64> {
+    /// [`Error::TooManyRequests`] when the node listens too often already.
+    pub fn listen(&self, node: &NodeId) -> Result<watch::Receiver<u64>, Error> {
+        let mut bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bell) = bells.get(node) {
+            return match bell.receiver_count() {
+                ..STREAMS => Ok(bell.subscribe()),
+                _ => Err(Error::TooManyRequests),
+            };
+        }
+        Ok(bells.entry(node.clone()).or_insert_with(|| watch::channel(0).0).subscribe())
+    }
+
+    /// Ends every stream of these nodes, and forgets those that nobody listens to.
+    pub fn silence(&self, nodes: &[NodeId]) {
         let mut bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         bells.retain(|_, bell| !bell.is_closed());
-        bells.entry(node.clone()).or_insert_with(|| watch::channel(0).0).subscribe()
+        for node in nodes {
+            bells.remove(node);
+        }
     }
 }
 
 /// One event for each ring after the place `seen`, the first at once when the mailbox already
-/// reaches to `last` beyond it; ends when the server stops.
+/// reaches to `last` beyond it; ends when the server stops or the bell is silenced.
 pub fn events(
     mut rings: watch::Receiver<u64>,
     seen: u64,

@@ -1,0 +1,106 @@
+//! Back-pressure: who is told to wait is told how long, and native nodes keep to it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::post;
+use common::{Net, Person, case_id, delivery, message_id};
+use hdms::card::Role;
+use hdms::doorman::AdmissionRequest;
+use hdms::mailbox::{Deliveries, Delivery};
+use hdms::proof::RequestProof;
+use hdms::treatment::request::TreatmentRequest;
+use hdms_nodes::member::MemberConfig;
+use hdms_nodes::personal::Personal;
+use hdms_nodes::server::{Quota, Quotas};
+use hdms_nodes::system::NodeClock;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+async fn deliver(net: &Net, from: &Person, deliveries: Vec<Delivery>) -> Option<String> {
+    let url = format!("{}/mailbox/deliveries", net.url);
+    let body = serde_json::to_vec(&Deliveries { deliveries }).unwrap();
+    let proof = RequestProof::new(&from.id, message_id(), "POST", &url, &body, net.now());
+    let proof = proof.sign(from.keys).await.unwrap();
+    let request = reqwest::Client::new().post(url).header("hdms-proof", proof).body(body);
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_delivery_refused_for_now_comes_with_the_time_to_try_again() {
+    let mailbox = Quota { messages: 1, bytes: 1_000_000 };
+    let quotas = Quotas { mailbox, ..Quotas::default() };
+    let net = Net::start_with(|config| config.quotas = quotas).await;
+    let (hospital, person) = (net.hospital(0).await, net.person(1).await);
+    let one = || delivery(&person.id, "");
+    assert_eq!(deliver(&net, &hospital, vec![one()]).await, None);
+    assert_eq!(deliver(&net, &hospital, vec![one(), one()]).await.as_deref(), Some("30"));
+    let malformed = Delivery { envelope: "x".into(), ..one() };
+    assert_eq!(deliver(&net, &hospital, vec![malformed]).await, None, "no time helps");
+    net.client.acknowledge(&net.url, person.signer(), 1).await.unwrap();
+    assert_eq!(deliver(&net, &hospital, vec![one()]).await, None);
+}
+
+/// An institution that answers the first envelope with "too many requests", and when it was asked.
+async fn busy_institution() -> (String, Arc<Mutex<Vec<Instant>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let times = asked.clone();
+    let inbox = post(async move || {
+        let mut times = times.lock().unwrap();
+        times.push(Instant::now());
+        if times.len() == 1 {
+            let wait = [("retry-after", "3"), ("content-type", "application/problem+json")];
+            let problem =
+                r#"{"type":"","title":"","status":429,"detail":"","code":"api/too-many"}"#;
+            (StatusCode::TOO_MANY_REQUESTS, wait, problem)
+        } else {
+            let json = [("x", ""), ("content-type", "application/json")];
+            (StatusCode::ACCEPTED, json, r#"{"outcome":"applied"}"#)
+        }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().route("/inbox", inbox);
+    tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+    (url, asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_native_node_waits_as_long_as_it_is_asked_to() {
+    let net = Net::start().await;
+    let (endpoint, asked) = busy_institution().await;
+    let keys = common::keys(0);
+    let request = net.request(keys, Role::Institution, "The Busy");
+    let request = AdmissionRequest { endpoint: Some(endpoint), ..request };
+    net.ask(keys, &request).await.unwrap_err();
+    net.operator().admit(request.iss.clone()).await.unwrap();
+    net.until(|trust| trust.node(&request.iss).is_ok()).await;
+
+    common::prepare_keys(&net.dir.path().join("patient"), &[""]);
+    let config = net.member_config("patient", String::new());
+    let config = MemberConfig { role: Role::Personal, endpoint: None, ..config };
+    let stop = CancellationToken::new();
+    let patient = Personal::start(config, NodeClock::default(), stop.clone()).await.unwrap();
+    let asks = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+    patient.node().ask(&case_id(), &request.iss, asks).await.unwrap();
+    for _ in 0..200 {
+        if patient.node().waiting("", 1).await.unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let asked = asked.lock().unwrap().clone();
+    assert_eq!(asked.len(), 2, "refused, then taken");
+    let waited = asked[1] - asked[0];
+    assert!(waited >= Duration::from_secs(3), "its own pause is shorter: {waited:?}");
+    stop.cancel();
+    patient.ended().await;
+}
