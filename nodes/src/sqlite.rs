@@ -5,6 +5,8 @@
 //! The schema is the list of its migrations, oldest first. `user_version` counts those that were
 //! applied; each is applied in one transaction with its count, and none is ever edited.
 
+mod failure;
+
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
@@ -14,8 +16,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hdms::Error;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
+
+use failure::{explained, path_of};
+
+pub use failure::Failure;
 
 /// How long one process waits for another's transaction.
 const BUSY: Duration = Duration::from_secs(10);
@@ -35,27 +41,6 @@ pub struct Schema {
     pub migrations: &'static [&'static str],
 }
 
-/// Why a job did not do its work.
-#[derive(Debug)]
-pub enum Failure {
-    /// The job itself refused; its writes are undone.
-    Refused(Error),
-    /// SQLite did.
-    Sqlite(rusqlite::Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Refused(error)
-    }
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
 /// An open database. Clones share it; dropping the last one closes it.
 #[derive(Clone, Debug)]
 pub struct Database(Arc<Connections>);
@@ -65,7 +50,7 @@ impl Database {
     ///
     /// Errors: [`Error::StoreBusy`] when another process has it, [`Error::StoreNewer`] when a newer
     /// version wrote it, [`Error::StoreCorrupt`] when it is no such database,
-    /// [`Error::StoreFailed`].
+    /// [`Error::StoreFull`], [`Error::StoreFailed`].
     pub fn open(path: &Path, schema: &Schema) -> Result<Self, Error> {
         let folder = path.parent().unwrap_or(Path::new("."));
         fs::DirBuilder::new()
@@ -75,7 +60,7 @@ impl Database {
             .map_err(|_| Error::StoreFailed)?;
         let lock = lock(path)?;
         let mut writer = connect(path, OpenFlags::default())?;
-        migrate(&mut writer, schema).map_err(explained)?;
+        migrate(&mut writer, schema).map_err(|failure| explained(failure, path))?;
         Self::start(path, writer, Some(lock))
     }
 
@@ -85,7 +70,8 @@ impl Database {
     pub fn join(path: &Path, schema: &Schema) -> Result<Self, Error> {
         let existing = OpenFlags::default() & !OpenFlags::SQLITE_OPEN_CREATE;
         let writer = connect(path, existing)?;
-        let version = check_version(&writer, schema).map_err(explained)?;
+        let version = check_version(&writer, schema);
+        let version = version.map_err(|failure| explained(failure, path))?;
         if version < schema.migrations.len() {
             return Err(Error::StoreFailed);
         }
@@ -101,8 +87,9 @@ impl Database {
         let (answer, answered) = oneshot::channel();
         let job: WriteJob = Box::new(move |connection| {
             let outcome = within_savepoint(connection, work);
+            let failed = outcome.as_ref().err().copied();
             // Whoever asked may be gone; the work is done all the same.
-            Box::new(move |committed| drop(answer.send(committed.and(outcome))))
+            (failed, Box::new(move |committed| drop(answer.send(committed.and(outcome)))))
         });
         self.0.writes()?.send(job).map_err(|_| Error::StoreFailed)?;
         answered.await.map_err(|_| Error::StoreFailed)?
@@ -119,7 +106,7 @@ impl Database {
             Some(reader) => reader,
             None => connect(&self.0.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
         };
-        let outcome = work(&reader).map_err(explained);
+        let outcome = work(&reader).map_err(|failure| explained(failure, &self.0.path));
         self.0.readers().push(reader);
         outcome
     }
@@ -144,7 +131,7 @@ impl Database {
 }
 
 type Finish = Box<dyn FnOnce(Result<(), Error>)>;
-type WriteJob = Box<dyn FnOnce(&Connection) -> Finish + Send>;
+type WriteJob = Box<dyn FnOnce(&Connection) -> (Option<Error>, Finish) + Send>;
 
 struct Connections {
     path: PathBuf,
@@ -186,7 +173,8 @@ fn write_in_groups(connection: &Connection, waiting: &mpsc::Receiver<WriteJob>) 
     while let Ok(first) = waiting.recv() {
         let group = std::iter::once(first).chain(waiting.try_iter().take(MAX_GROUP - 1));
         let mut finishes = Vec::new();
-        let committed = commit_group(connection, group, &mut finishes).map_err(explained);
+        let committed = commit_group(connection, group, &mut finishes);
+        let committed = committed.map_err(|failure| explained(failure, path_of(connection)));
         if committed.is_err()
             && !connection.is_autocommit()
             && let Err(error) = connection.execute_batch("ROLLBACK")
@@ -204,10 +192,11 @@ fn commit_group(
 ) -> Result<(), Failure> {
     run(connection, "BEGIN IMMEDIATE")?;
     for job in jobs {
-        finishes.push(job(connection));
+        let (failed, finish) = job(connection);
+        finishes.push(finish);
         // SQLite gives up the whole transaction by itself when the disk is full or fails.
         if connection.is_autocommit() {
-            return Err(Error::StoreFailed.into());
+            return Err(failed.unwrap_or(Error::StoreFailed).into());
         }
     }
     run(connection, "COMMIT")?;
@@ -219,32 +208,19 @@ fn within_savepoint<T>(
     work: impl FnOnce(&Connection) -> Result<T, Failure>,
 ) -> Result<T, Error> {
     let outcome = run(connection, "SAVEPOINT job").map_err(Failure::from);
-    let outcome = outcome.and_then(|()| work(connection)).map_err(explained);
+    let refusal = |failure| explained(failure, path_of(connection));
+    let outcome = outcome.and_then(|()| work(connection)).map_err(refusal);
     let end = if outcome.is_ok() { "RELEASE job" } else { "ROLLBACK TO job" };
     // After a failure of the disk there is no savepoint any more.
     if connection.is_autocommit() {
         return outcome.and(Err(Error::StoreFailed));
     }
-    run(connection, end).map_err(|error| explained(error.into()))?;
+    run(connection, end).map_err(|error| refusal(error.into()))?;
     outcome
 }
 
 fn run(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
-}
-
-/// Logs what SQLite says, which names no values, and answers the refusal.
-fn explained(failure: Failure) -> Error {
-    let error = match failure {
-        Failure::Refused(error) => return error,
-        Failure::Sqlite(error) => error,
-    };
-    tracing::error!(%error, "the database failed");
-    match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Error::StoreCorrupt,
-        Some(ErrorCode::DatabaseBusy) => Error::StoreBusy,
-        _ => Error::StoreFailed,
-    }
 }
 
 /// Held as long as the database is open. A file of its own: SQLite's locks on the database itself
@@ -272,7 +248,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
         }
         Ok(connection)
     };
-    open().map_err(|error: rusqlite::Error| explained(error.into()))
+    open().map_err(|error: rusqlite::Error| explained(error.into(), path))
 }
 
 fn migrate(connection: &mut Connection, schema: &Schema) -> Result<(), Failure> {
@@ -410,7 +386,7 @@ mod tests {
         let database = open(dir.path(), &ONE).unwrap();
         insert(&database, "before").await.unwrap();
         database.write(|tx| Ok(tx.pragma_update(None, "max_page_count", 4)?)).await.unwrap();
-        assert_eq!(insert(&database, &"x".repeat(100_000)).await, Err(Error::StoreFailed));
+        assert_eq!(insert(&database, &"x".repeat(100_000)).await, Err(Error::StoreFull));
         assert_eq!(values(&database).await, ["before"]);
         database.write(|tx| Ok(tx.pragma_update(None, "max_page_count", 10_000)?)).await.unwrap();
         insert(&database, "after").await.unwrap();
