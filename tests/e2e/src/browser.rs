@@ -9,6 +9,7 @@ use thirtyfour::{By, WebDriver, WebElement};
 use tokio::time::sleep;
 
 use crate::Result;
+use crate::cdp::{Cdp, Cut};
 use crate::engine::{Driver, Engine};
 use crate::push::PushServices;
 
@@ -190,8 +191,33 @@ impl Browser {
         }
     }
 
+    /// Takes the network away from pages and workers, until [`Browser::reconnect`].
+    pub async fn cut_off(&self) -> Result<Option<Cut>> {
+        match self.engine() {
+            Engine::Chromium => Ok(Some(self.cdp().await?.cut_off().await?)),
+            Engine::Firefox => {
+                self.privileged(CUT_OFF_FIREFOX).await?;
+                Ok(None)
+            }
+            Engine::WebKit => Err("WebKitGTK's driver can't take the network away".into()),
+        }
+    }
+
+    /// Gives it back.
+    pub async fn reconnect(&self, cut: Option<Cut>) -> Result<()> {
+        match cut {
+            Some(cut) => cut.mend().await,
+            None => self.privileged("Services.io.offline = false").await.map(drop),
+        }
+    }
+
+    /// Chromium's own protocol.
+    pub async fn cdp(&self) -> Result<Cdp> {
+        Cdp::connect(self.profile.path()).await
+    }
+
     /// Runs the body of an async function with Firefox's own rights.
-    async fn privileged(&self, body: &str) -> Result<Value> {
+    pub async fn privileged(&self, body: &str) -> Result<Value> {
         let base = format!("{}/session/{}", self.driver.url(), self.session()?.session_id());
         let client = reqwest::Client::new();
         let post = async |path: &str, body: Value| -> Result<Value> {
@@ -222,6 +248,12 @@ fn by(selector: &str) -> By {
 
 /// WebKit stops a worker 10 seconds after its last page has gone.
 const IDLE_IN_WEBKIT: Duration = Duration::from_secs(12);
+
+const CUT_OFF_FIREFOX: &str = r#"
+    Services.prefs.setBoolPref("network.disable-localhost-when-offline", true);
+    Services.io.offline = true;
+    Services.obs.notifyObservers(null, "net:prune-all-connections");
+"#;
 
 const STOP_IN_FIREFOX: &str = r#"
     const manager = Cc["@mozilla.org/serviceworkers/manager;1"]

@@ -3,12 +3,12 @@
 
 use hdms_tests::browser::Browser;
 use hdms_tests::engine::Engine;
-use hdms_tests::fhir::{ALLERGY, OBSERVATION, example};
+use hdms_tests::fhir::{ALLERGY, example};
 use hdms_tests::network::Network;
 use hdms_tests::patient::Patient;
+use hdms_tests::world::{ARRIVED, FINAL, World};
 use hdms_tests::{Result, in_every_engine, pages};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 in_every_engine!(
     a_result_that_arrives_while_no_page_is_open_waits_for_the_patient,
@@ -17,72 +17,6 @@ in_every_engine!(
     a_trap_is_survived,
     a_failed_commit_stops_the_node_and_says_so,
 );
-
-/// A network and a browser with a node on a bare page.
-struct World {
-    network: Network,
-    browser: Browser,
-    _pages: TempDir,
-}
-
-impl World {
-    async fn new(engine: Engine) -> Result<Self> {
-        let pages = pages::bare()?;
-        let network = Network::start(pages.path().to_owned()).await?;
-        let browser = Browser::start(engine).await?;
-        browser.go(network.url()).await?;
-        browser.node("await node.make({ name: 'Kim' })", Vec::new()).await?;
-        Ok(Self { network, browser, _pages: pages })
-    }
-
-    /// Asks for treatment; answers the approved case.
-    async fn approved(&self) -> Result<String> {
-        self.browser.node(ASK, Vec::new()).await?;
-        let case = self.network.case_in_phase("requested").await?;
-        self.network.approve(&case).await?;
-        self.browser
-            .node(
-                "await until(async () => (await node.case(args[0])).phase.kind === 'approved')",
-                vec![json!(case)],
-            )
-            .await?;
-        Ok(case)
-    }
-
-    /// A result that waits for the patient; answers its case and entry.
-    async fn with_result(&self) -> Result<(String, String)> {
-        let case = self.approved().await?;
-        let entry = self.hand_in(&case).await?;
-        self.browser.node(ARRIVED, vec![json!(case)]).await?;
-        Ok((case, entry))
-    }
-
-    async fn hand_in(&self, case: &str) -> Result<String> {
-        let entries = self.network.hand_in(case, example(OBSERVATION)?).await?;
-        Ok(entries.into_iter().next().ok_or("no entry")?)
-    }
-
-    /// The case's ledger holds exactly the request and one result, both final.
-    async fn one_result(&self, case: &str, entry: &str) -> Result<()> {
-        self.network.result_is(case, entry, "committed").await?;
-        let view = self.network.get(&format!("cases/{case}")).await?;
-        assert_eq!(view["ledger"].as_array().map(Vec::len), Some(2), "{view}");
-        assert_eq!(self.network.get("quarantine").await?["quarantined"], json!([]));
-        let set_aside = self.browser.node("return await node.quarantine()", Vec::new()).await?;
-        assert_eq!(set_aside, json!([]));
-        Ok(())
-    }
-}
-
-const ASK: &str = "
-    const [hospital] = await node.hospitals();
-    const request = { reason: 'Cough', date: null, mayRead: [] };
-    await node.ask({ case: hdms.uuidv7(), hospital: hospital.id, request });";
-
-const ARRIVED: &str = "await until(async () => (await node.case(args[0])).results.length === 1)";
-
-const FINAL: &str = "await until(async () =>
-    (await node.case(args[0])).results[0].status.kind === 'committed')";
 
 async fn a_result_that_arrives_while_no_page_is_open_waits_for_the_patient(
     engine: Engine,
