@@ -8,6 +8,7 @@ use hdms::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::local::{LocalConfig, LocalNetwork};
+use crate::server::PushConfig;
 
 /// Folders and names of the institutions.
 const INSTITUTIONS: [(&str, &str); 2] =
@@ -45,6 +46,8 @@ impl Demo {
                 institutions: institutions.into(),
                 pages: Some(self.pages),
                 samples: Some(self.samples),
+                // Push services on this machine too.
+                push: PushConfig { private: true, ..PushConfig::default() },
             },
             stop,
         )

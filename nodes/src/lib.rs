@@ -8,6 +8,7 @@ pub mod keys;
 pub mod local;
 pub mod member;
 pub mod notary;
+pub mod pause;
 pub mod personal;
 pub mod platform;
 pub mod problem;

@@ -17,7 +17,7 @@ use crate::institution::{self, Institution};
 use crate::member::MemberConfig;
 use crate::notary::Notary;
 use crate::server::operator::Operator;
-use crate::server::{Server, ServerConfig};
+use crate::server::{PushConfig, Server, ServerConfig};
 use crate::system::NodeClock;
 
 /// How the notaries are called.
@@ -47,6 +47,8 @@ pub struct LocalConfig {
     pub pages: Option<PathBuf>,
     /// Sample results that the consoles offer.
     pub samples: Option<PathBuf>,
+    /// How the server pushes.
+    pub push: PushConfig,
 }
 
 /// A running network.
@@ -70,6 +72,7 @@ impl LocalNetwork {
         let mut server = ServerConfig::new(folder.clone(), passphrase(), url.clone());
         server.rules.name.clone_from(&config.name);
         server.pages.clone_from(&config.pages);
+        server.push.clone_from(&config.push);
         let server = Server::start(server, listener, NodeClock::default(), stop.clone()).await?;
         let plan = Plan { config: &config, server: &url, root: server.root(), stop: &stop };
         let members = async {

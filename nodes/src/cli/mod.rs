@@ -4,6 +4,7 @@ pub mod demo;
 pub mod institution;
 mod limits;
 pub mod notary;
+mod push;
 pub mod scenario;
 pub mod server;
 

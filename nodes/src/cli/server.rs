@@ -11,6 +11,7 @@ use hdms_nodes::server::{Rules, ServerConfig};
 use hdms_nodes::system::NodeClock;
 
 use super::limits::{LimitArgs, QuotaArgs, RateArgs};
+use super::push::PushArgs;
 use super::{NodeArgs, Outcome};
 
 /// Serves, unless it is told what the operator decides.
@@ -54,6 +55,8 @@ struct Serve {
     rates: RateArgs,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    push: PushArgs,
     /// Folder of static pages to serve.
     #[arg(long, value_name = "DIR")]
     pages: Option<PathBuf>,
@@ -100,6 +103,7 @@ impl Serve {
             quotas: self.quotas.into(),
             rates: self.rates.into(),
             limits: self.limits.into(),
+            push: self.push.config()?,
             pages: self.pages,
             ..ServerConfig::new(self.node.data()?, passphrase, url.clone())
         };

@@ -23,6 +23,7 @@ use crate::keys;
 use crate::local::{LocalConfig, LocalNetwork};
 use crate::personal::Personal;
 use crate::platform::NativeNode;
+use crate::server::PushConfig;
 use crate::system::NodeClock;
 use case::{OwnRecord, Stage};
 use his::{Changes, His};
@@ -94,6 +95,7 @@ fn plan(data: &Path) -> LocalConfig {
         institutions: vec![("hospital".to_owned(), "General Hospital".to_owned())],
         pages: None,
         samples: None,
+        push: PushConfig::default(),
     }
 }
 

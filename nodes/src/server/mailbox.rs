@@ -10,6 +10,7 @@ use hdms::mailbox::{Delivery, DeliveryAnswer, MAX_PAGE, MailboxMessage, MailboxP
 use hdms::provider::Clock;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::push;
 use super::quota::{self, Quota, Quotas};
 use super::stream::Bells;
 use crate::sqlite::{Database, Failure};
@@ -32,12 +33,20 @@ pub struct Mailboxes {
     clock: NodeClock,
     quotas: Quotas,
     bells: Arc<Bells>,
+    push: Arc<push::Sender>,
 }
 
 impl Mailboxes {
-    /// With the same quotas for every mailbox and sender.
-    pub fn new(database: Database, clock: NodeClock, quotas: Quotas, bells: Arc<Bells>) -> Self {
-        Self { database, clock, quotas, bells }
+    /// With the same quotas for every mailbox and sender. Whose mailbox gets something hears the
+    /// bells, and is pushed to.
+    pub fn new(
+        database: Database,
+        clock: NodeClock,
+        quotas: Quotas,
+        bells: Arc<Bells>,
+        push: Arc<push::Sender>,
+    ) -> Self {
+        Self { database, clock, quotas, bells, push }
     }
 
     /// Keeps each delivery, or says why not; one that was kept before is answered as it was then.
@@ -60,6 +69,7 @@ impl Mailboxes {
         for (recipient, answer) in recipients.iter().zip(&answers) {
             if let DeliveryAnswer::Accepted(seq) = answer {
                 self.bells.ring(recipient, *seq);
+                self.push.announce(recipient);
             }
         }
         Ok(answers)
@@ -152,7 +162,8 @@ fn page(
                ORDER BY seq LIMIT ?4";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query((node.as_ref(), after, now, limit as u64 + 1))?;
-    let mut page = MailboxPage { messages: Vec::new(), more: false, subscriptions: Vec::new() };
+    let subscriptions = push::standing(connection, node, now)?;
+    let mut page = MailboxPage { messages: Vec::new(), more: false, subscriptions };
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
         if page.messages.len() == limit || bytes >= PAGE_BYTES {
@@ -228,16 +239,14 @@ fn quota_of(row: &Row<'_>) -> Result<Quota, rusqlite::Error> {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::sync::Arc;
 
     use hdms::Error;
     use hdms::ids::NodeId;
     use hdms::mailbox::{Delivery, DeliveryAnswer};
 
     use super::super::nodes::SCHEMA;
-    use super::{Mailboxes, Quota, Quotas};
+    use super::{Quota, Quotas, acknowledge, keep, page};
     use crate::sqlite::{Database, Schema};
-    use crate::system::NodeClock;
 
     /// What version 1 left behind: three messages of one sender, the first acknowledged.
     const LEFT: &str = "
@@ -270,20 +279,20 @@ mod tests {
         let database = Database::open(&path, &SCHEMA).unwrap();
         let quotas =
             Quotas { sender_in_mailbox: Quota { messages: 3, bytes: 1000 }, ..Quotas::default() };
-        let mailboxes = Mailboxes::new(database, NodeClock::default(), quotas, Arc::default());
         let deliver = async |id: u32| {
             let id = format!("019b7985-7400-7000-8000-{id:012}").parse().unwrap();
             let delivery = Delivery { to: node('A'), id, envelope: "a.b.c.d.e".into() };
-            mailboxes.deliver(node('B'), vec![delivery]).await.unwrap().remove(0)
+            database.write(move |tx| keep(tx, &node('B'), &delivery, 1, quotas)).await.unwrap()
         };
         assert_eq!(deliver(1).await, DeliveryAnswer::Accepted(1), "kept and acknowledged before");
         assert_eq!(deliver(4).await, DeliveryAnswer::Accepted(4));
         let refused = DeliveryAnswer::Refused(Error::SenderQuota.code().into());
         assert_eq!(deliver(5).await, refused, "two of three waited already");
-        let page = mailboxes.page(node('A'), 0, 10).await.unwrap();
+        let page =
+            database.read(|connection| page(connection, &node('A'), 0, 10, 1)).await.unwrap();
         let waiting = Vec::from_iter(page.messages.iter().map(|message| &*message.envelope));
         assert_eq!(waiting, ["a.b.c.d.12", "a.b.c.d.13", "a.b.c.d.e"]);
-        mailboxes.acknowledge(node('A'), 3).await.unwrap();
+        database.write(|tx| acknowledge(tx, &node('A'), 3)).await.unwrap();
         assert_eq!(deliver(5).await, DeliveryAnswer::Accepted(5));
         assert_eq!(deliver(6).await, DeliveryAnswer::Accepted(6));
         assert_eq!(deliver(7).await, refused);

@@ -8,6 +8,7 @@ mod nodes;
 pub mod operator;
 mod pages;
 mod proofs;
+mod push;
 mod quota;
 mod rate;
 mod routes;
@@ -35,6 +36,7 @@ use proofs::Proofs;
 use stream::Bells;
 
 pub use network_map::Rules;
+pub use push::{FirebaseApp, FirebaseConfig, PushConfig};
 pub use quota::{Quota, Quotas};
 pub use rate::Rates;
 
@@ -61,6 +63,8 @@ pub struct ServerConfig {
     pub rates: Rates,
     /// How long it waits for others, and for how many.
     pub limits: Limits,
+    /// How nodes are woken.
+    pub push: PushConfig,
     /// Folder of static pages, served at `/`.
     pub pages: Option<PathBuf>,
 }
@@ -76,6 +80,7 @@ impl ServerConfig {
             quotas: Quotas::default(),
             rates: Rates::default(),
             limits: Limits::default(),
+            push: PushConfig::default(),
             pages: None,
         }
     }
@@ -95,6 +100,7 @@ struct Services {
     doorman: Doorman,
     proofs: Proofs,
     mailboxes: Mailboxes,
+    push: Arc<push::Sender>,
     bells: Arc<Bells>,
     stop: CancellationToken,
 }
@@ -112,11 +118,17 @@ impl Server {
         let database = Database::open(&config.data.join(nodes::FILE), &nodes::SCHEMA)?;
         let (pages, url) = (config.pages.clone(), config.public_url.clone());
         let limits = config.limits;
-        let services = Arc::new(Services::open(config, database.clone(), clock, &stop).await?);
+        let bells = Arc::new(Bells::default());
+        let (push, announced) =
+            push::Sender::open(&config, bells.clone(), database.clone(), clock.clone()).await?;
+        let pushing = tokio::spawn(push.clone().run(announced, stop.clone()));
+        let services = Services::open(config, database.clone(), clock, (bells, push), &stop);
+        let services = Arc::new(services.await?);
         let root = services.network.root().clone();
         let keeping = tokio::spawn(services.clone().keep_up_to_date(database));
         let router = routes::router(services, pages, &url);
-        let serving = Serving::start(listener, router, limits, stop).alongside(keeping);
+        let serving = Serving::start(listener, router, limits, stop);
+        let serving = serving.alongside(keeping).alongside(pushing);
         Ok(Self { serving, root })
     }
 
@@ -141,19 +153,20 @@ impl Services {
         config: ServerConfig,
         database: Database,
         clock: NodeClock,
+        (bells, push): (Arc<Bells>, Arc<push::Sender>),
         stop: &CancellationToken,
     ) -> Result<Self, Error> {
         let (db, at) = (|| database.clone(), || clock.clone());
-        let network =
-            Network::open(&config.data, &config.passphrase, config.rules, db(), at()).await?;
-        let network = Arc::new(network);
-        let bells = Arc::new(Bells::default());
+        let ServerConfig { data, passphrase, rules, .. } = &config;
+        let network = Network::open(data, passphrase, rules.clone(), push.key(), db(), at());
+        let network = Arc::new(network.await?);
         let public_url = config.public_url.trim_end_matches('/').to_owned();
         Ok(Self {
             doorman: Doorman::new(network.clone(), db(), at(), config.rates.admissions),
             proofs: Proofs::open(public_url, &config.data, config.rates, db(), at())?,
-            mailboxes: Mailboxes::new(db(), at(), config.quotas, bells.clone()),
+            mailboxes: Mailboxes::new(db(), at(), config.quotas, bells.clone(), push.clone()),
             network,
+            push,
             bells,
             stop: stop.clone(),
         })
@@ -199,6 +212,7 @@ impl Services {
     async fn tidy(&self, database: &Database) -> Result<(), Error> {
         self.network.refresh().await?;
         self.silence_revoked(database).await?;
+        self.push.expire().await?;
         self.mailboxes.expire().await
     }
 }

@@ -45,6 +45,7 @@ pub struct Network {
     doorman_id: NodeId,
     certified: Certified,
     rules: Rules,
+    vapid: String,
     database: Database,
     clock: NodeClock,
     refreshing: Mutex<()>,
@@ -71,11 +72,13 @@ pub struct Rules {
 
 impl Network {
     /// Opens the Doorman's keys under `data`, or makes them and the root's at the first start; the
-    /// root's folder is not looked at again until the certificate runs out.
+    /// root's folder is not looked at again until the certificate runs out. `vapid` is the key with
+    /// which browsers subscribe to web push, base64url.
     pub async fn open(
         data: &Path,
         passphrase: &str,
         rules: Rules,
+        vapid: String,
         database: Database,
         clock: NodeClock,
     ) -> Result<Self, Error> {
@@ -87,6 +90,7 @@ impl Network {
             doorman_id,
             certified,
             rules,
+            vapid,
             database,
             clock,
             refreshing: Mutex::default(),
@@ -183,7 +187,7 @@ impl Network {
             max_envelope: envelope::MAX_BYTES as u64,
             minimum_version: 1,
             revocation_age: self.rules.revocation_age,
-            vapid: None,
+            vapid: Some(self.vapid.clone()),
         }
     }
 

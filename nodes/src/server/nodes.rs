@@ -80,6 +80,20 @@ pub const SCHEMA: Schema = Schema {
         WHERE envelope IS NOT NULL GROUP BY sender, recipient;
     INSERT INTO senders SELECT sender, '', sum(messages), sum(bytes) FROM senders GROUP BY sender;
     ",
+        "
+    -- Where nodes are woken, in the order in which they said so; `id` is the digest of the address.
+    -- What lies in the mailbox up to `pushed` was announced there.
+    CREATE TABLE subscriptions (
+        place INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        node TEXT NOT NULL,
+        subscription TEXT NOT NULL,
+        expires INTEGER,
+        pushed INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX subscriptions_node ON subscriptions (node);
+    CREATE INDEX subscriptions_expiry ON subscriptions (expires) WHERE expires IS NOT NULL;
+    ",
     ],
 };
 
@@ -193,6 +207,9 @@ pub fn set_status(tx: &Connection, id: &NodeId, status: Status) -> Result<(), Fa
     let sql = "UPDATE nodes SET status = ?2 WHERE id = ?1";
     if tx.execute(sql, (id.as_ref(), status.name()))? == 0 {
         return Err(Error::NodeUnknown.into());
+    }
+    if status == Status::Revoked {
+        tx.execute("DELETE FROM subscriptions WHERE node = ?1", [id.as_ref()])?;
     }
     tx.execute(
         "INSERT INTO settings VALUES ('changes', '1') \

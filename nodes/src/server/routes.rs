@@ -24,11 +24,12 @@ use hdms::mailbox::{
     Acknowledgement, Deliveries, DeliveryAnswer, DeliveryAnswers, MAX_DELIVERIES,
     MAX_DELIVERY_BYTES, MAX_PAGE, MailboxPage,
 };
+use hdms::push::SubscriptionRemoval;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::proofs::Proven;
-use super::{Services, pages, stream};
+use super::{FirebaseApp, Services, pages, stream};
 use crate::problem::{Problem, read_body, retry_after};
 use crate::serve::with_common_answers;
 
@@ -45,13 +46,17 @@ type App = State<Arc<Services>>;
 struct Configuration {
     server: String,
     root: RsaJwk,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    firebase: Option<FirebaseApp>,
 }
 
 /// Every route, and the static pages behind them with the configuration for the server's own
 /// address `url`.
 pub(super) fn router(services: Arc<Services>, pages: Option<PathBuf>, url: &str) -> Router {
     let server = url.trim_end_matches('/').to_owned();
-    let configuration = Configuration { server, root: services.network.root().clone() };
+    let root_key = services.network.root().clone();
+    let firebase = services.push.firebase().cloned();
+    let configuration = Configuration { server, root: root_key, firebase };
     let headers = [(CACHE_CONTROL, "no-cache")];
     let router = Router::new()
         .route("/network", get(network))
@@ -62,6 +67,8 @@ pub(super) fn router(services: Arc<Services>, pages: Option<PathBuf>, url: &str)
         .route("/mailbox/deliveries", post(deliver))
         .route("/mailbox/acknowledgement", post(acknowledge))
         .route("/mailbox/stream", get(listen))
+        .route("/mailbox/subscriptions", post(subscribe))
+        .route("/mailbox/subscriptions/removal", post(unsubscribe))
         .with_state(services);
     let Some(folder) = pages else { return with_common_answers(router) };
     let configuration = get(async move || (headers, Json(configuration)));
@@ -164,6 +171,19 @@ async fn listen(State(services): App, request: Request) -> Result<Response, Prob
     let seen = seen.unwrap_or(acknowledged);
     let events = stream::events(rings, seen, last, services.stop.clone());
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
+}
+
+async fn subscribe(State(services): App, request: Request) -> Result<StatusCode, Problem> {
+    let (node, body) = proven(&services, request, SMALL).await?;
+    services.push.subscribe(node, parse(&body)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn unsubscribe(State(services): App, request: Request) -> Result<StatusCode, Problem> {
+    let (node, body) = proven(&services, request, SMALL).await?;
+    let SubscriptionRemoval { id } = parse(&body)?;
+    services.push.unsubscribe(node, id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Who asks, and the body of the request.

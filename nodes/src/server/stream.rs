@@ -44,6 +44,12 @@ impl Bells {
         Ok(bells.entry(node.clone()).or_insert_with(|| watch::channel(0).0).subscribe())
     }
 
+    /// Whether anybody listens for `node`.
+    pub fn is_heard(&self, node: &NodeId) -> bool {
+        let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.get(node).is_some_and(|bell| !bell.is_closed())
+    }
+
     /// Ends every stream of these nodes, and forgets those that nobody listens to.
     pub fn silence(&self, nodes: &[NodeId]) {
         let mut bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);

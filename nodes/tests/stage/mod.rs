@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use hdms::card::Role;
 use hdms::ids::{CaseId, EntryId, NodeId};
+use hdms::network::Trust;
 use hdms::node::Platform;
 use hdms::treatment::patient::{PatientCase, ResultStatus};
 use hdms::treatment::request::TreatmentRequest;
@@ -19,6 +20,8 @@ use hdms_nodes::local::{LocalConfig, LocalNetwork, PASSPHRASE};
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::personal::Personal;
 use hdms_nodes::platform::NativeNode;
+use hdms_nodes::server::PushConfig;
+use hdms_nodes::server::operator::Operator;
 use hdms_nodes::system::NodeClock;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -167,6 +170,7 @@ pub async fn network(dir: &Path, institutions: &[&str]) -> (LocalNetwork, Cancel
         institutions: named.collect(),
         pages: None,
         samples: None,
+        push: PushConfig::default(),
     };
     (LocalNetwork::start(config, stop.clone()).await.unwrap(), stop)
 }
@@ -208,6 +212,32 @@ pub fn personal(dir: &Path, server: &str) -> MemberConfig {
         name: "Pat Doe".into(),
         endpoint: None,
         refresh: Duration::from_secs(60),
+    }
+}
+
+/// Once a process has asked for it.
+pub async fn admit_the_hospital(dir: &Path) {
+    let operator = Operator::of(&dir.join("server")).unwrap();
+    loop {
+        if let Some(applicant) = operator.pending().await.unwrap().pop() {
+            assert_eq!(applicant.role, Role::Institution);
+            return operator.admit(applicant.id).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The hospital's id, once the Network Map lists it.
+pub async fn listed_hospital(node: &NativeNode) -> NodeId {
+    let member = node.platform().member();
+    loop {
+        member.refresh().await.unwrap();
+        let listed = member.standing().trust.with_role(Role::Institution).next().cloned();
+        if let Some(card) = listed {
+            node.set_trust(Trust::clone(&member.standing().trust));
+            return card.id().clone();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_lc_rs::rand;
 use axum::http::{HeaderMap, StatusCode};
@@ -35,6 +35,8 @@ pub struct PushRequest {
     pub body: Vec<u8>,
     /// What was answered.
     pub status: StatusCode,
+    /// When it came; what was taken is handed on at once.
+    pub at: SystemTime,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +89,12 @@ impl PushService {
     /// Every request of senders so far, oldest first.
     pub fn requests(&self) -> Vec<PushRequest> {
         self.state().requests.clone()
+    }
+
+    /// Subscribes a browser that the test plays itself, for the sender with this key, base64url.
+    /// Answers the last part of the endpoint; none when it is no key.
+    pub fn subscribed(&self, key: &str) -> Option<String> {
+        self.subscribe("played by the test", unique().ok()?, key).ok()
     }
 
     /// How many messages no browser has acknowledged yet.
@@ -185,11 +193,12 @@ impl PushService {
         headers: HeaderMap,
         body: Vec<u8>,
     ) -> Result<String, Refusal> {
+        let at = SystemTime::now();
         let mut state = self.state();
         let taken = state.take(subscription, &headers, &body, &self.audiences);
         let status = taken.as_ref().map_or_else(|refusal| refusal.status, |_| StatusCode::CREATED);
         let subscription = subscription.to_owned();
-        state.requests.push(PushRequest { subscription, headers, body, status });
+        state.requests.push(PushRequest { subscription, headers, body, status, at });
         taken
     }
 

@@ -49,7 +49,8 @@ pub fn keep(tx: &Connection, node: &NodeId, subscription: &Subscription) -> Resu
     let pushed: u64 = known.optional()?.unwrap_or_default();
     drop_one(tx, &id)?;
     let expires = match subscription {
-        Subscription::WebPush { expires, .. } => *expires,
+        // SQLite has no larger numbers, nor will anybody see that day.
+        Subscription::WebPush { expires, .. } => expires.map(|at| at.min(i64::MAX as u64)),
         Subscription::Firebase { .. } => None,
     };
     let text =

@@ -16,6 +16,7 @@ use hdms::treatment::request::TreatmentRequest;
 use hdms_nodes::local::{LocalConfig, LocalNetwork};
 use hdms_nodes::personal::Personal;
 use hdms_nodes::platform::NativeNode;
+use hdms_nodes::server::PushConfig;
 use hdms_nodes::server::operator::Operator;
 use hdms_nodes::system::NodeClock;
 use serde::Deserialize;
@@ -61,6 +62,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         institutions: Vec::new(),
         pages: None,
         samples: None,
+        push: PushConfig::default(),
     };
     let network = LocalNetwork::start(config, stop.clone()).await?;
     let patient = network.personal("patient", "");

@@ -1,0 +1,130 @@
+//! Which subscriptions stand, and which are refused.
+
+use hdms::Error;
+use hdms::push::Subscription;
+use serde_json::json;
+
+use crate::common::problem;
+use crate::enclosed;
+use crate::stage::{Stage, post, until, vapid};
+
+#[tokio::test]
+async fn one_that_its_push_service_no_longer_knows_is_dropped_and_the_node_told() {
+    let stage = Stage::new().await;
+    let (old, google) = (stage.browser().await, stage.google.service());
+    assert_eq!(stage.standing().await, [old.id()]);
+    google.expire();
+    stage.deliver(&["nobody is there"]).await;
+    until("dropped", async || stage.standing().await.is_empty()).await;
+    let new = stage.browser().await;
+    until("the push", async || new.read(google) == [enclosed(1, "nobody is there")]).await;
+    assert_eq!(stage.standing().await, [new.id()]);
+}
+
+#[tokio::test]
+async fn one_that_has_expired_is_not_sent_to() {
+    let stage = Stage::new().await;
+    let browser = stage.stranger().await;
+    let expiry = stage.net.now().seconds() + 60;
+    stage.subscribe(&browser.expiring(expiry)).await;
+    assert_eq!(stage.standing().await, [browser.id()]);
+    stage.net.clock.advance(60_000);
+    assert!(stage.standing().await.is_empty());
+    let other = stage.browser().await;
+    stage.deliver(&["mail"]).await;
+    let google = stage.google.service();
+    until("the other's push", async || other.read(google).len() == 1).await;
+    assert!(browser.read(google).is_empty());
+}
+
+#[tokio::test]
+async fn a_ninth_takes_the_place_of_the_oldest_and_a_renewed_one_is_new() {
+    let stage = Stage::new().await;
+    let mut browsers = Vec::new();
+    for _ in 0..8 {
+        browsers.push(stage.browser().await);
+    }
+    stage.subscribe(&browsers[0].subscription).await;
+    let ninth = stage.browser().await;
+    let mut left: Vec<_> = browsers[2..].iter().map(|browser| browser.id()).collect();
+    left.extend([browsers[0].id(), ninth.id()]);
+    assert_eq!(stage.standing().await, left);
+}
+
+#[tokio::test]
+async fn only_its_owner_removes_one_and_a_browser_is_only_one_nodes() {
+    let stage = Stage::new().await;
+    let browser = stage.browser().await;
+    stage.remove(&stage.hospital, browser.id()).await;
+    stage.remove(&stage.patient, "unknown".into()).await;
+    assert_eq!(stage.standing().await, [browser.id()]);
+    stage.remove(&stage.patient, browser.id()).await;
+    assert!(stage.standing().await.is_empty());
+
+    stage.subscribe(&browser.subscription).await;
+    let next = stage.net.person(2).await;
+    let path = "/mailbox/subscriptions";
+    assert_eq!(post(&stage.net, &next, path, &browser.subscription).await.status(), 204);
+    assert!(stage.standing().await.is_empty(), "whoever has the browser now");
+}
+
+#[tokio::test]
+async fn a_revoked_node_is_not_pushed_to() {
+    let stage = Stage::new().await;
+    let (browser, google) = (stage.browser().await, stage.google.service());
+    google.fail_next(1, hdms_push_services::StatusCode::SERVICE_UNAVAILABLE, None);
+    stage.deliver(&["sent before"]).await;
+    until("the request", async || google.requests().len() == 1).await;
+    stage.net.operator().revoke(stage.patient.id.clone()).await.unwrap();
+    tokio::time::sleep(crate::QUIET).await;
+    assert!(browser.read(google).is_empty());
+}
+
+#[tokio::test]
+async fn endpoints_that_lead_anywhere_but_to_a_public_push_service_are_refused() {
+    let stage = Stage::new().await;
+    let key = vapid(&stage.net).await;
+    let auth = hdms::jose::encode([1; 16]);
+    for endpoint in [
+        "http://push.example.net/1",
+        "https://127.0.0.1/1",
+        "https://[::1]/1",
+        "https://169.254.169.254/latest/meta-data",
+        "https://localhost/1",
+        "https://user:password@push.example.net/1",
+        "file:///etc/passwd",
+        "",
+    ] {
+        let subscription =
+            json!({"kind": "webpush", "endpoint": endpoint, "p256dh": key, "auth": auth});
+        refused(&stage, &subscription, Error::PushSubscriptionRefused).await;
+    }
+    let good = "https://push.example.net/1";
+    let no_point = hdms::jose::encode([4; 65]);
+    for (p256dh, auth) in [(&no_point, &auth), (&auth, &auth), (&key, &key)] {
+        let subscription =
+            json!({"kind": "webpush", "endpoint": good, "p256dh": p256dh, "auth": auth});
+        refused(&stage, &subscription, Error::PushSubscriptionRefused).await;
+    }
+    let firebase = Subscription::Firebase { token: "token".into() };
+    let firebase = serde_json::to_value(firebase).unwrap();
+    refused(&stage, &firebase, Error::PushSubscriptionRefused).await;
+    refused(&stage, &json!({"kind": "pigeon"}), Error::CommandMalformed).await;
+    assert!(stage.standing().await.is_empty());
+}
+
+async fn refused(stage: &Stage, subscription: &serde_json::Value, error: Error) {
+    let path = "/mailbox/subscriptions";
+    let answer = post(&stage.net, &stage.patient, path, subscription).await;
+    assert_eq!(problem(answer).await.1, error.code(), "{subscription}");
+}
+
+#[tokio::test]
+async fn whoever_is_no_member_can_not_subscribe() {
+    let stage = Stage::new().await;
+    let browser = stage.stranger().await;
+    let url = format!("{}/mailbox/subscriptions", stage.net.url);
+    let body = serde_json::to_vec(&browser.subscription).unwrap();
+    let answer = reqwest::Client::new().post(url).body(body).send().await.unwrap();
+    assert_eq!(problem(answer).await, (401, Error::RequestProofInvalid.code().into()));
+}
