@@ -25,7 +25,7 @@ pub mod store;
 pub mod transport;
 pub mod viewing;
 pub mod views;
-mod waking;
+pub mod waking;
 pub mod webcrypto;
 pub mod worker;
 

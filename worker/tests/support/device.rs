@@ -1,0 +1,245 @@
+//! A device in a simulated network: its node lies in IndexedDB as a browser keeps it, its server is a
+//! table of answers, and what it would show is written down.
+
+use std::rc::Rc;
+
+use hdms::ids::{CaseId, MessageId};
+use hdms::json;
+use hdms::memory::MemoryStore;
+use hdms::network::{self, Parameters};
+use hdms::node::Platform;
+use hdms::provider::{Store, Table, Write};
+use hdms::treatment::message::DataRequestBody;
+use hdms::treatment::request::TreatmentRequest;
+use hdms_simulation::{BEGIN, World, keys};
+use hdms_worker::store::IndexedDb;
+use hdms_worker::worker::Worker;
+use js_sys::{Object, Reflect};
+use serde_json::{Value, json};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::support::fresh_name;
+
+const CASE: &str = "019b7985-7400-7000-8000-000000000001";
+const KEYS: &str = include_str!("../../../tests/simulation/vectors/keys.json");
+
+/// The server's VAPID key: any 65 bytes will do for a browser that does not encrypt.
+pub const VAPID: &str =
+    "BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+#[wasm_bindgen(inline_js = r#"
+    const realFetch = globalThis.fetch, realNow = Date.now;
+    const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+    let subscription = null, made = 0, state;
+
+    globalThis.fetch = async (input, init) => {
+        const request = new Request(input, init);
+        const { origin, pathname } = new URL(request.url);
+        if (origin !== "https://server.test") return realFetch(request);
+        const body = await request.text();
+        const answer = state.answers[pathname];
+        if (answer === undefined) throw new TypeError("no network");
+        state.asked.push([pathname, body === "" ? null : JSON.parse(body)]);
+        return answer === null ? new Response(null, { status: 204 }) : Response.json(answer);
+    };
+    registration.showNotification = async (title, { body, tag, data }) => {
+        if (!state.permitted) throw new TypeError("no permission");
+        state.shown.push([title, body, tag, data.url]);
+    };
+    clients.matchAll = async () =>
+        state.pages.map((visibilityState) => ({ visibilityState, postMessage() {} }));
+    Object.defineProperty(registration, "pushManager", { value: {
+        getSubscription: async () => subscription,
+        subscribe: async ({ applicationServerKey: key, userVisibleOnly }) => {
+            if (!userVisibleOnly || !state.permitted) throw new DOMException("", "NotAllowedError");
+            if (!state.service) throw new DOMException("", "AbortError");
+            made += 1;
+            const json = { endpoint: `https://push.test/${made}`, expirationTime: state.expires,
+                keys: { p256dh: "A".repeat(87), auth: "A".repeat(22) } };
+            return (subscription = {
+                options: { applicationServerKey: bytes(key).buffer },
+                toJSON: () => json,
+                unsubscribe: async () => ((subscription = null), true),
+            });
+        },
+    } });
+
+    export function begin(now) {
+        const offset = now - realNow();
+        Date.now = () => realNow() + offset;
+        subscription = null;
+        made = 0;
+        state = { answers: {}, asked: [], shown: [], pages: [],
+            permitted: true, service: true, expires: null };
+    }
+    export const look = () => JSON.stringify(state);
+    export const change = (text) => void Object.assign(state, JSON.parse(text));
+    export const has_subscription = () => subscription !== null;
+    export async function key_pair(text, name, private_use, public_use) {
+        const { kty, n, e, d, p, q, dp, dq, qi } = JSON.parse(text);
+        const take = (jwk, extractable, use) =>
+            crypto.subtle.importKey("jwk", jwk, { name, hash: "SHA-256" }, extractable, [use]);
+        const privateKey = await take({ kty, n, e, d, p, q, dp, dq, qi }, false, private_use);
+        return { privateKey, publicKey: await take({ kty, n, e }, true, public_use) };
+    }
+"#)]
+extern "C" {
+    fn begin(now: f64);
+    fn look() -> String;
+    fn change(text: &str);
+    fn has_subscription() -> bool;
+    async fn key_pair(text: &str, name: &str, private_use: &str, public_use: &str) -> JsValue;
+}
+
+/// A device whose node has asked a hospital for treatment.
+pub struct Device {
+    /// The others.
+    pub world: World,
+    /// The device's node.
+    pub worker: Rc<Worker>,
+    store: IndexedDb,
+}
+
+impl Device {
+    /// Online, with an empty mailbox.
+    pub async fn new() -> Self {
+        begin((BEGIN.0 + 60_000) as f64);
+        let mut world = World::new(1).await.unwrap();
+        let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+        world.patient.ask(&case(), world.hospital.id(), request).await.unwrap();
+        world.settle().await.unwrap();
+        let mail = world.mail.remove(0);
+        world.deliver(&mail).await.unwrap();
+        world.documents.parameters = parameters(&world, VAPID).await;
+
+        let name = fresh_name("device");
+        let store = IndexedDb::open(&name).await.unwrap();
+        keep_keys(&store).await;
+        copy(world.patient.platform().store(), &store).await;
+        let config =
+            json!({"version": 1, "server": "https://server.test", "root": world.root, "name": ""});
+        let card = world.patient.card().jwt().to_owned().into_bytes();
+        let rows = [
+            ("config", config.to_string().into_bytes()),
+            ("card", card),
+            ("network", json::write(&world.documents).unwrap()),
+        ];
+        let rows = rows.into_iter().map(|(key, value)| put(Table::Meta, key.into(), value));
+        store.commit(rows.collect()).await.unwrap();
+        let device = Self { worker: Worker::open(&name).await.unwrap(), world, store };
+        device.has_mail(&[], &[]);
+        device
+    }
+
+    /// The envelope with which the hospital approves, and the one with which it asks for data.
+    pub async fn envelopes(&mut self) -> [String; 2] {
+        self.world.hospital.approve(&case()).await.unwrap();
+        let id: MessageId = "019b7985-7400-7000-8000-000000000009".parse().unwrap();
+        let asked =
+            DataRequestBody { id, resources: vec!["Observation".into()], purpose: "Care".into() };
+        self.world.settle().await.unwrap();
+        self.world.hospital.ask_for_data(&case(), asked).await.unwrap();
+        self.world.settle().await.unwrap();
+        let mut envelopes = self.world.mail.drain(..).map(|mail| mail.envelope);
+        [envelopes.next().unwrap(), envelopes.next().unwrap()]
+    }
+
+    /// From now on the server has these messages, counted from 1, and these subscriptions.
+    pub fn has_mail(&self, envelopes: &[&str], subscriptions: &[String]) {
+        let message = |(at, envelope)| json!({"seq": at + 1, "envelope": envelope});
+        let messages: Vec<_> = envelopes.iter().enumerate().map(message).collect();
+        let mailbox = json!({"messages": messages, "more": false, "subscriptions": subscriptions});
+        self.change("answers", json!({
+            "/network": self.world.documents, "/mailbox": mailbox, "/mailbox/acknowledgement": null,
+            "/mailbox/subscriptions": null, "/mailbox/subscriptions/removal": null,
+        }));
+    }
+
+    /// From now on no server is reached.
+    pub fn is_offline(&self) {
+        self.change("answers", json!({}));
+    }
+
+    /// Changes how the browser behaves.
+    pub fn change(&self, name: &str, value: Value) {
+        change(&json!({ name: value }).to_string());
+    }
+
+    /// Title, text, tag and address of all that was shown.
+    pub fn shown(&self) -> Value {
+        look_at("shown")
+    }
+
+    /// The bodies that the server got at this path.
+    pub fn told(&self, path: &str) -> Vec<Value> {
+        let asked = look_at("asked");
+        let at_path = asked.as_array().unwrap().iter().filter(|request| request[0] == path);
+        at_path.map(|request| request[1].clone()).collect()
+    }
+
+    /// Whether the browser has a subscription.
+    pub fn has_subscription(&self) -> bool {
+        has_subscription()
+    }
+
+    /// How many rows a table has.
+    pub async fn count(&self, table: Table) -> u32 {
+        self.store.count(table).await.unwrap()
+    }
+
+    /// Another VAPID key in the network parameters.
+    pub async fn changes_vapid(&mut self, key: &str) {
+        self.world.documents.parameters = parameters(&self.world, key).await;
+    }
+
+    /// As when the browser has stopped the worker and started it again.
+    pub async fn restart(&mut self) {
+        self.worker = Worker::open(&self.store.name()).await.unwrap();
+    }
+}
+
+/// The case that the patient has begun.
+pub fn case() -> CaseId {
+    CASE.parse().unwrap()
+}
+
+fn look_at(name: &str) -> Value {
+    let mut state: Value = serde_json::from_str(&look()).unwrap();
+    state[name].take()
+}
+
+async fn parameters(world: &World, vapid: &str) -> String {
+    let doorman = keys("doorman", world.providers.randomness.clone()).unwrap();
+    let mut parameters: Parameters = world.patient.trust().parameters().clone();
+    parameters.vapid = Some(vapid.into());
+    parameters.number += 1;
+    parameters.iss = doorman.public().0.thumbprint().parse().unwrap();
+    network::sign(&parameters, &doorman).await.unwrap()
+}
+
+async fn keep_keys(store: &IndexedDb) {
+    let keys: Value = serde_json::from_str(KEYS).unwrap();
+    let kept = Object::new();
+    for (part, name, private_use, public_use) in
+        [("signing", "RSA-PSS", "sign", "verify"), ("encryption", "RSA-OAEP", "decrypt", "encrypt")]
+    {
+        let text = keys["patient"][part].to_string();
+        let pair = key_pair(&text, name, private_use, public_use).await;
+        Reflect::set(&kept, &part.into(), &pair).unwrap();
+    }
+    store.keep_key("node", &kept).await.unwrap();
+}
+
+async fn copy(from: &MemoryStore, to: &IndexedDb) {
+    let mut writes = Vec::new();
+    for table in Table::ALL {
+        let rows = from.scan(table, "", "", 1000).await.unwrap();
+        writes.extend(rows.into_iter().map(|(key, value)| put(table, key, value)));
+    }
+    to.commit(writes).await.unwrap();
+}
+
+fn put(table: Table, key: String, value: Vec<u8>) -> Write {
+    Write::Put { table, key, value }
+}
