@@ -5,7 +5,11 @@
 
 mod stage;
 
+use hdms::card::Role;
 use hdms::ids::CaseId;
+use hdms::node::outbox::Attempts;
+use hdms::node::{OutboxItem, Payload, Platform};
+use hdms::provider::{Store, Table, Timestamp, Write};
 use hdms_nodes::system::{SystemClock, SystemRandomness};
 use reqwest::Method;
 use serde_json::{Map, Value};
@@ -95,6 +99,7 @@ async fn nothing_of_the_interface_answers_without_the_key_and_all_of_it_is_descr
         ("GET", "/api/cases/{case}/shared"),
         ("GET", "/api/events"),
         ("GET", "/api/node"),
+        ("GET", "/api/outbox"),
         ("GET", "/api/quarantine"),
         ("POST", "/api/cases/{case}/approval"),
         ("POST", "/api/cases/{case}/data-requests"),
@@ -147,6 +152,7 @@ async fn real_answers_fit_the_description() {
         ("/api/cases", "/api/cases?phase=approved&limit=1".to_owned()),
         ("/api/cases/{case}", path("")),
         ("/api/cases/{case}/shared", path("/shared")),
+        ("/api/outbox", "/api/outbox".to_owned()),
         ("/api/quarantine", "/api/quarantine".to_owned()),
     ] {
         answers.push(("get", route, his.get(&path).await));
@@ -158,6 +164,50 @@ async fn real_answers_fit_the_description() {
         assert!(schema.is_object(), "{method} {route} {} is not described", answer.status);
         fits(&document, schema, &answer.body).unwrap_or_else(|why| panic!("{route}: {why}"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_to_be_sent_or_was_refused_is_listed_with_its_recipient_and_reason() {
+    let stage = Stage::set().await;
+    let case = stage.ask().await;
+    stage.his.until(&case, |view| view["summary"].is_object()).await;
+    let hospital = stage.network.institutions()[0].node();
+    let item = OutboxItem {
+        id: "1".into(),
+        case: case.clone(),
+        to: stage.node().id().clone(),
+        role: Role::Personal,
+        payload: Payload::Envelope { kind: "treatment/result".into(), compact: "sealed".into() },
+        since: Timestamp(5),
+        refused: None,
+        attempts: Attempts { count: 2, problem: Some("mailbox/full".into()), next: None },
+    };
+    let mut refused = OutboxItem { id: "2".into(), ..item.clone() };
+    refused.refused = Some("api/too-large".into());
+    // The sender looks into the store only when the node starts: these stay.
+    let put = |item: &OutboxItem| Write::Put {
+        table: Table::Outbox,
+        key: item.id.clone(),
+        value: serde_json::to_vec(item).unwrap(),
+    };
+    hospital.platform().store().commit(vec![put(&item), put(&refused)]).await.unwrap();
+    let first = stage.his.get("/api/outbox?limit=1").await.body["outbox"].clone();
+    let full = &first[0]["problem"];
+    assert_eq!(first.as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&full["code"], full["sentence"].as_str().unwrap().is_empty()),
+        (&"mailbox/full".into(), false)
+    );
+    let (name, refused) = (&first[0]["name"], &first[0]["refused"]);
+    assert_eq!(
+        (name, refused, &first[0]["case"]),
+        (&"Pat Doe".into(), &false.into(), &case.to_string().into())
+    );
+    let next = stage.his.get("/api/outbox?after=1").await.body["outbox"].clone();
+    assert_eq!(
+        (&next[0]["problem"]["code"], &next[0]["refused"]),
+        (&"api/too-large".into(), &true.into())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -114,6 +114,23 @@ test("what the node refuses as a result is shown with the code of its OperationO
   await page.getByRole("alert").filter({ hasText: "fhir/no-resource" }).waitFor();
 });
 
+test("a message that waits for a patient's mailbox or was refused is visible with its reason", async () => {
+  const message = { case: "c1", to: "c1Xn3vB7Qm2t5kLr8sPz", name: "Maria Fabregas", since: Date.now() };
+  const full = { code: "mailbox/full", sentence: "The mailbox is full; send again later." };
+  const revoked = { code: "card/revoked", sentence: "The card was revoked." };
+  hospital.outbox = [
+    { id: "1", kind: "treatment/result", problem: full, refused: false, ...message },
+    { id: "2", kind: "treatment/approval", problem: revoked, refused: true, ...message, name: "" },
+  ];
+  const page = await visit("#/node");
+  await signIn(page);
+  const waiting = page.getByRole("region", { name: "Waiting to be sent" });
+  const lines = waiting.getByRole("listitem");
+  await lines.filter({ hasText: "Result to Maria Fabregas" }).getByText("mailbox/full").waitFor();
+  await lines.filter({ hasText: "Approval to c1Xn3vB7Qm2t…" }).getByText("Refused", { exact: true }).waitFor();
+  await look(page, "console-outbox");
+});
+
 test("what was set aside is visible with its reason", async () => {
   const sentence = "The signature is wrong. Ask the sender to send it again.";
   hospital.quarantined = [{ id: "1", received: Date.now(), code: "envelope/bad-signature", sentence }];

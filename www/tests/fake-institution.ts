@@ -2,7 +2,7 @@
 
 import type { Page, Route } from "playwright-core";
 import { SUMMARY } from "./fhir";
-import type { Answered, Case, Quarantined } from "../src/console/api";
+import type { Answered, Case, Quarantined, Waiting } from "../src/console/api";
 
 /** The only key that it accepts. */
 export const API_KEY = "a-key-of-the-his-0123456789";
@@ -15,6 +15,7 @@ export class FakeInstitution {
   readonly handedIn: string[] = [];
   readonly #keys = new Set<string>();
   quarantined: Quarantined[] = [];
+  outbox: Waiting[] = [];
   /** Whether the key is accepted no longer. */
   revoked = false;
 
@@ -70,6 +71,7 @@ export class FakeInstitution {
       return problem(route, 401, "api/wrong-key", "This API key is not the node's. Use the node's.");
     }
     if (what === "node") return json(route, NODE);
+    if (what === "outbox") return json(route, { outbox: this.outbox });
     if (what === "quarantine") return json(route, { quarantined: this.quarantined });
     if (!id) return json(route, this.#page(url.searchParams));
     const found = this.cases.get(id);

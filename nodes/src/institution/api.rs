@@ -27,8 +27,8 @@ use super::case_view::{CaseSummary, CaseView, CasesView, PhaseView};
 use super::hand_in::{IDEMPOTENCY_KEY, entry_ids};
 use super::outcome::{FHIR_JSON, Outcome};
 use super::views::{
-    AskData, Asked, CasesQuery, HandedIn, NodeView, PageQuery, QuarantineView, QuarantinedView,
-    Refusal, SharedView,
+    AskData, Asked, CasesQuery, HandedIn, NodeView, OutboxView, PageQuery, QuarantineView,
+    QuarantinedView, Refusal, SharedView, WaitingView,
 };
 use crate::problem::{Problem, method_not_allowed, read_body};
 
@@ -57,6 +57,7 @@ pub fn routes(key: Arc<ApiKey>) -> Router<Desk> {
         .route("/api/cases/{case}/refusal", post(refuse))
         .route("/api/cases/{case}/data-requests", post(ask_for_data))
         .route("/api/cases/{case}/shared", get(shared))
+        .route("/api/outbox", get(outbox))
         .route("/api/quarantine", get(quarantine))
         .route("/api/events", get(events))
         .method_not_allowed_fallback(method_not_allowed)
@@ -210,6 +211,18 @@ pub async fn shared(
     Ok(Json(SharedView::of(&desk.node, &case).await?))
 }
 
+/// What waits to be sent, in the order in which it was queued, and what its recipient refused.
+#[utoipa::path(get, path = "/api/outbox", params(PageQuery),
+    responses((status = 200, body = OutboxView)))]
+pub async fn outbox(State(desk): State<Desk>, uri: Uri) -> Result<Json<OutboxView>, Problem> {
+    let (after, limit) = page(&uri)?;
+    let mut outbox = Vec::new();
+    for item in desk.node.waiting(&after, limit).await? {
+        outbox.push(WaitingView::of(&desk.node, item).await);
+    }
+    Ok(Json(OutboxView { outbox }))
+}
+
 /// Envelopes that were refused.
 #[utoipa::path(get, path = "/api/quarantine", params(PageQuery),
     responses((status = 200, body = QuarantineView)))]
@@ -217,9 +230,7 @@ pub async fn quarantine(
     State(desk): State<Desk>,
     uri: Uri,
 ) -> Result<Json<QuarantineView>, Problem> {
-    let query: PageQuery = query(&uri)?;
-    let limit = query.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
-    let after = query.after.unwrap_or_default();
+    let (after, limit) = page(&uri)?;
     let quarantined = desk.node.quarantined(&after, limit).await?;
     let quarantined = quarantined.into_iter().map(QuarantinedView::of).collect();
     Ok(Json(QuarantineView { quarantined }))
@@ -255,6 +266,12 @@ fn case_id(text: &str) -> Result<CaseId, Error> {
 
 fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Error> {
     Query::try_from_uri(uri).map(|Query(query)| query).map_err(|_| Error::CommandMalformed)
+}
+
+/// After what, and how many.
+fn page(uri: &Uri) -> Result<(String, usize), Error> {
+    let PageQuery { after, limit } = query(uri)?;
+    Ok((after.unwrap_or_default(), limit.unwrap_or(PAGE.0).clamp(1, PAGE.1)))
 }
 
 async fn decision<T: DeserializeOwned>(body: Body) -> Result<T, Error> {

@@ -1,10 +1,11 @@
 //! What the HIS sees besides cases: the node, what patients shared, what was refused.
 
 use hdms::Error;
+use hdms::envelope::MessageType;
 use hdms::fhir::resource;
 use hdms::ids::NodeId;
 use hdms::ledger::VerifiedReceipt;
-use hdms::node::{Platform, Quarantined};
+use hdms::node::{OutboxItem, Payload, Platform, Quarantined};
 use hdms::treatment::hospital::{DataAnswer, HospitalCase};
 use hdms::treatment::message::SharedRecord;
 use serde::{Deserialize, Serialize};
@@ -129,6 +130,43 @@ pub struct SharedRecordView {
     pub fhir: String,
 }
 
+/// What is not yet sent, or was refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OutboxView {
+    /// In the order in which it was queued.
+    pub outbox: Vec<WaitingView>,
+}
+
+/// A message or deposit that its recipient has not accepted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WaitingView {
+    /// Names it.
+    pub id: String,
+    /// The case.
+    pub case: String,
+    /// Node id of the recipient.
+    pub to: String,
+    /// The recipient's name; may be empty.
+    pub name: String,
+    /// The type of the message.
+    pub kind: String,
+    /// Since when it waits, milliseconds since 1970.
+    pub since: u64,
+    /// Why it was not accepted, as far as is known.
+    pub problem: Option<ProblemView>,
+    /// Whether the recipient refused it for good; else it is tried again by itself.
+    pub refused: bool,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemView {
+    /// The stable code.
+    pub code: String,
+    /// What to do about it.
+    pub sentence: String,
+}
+
 /// Envelopes that were refused.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct QuarantineView {
@@ -209,6 +247,32 @@ impl SharedRecordView {
             title: resource::title(record.fhir()),
             fhir: record.fhir().to_string(),
         })
+    }
+}
+
+impl WaitingView {
+    /// Of an item of the outbox.
+    pub async fn of(node: &NativeNode, item: OutboxItem) -> Self {
+        Self {
+            name: name_of(node, &item.to).await,
+            id: item.id,
+            case: item.case.into(),
+            to: item.to.into(),
+            kind: match item.payload {
+                Payload::Envelope { kind, .. } => kind,
+                Payload::Deposit { .. } => MessageType::Deposit.name().to_owned(),
+            },
+            since: item.since.0,
+            refused: item.refused.is_some(),
+            problem: item.refused.or(item.attempts.problem).map(ProblemView::of),
+        }
+    }
+}
+
+impl ProblemView {
+    fn of(code: String) -> Self {
+        let sentence = Error::from_code(&code).map_or("", Error::sentence).to_owned();
+        Self { code, sentence }
     }
 }
 

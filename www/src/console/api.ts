@@ -101,6 +101,18 @@ export type Node = {
 /** An envelope that was refused. */
 export type Quarantined = { id: string; received: number; code: string; sentence: string };
 
+/** A message or deposit that its recipient has not accepted; `refused` for good. */
+export type Waiting = {
+  id: string;
+  case: string;
+  to: string;
+  name: string;
+  kind: string;
+  since: number;
+  problem: Problem | null;
+  refused: boolean;
+};
+
 /** A file of sample results. */
 export type Sample = { file: string; title: string };
 
@@ -146,6 +158,11 @@ export class Api {
   async shared(id: string): Promise<Answered[]> {
     const path = `cases/${encodeURIComponent(id)}/shared`;
     return (await this.#get<{ shared: Answered[] }>(path)).shared;
+  }
+
+  /** What waits to be sent, the oldest hundred. */
+  async outbox(): Promise<Waiting[]> {
+    return (await this.#get<{ outbox: Waiting[] }>("outbox")).outbox;
   }
 
   async quarantine(): Promise<Quarantined[]> {

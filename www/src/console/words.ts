@@ -55,6 +55,19 @@ export function resultWord(status: Result["status"]): Word {
   }
 }
 
+const MESSAGES: Record<string, string> = {
+  "treatment/approval": "Approval",
+  "treatment/refusal": "Refusal of a request",
+  "treatment/data-request": "Request for health data",
+  "treatment/result": "Result",
+  "notary/deposit": "Deposit of a ledger entry",
+};
+
+/** What a message that waits is called. */
+export function messageName(kind: string): string {
+  return MESSAGES[kind] ?? `Message (${kind})`;
+}
+
 /** The ledger of a case with names in place of ids. */
 export function ledgerSteps({ ledger, summary }: Case, hospital: string): LedgerStep[] {
   return ledger.map(({ id, kind, verificationKey, receipt, ...entry }) => ({
