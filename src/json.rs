@@ -3,28 +3,24 @@
 
 mod reader;
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::{Number, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::error::Error;
 
-/// Under this name serde_json keeps number texts; content that uses it could pose as a number.
+/// Member names that serde_json keeps to itself: it marks number texts by one.
 const RESERVED: &str = "$serde_json::private::";
 
 /// Parses a document that a stranger wrote; [`Error::NotJson`] when it is not JSON, names a member
 /// twice, or nests deeper than 128.
 pub fn parse(text: &[u8]) -> Result<Value, Error> {
     let text = std::str::from_utf8(text).map_err(|_| Error::NotJson)?;
-    serde_json::from_str::<Unique>(text).map_err(|_| Error::NotJson)?;
-    if text.contains(RESERVED) {
+    let Ok(Document::Value(mut value)) = serde_json::from_str(text) else {
         return Err(Error::NotJson);
-    }
-    let mut value = serde_json::from_str(text).map_err(|_| Error::NotJson)?;
+    };
     let numbers = number_texts(text);
     if numbers.iter().any(|number| number.contains(['e', 'E'])) {
         restore_numbers(&mut value, &mut numbers.into_iter());
@@ -45,7 +41,7 @@ pub fn write<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
 /// Reads what this node wrote into its own store.
 pub fn stored<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     // By the same way as everything else: a second one for each type would cost the worker 20 KB.
-    read(serde_json::from_slice(bytes).map_err(|_| Error::StoreCorrupt)?, Error::StoreCorrupt)
+    read(parse(bytes).map_err(|_| Error::StoreCorrupt)?, Error::StoreCorrupt)
 }
 
 /// The texts of all numbers of a valid document, in their order.
@@ -95,93 +91,85 @@ fn restore_numbers<'a>(value: &mut Value, texts: &mut impl Iterator<Item = &'a s
     }
 }
 
-/// A document whose member names are unique; keeps nothing of it.
-struct Unique;
+/// A document as serde_json hands it over, or the text of a number: an object with this text as its
+/// only member. The text comes owned, and no string of a document does, so none can pose as one.
+enum Document {
+    Value(Value),
+    NumberText(String),
+}
 
-impl<'de> Deserialize<'de> for Unique {
+impl<'de> Deserialize<'de> for Document {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UniqueVisitor)
+        deserializer.deserialize_any(DocumentVisitor)
     }
 }
 
-struct UniqueVisitor;
+/// Takes every form, so that nothing is left to say about one that it does not: with serde's
+/// sentences the worker would have to print floating point, which takes 10 KB.
+struct DocumentVisitor;
 
-impl<'de> Visitor<'de> for UniqueVisitor {
-    type Value = Unique;
+impl<'de> Visitor<'de> for DocumentVisitor {
+    type Value = Document;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON with unique member names")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Unique, E> {
-        Ok(Unique)
+    fn visit_unit<E>(self) -> Result<Document, E> {
+        Ok(Document::Value(Value::Null))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Unique, E> {
-        Ok(Unique)
+    fn visit_bool<E>(self, value: bool) -> Result<Document, E> {
+        Ok(Document::Value(value.into()))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Unique, E> {
-        Ok(Unique)
+    fn visit_i64<E>(self, value: i64) -> Result<Document, E> {
+        Ok(Document::Value(value.into()))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Unique, E> {
-        Ok(Unique)
+    fn visit_u64<E>(self, value: u64) -> Result<Document, E> {
+        Ok(Document::Value(value.into()))
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Unique, E> {
-        Ok(Unique)
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Document, E> {
+        Err(E::custom("a number without its text"))
     }
 
-    fn visit_unit<E>(self) -> Result<Unique, E> {
-        Ok(Unique)
+    fn visit_str<E>(self, text: &str) -> Result<Document, E> {
+        Ok(Document::Value(text.into()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Unique, A::Error> {
-        while seq.next_element::<Unique>()?.is_some() {}
-        Ok(Unique)
+    fn visit_string<E>(self, text: String) -> Result<Document, E> {
+        Ok(Document::NumberText(text))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique, A::Error> {
-        let mut names = BTreeSet::new();
-        while let Some(Name(name)) = map.next_key()? {
-            if !names.insert(name) {
-                return Err(serde::de::Error::custom("a member name occurs twice"));
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Document, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            let Document::Value(item) = item else { return Err(A::Error::custom("a lone text")) };
+            items.push(item);
+        }
+        Ok(Document::Value(Value::Array(items)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+        let mut members = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let value = match map.next_value()? {
+                Document::Value(value) => value,
+                Document::NumberText(text) => {
+                    return Ok(Document::Value(Number::from_string_unchecked(text).into()));
+                }
+            };
+            // Whoever reads this value again would take it for a number.
+            if name.starts_with(RESERVED) {
+                return Err(A::Error::custom("a reserved member name"));
             }
-            map.next_value::<Unique>()?;
+            if members.insert(name, value).is_some() {
+                return Err(A::Error::custom("a member name occurs twice"));
+            }
         }
-        Ok(Unique)
-    }
-}
-
-/// A member name. serde_json hands over borrowed what stood in the text (or is its own mark of a
-/// number) and copies what had escapes: only a stranger escapes the reserved name.
-struct Name<'de>(Cow<'de, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(NameVisitor)
-    }
-}
-
-struct NameVisitor;
-
-impl<'de> Visitor<'de> for NameVisitor {
-    type Value = Name<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a member name")
-    }
-
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
-        Ok(Name(Cow::Borrowed(name)))
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Name<'de>, E> {
-        if name.starts_with(RESERVED) {
-            return Err(E::custom("a reserved member name"));
-        }
-        Ok(Name(Cow::Owned(name.to_owned())))
+        Ok(Document::Value(Value::Object(members)))
     }
 }
 
@@ -195,6 +183,7 @@ mod tests {
         for text in [
             r#"{"z":105.00,"a":1E5,"m":-0.0,"big":12345678901234567890123}"#,
             r#"[1e-7,0.10,{"b":1,"a":2}]"#,
+            r#"["$serde_json::private::Number",-0,{"a":"$serde_json::private::Number"}]"#,
         ] {
             assert_eq!(parse(text.as_bytes()).unwrap().to_string(), text);
         }
@@ -212,6 +201,8 @@ mod tests {
         for text in [
             r#"{"$serde_json::private::Number":"1"}"#,
             r#"{"$serde_json::private::Numbe\u0072":"1"}"#,
+            r#"{"$serde_json::private::Number":1}"#,
+            r#"[{"a":1,"$serde_json::private::RawValue":"1"}]"#,
         ] {
             assert_eq!(parse(text.as_bytes()), Err(Error::NotJson));
         }

@@ -17,6 +17,6 @@ pub fn from<T: Serialize>(value: &T) -> Result<JsValue, Error> {
 pub fn read<T: DeserializeOwned>(value: &JsValue) -> Result<T, Error> {
     let text = JSON::stringify(value).map_err(|_| Error::CommandMalformed)?;
     let text = text.as_string().ok_or(Error::CommandMalformed)?;
-    let value = serde_json::from_str(&text).map_err(|_| Error::CommandMalformed)?;
+    let value = json::parse(text.as_bytes()).map_err(|_| Error::CommandMalformed)?;
     json::read(value, Error::CommandMalformed)
 }

@@ -66,7 +66,7 @@ impl Answer {
     }
 
     fn value(&self) -> Result<Value, Error> {
-        serde_json::from_str(&self.body).map_err(|_| Error::NetworkUnreachable)
+        json::parse(self.body.as_bytes()).map_err(|_| Error::NetworkUnreachable)
     }
 }
 
