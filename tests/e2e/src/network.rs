@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hdms_nodes::local::{LocalConfig, LocalNetwork};
+use hdms_nodes::server::PushConfig;
 use reqwest::{Client, Method, RequestBuilder};
+use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
@@ -18,12 +20,17 @@ use crate::browser::PATIENCE;
 pub struct Network {
     local: LocalNetwork,
     client: Client,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Network {
     /// Server, three notaries and one hospital on free ports; the server serves `pages`.
     pub async fn start(pages: PathBuf) -> Result<Self> {
+        Self::with_push(pages, PushConfig::default()).await
+    }
+
+    /// The same, with a server that pushes.
+    pub async fn with_push(pages: PathBuf, push: PushConfig) -> Result<Self> {
         let data = TempDir::new()?;
         let config = LocalConfig {
             data: data.path().to_owned(),
@@ -32,9 +39,10 @@ impl Network {
             institutions: vec![("hospital".into(), "Test Hospital".into())],
             pages: Some(pages),
             samples: None,
+            push,
         };
         let local = LocalNetwork::start(config, CancellationToken::new()).await?;
-        Ok(Self { local, client: Client::new(), _data: data })
+        Ok(Self { local, client: Client::new(), data })
     }
 
     /// Where the patient's pages are.
@@ -110,6 +118,14 @@ impl Network {
             results.into_iter().any(|r| r["entry"] == entry && r["status"]["kind"] == status)
         };
         self.until(&format!("cases/{case}"), is).await.map(drop)
+    }
+
+    /// How many messages the only personal node was sent, and how many it has acknowledged.
+    pub fn mailbox(&self) -> Result<(u64, u64)> {
+        let path = self.data.path().join("server/server.sqlite");
+        let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let count = "SELECT coalesce(sum(last), 0), coalesce(sum(acknowledged), 0) FROM mailboxes";
+        Ok(database.query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
