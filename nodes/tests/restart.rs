@@ -8,15 +8,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use hdms::card::Role;
-use hdms::ids::NodeId;
-use hdms::network::Trust;
 use hdms_nodes::personal::Personal;
-use hdms_nodes::platform::NativeNode;
-use hdms_nodes::server::operator::Operator;
 use hdms_nodes::system::NodeClock;
 use serde_json::Value;
-use stage::{His, Process, RESULT, ask, free_ports, network, personal, received, until};
+use stage::{
+    His, Process, RESULT, admit_the_hospital, ask, free_ports, listed_hospital, network, personal,
+    received, until,
+};
 use tokio_util::sync::CancellationToken;
 
 /// The hospital as a process of its own.
@@ -83,32 +81,6 @@ async fn a_hospital_killed_at_any_time_goes_on_where_it_was() {
     assert!(ledger.iter().all(|entry| entry["receipt"].is_object()));
     process.signal("TERM");
     assert!(process.ended());
-}
-
-/// Once the process has asked for it.
-async fn admit_the_hospital(dir: &Path) {
-    let operator = Operator::of(&dir.join("server")).unwrap();
-    loop {
-        if let Some(applicant) = operator.pending().await.unwrap().pop() {
-            assert_eq!(applicant.role, Role::Institution);
-            return operator.admit(applicant.id).await.unwrap();
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// The hospital's id, once the Network Map lists it.
-async fn listed_hospital(node: &NativeNode) -> NodeId {
-    let member = node.platform().member();
-    loop {
-        member.refresh().await.unwrap();
-        let listed = member.standing().trust.with_role(Role::Institution).next().cloned();
-        if let Some(card) = listed {
-            node.set_trust(Trust::clone(&member.standing().trust));
-            return card.id().clone();
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 #[test]
