@@ -57,6 +57,7 @@ export async function connect({ worker = "./sw.js", timeout }: ConnectOptions = 
   const waker = new EventTarget();
   let state: NodeState | undefined;
   let due: ReturnType<typeof setTimeout> | undefined;
+  let since: number | null | undefined;
   const hear = ({ data }: MessageEvent<Told | null>) => {
     const event = data?.hdms;
     if (!event) return;
@@ -65,7 +66,11 @@ export async function connect({ worker = "./sw.js", timeout }: ConnectOptions = 
     void tell(listeners, event);
     if (event.kind !== "status") return;
     clearTimeout(due);
-    const { nextAttempt } = event.status;
+    const { nextAttempt, push } = event.status;
+    const told = push.kind === "firebase" ? push.since : undefined;
+    // The server has dropped a token that Firebase no longer knows.
+    if (told === null && since !== null) void renewToken(node, registration).catch(() => undefined);
+    since = told;
     // A page's timer, so that the worker may sleep meanwhile.
     if (nextAttempt) due = setTimeout(() => void node.sync().catch(() => undefined), pause(nextAttempt));
     if (event.status.state === "ready" && state !== "ready") waker.dispatchEvent(new Event("ready"));
