@@ -219,6 +219,8 @@ test("a person is invited to notifications, and can switch them off again", asyn
   const card = page.getByRole("region", { name: "Notifications" });
   await card.getByText("On", { exact: true }).waitFor();
   await look(page, "notifications-on");
+  await play(page, ({ node }) => node.setStatus({ push: { kind: "webpush", since: null } }), null);
+  await card.getByText("Being switched on").waitFor();
   await card.getByRole("button", { name: "Switch off notifications" }).click();
   await card.getByText("Off", { exact: true }).waitFor();
   await card.getByRole("button", { name: "Switch on notifications" }).click();

@@ -5,6 +5,7 @@ import type {
   DataRequestView,
   NodeStatus,
   Phase,
+  PushState,
   RecordSummary,
   ResultView,
   Waiting,
@@ -33,9 +34,13 @@ export function troubleOf(status: NodeStatus | null): Problem | null {
 }
 
 /** Whether this browser wakes the node. */
-export function notificationWord(state: NotificationState): Word {
+export function notificationWord(state: NotificationState, push: PushState | undefined): Word {
   switch (state) {
     case "on":
+      if (push && push.kind !== "none" && push.since === null) {
+        const meaning = "They begin as soon as your node has told its server, which it tries by itself.";
+        return { label: "Being switched on", tone: "plain", meaning };
+      }
       return {
         label: "On",
         tone: "good",
