@@ -91,7 +91,8 @@ impl Browser {
                (value) => done({{ value: value === undefined ? null : value }}),
                (error) => done({{ error: String(error?.code ?? error?.stack ?? error) }}));"
         );
-        let answer = self.session()?.execute_async(script, args).await?;
+        let answer = self.session()?.execute_async(script, args).await;
+        let answer = answer.map_err(|error| format!("{error} in the page, of: {body}"))?;
         let answer = answer.json();
         match answer["error"].as_str() {
             Some(error) => Err(error.to_owned().into()),
