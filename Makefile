@@ -25,6 +25,7 @@ bench: ## the figures, side by side
 	@.ci/setup test
 	@.ci/pages
 	@$(CARGO) run --quiet --package hdms-worker-build -- --test-hooks
+	@$(CARGO) bench --quiet --package hdms-nodes --bench push
 	@$(CARGO) bench --quiet --package hdms-tests --bench figures
 
 soak: ## treatments, over and over, for SECONDS
