@@ -44,11 +44,12 @@ impl Browser {
     /// Over an open database and the node's keys.
     pub fn new(store: IndexedDb, keys: WebCryptoKeys) -> Self {
         let holders = WebHolders::new(store.clone());
-        let (primitives, queued) = (WebPrimitives::default(), Cell::new(false));
+        // What a worker before this one has queued and not sent.
+        let (primitives, queued) = (WebPrimitives::default(), Cell::new(true));
         Self { primitives, keys, holders, store, queued }
     }
 
-    /// Whether something was queued for sending since this was asked last.
+    /// Whether something may have been queued for sending since this was asked last.
     pub fn take_queued(&self) -> bool {
         self.queued.take()
     }
