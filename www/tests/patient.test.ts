@@ -227,6 +227,22 @@ test("a person is invited to notifications, and can switch them off again", asyn
   await card.getByText("On", { exact: true }).waitFor();
 });
 
+test("by keyboard alone, the focus stays where it was or goes to the content", async () => {
+  const page = await site.visit("?node=ready#/node");
+  const toggle = page.getByRole("button", { name: /^Switch o(n|ff) notifications$/ });
+  await toggle.focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Switch off notifications" }).waitFor();
+  expect(await focused(page)).toBe("Switch off notifications");
+  await play(page, ({ node }) => void node.unsubscribePush(), null);
+  await page.evaluate(() => (location.hash = "#/"));
+  const later = page.getByRole("button", { name: "Not now" });
+  await later.focus();
+  await page.keyboard.press("Enter");
+  await later.waitFor({ state: "detached" });
+  expect(await page.evaluate(() => document.activeElement?.localName)).toBe("main");
+});
+
 test("an invitation that was turned down does not come again", async () => {
   const page = await site.visit("?node=ready#/");
   const invitation = page.getByRole("region", { name: "Hear from the hospital" });
@@ -414,6 +430,10 @@ test("the pages can be installed as an app, with icons for every system", async 
 async function sizeOf(src: string): Promise<string> {
   const { width, height } = await createImageBitmap(await (await fetch(src)).blob());
   return `${width}x${height}`;
+}
+
+function focused(page: Page): Promise<string | undefined> {
+  return page.evaluate(() => document.activeElement?.textContent?.trim());
 }
 
 async function see(page: Page, heading: string): Promise<void> {

@@ -1,3 +1,5 @@
+import { tick } from "svelte";
+import { keepFocus } from "./focus";
 import { problemOf, type Problem } from "./problem";
 
 /** Something a person started: whether it still runs, and how it failed. */
@@ -8,6 +10,7 @@ export class Action {
   /** Runs `work` unless the last one still runs; answers whether it succeeded. */
   async run(work: () => Promise<unknown>): Promise<boolean> {
     if (this.busy) return false;
+    const from = document.activeElement;
     this.busy = true;
     this.problem = null;
     try {
@@ -18,6 +21,8 @@ export class Action {
       return false;
     } finally {
       this.busy = false;
+      // A button that is disabled meanwhile loses it.
+      void tick().then(() => keepFocus(from));
     }
   }
 }
