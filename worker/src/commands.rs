@@ -1,7 +1,9 @@
 //! What a page can ask of the node: one typed enum, from which the TypeScript interface is
 //! generated. Every command may be repeated safely.
 
-use serde::{Deserialize, Serialize};
+use hdms::{Error, json};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::views::TreatmentRequest;
 #[cfg(all(test, not(target_arch = "wasm32")))]
@@ -12,9 +14,8 @@ use crate::views::{
 
 macro_rules! commands {
     ($($(#[doc = $doc:literal])+ $name:ident $(($options:ty))? = $text:literal -> $reply:ty;)+) => {
-        /// A page's wish, as it travels: `{"name": …, "options": …}`.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(tag = "name", content = "options")]
+        /// A page's wish; see [`Wish`].
+        #[derive(Clone, Debug, PartialEq, Deserialize)]
         pub enum Command {
             $($(#[doc = $doc])+ #[serde(rename = $text)] $name $(($options))?,)+
         }
@@ -30,6 +31,25 @@ macro_rules! commands {
             }),+]
         }
     };
+}
+
+/// A command as it travels. serde's derived reader of such a form keeps a copy of everything and
+/// has a second set of code for it.
+#[derive(Debug, Deserialize)]
+pub struct Wish {
+    name: String,
+    options: Option<Value>,
+}
+
+impl Wish {
+    /// The command. [`Error::CommandMalformed`].
+    pub fn read(self) -> Result<Command, Error> {
+        let command = match self.options {
+            Some(options) => json!({ self.name: options }),
+            None => self.name.into(),
+        };
+        json::read(command, Error::CommandMalformed)
+    }
 }
 
 /// One method of the TypeScript interface.
@@ -94,7 +114,7 @@ commands! {
 macro_rules! options {
     ($($(#[$meta:meta])* pub struct $name:ident $body:tt)+) => {
         $(
-            #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+            #[derive(Clone, Debug, PartialEq, Deserialize)]
             #[serde(rename_all = "camelCase", deny_unknown_fields)]
             #[cfg_attr(all(test, not(target_arch = "wasm32")), derive(ts_rs::TS))]
             $(#[$meta])*

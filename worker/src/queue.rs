@@ -1,6 +1,6 @@
 //! One thing at a time, each with a deadline.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
@@ -36,17 +36,22 @@ impl Queue {
         &self,
         work: impl Future<Output = Result<T, Error>> + 'static,
     ) -> Result<T, Error> {
-        let (answer, answered) = oneshot::channel();
-        let job = work.map(|result| {
+        // Beside the channel, which is the same for every type of answer.
+        let answer = Rc::new(Cell::new(None));
+        let (done, waiting) = oneshot::channel();
+        let slot = answer.clone();
+        let job = work.map(move |result| {
+            slot.set(Some(result));
             // Whoever asked may have gone; the work is done all the same.
-            let _ = answer.send(result);
+            let _ = done.send(());
         });
         let idle = self.jobs.borrow().is_empty();
         self.jobs.borrow_mut().push_back(Some(job.boxed_local()));
         if idle {
             spawn_local(self.clone().run_all());
         }
-        answered.await.unwrap_or(Err(Error::TimedOut))
+        let _ = waiting.await;
+        answer.take().unwrap_or(Err(Error::TimedOut))
     }
 
     async fn run_all(self) {

@@ -10,7 +10,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::MessagePort;
 
-use crate::commands::Command;
+use crate::commands::{Command, Wish};
 use crate::queue::Queue;
 use crate::views::{NodeErrorView, NodeEvent, NodeState, NodeStatus, PushState};
 use crate::waking;
@@ -35,7 +35,7 @@ thread_local! {
 #[derive(Debug, Deserialize)]
 struct Request {
     id: String,
-    command: Command,
+    command: Wish,
 }
 
 /// Carries out a page's request, answers on `port` with `{"value": …}` or
@@ -43,8 +43,11 @@ struct Request {
 /// is not begun again. The promise settles when all is done: until then the worker is needed.
 #[wasm_bindgen]
 pub async fn handle(request: JsValue, port: MessagePort) {
-    let Ok(Request { id, command }) = js::read(&request) else {
-        return answer(&port, Err(Error::CommandMalformed));
+    let read = js::read(&request);
+    let read = read.and_then(|Request { id, command }| Ok((id, command.read()?)));
+    let (id, command) = match read {
+        Ok(read) => read,
+        Err(error) => return answer(&port, Err(error)),
     };
     let under_way = PORTS.with_borrow_mut(|ports| {
         let known = ports.iter().any(|(other, _)| *other == id);
