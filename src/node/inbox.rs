@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::quarantine::Refusal;
 use super::{Node, Platform, put};
 use crate::envelope::{MessageType, Opened, Opening, Sealed};
 use crate::error::Error;
@@ -34,16 +35,8 @@ pub enum Outcome {
     Held,
 }
 
-/// An envelope that was refused: neither acted on nor lost.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quarantined {
-    /// When it came.
-    pub received: Timestamp,
-    /// The code of the refusal.
-    pub code: String,
-    /// As it came; empty when it was larger than an envelope may be.
-    pub envelope: String,
-}
+/// Most messages that one case holds until their turn: no honest counterpart sends as many ahead.
+pub const MOST_HELD: usize = 32;
 
 #[derive(Serialize, Deserialize)]
 struct Held {
@@ -61,38 +54,42 @@ impl<P: Platform> Node<P> {
     /// case's state machine.
     pub async fn receive<F: Flow>(&self, envelope: &[u8]) -> Result<Taken, Error> {
         let received = self.now();
-        match self.receive_copy::<F>(envelope).await {
-            Err(error) if !error.is_passing() => {
-                self.quarantine(envelope, received, error).await?;
-                Err(error)
+        match self.take_in_all::<F>(envelope, received).await {
+            Err(refusal) if !refusal.why.is_passing() => {
+                self.quarantine(envelope, received, &refusal).await?;
+                Err(refusal.why)
             }
-            taken => taken,
+            taken => taken.map_err(|refusal| refusal.why),
         }
     }
 
     /// Takes in a copy of an envelope that comes by another way as well, as [`Node::receive`] would
     /// and with its errors, but does not quarantine it: a refusal is left to the original's turn.
     pub async fn receive_copy<F: Flow>(&self, envelope: &[u8]) -> Result<Taken, Error> {
-        let taken = self.take_in::<F>(envelope, self.now()).await?;
+        self.take_in_all::<F>(envelope, self.now()).await.map_err(|refusal| refusal.why)
+    }
+
+    async fn take_in_all<F: Flow>(
+        &self,
+        envelope: &[u8],
+        received: Timestamp,
+    ) -> Result<Taken, Refusal> {
+        let taken = self.take_in::<F>(envelope, received).await?;
         if taken.outcome == Outcome::Applied {
             self.take_in_held::<F>(&taken.case).await?;
         }
         Ok(taken)
     }
 
-    /// What was refused, by digest of the envelope.
-    pub async fn quarantined(
+    async fn take_in<F: Flow>(
         &self,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<(String, Quarantined)>, Error> {
-        let rows = self.platform.store().scan(Table::Quarantine, "", after, limit).await?;
-        rows.into_iter().map(|(key, value)| Ok((key, json::stored(&value)?))).collect()
-    }
-
-    async fn take_in<F: Flow>(&self, envelope: &[u8], received: Timestamp) -> Result<Taken, Error> {
+        envelope: &[u8],
+        received: Timestamp,
+    ) -> Result<Taken, Refusal> {
         let opened = self.open(envelope, received).await?;
-        let outcome = self.take_in_opened::<F>(envelope, received, &opened).await?;
+        let sender = opened.sender().id();
+        let outcome = self.take_in_opened::<F>(envelope, received, &opened).await;
+        let outcome = outcome.map_err(|why| Refusal { why, sender: Some(sender.clone()) })?;
         Ok(Taken { outcome, case: opened.case().clone(), kind: opened.kind() })
     }
 
@@ -139,6 +136,7 @@ impl<P: Platform> Node<P> {
                 Ok(Outcome::Repeated)
             }
             Step::Early => {
+                self.expect_room_to_hold(case, &held_key).await?;
                 let envelope = String::from_utf8_lossy(envelope).into_owned();
                 let held = json::write(&Held { received, envelope })?;
                 self.carry_out(case, step, vec![put(Table::Inbox, held_key, held)]).await?;
@@ -164,15 +162,15 @@ impl<P: Platform> Node<P> {
         let mut progress = true;
         while progress {
             progress = false;
-            let rows = self.platform.store().scan(Table::Inbox, &prefix, "", 100).await?;
+            let rows = self.platform.store().scan(Table::Inbox, &prefix, "", MOST_HELD).await?;
             for (key, value) in rows {
                 let held: Held = json::stored(&value)?;
                 let envelope = held.envelope.as_bytes();
                 match self.take_in::<F>(envelope, held.received).await {
                     Ok(taken) => progress |= taken.outcome == Outcome::Applied,
-                    Err(error) if error.is_passing() => return Err(error),
-                    Err(error) => {
-                        self.quarantine(envelope, held.received, error).await?;
+                    Err(refusal) if refusal.why.is_passing() => return Err(refusal.why),
+                    Err(refusal) => {
+                        self.quarantine(envelope, held.received, &refusal).await?;
                         let delete = Write::Delete { table: Table::Inbox, key };
                         self.platform.store().commit(vec![delete]).await?;
                     }
@@ -182,20 +180,11 @@ impl<P: Platform> Node<P> {
         Ok(())
     }
 
-    async fn quarantine(
-        &self,
-        envelope: &[u8],
-        received: Timestamp,
-        why: Error,
-    ) -> Result<(), Error> {
-        let kept = if why == Error::EnvelopeTooLarge { &[] } else { envelope };
-        let quarantined = Quarantined {
-            received,
-            code: why.code().to_owned(),
-            envelope: String::from_utf8_lossy(kept).into_owned(),
-        };
-        let value = json::write(&quarantined)?;
-        let write = put(Table::Quarantine, digest(envelope), value);
-        self.platform.store().commit(vec![write]).await
+    /// [`Error::NotAllowedNow`] when the case holds as many as it may.
+    async fn expect_room_to_hold(&self, case: &CaseId, key: &str) -> Result<(), Error> {
+        let prefix = format!("held/{case}/");
+        let held = self.platform.store().scan(Table::Inbox, &prefix, "", MOST_HELD).await?;
+        let known = held.iter().any(|(held, _)| held == key);
+        if held.len() < MOST_HELD || known { Ok(()) } else { Err(Error::NotAllowedNow) }
     }
 }

@@ -8,6 +8,7 @@ pub mod hospital;
 mod inbox;
 pub mod outbox;
 pub mod patient;
+mod quarantine;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -28,8 +29,9 @@ use crate::record::{self, VerifiedRecord};
 use crate::treatment::message::SharedRecord;
 use crate::treatment::{Effect, Flow, Step};
 
-pub use inbox::{Outcome, Quarantined, Taken};
+pub use inbox::{MOST_HELD, Outcome, Taken};
 pub use outbox::{Attempts, OutboxItem, Parcel, Payload};
+pub use quarantine::{MOST_REFUSALS, MOST_REFUSED_BYTES, Quarantined};
 
 /// The providers of a node.
 pub trait Platform {
