@@ -12,16 +12,14 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Net, PASSPHRASE, Person, case_id, delivery, entry_id, keys, prepare_keys};
+use common::{Net, PASSPHRASE, Person, delivery, deposit, keys, prepare_keys, sealed};
 use futures_util::future::join_all;
 use hdms::card::Role;
-use hdms::envelope::{self, Letter, MessageType};
 use hdms::ids::NodeId;
-use hdms::ledger::{Entry, EntryKind, VerificationKey, VerifiedEndorsement, VerifiedReceipt};
+use hdms::ledger::VerifiedReceipt;
 use hdms::mailbox::{Delivery, DeliveryAnswer};
-use hdms::notary::{Deposit, DepositAnswer, DepositBody};
+use hdms::notary::{Deposit, DepositAnswer};
 use hdms_nodes::keys::AwsPrimitives;
-use hdms_nodes::system::{SystemClock, SystemRandomness};
 
 /// A node in a process of its own; killed at the latest with the test.
 struct Process(Child);
@@ -229,27 +227,6 @@ async fn endpoint(net: &Net, notary: &NodeId) -> String {
     net.trust().await.notary(notary).unwrap().card().endpoint.clone().unwrap()
 }
 
-async fn deposit(author: &Person, other: &Person) -> Deposit {
-    let entry = Entry {
-        id: entry_id(),
-        kind: EntryKind::Request,
-        case: case_id(),
-        author: author.id.clone(),
-        counterparty: other.id.clone(),
-        verification_key: VerificationKey::of("request"),
-        previous: None,
-    };
-    let endorse = async |by: &Person| {
-        let now = hdms::provider::Clock::now(&SystemClock);
-        let signed = VerifiedEndorsement::sign(&entry, &by.id, now, by.keys).await.unwrap();
-        signed.jwt().to_owned()
-    };
-    Deposit {
-        endorsements: [endorse(author).await, endorse(other).await],
-        cards: [author.card.jwt().into(), other.card.jwt().into()],
-    }
-}
-
 /// Answers the receipt.
 async fn send(
     net: &Net,
@@ -259,18 +236,9 @@ async fn send(
 ) -> Result<String, hdms::Error> {
     let trust = net.trust().await;
     let to = trust.notary(notary).unwrap();
-    let body = DepositBody { deposits: vec![deposit.clone()] };
-    let letter = Letter {
-        from: &from.card,
-        to,
-        case: &case_id(),
-        kind: MessageType::Deposit,
-        body: serde_json::to_value(body).unwrap(),
-    };
-    let sealed =
-        envelope::seal(letter, from.keys, &AwsPrimitives, &SystemClock, &SystemRandomness).await;
+    let envelope = sealed(from, to, vec![deposit.clone()]).await;
     let endpoint = to.card().endpoint.clone().unwrap();
-    let answers = net.client.deposit(&endpoint, sealed.unwrap().1).await?.answers;
+    let answers = net.client.deposit(&endpoint, envelope).await?.answers;
     match &answers[..] {
         [DepositAnswer::Receipt(receipt)] => Ok(receipt.clone()),
         other => panic!("{other:?}"),

@@ -62,8 +62,9 @@ impl OnSmallDisk {
                 .status();
             tried.is_ok_and(|status| status.success())
         };
-        let found = ways.iter().find(mounts).copied();
-        found.expect("these tests mount a small disk: run them as root, or allow user namespaces")
+        ways.iter().find(mounts).copied().unwrap_or_else(|| {
+            panic!("these tests mount a small disk: run them as root, or allow user namespaces")
+        })
     }
 
     /// Leaves no byte free.

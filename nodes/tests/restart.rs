@@ -6,7 +6,6 @@ mod stage;
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use hdms_nodes::personal::Personal;
 use hdms_nodes::system::NodeClock;

@@ -49,6 +49,9 @@ pub struct RateArgs {
     /// Requests that one personal node may send a minute; institutions and notaries ten times that.
     #[arg(long, default_value_t = Rates::default().requests)]
     requests_per_minute: u32,
+    /// Live streams that one node may have at a time.
+    #[arg(long, default_value_t = Rates::default().streams)]
+    streams_per_node: usize,
 }
 
 impl From<QuotaArgs> for Quotas {
@@ -68,6 +71,7 @@ impl From<RateArgs> for Rates {
             admissions: args.admissions_per_minute,
             failures: args.failures_per_minute,
             requests: args.requests_per_minute,
+            streams: args.streams_per_node,
         }
     }
 }

@@ -118,7 +118,7 @@ impl Server {
         let database = Database::open(&config.data.join(nodes::FILE), &nodes::SCHEMA)?;
         let (pages, url) = (config.pages.clone(), config.public_url.clone());
         let limits = config.limits;
-        let bells = Arc::new(Bells::default());
+        let bells = Arc::new(Bells::new(config.rates.streams));
         let (push, announced) =
             push::Sender::open(&config, bells.clone(), database.clone(), clock.clone()).await?;
         let pushing = tokio::spawn(push.clone().run(announced, stop.clone()));

@@ -17,7 +17,7 @@ const MANY: usize = 10_000;
 /// with many.
 const MEMBERS: u32 = 10;
 
-/// How often may be asked, in any minute.
+/// How often may be asked, in any minute, and listened, at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
     /// Admission requests from one address.
@@ -26,11 +26,13 @@ pub struct Rates {
     pub failures: u32,
     /// Requests of one personal node; an institution or a notary may send ten times as many.
     pub requests: u32,
+    /// Live streams of one node at a time: its devices, and some that it lost without a word.
+    pub streams: usize,
 }
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { admissions: 600, failures: 600, requests: 6000 }
+        Self { admissions: 600, failures: 600, requests: 6000, streams: 8 }
     }
 }
 

@@ -12,17 +12,22 @@ use hdms::mailbox::Bell;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Streams that one node may have at a time: its devices, and some that it lost without a word.
-const STREAMS: usize = 8;
-
 /// A bell for each node that listens.
-#[derive(Debug, Default)]
-pub struct Bells(Mutex<HashMap<NodeId, watch::Sender<u64>>>);
+#[derive(Debug)]
+pub struct Bells {
+    bells: Mutex<HashMap<NodeId, watch::Sender<u64>>>,
+    streams: usize,
+}
 
 impl Bells {
+    /// Each node may listen this often at a time.
+    pub fn new(streams: usize) -> Self {
+        Self { bells: Mutex::default(), streams }
+    }
+
     /// Tells those who listen for `node` that its mailbox now reaches to `seq`.
     pub fn ring(&self, node: &NodeId, seq: u64) {
-        let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(bell) = bells.get(node) else { return };
         bell.send_if_modified(|last| {
             let newer = seq > *last;
@@ -34,25 +39,23 @@ impl Bells {
     /// The last place of `node`'s mailbox that was rung, from now on.
     /// [`Error::TooManyRequests`] when the node listens too often already.
     pub fn listen(&self, node: &NodeId) -> Result<watch::Receiver<u64>, Error> {
-        let mut bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bell) = bells.get(node) {
-            return match bell.receiver_count() {
-                ..STREAMS => Ok(bell.subscribe()),
-                _ => Err(Error::TooManyRequests),
-            };
+            let many = bell.receiver_count() >= self.streams;
+            return if many { Err(Error::TooManyRequests) } else { Ok(bell.subscribe()) };
         }
         Ok(bells.entry(node.clone()).or_insert_with(|| watch::channel(0).0).subscribe())
     }
 
     /// Whether anybody listens for `node`.
     pub fn is_heard(&self, node: &NodeId) -> bool {
-        let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
         bells.get(node).is_some_and(|bell| !bell.is_closed())
     }
 
     /// Ends every stream of these nodes, and forgets those that nobody listens to.
     pub fn silence(&self, nodes: &[NodeId]) {
-        let mut bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
         bells.retain(|_, bell| !bell.is_closed());
         for node in nodes {
             bells.remove(node);

@@ -9,10 +9,13 @@ use std::time::Duration;
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
 use hdms::doorman::{AdmissionRequest, ChallengeAnswer};
+use hdms::envelope::{self, Letter, MessageType};
 use hdms::ids::{CaseId, EntryId, MessageId, NodeId};
 use hdms::jose::jwk::RsaJwk;
+use hdms::ledger::{Entry, EntryKind, VerificationKey, VerifiedEndorsement};
 use hdms::mailbox::Delivery;
 use hdms::network::Trust;
+use hdms::notary::{Deposit, DepositBody};
 use hdms::provider::{Clock, Timestamp};
 use hdms::testing::FixedClock;
 use hdms_nodes::client::{Client, Signer};
@@ -310,4 +313,36 @@ impl JsonBody for reqwest::Response {
     async fn json_body<T: serde::de::DeserializeOwned>(self) -> T {
         serde_json::from_slice(&self.bytes().await.unwrap()).unwrap()
     }
+}
+
+/// The first entry of a new case between two nodes, endorsed by both.
+pub async fn deposit(author: &Person, other: &Person) -> Deposit {
+    let entry = Entry {
+        id: entry_id(),
+        kind: EntryKind::Request,
+        case: case_id(),
+        author: author.id.clone(),
+        counterparty: other.id.clone(),
+        verification_key: VerificationKey::of("request"),
+        previous: None,
+    };
+    let endorse = async |by: &Person| {
+        let now = SystemClock.now();
+        let signed = VerifiedEndorsement::sign(&entry, &by.id, now, by.keys).await.unwrap();
+        signed.jwt().to_owned()
+    };
+    Deposit {
+        endorsements: [endorse(author).await, endorse(other).await],
+        cards: [author.card.jwt().into(), other.card.jwt().into()],
+    }
+}
+
+/// An envelope with these deposits for the notary.
+pub async fn sealed(from: &Person, notary: &VerifiedCard, deposits: Vec<Deposit>) -> String {
+    let body = serde_json::to_value(DepositBody { deposits }).unwrap();
+    let (case, kind) = (&case_id(), MessageType::Deposit);
+    let letter = Letter { from: &from.card, to: notary, case, kind, body };
+    let sealed =
+        envelope::seal(letter, from.keys, &AwsPrimitives, &SystemClock, &SystemRandomness).await;
+    sealed.unwrap().1
 }
