@@ -72,7 +72,7 @@ class FakeNode implements PersonalNode {
 
   async hospitals(): Promise<Hospital[]> {
     await this.step("hospitals");
-    return [HOSPITAL, OTHER];
+    return this.cutOff ? [] : [HOSPITAL, OTHER];
   }
 
   async ask(options: { case: string; hospital: string; request: TreatmentRequest }): Promise<CaseView> {

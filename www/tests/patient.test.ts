@@ -49,6 +49,16 @@ test("a request is sent once all that is needed is there, and then shows its cas
   await look(page, "case-asked");
 });
 
+test("hospitals that the node does not know yet come by themselves when the network is back", async () => {
+  const page = await site.visit("?node=ready#/");
+  await see(page, "Treatments");
+  await play(page, (fake) => fake.cutOff(true), null);
+  await page.getByRole("link", { name: "Ask for a treatment" }).click();
+  await page.getByText("It asks again once the network is back.").waitFor();
+  await play(page, (fake) => fake.cutOff(false), null);
+  await page.getByRole("radio", { name: "Demo Hospital" }).waitFor();
+});
+
 test("a refused request says so in place and can be sent again", async () => {
   const page = await site.visit("?node=ready#/new");
   await page.getByRole("radio", { name: "Demo Hospital" }).check();
