@@ -14,14 +14,14 @@ use futures_util::future::join_all;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::mailbox::{Delivery, DeliveryAnswer, MAX_DELIVERIES};
-use hdms::node::{OutboxItem, Parcel, Payload, Platform};
+use hdms::node::{OutboxItem, Parcel, Payload};
 use hdms::notary::{DepositAnswer, DepositAnswers};
-use hdms::provider::Randomness;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client::Client;
+use crate::pause::doubled;
 use crate::platform::{NativeNode, Side};
 
 /// What goes together, and how many requests are in flight, to one destination. Where a request
@@ -49,11 +49,11 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Items read from the store at a time when a node starts.
 const PAGE: usize = 500;
 
-/// How long after a first failure it is tried again, milliseconds; doubles with each further one.
-const FIRST_PAUSE: u64 = 250;
+/// How long after a first failure it is tried again; doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// Longest time between two attempts, milliseconds.
-const LONGEST_PAUSE: u64 = 60_000;
+/// Longest time between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The sending half of a node.
 pub struct Sender<F> {
@@ -196,21 +196,11 @@ impl<F: Side> Sender<F> {
     ) {
         let Some(attempts) = failed.iter().map(|waiting| waiting.attempts).min() else { return };
         tracing::debug!(items = failed.len(), attempts, "not sent, trying again");
-        tokio::time::sleep(self.pause(attempts).max(asked)).await;
+        tokio::time::sleep(doubled(attempts, FIRST_PAUSE, LONGEST_PAUSE).max(asked)).await;
         let Some(lane) = lane.upgrade() else { return };
         for waiting in failed {
             let _stopping = lane.send(waiting).is_err();
         }
-    }
-
-    /// Doubles with every attempt; half of it is chance, so that not all come back at once.
-    fn pause(&self, attempts: u32) -> Duration {
-        let doubled = FIRST_PAUSE.saturating_mul(1 << attempts.saturating_sub(1).min(10));
-        let longest = doubled.min(LONGEST_PAUSE);
-        let mut random = [0; 8];
-        let drawn = self.node.platform().randomness().fill(&mut random);
-        let jitter = drawn.map_or(0, |()| u64::from_le_bytes(random) % (longest / 2));
-        Duration::from_millis(longest / 2 + jitter)
     }
 
     fn client(&self) -> &Client {

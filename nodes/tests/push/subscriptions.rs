@@ -1,12 +1,25 @@
 //! Which subscriptions stand, and which are refused.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Redirect;
+use axum::routing::{any, post};
+use futures_util::stream;
 use hdms::Error;
 use hdms::push::Subscription;
+use rusqlite::Connection;
 use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::common::problem;
 use crate::enclosed;
-use crate::stage::{Stage, post, until, vapid};
+use crate::stage::{self, Stage, until, vapid};
 
 #[tokio::test]
 async fn one_that_its_push_service_no_longer_knows_is_dropped_and_the_node_told() {
@@ -64,7 +77,7 @@ async fn only_its_owner_removes_one_and_a_browser_is_only_one_nodes() {
     stage.subscribe(&browser.subscription).await;
     let next = stage.net.person(2).await;
     let path = "/mailbox/subscriptions";
-    assert_eq!(post(&stage.net, &next, path, &browser.subscription).await.status(), 204);
+    assert_eq!(stage::post(&stage.net, &next, path, &browser.subscription).await.status(), 204);
     assert!(stage.standing().await.is_empty(), "whoever has the browser now");
 }
 
@@ -115,8 +128,41 @@ async fn endpoints_that_lead_anywhere_but_to_a_public_push_service_are_refused()
 
 async fn refused(stage: &Stage, subscription: &serde_json::Value, error: Error) {
     let path = "/mailbox/subscriptions";
-    let answer = post(&stage.net, &stage.patient, path, subscription).await;
+    let answer = stage::post(&stage.net, &stage.patient, path, subscription).await;
     assert_eq!(problem(answer).await.1, error.code(), "{subscription}");
+}
+
+#[tokio::test]
+async fn a_push_service_leads_the_server_nowhere_and_keeps_it_no_longer_than_its_status() {
+    let followed = Arc::new(AtomicBool::new(false));
+    let inside = followed.clone();
+    let elsewhere = async || Redirect::temporary("/inside");
+    let endless = async || Body::from_stream(stream::repeat(Ok::<_, Infallible>("x".repeat(999))));
+    let router = Router::new()
+        .route("/elsewhere", post(elsewhere))
+        .route("/endless", post(endless))
+        .route("/inside", any(async move || inside.store(true, Ordering::Relaxed)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let _serving =
+        AbortOnDropHandle::new(tokio::spawn(async { axum::serve(listener, router).await }));
+
+    let stage = Stage::with(|push| push.private = true).await;
+    let key = vapid(&stage.net).await;
+    for path in ["elsewhere", "endless"] {
+        let endpoint = format!("{base}/{path}");
+        let (p256dh, auth) = (key.clone(), hdms::jose::encode([1; 16]));
+        let subscription = Subscription::WebPush { endpoint, p256dh, auth, expires: None };
+        stage.subscribe(&subscription).await;
+    }
+    let start = Instant::now();
+    stage.deliver(&["mail"]).await;
+    let database = Connection::open(stage.net.data().join("server.sqlite")).unwrap();
+    let sql = "SELECT count(*) FROM subscriptions WHERE pushed = 1";
+    let settled = || database.query_row(sql, [], |row| row.get::<_, u64>(0)).unwrap();
+    until("both are done with", async || settled() == 2).await;
+    assert!(start.elapsed() < Duration::from_secs(8), "sooner than a silent one is given up");
+    assert!(!followed.load(Ordering::Relaxed));
 }
 
 #[tokio::test]
