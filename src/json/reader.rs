@@ -7,8 +7,8 @@ use std::fmt;
 
 use serde::de::value::{MapDeserializer, SeqDeserializer, StrDeserializer};
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, VariantAccess,
-    Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, Error, Expected, IntoDeserializer, MapAccess,
+    Unexpected, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Number, Value};
@@ -30,6 +30,15 @@ impl std::error::Error for Malformed {}
 
 impl Error for Malformed {
     fn custom<T: fmt::Display>(_: T) -> Self {
+        Malformed
+    }
+
+    // Those of serde make up their sentences all the same, and so print floating point.
+    fn invalid_type(_: Unexpected<'_>, _: &dyn Expected) -> Self {
+        Malformed
+    }
+
+    fn invalid_value(_: Unexpected<'_>, _: &dyn Expected) -> Self {
         Malformed
     }
 }

@@ -82,10 +82,15 @@ impl Push {
     }
 
     /// Keeps what the patient has chosen; a `token` is Firebase's. [`Push::compare`] brings it
-    /// about. Errors are those of the store.
+    /// about, but what the browser can end it ends at once. Errors are those of the store.
     pub async fn choose(&self, on: bool, token: Option<String>) -> Result<(), Error> {
-        let choice = Choice { on, token, ..self.choice.borrow().clone() };
-        self.keep(choice).await
+        let before = self.choice.borrow().clone();
+        let ends = before.on && !on;
+        self.keep(Choice { on, token, ..before }).await?;
+        if ends && let Ok(Some(subscription)) = existing().await {
+            end(&subscription).await;
+        }
+        Ok(())
     }
 
     /// Makes the browser's subscription what was chosen, renewed where need be, and tells the
@@ -162,9 +167,6 @@ impl Choice {
     async fn end(&mut self, member: &Member) -> Result<(), Error> {
         self.since = None;
         let Some(id) = self.told.clone() else { return Ok(()) };
-        if let Some(subscription) = found(&manager()?).await? {
-            ended(&subscription).await;
-        }
         forget(member, id).await?;
         self.told = None;
         Ok(())
@@ -177,20 +179,19 @@ async fn forget(member: &Member, id: String) -> Result<(), Error> {
 
 /// This browser's subscription with the key `vapid`: the one it has, if that will do, else a new one.
 async fn subscribed(vapid: &str, renew: bool) -> Result<Subscription, Error> {
-    let manager = manager()?;
-    if let Some(found) = found(&manager).await? {
+    if let Some(found) = existing().await? {
         let (subscription, expires) = read(&found)?;
         let lasting = expires.is_none_or(|time| time > BrowserClock.now().0 + RENEWAL);
         if !renew && lasting && key(&found) == vapid {
             return Ok(subscription);
         }
-        ended(&found).await;
+        end(&found).await;
     }
     let options = PushSubscriptionOptionsInit::new();
     options.set_user_visible_only(true);
     options.set_application_server_key(&vapid.into());
     for _ in 0..TRIES {
-        let subscribing = manager.subscribe_with_options(&options).map_err(refused)?;
+        let subscribing = manager()?.subscribe_with_options(&options).map_err(refused)?;
         let subscribing = std::pin::pin!(async { subscribing.await });
         if let Either::Left((made, _)) = select(subscribing, TimeoutFuture::new(SUBSCRIBING)).await
         {
@@ -205,12 +206,13 @@ fn manager() -> Result<PushManager, Error> {
     global.registration().push_manager().map_err(refused)
 }
 
-async fn found(manager: &PushManager) -> Result<Option<PushSubscription>, Error> {
-    let found = manager.get_subscription().map_err(refused)?.await.map_err(refused)?;
+/// The subscription that the browser has, whoever made it.
+async fn existing() -> Result<Option<PushSubscription>, Error> {
+    let found = manager()?.get_subscription().map_err(refused)?.await.map_err(refused)?;
     Ok(if found.is_null() { None } else { Some(found.unchecked_into()) })
 }
 
-async fn ended(subscription: &PushSubscription) {
+async fn end(subscription: &PushSubscription) {
     if let Ok(ending) = subscription.unsubscribe() {
         // One that the browser can't end now is dead to the server all the same.
         let _ = ending.await;
