@@ -1,13 +1,16 @@
-//! The node woken by a push, and what a person is told of it.
+//! The node woken by a push, what a person is told of it, and whether a person wants that.
 
 use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::future::select;
 use gloo_timers::future::TimeoutFuture;
+use hdms::Error;
 use hdms::push::PushMessage;
 
-use crate::views::PushState;
+use crate::member::Member;
+use crate::push::Standing;
+use crate::views::{NodeStatus, PushState};
 use crate::worker::Worker;
 use crate::{clients, notification};
 
@@ -36,4 +39,37 @@ pub async fn announce(worker: &Worker) {
     if wanted && !clients::is_one_visible().await {
         notification::show(&arrivals).await;
     }
+}
+
+/// Keeps what a person has chosen, and brings it about as far as that can be done now. Takes its turn,
+/// as [`compare`]: a browser may take long to subscribe.
+///
+/// Errors: those of [`crate::push::Push::compare`] that don't pass; the choice is off then.
+pub async fn choose(
+    worker: &Rc<Worker>,
+    on: bool,
+    token: Option<String>,
+) -> Result<NodeStatus, Error> {
+    let (choosing, member) = (worker.clone(), worker.member()?);
+    let choosing = async move {
+        let push = &choosing.push;
+        push.choose(on, token).await?;
+        match push.compare(&member, None).await {
+            Err(error) if !error.is_passing() => {
+                push.choose(false, None).await?;
+                Err(error)
+            }
+            // What could not be done is done at the next contact.
+            _ => choosing.status().await,
+        }
+    };
+    worker.subscriptions.run(choosing).await
+}
+
+/// Brings the subscription and what the server knows of it in line with the choice.
+pub async fn compare(worker: &Rc<Worker>, member: Rc<Member>, standing: Standing) {
+    let comparing = worker.clone();
+    let comparing = async move { comparing.push.compare(&member, Some(&standing)).await };
+    // What could not be done is done at the next contact.
+    let _ = worker.subscriptions.run(comparing).await;
 }

@@ -17,7 +17,7 @@ use crate::commands::{AskOptions, Command, DataRequestOptions, MakeOptions, Shar
 use crate::contact::Contact;
 use crate::delivery::Delivery;
 use crate::member::{Member, Stored};
-use crate::push::{Push, Standing};
+use crate::push::Push;
 use crate::queue::Queue;
 use crate::store::IndexedDb;
 use crate::viewing::{self, Viewer};
@@ -41,7 +41,7 @@ pub struct Worker {
     lost: Cell<bool>,
     commands: Queue,
     errands: Queue,
-    subscriptions: Queue,
+    pub(crate) subscriptions: Queue,
     pub(crate) delivery: Delivery,
     pub(crate) push: Push,
     viewer: Viewer,
@@ -111,9 +111,9 @@ impl Worker {
                 js::from(&self.add_record(name, options.fhir).await?)
             }
             Command::SubscribePush(options) => {
-                js::from(&self.choose_push(true, options.firebase_token).await?)
+                js::from(&waking::choose(self, true, options.firebase_token).await?)
             }
-            Command::UnsubscribePush => js::from(&self.choose_push(false, None).await?),
+            Command::UnsubscribePush => js::from(&waking::choose(self, false, None).await?),
             Command::Cases
             | Command::Case(_)
             | Command::Records
@@ -138,8 +138,7 @@ impl Worker {
             self.tell_pages().await;
         }
         if let Some(standing) = self.delivery.take_standing() {
-            // What could not be done is done at the next contact.
-            let _ = self.compare_push(&member, Some(standing)).await;
+            waking::compare(self, member, standing).await;
             self.tell_pages().await;
         }
     }
@@ -269,34 +268,6 @@ impl Worker {
             }
             _ => self.status().await,
         }
-    }
-
-    async fn choose_push(
-        self: &Rc<Self>,
-        on: bool,
-        token: Option<String>,
-    ) -> Result<NodeStatus, Error> {
-        let member = self.member()?;
-        self.push.choose(on, token).await?;
-        match self.compare_push(&member, None).await {
-            Err(error) if !error.is_passing() => {
-                self.push.choose(false, None).await?;
-                Err(error)
-            }
-            // What could not be done is done at the next contact.
-            _ => self.status().await,
-        }
-    }
-
-    /// In a queue of its own: a browser may take long to subscribe.
-    async fn compare_push(
-        self: &Rc<Self>,
-        member: &Rc<Member>,
-        standing: Option<Standing>,
-    ) -> Result<(), Error> {
-        let (worker, member) = (self.clone(), member.clone());
-        let comparing = async move { worker.push.compare(&member, standing.as_ref()).await };
-        self.subscriptions.run(comparing).await
     }
 
     async fn renew(&self) -> Result<(), Error> {

@@ -187,6 +187,23 @@ async fn what_was_chosen_offline_is_told_at_the_next_contact() {
 }
 
 #[wasm_bindgen_test]
+async fn the_last_word_counts_though_a_browser_is_slow() {
+    let device = Device::new().await;
+    device.change("slowness", 100.into());
+    let (on, off) = (subscribe(&device, None), device.worker.execute("", Command::UnsubscribePush));
+    let (on, off) = futures_util::future::join(on, off).await;
+    assert!(on.is_ok() && off.is_ok());
+    assert_eq!(push_state(&device).await, PushState::None);
+    assert!(!device.has_subscription());
+    assert_eq!(device.told(REMOVAL), [json!({"id": known(&device)[0]})]);
+    device.is_offline();
+    subscribe(&device, None).await.unwrap();
+    assert!(device.has_subscription());
+    device.worker.execute("", Command::UnsubscribePush).await.unwrap();
+    assert!(!device.has_subscription());
+}
+
+#[wasm_bindgen_test]
 async fn a_subscription_is_renewed_when_dropped_or_of_another_key_or_about_to_expire() {
     let mut device = Device::new().await;
     subscribe(&device, None).await.unwrap();

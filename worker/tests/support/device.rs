@@ -54,6 +54,7 @@ pub const VAPID: &str =
         subscribe: async ({ applicationServerKey: key, userVisibleOnly }) => {
             if (!userVisibleOnly || !state.permitted) throw new DOMException("", "NotAllowedError");
             if (!state.service) throw new DOMException("", "AbortError");
+            await new Promise((resolve) => setTimeout(resolve, state.slowness));
             made += 1;
             const json = { endpoint: `https://push.test/${made}`, expirationTime: state.expires,
                 keys: { p256dh: "A".repeat(87), auth: "A".repeat(22) } };
@@ -71,7 +72,7 @@ pub const VAPID: &str =
         subscription = null;
         made = 0;
         state = { answers: {}, asked: [], shown: [], pages: [],
-            permitted: true, service: true, expires: null };
+            permitted: true, service: true, slowness: 0, expires: null };
     }
     export const look = () => JSON.stringify(state);
     export const change = (text) => void Object.assign(state, JSON.parse(text));
