@@ -59,6 +59,17 @@ test("hospitals that the node does not know yet come by themselves when the netw
   await page.getByRole("radio", { name: "Demo Hospital" }).waitFor();
 });
 
+test("a network that lists no hospital yet can be asked again", async () => {
+  const page = await site.visit("?node=ready#/");
+  await see(page, "Treatments");
+  await play(page, ({ node }) => (node.cutOff = true), null);
+  await page.getByRole("link", { name: "Ask for a treatment" }).click();
+  await page.getByText("The network lists no hospital yet.").waitFor();
+  await play(page, ({ node }) => (node.cutOff = false), null);
+  await page.getByRole("button", { name: "Look again" }).click();
+  await page.getByRole("radio", { name: "Demo Hospital" }).waitFor();
+});
+
 test("a refused request says so in place and can be sent again", async () => {
   const page = await site.visit("?node=ready#/new");
   await page.getByRole("radio", { name: "Demo Hospital" }).check();
