@@ -23,6 +23,7 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinError;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -74,9 +75,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
             next = next(&listener, &places) => next,
             () = stop.cancelled() => break,
         };
-        let (router, stop) = (router.clone(), stop.clone());
+        let (router, stop, tasks) = (router.clone(), stop.clone(), connections.clone());
         connections.spawn(async move {
-            if let Err(error) = converse(stream, from, router, limits, stop).await {
+            if let Err(error) = converse(stream, from, router, limits, tasks, stop).await {
                 tracing::debug!(%error, "a connection broke off");
             }
             drop(place);
@@ -128,6 +129,7 @@ async fn converse(
     from: SocketAddr,
     router: Router,
     limits: Limits,
+    tasks: TaskTracker,
     stop: CancellationToken,
 ) -> Result<(), hyper::Error> {
     let set = stream.set_nodelay(true);
@@ -139,7 +141,13 @@ async fn converse(
         let mut request =
             request.map(|body| TimedBody { body, limit: limits.body, deadline: None });
         request.extensions_mut().insert(ConnectInfo(from));
-        router.call(request)
+        // A task of its own, so that what was begun is done though the other side hangs up: between
+        // what is stored and what follows from it nothing may be dropped.
+        let answering = tasks.spawn(router.call(request));
+        async {
+            let Ok(answer) = answering.await?;
+            Ok::<_, JoinError>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
