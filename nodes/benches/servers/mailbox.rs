@@ -91,10 +91,13 @@ async fn over_http(members: &Members, messages: &[Vec<Delivery>]) -> Round {
     let mut prepared = Vec::new();
     for (sender, messages) in members.senders.iter().zip(messages) {
         let requests = messages.iter().map(|one| members.delivery(sender, one.clone()));
-        prepared.push((members.connect().await, join_all(requests).await));
+        prepared.push(join_all(requests).await);
     }
+    // Only now: the server does not wait long for what is idle.
+    let streams = join_all((0..SENDERS).map(|_| members.connect())).await;
     let begun = Instant::now();
-    let tasks = prepared.into_iter().map(|(stream, all)| tokio::spawn(converse(stream, all)));
+    let each = streams.into_iter().zip(prepared);
+    let tasks = each.map(|(stream, requests)| tokio::spawn(converse(stream, requests)));
     let latencies = join_all(tasks.collect::<Vec<_>>()).await;
     let took = begun.elapsed();
     for sender in &members.senders {

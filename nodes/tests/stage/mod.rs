@@ -176,7 +176,7 @@ pub async fn network(dir: &Path, institutions: &[&str]) -> (LocalNetwork, Cancel
 }
 
 /// Puts key files made once for all tests where the network's nodes look for them.
-fn prepare_keys(dir: &Path) {
+pub fn prepare_keys(dir: &Path) {
     const NODES: [&str; 7] = [
         "server/root",
         "server/doorman",

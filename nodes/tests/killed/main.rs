@@ -1,0 +1,259 @@
+//! `kill -9` of server and institution under load, over and over (`HDMS_KILL_RUNS` times), while
+//! every message is delivered none, one, two or five times and in no order. After each run nothing
+//! that was accepted is lost, nothing has happened twice, and both sides' ledgers agree.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod chance;
+mod network;
+mod patient;
+#[path = "../stage/mod.rs"]
+mod stage;
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use chance::Chance;
+use futures_util::future::join_all;
+use hdms::ids::{CaseId, NodeId};
+use hdms_nodes::member::Member;
+use hdms_nodes::platform::{NativePlatform, follow};
+use hdms_nodes::server::operator::Operator;
+use hdms_nodes::store::SqliteStore;
+use hdms_nodes::system::NodeClock;
+use patient::Patient;
+use serde_json::Value;
+use stage::{His, Process, RESULT, ask, free_ports, listed_hospital};
+use tokio_util::sync::CancellationToken;
+
+/// Treatments at a time, and the results that the hospital hands in for each.
+const CASES: usize = 6;
+const RESULTS: usize = 2;
+
+/// Times that server and institution are killed in a run.
+const KILLS: usize = 3;
+
+/// Longest time that a run may take to come to its end after the last kill.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+const KEY: &str = "the key of the information system";
+
+/// How to start each process of the network.
+struct Commands {
+    server: Vec<String>,
+    notary: Vec<String>,
+    hospital: Vec<String>,
+}
+
+impl Commands {
+    fn new(dir: &Path, port: u16, url: &str) -> Self {
+        let of = |kind: &str, folder: &str, offset: u16, more: &[&str]| {
+            let (listen, data) = (format!("127.0.0.1:{}", port + offset), dir.join(folder));
+            let own = [kind, "--listen", &listen, "--data", data.to_str().unwrap()];
+            own.iter().chain(more).map(|text| (*text).to_owned()).collect()
+        };
+        let key = dir.join("key");
+        std::fs::write(&key, KEY).unwrap();
+        let member = ["--server", url, "--name", "Test", "--refresh", "1"];
+        let with_key = [&member[..], &["--api-key-file", key.to_str().unwrap()]].concat();
+        Self {
+            server: of("server", "server", 0, &["--public-url", url]),
+            notary: of("notary", "notary-1", 1, &member),
+            hospital: of("institution", "hospital", 2, &with_key),
+        }
+    }
+}
+
+fn start(command: &[String]) -> Process {
+    Process::start(&command.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// A network of processes with one patient, and whoever acts in it.
+struct Play {
+    commands: Commands,
+    server: Option<Process>,
+    hospital: Option<Process>,
+    _notary: Process,
+    his: His,
+    hospital_id: NodeId,
+    patient: Patient,
+    chance: Chance,
+}
+
+impl Play {
+    async fn begin(dir: &Path, chance: Chance) -> Self {
+        stage::prepare_keys(dir);
+        let port = free_ports();
+        let url = network::start(format!("http://127.0.0.1:{port}"), chance.clone()).await;
+        let commands = Commands::new(dir, port, &url);
+        let server = start(&commands.server);
+        until_it_answers(&format!("http://127.0.0.1:{port}/network")).await;
+        let (notary, hospital) = (start(&commands.notary), start(&commands.hospital));
+        admit(dir, 2).await;
+        let config = stage::personal(dir, &url);
+        let store = SqliteStore::open(&config.data.join("patient.sqlite")).unwrap();
+        let (clock, stop) = (NodeClock::default(), CancellationToken::new());
+        let member =
+            Member::join(config, store.clone(), clock.clone(), stop.clone()).await.unwrap();
+        let (platform, queue) = NativePlatform::new(member, store, clock);
+        let node = follow(platform, &stop);
+        let hospital_id = listed_hospital(&node).await;
+        Self {
+            his: His::new(&format!("http://127.0.0.1:{}", port + 2), KEY),
+            commands,
+            server: Some(server),
+            hospital: Some(hospital),
+            _notary: notary,
+            hospital_id,
+            patient: Patient::new(node, queue, chance.clone()),
+            chance,
+        }
+    }
+
+    async fn run(&mut self) {
+        let mut cases = Vec::new();
+        for _ in 0..CASES {
+            cases.push(ask(&self.patient.node, &self.hospital_id).await);
+        }
+        let mut kills = 0;
+        let mut next_kill = self.until_next_kill();
+        let his = tokio::spawn(treat_all(self.his.clone(), cases.clone()));
+        let mut deadline = Instant::now() + PATIENCE;
+        while kills < KILLS || !his.is_finished() || !self.is_settled(&cases).await {
+            self.patient.act(&cases).await;
+            if kills < KILLS && Instant::now() >= next_kill {
+                kills += 1;
+                self.kill();
+                next_kill = self.until_next_kill();
+                deadline = Instant::now() + PATIENCE;
+            }
+            assert!(Instant::now() < deadline, "it never came to an end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let accepted = his.await.unwrap();
+        self.check(&cases, &accepted).await;
+    }
+
+    fn until_next_kill(&self) -> Instant {
+        Instant::now() + Duration::from_millis(100 + self.chance.below(900) as u64)
+    }
+
+    /// One of them, or both.
+    fn kill(&mut self) {
+        let which = self.chance.below(3);
+        if which != 0 {
+            self.server.take().unwrap().kill();
+            self.server = Some(start(&self.commands.server));
+        }
+        if which != 1 {
+            self.hospital.take().unwrap().kill();
+            self.hospital = Some(start(&self.commands.hospital));
+        }
+    }
+
+    /// Whether nothing is on its way any more.
+    async fn is_settled(&self, cases: &[CaseId]) -> bool {
+        let node = ask_hospital(&self.his, reqwest::Method::GET, "/api/node", "");
+        self.patient.is_done(cases).await && node.await.is_some_and(|node| node["waiting"] == 0)
+    }
+
+    async fn check(&self, cases: &[CaseId], accepted: &[Vec<String>]) {
+        assert_eq!(self.his.get("/api/node").await.body["quarantined"], 0);
+        assert!(self.patient.node.quarantined("", 10).await.unwrap().is_empty());
+        for (case, accepted) in cases.iter().zip(accepted) {
+            let ours = self.patient.receipts(case).await;
+            let view = self.his.get(&format!("/api/cases/{case}")).await.body;
+            assert_eq!(ours, receipts(&view), "the ledgers differ");
+            let results: Vec<&String> = ours.values().skip(1).map(|(entry, _)| entry).collect();
+            assert!(accepted.iter().all(|entry| results.contains(&entry)), "an entry was lost");
+            let once: HashSet<_> = results.iter().collect();
+            assert_eq!(once.len(), results.len());
+        }
+    }
+}
+
+/// As the hospital sees them; in the form of [`Patient::receipts`].
+fn receipts(view: &Value) -> BTreeMap<usize, (String, u64)> {
+    let entries = view["ledger"].as_array().unwrap().iter();
+    let receipt = |entry: &Value| {
+        let index = entry["receipt"]["index"].as_u64().unwrap();
+        (entry["id"].as_str().unwrap().to_owned(), index)
+    };
+    entries.map(receipt).enumerate().collect()
+}
+
+/// The hospital's information system at work, whether its node is there or not. Answers the entries
+/// of the results that were accepted in each case.
+async fn treat_all(his: His, cases: Vec<CaseId>) -> Vec<Vec<String>> {
+    join_all(cases.iter().map(|case| treat(&his, case))).await
+}
+
+async fn treat(his: &His, case: &CaseId) -> Vec<String> {
+    let path = format!("/api/cases/{case}");
+    let mut accepted = Vec::new();
+    loop {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let Some(view) = ask_hospital(his, reqwest::Method::GET, &path, "").await else { continue };
+        let (phase, summary) = (&view["summary"]["phase"]["kind"], &view["summary"]);
+        if phase == "requested" {
+            ask_hospital(his, reqwest::Method::POST, &format!("{path}/approval"), "").await;
+        } else if phase == "approved" && summary["results"].as_u64() < Some(RESULTS as u64) {
+            let results = format!("{path}/results");
+            let handed_in = ask_hospital(his, reqwest::Method::POST, &results, RESULT).await;
+            let entries = handed_in.iter().flat_map(|view| view["results"].as_array().unwrap());
+            accepted.extend(entries.map(|entry| entry.as_str().unwrap().to_owned()));
+        } else if phase == "approved" && summary["openResults"] == 0 {
+            return accepted;
+        }
+    }
+}
+
+/// What it answered, if it was there and did not refuse.
+async fn ask_hospital(
+    his: &His,
+    method: reqwest::Method,
+    path: &str,
+    body: &'static str,
+) -> Option<Value> {
+    let response = his.request(method, path).body(body).send().await.ok()?;
+    let accepted = response.status().is_success();
+    let body = response.bytes().await.ok()?;
+    if accepted { serde_json::from_slice(&body).ok() } else { None }
+}
+
+async fn until_it_answers(url: &str) {
+    for _ in 0..400 {
+        if reqwest::get(url).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("{url} never answered");
+}
+
+/// Admits the first nodes that ask.
+async fn admit(dir: &Path, count: usize) {
+    let operator = Operator::of(&dir.join("server")).unwrap();
+    let mut admitted = 0;
+    while admitted < count {
+        for applicant in operator.pending().await.unwrap() {
+            operator.admit(applicant.id).await.unwrap();
+            admitted += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_and_hospital_killed_under_load_lose_nothing_and_do_nothing_twice() {
+    let runs = std::env::var("HDMS_KILL_RUNS").map_or(5, |runs| runs.parse().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let chance = Chance::new(3);
+    let mut play = Play::begin(dir.path(), chance).await;
+    for run in 1..=runs {
+        let begun = Instant::now();
+        play.run().await;
+        println!("run {run} of {runs}: {:.1?}", begun.elapsed());
+    }
+}

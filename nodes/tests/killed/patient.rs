@@ -1,0 +1,150 @@
+//! A patient whose post is carried by hand: each piece none, one, two or five times, in no order.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use hdms::Error;
+use hdms::ids::CaseId;
+use hdms::mailbox::MAX_PAGE;
+use hdms::node::{OutboxItem, Outcome, Parcel, Payload};
+use hdms::notary::DepositAnswers;
+use hdms::treatment::Flow;
+use hdms::treatment::patient::{PatientCase, Phase, ResultStatus};
+use hdms_nodes::platform::NativeNode;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::chance::Chance;
+
+pub struct Patient {
+    pub node: Arc<NativeNode>,
+    queue: UnboundedReceiver<OutboxItem>,
+    chance: Chance,
+    outgoing: Vec<OutboxItem>,
+    /// Everything up to here was acknowledged.
+    acknowledged: u64,
+    /// Places beyond that, whose messages were taken in.
+    taken: HashSet<u64>,
+    /// Where each envelope lay.
+    places: HashMap<String, u64>,
+}
+
+impl Patient {
+    pub fn new(
+        node: Arc<NativeNode>,
+        queue: UnboundedReceiver<OutboxItem>,
+        chance: Chance,
+    ) -> Self {
+        let (outgoing, taken, places) = Default::default();
+        Self { node, queue, chance, outgoing, acknowledged: 0, taken, places }
+    }
+
+    /// Carries what there is once, in both directions, and decides what is open.
+    pub async fn act(&mut self, cases: &[CaseId]) {
+        while let Ok(item) = self.queue.try_recv() {
+            self.outgoing.push(item);
+        }
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        self.chance.shuffle(&mut outgoing);
+        for item in outgoing {
+            if !self.send(&item).await {
+                self.outgoing.push(item);
+            }
+        }
+        // The server may be away.
+        let _away = self.fetch().await;
+        for case in cases {
+            self.confirm(case).await;
+        }
+    }
+
+    /// Whether the other side has answered.
+    async fn send(&self, item: &OutboxItem) -> bool {
+        let (parcels, _) = self.node.parcels(vec![item.clone()]).await;
+        let client = self.node.platform().member().client();
+        let Some(parcel) = parcels.into_iter().next() else { return false };
+        let mut answered = false;
+        for _ in 0..self.chance.times() {
+            match &parcel {
+                Parcel::Inbox { endpoint, item } => {
+                    let Payload::Envelope { compact, .. } = &item.payload else { panic!() };
+                    match client.send_envelope(endpoint, compact.clone()).await {
+                        Ok(_) => self.node.delivered(item).await.unwrap(),
+                        Err(error) if error.is_final() => panic!("{error}"),
+                        Err(_) => continue,
+                    }
+                }
+                Parcel::Deposits { endpoint, items, envelope } => {
+                    let answer = client.deposit(endpoint, envelope.clone()).await;
+                    let Ok(DepositAnswers { answers }) = answer else { continue };
+                    let answer = self.node.deposit_answered::<PatientCase>(&items[0], &answers[0]);
+                    answer.await.unwrap();
+                }
+                Parcel::Mailbox { .. } => panic!("a patient writes to no other patient"),
+            }
+            answered = true;
+        }
+        answered
+    }
+
+    async fn fetch(&mut self) -> Result<(), Error> {
+        let member = self.node.platform().member();
+        let (client, server) = (member.client(), member.server());
+        let after = self.acknowledged;
+        let mut messages = client.mailbox(server, member.signer(), after, MAX_PAGE).await?.messages;
+        let seqs: Vec<u64> = messages.iter().map(|message| message.seq).collect();
+        self.chance.shuffle(&mut messages);
+        for message in messages {
+            let place = *self.places.entry(message.envelope.clone()).or_insert(message.seq);
+            assert_eq!(place, message.seq, "a message came twice");
+            for _ in 0..self.chance.times() {
+                let again = self.taken.contains(&message.seq);
+                let received = self.node.receive::<PatientCase>(message.envelope.as_bytes()).await;
+                let outcome = received.unwrap().outcome;
+                assert!(!again || outcome != Outcome::Applied, "it took effect twice");
+                self.taken.insert(message.seq);
+            }
+        }
+        let done = seqs.iter().take_while(|seq| self.taken.contains(seq)).last().copied();
+        if let Some(upto) = done {
+            client.acknowledge(server, member.signer(), upto).await?;
+            self.acknowledged = upto;
+            self.taken.retain(|seq| *seq > upto);
+        }
+        Ok(())
+    }
+
+    async fn confirm(&self, case: &CaseId) {
+        let state: PatientCase = self.node.case(case).await.unwrap();
+        let received = |status: &ResultStatus| *status == ResultStatus::Received;
+        for result in state.results.iter().filter(|result| received(&result.status)) {
+            self.node.confirm(case, &result.entry.id).await.unwrap();
+        }
+    }
+
+    /// Whether nothing is on its way from or to it, and every result is final.
+    pub async fn is_done(&self, cases: &[CaseId]) -> bool {
+        for case in cases {
+            let state: PatientCase = self.node.case(case).await.unwrap();
+            let final_ = |status: &ResultStatus| matches!(status, ResultStatus::Committed { .. });
+            if state.phase != Phase::Approved
+                || !state.results.iter().all(|one| final_(&one.status))
+            {
+                return false;
+            }
+        }
+        self.outgoing.is_empty()
+            && self.taken.is_empty()
+            && self.node.waiting("", 1).await.unwrap().is_empty()
+    }
+
+    /// The receipts of a case in the order of its entries, by entry.
+    pub async fn receipts(&self, case: &CaseId) -> BTreeMap<usize, (String, u64)> {
+        let state: PatientCase = self.node.case(case).await.unwrap();
+        let mut receipts = BTreeMap::new();
+        for (place, entry) in state.entries().into_iter().enumerate() {
+            let receipt = self.node.receipt(case, &entry.id).await.unwrap().unwrap();
+            receipts.insert(place, (entry.id.to_string(), receipt.receipt().index));
+        }
+        receipts
+    }
+}
