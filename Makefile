@@ -2,6 +2,7 @@
 
 CARGO ?= cargo
 SECONDS ?= 60
+RUNS ?= 100
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -27,10 +28,12 @@ bench: ## the figures, side by side
 	@$(CARGO) run --quiet --package hdms-worker-build -- --test-hooks
 	@$(CARGO) bench --quiet --package hdms-nodes --bench push
 	@$(CARGO) bench --quiet --package hdms-tests --bench figures
+	@$(CARGO) bench --quiet --package hdms-nodes --bench servers
 
-soak: ## treatments, over and over, for SECONDS
+soak: ## treatments, over and over, for SECONDS; nodes killed under load, RUNS times
 	@.ci/setup demo
 	@$(CARGO) run --quiet --release --package hdms-tests --bin soak -- --seconds $(SECONDS)
+	@HDMS_KILL_RUNS=$(RUNS) $(CARGO) test --quiet --release --package hdms-nodes --test killed -- --nocapture
 
 fuzz: ## every fuzz target for SECONDS each
 	@.ci/setup demo
