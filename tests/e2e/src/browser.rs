@@ -89,7 +89,8 @@ impl Browser {
             "const done = arguments[arguments.length - 1], args = [...arguments].slice(0, -1);
              (async () => {{ {body} }})().then(
                (value) => done({{ value: value === undefined ? null : value }}),
-               (error) => done({{ error: String(error?.code ?? error?.stack ?? error) }}));"
+               (error) => done({{ error: typeof error?.code === 'string'
+                   ? error.code : `${{error}} ${{error?.stack}}` }}));"
         );
         let answer = self.session()?.execute_async(script, args).await;
         let answer = answer.map_err(|error| format!("{error} in the page, of: {body}"))?;

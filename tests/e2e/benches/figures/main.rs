@@ -2,6 +2,7 @@
 
 mod browser;
 mod native;
+mod push;
 mod table;
 
 use table::Table;
@@ -12,6 +13,7 @@ async fn main() -> hdms_tests::Result<()> {
     native::operations(&mut table).await?;
     browser::envelopes(&mut table).await?;
     browser::worker_start(&mut table).await?;
+    push::wakes(&mut table).await?;
     browser::size(&mut table)?;
     native::scenario(&mut table).await?;
     println!("\n{table}");
