@@ -163,7 +163,7 @@ impl<F: Side> Sender<F> {
         for parcel in parcels {
             let (to, unsent) = match parcel {
                 Parcel::Inbox { endpoint, item } => {
-                    let unsent = self.post_inbox(&endpoint, item).await;
+                    let unsent = self.post_inbox(&endpoint, *item).await;
                     (endpoint, unsent)
                 }
                 Parcel::Mailbox { items } => {

@@ -125,7 +125,7 @@ pub enum Parcel {
         /// Base URL.
         endpoint: String,
         /// What it carries.
-        item: OutboxItem,
+        item: Box<OutboxItem>,
     },
     /// Deposits to a notary: `POST {endpoint}/deposits`.
     Deposits {
@@ -167,7 +167,9 @@ impl<P: Platform> Node<P> {
                     None => deposits.push((item.to.clone(), vec![item])),
                 },
                 Role::Institution => match self.endpoint(&item.to) {
-                    Ok(endpoint) => parcels.push(Parcel::Inbox { endpoint, item }),
+                    Ok(endpoint) => {
+                        parcels.push(Parcel::Inbox { endpoint, item: Box::new(item) });
+                    }
                     Err(_) => stuck.push(item),
                 },
             }

@@ -281,7 +281,7 @@ impl Delivery {
             Parcel::Inbox { endpoint, item } => {
                 let Payload::Envelope { compact, .. } = &item.payload else { return Ok(()) };
                 let compact = compact.clone();
-                (format!("{endpoint}/inbox"), vec![item], compact)
+                (format!("{endpoint}/inbox"), vec![*item], compact)
             }
             Parcel::Deposits { endpoint, items, envelope } => {
                 (format!("{endpoint}/deposits"), items, envelope)

@@ -242,7 +242,7 @@ async fn dispatch<F: Flow>(
     }
     for parcel in parcels {
         match parcel {
-            Parcel::Inbox { item, .. } => post(node, item, false, mail).await?,
+            Parcel::Inbox { item, .. } => post(node, *item, false, mail).await?,
             Parcel::Mailbox { items } => {
                 for item in items {
                     post(node, item, true, mail).await?;
