@@ -8,12 +8,14 @@ use std::collections::HashSet;
 use futures_lite::future::block_on;
 use hdms::ids::{CaseId, EntryId};
 use hdms::node::Outcome;
+use hdms::provider::Randomness;
+use hdms::testing::SeededRandomness;
 use hdms::treatment::Flow;
 use hdms::treatment::hospital::{self, HospitalCase};
 use hdms::treatment::message::DataRequestBody;
 use hdms::treatment::patient::{DataAnswer, PatientCase, ResultStatus};
 use hdms::treatment::request::TreatmentRequest;
-use hdms_simulation::World;
+use hdms_simulation::{Mail, World};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -154,6 +156,68 @@ impl Play {
     }
 }
 
+/// Longest pause between two rounds, in which nobody has a connection.
+const PAUSE_HOURS: u64 = 30;
+
+/// Rounds that a message may take.
+const ROUNDS_ON_ITS_WAY: u64 = 3;
+
+/// Post that is lost at first or comes once, twice or five times; each piece after up to
+/// [`ROUNDS_ON_ITS_WAY`] rounds.
+struct SlowPost {
+    randomness: SeededRandomness,
+    round: u64,
+    under_way: Vec<(u64, Mail)>,
+}
+
+impl SlowPost {
+    fn new(seed: u64) -> Self {
+        Self { randomness: SeededRandomness::new(seed), round: 0, under_way: Vec::new() }
+    }
+
+    fn below(&self, end: u64) -> u64 {
+        let mut bytes = [0; 8];
+        self.randomness.fill(&mut bytes).unwrap();
+        u64::from_le_bytes(bytes) % end
+    }
+
+    fn take(&mut self, mail: Mail) {
+        match [0, 1, 2, 5][self.below(4) as usize] {
+            // Nobody has answered: its sender sends it again.
+            0 => self.under_way.push((self.round + ROUNDS_ON_ITS_WAY, mail)),
+            times => {
+                for _ in 0..times {
+                    let due = self.round + self.below(ROUNDS_ON_ITS_WAY + 1);
+                    self.under_way.push((due, mail.clone()));
+                }
+            }
+        }
+    }
+
+    /// What arrives in this round, in any order.
+    fn arriving(&mut self) -> Vec<Mail> {
+        let (now, later) = self.under_way.drain(..).partition(|(due, _)| *due <= self.round);
+        self.under_way = later;
+        self.round += 1;
+        let mut now: Vec<(u64, Mail)> = now;
+        now.sort_by_cached_key(|_| self.below(u64::MAX));
+        now.into_iter().map(|(_, mail)| mail).collect()
+    }
+}
+
+impl Play {
+    /// Both do what is left to do; then, hours or more than a day later, some post comes.
+    async fn round(&mut self, post: &mut SlowPost) {
+        self.happen(&Event::Hospital).await;
+        self.happen(&Event::Patient(post.below(4) == 0)).await;
+        self.world.mail.drain(..).for_each(|mail| post.take(mail));
+        self.world.providers.clock.advance(post.below(PAUSE_HOURS * 3_600_000));
+        for mail in post.arriving() {
+            self.world.deliver(&mail).await.unwrap();
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 40, ..ProptestConfig::default() })]
 
@@ -168,6 +232,25 @@ proptest! {
                 play.happen(event).await;
             }
             play.finish().await;
+            play.check().await;
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 8, ..ProptestConfig::default() })]
+
+    #[test]
+    fn messages_lost_doubled_shuffled_and_delayed_by_days_end_in_the_same_ledger(
+        seed in any::<u64>(),
+    ) {
+        block_on(async {
+            let (mut play, mut post) = (Play::begin(seed).await, SlowPost::new(seed));
+            // The network's cards are good for 90 days.
+            while post.round < 70 {
+                play.round(&mut post).await;
+            }
+            assert!(post.under_way.is_empty() && play.world.mail.is_empty());
             play.check().await;
         });
     }
