@@ -18,11 +18,12 @@ extern "C" {
     async fn room() -> Result<JsValue, JsValue>;
 }
 
-/// What the browser tells; `None` where it does not.
-pub async fn left() -> Option<Storage> {
+/// What the browser tells; `None` where it does not. Chromium tells every origin that 10 GB are left:
+/// there the room is low once a write has found none, which `full` says.
+pub async fn left(full: bool) -> Option<Storage> {
     let told = Array::from(&room().await.ok()?);
     let bytes = |index| told.get(index).as_f64().map(|bytes| bytes as u64);
     let (used, quota) = (bytes(0)?, bytes(1)?);
-    let low = quota.saturating_sub(used) < (quota / 10).clamp(LEAST, ENOUGH);
+    let low = full || quota.saturating_sub(used) < (quota / 10).clamp(LEAST, ENOUGH);
     Some(Storage { used, quota, low })
 }

@@ -164,7 +164,7 @@ impl Worker {
             persistent: None,
             waiting: count(Table::Outbox).await?,
             quarantined: count(Table::Quarantine).await?,
-            storage: room::left().await,
+            storage: room::left(self.store.is_full()).await,
             next_attempt: self.delivery.next_attempt().map(|time| time.0),
             last_reached: self.delivery.last_reached().map(|time| time.0),
             push: self.push.state(),
