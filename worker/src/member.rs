@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 
+use futures_util::try_join;
 use hdms::card::{Role, VerifiedCard};
 use hdms::doorman::{AdmissionRequest, Admitted, Challenge};
 use hdms::ids::{MessageId, NodeId};
@@ -77,18 +78,23 @@ impl Member {
     /// Errors: [`Error::StoreLost`] when this device had a node which is gone; those of the store,
     /// and of [`Member::make`] when the network is needed.
     pub async fn stored(store: &IndexedDb) -> Result<Stored, Error> {
-        let card = store.read(Table::Meta, CARD).await?;
-        let Some(keys) = WebCryptoKeys::stored(store).await? else {
+        // At once: one after the other they would be half of a cold start.
+        let (keys, card, config, network, lost) = try_join!(
+            WebCryptoKeys::stored(store),
+            store.read(Table::Meta, CARD),
+            store.read(Table::Meta, CONFIG),
+            store.read(Table::Meta, NETWORK),
+            store.has_lost_rows(),
+        )?;
+        let Some(keys) = keys else {
             let was_here = card.is_some() || marker::exists().await?;
             return if was_here { Err(Error::StoreLost) } else { Ok(Stored::Nothing) };
         };
-        let config = store.read(Table::Meta, CONFIG).await?;
-        let network = store.read(Table::Meta, NETWORK).await?;
         let (Some(card), Some(config), Some(network)) = (card, config, network) else {
             let made = store.is_marked(MADE);
             return if made { Err(Error::StoreLost) } else { Ok(Stored::Unfinished) };
         };
-        if store.has_lost_rows().await? {
+        if lost {
             return Err(Error::StoreLost);
         }
         store.mark(MADE).await?;

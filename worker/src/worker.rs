@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use futures_util::join;
 use hdms::Error;
 use hdms::fhir::resource;
 use hdms::ids::{CaseId, NodeId};
@@ -65,13 +66,13 @@ impl Worker {
     pub async fn open(database: &str) -> Result<Rc<Self>, Error> {
         lock::hold(database).await?;
         let store = IndexedDb::open(database).await?;
-        let (stored, lost) = match Member::stored(&store).await {
+        let (stored, contact, push) =
+            join!(Member::stored(&store), Contact::kept(store.clone()), Push::stored(&store),);
+        let (stored, lost) = match stored {
             Err(Error::StoreLost) => (Stored::Nothing, true),
             stored => (stored?, false),
         };
-        let commands = Queue::new(COMMAND);
-        let contact = Contact::kept(store.clone()).await?;
-        let push = Push::stored(&store).await?;
+        let (commands, contact, push) = (Queue::new(COMMAND), contact?, push?);
         let worker = Self {
             unfinished: Cell::new(matches!(stored, Stored::Unfinished)),
             member: RefCell::new(match stored {
