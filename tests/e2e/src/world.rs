@@ -35,13 +35,17 @@ pub const FINAL: &str = "await until(async () =>
 impl World {
     /// Everything new.
     pub async fn new(engine: Engine) -> Result<Self> {
-        Self::with(Browser::start(engine).await?).await
+        Self::with(Browser::start(engine).await?, async |_, _| Ok(())).await
     }
 
-    /// In this browser.
-    pub async fn with(browser: Browser) -> Result<Self> {
+    /// In this browser, with something done before it sees the network.
+    pub async fn with(
+        browser: Browser,
+        before: impl AsyncFnOnce(&Browser, &Network) -> Result<()>,
+    ) -> Result<Self> {
         let pages = pages::bare()?;
         let network = Network::start(pages.path().to_owned()).await?;
+        before(&browser, &network).await?;
         browser.go(network.url()).await?;
         browser.node("await node.make({ name: 'Kim' })", Vec::new()).await?;
         Ok(Self { network, browser, _pages: pages })
