@@ -30,10 +30,11 @@ bench: ## the figures, side by side
 	@$(CARGO) bench --quiet --package hdms-tests --bench figures
 	@$(CARGO) bench --quiet --package hdms-nodes --bench servers
 
-soak: ## treatments, over and over, for SECONDS; nodes killed under load, RUNS times
+soak: ## treatments, over and over, for SECONDS; nodes killed under load, RUNS times, workers twice as often
 	@.ci/setup demo
 	@$(CARGO) run --quiet --release --package hdms-tests --bin soak -- --seconds $(SECONDS)
 	@HDMS_KILL_RUNS=$(RUNS) $(CARGO) test --quiet --release --package hdms-nodes --test killed -- --nocapture
+	@HDMS_KILL_RUNS=$$((2 * $(RUNS))) .ci/kill-workers
 
 fuzz: ## every fuzz target for SECONDS each
 	@.ci/setup demo
