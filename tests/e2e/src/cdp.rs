@@ -88,7 +88,18 @@ impl Cdp {
 
     /// Dispatches a Background Sync event to the only service worker, as the browser does when the
     /// network is back.
-    pub async fn dispatch_sync(mut self, origin: &str, tag: &str) -> Result<()> {
+    pub async fn dispatch_sync(self, origin: &str, tag: &str) -> Result<()> {
+        let event = json!({"origin": origin, "tag": tag, "lastChance": false});
+        self.to_worker("ServiceWorker.dispatchSyncEvent", event).await
+    }
+
+    /// Delivers a push to the only service worker, as the browser's push service does.
+    pub async fn deliver_push(self, origin: &str, data: &str) -> Result<()> {
+        let event = json!({"origin": origin, "data": data});
+        self.to_worker("ServiceWorker.deliverPushMessage", event).await
+    }
+
+    async fn to_worker(mut self, method: &str, mut event: Value) -> Result<()> {
         let targets = self.call(None, "Target.getTargets", json!({})).await?;
         let targets = targets["targetInfos"].as_array().cloned().unwrap_or_default();
         let page = targets.iter().find(|target| target["type"] == "page").ok_or("no page")?;
@@ -96,17 +107,14 @@ impl Cdp {
         let attached = self.call(None, "Target.attachToTarget", page).await?;
         let session = attached["sessionId"].as_str().ok_or("no session")?;
         self.send(Some(session), "ServiceWorker.enable", json!({})).await?;
-        let registration = loop {
+        event["registrationId"] = loop {
             let message = self.next().await?;
             let known = &message["params"]["registrations"][0]["registrationId"];
-            if let Some(id) = known.as_str() {
-                break id.to_owned();
+            if known.is_string() {
+                break known.clone();
             }
         };
-        let event = json!({
-            "origin": origin, "registrationId": registration, "tag": tag, "lastChance": false,
-        });
-        self.call(Some(session), "ServiceWorker.dispatchSyncEvent", event).await.map(drop)
+        self.call(Some(session), method, event).await.map(drop)
     }
 
     async fn call(&mut self, session: Option<&str>, method: &str, params: Value) -> Result<Value> {
