@@ -9,9 +9,69 @@ use hdms::provider::{Store, Table, Write};
 use hdms_worker::store::{IndexedDb, SCHEMA};
 use rexie::{ObjectStore, Rexie};
 use support::fresh_name;
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_service_worker);
+
+#[wasm_bindgen(inline_js = "
+    const durabilities = [];
+    export function watch_durability() {
+        const open = IDBDatabase.prototype.transaction;
+        IDBDatabase.prototype.transaction = function (...args) {
+            const transaction = open.apply(this, args);
+            if (transaction.mode === 'readwrite') durabilities.push(transaction.durability);
+            return transaction;
+        };
+    }
+    export const durabilities_seen = () => durabilities.join(' ');
+")]
+extern "C" {
+    fn watch_durability();
+    fn durabilities_seen() -> String;
+}
+
+#[wasm_bindgen_test]
+async fn every_write_waits_for_the_disk() {
+    let store = IndexedDb::open(&fresh_name("strict")).await.unwrap();
+    watch_durability();
+    store.commit(vec![put(Table::Cases, "a", b"1"), put(Table::Outbox, "b", b"2")]).await.unwrap();
+    store.keep_key("key", &"key".into()).await.unwrap();
+    store.mark("mark").await.unwrap();
+    store.clear().await.unwrap();
+    assert_eq!(durabilities_seen(), "strict strict strict strict");
+}
+
+#[wasm_bindgen_test]
+async fn a_table_that_was_filled_and_is_empty_is_missed() {
+    let name = fresh_name("lost");
+    let store = IndexedDb::open(&name).await.unwrap();
+    store.commit(vec![put(Table::Cases, "a", b"1"), put(Table::Outbox, "b", b"2")]).await.unwrap();
+    let sent = Write::Delete { table: Table::Outbox, key: "b".into() };
+    store.commit(vec![sent]).await.unwrap();
+    let store = IndexedDb::open(&name).await.unwrap();
+    assert_eq!(store.has_lost_rows().await, Ok(false));
+    let gone = Write::Delete { table: Table::Cases, key: "a".into() };
+    store.commit(vec![gone]).await.unwrap();
+    let store = IndexedDb::open(&name).await.unwrap();
+    assert_eq!(store.has_lost_rows().await, Ok(true));
+    store.clear().await.unwrap();
+    assert_eq!(IndexedDb::open(&name).await.unwrap().has_lost_rows().await, Ok(false));
+}
+
+#[wasm_bindgen_test]
+async fn marks_are_kept_with_what_they_mark() {
+    let name = fresh_name("marks");
+    let store = IndexedDb::open(&name).await.unwrap();
+    store.mark("made").await.unwrap();
+    store.commit(vec![put(Table::Records, "a", b"1")]).await.unwrap();
+    let store = IndexedDb::open(&name).await.unwrap();
+    assert!(store.is_marked("made") && store.is_marked("records"));
+    assert!(!store.is_marked("mad") && !store.is_marked("cases"));
+    store.fail_next_commit();
+    assert!(store.commit(vec![put(Table::Cases, "a", b"1")]).await.is_err());
+    assert!(!IndexedDb::open(&name).await.unwrap().is_marked("cases"));
+}
 
 #[wasm_bindgen_test]
 async fn indexed_db_passes_the_suite_of_all_stores() {
