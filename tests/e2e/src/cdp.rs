@@ -90,16 +90,16 @@ impl Cdp {
     /// network is back.
     pub async fn dispatch_sync(self, origin: &str, tag: &str) -> Result<()> {
         let event = json!({"origin": origin, "tag": tag, "lastChance": false});
-        self.to_worker("ServiceWorker.dispatchSyncEvent", event).await
+        self.dispatch("ServiceWorker.dispatchSyncEvent", event).await
     }
 
     /// Delivers a push to the only service worker, as the browser's push service does.
     pub async fn deliver_push(self, origin: &str, data: &str) -> Result<()> {
         let event = json!({"origin": origin, "data": data});
-        self.to_worker("ServiceWorker.deliverPushMessage", event).await
+        self.dispatch("ServiceWorker.deliverPushMessage", event).await
     }
 
-    async fn to_worker(mut self, method: &str, mut event: Value) -> Result<()> {
+    async fn dispatch(mut self, method: &str, mut event: Value) -> Result<()> {
         let targets = self.call(None, "Target.getTargets", json!({})).await?;
         let targets = targets["targetInfos"].as_array().cloned().unwrap_or_default();
         let page = targets.iter().find(|target| target["type"] == "page").ok_or("no page")?;

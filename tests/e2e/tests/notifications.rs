@@ -25,8 +25,9 @@ impl Device {
         let push = Arc::new(PushServices::start().await?);
         let browser = Browser::with_push(Engine::Chromium, push).await?;
         browser.go(network.url()).await?;
-        // Asked for the first time, Chromium forgets what it does not find on the screen: not later.
-        let ready = "await node.status(); return await (await navigator.serviceWorker.ready).getNotifications()";
+        // Asked for the first time, Chromium forgets what it does not yet find on the screen.
+        let ready = "await node.status();
+            return (await navigator.serviceWorker.ready).getNotifications();";
         assert_eq!(browser.node(ready, Vec::new()).await?, json!([]));
         Ok(Self { network, browser, _pages: pages })
     }
@@ -96,7 +97,9 @@ async fn a_push_to_a_worker_whose_module_is_damaged_shows_something() {
     let damage = "for (const name of await caches.keys()) {
             const cache = await caches.open(name);
             const headers = { 'content-type': 'application/wasm' };
-            for (const request of await cache.keys()) await cache.put(request, new Response('x', { headers }));
+            for (const request of await cache.keys()) {
+                await cache.put(request, new Response('x', { headers }));
+            }
         }";
     device.browser.run(damage, Vec::new()).await.unwrap();
     device.browser.stop_worker().await.unwrap();
