@@ -135,11 +135,12 @@ impl Error {
         (self.status() >= 500 && self != Error::NetworkForged) || self.status() == 429
     }
 
-    /// Whether sending the same envelope once more can't come to another answer.
+    /// Whether sending the same envelope once more can't come to another answer. One that came before
+    /// its time can: a clock is set, or its time comes.
     pub fn is_final(self) -> bool {
         let kind = self.code().split('/').next().unwrap_or_default();
         let about_content = ["envelope", "card", "key", "record", "fhir", "ledger", "treatment"];
-        about_content.contains(&kind) && !self.is_passing()
+        about_content.contains(&kind) && !self.is_passing() && self != Error::NotYetValid
     }
 
     /// The refusal with this code, for those who read it off the wire.

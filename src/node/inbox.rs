@@ -69,13 +69,15 @@ impl<P: Platform> Node<P> {
         self.take_in_all::<F>(envelope, self.now()).await.map_err(|refusal| refusal.why)
     }
 
-    async fn take_in_all<F: Flow>(
+    /// Takes in an envelope and, if that lets them, the messages that its case holds; also when it
+    /// took effect before, as the node may have been stopped in between.
+    pub(super) async fn take_in_all<F: Flow>(
         &self,
         envelope: &[u8],
         received: Timestamp,
     ) -> Result<Taken, Refusal> {
         let taken = self.take_in::<F>(envelope, received).await?;
-        if taken.outcome == Outcome::Applied {
+        if taken.outcome != Outcome::Held {
             self.take_in_held::<F>(&taken.case).await?;
         }
         Ok(taken)
@@ -124,15 +126,16 @@ impl<P: Platform> Node<P> {
         let state = self.find_case::<F>(case).await?;
         let step = F::receive(state.as_ref(), &message)?;
         let no_longer_held = Write::Delete { table: Table::Inbox, key: held_key.clone() };
+        let released = Write::Delete { table: Table::Quarantine, key: digest(envelope) };
         match &step {
             Step::Applied(..) => {
                 let card = opened.sender().jwt().into();
                 let sender = put(Table::Cards, message.sender.to_string(), card);
-                self.carry_out(case, step, vec![seen, no_longer_held, sender]).await?;
+                self.carry_out(case, step, vec![seen, no_longer_held, released, sender]).await?;
                 Ok(Outcome::Applied)
             }
             Step::Repeated => {
-                self.carry_out(case, step, vec![seen, no_longer_held]).await?;
+                self.carry_out(case, step, vec![seen, no_longer_held, released]).await?;
                 Ok(Outcome::Repeated)
             }
             Step::Early => {

@@ -3,12 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Node, Platform, put};
+use super::{Node, Platform, Taken, put};
 use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::digest;
 use crate::json;
-use crate::provider::{Store, Table, Timestamp};
+use crate::provider::{Store, Table, Timestamp, Write};
+use crate::treatment::Flow;
+
+/// Rows read at a time.
+const PAGE: usize = 100;
 
 /// Most refusals of one sender that are kept: so many say what there is to say.
 pub const MOST_REFUSALS: u64 = 1_000;
@@ -57,6 +61,37 @@ impl<P: Platform> Node<P> {
     ) -> Result<Vec<(String, Quarantined)>, Error> {
         let rows = self.platform.store().scan(Table::Quarantine, "", after, limit).await?;
         rows.into_iter().map(|(key, value)| Ok((key, json::stored(&value)?))).collect()
+    }
+
+    /// Gives what was refused because it came before its time, by this node's clock or its sender's,
+    /// another try. Answers what was taken in now; what is refused for another reason stays with
+    /// that. Errors: those that [are passing](Error::is_passing).
+    pub async fn retry_early<F: Flow>(&self) -> Result<Vec<Taken>, Error> {
+        let (mut taken, mut after) = (Vec::new(), String::new());
+        let is_early = |(_, kept): &(String, Quarantined)| {
+            kept.code == Error::NotYetValid.code() && !kept.envelope.is_empty()
+        };
+        loop {
+            let page = self.quarantined(&after, PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(taken) };
+            after = last.clone();
+            for (key, mut kept) in page.into_iter().filter(is_early) {
+                let write = match self.take_in_all::<F>(kept.envelope.as_bytes(), self.now()).await
+                {
+                    Ok(one) => {
+                        taken.push(one);
+                        Write::Delete { table: Table::Quarantine, key }
+                    }
+                    Err(Refusal { why: Error::NotYetValid, .. }) => continue,
+                    Err(Refusal { why, .. }) if why.is_passing() => return Err(why),
+                    Err(Refusal { why, .. }) => {
+                        why.code().clone_into(&mut kept.code);
+                        put(Table::Quarantine, key, json::write(&kept)?)
+                    }
+                };
+                self.platform.store().commit(vec![write]).await?;
+            }
+        }
     }
 
     /// Keeps a refusal. All whose sender could not be verified share one tally.
