@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{self, StreamExt};
 
 use crate::common::{Person, deposit, sealed};
-use crate::network::Members;
+use crate::network::{Members, processor_time};
 
 /// Requests under way at a time.
 const PRODUCERS: usize = 64;
@@ -57,13 +57,4 @@ async fn send_all(url: &str, prepared: Vec<String>) -> (Duration, Duration) {
         })
         .await;
     (start.elapsed(), processor_time() - before)
-}
-
-/// User and system time of this process: Linux counts hundredths of a second.
-fn processor_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let after_name = stat.rsplit(") ").next().unwrap();
-    let fields: Vec<_> = after_name.split(' ').collect();
-    let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-    Duration::from_millis(ticks * 10)
 }

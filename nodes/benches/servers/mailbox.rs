@@ -8,7 +8,7 @@ use hdms::mailbox::Delivery;
 use hdms_nodes::sqlite::{Database, Schema};
 
 use crate::common::delivery;
-use crate::network::{Members, SENDERS, converse};
+use crate::network::{Members, SENDERS, converse, processor_time};
 
 /// Messages of each sender in a round.
 const EACH: usize = 150;
@@ -40,14 +40,25 @@ const BARE: Schema = Schema {
 /// What a round came to.
 struct Round {
     rate: f64,
+    /// Microseconds of processor for each message, clients included.
+    processor: f64,
     latencies: Vec<Duration>,
 }
 
 impl Round {
-    fn of(took: Duration, latencies: Vec<Vec<Duration>>) -> Self {
-        let mut latencies = latencies.concat();
+    /// Runs the senders' tasks to their end.
+    async fn run(
+        tasks: impl Iterator<Item = impl Future<Output = Vec<Duration>> + Send + 'static>,
+    ) -> Self {
+        let (begun, before) = (Instant::now(), processor_time());
+        let tasks: Vec<_> = tasks.map(tokio::spawn).collect();
+        let latencies = join_all(tasks).await.into_iter().map(Result::unwrap);
+        let mut latencies: Vec<Duration> = latencies.flatten().collect();
+        let (took, processor) = (begun.elapsed(), processor_time() - before);
         latencies.sort_unstable();
-        Self { rate: latencies.len() as f64 / took.as_secs_f64(), latencies }
+        let count = latencies.len() as f64;
+        let processor = processor.as_secs_f64() * 1e6 / count;
+        Self { rate: count / took.as_secs_f64(), processor, latencies }
     }
 
     fn p99(&self) -> f64 {
@@ -69,12 +80,14 @@ pub async fn measure(members: &Members) {
     rounds.sort_by(|(one, ..), (other, ..)| one.total_cmp(other));
     let (share, http, bare) = &rounds[ROUNDS / 2];
     println!(
-        "mailbox: {:.0} messages of 1 KB accepted per second (p99 {:.1} ms), SQLite alone {:.0} \
-         (p99 {:.1} ms): {:.0} % of it, target 50 %",
+        "mailbox: {:.0} messages of 1 KB accepted per second (p99 {:.1} ms, {:.0} µs of processor \
+         each), SQLite alone {:.0} (p99 {:.1} ms, {:.0} µs): {:.0} % of it, target 50 %",
         http.rate,
         http.p99(),
+        http.processor,
         bare.rate,
         bare.p99(),
+        bare.processor,
         share * 100.0
     );
 }
@@ -95,16 +108,13 @@ async fn over_http(members: &Members, messages: &[Vec<Delivery>]) -> Round {
     }
     // Only now: the server does not wait long for what is idle.
     let streams = join_all((0..SENDERS).map(|_| members.connect())).await;
-    let begun = Instant::now();
     let each = streams.into_iter().zip(prepared);
-    let tasks = each.map(|(stream, requests)| tokio::spawn(converse(stream, requests)));
-    let latencies = join_all(tasks.collect::<Vec<_>>()).await;
-    let took = begun.elapsed();
+    let round = Round::run(each.map(|(stream, requests)| converse(stream, requests))).await;
     for sender in &members.senders {
         let signer = hdms_nodes::client::Signer { node: &sender.id, keys: sender.keys };
         members.net.client.acknowledge(&members.net.url, signer, u64::MAX).await.unwrap();
     }
-    Round::of(took, latencies.into_iter().map(Result::unwrap).collect())
+    round
 }
 
 async fn bare(
@@ -113,14 +123,11 @@ async fn bare(
     messages: Vec<Vec<Delivery>>,
     first: u64,
 ) -> Round {
-    let begun = Instant::now();
-    let tasks = messages.into_iter().zip(&members.senders).map(|(messages, sender)| {
+    Round::run(messages.into_iter().zip(&members.senders).map(|(messages, sender)| {
         let sender: Arc<str> = sender.id.as_ref().into();
-        tokio::spawn(insert(database.clone(), sender, messages, first))
-    });
-    let latencies = join_all(tasks.collect::<Vec<_>>()).await;
-    let took = begun.elapsed();
-    Round::of(took, latencies.into_iter().map(Result::unwrap).collect())
+        insert(database.clone(), sender, messages, first)
+    }))
+    .await
 }
 
 async fn insert(
