@@ -1,36 +1,31 @@
 //! What comes in and goes out: the mailbox is fetched and acknowledged, the outbox sent. What can't
 //! be sent now stays and is sent later; every step may be interrupted and done again.
 
+mod posting;
+
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use hdms::Error;
 use hdms::mailbox::{Acknowledgement, MAX_PAGE, MailboxMessage, MailboxPage};
-use hdms::node::{OutboxItem, Outcome, Parcel, Payload, Taken};
-use hdms::notary::DepositAnswers;
+use hdms::node::{Outcome, Taken};
 use hdms::provider::{Clock, Timestamp};
 use hdms::treatment::patient::PatientCase;
-use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::contact::Contact;
 use crate::member::Member;
 use crate::platform::BrowserClock;
 use crate::push::Standing;
 use crate::queue::Queue;
-use crate::transport::{self, Answer};
-
-/// Items of the outbox looked at in one go.
-const BATCH: usize = 100;
-
-#[wasm_bindgen(module = "/js/realm.js")]
-extern "C" {
-    fn wake_when_online();
-}
+use crate::transport;
 
 /// After this a mailbox that could not be taken in for the node's own sake is tried again by a page,
 /// milliseconds.
 const PAUSE: u64 = 30_000;
+
+/// So often is what came before its time tried again, milliseconds.
+const EARLY: u64 = 5 * 60_000;
 
 /// The way between this node and the others.
 #[derive(Debug)]
@@ -41,6 +36,7 @@ pub struct Delivery {
     arrived: RefCell<Vec<Arrival>>,
     standing: RefCell<Option<Standing>>,
     next: Cell<Option<Timestamp>>,
+    retried: Cell<Option<Timestamp>>,
 }
 
 /// A message that was dealt with for good.
@@ -63,13 +59,6 @@ impl Arrival {
     }
 }
 
-/// Why an answer did not settle what was sent, and how long to wait, seconds, if the recipient says.
-#[derive(Clone, Copy, Debug)]
-struct Failure {
-    why: Error,
-    retry_after: Option<u64>,
-}
-
 impl Delivery {
     /// Whatever changes the node's state takes its turn in `commands`.
     pub fn new(commands: Queue, contact: Contact) -> Self {
@@ -80,6 +69,7 @@ impl Delivery {
             arrived: RefCell::default(),
             standing: RefCell::default(),
             next: Cell::default(),
+            retried: Cell::default(),
         }
     }
 
@@ -93,6 +83,10 @@ impl Delivery {
             Err(Error::NetworkUnreachable) => refreshed,
             _ => self.fetch(member).await,
         };
+        let fetched = match fetched {
+            Ok(()) => self.retry_early(member).await,
+            failed => failed,
+        };
         let posted = self.post(member, now || (away && fetched.is_ok())).await;
         if fetched.is_err_and(|error| error != Error::NetworkUnreachable) {
             let again = BrowserClock.now().0 + PAUSE;
@@ -102,28 +96,6 @@ impl Delivery {
         let answer = refreshed.and(fetched).and(posted);
         self.contact.ended(answer.err()).await?;
         answer
-    }
-
-    /// Sends what in the outbox is due, or all of it when `now`, and what comes of the answers.
-    /// What still waits then is left to the browser, if it can, and to pages.
-    pub async fn post(&self, member: &Rc<Member>, now: bool) -> Result<(), Error> {
-        let (mut tried, mut silent) = (HashSet::new(), HashMap::new());
-        loop {
-            let items = self.untried(member, &mut tried, now).await?;
-            if items.is_empty() {
-                break;
-            }
-            let node = &member.node;
-            let (parcels, stuck) = node.parcels(items).await;
-            for item in stuck {
-                let why = node.card_of(&item.to).await.err().unwrap_or(Error::NodeUnknown);
-                self.postpone(member, vec![item], Failure { why, retry_after: None }).await?;
-            }
-            for parcel in parcels {
-                self.deliver(member, parcel, &mut silent).await?;
-            }
-        }
-        self.look_ahead(member).await
     }
 
     /// When what waits is tried next, as far as known; `None` when nothing waits.
@@ -201,6 +173,20 @@ impl Delivery {
         }
     }
 
+    async fn retry_early(&self, member: &Rc<Member>) -> Result<(), Error> {
+        let (now, last) = (BrowserClock.now(), self.retried.get());
+        if last.is_some_and(|last| now.0.abs_diff(last.0) < EARLY) {
+            return Ok(());
+        }
+        let node = member.clone();
+        let trying = async move { node.node.retry_early::<PatientCase>().await };
+        for taken in self.commands.run(trying).await? {
+            self.note_change(taken.case.as_ref());
+        }
+        self.retried.set(Some(now));
+        Ok(())
+    }
+
     /// Takes in messages one by one, each in a turn of its own. Answers up to where they are dealt
     /// with for good, and what stopped it.
     async fn take_in(
@@ -227,160 +213,4 @@ impl Delivery {
         }
         (done, None)
     }
-
-    /// The items that are due and not yet in `tried`, which they are afterwards.
-    async fn untried(
-        &self,
-        member: &Member,
-        tried: &mut HashSet<String>,
-        now: bool,
-    ) -> Result<Vec<OutboxItem>, Error> {
-        let mut after = String::new();
-        loop {
-            let page = member.node.waiting(&after, BATCH).await?;
-            let Some(last) = page.last() else { return Ok(Vec::new()) };
-            after = last.id.clone();
-            let wanted = |item: &OutboxItem| {
-                let due = item.is_due(BrowserClock.now()) || (now && item.refused.is_none());
-                due && tried.insert(item.id.clone())
-            };
-            let items: Vec<_> = page.into_iter().filter(wanted).collect();
-            if !items.is_empty() {
-                return Ok(items);
-            }
-        }
-    }
-
-    /// Notes when the next item is due, and asks the browser to wake the node for it.
-    async fn look_ahead(&self, member: &Member) -> Result<(), Error> {
-        let (mut after, mut next) = (String::new(), None);
-        loop {
-            let page = member.node.waiting(&after, BATCH).await?;
-            let Some(last) = page.last() else { break };
-            after = last.id.clone();
-            let waits = page.iter().filter(|item| item.refused.is_none());
-            let soonest = waits.map(|item| item.attempts.next.unwrap_or(item.since)).min();
-            next = next.into_iter().chain(soonest).min();
-        }
-        if next.is_some() {
-            wake_when_online();
-        }
-        self.next.set(next);
-        Ok(())
-    }
-
-    /// Sends one parcel and takes in the answer, unless its recipient was silent just now. Errors
-    /// are this node's own; what the other side or the way is to blame for is kept with the items.
-    async fn deliver(
-        &self,
-        member: &Rc<Member>,
-        parcel: Parcel,
-        silent: &mut HashMap<String, Failure>,
-    ) -> Result<(), Error> {
-        let (url, items, envelope) = match parcel {
-            Parcel::Inbox { endpoint, item } => {
-                let Payload::Envelope { compact, .. } = &item.payload else { return Ok(()) };
-                let compact = compact.clone();
-                (format!("{endpoint}/inbox"), vec![*item], compact)
-            }
-            Parcel::Deposits { endpoint, items, envelope } => {
-                (format!("{endpoint}/deposits"), items, envelope)
-            }
-            // A patient's node writes to institutions and notaries only.
-            Parcel::Mailbox { .. } => return Ok(()),
-        };
-        if let Some(failure) = silent.get(&url) {
-            return self.postpone(member, items, *failure).await;
-        }
-        let answer = transport::post(&url, "application/jose", envelope, None).await;
-        let retry_after = answer.as_ref().ok().and_then(Answer::retry_after);
-        let outcome = match items.first().map(|item| &item.payload) {
-            Some(Payload::Envelope { .. }) => self.answered(member, &items, answer).await?,
-            _ => self.deposits_answered(member, &items, answer).await?,
-        };
-        let Err((items, why)) = outcome else { return Ok(()) };
-        let failure = Failure { why, retry_after };
-        if why == Error::NetworkUnreachable || retry_after.is_some() {
-            silent.insert(url, failure);
-        }
-        self.postpone(member, items, failure).await
-    }
-
-    async fn answered(
-        &self,
-        member: &Rc<Member>,
-        items: &[OutboxItem],
-        answer: Result<Answer, Error>,
-    ) -> Result<Settled, Error> {
-        let refusal = match answer.and_then(|answer| answer.success()) {
-            Ok(()) => None,
-            Err(error) if error.is_final() => Some(error),
-            Err(error) => return Ok(Err((items.to_vec(), error))),
-        };
-        for item in items.iter().cloned() {
-            self.note_change(item.case.as_ref());
-            let member = member.clone();
-            let settle = async move {
-                match refusal {
-                    None => member.node.delivered(&item).await,
-                    Some(error) => member.node.refused(&item, error.code()).await,
-                }
-            };
-            self.commands.run(settle).await?;
-        }
-        Ok(Ok(()))
-    }
-
-    async fn deposits_answered(
-        &self,
-        member: &Rc<Member>,
-        items: &[OutboxItem],
-        answer: Result<Answer, Error>,
-    ) -> Result<Settled, Error> {
-        let answers: Result<DepositAnswers, Error> = answer.and_then(|answer| answer.json());
-        let answers = match answers {
-            Ok(DepositAnswers { answers }) if answers.len() == items.len() => answers,
-            Ok(_) => return Ok(Err((items.to_vec(), Error::BodyMalformed))),
-            Err(error) => return Ok(Err((items.to_vec(), error))),
-        };
-        let (mut left, mut problem) = (Vec::new(), None);
-        for (item, answer) in items.iter().zip(answers) {
-            let (member, settled) = (member.clone(), item.clone());
-            let settle =
-                async move { member.node.deposit_answered::<PatientCase>(&settled, &answer).await };
-            match self.commands.run(settle).await {
-                Ok(()) => self.note_change(item.case.as_ref()),
-                Err(error) if stops(error) => return Err(error),
-                Err(error) => {
-                    left.push(item.clone());
-                    problem = Some(error);
-                }
-            }
-        }
-        Ok(problem.map_or(Ok(()), |error| Err((left, error))))
-    }
-
-    /// Keeps with items that they could not be sent. A full storage does not keep them from being
-    /// tried again.
-    async fn postpone(
-        &self,
-        member: &Rc<Member>,
-        items: Vec<OutboxItem>,
-        Failure { why, retry_after }: Failure,
-    ) -> Result<(), Error> {
-        let member = member.clone();
-        let noting = async move { member.node.postpone(&items, why, retry_after).await };
-        match self.commands.run(noting).await {
-            Err(Error::StoreFull) => Ok(()),
-            noted => noted,
-        }
-    }
-}
-
-/// What the answer did not settle, and why.
-type Settled = Result<(), (Vec<OutboxItem>, Error)>;
-
-/// Whether the node itself can't go on; anything else concerns one item.
-fn stops(error: Error) -> bool {
-    matches!(error, Error::NodeStopped | Error::StoreFailed | Error::StoreFull | Error::TimedOut)
 }
