@@ -64,36 +64,50 @@ impl RequestProof {
         jws::sign_ps256(TYP, self.iss.as_ref(), self, keys).await
     }
 
-    /// Who claims to ask: for finding the key. [`Error::RequestProofInvalid`].
-    pub fn claimed_node(jwt: &str) -> Result<NodeId, Error> {
+    /// Whether it was signed for a request with this body. [`Error::RequestProofInvalid`].
+    pub fn check_body(&self, body: &[u8]) -> Result<(), Error> {
+        if self.body == digest(body) { Ok(()) } else { Err(Error::RequestProofInvalid) }
+    }
+}
+
+/// A proof that nobody has checked yet.
+#[derive(Clone, Debug)]
+pub struct ClaimedProof {
+    unverified: Unverified,
+    proof: RequestProof,
+}
+
+impl ClaimedProof {
+    /// Takes a proof apart. [`Error::RequestProofInvalid`].
+    pub fn parse(jwt: &str) -> Result<Self, Error> {
         let invalid = Error::RequestProofInvalid;
         let unverified = Unverified::parse(jwt, TYP, invalid).map_err(|_| invalid)?;
-        Ok(json::read::<Self>(unverified.payload().clone(), invalid)?.iss)
+        let proof = json::read(unverified.payload().clone(), invalid)?;
+        Ok(Self { unverified, proof })
+    }
+
+    /// Who claims to ask: for finding the key.
+    pub fn node(&self) -> &NodeId {
+        &self.proof.iss
     }
 
     /// Checks signature, time, method and URL: all that can be known before the body has come. That
-    /// `jti` is new is for the server to check, and then [`Self::check_body`].
+    /// `jti` is new is for the server to check, and then [`RequestProof::check_body`].
     /// [`Error::RequestProofInvalid`] whatever the reason.
     pub async fn verify(
-        jwt: &str,
+        self,
         key: &RsaJwk,
         (method, url): (&str, &str),
         now: Timestamp,
         primitives: &impl Primitives,
-    ) -> Result<Self, Error> {
+    ) -> Result<RequestProof, Error> {
+        let Self { unverified, proof } = self;
         let invalid = Error::RequestProofInvalid;
-        let unverified = Unverified::parse(jwt, TYP, invalid).map_err(|_| invalid)?;
-        let payload = unverified.verify_ps256(key, primitives).await.map_err(|_| invalid)?;
-        let proof: Self = json::read(payload, invalid)?;
+        unverified.verify_ps256(key, primitives).await.map_err(|_| invalid)?;
         let fits = proof.iss.as_ref() == key.thumbprint()
             && proof.iat.abs_diff(now.seconds()) <= WINDOW
             && proof.htm == method
             && proof.htu == url;
         if fits { Ok(proof) } else { Err(invalid) }
-    }
-
-    /// Whether it was signed for a request with this body. [`Error::RequestProofInvalid`].
-    pub fn check_body(&self, body: &[u8]) -> Result<(), Error> {
-        if self.body == digest(body) { Ok(()) } else { Err(Error::RequestProofInvalid) }
     }
 }

@@ -11,7 +11,7 @@ use hdms::card::Role;
 use hdms::doorman::AdmissionRequest;
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
-use hdms::proof::{self, RequestProof};
+use hdms::proof::{self, ClaimedProof, RequestProof};
 use hdms::provider::{Clock, Timestamp};
 
 use super::nodes::{self, Status};
@@ -95,15 +95,15 @@ impl Proofs {
     async fn verify(&self, request: &Parts, now: Timestamp) -> Result<Proven, Error> {
         let proof = request.headers.get(proof::HEADER).and_then(|value| value.to_str().ok());
         let proof = proof.ok_or(Error::RequestProofInvalid)?;
-        let node = RequestProof::claimed_node(proof)?;
-        let Member { key, role, expires } = self.member(&node).await?;
+        let claimed = ClaimedProof::parse(proof)?;
+        let Member { key, role, expires } = self.member(claimed.node()).await?;
         if now.seconds() >= expires {
             return Err(Error::CardExpired);
         }
         let url = format!("{}{}", self.public_url, request.uri.path());
         let asked = (request.method.as_str(), url.as_str());
-        let proof = RequestProof::verify(proof, &key, asked, now, &AwsPrimitives).await?;
-        Ok(Proven { node, role, proof })
+        let proof = claimed.verify(&key, asked, now, &AwsPrimitives).await?;
+        Ok(Proven { node: proof.iss.clone(), role, proof })
     }
 
     /// Looks every node up anew from now on.

@@ -2,7 +2,7 @@
 //! mailbox, so that none can fill another's. Counted in the transaction of the message itself.
 
 use hdms::Error;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::sqlite::Failure;
 
@@ -38,8 +38,10 @@ impl Default for Quotas {
 }
 
 impl Quota {
-    fn has_room(self, waiting: Quota, bytes: u64) -> bool {
-        waiting.messages < self.messages && waiting.bytes + bytes <= self.bytes
+    /// As SQLite, whose integers have a sign, can compare it.
+    fn storable(self) -> Self {
+        let most = i64::MAX.unsigned_abs();
+        Self { messages: self.messages.min(most), bytes: self.bytes.min(most) }
     }
 }
 
@@ -55,49 +57,62 @@ pub fn take_place(
     bytes: u64,
     quotas: Quotas,
 ) -> Result<Result<u64, Error>, Failure> {
-    if !quotas.sender_in_mailbox.has_room(waiting_of(tx, sender, to)?, bytes)
-        || !quotas.sender.has_room(waiting_of(tx, sender, ALL)?, bytes)
-    {
+    let one = Quota { messages: 1, bytes };
+    if !count_on(tx, sender, to, bytes, quotas.sender_in_mailbox)? {
         return Ok(Err(Error::SenderQuota));
     }
-    let sql = "SELECT messages, bytes FROM mailboxes WHERE node = ?1";
-    let waiting = tx.prepare_cached(sql)?.query_row([to], count).optional()?;
-    if !quotas.mailbox.has_room(waiting.unwrap_or_default(), bytes) {
-        return Ok(Err(Error::MailboxFull));
+    if !count_on(tx, sender, ALL, bytes, quotas.sender)? {
+        count_off(tx, sender, to, one)?;
+        return Ok(Err(Error::SenderQuota));
     }
-    let sql = "INSERT INTO senders (sender, recipient, messages, bytes) VALUES (?1, ?2, 1, ?3) \
-               ON CONFLICT (sender, recipient) DO UPDATE SET \
-               messages = messages + 1, bytes = bytes + excluded.bytes";
-    for recipient in [to, ALL] {
-        tx.prepare_cached(sql)?.execute((sender, recipient, bytes))?;
-    }
-    let sql = "INSERT INTO mailboxes (node, last, messages, bytes) VALUES (?1, 1, 1, ?2) \
+    let sql = "INSERT INTO mailboxes (node, last, messages, bytes) \
+               SELECT ?1, 1, 1, ?2 WHERE ?3 > 0 AND ?2 <= ?4 \
                ON CONFLICT (node) DO UPDATE SET \
                last = last + 1, messages = messages + 1, bytes = bytes + excluded.bytes \
+               WHERE messages < ?3 AND bytes + excluded.bytes <= ?4 \
                RETURNING last";
-    Ok(Ok(tx.prepare_cached(sql)?.query_row((to, bytes), |row| row.get(0))?))
+    let Quota { messages, bytes: most } = quotas.mailbox.storable();
+    let row = (to, bytes, messages, most);
+    let place = tx.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()?;
+    if let Some(place) = place {
+        return Ok(Ok(place));
+    }
+    count_off(tx, sender, to, one)?;
+    count_off(tx, sender, ALL, one)?;
+    Ok(Err(Error::MailboxFull))
 }
 
 /// Counts off what of `sender` waits no more in the mailbox `to`.
 pub fn give_back(tx: &Connection, sender: &str, to: &str, gone: Quota) -> Result<(), Failure> {
     let sql = "UPDATE mailboxes SET messages = messages - ?2, bytes = bytes - ?3 WHERE node = ?1";
     tx.prepare_cached(sql)?.execute((to, gone.messages, gone.bytes))?;
-    let less = "UPDATE senders SET messages = messages - ?3, bytes = bytes - ?4 \
-                WHERE sender = ?1 AND recipient = ?2";
-    let none = "DELETE FROM senders WHERE sender = ?1 AND recipient = ?2 AND messages = 0";
-    for recipient in [to, ALL] {
-        tx.prepare_cached(less)?.execute((sender, recipient, gone.messages, gone.bytes))?;
-        tx.prepare_cached(none)?.execute((sender, recipient))?;
-    }
+    count_off(tx, sender, to, gone)?;
+    count_off(tx, sender, ALL, gone)
+}
+
+/// Counts one more, where there is room for it; answers whether there is.
+fn count_on(
+    tx: &Connection,
+    sender: &str,
+    recipient: &str,
+    bytes: u64,
+    quota: Quota,
+) -> Result<bool, Failure> {
+    let sql = "INSERT INTO senders (sender, recipient, messages, bytes) \
+               SELECT ?1, ?2, 1, ?3 WHERE ?4 > 0 AND ?3 <= ?5 \
+               ON CONFLICT (sender, recipient) DO UPDATE SET \
+               messages = messages + 1, bytes = bytes + excluded.bytes \
+               WHERE messages < ?4 AND bytes + excluded.bytes <= ?5";
+    let Quota { messages, bytes: most } = quota.storable();
+    let row = (sender, recipient, bytes, messages, most);
+    Ok(tx.prepare_cached(sql)?.execute(row)? == 1)
+}
+
+fn count_off(tx: &Connection, sender: &str, recipient: &str, gone: Quota) -> Result<(), Failure> {
+    let sql = "UPDATE senders SET messages = messages - ?3, bytes = bytes - ?4 \
+               WHERE sender = ?1 AND recipient = ?2";
+    tx.prepare_cached(sql)?.execute((sender, recipient, gone.messages, gone.bytes))?;
+    let sql = "DELETE FROM senders WHERE sender = ?1 AND recipient = ?2 AND messages = 0";
+    tx.prepare_cached(sql)?.execute((sender, recipient))?;
     Ok(())
-}
-
-fn waiting_of(tx: &Connection, sender: &str, recipient: &str) -> Result<Quota, Failure> {
-    let sql = "SELECT messages, bytes FROM senders WHERE sender = ?1 AND recipient = ?2";
-    let waiting = tx.prepare_cached(sql)?.query_row((sender, recipient), count).optional()?;
-    Ok(waiting.unwrap_or_default())
-}
-
-fn count(row: &Row<'_>) -> Result<Quota, rusqlite::Error> {
-    Ok(Quota { messages: row.get(0)?, bytes: row.get(1)? })
 }
