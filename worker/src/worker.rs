@@ -1,15 +1,19 @@
 //! The personal node at work: takes a page's commands, lets each have its turn, and tells every
 //! page what has changed.
 
+mod status;
+
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 
+use futures_util::future::select;
 use futures_util::join;
+use gloo_timers::future::TimeoutFuture;
 use hdms::Error;
 use hdms::fhir::resource;
 use hdms::ids::{CaseId, NodeId};
 use hdms::node::patient::RecordName;
-use hdms::provider::Table;
 use hdms::treatment::patient::PatientCase;
 use hdms::treatment::request::TreatmentRequest;
 use wasm_bindgen::JsValue;
@@ -22,15 +26,18 @@ use crate::push::Push;
 use crate::queue::Queue;
 use crate::store::IndexedDb;
 use crate::viewing::{self, Viewer};
-use crate::views::{self, NodeEvent, NodeState, NodeStatus, Storage, StreamTicket};
+use crate::views::{self, NodeStatus, StreamTicket};
 use crate::webcrypto::WebCryptoKeys;
-use crate::{clients, js, lock, room, waking};
+use crate::{js, lock, waking};
 
 /// How long a command may take, milliseconds.
 const COMMAND: u32 = 15_000;
 
 /// How long an errand to other nodes may take, milliseconds.
 const ERRAND: u32 = 60_000;
+
+/// How long news of hospitals are waited for when some are known, milliseconds.
+const GLANCE: u32 = 3_000;
 
 /// The node of this device, if there is one.
 #[derive(Debug)]
@@ -144,38 +151,6 @@ impl Worker {
         }
     }
 
-    /// How the node is.
-    pub async fn status(&self) -> Result<NodeStatus, Error> {
-        let member = self.member.borrow().clone();
-        let problem = self.problem();
-        let broken = self.store.is_stopped();
-        let count = async |table| if broken { Ok(0) } else { self.store.count(table).await };
-        let state = match &member {
-            _ if broken || self.lost.get() => NodeState::Stopped,
-            Some(_) => NodeState::Ready,
-            None if self.unfinished.get() => NodeState::Making,
-            None => NodeState::Absent,
-        };
-        Ok(NodeStatus {
-            state,
-            node: member.as_ref().map(|member| member.node.id().to_string()),
-            name: member.as_ref().map(|member| member.config.name.clone()),
-            network: member.as_ref().map(|member| member.node.trust().parameters().name.clone()),
-            server: member.as_ref().map(|member| member.config.server.clone()),
-            persistent: None,
-            waiting: count(Table::Outbox).await?,
-            quarantined: count(Table::Quarantine).await?,
-            storage: room::left(self.store.is_full()).await,
-            next_attempt: self.delivery.next_attempt().map(|time| time.0),
-            last_reached: self.delivery.last_reached().map(|time| time.0),
-            push: self.push.state(),
-            vapid: member
-                .as_ref()
-                .and_then(|member| member.node.trust().parameters().vapid.clone()),
-            problem: problem.map(Into::into),
-        })
-    }
-
     /// Whether there is a node.
     pub fn has_node(&self) -> bool {
         self.member.borrow().is_some()
@@ -190,16 +165,6 @@ impl Worker {
     #[cfg(feature = "test-hooks")]
     pub fn fail_next_commit(&self) {
         self.store.fail_next_commit();
-    }
-
-    fn problem(&self) -> Option<Error> {
-        if self.store.is_stopped() {
-            return Some(Error::StoreFailed);
-        }
-        if self.lost.get() {
-            return Some(Error::StoreLost);
-        }
-        if self.store.is_full() { Some(Error::StoreFull) } else { self.delivery.problem() }
     }
 
     pub(crate) fn member(&self) -> Result<Rc<Member>, Error> {
@@ -238,14 +203,18 @@ impl Worker {
 
     async fn hospitals(self: &Rc<Self>) -> Result<Vec<views::Hospital>, Error> {
         let member = self.member()?;
-        let mut refreshed = Ok(());
+        let known = !viewing::hospitals(&member.node.trust()).is_empty();
         if !member.is_fresh() {
             let asking = member.clone();
-            refreshed = self.errands.run(async move { asking.refresh().await }).await;
+            let refreshing = pin!(self.errands.run(async move { asking.refresh().await }));
+            if known {
+                // A server that is slow, or away, keeps nobody from those known before.
+                select(refreshing, TimeoutFuture::new(GLANCE)).await;
+            } else {
+                refreshing.await?;
+            }
         }
-        let hospitals = viewing::hospitals(&member.node.trust());
-        // Those known before will do.
-        if hospitals.is_empty() { refreshed.map(|()| hospitals) } else { Ok(hospitals) }
+        Ok(viewing::hospitals(&member.node.trust()))
     }
 
     /// Synchronises; a failure is in the status. One that has not begun yet serves all who ask.
@@ -373,22 +342,6 @@ impl Worker {
             }
         };
         self.commands.run(looking).await
-    }
-
-    async fn tell_pages(&self) {
-        let cases: Vec<String> = self.delivery.take_changes().into_iter().collect();
-        if !cases.is_empty() {
-            clients::tell(&NodeEvent::Changed { cases }).await;
-        }
-        let Ok(status) = self.status().await else { return };
-        // Every write changes how much is used: no news by itself.
-        let figureless = Storage { used: 0, quota: 0, low: false };
-        let room = status.storage.as_ref().map(|room| Storage { low: room.low, ..figureless });
-        let news = NodeStatus { storage: room, ..status.clone() };
-        if self.told.borrow().as_ref() != Some(&news) {
-            *self.told.borrow_mut() = Some(news);
-            clients::tell(&NodeEvent::Status { status }).await;
-        }
     }
 }
 

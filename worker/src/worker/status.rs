@@ -1,0 +1,69 @@
+//! How the node is, for pages to see.
+
+use hdms::Error;
+use hdms::provider::Table;
+
+use super::Worker;
+use crate::views::{NodeEvent, NodeState, NodeStatus, Storage};
+use crate::{clients, room};
+
+impl Worker {
+    /// How the node is.
+    pub async fn status(&self) -> Result<NodeStatus, Error> {
+        let member = self.member.borrow().clone();
+        let problem = self.problem();
+        let broken = self.store.is_stopped();
+        let count = async |table| if broken { Ok(0) } else { self.store.count(table).await };
+        let state = match &member {
+            _ if broken || self.lost.get() => NodeState::Stopped,
+            Some(_) => NodeState::Ready,
+            None if self.unfinished.get() => NodeState::Making,
+            None => NodeState::Absent,
+        };
+        Ok(NodeStatus {
+            state,
+            node: member.as_ref().map(|member| member.node.id().to_string()),
+            name: member.as_ref().map(|member| member.config.name.clone()),
+            network: member.as_ref().map(|member| member.node.trust().parameters().name.clone()),
+            server: member.as_ref().map(|member| member.config.server.clone()),
+            persistent: None,
+            waiting: count(Table::Outbox).await?,
+            quarantined: count(Table::Quarantine).await?,
+            storage: room::left(self.store.is_full()).await,
+            next_attempt: self.delivery.next_attempt().map(|time| time.0),
+            last_reached: self.delivery.last_reached().map(|time| time.0),
+            push: self.push.state(),
+            vapid: member
+                .as_ref()
+                .and_then(|member| member.node.trust().parameters().vapid.clone()),
+            problem: problem.map(Into::into),
+        })
+    }
+
+    fn problem(&self) -> Option<Error> {
+        if self.store.is_stopped() {
+            return Some(Error::StoreFailed);
+        }
+        if self.lost.get() {
+            return Some(Error::StoreLost);
+        }
+        if self.store.is_full() { Some(Error::StoreFull) } else { self.delivery.problem() }
+    }
+
+    /// Tells every page what has changed since this was called last.
+    pub(super) async fn tell_pages(&self) {
+        let cases: Vec<String> = self.delivery.take_changes().into_iter().collect();
+        if !cases.is_empty() {
+            clients::tell(&NodeEvent::Changed { cases }).await;
+        }
+        let Ok(status) = self.status().await else { return };
+        // Every write changes how much is used: no news by itself.
+        let figureless = Storage { used: 0, quota: 0, low: false };
+        let room = status.storage.as_ref().map(|room| Storage { low: room.low, ..figureless });
+        let news = NodeStatus { storage: room, ..status.clone() };
+        if self.told.borrow().as_ref() != Some(&news) {
+            *self.told.borrow_mut() = Some(news);
+            clients::tell(&NodeEvent::Status { status }).await;
+        }
+    }
+}
