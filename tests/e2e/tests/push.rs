@@ -93,11 +93,19 @@ impl World {
         until("it is acknowledged", async || Ok(self.network.mailbox()? == (all, all))).await
     }
 
-    /// What the hospital asked for has arrived, and was notified of without health data.
+    /// What the hospital asked for has arrived once, and nothing was set aside.
+    async fn asked_once(&self) -> Result<()> {
+        let taken = "const { dataRequests } = await node.case(args[0]);
+            return [dataRequests.length, await node.quarantine()]";
+        let taken = self.browser.node(taken, vec![json!(self.case)]).await?;
+        assert_eq!(taken, json!([1, []]));
+        Ok(())
+    }
+
+    /// The same, and it was notified of without health data.
     async fn asked(&self) -> Result<()> {
         self.browser.go(self.network.url()).await?;
-        let requests = "return (await node.case(args[0])).dataRequests.length";
-        assert_eq!(self.browser.node(requests, vec![json!(self.case)]).await?, 1);
+        self.asked_once().await?;
         self.notified("A hospital asks for health data").await
     }
 
@@ -147,10 +155,7 @@ async fn a_message_that_comes_by_push_and_to_an_open_page_is_taken_in_once(
     let world = World::new(engine).await?;
     world.ask().await?;
     world.acknowledged(1).await?;
-    let taken = "return [(await node.case(args[0])).dataRequests.length, await node.quarantine()]";
-    let taken = world.browser.node(taken, vec![json!(world.case)]).await?;
-    assert_eq!(taken, json!([1, []]));
-    Ok(())
+    world.asked_once().await
 }
 
 async fn a_push_reaches_a_node_without_pages(engine: Engine) -> Result<()> {
