@@ -12,6 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use common::answering::until_it_answers;
 use common::{Net, PASSPHRASE, Person, delivery, deposit, keys, prepare_keys, sealed};
 use futures_util::future::join_all;
 use hdms::card::Role;
@@ -67,16 +68,6 @@ fn free_address() -> String {
 
 fn start_server(data: &Path, address: &str) -> Process {
     Process::start(&["server", "--data", data.to_str().unwrap(), "--listen", address])
-}
-
-async fn until_it_answers(url: &str) {
-    for _ in 0..400 {
-        if reqwest::get(url).await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("{url} never answered");
 }
 
 /// A server process and its network.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use common::answering::until_it_answers;
 use common::{Net, PASSPHRASE, Person, delivery};
 use hdms::Error;
 use hdms::ids::CaseId;
@@ -88,16 +89,6 @@ impl Drop for OnSmallDisk {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
-}
-
-async fn until_it_answers(url: &str) {
-    for _ in 0..400 {
-        if reqwest::get(url).await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("{url} never answered");
 }
 
 /// A network whose server has a small disk, a sender and a recipient.

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "../common/answering.rs"]
+mod answering;
 mod chance;
 mod network;
 mod patient;
@@ -14,6 +16,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use answering::until_it_answers;
 use chance::Chance;
 use futures_util::future::join_all;
 use hdms::ids::{CaseId, NodeId};
@@ -220,16 +223,6 @@ async fn ask_hospital(
     let accepted = response.status().is_success();
     let body = response.bytes().await.ok()?;
     if accepted { serde_json::from_slice(&body).ok() } else { None }
-}
-
-async fn until_it_answers(url: &str) {
-    for _ in 0..400 {
-        if reqwest::get(url).await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("{url} never answered");
 }
 
 /// Admits the first nodes that ask.

@@ -37,44 +37,28 @@ pub async fn until(what: &str, holds: impl AsyncFn() -> Result<bool>) -> Result<
 /// Makes of each async function that takes an engine one test for each engine.
 #[macro_export]
 macro_rules! in_every_engine {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            use $crate::engine::Engine;
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn chromium() {
-                super::$name(Engine::Chromium).await.unwrap();
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn firefox() {
-                super::$name(Engine::Firefox).await.unwrap();
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn webkit() {
-                super::$name(Engine::WebKit).await.unwrap();
-            }
-        }
-    )+};
+    ($($name:ident),+ $(,)?) => {
+        $($crate::in_engines!($name: Chromium as chromium, Firefox as firefox, WebKit as webkit);)+
+    };
 }
 
 /// The same, in the engines that have web push.
 #[macro_export]
 macro_rules! in_engines_with_push {
-    ($($name:ident),+ $(,)?) => {$(
+    ($($name:ident),+ $(,)?) => {
+        $($crate::in_engines!($name: Chromium as chromium, Firefox as firefox);)+
+    };
+}
+
+/// One test of one function for each engine named.
+#[macro_export]
+macro_rules! in_engines {
+    ($name:ident: $($engine:ident as $test:ident),+) => {
         mod $name {
-            use $crate::engine::Engine;
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn chromium() {
-                super::$name(Engine::Chromium).await.unwrap();
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn firefox() {
-                super::$name(Engine::Firefox).await.unwrap();
-            }
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$name($crate::engine::Engine::$engine).await.unwrap();
+            })+
         }
-    )+};
+    };
 }

@@ -1,0 +1,14 @@
+//! Waiting for a node that was just started.
+
+use std::time::Duration;
+
+/// Returns once somebody answers at `url`; panics after ten seconds.
+pub async fn until_it_answers(url: &str) {
+    for _ in 0..400 {
+        if reqwest::get(url).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("{url} never answered");
+}
