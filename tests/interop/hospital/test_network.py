@@ -7,7 +7,9 @@ import urllib.request
 import pytest
 
 import record
+import wire
 from member import Member, ask
+from test_examples import EXAMPLES
 from wire import Refused, new_id, public, seal, sign
 
 
@@ -102,7 +104,8 @@ def test_a_message_is_delivered_once_fetched_and_acknowledged(patient, hospital)
     place = hospital.deliver(patient.id, id, compact)["accepted"]
     assert hospital.deliver(patient.id, id, compact) == {"accepted": place}
     page = patient.get(f"/mailbox?after={place - 1}&limit=100")
-    assert page == {"messages": [{"seq": place, "envelope": compact}], "more": False}
+    messages = [{"seq": place, "envelope": compact}]
+    assert page == {"messages": messages, "more": False, "subscriptions": []}
     assert patient.get(f"/mailbox?after={place}")["messages"] == []
     assert patient.post("/mailbox/acknowledgement", {"upto": place}) is None
     assert patient.get("/mailbox")["messages"] == []
@@ -138,6 +141,31 @@ def test_bad_deliveries(patient, hospital):
     for path in ("/mailbox?limit=0", "/mailbox?limit=101", "/mailbox?after=x"):
         with refused("api/malformed"):
             hospital.get(path)
+
+
+def test_personal_nodes_deliver_to_no_mailbox(patient):
+    with refused("envelope/type-not-for-role"):
+        patient.deliver(patient.id, new_id(), "a.b.c.d.e")
+
+
+def test_a_subscription_stands_until_it_is_removed(patient):
+    subscription = EXAMPLES["subscription"]
+    name = wire.digest(subscription["endpoint"])
+    assert EXAMPLES["subscription removal"] == {"id": name}
+    for _ in range(2):
+        assert patient.post("/mailbox/subscriptions", subscription) is None
+        assert patient.get("/mailbox")["subscriptions"] == [name]
+    for bad in (
+        subscription | {"endpoint": "http://push.example.net/1"},
+        subscription | {"endpoint": "https://127.0.0.1/1"},
+        subscription | {"auth": "AAAA"},
+        {"kind": "firebase", "token": "a token"},
+    ):
+        with refused("push/subscription"):
+            patient.post("/mailbox/subscriptions", bad)
+    for _ in range(2):
+        assert patient.post("/mailbox/subscriptions/removal", {"id": name}) is None
+        assert patient.get("/mailbox")["subscriptions"] == []
 
 
 def test_addresses_and_methods_that_are_not_there(network):
