@@ -24,11 +24,7 @@ check: ## formatting, lints, licences, types
 
 bench: ## the figures, side by side
 	@.ci/setup test
-	@.ci/pages
-	@$(CARGO) run --quiet --package hdms-worker-build -- --test-hooks
-	@$(CARGO) bench --quiet --package hdms-nodes --bench push
-	@$(CARGO) bench --quiet --package hdms-tests --bench figures
-	@$(CARGO) bench --quiet --package hdms-nodes --bench servers
+	@.ci/bench
 
 soak: ## treatments, over and over, for SECONDS; nodes killed under load, RUNS times, workers twice as often
 	@.ci/setup demo

@@ -17,6 +17,12 @@ use hdms_fuzz::{NOW, Trusting, World, world};
 
 const OBSERVATION: &str = r#"{"resourceType":"Observation","id":"hba1c","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"4548-4"}]},"subject":{"reference":"Patient/1","display":"Amy Shaw"},"performer":[{"reference":"Practitioner/2"}],"valueQuantity":{"value":610e-2,"unit":"%"}}"#;
 const BUNDLE: &str = r##"{"resourceType":"Bundle","type":"transaction","entry":[{"fullUrl":"urn:uuid:1","resource":{"resourceType":"Encounter","status":"finished","class":{"code":"AMB"},"contained":[{"resourceType":"Practitioner","id":"p"}],"participant":[{"individual":{"reference":"#p"}}]},"request":{"method":"POST","url":"Encounter"}},{"fullUrl":"urn:uuid:2","resource":{"resourceType":"Condition","encounter":{"reference":"urn:uuid:1"},"subject":{"reference":"urn:uuid:3"},"_onsetDateTime":{"extension":[{"url":"u","valueDecimal":1e5}]}}},{"fullUrl":"urn:uuid:3","resource":{"resourceType":"Patient","name":[{"family":"Shaw","given":["Amy",null],"_given":[null,{"id":"g"}]}],"birthDate":"1987-02-20"}}]}"##;
+const PUSHES: [&str; 4] = [
+    r#"{"seq":7,"envelope":"e30.e30.e30.e30.e30"}"#,
+    r#"{"data":{"wake":"019b796d-fd10-7fed-95e8-62801888905f"},"from":"1","priority":"high"}"#,
+    r#"{"kind":"webpush","endpoint":"https://push.example.net/1","p256dh":"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4","auth":"BTBZMqHH6r4Tts7J_aSIgg","expires":1767268800}"#,
+    r#"{"kind":"firebase","token":"a token"}"#,
+];
 
 fn main() -> io::Result<()> {
     let Some(folder) = env::args().nth(1) else {
@@ -27,6 +33,7 @@ fn main() -> io::Result<()> {
     write(folder, "card", cards.into_iter().flatten())?;
     write(folder, "fhir", [OBSERVATION, BUNDLE].map(|text| text.as_bytes().to_vec()))?;
     write(folder, "envelope", MessageType::ALL.iter().filter_map(|kind| letter(world(), *kind)))?;
+    write(folder, "push", PUSHES.map(|text| text.as_bytes().to_vec()))?;
     write(folder, "record", [OBSERVATION, BUNDLE].into_iter().filter_map(issue))
 }
 
