@@ -86,6 +86,7 @@ refusals! {
     EntryMismatch = "ledger/mismatch", 409, "The endorsements, the receipt and the document speak of different entries; send those that belong together.";
     NotParticipant = "ledger/not-participant", 403, "Only the participants of an entry may deposit it.";
     ReceiptForged = "ledger/receipt", 400, "The receipt is not signed by the case's notary; fetch it again from the notary.";
+    LogForged = "log/forged", 400, "The log's checkpoint, signature or proof does not hold; fetch it again, and keep this one as evidence if that stays so.";
     EntryConflict = "notary/conflict", 409, "The notary has already logged another entry in this place of the case; fetch the case's ledger and build on it.";
     PredecessorUnknown = "notary/unknown-predecessor", 409, "The notary has not logged the entry that this one follows; deposit that one first.";
 

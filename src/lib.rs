@@ -4,7 +4,7 @@
 //!
 //! - who: [`ids`], [`card`], [`network`], [`doorman`]
 //! - what travels: [`jose`], [`envelope`], [`proof`], [`mailbox`], [`push`]
-//! - what is kept: [`record`] over [`fhir`], [`ledger`], [`notary`]
+//! - what is kept: [`record`] over [`fhir`], [`ledger`], [`notary`], [`log`]
 //! - what happens: [`treatment`], driven by [`node`]
 
 pub mod card;
@@ -16,6 +16,7 @@ pub mod ids;
 pub mod jose;
 pub mod json;
 pub mod ledger;
+pub mod log;
 pub mod mailbox;
 pub mod memory;
 pub mod network;

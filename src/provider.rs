@@ -58,6 +58,15 @@ pub trait Primitives {
         signature: &[u8],
     ) -> Result<(), Error>;
 
+    /// Checks an Ed25519 signature (RFC 8032 section 5.1.7, without the cofactor), 64 bytes.
+    /// [`Error::SignatureInvalid`] when it does not hold.
+    async fn verify_ed25519(
+        &self,
+        key: &[u8; 32],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Error>;
+
     /// Encrypts up to a few hundred bytes with RSA-OAEP-256 (RFC 7518 section 4.3).
     async fn encrypt_oaep(&self, key: &RsaJwk, plaintext: &[u8]) -> Result<Vec<u8>, Error>;
 

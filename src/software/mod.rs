@@ -1,6 +1,7 @@
 //! The reference provider: every primitive in Rust, over `rsa` (constant-time and blinded), `p256`,
-//! `aes-gcm` and `sha2`. Each operation draws at most 32 bytes from its [`Randomness`] and stretches
-//! them, so that a seeded source reproduces a transcript on every platform.
+//! `ed25519-dalek`, `aes-gcm` and `sha2`. Each operation draws at most 32 bytes from its
+//! [`Randomness`] and stretches them, so that a seeded source reproduces a transcript on every
+//! platform.
 
 mod holders;
 mod keys;
@@ -56,6 +57,18 @@ impl<R: Randomness> Primitives for Software<R> {
         let key = VerifyingKey::from_sec1_bytes(&key.sec1()).map_err(|_| Error::KeyMalformed)?;
         let signature = Signature::from_slice(signature).map_err(|_| Error::SignatureInvalid)?;
         key.verify(message, &signature).map_err(|_| Error::SignatureInvalid)
+    }
+
+    async fn verify_ed25519(
+        &self,
+        key: &[u8; 32],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        let signature = ed25519_dalek::Signature::from_slice(signature);
+        ed25519_dalek::VerifyingKey::from_bytes(key)
+            .and_then(|key| key.verify_strict(message, &signature?))
+            .map_err(|_| Error::SignatureInvalid)
     }
 
     async fn encrypt_oaep(&self, key: &RsaJwk, plaintext: &[u8]) -> Result<Vec<u8>, Error> {

@@ -11,7 +11,7 @@ use aws_lc_rs::rsa::{
     KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey,
 };
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, KeyPair, RSA_PSS_SHA256, RsaKeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ED25519, KeyPair, RSA_PSS_SHA256, RsaKeyPair, UnparsedPublicKey,
 };
 use hdms::Error;
 use hdms::jose::jwk::{EcJwk, RsaJwk};
@@ -50,6 +50,17 @@ impl Primitives for AwsPrimitives {
             .parse()
             .map_err(|_| Error::KeyMalformed)?
             .verify_sig(message, signature)
+            .map_err(|_| Error::SignatureInvalid)
+    }
+
+    async fn verify_ed25519(
+        &self,
+        key: &[u8; 32],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        UnparsedPublicKey::new(&ED25519, key)
+            .verify(message, signature)
             .map_err(|_| Error::SignatureInvalid)
     }
 

@@ -19,6 +19,10 @@ impl Primitives for Trusting {
         Ok(())
     }
 
+    async fn verify_ed25519(&self, _: &[u8; 32], _: &[u8], _: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn encrypt_oaep(&self, _: &RsaJwk, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
         Ok(plaintext.to_vec())
     }

@@ -20,6 +20,7 @@ use crate::js;
 
 const PSS: &str = "RSA-PSS";
 const OAEP: &str = "RSA-OAEP";
+const ED25519: &str = "Ed25519";
 const GCM: &str = "AES-GCM";
 const SHA256: &str = "SHA-256";
 /// Bytes of salt in a PS256 signature (RFC 7518 section 3.5).

@@ -5,12 +5,13 @@ use std::cell::RefCell;
 use hdms::Error;
 use hdms::jose::jwk::{EcJwk, RsaJwk};
 use hdms::provider::Primitives;
-use js_sys::{Boolean, Uint8Array};
+use js_sys::{Boolean, Object, Uint8Array};
 use wasm_bindgen::JsValue;
 use web_sys::CryptoKey;
 
 use super::{
-    GCM, OAEP, PSS, SHA256, algorithm, bytes, es256, import_jwk, p256, pss, settled, subtle, usages,
+    ED25519, GCM, OAEP, PSS, SHA256, algorithm, bytes, es256, import_jwk, p256, pss, settled,
+    subtle, usages,
 };
 
 /// How many imported keys are kept. A patient's node knows a handful of other nodes.
@@ -73,16 +74,27 @@ impl Primitives for WebPrimitives {
         if signature.len() != 64 {
             return Err(Error::SignatureInvalid);
         }
-        let point = Uint8Array::from(key.sec1().as_slice());
-        let usages = usages(&["verify"]);
-        let promise = subtle()?.import_key_with_object("raw", &point, &p256()?, false, &usages);
-        let key: CryptoKey = settled(promise, Error::KeyMalformed).await?;
+        let key = import_raw(&key.sec1(), &p256()?, Error::KeyMalformed).await?;
         let promise = subtle()?.verify_with_object_and_u8_array_and_u8_array(
             &es256()?,
             &key,
             signature,
             message,
         );
+        holds(settled(promise, Error::SignatureInvalid).await?)
+    }
+
+    async fn verify_ed25519(
+        &self,
+        key: &[u8; 32],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        let ed25519 = algorithm(ED25519, &[])?;
+        // Any 32 bytes can be imported where Ed25519 is known.
+        let key = import_raw(key, &ed25519, Error::PlatformUnsupported).await?;
+        let promise = subtle()?
+            .verify_with_object_and_u8_array_and_u8_array(&ed25519, &key, signature, message);
         holds(settled(promise, Error::SignatureInvalid).await?)
     }
 
@@ -122,9 +134,15 @@ fn holds(valid: Boolean) -> Result<(), Error> {
     if valid.value_of() { Ok(()) } else { Err(Error::SignatureInvalid) }
 }
 
-fn gcm(iv: &[u8; 12], aad: &[u8]) -> Result<js_sys::Object, Error> {
+fn gcm(iv: &[u8; 12], aad: &[u8]) -> Result<Object, Error> {
     let array = |bytes: &[u8]| JsValue::from(Uint8Array::from(bytes));
     algorithm(GCM, &[("iv", array(iv)), ("additionalData", array(aad))])
+}
+
+async fn import_raw(key: &[u8], algorithm: &Object, otherwise: Error) -> Result<CryptoKey, Error> {
+    let (key, usages) = (Uint8Array::from(key), usages(&["verify"]));
+    let promise = subtle()?.import_key_with_object("raw", &key, algorithm, false, &usages);
+    settled(promise, otherwise).await
 }
 
 async fn import_aes(key: &[u8; 32], usage: &str) -> Result<CryptoKey, Error> {
