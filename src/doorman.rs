@@ -4,13 +4,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::card::{self, Card, Role};
+use crate::card::{self, Card, Role, SigningKeys};
 use crate::error::Error;
 use crate::ids::{MessageId, NodeId};
 use crate::jose::jwe;
 use crate::jose::jwk::RsaJwk;
 use crate::jose::jws::{self, Unverified};
 use crate::json;
+use crate::network::LogKeys;
 use crate::provider::{NodeKeys, Primitives, Randomness, Timestamp};
 
 const TYP: &str = "hdms-admission+jwt";
@@ -18,7 +19,7 @@ const TYP: &str = "hdms-admission+jwt";
 /// How old an admission request may be, and how long a challenge may be answered, seconds.
 pub const PATIENCE: u64 = 300;
 
-/// Longest name, bytes of UTF-8.
+/// Longest name, and longest of what else an applicant says of itself, bytes of UTF-8.
 const MAX_NAME: usize = 200;
 
 /// What a node asks to be admitted as: the claims of a JWT signed with its signing key.
@@ -38,10 +39,39 @@ pub struct AdmissionRequest {
     /// Base URL at which it is reached; none for a personal node.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub endpoint: Option<String>,
-    /// Its thumbprint is the node id.
+    /// What the operator needs to know it by; none for a personal node.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub about: Option<About>,
+    /// Its thumbprint is the node id, unless `changes` lead from there to it.
     pub signing_key: RsaJwk,
     /// Gets the challenge.
     pub encryption_key: RsaJwk,
+    /// Its statements that it changed its keys ([`card::KeyChange`]), oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub changes: Vec<String>,
+    /// A notary's log.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub log: Option<LogKeys>,
+}
+
+/// What an institution or a notary says of itself, for the operator to check by other ways. It is
+/// shown to nobody else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// Its number in a public register, with the register's name.
+    pub registry_number: String,
+    /// Postal address.
+    pub address: String,
+    /// Whom to call, and how.
+    pub contact: String,
+}
+
+impl About {
+    fn is_complete(&self) -> bool {
+        let said = [&self.registry_number, &self.address, &self.contact];
+        said.iter().all(|text| !text.trim().is_empty() && text.len() <= MAX_NAME)
+    }
 }
 
 /// The Doorman's answer to a good request.
@@ -86,13 +116,9 @@ impl AdmissionRequest {
         let malformed = Error::AdmissionMalformed;
         let unverified = Unverified::parse(jwt, TYP, malformed)?;
         let request: Self = json::read(unverified.payload().clone(), malformed)?;
-        if request.signing_key.thumbprint() != request.iss.as_ref() {
-            return Err(Error::PossessionUnproven);
-        }
-        unverified
-            .verify_ps256(&request.signing_key, primitives)
-            .await
-            .map_err(|_| Error::PossessionUnproven)?;
+        let unproven = |_| Error::PossessionUnproven;
+        SigningKeys::of(&request.card(&request.iss, now), primitives).await.map_err(unproven)?;
+        unverified.verify_ps256(&request.signing_key, primitives).await.map_err(unproven)?;
         if request.iat > now.seconds() + PATIENCE {
             return Err(Error::NotYetValid);
         }
@@ -104,16 +130,18 @@ impl AdmissionRequest {
     }
 
     fn check_claims(&self) -> Result<(), Error> {
-        let reachable = match (&self.role, &self.endpoint) {
-            (Role::Personal, None) => true,
-            (Role::Institution | Role::Notary, Some(endpoint)) => {
+        let reachable = match (&self.role, &self.endpoint, &self.about) {
+            (Role::Personal, None, None) => true,
+            (Role::Institution | Role::Notary, Some(endpoint), Some(about)) => {
                 !self.name.trim().is_empty()
+                    && about.is_complete()
                     && (endpoint.starts_with("https://") || endpoint.starts_with("http://"))
             }
             _ => false,
         };
+        let logs = (self.role == Role::Notary) == self.log.is_some();
         let keys_differ = self.signing_key != self.encryption_key;
-        let fits = reachable && keys_differ && self.name.len() <= MAX_NAME;
+        let fits = reachable && logs && keys_differ && self.name.len() <= MAX_NAME;
         if fits { Ok(()) } else { Err(Error::AdmissionMalformed) }
     }
 
@@ -127,6 +155,7 @@ impl AdmissionRequest {
             endpoint: self.endpoint.clone(),
             signing_key: self.signing_key.clone(),
             encryption_key: self.encryption_key.clone(),
+            changes: self.changes.clone(),
             iat: now.seconds(),
             exp: now.seconds() + card::LIFETIME,
         }

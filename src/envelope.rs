@@ -71,6 +71,10 @@ message_types! {
     Dispute = "treatment/dispute" from Personal;
     /// Steps 9, 20 and 21: a participant deposits entries at the notary.
     Deposit = "notary/deposit" from Personal | Institution;
+    /// Trading, step 13: asks a notary for the verification keys of entries.
+    Query = "notary/query" from Personal | Institution;
+    /// Trading, step 15: the notary's answer.
+    Answer = "notary/answer" from Notary;
 }
 
 impl MessageType {
@@ -123,7 +127,7 @@ pub async fn seal(
 ) -> Result<(MessageId, String), Error> {
     let jti = MessageId::new(clock, randomness)?;
     let iat = clock.now().seconds();
-    let begins = matches!(letter.kind, MessageType::TreatmentRequest | MessageType::Deposit);
+    let begins = [MessageType::TreatmentRequest, MessageType::Deposit, MessageType::Query];
     let claims = Claims {
         iss: letter.from.id().clone(),
         aud: letter.to.id().clone(),
@@ -133,7 +137,7 @@ pub async fn seal(
         thd: letter.case.clone(),
         kind: letter.kind.name().into(),
         body: letter.body,
-        card: begins.then(|| letter.from.jwt().to_owned()),
+        card: begins.contains(&letter.kind).then(|| letter.from.jwt().to_owned()),
     };
     let signed = jws::sign_ps256(TYP, letter.from.id().as_ref(), &claims, keys).await?;
     let recipient = &letter.to.card().encryption_key;
@@ -158,7 +162,7 @@ impl Sealed {
         if sealed.header().cty.as_deref() != Some("JWT") {
             return Err(Error::EnvelopeMalformed);
         }
-        if sealed.header().kid != Some(me.card().encryption_key.thumbprint()) {
+        if !sealed.header().kid.as_deref().is_some_and(|kid| me.opens(kid)) {
             return Err(Error::WrongRecipientKey);
         }
         Ok(Self(sealed))
@@ -204,8 +208,8 @@ impl Decrypted {
     }
 
     /// The checks from the signature to the sender's role, in DESIGN's order. `known` is the
-    /// sender's card if it was kept; the Network Map is looked into too, and a card that the
-    /// message carries goes before both.
+    /// sender's card if it was kept; the Network Map is looked into too, and so is the message: the
+    /// youngest of the three counts.
     ///
     /// Errors: [`Error::CardUnknown`], [`Error::SignatureInvalid`], those of
     /// [`VerifiedCard::verify`], [`Error::WrongAudience`], [`Error::NotYetValid`],
@@ -218,15 +222,15 @@ impl Decrypted {
     ) -> Result<Opened, Error> {
         let Self { signed, claims } = self;
         let listed = opening.trust.node(&claims.iss).ok().map(VerifiedCard::jwt);
-        let card = claims.card.as_deref().or(listed).or(known).ok_or(Error::CardUnknown)?;
-        let (owner, key) = match opening.trust.checked(card) {
-            Some(checked) => (checked.id().clone(), checked.card().signing_key.clone()),
-            None => card::claimed_signing_key(card)?,
+        let card = youngest([known, listed, claims.card.as_deref()])?;
+        let keys = match opening.trust.checked(card) {
+            Some(checked) => checked.keys().clone(),
+            None => card::claimed_keys(card, primitives).await?,
         };
-        if owner != claims.iss {
+        if *keys.node() != claims.iss {
             return Err(Error::CardMismatch);
         }
-        signed.verify_ps256(&key, primitives).await?;
+        keys.check(&signed, claims.iat, primitives).await?;
         let sender =
             VerifiedCard::verify(card, opening.trust, opening.received, primitives).await?;
         if claims.aud != *opening.me.id() {
@@ -239,6 +243,19 @@ impl Decrypted {
         }
         Ok(Opened { sender, kind, id: claims.jti, case: claims.thd, body: claims.body })
     }
+}
+
+/// The card that says it was issued last; of equal ones the last. [`Error::CardUnknown`] when there
+/// is none.
+fn youngest(cards: [Option<&str>; 3]) -> Result<&str, Error> {
+    let mut youngest = None;
+    for card in cards.into_iter().flatten() {
+        let time = card::claimed_time(card)?;
+        if youngest.is_none_or(|(before, _)| time >= before) {
+            youngest = Some((time, card));
+        }
+    }
+    youngest.map(|(_, card)| card).ok_or(Error::CardUnknown)
 }
 
 /// `iat` not more than [`CLOCK_SKEW`] ahead, `exp` not past and not beyond [`LIFETIME`].

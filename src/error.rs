@@ -64,12 +64,14 @@ refusals! {
     NetworkRollback = "network/rollback", 502, "The server offers older network documents than those seen before; ask the operator, the newer ones stay in use.";
     NetworkStale = "network/stale", 503, "The revocation list is older than the network allows; connect to the server and fetch a new one.";
     NetworkUnreachable = "network/unreachable", 503, "The other node can't be reached; it is tried again by itself.";
+    VersionTooOld = "network/version", 503, "The network asks for a newer version than this node's; update it: what is to be sent waits until then.";
     NodeUnknown = "network/unknown-node", 404, "The Network Map lists no such node; fetch the map again.";
     NoNotary = "network/no-notary", 503, "The Network Map lists no notary; ask the operator to admit one.";
 
     AdmissionMalformed = "doorman/malformed", 400, "The admission request lacks a part or is not signed with the key it names; see docs/protocol.md.";
     PossessionUnproven = "doorman/possession", 403, "The answer does not prove possession of both keys; decrypt the challenge and sign the answer.";
     AdmissionPending = "doorman/pending", 202, "The operator has not yet admitted this node; ask again later.";
+    AdmissionRefused = "doorman/refused", 403, "The operator has refused this node; ask the operator, and apply again once the cause is gone.";
     RequestProofInvalid = "proof/invalid", 401, "The request's proof is missing, old, used before or not for this request; sign a new one for each request.";
 
     RecordMalformed = "record/malformed", 400, "The record is not an SD-JWT of this protocol; issue it again.";
@@ -85,9 +87,10 @@ refusals! {
     EndorsementMissing = "ledger/endorsement-missing", 403, "An entry needs the endorsements of both participants; add the missing one.";
     EntryMismatch = "ledger/mismatch", 409, "The endorsements, the receipt and the document speak of different entries; send those that belong together.";
     NotParticipant = "ledger/not-participant", 403, "Only the participants of an entry may deposit it.";
-    ReceiptForged = "ledger/receipt", 400, "The receipt is not signed by the case's notary; fetch it again from the notary.";
+    ReceiptForged = "ledger/receipt", 400, "The receipt does not prove that the case's notary logged this entry before enough witnesses; fetch it again from the notary.";
     LogForged = "log/forged", 400, "The log's checkpoint, signature or proof does not hold; fetch it again, and keep this one as evidence if that stays so.";
     EntryConflict = "notary/conflict", 409, "The notary has already logged another entry in this place of the case; fetch the case's ledger and build on it.";
+    WitnessesMissing = "notary/witnesses", 503, "Too few witnesses have co-signed the notary's log just now; it is tried again by itself.";
     PredecessorUnknown = "notary/unknown-predecessor", 409, "The notary has not logged the entry that this one follows; deposit that one first.";
 
     UnknownCase = "treatment/unknown-case", 404, "No such case is known here; begin with a treatment request.";

@@ -1,18 +1,24 @@
-//! The notary's decisions (the papers' steps 9, 13, 20 and 21): what a deposit must be, and where
-//! an entry may stand in its case. Keeping the log is the notary node's part.
+//! The notary's decisions (the papers' steps 9, 13, 20 and 21 of the treatment, 13 to 15 of trading):
+//! what a deposit must be, where an entry may stand in its case, and what a query asks. Keeping the
+//! log is the notary node's part.
+
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::card::VerifiedCard;
+use crate::card::{self, VerifiedCard};
 use crate::envelope::{MessageType, Opened};
 use crate::error::Error;
 use crate::ids::{EntryId, NodeId};
-use crate::ledger::{Endorsed, Entry, VerifiedEndorsement};
+use crate::ledger::{Endorsed, Entry, Salt, VerifiedEndorsement};
 use crate::network::Trust;
 use crate::provider::{Primitives, Timestamp};
 
-/// Most deposits in one envelope: so many fit, with keys of 4096 bits too.
-pub const MAX_DEPOSITS: usize = 50;
+/// Most deposits in one envelope, as far as they fit into it.
+pub const MAX_DEPOSITS: usize = 100;
+
+/// Most entries in one query.
+pub const MAX_QUERIED: usize = 100;
 
 /// One entry to be logged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,14 +26,14 @@ pub const MAX_DEPOSITS: usize = 50;
 pub struct Deposit {
     /// The author's and the counterparty's endorsement, in this order.
     pub endorsements: [String; 2],
-    /// Their cards, in the same order: personal nodes are listed nowhere.
-    pub cards: [String; 2],
 }
 
 /// Body of `notary/deposit`: 1 to [`MAX_DEPOSITS`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DepositBody {
+    /// The card of everyone who endorsed, each once: personal nodes are listed nowhere.
+    pub cards: Vec<String>,
     /// In the order in which they are to be logged.
     pub deposits: Vec<Deposit>,
 }
@@ -38,6 +44,8 @@ pub struct DepositBody {
 pub enum DepositAnswer {
     /// Logged, now or before: the receipt.
     Receipt(String),
+    /// Another entry was logged in its place first: a signed [`crate::ledger::Conflict`].
+    Conflict(String),
     /// Refused: the code.
     Refused(String),
 }
@@ -50,30 +58,58 @@ pub struct DepositAnswers {
 }
 
 /// The deposits in an opened envelope. [`Error::BodyMalformed`] for another type, none or too many.
-pub fn deposits(opened: &Opened) -> Result<Vec<Deposit>, Error> {
+pub fn deposits(opened: &Opened) -> Result<DepositBody, Error> {
     if opened.kind() != MessageType::Deposit {
         return Err(Error::UnknownType);
     }
     let body: DepositBody = opened.body()?;
-    let count = body.deposits.len();
-    if count == 0 || count > MAX_DEPOSITS { Err(Error::BodyMalformed) } else { Ok(body.deposits) }
+    let fits = (1..=MAX_DEPOSITS).contains(&body.deposits.len())
+        && body.cards.len() <= 2 * body.deposits.len();
+    if fits { Ok(body) } else { Err(Error::BodyMalformed) }
 }
 
-/// Checks one deposit: both cards, both endorsements, and that the depositor is a participant.
+/// The cards that came with deposits, each checked once.
+#[derive(Debug)]
+pub struct DepositCards(HashMap<NodeId, Result<VerifiedCard, Error>>);
+
+impl DepositCards {
+    /// Checks them; what is wrong with a card concerns only the deposits that need it.
+    pub async fn verify(
+        cards: &[String],
+        trust: &Trust,
+        now: Timestamp,
+        primitives: &impl Primitives,
+    ) -> Self {
+        let mut checked = HashMap::with_capacity(cards.len());
+        for jwt in cards {
+            if let Ok(id) = card::claimed_id(jwt) {
+                checked.insert(id, VerifiedCard::verify(jwt, trust, now, primitives).await);
+            }
+        }
+        Self(checked)
+    }
+
+    fn of(&self, id: &NodeId) -> Result<&VerifiedCard, Error> {
+        self.0.get(id).ok_or(Error::CardUnknown)?.as_ref().map_err(|error| *error)
+    }
+}
+
+/// Checks one deposit: both endorsements under their cards, and that the depositor is a
+/// participant.
 ///
 /// Errors: those of [`VerifiedCard::verify`] and [`VerifiedEndorsement::verify`],
-/// [`Error::EntryMismatch`], [`Error::EndorsementMissing`], [`Error::NotParticipant`].
+/// [`Error::CardUnknown`], [`Error::EntryMismatch`], [`Error::EndorsementMissing`],
+/// [`Error::NotParticipant`].
 pub async fn check(
     deposit: &Deposit,
     depositor: &NodeId,
-    trust: &Trust,
-    now: Timestamp,
+    cards: &DepositCards,
     primitives: &impl Primitives,
 ) -> Result<Endorsed, Error> {
     let mut endorsements = Vec::with_capacity(2);
-    for (card, endorsement) in deposit.cards.iter().zip(&deposit.endorsements) {
-        let card = VerifiedCard::verify(card, trust, now, primitives).await?;
-        endorsements.push(VerifiedEndorsement::verify(endorsement, &card, primitives).await?);
+    for endorsement in &deposit.endorsements {
+        let by = cards.of(&VerifiedEndorsement::claimed_by(endorsement)?)?;
+        endorsements.push(VerifiedEndorsement::verify(endorsement, by, primitives).await?);
     }
     let [a, b]: [VerifiedEndorsement; 2] =
         endorsements.try_into().map_err(|_| Error::EndorsementMissing)?;
@@ -86,20 +122,11 @@ pub async fn check(
 #[derive(Clone, Debug, Default)]
 pub struct Place {
     /// The entry logged under the same id.
-    pub same: Option<Logged>,
+    pub same: Option<Entry>,
     /// The predecessor that the entry names.
-    pub predecessor: Option<Logged>,
+    pub predecessor: Option<Entry>,
     /// The entry already logged in the same place: same case and same predecessor.
-    pub occupant: Option<EntryId>,
-}
-
-/// What a notary remembers of a logged entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Logged {
-    /// The entry as both endorsed it.
-    pub entry: Entry,
-    /// Its receipt.
-    pub receipt: String,
+    pub occupant: Option<Entry>,
 }
 
 /// What is to be done with a checked entry.
@@ -108,32 +135,74 @@ pub enum Decision {
     /// Log it and make a receipt.
     Log,
     /// It is logged: answer with the same receipt.
-    Repeat(String),
+    Repeat,
+    /// This entry was logged in its place or under its id before: answer with a signed conflict.
+    Conflict(EntryId),
 }
 
 /// Uniqueness and idempotence: the same entry again gets the same receipt, an entry has one
-/// successor, a case one first entry, and a successor the same participants.
+/// successor, a case one first entry, and a successor the same participants. Which entry came
+/// first is told only to its participants.
 ///
-/// Errors: [`Error::EntryConflict`], [`Error::PredecessorUnknown`], [`Error::NotParticipant`].
+/// Errors: [`Error::PredecessorUnknown`], [`Error::NotParticipant`].
 pub fn decide(entry: &Entry, place: &Place) -> Result<Decision, Error> {
-    if let Some(same) = &place.same {
-        let repeated = same.entry == *entry;
-        return if repeated {
-            Ok(Decision::Repeat(same.receipt.clone()))
-        } else {
-            Err(Error::EntryConflict)
-        };
+    if place.same.as_ref() == Some(entry) {
+        return Ok(Decision::Repeat);
     }
-    if place.occupant.is_some() {
-        return Err(Error::EntryConflict);
+    if let Some(first) = place.same.as_ref().or(place.occupant.as_ref()) {
+        expect_same_participants(first, entry)?;
+        return Ok(Decision::Conflict(first.id.clone()));
     }
     if entry.previous.is_some() {
         let predecessor = place.predecessor.as_ref().ok_or(Error::PredecessorUnknown)?;
-        if predecessor.entry.case != entry.case {
+        if predecessor.case != entry.case {
             return Err(Error::PredecessorUnknown);
         }
-        predecessor.entry.other(&entry.author)?;
-        predecessor.entry.other(&entry.counterparty)?;
+        expect_same_participants(predecessor, entry)?;
     }
     Ok(Decision::Log)
+}
+
+fn expect_same_participants(logged: &Entry, entry: &Entry) -> Result<(), Error> {
+    logged.other(&entry.author)?;
+    logged.other(&entry.counterparty).map(drop)
+}
+
+/// One entry that is asked about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queried {
+    /// The entry.
+    pub entry: EntryId,
+    /// Salt of its document's commitment: only those have it to whom a participant gave the entry
+    /// with its receipt.
+    pub salt: Salt,
+}
+
+/// Body of `notary/query`: 1 to [`MAX_QUERIED`] (the papers' step 13 of trading).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueryBody {
+    /// The entries.
+    pub entries: Vec<Queried>,
+}
+
+/// Body of `notary/answer` (the papers' step 15 of trading).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerBody {
+    /// For each entry, in their order, its receipt without the parties' salt; `null` for one that is
+    /// not logged and for one whose salt is another, which nobody can tell apart.
+    pub receipts: Vec<Option<String>>,
+}
+
+/// What an opened envelope asks. [`Error::UnknownType`] for another type, [`Error::BodyMalformed`]
+/// for none or too many.
+pub fn queried(opened: &Opened) -> Result<Vec<Queried>, Error> {
+    if opened.kind() != MessageType::Query {
+        return Err(Error::UnknownType);
+    }
+    let QueryBody { entries } = opened.body()?;
+    let fits = (1..=MAX_QUERIED).contains(&entries.len());
+    if fits { Ok(entries) } else { Err(Error::BodyMalformed) }
 }

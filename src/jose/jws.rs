@@ -49,14 +49,24 @@ impl Compact {
         })
     }
 
+    /// Whether `key` has signed it with PS256: [`Error::SignatureInvalid`],
+    /// [`Error::AlgorithmRefused`].
+    pub async fn check_ps256(
+        &self,
+        key: &RsaJwk,
+        primitives: &impl Primitives,
+    ) -> Result<(), Error> {
+        self.expect_algorithm("PS256")?;
+        primitives.verify_ps256(key, self.signing_input.as_bytes(), &self.signature).await
+    }
+
     /// The payload once `key` is seen to have signed it with PS256.
     pub async fn verify_ps256(
         self,
         key: &RsaJwk,
         primitives: &impl Primitives,
     ) -> Result<Vec<u8>, Error> {
-        self.expect_algorithm("PS256")?;
-        primitives.verify_ps256(key, self.signing_input.as_bytes(), &self.signature).await?;
+        self.check_ps256(key, primitives).await?;
         Ok(self.payload)
     }
 

@@ -55,7 +55,9 @@ impl<P: Platform> Node<P> {
             MessageType::DataRequest => Content::DataRequest(opened.body()?),
             MessageType::DataRefusal => Content::DataRefusal(opened.body()?),
             MessageType::Dispute => Content::Dispute(opened.body()?),
-            MessageType::Deposit => return Err(Error::UnknownType),
+            MessageType::Deposit | MessageType::Query | MessageType::Answer => {
+                return Err(Error::UnknownType);
+            }
         })
     }
 
@@ -67,8 +69,8 @@ impl<P: Platform> Node<P> {
         compact: &str,
         endorsement: &str,
     ) -> Result<(VerifiedRecord, VerifiedEndorsement), Error> {
-        let key = &opened.sender().card().signing_key;
-        let record = record::verify(compact, key, self.platform.primitives()).await?;
+        let keys = opened.sender().keys();
+        let record = record::verify(compact, keys, self.platform.primitives()).await?;
         let endorsement = self.verify_endorsement(opened, endorsement).await?;
         let entry = endorsement.entry();
         if entry.counterparty != *self.id() {
@@ -111,22 +113,22 @@ impl<P: Platform> Node<P> {
         let author: NodeId = record::claimed_author(&shared.record)?;
         let own = author == *sender.id();
         let author = if own { sender.clone() } else { self.card_of(&author).await? };
-        let key = &author.card().signing_key;
+        let keys = author.keys();
         let primitives = self.platform.primitives();
         let record = if own {
-            record::verify(&shared.record, key, primitives).await?
+            record::verify(&shared.record, keys, primitives).await?
         } else {
             let audience = self.id().as_ref();
             let now = self.now();
-            record::verify_presentation(&shared.record, key, audience, nonce, now, primitives)
+            record::verify_presentation(&shared.record, keys, audience, nonce, now, primitives)
                 .await?
         };
         if record.subject() != Some(sender.id().as_ref()) {
             return Err(Error::RecordForeign);
         }
         let mut notary = None;
-        if let Some(jwt) = &shared.receipt {
-            let receipt = self.verify_receipt(jwt).await?;
+        if let Some(text) = &shared.receipt {
+            let receipt = self.verify_receipt(text).await?;
             let key = VerificationKey::of(record.record().jwt());
             if receipt.receipt().verification_key != key {
                 return Err(Error::EntryMismatch);

@@ -150,12 +150,13 @@ impl<P: Platform> Node<P> {
 
     async fn open(&self, envelope: &[u8], received: Timestamp) -> Result<Opened, Error> {
         let primitives = self.platform.primitives();
-        let sealed = Sealed::parse(envelope, &self.card)?;
+        let card = self.card();
+        let sealed = Sealed::parse(envelope, &card)?;
         let decrypted = sealed.decrypt(self.platform.keys(), primitives).await?;
         let sender = decrypted.claimed_sender().as_ref();
         let known = self.read_text(Table::Cards, sender).await?;
         let trust = self.trust();
-        let opening = Opening { me: &self.card, trust: &trust, received };
+        let opening = Opening { me: &card, trust: &trust, received };
         decrypted.verify(known.as_deref(), opening, primitives).await
     }
 

@@ -9,6 +9,7 @@ mod inbox;
 pub mod outbox;
 pub mod patient;
 mod quarantine;
+mod query;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -73,24 +74,36 @@ pub trait Platform {
 #[derive(Debug)]
 pub struct Node<P> {
     platform: P,
-    card: VerifiedCard,
+    id: NodeId,
+    card: RwLock<Arc<VerifiedCard>>,
     trust: RwLock<Arc<Trust>>,
 }
 
 impl<P: Platform> Node<P> {
     /// A node with its own card and what it trusts.
     pub fn new(platform: P, card: VerifiedCard, trust: Trust) -> Self {
-        Self { platform, card, trust: RwLock::new(Arc::new(trust)) }
+        let id = card.id().clone();
+        let (card, trust) = (RwLock::new(Arc::new(card)), RwLock::new(Arc::new(trust)));
+        Self { platform, id, card, trust }
     }
 
     /// The node's id.
     pub fn id(&self) -> &NodeId {
-        self.card.id()
+        &self.id
     }
 
-    /// The node's own card.
-    pub fn card(&self) -> &VerifiedCard {
-        &self.card
+    /// The node's own card as it is now.
+    pub fn card(&self) -> Arc<VerifiedCard> {
+        self.card.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Uses a renewed card from now on. [`Error::CardMismatch`] for another node's.
+    pub fn set_card(&self, card: VerifiedCard) -> Result<(), Error> {
+        if *card.id() != self.id {
+            return Err(Error::CardMismatch);
+        }
+        *self.card.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(card);
+        Ok(())
     }
 
     /// The node's providers.
@@ -132,8 +145,8 @@ impl<P: Platform> Node<P> {
         entry: &EntryId,
     ) -> Result<Option<VerifiedReceipt>, Error> {
         let key = format!("{case}/{entry}");
-        let Some(jwt) = self.read_text(Table::Receipts, &key).await? else { return Ok(None) };
-        self.verify_receipt(&jwt).await.map(Some)
+        let Some(text) = self.read_text(Table::Receipts, &key).await? else { return Ok(None) };
+        self.verify_receipt(&text).await.map(Some)
     }
 
     /// Who has endorsed an entry, as this node keeps it.
@@ -171,16 +184,17 @@ impl<P: Platform> Node<P> {
         let author = record::claimed_author(compact)?;
         let trust = self.trust();
         let jwt = match trust.node(&author) {
-            _ if author == *self.id() => self.card.jwt().to_owned(),
+            _ if author == *self.id() => self.card().jwt().to_owned(),
             Ok(listed) => listed.jwt().to_owned(),
             Err(_) => {
                 let kept = self.read_text(Table::Cards, author.as_ref()).await?;
                 kept.ok_or(Error::CardUnknown)?
             }
         };
-        // A node id certifies the signing key by itself.
-        let (_, key) = card::claimed_signing_key(&jwt)?;
-        record::verify(compact, &key, self.platform.primitives()).await
+        // A node id certifies the signing keys by itself.
+        let primitives = self.platform.primitives();
+        let keys = card::claimed_keys(&jwt, primitives).await?;
+        record::verify(compact, &keys, primitives).await
     }
 
     async fn find_case<F: Flow>(&self, id: &CaseId) -> Result<Option<F>, Error> {
@@ -242,15 +256,13 @@ impl<P: Platform> Node<P> {
         let jwt = kept.ok_or(Error::EndorsementMissing)?;
         let primitives = self.platform.primitives();
         if by == self.id() {
-            return VerifiedEndorsement::verify(&jwt, &self.card, primitives).await;
+            return VerifiedEndorsement::verify(&jwt, &self.card(), primitives).await;
         }
         VerifiedEndorsement::verify(&jwt, &self.card_for_later(by).await?, primitives).await
     }
 
-    async fn verify_receipt(&self, jwt: &str) -> Result<VerifiedReceipt, Error> {
-        let trust = self.trust();
-        let notary = trust.notary(&VerifiedReceipt::claimed_notary(jwt)?)?;
-        VerifiedReceipt::verify(jwt, notary, self.platform.primitives()).await
+    async fn verify_receipt(&self, text: &str) -> Result<VerifiedReceipt, Error> {
+        VerifiedReceipt::verify(text, &self.trust(), self.platform.primitives()).await
     }
 
     /// Carries out a step: seals what is to be sent, then commits everything at once, with
@@ -320,7 +332,7 @@ impl<P: Platform> Node<P> {
             }
             Effect::KeepReceipt(receipt) => {
                 let key = format!("{case}/{}", receipt.receipt().entry);
-                writes.push(put(Table::Receipts, key, receipt.jwt().into()));
+                writes.push(put(Table::Receipts, key, receipt.text().into()));
             }
         }
         Ok(())
@@ -334,12 +346,26 @@ impl<P: Platform> Node<P> {
         body: Value,
     ) -> Result<OutboxItem, Error> {
         let recipient = self.card_for_later(to).await?;
-        let letter = Letter { from: &self.card, to: &recipient, case, kind, body };
-        let p = &self.platform;
-        let (id, compact) =
-            envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness()).await?;
+        let (id, compact) = self.seal_letter(case, &recipient, kind, body).await?;
         let role = recipient.card().role;
         Ok(OutboxItem::envelope(case, to.clone(), role, kind, (id, compact), self.now()))
+    }
+
+    /// A sealed letter of this node's. [`Error::EnvelopeTooLarge`] also when it is larger than the
+    /// network's parameters allow.
+    async fn seal_letter(
+        &self,
+        case: &CaseId,
+        to: &VerifiedCard,
+        kind: MessageType,
+        body: Value,
+    ) -> Result<(MessageId, String), Error> {
+        let letter = Letter { from: &self.card(), to, case, kind, body };
+        let p = &self.platform;
+        let sealed =
+            envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness()).await?;
+        let fits = sealed.1.len() as u64 <= self.trust().parameters().max_envelope;
+        if fits { Ok(sealed) } else { Err(Error::EnvelopeTooLarge) }
     }
 }
 

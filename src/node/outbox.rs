@@ -1,15 +1,17 @@
 //! What goes out: queued in the transaction of the step that caused it, grouped into parcels for
 //! the transport, and taken off once the other side has answered.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Node, Platform, put};
 use crate::card::Role;
-use crate::envelope::{self, Letter, MessageType};
+use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ids::{CaseId, MessageId, NodeId};
 use crate::json;
-use crate::ledger::{Endorsed, Final, VerifiedEndorsement};
+use crate::ledger::{Conflict, Endorsed, Final, VerifiedEndorsement};
 use crate::notary::{Deposit, DepositAnswer, DepositBody, MAX_DEPOSITS};
 use crate::provider::{Randomness, Store, Table, Timestamp, Write};
 use crate::treatment::Flow;
@@ -153,11 +155,15 @@ impl<P: Platform> Node<P> {
     /// Groups items into parcels, each to one recipient; what was refused for good is left out.
     /// [`Error::NodeUnknown`] and others of a recipient concern only that recipient: its items are
     /// answered back as the second part and stay queued. Nothing goes to a node of which the
-    /// revocation list does not say by now that it is none of the revoked.
+    /// revocation list does not say by now that it is none of the revoked, and nothing at all while
+    /// the network asks for a newer version of this node.
     pub async fn parcels(&self, items: Vec<OutboxItem>) -> (Vec<Parcel>, Vec<OutboxItem>) {
         let (mut parcels, mut mailbox, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
         let mut deposits: Vec<(NodeId, Vec<OutboxItem>)> = Vec::new();
         let trust = self.trust();
+        if trust.check_version().is_err() {
+            return (parcels, items);
+        }
         for item in items.into_iter().filter(|item| item.refused.is_none()) {
             match item.role {
                 _ if trust.check_revocation(&item.to, self.now()).is_err() => stuck.push(item),
@@ -179,10 +185,7 @@ impl<P: Platform> Node<P> {
         }
         for (notary, items) in deposits {
             for items in items.chunks(MAX_DEPOSITS) {
-                match self.deposit_parcel(&notary, items.to_vec()).await {
-                    Ok(parcel) => parcels.push(parcel),
-                    Err(_) => stuck.extend_from_slice(items),
-                }
+                self.deposit_parcels(&notary, items, &mut parcels, &mut stuck).await;
             }
         }
         (parcels, stuck)
@@ -246,14 +249,21 @@ impl<P: Platform> Node<P> {
         let Payload::Deposit { endorsements, participants } = &item.payload else {
             return Err(Error::BodyMalformed);
         };
-        let done = vec![taken_off(item)];
+        let mut done = vec![taken_off(item)];
         let committed = match answer {
-            DepositAnswer::Receipt(jwt) => {
-                Ok(self.finality(endorsements, participants, jwt).await?)
+            DepositAnswer::Receipt(text) => {
+                Ok(self.finality(endorsements, participants, text).await?)
+            }
+            DepositAnswer::Conflict(jwt) => {
+                self.verify_conflict(item, endorsements, participants, jwt).await?;
+                // The notary's word for what was first is kept with the entry that it refused.
+                let key = format!("{}/{}/conflict", item.case, item.id);
+                done.push(put(Table::Receipts, key, jwt.clone().into()));
+                Err(Error::EntryConflict.code())
             }
             DepositAnswer::Refused(code) => match Error::from_code(code) {
                 Some(error) if error.is_passing() => return Err(error),
-                _ => Err(code),
+                _ => Err(code.as_str()),
             },
         };
         let _guard = self.platform.lock_case(&item.case).await;
@@ -272,36 +282,53 @@ impl<P: Platform> Node<P> {
         endpoint.ok_or(Error::NodeUnknown)
     }
 
-    async fn deposit_parcel(
+    /// Envelopes to one notary: one, or more where so many deposits do not fit.
+    async fn deposit_parcels(
         &self,
         notary: &NodeId,
-        items: Vec<OutboxItem>,
-    ) -> Result<Parcel, Error> {
+        items: &[OutboxItem],
+        parcels: &mut Vec<Parcel>,
+        stuck: &mut Vec<OutboxItem>,
+    ) {
+        let mut waiting = vec![items];
+        while let Some(items) = waiting.pop() {
+            match self.deposit_parcel(notary, items).await {
+                Ok(parcel) => parcels.push(parcel),
+                Err(Error::EnvelopeTooLarge) if items.len() > 1 => {
+                    let (first, second) = items.split_at(items.len() / 2);
+                    waiting.extend([second, first]);
+                }
+                Err(_) => stuck.extend_from_slice(items),
+            }
+        }
+    }
+
+    async fn deposit_parcel(&self, notary: &NodeId, items: &[OutboxItem]) -> Result<Parcel, Error> {
         let mut deposits = Vec::with_capacity(items.len());
-        for item in &items {
-            let Payload::Deposit { endorsements, participants: [author, counterparty] } =
-                &item.payload
-            else {
+        let mut known = BTreeSet::new();
+        for item in items {
+            let Payload::Deposit { endorsements, participants } = &item.payload else {
                 return Err(Error::BodyMalformed);
             };
-            let cards = [self.card_jwt(author).await?, self.card_jwt(counterparty).await?];
-            deposits.push(Deposit { endorsements: endorsements.clone(), cards });
+            known.extend(participants);
+            deposits.push(Deposit { endorsements: endorsements.clone() });
         }
         let Some(first) = items.first() else { return Err(Error::BodyMalformed) };
-        let body =
-            serde_json::to_value(DepositBody { deposits }).map_err(|_| Error::BodyMalformed)?;
+        let mut cards = Vec::with_capacity(known.len());
+        for node in known {
+            cards.push(self.card_jwt(node).await?);
+        }
+        let body = serde_json::to_value(DepositBody { cards, deposits });
+        let body = body.map_err(|_| Error::BodyMalformed)?;
         let to = self.card_of(notary).await?;
-        let (case, kind) = (&first.case, MessageType::Deposit);
-        let letter = Letter { from: &self.card, to: &to, case, kind, body };
-        let p = &self.platform;
-        let (_, envelope) =
-            envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness()).await?;
-        Ok(Parcel::Deposits { endpoint: self.endpoint(notary)?, items, envelope })
+        let (_, envelope) = self.seal_letter(&first.case, &to, MessageType::Deposit, body).await?;
+        let (endpoint, items) = (self.endpoint(notary)?, items.to_vec());
+        Ok(Parcel::Deposits { endpoint, items, envelope })
     }
 
     async fn card_jwt(&self, node: &NodeId) -> Result<String, Error> {
         if node == self.id() {
-            return Ok(self.card.jwt().to_owned());
+            return Ok(self.card().jwt().to_owned());
         }
         Ok(self.card_of(node).await?.jwt().to_owned())
     }
@@ -313,18 +340,41 @@ impl<P: Platform> Node<P> {
         participants: &[NodeId; 2],
         receipt: &str,
     ) -> Result<Final, Error> {
+        let endorsed = self.endorsed(endorsements, participants).await?;
+        Final::new(endorsed, self.verify_receipt(receipt).await?)
+    }
+
+    /// That the notary has logged another entry in the place of the deposited one.
+    async fn verify_conflict(
+        &self,
+        item: &OutboxItem,
+        endorsements: &[String; 2],
+        participants: &[NodeId; 2],
+        jwt: &str,
+    ) -> Result<(), Error> {
+        let endorsed = self.endorsed(endorsements, participants).await?;
+        let (notary, trust) = (self.card_of(&item.to).await?, self.trust());
+        let primitives = self.platform.primitives();
+        Conflict::verify(jwt, endorsed.entry(), &notary, &trust, primitives).await.map(drop)
+    }
+
+    async fn endorsed(
+        &self,
+        endorsements: &[String; 2],
+        participants: &[NodeId; 2],
+    ) -> Result<Endorsed, Error> {
         let mut verified = Vec::with_capacity(2);
         for (jwt, by) in endorsements.iter().zip(participants) {
             let primitives = self.platform.primitives();
             verified.push(if by == self.id() {
-                VerifiedEndorsement::verify(jwt, &self.card, primitives).await?
+                VerifiedEndorsement::verify(jwt, &self.card(), primitives).await?
             } else {
                 VerifiedEndorsement::verify(jwt, &self.card_of(by).await?, primitives).await?
             });
         }
         let [a, b]: [VerifiedEndorsement; 2] =
             verified.try_into().map_err(|_| Error::EndorsementMissing)?;
-        Final::new(Endorsed::join(a, b)?, self.verify_receipt(receipt).await?)
+        Endorsed::join(a, b)
     }
 }
 

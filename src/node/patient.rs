@@ -206,8 +206,7 @@ impl<P: Platform> Node<P> {
         request: &MessageId,
         hospital: &NodeId,
     ) -> Result<SharedRecord, Error> {
-        let key = format!("{}/{}", name.case, name.entry);
-        let Some(receipt) = self.read_text(Table::Receipts, &key).await? else {
+        let Some(receipt) = self.receipt(&name.case, &name.entry).await? else {
             return Ok(SharedRecord { record: record.compact().to_owned(), receipt: None });
         };
         let p = &self.platform;
@@ -215,7 +214,7 @@ impl<P: Platform> Node<P> {
         let (keys, clock) = (p.holders(), p.clock());
         let presented =
             record::present(record, Selection::All, nonce, audience, keys, clock).await?;
-        Ok(SharedRecord { record: presented, receipt: Some(receipt) })
+        Ok(SharedRecord { record: presented, receipt: Some(receipt.for_others()?) })
     }
 }
 

@@ -20,11 +20,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::card::SigningKeys;
 use crate::error::Error;
 use crate::fhir::resource;
 use crate::ids::NodeId;
 use crate::jose;
-use crate::jose::jwk::{EcJwk, RsaJwk};
+use crate::jose::jwk::EcJwk;
 use crate::jose::jws::{self, Unverified};
 use crate::json;
 use crate::provider::{NodeKeys, Primitives, Randomness, Timestamp};
@@ -222,27 +223,27 @@ pub fn claimed_author(compact: &str) -> Result<NodeId, Error> {
 /// binding is refused; [`verify_presentation`] takes it.
 ///
 /// [`Error::RecordMalformed`], [`Error::RecordTooLarge`], [`Error::AlgorithmRefused`],
-/// [`Error::RecordForeign`] when another node than the owner of `author_key` issued it, or
+/// [`Error::RecordForeign`] when another node than the owner of the `author` keys issued it, or
 /// [`Error::RecordForged`] when the signature or a disclosure does not fit.
 pub async fn verify(
     compact: &str,
-    author_key: &RsaJwk,
+    author: &SigningKeys,
     primitives: &impl Primitives,
 ) -> Result<VerifiedRecord, Error> {
     let record = Record::parse(compact)?;
     let signed = Unverified::parse(record.jwt(), TYP, Error::RecordMalformed)?;
-    let author = author_key.thumbprint();
-    let names_author = |name: Option<&str>| name == Some(author.as_str());
+    let names_author = |name: Option<&str>| name == Some(author.node().as_ref());
     if !names_author(signed.header().kid.as_deref())
         || !names_author(signed.payload().get("iss").and_then(Value::as_str))
     {
         return Err(Error::RecordForeign);
     }
-    let payload =
-        signed.verify_ps256(author_key, primitives).await.map_err(|error| match error {
-            Error::SignatureInvalid => Error::RecordForged,
-            other => other,
-        })?;
+    let (signed, payload) = signed.into_parts();
+    let dated = payload.get("iat").and_then(Value::as_u64).ok_or(Error::RecordMalformed)?;
+    author.check(&signed, dated, primitives).await.map_err(|error| match error {
+        Error::SignatureInvalid => Error::RecordForged,
+        other => other,
+    })?;
     let (claims, fhir) = disclosed(&record, payload)?;
     Ok(VerifiedRecord { record, claims, fhir })
 }

@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::sdjwt::{self, Parts, Processed};
 use super::{Record, TYP, VerifiedRecord, verify};
+use crate::card::SigningKeys;
 use crate::error::Error;
 use crate::jose;
-use crate::jose::jwk::{EcJwk, RsaJwk};
+use crate::jose::jwk::EcJwk;
 use crate::jose::jws::{self, Unverified};
 use crate::json;
 use crate::provider::{Clock, HolderKeys, Primitives, Timestamp};
@@ -108,14 +109,14 @@ pub async fn present(
 /// holder that the author named, or was made for another presentation.
 pub async fn verify_presentation(
     compact: &str,
-    author_key: &RsaJwk,
+    author: &SigningKeys,
     audience: &str,
     nonce: &str,
     now: Timestamp,
     primitives: &impl Primitives,
 ) -> Result<VerifiedRecord, Error> {
     let parts = Parts::parse(compact)?;
-    let record = verify(parts.presented, author_key, primitives).await?;
+    let record = verify(parts.presented, author, primitives).await?;
     let holder = record.holder().ok_or(Error::HolderUnproven)?;
     let binding = KeyBinding::verify(&parts, holder, primitives).await?;
     let fits = binding.aud == audience

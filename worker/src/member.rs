@@ -245,8 +245,11 @@ async fn admission(config: &Config, keys: &WebCryptoKeys) -> Result<String, Erro
         role: Role::Personal,
         name: config.name.clone(),
         endpoint: None,
+        about: None,
         signing_key: signing_key.clone(),
         encryption_key: encryption_key.clone(),
+        changes: Vec::new(),
+        log: None,
     };
     let jwt = request.sign(keys).await?;
     let url = format!("{}/doorman/admissions", config.server);

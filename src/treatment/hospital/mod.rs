@@ -305,7 +305,7 @@ impl HospitalCase {
         let mut case = self.clone();
         case.phase = Phase::Approved;
         case.head = Some(case.entry.id.clone());
-        let body = ApprovalBody { endorsement, receipt: receipt.jwt().to_owned() };
+        let body = ApprovalBody { endorsement, receipt: receipt.text().to_owned() };
         let send = Effect::send(&case.patient, MessageType::TreatmentApproval, &body)?;
         Ok(case.applied(now, vec![Effect::KeepReceipt(receipt.clone()), send]))
     }

@@ -346,7 +346,7 @@ impl Flow for PatientCase {
         case.head = Some(entry.id.clone());
         let [_, mine] = committed.endorsed().jwts();
         let body =
-            ConfirmationBody { endorsement: mine.clone(), receipt: receipt.jwt().to_owned() };
+            ConfirmationBody { endorsement: mine.clone(), receipt: receipt.text().to_owned() };
         let send = Effect::send(&case.hospital, MessageType::Confirmation, &body)?;
         Ok(case.applied(now, vec![Effect::KeepReceipt(receipt.clone()), send]))
     }

@@ -1,5 +1,7 @@
 //! Cards: who a node is, signed by the Doorman (DESIGN section 4).
 
+mod keys;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -9,6 +11,8 @@ use crate::jose::jws::{self, Unverified};
 use crate::json;
 use crate::network::Trust;
 use crate::provider::{NodeKeys, Primitives, Timestamp};
+
+pub use keys::{KeyChange, MAX_CHANGES, SigningKeys};
 
 const TYP: &str = "hdms-card+jwt";
 
@@ -41,10 +45,13 @@ pub struct Card {
     /// Base URL at which it is reached; personal nodes have none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub endpoint: Option<String>,
-    /// Checks what the node signs; its thumbprint is `sub`.
+    /// Checks what the node signs; its thumbprint is `sub` unless `changes` lead from there to it.
     pub signing_key: RsaJwk,
     /// Seals what only the node may read.
     pub encryption_key: RsaJwk,
+    /// The node's statements that it changed its keys ([`KeyChange`]), oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub changes: Vec<String>,
     /// Issued at, seconds.
     pub iat: u64,
     /// Expires at, seconds.
@@ -57,6 +64,7 @@ pub struct Card {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedCard {
     card: Card,
+    keys: SigningKeys,
     jwt: String,
 }
 
@@ -76,8 +84,8 @@ impl VerifiedCard {
         Ok(verified)
     }
 
-    /// Only form, Doorman's signature and node id: for a node's own card, with which it reads what
-    /// it keeps however old the card or the revocation list. Others check the rest.
+    /// Only form, Doorman's signature, node id and changes of keys: for a node's own card, with which
+    /// it reads what it keeps however old the card or the revocation list. Others check the rest.
     pub async fn verify_chain(
         jwt: &str,
         trust: &Trust,
@@ -88,22 +96,31 @@ impl VerifiedCard {
         }
         let unverified = Unverified::parse(jwt, TYP, Error::CardMalformed)?;
         let kid = unverified.header().kid.clone().ok_or(Error::CardMalformed)?;
-        let doorman = trust.doorman(&kid).ok_or(Error::CardForged)?;
-        let payload =
-            unverified.verify_ps256(doorman, primitives).await.map_err(|error| match error {
-                Error::SignatureInvalid => Error::CardForged,
-                other => other,
-            })?;
-        let card: Card = json::read(payload, Error::CardMalformed)?;
+        let card: Card = json::read(unverified.payload().clone(), Error::CardMalformed)?;
+        let doorman = trust.doorman(&kid, card.iat).ok_or(Error::CardForged)?;
+        unverified.verify_ps256(doorman, primitives).await.map_err(|error| match error {
+            Error::SignatureInvalid => Error::CardForged,
+            other => other,
+        })?;
         if card.iss.as_ref() != kid {
             return Err(Error::CardForged);
         }
-        if card.signing_key.thumbprint() != card.sub.as_ref() {
-            return Err(Error::CardMismatch);
-        }
-        let verified = Self { card, jwt: jwt.to_owned() };
+        let verified = Self::owned(card, jwt, primitives).await?;
         trust.remember(&verified);
         Ok(verified)
+    }
+
+    /// A card that a verified Network Map lists: the map's signature is the Doorman's word for it.
+    /// Errors as [`SigningKeys::of`].
+    pub(crate) async fn listed(jwt: &str, primitives: &impl Primitives) -> Result<Self, Error> {
+        let unverified = Unverified::parse(jwt, TYP, Error::CardMalformed)?;
+        let card: Card = json::read(unverified.payload().clone(), Error::CardMalformed)?;
+        Self::owned(card, jwt, primitives).await
+    }
+
+    async fn owned(card: Card, jwt: &str, primitives: &impl Primitives) -> Result<Self, Error> {
+        let keys = SigningKeys::of(&card, primitives).await?;
+        Ok(Self { card, keys, jwt: jwt.to_owned() })
     }
 
     /// [`Error::CardExpired`], [`Error::CardRevoked`], or [`Error::NetworkStale`] when the
@@ -125,6 +142,18 @@ impl VerifiedCard {
         &self.card
     }
 
+    /// The keys with which it signs and has signed.
+    pub fn keys(&self) -> &SigningKeys {
+        &self.keys
+    }
+
+    /// Whether what is sealed to the key with this thumbprint is for the node: its present
+    /// encryption key, or one that it had before.
+    pub fn opens(&self, kid: &str) -> bool {
+        let former = |change: &KeyChange| change.former_encryption_key == kid;
+        self.card.encryption_key.thumbprint() == kid || self.keys.changes().iter().any(former)
+    }
+
     /// The signed document itself.
     pub fn jwt(&self) -> &str {
         &self.jwt
@@ -136,15 +165,25 @@ impl VerifiedCard {
     }
 }
 
-/// The signing key that a card claims, before anything of it is checked: for finding out whether
-/// an envelope's signature and its card belong together.
-pub(crate) fn claimed_signing_key(jwt: &str) -> Result<(NodeId, RsaJwk), Error> {
+/// The signing keys and the age of a card that no Doorman's signature was checked of: for finding
+/// out whether an envelope's signature and its card belong together. Errors as [`SigningKeys::of`].
+pub(crate) async fn claimed_keys(
+    jwt: &str,
+    primitives: &impl Primitives,
+) -> Result<SigningKeys, Error> {
+    Ok(VerifiedCard::listed(jwt, primitives).await?.keys)
+}
+
+/// Whose card it claims to be; nothing of it is checked.
+pub(crate) fn claimed_id(jwt: &str) -> Result<NodeId, Error> {
     let unverified = Unverified::parse(jwt, TYP, Error::CardMalformed)?;
-    let card: Card = json::read(unverified.payload().clone(), Error::CardMalformed)?;
-    if card.signing_key.thumbprint() != card.sub.as_ref() {
-        return Err(Error::CardMismatch);
-    }
-    Ok((card.sub, card.signing_key))
+    json::read(unverified.payload()["sub"].clone(), Error::CardMalformed)
+}
+
+/// When a card says that it was issued, seconds; nothing of it is checked.
+pub(crate) fn claimed_time(jwt: &str) -> Result<u64, Error> {
+    let unverified = Unverified::parse(jwt, TYP, Error::CardMalformed)?;
+    unverified.payload()["iat"].as_u64().ok_or(Error::CardMalformed)
 }
 
 /// Signs a card with the Doorman's key, whose thumbprint is `card.iss`. Answers the JWT.

@@ -1,6 +1,9 @@
 //! The ledger: entries, the endorsements of their participants, the notary's receipts, and when an
 //! entry is final (DESIGN section 5).
 
+mod leaf;
+mod receipt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::card::VerifiedCard;
@@ -11,8 +14,10 @@ use crate::jose::jws::{self, Unverified};
 use crate::json;
 use crate::provider::{NodeKeys, Primitives, Timestamp};
 
+pub use leaf::{Commitment, LEAF_BYTES, Leaf, Salt};
+pub use receipt::{Conflict, LeafOpening, Receipt, VerifiedReceipt};
+
 const ENDORSEMENT: &str = "hdms-endorsement+jwt";
-const RECEIPT: &str = "hdms-receipt+jwt";
 
 /// SHA-256 over the ASCII of a signed JWT, base64url: what notaries keep of a document. The salted
 /// digests inside the JWT make it say nothing about the content.
@@ -115,17 +120,22 @@ impl VerifiedEndorsement {
         by: &VerifiedCard,
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
-        let unverified = Unverified::parse(jwt, ENDORSEMENT, Error::EntryMalformed)?;
-        let payload = unverified
-            .verify_ps256(&by.card().signing_key, primitives)
-            .await
-            .map_err(|error| instead_of_signature(error, Error::EndorsementForged))?;
-        let claims: EndorsementClaims = json::read(payload, Error::EntryMalformed)?;
+        let malformed = Error::EntryMalformed;
+        let (signed, payload) = Unverified::parse(jwt, ENDORSEMENT, malformed)?.into_parts();
+        let claims: EndorsementClaims = json::read(payload, malformed)?;
+        let checked = by.keys().check(&signed, claims.iat, primitives).await;
+        checked.map_err(|error| instead_of_signature(error, Error::EndorsementForged))?;
         if claims.iss != *by.id() {
             return Err(Error::EndorsementForged);
         }
         claims.entry.other(by.id())?;
         Ok(Self { by: claims.iss, entry: claims.entry, jwt: jwt.to_owned() })
+    }
+
+    /// Who claims to have endorsed, before anything is checked. [`Error::EntryMalformed`].
+    pub fn claimed_by(jwt: &str) -> Result<NodeId, Error> {
+        let unverified = Unverified::parse(jwt, ENDORSEMENT, Error::EntryMalformed)?;
+        json::read(unverified.payload()["iss"].clone(), Error::EntryMalformed)
     }
 
     /// Who endorsed.
@@ -173,85 +183,6 @@ impl Endorsed {
     /// The author's and the counterparty's statement.
     pub fn jwts(&self) -> &[String; 2] {
         &self.jwts
-    }
-}
-
-/// The claims of a receipt. Members that it does not list are ignored: the notary's log adds its
-/// inclusion proof and checkpoint here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// The notary.
-    pub iss: NodeId,
-    /// When the entry was logged, seconds.
-    pub iat: u64,
-    /// The entry.
-    pub entry: EntryId,
-    /// The entry's verification key.
-    pub verification_key: VerificationKey,
-    /// Place of the entry in the notary's log, from 0.
-    pub index: u64,
-}
-
-impl Receipt {
-    /// Signs the receipt with the notary's keys. Answers the JWT.
-    pub async fn sign(&self, notary: &impl NodeKeys) -> Result<String, Error> {
-        jws::sign_ps256(RECEIPT, self.iss.as_ref(), self, notary).await
-    }
-}
-
-/// A notary's checked word that it has logged an entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedReceipt {
-    receipt: Receipt,
-    jwt: String,
-}
-
-impl VerifiedReceipt {
-    /// Which notary a receipt claims to be from, before anything is checked.
-    pub fn claimed_notary(jwt: &str) -> Result<NodeId, Error> {
-        let unverified = Unverified::parse(jwt, RECEIPT, Error::ReceiptForged)?;
-        let receipt: Receipt = json::read(unverified.payload().clone(), Error::ReceiptForged)?;
-        Ok(receipt.iss)
-    }
-
-    /// Checks that `notary` signed. [`Error::ReceiptForged`].
-    pub async fn verify(
-        jwt: &str,
-        notary: &VerifiedCard,
-        primitives: &impl Primitives,
-    ) -> Result<Self, Error> {
-        let unverified = Unverified::parse(jwt, RECEIPT, Error::ReceiptForged)?;
-        let payload = unverified
-            .verify_ps256(&notary.card().signing_key, primitives)
-            .await
-            .map_err(|error| instead_of_signature(error, Error::ReceiptForged))?;
-        let receipt: Receipt = json::read(payload, Error::ReceiptForged)?;
-        if receipt.iss != *notary.id() {
-            return Err(Error::ReceiptForged);
-        }
-        Ok(Self { receipt, jwt: jwt.to_owned() })
-    }
-
-    /// The claims.
-    pub fn receipt(&self) -> &Receipt {
-        &self.receipt
-    }
-
-    /// The signed document.
-    pub fn jwt(&self) -> &str {
-        &self.jwt
-    }
-
-    /// [`Error::EntryMismatch`] unless it is about `entry`.
-    pub fn expect(&self, entry: &Entry) -> Result<(), Error> {
-        let same = self.receipt.entry == entry.id
-            && self.receipt.verification_key == entry.verification_key;
-        if same { Ok(()) } else { Err(Error::EntryMismatch) }
-    }
-
-    /// [`Error::EntryMismatch`] unless both name the same notary, entry and place (step 21).
-    pub fn expect_agreement(&self, other: &VerifiedReceipt) -> Result<(), Error> {
-        if self.receipt == other.receipt { Ok(()) } else { Err(Error::EntryMismatch) }
     }
 }
 

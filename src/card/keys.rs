@@ -1,0 +1,124 @@
+//! The keys with which a node has signed, and the statements by which it changed them. A node id is
+//! the thumbprint of the first signing key and stays; each later key is vouched for by the one
+//! before it, so that nobody, the Doorman included, can give a node keys of another's.
+
+use serde::{Deserialize, Serialize};
+
+use super::Card;
+use crate::error::Error;
+use crate::ids::NodeId;
+use crate::jose::jwk::RsaJwk;
+use crate::jose::jws::{self, Compact, Unverified};
+use crate::json;
+use crate::provider::{NodeKeys, Primitives};
+
+const TYP: &str = "hdms-key-change+jwt";
+
+/// Most changes of keys that a card may carry.
+pub const MAX_CHANGES: usize = 16;
+
+/// A node's statement, signed with its former signing key, that it has new keys: the claims of an
+/// `hdms-key-change+jwt`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyChange {
+    /// The node.
+    pub iss: NodeId,
+    /// Signed at, seconds: from then on the former keys sign nothing new.
+    pub iat: u64,
+    /// The key that signs this statement.
+    pub former_signing_key: RsaJwk,
+    /// Thumbprint of the encryption key that was used with it.
+    pub former_encryption_key: String,
+    /// The new signing key.
+    pub signing_key: RsaJwk,
+    /// The new encryption key.
+    pub encryption_key: RsaJwk,
+}
+
+impl KeyChange {
+    /// Signs the statement with the former keys. Answers the JWT.
+    pub async fn sign(&self, former: &impl NodeKeys) -> Result<String, Error> {
+        jws::sign_ps256(TYP, self.iss.as_ref(), self, former).await
+    }
+
+    /// Checks that the key which it names as the former one has signed it; whether that key was the
+    /// node's is for [`SigningKeys::of`]. [`Error::CardMalformed`], [`Error::CardMismatch`].
+    async fn verify(jwt: &str, primitives: &impl Primitives) -> Result<Self, Error> {
+        let unverified = Unverified::parse(jwt, TYP, Error::CardMalformed)?;
+        let change: Self = json::read(unverified.payload().clone(), Error::CardMalformed)?;
+        let signed = unverified.verify_ps256(&change.former_signing_key, primitives).await;
+        signed.map_err(|_| Error::CardMismatch)?;
+        Ok(change)
+    }
+}
+
+/// The signing keys of a node: the present one, and former ones for what they signed in their time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningKeys {
+    node: NodeId,
+    current: RsaJwk,
+    changes: Vec<KeyChange>,
+}
+
+impl SigningKeys {
+    /// Of the node that a card is about: the chain from its id to its present signing key.
+    ///
+    /// Errors: [`Error::CardMalformed`]; [`Error::CardMismatch`] when the chain is broken.
+    pub async fn of(card: &Card, primitives: &impl Primitives) -> Result<Self, Error> {
+        if card.changes.len() > MAX_CHANGES {
+            return Err(Error::CardMalformed);
+        }
+        let mut thumbprint = card.sub.as_ref().to_owned();
+        let mut changes: Vec<KeyChange> = Vec::with_capacity(card.changes.len());
+        for jwt in &card.changes {
+            let change = KeyChange::verify(jwt, primitives).await?;
+            let in_order = changes.last().is_none_or(|before| before.iat <= change.iat);
+            let follows = change.former_signing_key.thumbprint() == thumbprint;
+            if change.iss != card.sub || !in_order || !follows {
+                return Err(Error::CardMismatch);
+            }
+            thumbprint = change.signing_key.thumbprint();
+            changes.push(change);
+        }
+        if card.signing_key.thumbprint() != thumbprint {
+            return Err(Error::CardMismatch);
+        }
+        Ok(Self { node: card.sub.clone(), current: card.signing_key.clone(), changes })
+    }
+
+    /// Of a node that has never changed its key.
+    pub fn first(key: &RsaJwk) -> Result<Self, Error> {
+        let node = key.thumbprint().parse()?;
+        Ok(Self { node, current: key.clone(), changes: Vec::new() })
+    }
+
+    /// The node.
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    /// The statements, oldest first.
+    pub fn changes(&self) -> &[KeyChange] {
+        &self.changes
+    }
+
+    /// Whether the node has signed this, which says that it was signed at `dated`, seconds: with
+    /// its present key, or with a former one before that was changed.
+    ///
+    /// Errors: [`Error::SignatureInvalid`], [`Error::AlgorithmRefused`].
+    pub async fn check(
+        &self,
+        signed: &Compact,
+        dated: u64,
+        primitives: &impl Primitives,
+    ) -> Result<(), Error> {
+        let mut outcome = signed.check_ps256(&self.current, primitives).await;
+        for change in self.changes.iter().rev() {
+            if outcome == Err(Error::SignatureInvalid) && dated <= change.iat {
+                outcome = signed.check_ps256(&change.former_signing_key, primitives).await;
+            }
+        }
+        outcome
+    }
+}

@@ -1,0 +1,137 @@
+//! What a notary's log holds of an entry: commitments from which nobody learns anything, and which
+//! a participant, or whoever a participant tells, can open.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Entry, EntryKind, VerificationKey};
+use crate::error::Error;
+use crate::ids::{CaseId, EntryId};
+use crate::jose::{decode, encode};
+use crate::log::Hash;
+use crate::provider::Randomness;
+
+/// The first byte of a leaf.
+const VERSION: u8 = 1;
+
+/// Bytes of a leaf.
+pub const LEAF_BYTES: usize = 1 + 8 + 3 * 32;
+
+/// 32 bytes as base64url.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Commitment(pub Hash);
+
+/// 16 unpredictable bytes that blind a commitment, as base64url.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Salt(pub [u8; 16]);
+
+macro_rules! base64url {
+    ($($name:ident),+) => {$(
+        impl TryFrom<String> for $name {
+            type Error = Error;
+
+            fn try_from(text: String) -> Result<Self, Error> {
+                let bytes = decode(text).and_then(|bytes| bytes.try_into().ok());
+                bytes.map(Self).ok_or(Error::ReceiptForged)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(bytes: $name) -> String {
+                encode(bytes.0)
+            }
+        }
+    )+};
+}
+
+base64url!(Commitment, Salt);
+
+impl Salt {
+    /// A new one.
+    pub fn new(randomness: &impl Randomness) -> Result<Self, Error> {
+        let mut bytes = [0; 16];
+        randomness.fill(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl Commitment {
+    /// To a document: opened by those who know the entry's id, its verification key and the salt.
+    pub fn to_document(salt: Salt, entry: &EntryId, key: &VerificationKey) -> Self {
+        hash("hdms-document/v1", &salt.0, &[entry.as_ref(), key.as_ref()])
+    }
+
+    /// To the place in its case that an entry takes. It has no salt, so that whoever reads the log
+    /// sees that no place is taken twice; nobody guesses a case's id.
+    pub fn to_place(case: &CaseId, previous: Option<&EntryId>) -> Self {
+        hash("hdms-place/v1", &[], &[case.as_ref(), previous.map_or("", |id| id.as_ref())])
+    }
+
+    /// To kind, case, predecessor and participants.
+    pub fn to_parties(salt: Salt, entry: &Entry) -> Self {
+        let kind = match entry.kind {
+            EntryKind::Request => "request",
+            EntryKind::Result => "result",
+        };
+        let previous = entry.previous.as_ref().map_or("", |id| id.as_ref());
+        let (case, author) = (entry.case.as_ref(), entry.author.as_ref());
+        let parts = [kind, case, previous, author, entry.counterparty.as_ref()];
+        hash("hdms-parties/v1", &salt.0, &parts)
+    }
+}
+
+/// Name, line feed, salt, and the parts with a line feed between them.
+fn hash(name: &str, salt: &[u8], parts: &[&str]) -> Commitment {
+    let mut hasher = Sha256::new_with_prefix(name);
+    hasher.update(b"\n");
+    hasher.update(salt);
+    hasher.update(parts.join("\n"));
+    Commitment(hasher.finalize().into())
+}
+
+/// The leaf of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// When the entry was logged, seconds.
+    pub time: u64,
+    /// See [`Commitment::to_document`].
+    pub document: Commitment,
+    /// See [`Commitment::to_place`].
+    pub place: Commitment,
+    /// See [`Commitment::to_parties`].
+    pub parties: Commitment,
+}
+
+impl Leaf {
+    /// Of an entry logged at `time`, blinded with the salts of its document and of its parties.
+    pub fn of(entry: &Entry, [document, parties]: [Salt; 2], time: u64) -> Self {
+        Self {
+            time,
+            document: Commitment::to_document(document, &entry.id, &entry.verification_key),
+            place: Commitment::to_place(&entry.case, entry.previous.as_ref()),
+            parties: Commitment::to_parties(parties, entry),
+        }
+    }
+
+    /// The bytes that the log hashes: version, time, big-endian, and the three commitments.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let commitments = [self.document.0, self.place.0, self.parties.0];
+        [&[VERSION], &self.time.to_be_bytes()[..], commitments.as_flattened()].concat()
+    }
+
+    /// The leaf with these bytes. [`Error::LogForged`] for any others.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let forged = Error::LogForged;
+        let (&[VERSION], rest) = bytes.split_first_chunk().ok_or(forged)? else {
+            return Err(forged);
+        };
+        let (time, rest) = rest.split_first_chunk().ok_or(forged)?;
+        let (commitments, []) = rest.as_chunks::<32>() else { return Err(forged) };
+        let [document, place, parties] = commitments else { return Err(forged) };
+        let time = u64::from_be_bytes(*time);
+        let [document, place, parties] = [*document, *place, *parties].map(Commitment);
+        Ok(Self { time, document, place, parties })
+    }
+}

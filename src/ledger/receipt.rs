@@ -1,0 +1,242 @@
+//! Receipts: a notary's proof that it has logged an entry, checked without asking anybody. A receipt
+//! is the text of a C2SP tlog-proof whose `extra` opens the leaf.
+
+use serde::{Deserialize, Serialize};
+
+use super::leaf::{Commitment, Leaf, Salt};
+use super::{Entry, VerificationKey};
+use crate::card::VerifiedCard;
+use crate::error::Error;
+use crate::ids::{EntryId, NodeId};
+use crate::jose::jws::{self, Unverified};
+use crate::json;
+use crate::log::TlogProof;
+use crate::network::{Trust, notary_of};
+use crate::provider::{NodeKeys, Primitives};
+
+const CONFLICT: &str = "hdms-conflict+jwt";
+
+/// What a receipt says, once it is checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The notary.
+    pub iss: NodeId,
+    /// When the entry was logged, seconds.
+    pub iat: u64,
+    /// The entry.
+    pub entry: EntryId,
+    /// The entry's verification key.
+    pub verification_key: VerificationKey,
+    /// Place of the entry in the notary's log, from 0.
+    pub index: u64,
+}
+
+/// What opens a leaf: JSON in the `extra` of a receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeafOpening {
+    /// The entry.
+    pub entry: EntryId,
+    /// Its verification key.
+    pub verification_key: VerificationKey,
+    /// When it was logged, seconds.
+    pub time: u64,
+    /// Salt of the document's commitment.
+    pub salt: Salt,
+    /// The place's commitment.
+    pub place: Commitment,
+    /// The parties' commitment.
+    pub parties: Commitment,
+    /// Its salt; only the participants of the entry have it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parties_salt: Option<Salt>,
+}
+
+impl LeafOpening {
+    /// Of an entry logged at `time` with these salts, as its participants get it.
+    pub fn of(entry: &Entry, salts: [Salt; 2], time: u64) -> Self {
+        let leaf = Leaf::of(entry, salts, time);
+        Self {
+            entry: entry.id.clone(),
+            verification_key: entry.verification_key.clone(),
+            time,
+            salt: salts[0],
+            place: leaf.place,
+            parties: leaf.parties,
+            parties_salt: Some(salts[1]),
+        }
+    }
+
+    /// For those who may know the document and not whose it is.
+    pub fn for_others(self) -> Self {
+        Self { parties_salt: None, ..self }
+    }
+
+    /// The leaf that it opens.
+    pub fn leaf(&self) -> Leaf {
+        let document = Commitment::to_document(self.salt, &self.entry, &self.verification_key);
+        Leaf { time: self.time, document, place: self.place, parties: self.parties }
+    }
+
+    /// The receipt with this opening and that proof.
+    pub fn receipt(&self, proof: TlogProof) -> Result<String, Error> {
+        Ok(TlogProof { extra: Some(json::write(self)?), ..proof }.to_text())
+    }
+
+    fn parse(proof: &TlogProof) -> Result<Self, Error> {
+        let forged = Error::ReceiptForged;
+        let extra = proof.extra.as_deref().ok_or(forged)?;
+        json::read(json::parse(extra).map_err(|_| forged)?, forged)
+    }
+}
+
+/// A receipt that was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedReceipt {
+    receipt: Receipt,
+    opening: LeafOpening,
+    text: String,
+}
+
+impl VerifiedReceipt {
+    /// Checks that the leaf is in the tree of the checkpoint, that the notary signed this while it
+    /// was a member, and that as many other notaries have co-signed it as the network asks for.
+    ///
+    /// Errors: [`Error::ReceiptForged`]; [`Error::NodeUnknown`] for a notary that the Network Map
+    /// has never listed.
+    pub async fn verify(
+        text: &str,
+        trust: &Trust,
+        primitives: &impl Primitives,
+    ) -> Result<Self, Error> {
+        let forged = Error::ReceiptForged;
+        let proof = TlogProof::parse(text).map_err(|_| forged)?;
+        let iss = notary_of(&proof.checkpoint.checkpoint().origin).map_err(|_| forged)?;
+        let log = trust.log(&iss)?;
+        let opening = LeafOpening::parse(&proof)?;
+        if !proof.includes(&opening.leaf().to_bytes()) || !log.counts_at(opening.time) {
+            return Err(forged);
+        }
+        let signed = proof.checkpoint.verify_log(&log.log_key(), primitives).await;
+        signed.map_err(as_receipt)?;
+        let needed = trust.parameters().witnesses_needed(opening.time);
+        expect_witnesses(&proof, needed, &iss, trust, primitives).await?;
+        let receipt = Receipt {
+            iss,
+            iat: opening.time,
+            entry: opening.entry.clone(),
+            verification_key: opening.verification_key.clone(),
+            index: proof.index,
+        };
+        Ok(Self { receipt, opening, text: text.to_owned() })
+    }
+
+    /// What it says.
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// What opens the leaf.
+    pub fn opening(&self) -> &LeafOpening {
+        &self.opening
+    }
+
+    /// The receipt itself.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The receipt for those who may know the document and not whose it is.
+    pub fn for_others(&self) -> Result<String, Error> {
+        self.opening.clone().for_others().receipt(TlogProof::parse(&self.text)?)
+    }
+
+    /// As a participant: [`Error::EntryMismatch`] unless all that the leaf commits to is `entry`.
+    pub fn expect(&self, entry: &Entry) -> Result<(), Error> {
+        let LeafOpening { place, parties, parties_salt, .. } = self.opening;
+        let parties_salt = parties_salt.ok_or(Error::EntryMismatch)?;
+        let same = self.receipt.entry == entry.id
+            && self.receipt.verification_key == entry.verification_key
+            && place == Commitment::to_place(&entry.case, entry.previous.as_ref())
+            && parties == Commitment::to_parties(parties_salt, entry);
+        if same { Ok(()) } else { Err(Error::EntryMismatch) }
+    }
+
+    /// [`Error::EntryMismatch`] unless both name the same notary, entry and place (step 21).
+    pub fn expect_agreement(&self, other: &VerifiedReceipt) -> Result<(), Error> {
+        if self.receipt == other.receipt { Ok(()) } else { Err(Error::EntryMismatch) }
+    }
+}
+
+/// [`Error::ReceiptForged`] unless `needed` notaries other than `notary` have co-signed.
+async fn expect_witnesses(
+    proof: &TlogProof,
+    needed: usize,
+    notary: &NodeId,
+    trust: &Trust,
+    primitives: &impl Primitives,
+) -> Result<(), Error> {
+    let mut found = 0;
+    for witness in trust.logs().iter().filter(|log| log.notary != *notary) {
+        if found >= needed {
+            break;
+        }
+        let time = proof.checkpoint.cosignature_time(&witness.witness_key(), primitives).await;
+        found += usize::from(time.map_err(as_receipt)?.is_some_and(|at| witness.counts_at(at)));
+    }
+    if found >= needed { Ok(()) } else { Err(Error::ReceiptForged) }
+}
+
+fn as_receipt(error: Error) -> Error {
+    if error == Error::LogForged { Error::ReceiptForged } else { error }
+}
+
+/// The notary's word that the place of an entry is taken: the claims of an `hdms-conflict+jwt`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// The notary.
+    pub iss: NodeId,
+    /// Signed at, seconds.
+    pub iat: u64,
+    /// The entry that it refuses.
+    pub entry: EntryId,
+    /// The entry that it logged there first.
+    pub first: EntryId,
+    /// Its receipt, as others than the participants get it.
+    pub receipt: String,
+}
+
+impl Conflict {
+    /// Signs it with the notary's keys. Answers the JWT.
+    pub async fn sign(&self, notary: &impl NodeKeys) -> Result<String, Error> {
+        jws::sign_ps256(CONFLICT, self.iss.as_ref(), self, notary).await
+    }
+
+    /// Checks that `notary` refuses `entry` and proves why: that the first entry is in its log and
+    /// takes the same place, or has the same id.
+    ///
+    /// Errors: [`Error::ReceiptForged`], those of [`VerifiedReceipt::verify`].
+    pub async fn verify(
+        jwt: &str,
+        entry: &Entry,
+        notary: &VerifiedCard,
+        trust: &Trust,
+        primitives: &impl Primitives,
+    ) -> Result<Self, Error> {
+        let forged = Error::ReceiptForged;
+        let (signed, payload) = Unverified::parse(jwt, CONFLICT, forged)?.into_parts();
+        let conflict: Self = json::read(payload, forged)?;
+        let checked = notary.keys().check(&signed, conflict.iat, primitives).await;
+        checked.map_err(|_| forged)?;
+        let first = VerifiedReceipt::verify(&conflict.receipt, trust, primitives).await?;
+        let place = Commitment::to_place(&entry.case, entry.previous.as_ref());
+        let same_id =
+            conflict.first == entry.id && first.receipt.verification_key != entry.verification_key;
+        let taken = conflict.first != entry.id && first.opening.place == place;
+        let proven = conflict.iss == *notary.id()
+            && first.receipt.iss == conflict.iss
+            && first.receipt.entry == conflict.first
+            && conflict.entry == entry.id
+            && (same_id || taken);
+        if proven { Ok(conflict) } else { Err(forged) }
+    }
+}

@@ -1,0 +1,86 @@
+//! The logs of the network's notaries, as the Network Map lists them: also those of notaries that
+//! are no longer members, so that what they logged in their time can be checked for ever.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::ids::NodeId;
+use crate::jose::{decode, encode};
+use crate::log::note::{KeyKind, NoteKey};
+
+const LOG: &str = "hdms-log/";
+const WITNESS: &str = "hdms-witness/";
+
+/// A public Ed25519 key (RFC 8032), as base64url of its 32 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Ed25519Key(pub [u8; 32]);
+
+impl TryFrom<String> for Ed25519Key {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        let bytes = decode(text).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or(Error::KeyMalformed)
+    }
+}
+
+impl From<Ed25519Key> for String {
+    fn from(key: Ed25519Key) -> String {
+        encode(key.0)
+    }
+}
+
+/// The keys with which a notary signs its own log's checkpoints and co-signs others'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogKeys {
+    /// Signs checkpoints (C2SP tlog-checkpoint).
+    pub log_key: Ed25519Key,
+    /// Co-signs other notaries' checkpoints (C2SP tlog-cosignature).
+    pub witness_key: Ed25519Key,
+}
+
+/// A notary's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotaryLog {
+    /// The notary.
+    pub notary: NodeId,
+    /// Its keys.
+    #[serde(flatten)]
+    pub keys: LogKeys,
+    /// When the notary ceased to be a member, seconds: nothing that it logged or co-signed from then
+    /// on counts.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub until: Option<u64>,
+}
+
+impl NotaryLog {
+    /// The key that signs the log's checkpoints; its name is the log's origin.
+    pub fn log_key(&self) -> NoteKey {
+        let (name, key) = (origin(&self.notary), self.keys.log_key.0);
+        NoteKey { name, kind: KeyKind::Log, key }
+    }
+
+    /// The key that co-signs other logs' checkpoints.
+    pub fn witness_key(&self) -> NoteKey {
+        let (name, key) = (format!("{WITNESS}{}", self.notary), self.keys.witness_key.0);
+        NoteKey { name, kind: KeyKind::Witness, key }
+    }
+
+    /// Whether the notary was a member at `time`, seconds.
+    pub fn counts_at(&self, time: u64) -> bool {
+        self.until.is_none_or(|until| time < until)
+    }
+}
+
+/// The origin of a notary's log (C2SP tlog-checkpoint).
+pub fn origin(notary: &NodeId) -> String {
+    format!("{LOG}{notary}")
+}
+
+/// Whose log has this origin. [`Error::LogForged`].
+pub fn notary_of(origin: &str) -> Result<NodeId, Error> {
+    let id = origin.strip_prefix(LOG).ok_or(Error::LogForged)?;
+    id.parse().map_err(|_| Error::LogForged)
+}

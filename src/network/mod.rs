@@ -1,0 +1,170 @@
+//! The network's signed documents and what a node trusts because of them: the Doorman's
+//! certificates, the network parameters, the Network Map, the revocation list (DESIGN section 4).
+
+mod logs;
+mod trust;
+mod warnings;
+
+use std::collections::HashSet;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::ids::NodeId;
+use crate::jose::jwk::RsaJwk;
+use crate::jose::jws;
+use crate::provider::NodeKeys;
+
+pub use logs::{Ed25519Key, LogKeys, NotaryLog, notary_of, origin};
+pub use trust::Trust;
+pub use warnings::{KeyWarning, dismiss, keep, warnings};
+
+/// The version of the protocol that this code speaks.
+pub const PROTOCOL_VERSION: u64 = 1;
+
+/// The network's documents as the server offers them at `GET /network`, each a JWT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkDocuments {
+    /// The Doorman's keys, `hdms-doormen+jwt`, signed by the root key.
+    pub doormen: String,
+    /// Network parameters, `hdms-parameters+jwt`.
+    pub parameters: String,
+    /// Network Map, `hdms-map+jwt`.
+    pub map: String,
+    /// Revocation list, `hdms-revocations+jwt`.
+    pub revocations: String,
+}
+
+/// The root's word which keys are the Doorman's. A key that was stolen is left out of the next
+/// number, and with it every card that it signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doormen {
+    /// Thumbprint of the root key.
+    pub iss: NodeId,
+    /// Issued at, seconds.
+    pub iat: u64,
+    /// Expires at, seconds.
+    pub exp: u64,
+    /// Grows with every change.
+    pub number: u64,
+    /// The keys.
+    pub doormen: Vec<DoormanKey>,
+}
+
+/// One key of the Doorman.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoormanKey {
+    /// The key; its thumbprint is `iss` and `kid` of what it signs.
+    pub key: RsaJwk,
+    /// When it was retired, seconds: cards that it signed before count until they expire, and it
+    /// signs nothing else. None for the key that signs now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub until: Option<u64>,
+}
+
+/// What all nodes of a network hold to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// Thumbprint of the Doorman's key.
+    pub iss: NodeId,
+    /// Issued at, seconds.
+    pub iat: u64,
+    /// Grows with every change.
+    pub number: u64,
+    /// The network's name.
+    pub name: String,
+    /// Thumbprint of the root key.
+    pub root: NodeId,
+    /// Largest envelope, bytes.
+    pub max_envelope: u64,
+    /// Lowest protocol version that may take part.
+    pub minimum_version: u64,
+    /// How old the revocation list may be when a card is checked against it, seconds.
+    pub revocation_age: u64,
+    /// The key with which the server identifies itself to push services (VAPID, RFC 8292): a P-256
+    /// point, uncompressed, base64url. None where the server sends no web push.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub vapid: Option<String>,
+    /// How many witnesses a receipt needs, oldest rule first; without a rule it needs none.
+    #[serde(default)]
+    pub witnesses: Vec<WitnessRule>,
+}
+
+/// From when on how many notaries must have co-signed a receipt's checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WitnessRule {
+    /// Entries logged from this time on, seconds.
+    pub since: u64,
+    /// How many.
+    pub needed: u64,
+}
+
+impl Parameters {
+    /// How many witnesses a receipt needs for an entry logged at `time`, seconds.
+    pub fn witnesses_needed(&self, time: u64) -> usize {
+        let rule = self.witnesses.iter().rev().find(|rule| rule.since <= time);
+        rule.map_or(0, |rule| usize::try_from(rule.needed).unwrap_or(usize::MAX))
+    }
+}
+
+/// The institutions and notaries of the network; personal nodes are never listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkMap {
+    /// Thumbprint of the Doorman's key.
+    pub iss: NodeId,
+    /// Issued at, seconds.
+    pub iat: u64,
+    /// Grows with every change.
+    pub number: u64,
+    /// Cards.
+    pub nodes: Vec<String>,
+    /// The log of every notary that was ever admitted.
+    #[serde(default)]
+    pub logs: Vec<NotaryLog>,
+}
+
+/// The nodes whose cards no longer count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocations {
+    /// Thumbprint of the Doorman's key.
+    pub iss: NodeId,
+    /// Issued at, seconds.
+    pub iat: u64,
+    /// Grows with every change.
+    pub number: u64,
+    /// Revoked nodes.
+    pub revoked: HashSet<NodeId>,
+}
+
+/// A document that the Doorman signs, with its `typ`.
+pub trait NetworkDocument: Serialize + DeserializeOwned {
+    /// The JWT's `typ`.
+    const TYP: &'static str;
+    /// Whose signature it claims.
+    fn issuer(&self) -> &NodeId;
+}
+
+macro_rules! network_documents {
+    ($($name:ident = $typ:literal),+) => {$(
+        impl NetworkDocument for $name {
+            const TYP: &'static str = $typ;
+
+            fn issuer(&self) -> &NodeId {
+                &self.iss
+            }
+        }
+    )+};
+}
+
+network_documents! {
+    Doormen = "hdms-doormen+jwt",
+    Parameters = "hdms-parameters+jwt",
+    NetworkMap = "hdms-map+jwt",
+    Revocations = "hdms-revocations+jwt"
+}
+
+/// Signs a network document with the key whose thumbprint is its issuer. Answers the JWT.
+pub async fn sign<D: NetworkDocument>(document: &D, keys: &impl NodeKeys) -> Result<String, Error> {
+    jws::sign_ps256(D::TYP, document.issuer().as_ref(), document, keys).await
+}
