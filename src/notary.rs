@@ -73,7 +73,8 @@ pub fn deposits(opened: &Opened) -> Result<DepositBody, Error> {
 pub struct DepositCards(HashMap<NodeId, Result<VerifiedCard, Error>>);
 
 impl DepositCards {
-    /// Checks them; what is wrong with a card concerns only the deposits that need it.
+    /// Checks them; what is wrong with a card concerns only the deposits that need it. A younger
+    /// card that the Network Map lists goes before one that came along.
     pub async fn verify(
         cards: &[String],
         trust: &Trust,
@@ -82,9 +83,12 @@ impl DepositCards {
     ) -> Self {
         let mut checked = HashMap::with_capacity(cards.len());
         for jwt in cards {
-            if let Ok(id) = card::claimed_id(jwt) {
-                checked.insert(id, VerifiedCard::verify(jwt, trust, now, primitives).await);
-            }
+            let Ok(id) = card::claimed_id(jwt) else { continue };
+            let carried = VerifiedCard::verify(jwt, trust, now, primitives).await;
+            let listed = trust.node(&id).ok().filter(|listed| {
+                carried.as_ref().is_ok_and(|carried| carried.card().iat < listed.card().iat)
+            });
+            checked.insert(id, listed.map_or(carried, |listed| Ok(listed.clone())));
         }
         Self(checked)
     }
