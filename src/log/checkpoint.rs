@@ -4,6 +4,9 @@ use super::{Hash, KeyKind, Note, NoteKey, NoteSignature, decimal, decode_hash, e
 use crate::error::Error;
 use crate::provider::Primitives;
 
+/// Latest time of a cosignature.
+const MAX_TIME: u64 = i64::MAX as u64;
+
 /// What a log says of itself: how many leaves it has, and their root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -49,9 +52,14 @@ impl SignedCheckpoint {
         Self { note, checkpoint }
     }
 
-    /// Reads a signed note, checking no signature. [`Error::LogForged`] for anything else.
+    /// Reads a signed note, checking no signature. [`Error::LogForged`] for anything else, and for two
+    /// lines of one key.
     pub fn parse(note: &str) -> Result<Self, Error> {
         let note = Note::parse(note)?;
+        let mut lines = note.signatures.iter().enumerate();
+        if lines.any(|(number, line)| note.signatures[..number].iter().any(|l| l.same_key(line))) {
+            return Err(Error::LogForged);
+        }
         let checkpoint = Checkpoint::parse(&note.text)?;
         Ok(Self { note, checkpoint })
     }
@@ -71,8 +79,9 @@ impl SignedCheckpoint {
         &self.note
     }
 
-    /// Adds the line of a witness.
+    /// Adds the line of a witness, in place of an earlier one.
     pub fn add(&mut self, signature: NoteSignature) {
+        self.note.signatures.retain(|line| !line.same_key(&signature));
         self.note.signatures.push(signature);
     }
 
@@ -103,6 +112,9 @@ impl SignedCheckpoint {
         let Some(line) = self.note.signature_of(key) else { return Ok(None) };
         let (time, signature) = line.split_first_chunk().ok_or(Error::LogForged)?;
         let time = u64::from_be_bytes(*time);
+        if time > MAX_TIME {
+            return Err(Error::LogForged);
+        }
         verify(key, &cosigned_text(&self.note.text, time), signature, primitives).await?;
         Ok(Some(time))
     }

