@@ -7,6 +7,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import log
 import record
 from member import Member
 from wire import MAX_ENVELOPE, NODE_ID, UUID7, Refused, digest, expect, form, new_id
@@ -170,7 +171,7 @@ class Hospital(Member):
         expect(content.get("sub") == sender["sub"], "record/wrong-author")
         key, notary = record.verification_key(compact), None
         if "receipt" in share:
-            notary = record.receipted(share["receipt"], self.trust, None, key)["iss"]
+            notary = log.receipted(share["receipt"], self.trust, None, key)["iss"]
         return {"key": key, "fhir": record.text(content["fhir"]), "notary": notary}
 
     def data_refusal(self, case, sender, body, now):
@@ -227,9 +228,9 @@ class Hospital(Member):
         result |= {"status": "disputed", "reason": body["reason"]}
         return "applied"
 
-    def check_receipt(self, jwt, case, entry):
+    def check_receipt(self, text, case, entry):
         """A receipt of the case's notary for this entry."""
-        claims = record.receipted(jwt, self.trust, entry["id"], entry["verification_key"])
+        claims = log.receipted(text, self.trust, entry)
         expect(claims["iss"] == case["notary"], "ledger/receipt")
         return claims
 

@@ -7,11 +7,23 @@ import urllib.request
 
 from jwcrypto.jwk import JWK
 
-from wire import Refused, Trust, decrypt, digest, new_id, public, seal, sign
+from wire import Refused, Trust, decrypt, digest, new_id, open_envelope, public, seal, sign
+
+
+ABOUT = {
+    "registry_number": "Commercial Register 4711", "address": "1 Snake Street",
+    "contact": "The administrator, +1 555 0100",
+}
 
 
 def ask(url, body=None, **headers):
     """The JSON of an answer, `None` where there is none; what is refused comes as `Refused`."""
+    text = fetch(url, body, **headers)
+    return json.loads(text) if text else None
+
+
+def fetch(url, body=None, **headers):
+    """The octets of an answer."""
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     octets = None if body is None else body.encode()
     request = urllib.request.Request(url, octets, headers)
@@ -23,10 +35,9 @@ def ask(url, body=None, **headers):
         assert problem.headers["content-type"] == "application/problem+json"
         assert (content["status"], content["type"]) == (problem.code, "urn:hdms:" + content["code"])
         raise Refused(content["code"]) from None
-    content = json.loads(text) if text else None
-    if status == 202 and "code" in content:
-        raise Refused(content["code"])
-    return content
+    if status == 202 and "code" in json.loads(text or "{}"):
+        raise Refused(json.loads(text)["code"])
+    return text
 
 
 class Member:
@@ -47,7 +58,7 @@ class Member:
             "encryption_key": public(self.keys["encryption"]),
         }
         if self.endpoint:
-            request["endpoint"] = self.endpoint
+            request |= {"endpoint": self.endpoint, "about": ABOUT}
         jwt = sign("hdms-admission+jwt", request, self.keys["signing"])
         url = self.server + "/doorman/"
         asked = ask(url + "admissions", jwt, content_type="application/jwt")
@@ -85,10 +96,24 @@ class Member:
     def deposit(self, notary, case, deposits):
         """The notary's answers to deposits, each `(endorsements, cards)`."""
         notary = self.trust.card(self.trust.notary(notary)["jwt"], int(time.time()))
-        each = [{"endorsements": both, "cards": cards} for both, cards in deposits]
-        return self.submit(notary, case, "notary/deposit", {"deposits": each})["answers"]
+        cards = list(dict.fromkeys(card for _, cards in deposits for card in cards))
+        each = [{"endorsements": both} for both, _ in deposits]
+        body = {"cards": cards, "deposits": each}
+        return self.submit(notary, case, "notary/deposit", body)["answers"]
 
     def submit(self, notary, case, kind, body):
         _, envelope = seal(self.keys, notary, kind, case, body, self.card)
         url = notary["endpoint"] + "/deposits"
         return ask(url, envelope, content_type="application/jose")
+
+    def query(self, notary, entries):
+        """The receipts that a notary gives for entries, each `{entry, salt}` (section 10)."""
+        notary = self.trust.card(self.trust.notary(notary)["jwt"], int(time.time()))
+        body, case = {"entries": entries}, new_id()
+        _, envelope = seal(self.keys, notary, "notary/query", case, body, self.card)
+        url = notary["endpoint"] + "/queries"
+        answer = fetch(url, envelope, content_type="application/jose")
+        message, sender = open_envelope(answer, self.keys, self.trust, {}, int(time.time()))
+        fits = (message["type"], message["thd"], sender["sub"])
+        assert fits == ("notary/answer", case, notary["sub"])
+        return message["body"]["receipts"]

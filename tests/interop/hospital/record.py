@@ -1,4 +1,4 @@
-"""Records, entries, endorsements and receipts: docs/protocol.md sections 8 and 9."""
+"""Records, entries and endorsements: docs/protocol.md sections 8 and 9."""
 
 import json
 import re
@@ -6,8 +6,8 @@ import secrets
 
 from jwcrypto.jwk import JWK
 
-from wire import NODE_ID, UUID7, decode, digest, encode, expect, form, parse, rsa, sign
-from wire import unverified, verify
+from wire import NODE_ID, UUID7, decode, digest, encode, expect, form, parse, sign
+from wire import unverified, verify, verify_by
 
 RECORD = "hdms-record+sd-jwt"
 MALFORMED = "record/malformed"
@@ -210,7 +210,7 @@ def check(compact, author):
     header, claims = unverified(jwt, RECORD, MALFORMED)
     named = header.get("kid") == claims.get("iss") == author["sub"]
     expect(named, "record/wrong-author")
-    verify(jwt, RECORD, rsa(author["signing_key"], MALFORMED), MALFORMED, "record/signature")
+    verify_by(jwt, RECORD, author, MALFORMED, "record/signature")
     number = NUMBER.__add__
     payload = decode(jwt.split(".")[1], MALFORMED)
     claims = parse(payload, MALFORMED, parse_float=number, parse_int=number)
@@ -271,25 +271,10 @@ def endorse(entry, key, now):
 def endorsed(jwt, card):
     """The entry that the node with this card has endorsed."""
     malformed, forged = "ledger/malformed", "ledger/endorsement"
-    key = rsa(card["signing_key"], malformed)
-    _, claims = verify(jwt, "hdms-endorsement+jwt", key, malformed, forged)
+    _, claims = verify_by(jwt, "hdms-endorsement+jwt", card, malformed, forged)
     form(claims, {"iss": NODE_ID, "iat": int, "entry": dict}, malformed, closed=False)
     entry = form(claims["entry"], ENTRY, malformed)
     expect(entry["previous"] is None or UUID7.fullmatch(entry["previous"]), malformed)
     expect(claims["iss"] == card["sub"], forged)
     expect(card["sub"] in (entry["author"], entry["counterparty"]), "ledger/not-participant")
     return entry
-
-
-def receipted(jwt, trust, entry_id, key):
-    """The claims of a receipt for this entry."""
-    forged = "ledger/receipt"
-    _, claims = unverified(jwt, "hdms-receipt+jwt", forged)
-    notary = trust.notary(claims.get("iss"))
-    signing = rsa(notary["signing_key"], forged)
-    verify(jwt, "hdms-receipt+jwt", signing, forged, forged)
-    form(claims, {"iss": NODE_ID, "iat": int, "entry": UUID7, "verification_key": str,
-                  "index": int}, forged, closed=False)
-    same = entry_id in (None, claims["entry"]) and claims["verification_key"] == key
-    expect(same, "ledger/mismatch")
-    return {name: claims[name] for name in ("iss", "iat", "entry", "verification_key", "index")}

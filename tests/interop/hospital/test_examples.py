@@ -7,6 +7,7 @@ import re
 import pytest
 from jwcrypto.jwk import JWK
 
+import log
 import record
 import wire
 
@@ -51,7 +52,7 @@ def test_the_envelope_and_all_that_it_carries(trust, hospital):
     assert claims["fhir"]["resourceType"] == "ServiceRequest"
     entry = record.endorsed(message["body"]["endorsement"], patient)
     assert entry["verification_key"] == record.verification_key(message["body"]["record"])
-    record.receipted(EXAMPLES["receipt"], trust, entry["id"], entry["verification_key"])
+    log.receipted(EXAMPLES["receipt"], trust, entry)
 
 
 def test_the_record_of_a_result_has_its_authors_text(hospital):

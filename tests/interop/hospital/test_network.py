@@ -6,6 +6,7 @@ import urllib.request
 
 import pytest
 
+import log
 import record
 import wire
 from member import Member, ask
@@ -206,18 +207,62 @@ class Place:
         return answer
 
 
+def refused_for(place, entry, first):
+    """A deposit of `entry` gets the notary's proof that `first` was there before."""
+    [(kind, jwt)] = place.deposit(entry).items()
+    trust = place.hospital.trust
+    notary = trust.notary(place.notary["sub"])
+    return kind == "conflict" and log.conflict(jwt, trust, notary, entry) == first["id"]
+
+
 def test_an_entry_has_one_receipt_and_one_successor(place):
     first, second = place.entry(), place.entry()
     answer = place.deposit(first)
-    receipt = record.receipted(answer["receipt"], place.hospital.trust, first["id"], "A" * 43)
+    receipt = log.receipted(answer["receipt"], place.hospital.trust, first)
     assert receipt["iss"] == place.notary["sub"]
     assert place.deposit(first) == place.deposit(first, place.patient) == answer
-    assert place.deposit(first | {"kind": "result"}) == {"refused": "notary/conflict"}
-    assert place.deposit(second) == {"refused": "notary/conflict"}
+    assert refused_for(place, first | {"verification_key": "B" * 42 + "A"}, first)
+    assert refused_for(place, second, first)
     next = place.entry(previous=first["id"])
     assert "receipt" in place.deposit(next)
     other = place.entry(previous=first["id"])
-    assert place.deposit(other) == {"refused": "notary/conflict"}
+    assert refused_for(place, other, next)
+
+
+def altered(receipt):
+    """The receipt with one thing changed, for each thing that there is."""
+    lines = receipt.split("\n")
+    for place, line in enumerate(lines):
+        if len(line) > 8:
+            middle = len(line) // 2
+            other = "A" if line[middle] != "A" else "B"
+            changed = line[:middle] + other + line[middle + 1:]
+            yield "\n".join([*lines[:place], changed, *lines[place + 1:]])
+
+
+def test_no_altered_receipt_is_taken(place):
+    entry = place.entry()
+    receipt, trust = place.deposit(entry)["receipt"], place.hospital.trust
+    assert log.receipted(receipt, trust, entry)["entry"] == entry["id"]
+    forgeries = list(altered(receipt))
+    assert len(forgeries) > 4
+    for forged in forgeries:
+        with pytest.raises(Refused):
+            log.receipted(forged, trust, entry)
+
+
+def test_a_query_is_answered_to_whom_the_entry_was_given(place, network):
+    entry, notary = place.entry(), place.notary["sub"]
+    receipt = place.deposit(entry)["receipt"]
+    trust = place.hospital.trust
+    salt = log.receipted(receipt, trust, entry)["salt"]
+    asked = [
+        {"entry": entry["id"], "salt": salt}, {"entry": new_id(), "salt": salt},
+        {"entry": entry["id"], "salt": "A" * 22},
+    ]
+    known, unknown, guessed = place.hospital.query(notary, asked)
+    said = log.receipted(known, trust, entry["id"], entry["verification_key"])
+    assert "parties_salt" not in said and unknown is guessed is None
 
 
 def test_an_entry_follows_one_of_its_own_case(place):
@@ -236,9 +281,9 @@ def test_both_participants_endorse_and_one_of_them_deposits(place, network):
     deposits = [(both, [patient.card, hospital.card])]
     answers = hospital.deposit(place.notary["sub"], place.case, deposits)
     assert answers == [{"refused": "ledger/mismatch"}]
-    swapped = [([both[0], both[0]], [hospital.card, patient.card])]
-    answers = hospital.deposit(place.notary["sub"], place.case, swapped)
-    assert answers == [{"refused": "ledger/endorsement"}]
+    alone = [(both, [patient.card])]
+    answers = hospital.deposit(place.notary["sub"], place.case, alone)
+    assert answers == [{"refused": "card/unknown"}]
     third = Member(network.server, "personal", "")
     third.apply()
     third.refresh()
@@ -252,15 +297,16 @@ def test_envelopes_that_a_notary_refuses_as_a_whole(place):
         ("treatment/refusal", {}, "envelope/unknown-type"),
         ("treatment/request", {}, "envelope/type-not-for-role"),
         ("notary/gossip", {}, "envelope/unknown-type"),
-        ("notary/deposit", {"deposits": []}, "envelope/body"),
-        ("notary/deposit", {"deposit": []}, "envelope/body"),
+        ("notary/deposit", {"cards": [], "deposits": []}, "envelope/body"),
+        ("notary/deposit", {"cards": [], "deposit": []}, "envelope/body"),
+        ("notary/query", {"entries": []}, "envelope/unknown-type"),
     ]:
         with refused(code):
             hospital.submit(notary, case, kind, body)
     hidden = place.patient.card
     place.patient.card = None
     with refused("card/unknown"):
-        place.patient.submit(notary, case, "notary/deposit", {"deposits": []})
+        place.patient.submit(notary, case, "notary/deposit", {"cards": [], "deposits": []})
     place.patient.card = hidden
     for octets, code in [("x", "envelope/malformed"), ("A" * 1_048_577, "envelope/too-large")]:
         with refused(code):

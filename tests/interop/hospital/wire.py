@@ -19,6 +19,7 @@ SENDERS = {
     "treatment/dispute": "personal", "treatment/approval": "institution",
     "treatment/refusal": "institution", "treatment/data-request": "institution",
     "treatment/result": "institution", "notary/deposit": "personal institution",
+    "notary/query": "personal institution", "notary/answer": "notary",
 }
 NODE_ID = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -183,17 +184,15 @@ class Trust:
 
     def __init__(self, documents, root, now, previous=None):
         forged = "network/forged"
-        form(documents, {"doormen": list, "parameters": str, "map": str, "revocations": str}, forged)
-        self.doormen = {}
-        for jwt in documents["doormen"]:
-            sub, key = self.certified(jwt, root, now)
-            self.doormen[sub] = key
+        form(documents, dict.fromkeys(("doormen", "parameters", "map", "revocations"), str), forged)
+        self.doormen = self.listed_doormen(documents["doormen"], root, now)
         self.parameters = self.document(documents["parameters"], "hdms-parameters+jwt")
         expect(self.parameters["root"] == thumbprint(root), forged)
         self.map = self.document(documents["map"], "hdms-map+jwt")
         self.revocations = self.document(documents["revocations"], "hdms-revocations+jwt")
+        self.logs = {log["notary"]: log for log in self.map.get("logs", [])}
         if previous:
-            for name in ("parameters", "map", "revocations"):
+            for name in ("doormen", "parameters", "map", "revocations"):
                 older = getattr(self, name)["number"] < getattr(previous, name)["number"]
                 expect(not older, "network/rollback")
             newer = self.revocations["iat"] >= previous.revocations["iat"]
@@ -201,41 +200,55 @@ class Trust:
         self.nodes = {}
         for jwt in self.map["nodes"]:
             try:
-                card = self.chain(jwt)
+                _, card = unverified(jwt, "hdms-card+jwt", forged)
+                signing_keys(card_form(card))
             except Refused:
                 raise Refused(forged) from None
             if now < card["exp"] and card["sub"] not in self.revocations["revoked"]:
                 self.nodes[card["sub"]] = card | {"jwt": jwt}
 
     @staticmethod
-    def certified(jwt, root, now):
+    def listed_doormen(jwt, root, now):
         forged = "network/forged"
         try:
-            _, claims = verify(jwt, "hdms-doorman+jwt", rsa(root, forged), forged, forged)
+            _, claims = verify(jwt, "hdms-doormen+jwt", rsa(root, forged), forged, forged)
         except Refused:
             raise Refused(forged) from None
-        key = rsa(claims["key"], forged)
-        good = claims["iss"] == thumbprint(root) and claims["sub"] == key.thumbprint()
-        expect(good and now < claims["exp"], forged)
-        return claims["sub"], key
+        expect(claims["iss"] == thumbprint(root) and now < claims["exp"], forged)
+        return claims
+
+    def doorman(self, kid, time=None):
+        """The Doorman's key that signs now, or signed cards at `time`."""
+        for each in self.doormen["doormen"]:
+            until = each.get("until")
+            then = until is None or (time is not None and time < until)
+            if thumbprint(each["key"]) == kid and then:
+                return rsa(each["key"], "network/forged")
+        return None
 
     def document(self, jwt, typ):
         forged = "network/forged"
         header, _ = unverified(jwt, typ, forged, forged)
-        expect(header.get("kid") in self.doormen, forged)
-        _, claims = verify(jwt, typ, self.doormen[header["kid"]], forged, forged)
+        key = self.doorman(header.get("kid"))
+        expect(key, forged)
+        _, claims = verify(jwt, typ, key, forged, forged)
         expect(claims["iss"] == header["kid"], forged)
         return claims
 
+    def witnesses_needed(self, time):
+        rules = [rule for rule in self.parameters.get("witnesses", []) if rule["since"] <= time]
+        return rules[-1]["needed"] if rules else 0
+
     def chain(self, jwt):
         code, typ = "card/malformed", "hdms-card+jwt"
-        header, _ = unverified(jwt, typ, code)
+        header, claims = unverified(jwt, typ, code)
         expect("kid" in header, code)
-        expect(header["kid"] in self.doormen, "card/forged")
-        _, claims = verify(jwt, typ, self.doormen[header["kid"]], code, "card/forged")
         claims = card_form(claims)
+        key = self.doorman(header["kid"], claims["iat"])
+        expect(key, "card/forged")
+        verify(jwt, typ, key, code, "card/forged")
         expect(claims["iss"] == header["kid"], "card/forged")
-        expect(thumbprint(claims["signing_key"]) == claims["sub"], "card/mismatch")
+        signing_keys(claims)
         return claims
 
     def card(self, jwt, now):
@@ -258,11 +271,48 @@ def card_form(claims):
     form(claims, {
         "iss": NODE_ID, "sub": NODE_ID, "role": re.compile("personal|institution|notary"),
         "name": str, "endpoint?": str, "signing_key": dict, "encryption_key": dict,
-        "iat": int, "exp": int,
+        "changes?": list, "iat": int, "exp": int,
     }, code, closed=False)
     rsa(claims["signing_key"], code)
     rsa(claims["encryption_key"], code)
     return claims
+
+
+CHANGE = {
+    "iss": NODE_ID, "iat": int, "former_signing_key": dict, "former_encryption_key": NODE_ID,
+    "signing_key": dict, "encryption_key": dict,
+}
+
+
+def signing_keys(card):
+    """The node's signing keys, newest first, each with the time until which it signed."""
+    malformed, mismatch = "card/malformed", "card/mismatch"
+    keys, follows, last = [], card["sub"], 0
+    expect(len(card.get("changes", [])) <= 16, malformed)
+    for jwt in card.get("changes", []):
+        _, change = unverified(jwt, "hdms-key-change+jwt", malformed)
+        form(change, CHANGE, malformed)
+        key = rsa(change["former_signing_key"], malformed)
+        verify(jwt, "hdms-key-change+jwt", key, malformed, mismatch)
+        expect((change["iss"], key.thumbprint()) == (card["sub"], follows), mismatch)
+        expect(last <= change["iat"], mismatch)
+        keys.insert(0, (key, change["iat"]))
+        follows, last = thumbprint(change["signing_key"]), change["iat"]
+    expect(thumbprint(card["signing_key"]) == follows, mismatch)
+    return [(rsa(card["signing_key"], malformed), None), *keys]
+
+
+def verify_by(compact, typ, card, malformed, forged):
+    """As `verify`, for what the node with this card signed, with the key of that time."""
+    _, claims = unverified(compact, typ, malformed)
+    for key, until in signing_keys(card):
+        try:
+            expect(until is None or claims.get("iat", until) <= until, forged)
+            return verify(compact, typ, key, malformed, forged)
+        except Refused as refused:
+            if refused.code != forged:
+                raise
+    raise Refused(forged)
 
 
 # --- envelopes (section 7) ---
@@ -282,6 +332,11 @@ def seal(keys, to, kind, case, body, card=None):
     return id, envelope
 
 
+def issued(card):
+    _, claims = unverified(card, "hdms-card+jwt", "card/malformed")
+    return form(claims, {"iat": int}, "card/malformed", closed=False)["iat"]
+
+
 def open_envelope(octets, keys, trust, kept, now):
     """The claims of a message and its sender's card: checks 1 to 18."""
     code = "envelope/malformed"
@@ -295,14 +350,13 @@ def open_envelope(octets, keys, trust, kept, now):
         "type": str, "body": object, "card?": str,
     }, code)
     listed = trust.nodes.get(claims["iss"], {}).get("jwt")
-    jwt = claims.get("card") or listed or kept.get(claims["iss"])
-    expect(jwt, "card/unknown")
+    cards = [jwt for jwt in (kept.get(claims["iss"]), listed, claims.get("card")) if jwt]
+    expect(cards, "card/unknown")
+    jwt = max(reversed(cards), key=issued)
     _, card = unverified(jwt, "hdms-card+jwt", "card/malformed")
-    card_form(card)
-    own = thumbprint(card["signing_key"]) == card["sub"] == claims["iss"]
-    expect(own, "card/mismatch")
-    key = rsa(card["signing_key"], "card/malformed")
-    verify(signed, "hdms+jwt", key, code, "envelope/signature")
+    signing_keys(card_form(card))
+    expect(card["sub"] == claims["iss"], "card/mismatch")
+    verify_by(signed, "hdms+jwt", card, code, "envelope/signature")
     sender = trust.card(jwt, now)
     expect(claims["aud"] == keys["signing"].thumbprint(), "envelope/wrong-audience")
     expect(claims["iat"] <= now + 300, "envelope/not-yet-valid")

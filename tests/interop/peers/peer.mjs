@@ -27,11 +27,24 @@ export async function verified(jwt, jwk, typ) {
   return { claims: JSON.parse(new TextDecoder().decode(payload)), header: protectedHeader };
 }
 
+/** The key that signs for the Doorman now, as the network's root key says. */
+async function doorman(network) {
+  const { claims } = await verified(network.documents.doormen, network.root, 'hdms-doormen+jwt');
+  assert.ok(network.now < claims.exp);
+  return claims.doormen.find(({ until }) => until === undefined).key;
+}
+
+/** The logs that the network's map lists, by their notaries. */
+export async function logs(network) {
+  const { claims } = await verified(network.documents.map, await doorman(network), 'hdms-map+jwt');
+  return Object.fromEntries(claims.logs.map((log) => [log.notary, log]));
+}
+
 /** The claims of a card whose chain leads to the network's root key. */
 export async function card(jwt, network) {
-  const certificate = await verified(network.documents.doormen[0], network.root, 'hdms-doorman+jwt');
-  const { claims, header } = await verified(jwt, certificate.claims.key, 'hdms-card+jwt');
-  assert.equal(header.kid, certificate.claims.sub);
+  const key = await doorman(network);
+  const { claims, header } = await verified(jwt, key, 'hdms-card+jwt');
+  assert.equal(header.kid, await jose.calculateJwkThumbprint(key));
   assert.equal(await jose.calculateJwkThumbprint(claims.signing_key), claims.sub);
   assert.ok(claims.iat <= network.now && network.now < claims.exp);
   return claims;

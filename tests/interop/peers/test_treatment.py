@@ -40,10 +40,10 @@ def verified(lib, jwt, jwk, typ):
 
 def card(lib, network, jwt):
     """A card's claims, seen to lead to the network's root key."""
-    certificate = network.documents["doormen"][0]
-    _, doorman = verified(lib, certificate, network.root, "hdms-doorman+jwt")
-    header, claims = verified(lib, jwt, doorman["key"], "hdms-card+jwt")
-    assert header["kid"] == doorman["sub"]
+    _, listed = verified(lib, network.documents["doormen"], network.root, "hdms-doormen+jwt")
+    [doorman] = [each["key"] for each in listed["doormen"] if "until" not in each]
+    header, claims = verified(lib, jwt, doorman, "hdms-card+jwt")
+    assert header["kid"] == lib.thumbprint(doorman)
     assert lib.thumbprint(claims["signing_key"]) == claims["sub"]
     return claims
 
@@ -110,11 +110,12 @@ def test_a_request_of_ours_is_opened_and_the_approval_taken_in(lib, network):
     header = {"alg": "PS256", "typ": "hdms-endorsement+jwt", "kid": me}
     mine = lib.sign({"iss": me, "iat": network.now, "entry": entry}, header, MINE["signing"])
     cards = [network.cards["patient"], network.cards["hospital"]]
-    deposits = {"deposits": [{"endorsements": [theirs, mine], "cards": cards}]}
+    deposits = {"cards": cards, "deposits": [{"endorsements": [theirs, mine]}]}
     deposit = message(lib, network, notary, "notary/deposit", case, deposits)
     answers = network.ask({"deposit": {"envelope": enclose(lib, deposit, notary)}})["answers"]
-    _, receipt = verified(lib, answers[0]["receipt"], notary["signing_key"], "hdms-receipt+jwt")
-    assert (receipt["entry"], receipt["iss"]) == (entry["id"], notary["sub"])
+    receipt = answers[0]["receipt"]
+    opening = json.loads(base64.b64decode(receipt.split("\n")[1].removeprefix("extra ")))
+    assert opening["entry"] == entry["id"] and f"\nhdms-log/{notary['sub']}\n" in receipt
 
     body = {"endorsement": mine, "receipt": answers[0]["receipt"]}
     approval = message(lib, network, patient, "treatment/approval", case, body)

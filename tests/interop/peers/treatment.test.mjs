@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { start } from './network.mjs';
-import { Peer, card, uuid, verificationKey, verified } from './peer.mjs';
+import { Peer, card, logs, uuid, verificationKey, verified } from './peer.mjs';
+import { received } from './receipt.mjs';
 
 const OBSERVATION = {
   resourceType: 'Observation', id: 'hba1c', status: 'final', code: { text: 'HbA1c' },
@@ -12,7 +13,7 @@ const OBSERVATION = {
 };
 const ASKED = { resources: ['Observation'], purpose: 'Before surgery' };
 
-let network, patient, hospital, cards, thd;
+let network, patient, hospital, cards, log, thd;
 
 before(async () => {
   network = await start();
@@ -21,6 +22,7 @@ before(async () => {
       Object.entries(network.cards).map(async ([name, jwt]) => [name, await card(jwt, network)]),
     ),
   );
+  log = (await logs(network))[cards.notary.sub];
   patient = await Peer.play('patient', network);
   hospital = await Peer.play('hospital', network);
 });
@@ -39,14 +41,11 @@ function entry(kind, record, previous) {
   return { id: uuid(network), kind, case: thd, author, counterparty, verification_key, previous };
 }
 
-/** The receipt's claims, seen to be the notary's and about `about`. */
-async function receipt(jwt, about) {
-  const { claims } = await verified(jwt, cards.notary.signing_key, 'hdms-receipt+jwt');
-  assert.deepEqual(
-    [claims.iss, claims.entry, claims.verification_key],
-    [cards.notary.sub, about.id, about.verification_key],
-  );
-  return jwt;
+/** A receipt, seen to be the notary's and about `about`. */
+function receipt(text, about) {
+  const { entry: id, verification_key } = received(text, log);
+  assert.deepEqual([id, verification_key], [about.id, about.verification_key]);
+  return text;
 }
 
 /** An endorsement's entry, seen to be signed by the owner of the card's claims. */
@@ -57,13 +56,30 @@ async function endorsed(jwt, by) {
 }
 
 /** Deposits an entry as `peer`; the notary's receipt. */
-async function deposit(peer, about, endorsements, author) {
-  const others = [network.cards.patient, network.cards.hospital];
-  const deposits = [{ endorsements, cards: author === 'patient' ? others : others.reverse() }];
-  const envelope = await peer.seal(cards.notary, 'notary/deposit', thd, { deposits });
+async function deposit(peer, about, endorsements) {
+  const known = [network.cards.patient, network.cards.hospital];
+  const body = { cards: known, deposits: [{ endorsements }] };
+  const envelope = await peer.seal(cards.notary, 'notary/deposit', thd, body);
   const { answers } = await network.ask({ deposit: { envelope } });
   return receipt(answers[0].receipt, about);
 }
+
+test('no altered receipt of ours is taken by another log\'s verifier', async () => {
+  const wish = { reason: 'Cough', date: null, may_read: [] };
+  await network.ask({ ask: { case: thd, request: wish } });
+  const { body } = await hospital.open(await network.mail('treatment/request'), cards.patient, 'treatment/request');
+  const request = await endorsed(body.endorsement, cards.patient);
+  const mine = await hospital.endorse(request);
+  const lines = (await deposit(hospital, request, [body.endorsement, mine])).split('\n');
+  const signature = lines.findIndex((line) => line.startsWith('\u2014 hdms-log/'));
+  const altered = lines.slice(0, signature + 1).flatMap((line, place) => {
+    const middle = Math.floor(line.length / 2);
+    const letter = line[middle] === 'A' ? 'B' : 'A';
+    return line && [lines.with(place, line.slice(0, middle) + letter + line.slice(middle + 1))];
+  }).filter(Boolean);
+  assert.ok(altered.length >= 6);
+  for (const each of altered) assert.throws(() => received(each.join('\n'), log), each.join('\n'));
+});
 
 test('a patient written with jose and @sd-jwt/core is treated by our hospital', async () => {
   const fhir = {
@@ -84,7 +100,7 @@ test('a patient written with jose and @sd-jwt/core is treated by our hospital', 
   await network.ask({ approve: { case: thd } });
   const approval = await patient.open(await network.mail('treatment/approval'), cards.hospital, 'treatment/approval');
   assert.deepEqual(await endorsed(approval.body.endorsement, cards.hospital), request);
-  await receipt(approval.body.receipt, request);
+  receipt(approval.body.receipt, request);
 
   const result = uuid(network);
   await network.ask({ 'hand-in': { case: thd, entry: result, fhir: OBSERVATION } });
@@ -95,7 +111,7 @@ test('a patient written with jose and @sd-jwt/core is treated by our hospital', 
   assert.equal(logged.verification_key, verificationKey(handed.body.record));
   assert.equal(logged.previous, request.id);
   const endorsement = await patient.endorse(logged);
-  const proof = await deposit(patient, logged, [handed.body.endorsement, endorsement], 'hospital');
+  const proof = await deposit(patient, logged, [handed.body.endorsement, endorsement]);
   const confirmation = { endorsement, receipt: proof };
   assert.equal(await toHospital(await patient.seal(cards.hospital, 'treatment/confirmation', thd, confirmation)), 'applied');
 
@@ -123,7 +139,7 @@ test('a hospital written with jose and @sd-jwt/core treats our patient', async (
   const request = await endorsed(asked.body.endorsement, cards.patient);
   assert.equal(request.verification_key, verificationKey(asked.body.record));
   const mine = await hospital.endorse(request);
-  const proof = await deposit(hospital, request, [asked.body.endorsement, mine], 'patient');
+  const proof = await deposit(hospital, request, [asked.body.endorsement, mine]);
   const approval = { endorsement: mine, receipt: proof };
   assert.equal(await toPatient(await hospital.seal(cards.patient, 'treatment/approval', thd, approval)), 'applied');
 
@@ -136,7 +152,7 @@ test('a hospital written with jose and @sd-jwt/core treats our patient', async (
   await network.ask({ confirm: { case: thd, entry: result.id } });
   const confirmed = await hospital.open(await network.mail('treatment/confirmation'), cards.patient, 'treatment/confirmation');
   assert.deepEqual(await endorsed(confirmed.body.endorsement, cards.patient), result);
-  await receipt(confirmed.body.receipt, result);
+  receipt(confirmed.body.receipt, result);
 
   const question = { id: uuid(network), ...ASKED };
   assert.equal(await toPatient(await hospital.seal(cards.patient, 'treatment/data-request', thd, question)), 'applied');
@@ -146,7 +162,7 @@ test('a hospital written with jose and @sd-jwt/core treats our patient', async (
   const { fhir: content, kb } = await hospital.read(shared.record, cards.hospital, question.id);
   assert.deepEqual(content, bundle);
   assert.deepEqual([kb.aud, kb.nonce], [hospital.id, question.id]);
-  await receipt(shared.receipt, result);
+  receipt(shared.receipt, result);
 
   const places = ['/fhir/entry/0/resource/code'];
   const chosen = await network.ask({ present: { record, places, nonce: 'n-1', audience: hospital.id } });

@@ -1,0 +1,173 @@
+"""Transparency logs, receipts and conflicts: docs/protocol.md sections 9 and 10, with nothing but
+SHA-256 and an Ed25519 of somebody else's."""
+
+import base64
+import hashlib
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from wire import NODE_ID, UUID7, Refused, decode, encode, expect, form, parse, verify_by
+
+FORGED = "ledger/receipt"
+TITLE = "c2sp.org/tlog-proof@v1\n"
+
+
+def sha256(*parts):
+    octets = b"".join(part if isinstance(part, bytes) else part.encode() for part in parts)
+    return hashlib.sha256(octets).digest()
+
+
+def base64_octets(text):
+    try:
+        octets = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise Refused(FORGED) from None
+    expect(base64.b64encode(octets).decode() == text, FORGED)
+    return octets
+
+
+def number(text):
+    expect(text.isascii() and text.isdigit() and str(int(text)) == text, FORGED)
+    return int(text)
+
+
+# --- the tree (RFC 9162 section 2.1) ---
+
+def leaf_hash(leaf):
+    return sha256(b"\0", leaf)
+
+
+def root_of(index, size, node, proof):
+    """The root that an inclusion proof leads to (RFC 9162 section 2.1.3.2)."""
+    expect(index < size, FORGED)
+    place, last = index, size - 1
+    for sibling in proof:
+        expect(last > 0, FORGED)
+        if place & 1 or place == last:
+            node = sha256(b"\1", sibling, node)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            node = sha256(b"\1", node, sibling)
+        place, last = place >> 1, last >> 1
+    expect(last == 0, FORGED)
+    return node
+
+
+# --- signed notes and checkpoints (C2SP signed-note, tlog-checkpoint, tlog-cosignature) ---
+
+class Note:
+    def __init__(self, note):
+        text, blank, lines = note.rpartition("\n\n")
+        expect(blank and lines.endswith("\n"), FORGED)
+        self.text, self.signatures = text + "\n", []
+        for line in lines[:-1].split("\n"):
+            dash, name, signature = (line.split(" ") + ["", ""])[:3]
+            octets = base64_octets(signature)
+            expect(dash == "\u2014" and name and len(octets) > 4, FORGED)
+            self.signatures.append((name, octets[:4], octets[4:]))
+
+    def signature(self, name, kind, key):
+        """What a key of this name and kind has signed, if it has."""
+        id = sha256(name, b"\n", bytes([kind]), key)[:4]
+        found = [octets for who, which, octets in self.signatures if (who, which) == (name, id)]
+        return found[0] if found else None
+
+
+def signed(key, text, signature):
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, text.encode())
+    except InvalidSignature:
+        raise Refused(FORGED) from None
+
+
+def cosigned_at(note, witness):
+    """When this witness co-signed, if it did."""
+    name, key = "hdms-witness/" + witness["notary"], decode(witness["witness_key"], FORGED)
+    signature = note.signature(name, 4, key)
+    if signature is None:
+        return None
+    time = int.from_bytes(signature[:8])
+    signed(key, f"cosignature/v1\ntime {time}\n{note.text}", signature[8:])
+    return time
+
+
+# --- receipts ---
+
+OPENING = {
+    "entry": UUID7, "verification_key": NODE_ID, "time": int, "salt": str, "place": str,
+    "parties": str, "parties_salt?": str,
+}
+
+
+def place_of(case, previous):
+    return encode(sha256("hdms-place/v1\n", case, "\n", previous or ""))
+
+
+def parties_of(salt, entry):
+    said = [entry["kind"], entry["case"], entry["previous"] or "", entry["author"],
+            entry["counterparty"]]
+    return encode(sha256("hdms-parties/v1\n", decode(salt, FORGED), "\n".join(said)))
+
+
+def leaf_of(opening):
+    document = sha256("hdms-document/v1\n", decode(opening["salt"], FORGED), opening["entry"], "\n",
+                      opening["verification_key"])
+    commitments = decode(opening["place"], FORGED) + decode(opening["parties"], FORGED)
+    return b"\1" + opening["time"].to_bytes(8) + document + commitments
+
+
+def receipted(text, trust, entry=None, key=None):
+    """What a receipt says, once all that it needs is checked; of this entry and verification key
+    where they are given. A whole `entry` is checked as its participants do."""
+    expect(text.startswith(TITLE), FORGED)
+    head, blank, checkpoint = text[len(TITLE):].partition("\n\n")
+    lines = head.split("\n")
+    expect(blank and lines[0].startswith("extra ") and len(lines) > 1, FORGED)
+    opening = parse(base64_octets(lines[0][6:]), FORGED)
+    form(opening, OPENING, FORGED, closed=False)
+    expect(lines[1].startswith("index "), FORGED)
+    index, proof = number(lines[1][6:]), [base64_octets(line) for line in lines[2:]]
+
+    note = Note(checkpoint)
+    origin, size, root = note.text.split("\n")[:3]
+    notary = origin.removeprefix("hdms-log/")
+    log = trust.logs.get(notary)
+    expect(log, "network/unknown-node")
+    expect(root_of(index, number(size), leaf_hash(leaf_of(opening)), proof)
+           == base64_octets(root), FORGED)
+    expect(opening["time"] < log.get("until", opening["time"] + 1), FORGED)
+    log_key = decode(log["log_key"], FORGED)
+    signature = note.signature(origin, 1, log_key)
+    expect(signature is not None, FORGED)
+    signed(log_key, note.text, signature)
+
+    times = [(cosigned_at(note, each), each) for each in trust.logs.values() if each is not log]
+    good = [each for time, each in times if time is not None and time < each.get("until", time + 1)]
+    expect(len(good) >= trust.witnesses_needed(opening["time"]), FORGED)
+
+    if isinstance(entry, dict):
+        expect(place_of(entry["case"], entry["previous"]) == opening["place"], "ledger/mismatch")
+        expect("parties_salt" in opening, "ledger/mismatch")
+        expect(parties_of(opening["parties_salt"], entry) == opening["parties"], "ledger/mismatch")
+        entry, key = entry["id"], entry["verification_key"]
+    expect(entry in (None, opening["entry"]), "ledger/mismatch")
+    expect(key in (None, opening["verification_key"]), "ledger/mismatch")
+    return {"iss": notary, "index": index, **opening}
+
+
+def conflict(jwt, trust, notary, entry):
+    """The entry that a notary's signed conflict proves to have come first."""
+    typ = "hdms-conflict+jwt"
+    _, claims = verify_by(jwt, typ, notary, FORGED, FORGED)
+    form(claims, {"iss": NODE_ID, "iat": int, "entry": UUID7, "first": UUID7, "receipt": str},
+         FORGED, closed=False)
+    first = receipted(claims["receipt"], trust, claims["first"])
+    expect(claims["iss"] == first["iss"] == notary["sub"], FORGED)
+    expect(claims["entry"] == entry["id"] and "parties_salt" not in first, FORGED)
+    if claims["first"] == entry["id"]:
+        expect(first["verification_key"] != entry["verification_key"], FORGED)
+    else:
+        expect(first["place"] == place_of(entry["case"], entry["previous"]), FORGED)
+    return claims["first"]
