@@ -68,7 +68,8 @@ impl fmt::Display for RunningDemo {
         writeln!(f, "The network runs; its data is in {}.\n", self.data.display())?;
         writeln!(f, "  Patients        {}/", self.network.url())?;
         for institution in self.network.institutions() {
-            let name = &institution.node().card().card().name;
+            let card = institution.node().card();
+            let name = &card.card().name;
             writeln!(f, "  {name}\n    console       {}/", institution.url())?;
             writeln!(f, "    API key       {}", institution.api_key())?;
             writeln!(f, "    OpenAPI       {}/openapi.json", institution.url())?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use hdms::Error;
 use hdms::card::Role;
+use hdms::doorman::About;
 use hdms::jose::jwk::RsaJwk;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -163,7 +164,13 @@ impl Plan<'_> {
             root: Some(self.root.clone()),
             role,
             name: name.to_owned(),
+            about: endpoint.as_ref().map(|_| About {
+                registry_number: "none: it is on this machine alone".into(),
+                address: "this machine".into(),
+                contact: "whoever started it".into(),
+            }),
             endpoint,
+            log: None,
             refresh: REFRESH,
         }
     }

@@ -33,9 +33,9 @@ impl Members {
         let net = Net::start_with(without_rates).await;
         let made = (0..SENDERS).map(|_| tokio::task::spawn_blocking(AwsKeys::generate));
         let mut senders = Vec::new();
-        for keys in made.collect::<Vec<_>>() {
+        for (number, keys) in made.collect::<Vec<_>>().into_iter().enumerate() {
             let keys: &'static AwsKeys = Box::leak(Box::new(keys.await.unwrap().unwrap()));
-            let request = net.request(keys, Role::Institution, "Bench");
+            let request = net.request(keys, Role::Institution, &format!("Bench {number}"));
             net.ask(keys, &request).await.unwrap_err();
             net.operator().admit(request.iss).await.unwrap();
             senders.push(Sender { id: id(keys), keys });

@@ -49,6 +49,12 @@ struct Serve {
     /// Seconds after which nodes no longer rely on a revocation list.
     #[arg(long, default_value_t = 24 * 3600, value_parser = clap::value_parser!(u64).range(60..))]
     revocation_age: u64,
+    /// Notaries that must have co-signed the log before a receipt counts.
+    #[arg(long, default_value_t = 0)]
+    witnesses: u64,
+    /// Lowest protocol version with which a node may take part.
+    #[arg(long, default_value_t = 1)]
+    minimum_version: u64,
     #[command(flatten)]
     quotas: QuotaArgs,
     #[command(flatten)]
@@ -99,7 +105,12 @@ impl Serve {
         let passphrase = self.node.passphrase()?;
         let (listener, url) = self.node.bind(self.listen).await?;
         let config = ServerConfig {
-            rules: Rules { name: self.network, revocation_age: self.revocation_age },
+            rules: Rules {
+                name: self.network,
+                revocation_age: self.revocation_age,
+                witnesses: self.witnesses,
+                minimum_version: self.minimum_version,
+            },
             quotas: self.quotas.into(),
             rates: self.rates.into(),
             limits: self.limits.into(),

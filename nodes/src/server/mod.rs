@@ -76,7 +76,7 @@ impl ServerConfig {
             data,
             passphrase,
             public_url,
-            rules: Rules { name: "HDMS".into(), revocation_age: 24 * 3600 },
+            rules: Rules::named("HDMS"),
             quotas: Quotas::default(),
             rates: Rates::default(),
             limits: Limits::default(),

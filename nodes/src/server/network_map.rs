@@ -15,8 +15,8 @@ use hdms::jose::digest;
 use hdms::jose::jwk::RsaJwk;
 use hdms::json;
 use hdms::network::{
-    self, DoormanCertificate, NetworkDocument, NetworkDocuments, NetworkMap, Parameters,
-    Revocations,
+    self, DoormanKey, Doormen, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog,
+    Parameters, Revocations,
 };
 use hdms::provider::{Clock, Timestamp};
 use rusqlite::{Connection, OptionalExtension};
@@ -68,6 +68,17 @@ pub struct Rules {
     pub name: String,
     /// How old a revocation list may be, seconds.
     pub revocation_age: u64,
+    /// How many witnesses a receipt needs.
+    pub witnesses: u64,
+    /// Lowest protocol version that may take part.
+    pub minimum_version: u64,
+}
+
+impl Rules {
+    /// The usual ones, without witnesses.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.into(), revocation_age: 24 * 3600, witnesses: 0, minimum_version: 1 }
+    }
 }
 
 impl Network {
@@ -140,11 +151,16 @@ impl Network {
                 Ok((nodes::listed(connection)?, nodes::revoked(connection, now)?))
             })
             .await?;
+        let logs = listed.iter().filter_map(|node| {
+            let notary = node.card.as_ref().map(|_| node.request.iss.clone())?;
+            Some(NotaryLog { notary, keys: node.request.log?, until: None })
+        });
+        let logs: Vec<_> = logs.collect();
         let mut cards = Vec::new();
         for node in listed {
             cards.extend(self.current_card(node, now).await?);
         }
-        let documents = self.documents(cards, revoked, now).await?;
+        let documents = self.documents((cards, logs), revoked, now).await?;
         let body = json::write(&documents)?;
         let etag = format!("\"{}\"", digest(&body));
         let offered = Arc::new(Offered { body: body.into(), etag });
@@ -154,7 +170,7 @@ impl Network {
 
     async fn documents(
         &self,
-        nodes: Vec<String>,
+        (nodes, logs): (Vec<String>, Vec<NotaryLog>),
         revoked: Vec<NodeId>,
         iat: u64,
     ) -> Result<NetworkDocuments, Error> {
@@ -162,15 +178,18 @@ impl Network {
         let forever = u64::MAX;
         let rules = self.parameters(0, 0);
         let parameters = |number| self.parameters(iat, number);
-        let map = |number| NetworkMap { iss: iss(), iat, number, nodes: nodes.clone() };
+        let map = |number| {
+            let (nodes, logs) = (nodes.clone(), logs.clone());
+            NetworkMap { iss: iss(), iat, number, nodes, logs }
+        };
         let revocations = |number| {
             let revoked = revoked.iter().cloned().collect();
             Revocations { iss: iss(), iat, number, revoked }
         };
         Ok(NetworkDocuments {
-            doormen: vec![self.certified.certificate.clone()],
+            doormen: self.certified.certificate.clone(),
             parameters: self.sign("parameters", &rules, forever, parameters).await?,
-            map: self.sign("map", &nodes, forever, map).await?,
+            map: self.sign("map", &(&nodes, &logs), forever, map).await?,
             revocations: self
                 .sign("revocations", &revoked, self.rules.revocation_age / 4, revocations)
                 .await?,
@@ -185,9 +204,10 @@ impl Network {
             name: self.rules.name.clone(),
             root: self.certified.root_id.clone(),
             max_envelope: envelope::MAX_BYTES as u64,
-            minimum_version: 1,
+            minimum_version: self.rules.minimum_version,
             revocation_age: self.rules.revocation_age,
             vapid: Some(self.vapid.clone()),
+            witnesses: Vec::new(),
         }
     }
 
@@ -284,12 +304,12 @@ async fn certify(
     let root_id: NodeId = root.public().0.thumbprint().parse()?;
     let doorman: NodeId = key.thumbprint().parse()?;
     let end = now + CERTIFICATE_LIFETIME;
-    let certificate = DoormanCertificate {
+    let certificate = Doormen {
         iss: root_id.clone(),
-        sub: doorman.clone(),
-        key: key.clone(),
         iat: now,
         exp: end,
+        number: now,
+        doormen: vec![DoormanKey { key: key.clone(), until: None }],
     };
     let certificate = network::sign(&certificate, &root).await?;
     let root = root.public().0.clone();

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
-use hdms::doorman::{AdmissionRequest, ChallengeAnswer};
+use hdms::doorman::{About, AdmissionRequest, ChallengeAnswer};
 use hdms::envelope::{self, Letter, MessageType};
 use hdms::ids::{CaseId, EntryId, MessageId, NodeId};
 use hdms::jose::jwk::RsaJwk;
 use hdms::ledger::{Entry, EntryKind, VerificationKey, VerifiedEndorsement};
 use hdms::mailbox::Delivery;
-use hdms::network::Trust;
+use hdms::network::{Ed25519Key, LogKeys, Trust};
 use hdms::notary::{Deposit, DepositBody};
 use hdms::provider::{Clock, Timestamp};
 use hdms::testing::FixedClock;
@@ -142,9 +142,15 @@ impl Net {
             jti: message_id(),
             role,
             name: name.into(),
-            endpoint: (role != Role::Personal).then(|| "http://127.0.0.1:1".into()),
+            endpoint: (role != Role::Personal).then(|| format!("http://127.0.0.1:1/{}", id(keys))),
+            about: (role != Role::Personal).then(about),
             signing_key: signing_key.clone(),
             encryption_key: encryption_key.clone(),
+            changes: Vec::new(),
+            log: (role == Role::Notary).then(|| LogKeys {
+                log_key: Ed25519Key([1; 32]),
+                witness_key: Ed25519Key([2; 32]),
+            }),
         }
     }
 
@@ -210,6 +216,8 @@ impl Net {
             role: Role::Notary,
             name: name.into(),
             endpoint: Some(endpoint),
+            about: Some(about()),
+            log: None,
             refresh: Duration::from_millis(100),
         }
     }
@@ -276,6 +284,15 @@ pub fn id(keys: &AwsKeys) -> NodeId {
     keys.public().0.thumbprint().parse().unwrap()
 }
 
+/// What institutions and notaries say of themselves.
+pub fn about() -> About {
+    About {
+        registry_number: "HRB 12345, Amtsgericht Example".into(),
+        address: "1 Main Street, 12345 Example".into(),
+        contact: "Dr. Doe, +1 555 0100".into(),
+    }
+}
+
 pub fn message_id() -> MessageId {
     MessageId::new(&SystemClock, &SystemRandomness).unwrap()
 }
@@ -333,15 +350,17 @@ pub async fn deposit(author: &Person, other: &Person) -> Deposit {
         let signed = VerifiedEndorsement::sign(&entry, &by.id, now, by.keys).await.unwrap();
         signed.jwt().to_owned()
     };
-    Deposit {
-        endorsements: [endorse(author).await, endorse(other).await],
-        cards: [author.card.jwt().into(), other.card.jwt().into()],
-    }
+    Deposit { endorsements: [endorse(author).await, endorse(other).await] }
 }
 
-/// An envelope with these deposits for the notary.
-pub async fn sealed(from: &Person, notary: &VerifiedCard, deposits: Vec<Deposit>) -> String {
-    let body = serde_json::to_value(DepositBody { deposits }).unwrap();
+/// An envelope for the notary with deposits of both participants, of which the first sends it.
+pub async fn sealed(
+    [from, other]: [&Person; 2],
+    notary: &VerifiedCard,
+    deposits: Vec<Deposit>,
+) -> String {
+    let cards = vec![from.card.jwt().into(), other.card.jwt().into()];
+    let body = serde_json::to_value(DepositBody { cards, deposits }).unwrap();
     let (case, kind) = (&case_id(), MessageType::Deposit);
     let letter = Letter { from: &from.card, to: notary, case, kind, body };
     let sealed =

@@ -211,6 +211,8 @@ pub fn personal(dir: &Path, server: &str) -> MemberConfig {
         role: Role::Personal,
         name: "Pat Doe".into(),
         endpoint: None,
+        about: None,
+        log: None,
         refresh: Duration::from_secs(60),
     }
 }
