@@ -11,18 +11,23 @@ use std::sync::LazyLock;
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::card::{self, Card, Role, VerifiedCard};
+use hdms::card::{self, Card, KeyChange, Role, VerifiedCard};
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
+use hdms::log::checkpoint::{cosignature, log_signature};
+use hdms::log::merkle::leaf_hash;
+use hdms::log::{Checkpoint, SignedCheckpoint, TlogProof};
 use hdms::network::{
-    self, DoormanCertificate, NetworkDocuments, NetworkMap, Parameters, Revocations, Trust,
+    self, DoormanKey, Doormen, Ed25519Key, LogKeys, NetworkDocuments, NetworkMap, NotaryLog,
+    Parameters, Revocations, Trust, WitnessRule,
 };
 use hdms::provider::Timestamp;
 
 /// When everything here happens.
 pub const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
-/// A network with one hospital on its map, and a patient.
+/// A network with one hospital on its map, which has changed its keys, the logs of two notaries, and
+/// a patient.
 pub struct World {
     /// What every node relies on.
     pub trust: Trust,
@@ -49,10 +54,21 @@ pub fn key(number: u8) -> Result<RsaJwk, Error> {
     RsaJwk::from_modulus(modulus)
 }
 
+/// Proof of a leaf that is alone in the log of the first notary, co-signed by the second.
+pub fn proof_of(leaf: &[u8]) -> TlogProof {
+    let [notary, witness] = world().trust.logs() else { unreachable!("two notaries") };
+    let (log, witness) = (notary.log_key(), witness.witness_key());
+    let tree = Checkpoint { origin: log.name.clone(), size: 1, root: leaf_hash(leaf) };
+    let mut checkpoint = SignedCheckpoint::new(tree, log_signature(&log, [0; 64]));
+    checkpoint.add(cosignature(&witness, NOW.seconds(), [0; 64]));
+    TlogProof { extra: None, index: 0, hashes: Vec::new(), checkpoint }
+}
+
 async fn make_world() -> Result<World, Error> {
     let (root, doorman) = (key(2)?, key(4)?);
-    let hospital = issue(6, Role::Institution, "Hospital", Some("http://hospital.example")).await?;
-    let patient = issue(10, Role::Personal, "", None).await?;
+    let hospital = card(6, Role::Institution, "Hospital", Some("http://hospital.example"))?;
+    let hospital = card::issue(&with_changed_keys(hospital).await?, &Trusting).await?;
+    let patient = card::issue(&card(10, Role::Personal, "", None)?, &Trusting).await?;
     let documents = documents(&root, &doorman, vec![hospital.clone()]).await?;
     let trust = Trust::verify(&documents, &root, None, NOW, &Trusting).await?;
     let verify = async |jwt: &str| VerifiedCard::verify(jwt, &trust, NOW, &Trusting).await;
@@ -60,14 +76,9 @@ async fn make_world() -> Result<World, Error> {
     Ok(World { trust, hospital, patient })
 }
 
-async fn issue(
-    number: u8,
-    role: Role,
-    name: &str,
-    endpoint: Option<&str>,
-) -> Result<String, Error> {
+fn card(number: u8, role: Role, name: &str, endpoint: Option<&str>) -> Result<Card, Error> {
     let signing_key = key(number)?;
-    let claims = Card {
+    Ok(Card {
         iss: NodeId::try_from(key(4)?.thumbprint())?,
         sub: NodeId::try_from(signing_key.thumbprint())?,
         role,
@@ -75,10 +86,31 @@ async fn issue(
         endpoint: endpoint.map(Into::into),
         signing_key,
         encryption_key: key(number + 1)?,
+        changes: Vec::new(),
         iat: NOW.seconds(),
         exp: NOW.seconds() + card::LIFETIME,
+    })
+}
+
+async fn with_changed_keys(card: Card) -> Result<Card, Error> {
+    let change = KeyChange {
+        iss: card.sub.clone(),
+        iat: card.iat,
+        former_encryption_key: card.encryption_key.thumbprint(),
+        former_signing_key: card.signing_key,
+        signing_key: key(20)?,
+        encryption_key: key(21)?,
     };
-    card::issue(&claims, &Trusting).await
+    let changes = vec![change.sign(&Trusting).await?];
+    let KeyChange { signing_key, encryption_key, .. } = change;
+    Ok(Card { signing_key, encryption_key, changes, ..card })
+}
+
+/// The log of a notary that nobody runs.
+fn log(number: u8) -> Result<NotaryLog, Error> {
+    let notary = NodeId::try_from(key(number)?.thumbprint())?;
+    let [log_key, witness_key] = [number, number + 1].map(|byte| Ed25519Key([byte; 32]));
+    Ok(NotaryLog { notary, keys: LogKeys { log_key, witness_key }, until: None })
 }
 
 async fn documents(
@@ -89,12 +121,12 @@ async fn documents(
     let (iss, root) =
         (NodeId::try_from(doorman.thumbprint())?, NodeId::try_from(root.thumbprint())?);
     let (iat, number) = (NOW.seconds(), 1);
-    let certificate = DoormanCertificate {
+    let doormen = Doormen {
         iss: root.clone(),
-        sub: iss.clone(),
-        key: doorman.clone(),
         iat,
         exp: iat + card::LIFETIME,
+        number,
+        doormen: vec![DoormanKey { key: doorman.clone(), until: None }],
     };
     let parameters = Parameters {
         iss: iss.clone(),
@@ -106,11 +138,12 @@ async fn documents(
         minimum_version: 1,
         revocation_age: card::LIFETIME,
         vapid: None,
+        witnesses: vec![WitnessRule { since: 1, needed: 1 }],
     };
-    let map = NetworkMap { iss: iss.clone(), iat, number, nodes };
+    let map = NetworkMap { iss: iss.clone(), iat, number, nodes, logs: vec![log(30)?, log(40)?] };
     let revocations = Revocations { iss, iat, number, revoked: Default::default() };
     Ok(NetworkDocuments {
-        doormen: vec![network::sign(&certificate, &Trusting).await?],
+        doormen: network::sign(&doormen, &Trusting).await?,
         parameters: network::sign(&parameters, &Trusting).await?,
         map: network::sign(&map, &Trusting).await?,
         revocations: network::sign(&revocations, &Trusting).await?,

@@ -47,8 +47,7 @@ fn assert_kept(fhir: Value) {
         Err(Error::NotFhir | Error::RecordTooLarge) => return,
         Err(error) => unreachable!("{error}"),
     };
-    let key = &author.card().signing_key;
-    match block_on(record::verify(record.compact(), key, &Trusting)) {
+    match block_on(record::verify(record.compact(), author.keys(), &Trusting)) {
         Ok(verified) => assert_eq!(verified.fhir().to_string(), content.fhir.to_string()),
         Err(error) => unreachable!("{error}"),
     }
