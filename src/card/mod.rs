@@ -59,8 +59,8 @@ pub struct Card {
 }
 
 /// A card whose chain to the pinned root key holds and which was neither expired nor revoked when
-/// it was looked at. Only [`VerifiedCard::verify`] makes one, and
-/// [`VerifiedCard::verify_chain`] for a node's own.
+/// it was looked at: [`VerifiedCard::verify`] makes it. Of one by [`VerifiedCard::verify_chain`] or
+/// [`VerifiedCard::vouched`] less is certain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedCard {
     card: Card,
@@ -110,9 +110,10 @@ impl VerifiedCard {
         Ok(verified)
     }
 
-    /// A card that a verified Network Map lists: the map's signature is the Doorman's word for it.
-    /// Errors as [`SigningKeys::of`].
-    pub(crate) async fn listed(jwt: &str, primitives: &impl Primitives) -> Result<Self, Error> {
+    /// Only form, node id and changes of keys: for a card that somebody vouches for otherwise, as the
+    /// signature of the Network Map that lists it does, or that a node keeps as its own. Errors as
+    /// [`SigningKeys::of`].
+    pub async fn vouched(jwt: &str, primitives: &impl Primitives) -> Result<Self, Error> {
         let unverified = Unverified::parse(jwt, TYP, Error::CardMalformed)?;
         let card: Card = json::read(unverified.payload().clone(), Error::CardMalformed)?;
         Self::owned(card, jwt, primitives).await
@@ -171,7 +172,7 @@ pub(crate) async fn claimed_keys(
     jwt: &str,
     primitives: &impl Primitives,
 ) -> Result<SigningKeys, Error> {
-    Ok(VerifiedCard::listed(jwt, primitives).await?.keys)
+    Ok(VerifiedCard::vouched(jwt, primitives).await?.keys)
 }
 
 /// Whose card it claims to be; nothing of it is checked.

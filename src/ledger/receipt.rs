@@ -94,6 +94,7 @@ impl LeafOpening {
 pub struct VerifiedReceipt {
     receipt: Receipt,
     opening: LeafOpening,
+    witnesses: Vec<NodeId>,
     text: String,
 }
 
@@ -118,8 +119,10 @@ impl VerifiedReceipt {
         }
         let signed = proof.checkpoint.verify_log(&log.log_key(), primitives).await;
         signed.map_err(as_receipt)?;
-        let needed = trust.parameters().witnesses_needed(opening.time);
-        expect_witnesses(&proof, needed, &iss, trust, primitives).await?;
+        let witnesses = witnesses(&proof, &iss, trust, primitives).await?;
+        if witnesses.len() < trust.parameters().witnesses_needed(opening.time) {
+            return Err(forged);
+        }
         let receipt = Receipt {
             iss,
             iat: opening.time,
@@ -127,7 +130,7 @@ impl VerifiedReceipt {
             verification_key: opening.verification_key.clone(),
             index: proof.index,
         };
-        Ok(Self { receipt, opening, text: text.to_owned() })
+        Ok(Self { receipt, opening, witnesses, text: text.to_owned() })
     }
 
     /// What it says.
@@ -138,6 +141,11 @@ impl VerifiedReceipt {
     /// What opens the leaf.
     pub fn opening(&self) -> &LeafOpening {
         &self.opening
+    }
+
+    /// The other notaries that have co-signed it, each while it was a member.
+    pub fn witnesses(&self) -> &[NodeId] {
+        &self.witnesses
     }
 
     /// The receipt itself.
@@ -167,23 +175,22 @@ impl VerifiedReceipt {
     }
 }
 
-/// [`Error::ReceiptForged`] unless `needed` notaries other than `notary` have co-signed.
-async fn expect_witnesses(
+/// The notaries other than `notary` that have co-signed. [`Error::ReceiptForged`] for a line in the
+/// name of one that it has not signed (C2SP signed-note).
+async fn witnesses(
     proof: &TlogProof,
-    needed: usize,
     notary: &NodeId,
     trust: &Trust,
     primitives: &impl Primitives,
-) -> Result<(), Error> {
-    let mut found = 0;
+) -> Result<Vec<NodeId>, Error> {
+    let mut found = Vec::new();
     for witness in trust.logs().iter().filter(|log| log.notary != *notary) {
-        if found >= needed {
-            break;
-        }
         let time = proof.checkpoint.cosignature_time(&witness.witness_key(), primitives).await;
-        found += usize::from(time.map_err(as_receipt)?.is_some_and(|at| witness.counts_at(at)));
+        if time.map_err(as_receipt)?.is_some_and(|at| witness.counts_at(at)) {
+            found.push(witness.notary.clone());
+        }
     }
-    if found >= needed { Ok(()) } else { Err(Error::ReceiptForged) }
+    Ok(found)
 }
 
 fn as_receipt(error: Error) -> Error {

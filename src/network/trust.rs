@@ -57,7 +57,7 @@ impl Trust {
         let mut trust = Self { doormen, parameters, revocations, map_number, logs, nodes, checked };
         trust.refuse_rollback(previous)?;
         for jwt in &map.nodes {
-            let card = VerifiedCard::listed(jwt, primitives).await;
+            let card = VerifiedCard::vouched(jwt, primitives).await;
             let card = card.map_err(|_| Error::NetworkForged)?;
             trust.remember(&card);
             // A stale revocation list is no reason to forget the map; it is one not to rely on a
@@ -185,7 +185,8 @@ async fn verify<D: NetworkDocument>(
     verify_by(jwt, &keys, primitives).await
 }
 
-async fn verify_by<D: NetworkDocument>(
+/// A document that one of `keys` signed, as its issuer. [`Error::NetworkForged`].
+pub async fn verify_by<D: NetworkDocument>(
     jwt: &str,
     keys: &[&RsaJwk],
     primitives: &impl Primitives,
