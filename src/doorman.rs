@@ -139,7 +139,10 @@ impl AdmissionRequest {
             }
             _ => false,
         };
-        let logs = (self.role == Role::Notary) == self.log.is_some();
+        let logs = match &self.log {
+            Some(keys) => self.role == Role::Notary && keys.are_sound(),
+            None => self.role != Role::Notary,
+        };
         let keys_differ = self.signing_key != self.encryption_key;
         let fits = reachable && logs && keys_differ && self.name.len() <= MAX_NAME;
         if fits { Ok(()) } else { Err(Error::AdmissionMalformed) }

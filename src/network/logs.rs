@@ -41,6 +41,17 @@ pub struct LogKeys {
     pub witness_key: Ed25519Key,
 }
 
+impl LogKeys {
+    /// Two keys, neither of which is of small order: with such a one anybody could sign, and the
+    /// notary could deny what it has signed.
+    pub fn are_sound(&self) -> bool {
+        let sound = |key: &Ed25519Key| {
+            ed25519_dalek::VerifyingKey::from_bytes(&key.0).is_ok_and(|key| !key.is_weak())
+        };
+        self.log_key != self.witness_key && sound(&self.log_key) && sound(&self.witness_key)
+    }
+}
+
 /// A notary's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotaryLog {
@@ -83,4 +94,24 @@ pub fn origin(notary: &NodeId) -> String {
 pub fn notary_of(origin: &str) -> Result<NodeId, Error> {
     let id = origin.strip_prefix(LOG).ok_or(Error::LogForged)?;
     id.parse().map_err(|_| Error::LogForged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ed25519Key, LogKeys};
+
+    #[test]
+    fn keys_with_which_anybody_could_sign_are_not_sound() {
+        let key = |seed: u8| {
+            let signing = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]);
+            Ed25519Key(signing.verifying_key().to_bytes())
+        };
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        let sound = |log_key, witness_key| LogKeys { log_key, witness_key }.are_sound();
+        assert!(sound(key(1), key(2)));
+        assert!(!sound(key(1), key(1)));
+        assert!(!sound(Ed25519Key(neutral), key(2)));
+        assert!(!sound(key(1), Ed25519Key([0; 32])));
+    }
 }
