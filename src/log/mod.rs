@@ -21,7 +21,7 @@ use crate::error::Error;
 pub const MAX_TEXT: usize = 64 * 1024;
 
 /// base64 with padding (RFC 4648 section 4).
-fn encode(bytes: &[u8]) -> String {
+pub fn encode(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
@@ -30,12 +30,13 @@ fn decode(text: &str) -> Result<Vec<u8>, Error> {
     STANDARD.decode(text).map_err(|_| Error::LogForged)
 }
 
-fn decode_hash(text: &str) -> Result<Hash, Error> {
+/// A hash in canonical base64. [`Error::LogForged`], here and below.
+pub fn decode_hash(text: &str) -> Result<Hash, Error> {
     decode(text)?.try_into().map_err(|_| Error::LogForged)
 }
 
 /// A number in its one decimal form: digits only, no leading zero.
-fn decimal(text: &str) -> Result<u64, Error> {
+pub fn decimal(text: &str) -> Result<u64, Error> {
     let canonical =
         text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| canonical).ok_or(Error::LogForged)
