@@ -58,8 +58,10 @@ pub trait Primitives {
         signature: &[u8],
     ) -> Result<(), Error>;
 
-    /// Checks an Ed25519 signature (RFC 8032 section 5.1.7, without the cofactor), 64 bytes.
-    /// [`Error::SignatureInvalid`] when it does not hold.
+    /// Checks an Ed25519 signature (RFC 8032 section 5.1.7, without the cofactor), 64 bytes. Whether
+    /// it takes a key of small order is left to the platform: the network lists none
+    /// ([`LogKeys::are_sound`](crate::network::LogKeys::are_sound)). [`Error::SignatureInvalid`] when
+    /// the signature does not hold.
     async fn verify_ed25519(
         &self,
         key: &[u8; 32],
