@@ -25,6 +25,11 @@ async fn primitives_pass_the_vectors_of_wycheproof() {
 }
 
 #[wasm_bindgen_test]
+async fn a_public_checkpoint_is_its_logs_and_its_witnesses() {
+    hdms_vectors::log::public_checkpoint(&WebPrimitives::default()).await;
+}
+
+#[wasm_bindgen_test]
 async fn private_keys_pass_the_vectors_of_wycheproof() {
     hdms_vectors::private_keys(&WebPrimitives::default(), import).await;
 }

@@ -1,9 +1,10 @@
-//! Project Wycheproof's vectors over any provider of primitives and keys, native or in a browser,
-//! and the suite that every store must pass.
-//! Each function panics at the first vector that a provider gets wrong, and answers how many ran.
+//! Project Wycheproof's vectors over any provider of primitives and keys, native or in a browser, a
+//! checkpoint that public servers have signed, and the suite that every store must pass. Each function
+//! panics at the first thing that is wrong; those of vectors answer how many ran.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+pub mod log;
 pub mod store;
 
 use hdms::Error;

@@ -13,31 +13,8 @@ use hdms::log::{Checkpoint, KeyKind, Note, NoteKey, SignedCheckpoint, TlogProof}
 use hdms::software::Software;
 use hdms::testing::SeededRandomness;
 use hdms_nodes::keys::AwsPrimitives;
+use hdms_vectors::log::key;
 use signed_note::{StandardSigner, StandardVerifier, VerifierList};
-
-/// What a staging log of Google published, with the cosignatures of public witnesses.
-const PUBLIC: &str = "\
-arche2025h1.staging.ct.transparency.dev
-1432088532
-U7WM79jrzyhGZ5/GUBTpM7NzwdyfFx61t3RovgcC4Ro=
-
-— arche2025h1.staging.ct.transparency.dev zTM8sQAAAZ5W0WdjBAMARjBEAiBjW5IQf9pvsYLfQFX6hoGREPMHbdQ3urbllzalApkptQIgIpwtEroeW2BXaHAI4kJXFbon5Ch9MNL5zRNZ55lvGt0=
-— arche2025h1.staging.ct.transparency.dev ui8GwCF1+kWqZrxGdhj4aX3gcw7XUlXQQabg/27lefwhUkzbC3NygNI75MdhL1bfTW9g8Ei59RA23oHP7Ry1k3ZFWwQ=
-— transparency.dev/DEV:witness-little-garden 2AQqhwAAAABqEiEgzgFIqqhbUoDwjMWE6UP8nd8/KYTzwZ2rhIgcqoXHAwVkjZr4AscylP3v7sEodkRAErumC2q44vdgJY096st5BQ==
-— witness1.smartit.nu/witness1 pIyCDwAAAABqEiEghIp82KWebrw7/oHQwlTAm3g2RKS4+eebl8eO0WH+/iEcxZ75W3u5hNI7TOQtmJbqmNWVuE0tgh0XwzdZsDsUAQ==
-— remora.n621.de 2net5wAAAABqEiEgPlfF3V06o0Y+fHM+J5J9s27wgxxcOVSpZ/2g/KSiXCg9DEZI+aVCIobWX9sXTynk5XeU/zZ0WBxtqB0DrAWfBw==
-— witness.stagemole.eu Z/euoAAAAABqEiEgw0i+7g2ENfDAWHmtRzCfKTHSDwYDJA2NmKeGi9Y8FtEyOUvVr+AJmIY/2TUFucgKi7lI7cUiOvKFYe/TmN9DAg==
-";
-
-const PUBLIC_LOG: &str =
-    "arche2025h1.staging.ct.transparency.dev+ba2f06c0+AU0vHmlGCS/PdN8b2OaGmKprLI8HKM+dJ472xgFYh15f";
-
-const PUBLIC_WITNESSES: [&str; 4] = [
-    "transparency.dev/DEV:witness-little-garden+d8042a87+BCtusOxINQNUTN5Oj8HObRkh2yHf/MwYaGX4CPdiVEPM",
-    "witness1.smartit.nu/witness1+a48c820f+BPSFWg9G6KPiO7QPryYO5Xq4oYJJ+kAvLKLSimDhoxMO",
-    "remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2",
-    "witness.stagemole.eu+67f7aea0+BEqSG3yu9YrmcM3BHvQYTxwFj3uSWakQepafafpUqklv",
-];
 
 /// The example of C2SP tlog-cosignature, of which the keys are not published.
 const EXAMPLE: &str = "\
@@ -89,16 +66,6 @@ fn published() -> SignedCheckpoint {
     SignedCheckpoint::new(checkpoint(), log_signature(&log().key, signature))
 }
 
-fn key(vkey: &str) -> NoteKey {
-    let (name, rest) = vkey.split_once('+').unwrap();
-    let bytes = BASE64.decode(rest.split_once('+').unwrap().1).unwrap();
-    let kind = if bytes[0] == 1 { KeyKind::Log } else { KeyKind::Witness };
-    assert_eq!(bytes[0], kind as u8);
-    let key = NoteKey { name: name.into(), kind, key: bytes[1..].try_into().unwrap() };
-    assert_eq!(key.vkey(), vkey);
-    key
-}
-
 /// What both native providers say.
 fn verify_log(checkpoint: &SignedCheckpoint, key: &NoteKey) -> Result<(), Error> {
     let software = Software::new(SeededRandomness::new(1));
@@ -117,33 +84,9 @@ fn cosignature_time(checkpoint: &SignedCheckpoint, key: &NoteKey) -> Result<Opti
 
 #[test]
 fn a_public_checkpoint_is_its_logs_and_its_witnesses() {
-    let checkpoint = SignedCheckpoint::parse(PUBLIC).unwrap();
-    assert_eq!(checkpoint.checkpoint().size, 1_432_088_532);
-    assert_eq!(checkpoint.to_text(), PUBLIC);
-    assert_eq!(verify_log(&checkpoint, &key(PUBLIC_LOG)), Ok(()));
-    for witness in PUBLIC_WITNESSES {
-        assert_eq!(cosignature_time(&checkpoint, &key(witness)), Ok(Some(1_779_573_024)));
-    }
-    let absent = "rgdd.se/poc-witness+db03732e+BCjJKlo6BU0xfIb8LutqerIFTWIXEA0L5n3tW3QyPFgG";
-    assert_eq!(cosignature_time(&checkpoint, &key(absent)), Ok(None));
-}
-
-#[test]
-fn a_public_checkpoint_altered_is_nobodys() {
-    for (part, other) in [
-        ("\n1432088532\n", "\n1432088533\n"),
-        ("\nU7WM79", "\nU7WM78"),
-        ("Ro=\n\n", "Ro=\nextension\n\n"),
-    ] {
-        let altered = SignedCheckpoint::parse(&PUBLIC.replace(part, other)).unwrap();
-        assert_eq!(verify_log(&altered, &key(PUBLIC_LOG)), Err(Error::LogForged));
-        for witness in PUBLIC_WITNESSES {
-            assert_eq!(cosignature_time(&altered, &key(witness)), Err(Error::LogForged));
-        }
-    }
-    let later = PUBLIC.replace("2net5wAAAABqEiEg", "2net5wAAAABqEiEh");
-    let later = SignedCheckpoint::parse(&later).unwrap();
-    assert_eq!(cosignature_time(&later, &key(PUBLIC_WITNESSES[2])), Err(Error::LogForged));
+    let software = Software::new(SeededRandomness::new(1));
+    block_on(hdms_vectors::log::public_checkpoint(&software));
+    block_on(hdms_vectors::log::public_checkpoint(&AwsPrimitives));
 }
 
 #[test]
