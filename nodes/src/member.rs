@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use hdms::Error;
 use hdms::card::{Card, LIFETIME, Role, VerifiedCard};
-use hdms::doorman::AdmissionRequest;
+use hdms::doorman::{About, AdmissionRequest};
 use hdms::ids::{MessageId, NodeId};
 use hdms::jose::jwk::RsaJwk;
 use hdms::json;
-use hdms::network::{NetworkDocuments, Trust};
+use hdms::network::{LogKeys, NetworkDocuments, Trust};
 use hdms::provider::{Clock, Store, Table, Write};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,10 @@ pub struct MemberConfig {
     pub name: String,
     /// Base URL at which others reach it; none for a personal node.
     pub endpoint: Option<String>,
+    /// What its operator tells the network's; none of a personal node.
+    pub about: Option<About>,
+    /// A notary's log, which it sets itself.
+    pub log: Option<LogKeys>,
     /// How often to ask the server for newer network documents.
     pub refresh: Duration,
 }
@@ -371,8 +375,11 @@ async fn ask_for_card(
         role: config.role,
         name: config.name.clone(),
         endpoint: config.endpoint.clone(),
+        about: config.about.clone(),
         signing_key: signing_key.clone(),
         encryption_key: encryption_key.clone(),
+        changes: Vec::new(),
+        log: config.log,
     };
     let jwt = request.sign(keys).await?;
     let challenge = client.ask_admission(&config.server, jwt).await?;

@@ -38,8 +38,7 @@ pub struct Personal {
 }
 
 impl Personal {
-    /// Joins the network and takes in and sends until `stop` is cancelled. Role and endpoint are
-    /// set here.
+    /// Joins the network and takes in and sends until `stop` is cancelled. What it is is set here.
     ///
     /// Errors: those of [`Member::join`] and of the store.
     pub async fn start(
@@ -47,7 +46,8 @@ impl Personal {
         clock: NodeClock,
         stop: CancellationToken,
     ) -> Result<Self, Error> {
-        let config = MemberConfig { role: Role::Personal, endpoint: None, ..config };
+        let config =
+            MemberConfig { role: Role::Personal, endpoint: None, about: None, log: None, ..config };
         let store = SqliteStore::open(&config.data.join(DATABASE))?;
         let member = Member::join(config, store.clone(), clock.clone(), stop.clone()).await?;
         let (platform, queue) = NativePlatform::new(member, store, clock);

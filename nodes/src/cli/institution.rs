@@ -12,6 +12,7 @@ use hdms_nodes::member::MemberConfig;
 use hdms_nodes::serve::stop_signal;
 use hdms_nodes::system::NodeClock;
 
+use super::about::AboutArgs;
 use super::{NetworkArgs, NodeArgs, Outcome};
 
 /// Serves as a hospital or a research institute.
@@ -24,6 +25,8 @@ pub struct Institution {
     node: NodeArgs,
     #[command(flatten)]
     network: NetworkArgs,
+    #[command(flatten)]
+    about: AboutArgs,
     /// File with the key with which the HIS comes; without it, one is made in the node's folder.
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
@@ -51,6 +54,8 @@ impl Institution {
                 role: Role::Institution,
                 name: self.network.name,
                 endpoint: Some(url.clone()),
+                about: Some(self.about.into()),
+                log: None,
                 refresh: Duration::from_secs(self.network.refresh),
             },
             api_key: self.api_key_file,

@@ -10,6 +10,7 @@ use hdms_nodes::member::MemberConfig;
 use hdms_nodes::serve::stop_signal;
 use hdms_nodes::system::NodeClock;
 
+use super::about::AboutArgs;
 use super::{NetworkArgs, NodeArgs, Outcome};
 
 /// Serves as a notary.
@@ -22,6 +23,8 @@ pub struct Notary {
     node: NodeArgs,
     #[command(flatten)]
     network: NetworkArgs,
+    #[command(flatten)]
+    about: AboutArgs,
 }
 
 impl Notary {
@@ -39,6 +42,8 @@ impl Notary {
             role: Role::Notary,
             name: self.network.name,
             endpoint: Some(url.clone()),
+            about: Some(self.about.into()),
+            log: None,
             refresh: Duration::from_secs(self.network.refresh),
         };
         let clock = NodeClock::default();

@@ -193,7 +193,8 @@ const COUNTED: usize = 1000;
 impl NodeView {
     /// Of a node. Errors: those of the store.
     pub async fn of(node: &NativeNode) -> Result<Self, Error> {
-        let card = node.card().card();
+        let own = node.card();
+        let card = own.card();
         let waiting = node.waiting("", COUNTED).await?;
         Ok(Self {
             id: node.id().to_string(),
@@ -228,10 +229,9 @@ impl SharedRecordView {
         let record = node.open_shared(shared).await?;
         let author: NodeId = record.author().parse()?;
         let receipt = match &shared.receipt {
-            Some(jwt) => {
-                let trust = node.trust();
-                let notary = trust.notary(&VerifiedReceipt::claimed_notary(jwt)?)?;
-                Some(VerifiedReceipt::verify(jwt, notary, node.platform().primitives()).await?)
+            Some(text) => {
+                let primitives = node.platform().primitives();
+                Some(VerifiedReceipt::verify(text, &node.trust(), primitives).await?)
             }
             None => None,
         };
