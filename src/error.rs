@@ -72,6 +72,8 @@ refusals! {
     PossessionUnproven = "doorman/possession", 403, "The answer does not prove possession of both keys; decrypt the challenge and sign the answer.";
     AdmissionPending = "doorman/pending", 202, "The operator has not yet admitted this node; ask again later.";
     AdmissionRefused = "doorman/refused", 403, "The operator has refused this node; ask the operator, and apply again once the cause is gone.";
+    AdmissionTaken = "doorman/taken", 409, "Another node has this name, address or log key; choose another, or have the operator revoke that node first.";
+    Uncertified = "doorman/uncertified", 503, "The network's root key has not certified this server's key; have it certified as docs/operator.md says, then start the server again.";
     RequestProofInvalid = "proof/invalid", 401, "The request's proof is missing, old, used before or not for this request; sign a new one for each request.";
 
     RecordMalformed = "record/malformed", 400, "The record is not an SD-JWT of this protocol; issue it again.";

@@ -12,6 +12,7 @@ pub mod pause;
 pub mod personal;
 pub mod platform;
 pub mod problem;
+pub mod root;
 pub mod scenario;
 pub mod sender;
 pub mod serve;

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::institution::{self, Institution};
 use crate::member::MemberConfig;
 use crate::notary::Notary;
+use crate::server::certificate::Keyring;
 use crate::server::operator::Operator;
 use crate::server::{PushConfig, Server, ServerConfig};
 use crate::system::NodeClock;
@@ -74,6 +75,7 @@ impl LocalNetwork {
         server.rules.name.clone_from(&config.name);
         server.pages.clone_from(&config.pages);
         server.push.clone_from(&config.push);
+        certify(&config, folder.clone()).await?;
         let server = Server::start(server, listener, NodeClock::default(), stop.clone()).await?;
         let plan = Plan { config: &config, server: &url, root: server.root(), stop: &stop };
         let members = async {
@@ -195,11 +197,17 @@ impl Plan<'_> {
     }
 }
 
+/// The database is closed again when this returns.
+async fn certify(config: &LocalConfig, server: PathBuf) -> Result<(), Error> {
+    let keyring = Keyring::open(&server, passphrase(), NodeClock::default())?;
+    keyring.certify_here(&config.data.join("root")).await
+}
+
 /// Admits every applicant that is reached on this machine; answers only when that fails.
 async fn admit(operator: Operator) -> Error {
     let admit_all = async || {
         for applicant in operator.pending().await? {
-            if applicant.endpoint.starts_with("http://127.0.0.1:") {
+            if applicant.claims.endpoint.starts_with("http://127.0.0.1:") {
                 operator.admit(applicant.id).await?;
             }
         }

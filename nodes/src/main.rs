@@ -12,6 +12,8 @@ use clap::Parser;
 enum Hdms {
     /// Doorman, Network Map and Message Queue; and what its operator decides.
     Server(Box<cli::server::Server>),
+    /// The network's root key, which is kept offline.
+    Root(cli::root::RootKey),
     /// Keeps the verification keys of ledger entries.
     Notary(cli::notary::Notary),
     /// The node of a hospital or a research institute.
@@ -31,6 +33,7 @@ async fn main() -> ExitCode {
     });
     let outcome = match command {
         Hdms::Server(server) => server.run().await,
+        Hdms::Root(root) => root.run().await,
         Hdms::Notary(notary) => notary.run().await,
         Hdms::Institution(institution) => institution.run().await,
         Hdms::Demo(demo) => demo.run().await,

@@ -16,12 +16,17 @@ use crate::connections::TooSlow;
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// A refusal as an HTTP answer: the status of its code, and [`ProblemDocument`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Problem(pub Error);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Its code.
+    pub error: Error,
+    /// What a person gave as the reason.
+    pub reason: Option<String>,
+}
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        Self(error)
+        Self { error, reason: None }
     }
 }
 
@@ -39,32 +44,36 @@ pub struct ProblemDocument {
     pub detail: String,
     /// The stable code.
     pub code: String,
+    /// What the operator gave as the reason, where a person decided.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
 }
 
-impl From<Error> for ProblemDocument {
-    fn from(error: Error) -> Self {
+impl From<Problem> for ProblemDocument {
+    fn from(Problem { error, reason }: Problem) -> Self {
         Self {
             kind: format!("urn:hdms:{}", error.code()),
             title: status(error).canonical_reason().unwrap_or("Refused").into(),
             status: error.status(),
             detail: error.sentence().into(),
             code: error.code().into(),
+            reason,
         }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let document = ProblemDocument::from(self.0);
-        let body = serde_json::to_vec(&document).unwrap_or_default();
-        let mut response = (status(self.0), body).into_response();
+        let error = self.error;
+        let body = serde_json::to_vec(&ProblemDocument::from(self)).unwrap_or_default();
+        let mut response = (status(error), body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        if let Some(seconds) = retry_after(self.0) {
+        if let Some(seconds) = retry_after(error) {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         // RFC 9110 section 11.6.1: what to come back with.
-        let scheme = match self.0 {
+        let scheme = match error {
             Error::RequestProofInvalid => "HDMS-Proof",
             Error::Unauthorised => "Bearer",
             _ => return response,
@@ -102,12 +111,12 @@ pub fn retry_after(error: Error) -> Option<u64> {
 
 /// For an address that the node does not have.
 pub async fn not_found() -> Problem {
-    Problem(Error::NotFound)
+    Error::NotFound.into()
 }
 
 /// For a method that the address does not have.
 pub async fn method_not_allowed() -> Problem {
-    Problem(Error::MethodNotAllowed)
+    Error::MethodNotAllowed.into()
 }
 
 fn status(error: Error) -> StatusCode {

@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::answering::until_it_answers;
-use common::{Net, PASSPHRASE, Person, delivery, deposit, keys, prepare_keys, sealed};
+use common::{
+    Net, PASSPHRASE, Person, delivery, deposit, keys, prepare_keys, prepare_server, sealed,
+};
 use futures_util::future::join_all;
 use hdms::card::Role;
 use hdms::ids::NodeId;
@@ -73,7 +75,7 @@ fn start_server(data: &Path, address: &str) -> Process {
 /// A server process and its network.
 async fn network() -> (Net, Process, String) {
     let dir = tempfile::tempdir().unwrap();
-    prepare_keys(&dir.path().join("server"), &["root", "doorman"]);
+    prepare_server(dir.path());
     let address = free_address();
     let server = start_server(&dir.path().join("server"), &address);
     let url = format!("http://{address}");

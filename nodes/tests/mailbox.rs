@@ -125,7 +125,7 @@ async fn one_bad_delivery_takes_no_other_with_it() {
             DeliveryAnswer::Accepted(2),
         ]
     );
-    net.operator().revoke(recipient.id.clone()).await.unwrap();
+    net.operator().revoke(recipient.id.clone(), "closed").await.unwrap();
     let after = deliver(&net, &sender, vec![with("h.k.i.c.t")]).await;
     assert_eq!(after, [refused(Error::NodeUnknown)]);
 }
@@ -238,7 +238,7 @@ async fn the_bell_of_a_revoked_node_ends_and_no_other() {
         Box::pin(net.client.listen(&net.url, person.signer(), 0).await.unwrap())
     };
     let (mut its, mut others) = (listen(&revoked).await, listen(&other).await);
-    net.operator().revoke(revoked.id.clone()).await.unwrap();
+    net.operator().revoke(revoked.id.clone(), "closed").await.unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(5), its.next()).await.unwrap();
     assert_eq!(ended, Some(Err(Error::NetworkUnreachable)));
     let again = net.client.listen(&net.url, revoked.signer(), 0).await.err();

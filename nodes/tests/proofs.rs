@@ -106,7 +106,7 @@ async fn a_node_is_refused_once_its_card_is_revoked_or_has_expired() {
     let net = Net::start().await;
     let (person, other) = (net.person(0).await, net.person(1).await);
     assert_eq!(ask(&net, &person, |_| ()).await, Ok(()));
-    net.operator().revoke(person.id.clone()).await.unwrap();
+    net.operator().revoke(person.id.clone(), "closed").await.unwrap();
     let revoked = Err(Error::CardRevoked);
     net.until(|trust| trust.check_revocation(&person.id, net.now()) == revoked).await;
     let mut answer = ask(&net, &person, |_| ()).await;

@@ -17,7 +17,7 @@ use crate::jose::jws;
 use crate::provider::NodeKeys;
 
 pub use logs::{Ed25519Key, LogKeys, NotaryLog, notary_of, origin};
-pub use trust::Trust;
+pub use trust::{Trust, verify_by};
 pub use warnings::{KeyWarning, dismiss, keep, warnings};
 
 /// The version of the protocol that this code speaks.

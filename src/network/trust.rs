@@ -101,6 +101,20 @@ impl Trust {
         if enough { Ok(()) } else { Err(Error::VersionTooOld) }
     }
 
+    /// Why others would refuse for good what the node with this card sends now:
+    /// [`Error::VersionTooOld`], [`Error::CardForged`] when the Doorman's key that signed it was
+    /// given up, [`Error::CardExpired`], [`Error::CardRevoked`].
+    pub fn check_standing(&self, own: &VerifiedCard, now: Timestamp) -> Result<(), Error> {
+        self.check_version()?;
+        let card = own.card();
+        self.doorman(card.iss.as_ref(), card.iat).ok_or(Error::CardForged)?;
+        match own.check_validity(self, now) {
+            // That the list is old is for each message to wait for.
+            Err(Error::NetworkStale) => Ok(()),
+            validity => validity,
+        }
+    }
+
     /// The network parameters.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters

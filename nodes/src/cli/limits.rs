@@ -43,6 +43,9 @@ pub struct RateArgs {
     /// Admission requests that one address may send a minute.
     #[arg(long, default_value_t = Rates::default().admissions)]
     admissions_per_minute: u32,
+    /// Admission requests that one node may send a minute.
+    #[arg(long, default_value_t = Rates::default().admissions_of_node)]
+    node_admissions_per_minute: u32,
     /// Requests with a failing proof that one address may send a minute.
     #[arg(long, default_value_t = Rates::default().failures)]
     failures_per_minute: u32,
@@ -69,6 +72,7 @@ impl From<RateArgs> for Rates {
     fn from(args: RateArgs) -> Self {
         Self {
             admissions: args.admissions_per_minute,
+            admissions_of_node: args.node_admissions_per_minute,
             failures: args.failures_per_minute,
             requests: args.requests_per_minute,
             streams: args.streams_per_node,

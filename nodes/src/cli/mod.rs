@@ -1,10 +1,14 @@
 //! The command line: each subcommand has a file of its own, what they share is here.
 
+mod about;
+mod certificate;
 pub mod demo;
 pub mod institution;
 mod limits;
 pub mod notary;
+mod operator;
 mod push;
+pub mod root;
 pub mod scenario;
 pub mod server;
 
@@ -13,6 +17,7 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
 use hdms::jose::jwk::RsaJwk;
@@ -20,6 +25,9 @@ use hdms_nodes::connections::raise_open_files;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
+
+/// The last second of the year 9999, after which no date can be written.
+const LATEST: u64 = 253_402_300_799;
 
 /// What a command ends with; the text is for people.
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -33,7 +41,14 @@ pub struct NodeArgs {
     /// Base URL by which others reach the node; without it, http:// and the address it listens on.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    /// File with the passphrase of the node's keys; without it, the environment's HDMS_PASSPHRASE.
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+/// What opens key files.
+#[derive(Debug, Args)]
+pub struct PassphraseArgs {
+    /// File with the passphrase of the keys; without it, the environment's HDMS_PASSPHRASE.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -78,12 +93,19 @@ impl NodeArgs {
 
     /// The passphrase of the node's keys.
     pub fn passphrase(&self) -> Result<Zeroizing<String>, Box<dyn std::error::Error>> {
+        self.passphrase.get()
+    }
+}
+
+impl PassphraseArgs {
+    /// The passphrase.
+    pub fn get(&self) -> Result<Zeroizing<String>, Box<dyn std::error::Error>> {
         let given = match &self.passphrase_file {
             Some(file) => read(file)?.trim_end_matches(['\r', '\n']).to_owned(),
             None => std::env::var("HDMS_PASSPHRASE").unwrap_or_default(),
         };
         if given.is_empty() {
-            return Err("give a passphrase for the node's keys: --passphrase-file FILE, or \
+            return Err("give a passphrase for the keys: --passphrase-file FILE, or \
                         HDMS_PASSPHRASE in the environment"
                 .into());
         }
@@ -94,10 +116,7 @@ impl NodeArgs {
 impl NetworkArgs {
     /// The root key to pin, if one was given.
     pub fn root(&self) -> Result<Option<RsaJwk>, Box<dyn std::error::Error>> {
-        let Some(file) = &self.root else { return Ok(None) };
-        let jwk = serde_json::from_str(&read(file)?)
-            .map_err(|_| format!("{}: not a public RSA JWK", file.display()))?;
-        Ok(Some(jwk))
+        self.root.as_deref().map(jwk).transpose()
     }
 }
 
@@ -118,6 +137,17 @@ pub fn exit_code(outcome: Outcome) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The public RSA key in a file, a JWK.
+fn jwk(file: &Path) -> Result<RsaJwk, Box<dyn std::error::Error>> {
+    let jwk = serde_json::from_str(&read(file)?);
+    jwk.map_err(|_| format!("{}: not a public RSA JWK", file.display()).into())
+}
+
+/// A time, seconds, for people.
+fn date(seconds: u64) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds.min(LATEST)))
 }
 
 fn read(file: &Path) -> Result<String, String> {

@@ -4,36 +4,47 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use hdms::ids::NodeId;
+use hdms::Error;
 use hdms_nodes::serve::stop_signal;
-use hdms_nodes::server::operator::Operator;
 use hdms_nodes::server::{Rules, ServerConfig};
 use hdms_nodes::system::NodeClock;
 
+use super::certificate::{Install, OnKeys, how_to_certify};
 use super::limits::{LimitArgs, QuotaArgs, RateArgs};
+use super::operator::{OnNode, OnServer, TurnDown};
 use super::push::PushArgs;
 use super::{NodeArgs, Outcome};
 
-/// Serves, unless it is told what the operator decides.
+/// Serves, unless it is told what the operator decides or does with its key.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Server {
     #[command(subcommand)]
-    decision: Option<Decision>,
+    command: Option<Command>,
     #[command(flatten)]
     serve: Serve,
 }
 
 #[derive(Debug, Subcommand)]
-enum Decision {
+enum Command {
     /// Serves, as without a subcommand.
     Serve(Box<Serve>),
-    /// Lists the institutions and notaries that wait to be admitted.
+    /// Prints what the root key is to certify; makes the Doorman's key at first.
+    Request(OnKeys),
+    /// Makes the Doorman's next key, and prints what the root key is to certify.
+    NewKey(OnKeys),
+    /// Checks and installs what the root key has signed.
+    Certificate(Install),
+    /// Shows the institutions and notaries that wait to be admitted, with what they claim.
     Pending(OnServer),
-    /// Admits a node.
+    /// Admits a node as what it asks to be.
     Admit(OnNode),
+    /// Refuses what a node asks to be.
+    Refuse(TurnDown),
     /// Revokes a node's card.
-    Revoke(OnNode),
+    Revoke(TurnDown),
+    /// Shows everything that was decided, and checks that nothing of it was altered.
+    Trail(OnServer),
 }
 
 #[derive(Debug, Args)]
@@ -68,33 +79,20 @@ struct Serve {
     pages: Option<PathBuf>,
 }
 
-#[derive(Debug, Args)]
-struct OnServer {
-    /// The server's folder.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-}
-
-#[derive(Debug, Args)]
-struct OnNode {
-    /// The node's id.
-    #[arg(allow_hyphen_values = true)]
-    node: NodeId,
-    #[command(flatten)]
-    server: OnServer,
-}
-
 impl Server {
     /// Does what it was told.
     pub async fn run(self) -> Outcome {
-        match self.decision {
+        match self.command {
             None => self.serve.run().await,
-            Some(Decision::Serve(serve)) => serve.run().await,
-            Some(Decision::Pending(server)) => server.list_pending().await,
-            Some(Decision::Admit(on)) => Ok(Operator::of(&on.server.data)?.admit(on.node).await?),
-            Some(Decision::Revoke(on)) => {
-                Ok(Operator::of(&on.server.data)?.revoke(on.node).await?)
-            }
+            Some(Command::Serve(serve)) => serve.run().await,
+            Some(Command::Request(on)) => on.request().await,
+            Some(Command::NewKey(on)) => on.new_key().await,
+            Some(Command::Certificate(install)) => install.run().await,
+            Some(Command::Pending(server)) => server.list_pending().await,
+            Some(Command::Admit(on)) => on.admit().await,
+            Some(Command::Refuse(turn_down)) => turn_down.refuse().await,
+            Some(Command::Revoke(turn_down)) => turn_down.revoke().await,
+            Some(Command::Trail(server)) => server.show_trail().await,
         }
     }
 }
@@ -118,20 +116,13 @@ impl Serve {
             pages: self.pages,
             ..ServerConfig::new(self.node.data()?, passphrase, url.clone())
         };
-        let clock = NodeClock::default();
-        let server = hdms_nodes::server::Server::start(config, listener, clock, stop).await?;
+        let (clock, data) = (NodeClock::default(), config.data.clone());
+        let server = match hdms_nodes::server::Server::start(config, listener, clock, stop).await {
+            Err(Error::Uncertified) => return Err(how_to_certify(&data).into()),
+            started => started?,
+        };
         tracing::info!(url, address = %server.address(), root = server.root().thumbprint(), "serving");
         server.serving().ended().await;
-        Ok(())
-    }
-}
-
-impl OnServer {
-    async fn list_pending(self) -> Outcome {
-        for node in Operator::of(&self.data)?.pending().await? {
-            let role = serde_json::to_value(node.role)?;
-            println!("{} {} {} {}", node.id, role.as_str().unwrap_or(""), node.endpoint, node.name);
-        }
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The file that keeps private keys: PEM blocks `ENCRYPTED PRIVATE KEY` (RFC 7468 section 11; PBES2
 //! with scrypt and AES-256-CBC, RFC 8018); of a node, the signing key before the encryption key. One
-//! file, so that there are always all or none.
+//! file for what belongs together, so that there are always all or none.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Write};
@@ -12,10 +12,13 @@ use pkcs8::der::pem::PemLabel;
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
 use zeroize::Zeroizing;
 
-use super::{AwsKeys, Es256Key};
+use super::{AwsKeys, Es256Key, NotaryKeys};
 
 /// The file's name within the node's folder.
 pub const KEY_FILE: &str = "keys.pem";
+
+/// The name of the file beside it with a notary's log key and, after it, its witness key.
+pub const LOG_KEY_FILE: &str = "log.pem";
 
 const LABEL: &str = EncryptedPrivateKeyInfoRef::PEM_LABEL;
 const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
@@ -28,22 +31,29 @@ pub(super) type Pkcs8 = Zeroizing<Vec<u8>>;
 /// [`Error::PassphraseWrong`] when `passphrase` does not open it, [`Error::KeyFileMalformed`] when
 /// it isn't such a file, [`Error::StoreFailed`] when the disk fails.
 pub fn open_or_make(dir: &Path, passphrase: &str) -> Result<AwsKeys, Error> {
-    let [signing, encryption] = kept(dir, passphrase, AwsKeys::generate_pkcs8)?;
+    let [signing, encryption] = kept(dir, KEY_FILE, passphrase, AwsKeys::generate_pkcs8)?;
     AwsKeys::from_pkcs8(&signing, &encryption).map_err(|_| Error::KeyFileMalformed)
 }
 
 /// As [`open_or_make`], for the one key of a sender of web push.
 pub fn open_or_make_es256(dir: &Path, passphrase: &str) -> Result<Es256Key, Error> {
-    let [key] = kept(dir, passphrase, || Ok([Es256Key::generate_pkcs8()?]))?;
+    let [key] = kept(dir, KEY_FILE, passphrase, || Ok([Es256Key::generate_pkcs8()?]))?;
     Es256Key::from_pkcs8(&key).map_err(|_| Error::KeyFileMalformed)
+}
+
+/// As [`open_or_make`], for the two keys of a notary, in [`LOG_KEY_FILE`].
+pub fn open_or_make_log(dir: &Path, passphrase: &str) -> Result<NotaryKeys, Error> {
+    let [log, witness] = kept(dir, LOG_KEY_FILE, passphrase, NotaryKeys::generate_pkcs8)?;
+    NotaryKeys::from_pkcs8(&log, &witness).map_err(|_| Error::KeyFileMalformed)
 }
 
 fn kept<const N: usize>(
     dir: &Path,
+    name: &str,
     passphrase: &str,
     make: impl FnOnce() -> Result<[Pkcs8; N], Error>,
 ) -> Result<[Pkcs8; N], Error> {
-    let path = dir.join(KEY_FILE);
+    let path = dir.join(name);
     match fs::read_to_string(&path) {
         Ok(text) => open(&text, passphrase),
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -94,7 +104,7 @@ fn encrypt(pkcs8: &[u8], passphrase: &str) -> Result<String, Error> {
 /// All of `bytes` or nothing under `path`, and on stable storage before it answers. The temporary
 /// file is readable by its owner alone (mode 0600), and does not take the place of one that another
 /// process made meanwhile.
-fn write_durably(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub fn write_durably(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
@@ -104,7 +114,7 @@ fn write_durably(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{END, KEY_FILE, open_or_make, open_or_make_es256};
+    use super::{END, KEY_FILE, open_or_make, open_or_make_es256, open_or_make_log};
     use hdms::Error;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
@@ -131,6 +141,17 @@ mod tests {
         assert_eq!(open_or_make_es256(&sender, "q").err(), Some(Error::PassphraseWrong));
         assert_eq!(open_or_make_es256(&node, "p").err(), Some(Error::KeyFileMalformed));
         assert_eq!(open_or_make(&sender, "p").err(), Some(Error::KeyFileMalformed));
+    }
+
+    #[test]
+    fn a_notary_has_its_log_keys_beside_its_other_keys_and_keeps_them() {
+        let dir = tempfile::tempdir().unwrap();
+        open_or_make(dir.path(), "p").unwrap();
+        let made = open_or_make_log(dir.path(), "p").unwrap().public();
+        assert_eq!(open_or_make_log(dir.path(), "p").unwrap().public(), made);
+        assert_eq!(open_or_make_log(dir.path(), "q").err(), Some(Error::PassphraseWrong));
+        assert_ne!(made.log_key, made.witness_key);
+        assert!(open_or_make(dir.path(), "p").is_ok());
     }
 
     #[test]

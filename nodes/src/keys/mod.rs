@@ -3,8 +3,12 @@
 mod aws;
 mod es256;
 mod file;
+mod log;
 mod public;
 
 pub use aws::{AwsKeys, AwsPrimitives, Work, private_work};
 pub use es256::Es256Key;
-pub use file::{KEY_FILE, open_or_make, open_or_make_es256};
+pub use file::{KEY_FILE, LOG_KEY_FILE, open_or_make, open_or_make_es256, open_or_make_log};
+pub use log::NotaryKeys;
+
+pub(crate) use file::write_durably;

@@ -1,22 +1,27 @@
 //! The Doorman (DESIGN section 4): admits personal nodes at once, institutions and notaries once
-//! the operator says so, and renews their cards.
+//! the operator says so, and renews their cards. A member may move, and change its keys by a
+//! statement of its old one; for all else the operator decides again.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hdms::Error;
-use hdms::card::{LIFETIME, Role};
+use hdms::card::{LIFETIME, Role, SigningKeys};
 use hdms::doorman::{AdmissionRequest, Admitted, Challenge, ChallengeAnswer, PATIENCE};
+use hdms::ids::NodeId;
 use hdms::jose::digest;
 use hdms::provider::{Clock, Timestamp};
 
+use super::claims::Claims;
 use super::network_map::Network;
 use super::nodes::{self, IssuedCard, Known, Status};
-use super::rate::RateLimit;
+use super::rate::{RateLimit, Rates};
 use super::seen::Seen;
+use super::trail::{self, Act};
 use crate::connections::subscriber;
 use crate::keys::AwsPrimitives;
+use crate::problem::Problem;
 use crate::sqlite::Database;
 use crate::system::{NodeClock, SystemRandomness};
 
@@ -29,7 +34,8 @@ pub struct Doorman {
     network: Arc<Network>,
     database: Database,
     clock: NodeClock,
-    rate: RateLimit<IpAddr>,
+    by_address: RateLimit<IpAddr>,
+    by_node: RateLimit<NodeId>,
     seen: Seen,
     open: Mutex<HashMap<String, Asked>>,
 }
@@ -42,18 +48,14 @@ struct Asked {
 }
 
 impl Doorman {
-    /// Issues cards by `network`'s keys; allows each address this many requests a minute.
-    pub fn new(
-        network: Arc<Network>,
-        database: Database,
-        clock: NodeClock,
-        requests_per_minute: u32,
-    ) -> Self {
+    /// Issues cards by `network`'s keys.
+    pub fn new(network: Arc<Network>, database: Database, clock: NodeClock, rates: Rates) -> Self {
         Self {
             network,
             database,
             clock,
-            rate: RateLimit::per_minute(requests_per_minute),
+            by_address: RateLimit::per_minute(rates.admissions),
+            by_node: RateLimit::per_minute(rates.admissions_of_node),
             // A request may be signed this far from now on either side.
             seen: Seen::new(2 * PATIENCE),
             open: Mutex::default(),
@@ -66,8 +68,10 @@ impl Doorman {
     /// [`Error::Replayed`].
     pub async fn ask(&self, jwt: &str, from: IpAddr) -> Result<Challenge, Error> {
         let now = self.clock.now();
-        self.rate.take(&subscriber(from), now)?;
+        self.by_address.take(&subscriber(from), now)?;
         let request = AdmissionRequest::verify(jwt, now, &AwsPrimitives).await?;
+        // Only now: nobody uses up what is another's.
+        self.by_node.take(&request.iss, now)?;
         if !self.seen.first_time(&format!("{}/{}", request.iss, request.jti), now) {
             return Err(Error::Replayed);
         }
@@ -79,71 +83,102 @@ impl Doorman {
 
     /// Second call: the secret for a card. Each secret is good for one answer.
     ///
-    /// Errors: [`Error::PossessionUnproven`], [`Error::AdmissionPending`], [`Error::CardRevoked`].
-    pub async fn answer(&self, answer: &ChallengeAnswer) -> Result<Admitted, Error> {
+    /// Errors: [`Error::PossessionUnproven`], also when the node has other keys than before and its
+    /// old ones have not said so; [`Error::AdmissionMalformed`] for another role, or another log of
+    /// a notary; [`Error::AdmissionPending`]; [`Error::AdmissionRefused`] and
+    /// [`Error::CardRevoked`] with the operator's reason.
+    pub async fn answer(&self, answer: &ChallengeAnswer) -> Result<Admitted, Problem> {
         let request = self.proven(answer)?;
-        let id = request.iss.clone();
-        let known = self.database.read(move |connection| nodes::find(connection, &id)).await?;
-        let personal = request.role == Role::Personal;
-        match self.decide(known, &request)? {
-            Decision::Keep(card) => Ok(Admitted { card: card.jwt }),
-            Decision::Issue => {
-                let card = self.network.issue(&request).await?;
-                let jwt = card.jwt.clone();
-                self.keep(request, Status::Admitted, Some(card)).await?;
-                if !personal {
-                    self.network.refresh().await?;
-                }
-                Ok(Admitted { card: jwt })
-            }
+        let asked = request.clone();
+        let (known, rival) = self
+            .database
+            .read(move |connection| {
+                let known = nodes::find(connection, &asked.iss)?;
+                let listed = asked.role != Role::Personal;
+                let rival = if listed { nodes::rival(connection, &asked)? } else { None };
+                Ok((known, rival))
+            })
+            .await?;
+        if let Some(known) = &known {
+            self.expect_same_node(&known.request, &request).await?;
+        }
+        match decide(known.as_ref(), &request, rival.is_some())? {
+            Decision::Admit => Ok(self.admit(known, request).await?),
             Decision::Wait => {
-                self.keep(request, Status::Pending, None).await?;
-                Err(Error::AdmissionPending)
+                if known.as_ref().is_none_or(|known| !is_repeated(&known.request, &request)) {
+                    self.keep(known, request, Status::Pending, None).await?;
+                }
+                Err(Error::AdmissionPending.into())
+            }
+            Decision::Refuse(error) => {
+                let reason = known.and_then(|known| known.reason);
+                Err(Problem { error, reason })
             }
         }
     }
 
-    /// What a node that proved possession gets. The operator decides again when an institution or
-    /// a notary wants another name or encryption key; it may move to another address by itself.
-    fn decide(&self, known: Option<Known>, request: &AdmissionRequest) -> Result<Decision, Error> {
-        let personal = request.role == Role::Personal;
-        let Some(known) = known else {
-            return Ok(if personal { Decision::Issue } else { Decision::Wait });
+    /// The kept card while it says what the node asks to be and has a third of its life before it,
+    /// else a new one.
+    async fn admit(
+        &self,
+        known: Option<Known>,
+        request: AdmissionRequest,
+    ) -> Result<Admitted, Error> {
+        let good = |card: &IssuedCard| {
+            let young = card.expires > self.clock.now().seconds() + LIFETIME / 3;
+            Ok::<_, Error>(young && self.network.is_for(card, &request)?)
         };
-        let before = &known.request;
-        if before.role != request.role {
-            return Err(Error::AdmissionMalformed);
+        let standing = known.as_ref().filter(|known| known.status == Status::Admitted);
+        if let Some(card) = standing.and_then(|known| known.card.as_ref())
+            && good(card)?
+        {
+            return Ok(Admitted { card: card.jwt.clone() });
         }
-        let same = before.name == request.name && before.encryption_key == request.encryption_key;
-        match (known.status, known.card) {
-            (Status::Revoked, _) => Err(Error::CardRevoked),
-            (Status::Pending, _) => Ok(Decision::Wait),
-            (Status::Admitted, _) if !(same || personal) => Ok(Decision::Wait),
-            (Status::Admitted, Some(card)) if self.is_current(&card, request)? => {
-                Ok(Decision::Keep(card))
-            }
-            (Status::Admitted, _) => Ok(Decision::Issue),
+        let listed = request.role != Role::Personal;
+        let card = self.network.issue(&request).await?;
+        let jwt = card.jwt.clone();
+        self.keep(known, request, Status::Admitted, Some(card)).await?;
+        if listed {
+            self.network.refresh().await?;
         }
-    }
-
-    /// Says what the node asks to be, and has a third of its life before it.
-    fn is_current(&self, card: &IssuedCard, request: &AdmissionRequest) -> Result<bool, Error> {
-        let young = card.expires > self.clock.now().seconds() + LIFETIME / 3;
-        Ok(young && self.network.is_for(card, request)?)
+        Ok(Admitted { card: jwt })
     }
 
     async fn keep(
         &self,
+        known: Option<Known>,
         request: AdmissionRequest,
         status: Status,
         card: Option<IssuedCard>,
     ) -> Result<(), Error> {
+        let acts = acts(known.as_ref(), &request, status);
+        let now = self.clock.now().seconds();
         self.database
             .write(move |tx| {
                 nodes::keep_request(tx, &request, status)?;
+                for act in acts {
+                    trail::append(tx, now, act, Some(&request.iss), &Claims::of(&request))?;
+                }
                 card.map_or(Ok(()), |card| nodes::keep_card(tx, &request.iss, &card))
             })
             .await
+    }
+
+    /// That the node has the keys that it had, or that its old ones vouch for the new.
+    async fn expect_same_node(
+        &self,
+        before: &AdmissionRequest,
+        request: &AdmissionRequest,
+    ) -> Result<(), Error> {
+        let claimed = request.card(&request.iss, self.clock.now());
+        let keys = SigningKeys::of(&claimed, &AwsPrimitives).await?;
+        let newer = keys.changes().get(before.changes.len()..).and_then(|newer| newer.last());
+        let vouched = match newer {
+            Some(change) => change.encryption_key == request.encryption_key,
+            None => !changes_keys(before, request),
+        };
+        let goes_on = request.changes.starts_with(&before.changes);
+        if goes_on && vouched { Ok(()) } else { Err(Error::PossessionUnproven) }
     }
 
     fn expect_answer(
@@ -174,7 +209,65 @@ impl Doorman {
 }
 
 enum Decision {
-    Keep(IssuedCard),
-    Issue,
+    Admit,
     Wait,
+    Refuse(Error),
+}
+
+/// What a node that proved possession gets; `rival` when a listed node has the name or the address.
+fn decide(
+    known: Option<&Known>,
+    request: &AdmissionRequest,
+    rival: bool,
+) -> Result<Decision, Error> {
+    let personal = request.role == Role::Personal;
+    let Some(known) = known else {
+        return Ok(if personal { Decision::Admit } else { Decision::Wait });
+    };
+    if known.status == Status::Revoked {
+        return Ok(Decision::Refuse(Error::CardRevoked));
+    }
+    let member = known.admitted_as();
+    let other_log = |member: &AdmissionRequest| member.log.is_some() && member.log != request.log;
+    if known.request.role != request.role || member.is_some_and(other_log) {
+        return Err(Error::AdmissionMalformed);
+    }
+    let approved = |member: &AdmissionRequest| {
+        let free = member.endpoint == request.endpoint || !rival;
+        let same = member.name == request.name && member.about == request.about;
+        same && member.log == request.log && free
+    };
+    Ok(if personal || member.is_some_and(approved) {
+        Decision::Admit
+    } else if known.status == Status::Refused && is_repeated(&known.request, request) {
+        Decision::Refuse(Error::AdmissionRefused)
+    } else {
+        Decision::Wait
+    })
+}
+
+/// Whether it asks for the same as before.
+fn is_repeated(before: &AdmissionRequest, request: &AdmissionRequest) -> bool {
+    let (iat, jti) = (request.iat, request.jti.clone());
+    AdmissionRequest { iat, jti, ..before.clone() } == *request
+}
+
+fn changes_keys(before: &AdmissionRequest, request: &AdmissionRequest) -> bool {
+    before.signing_key != request.signing_key || before.encryption_key != request.encryption_key
+}
+
+/// What the trail says of a request; nothing of a personal node's.
+fn acts(known: Option<&Known>, request: &AdmissionRequest, status: Status) -> Vec<Act> {
+    if request.role == Role::Personal {
+        return Vec::new();
+    }
+    let before = known.map(|known| &known.request);
+    let member = known.and_then(Known::admitted_as);
+    let moved = member.is_some_and(|member| member.endpoint != request.endpoint);
+    let found = [
+        (status == Status::Pending, Act::Applied),
+        (before.is_some_and(|before| changes_keys(before, request)), Act::KeysChanged),
+        (status == Status::Admitted && moved, Act::Moved),
+    ];
+    found.into_iter().filter_map(|(happened, act)| happened.then_some(act)).collect()
 }

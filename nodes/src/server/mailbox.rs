@@ -244,7 +244,7 @@ mod tests {
     use hdms::ids::NodeId;
     use hdms::mailbox::{Delivery, DeliveryAnswer};
 
-    use super::super::nodes::SCHEMA;
+    use super::super::schema::SCHEMA;
     use super::{Quota, Quotas, acknowledge, keep, page};
     use crate::sqlite::{Database, Schema};
 

@@ -1,6 +1,8 @@
 //! The HDMS server (DESIGN section 2): Doorman, Network Map and Message Queue over HTTP. It never
 //! sees health data in the clear.
 
+pub mod certificate;
+mod claims;
 mod doorman;
 mod mailbox;
 mod network_map;
@@ -12,8 +14,11 @@ mod push;
 mod quota;
 mod rate;
 mod routes;
+mod rules;
+mod schema;
 mod seen;
 mod stream;
+pub mod trail;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,16 +34,18 @@ use crate::connections::Limits;
 use crate::serve::Serving;
 use crate::sqlite::Database;
 use crate::system::NodeClock;
+use certificate::Keyring;
 use doorman::Doorman;
 use mailbox::Mailboxes;
 use network_map::Network;
 use proofs::Proofs;
 use stream::Bells;
 
-pub use network_map::Rules;
 pub use push::{FirebaseApp, FirebaseConfig, PushConfig};
 pub use quota::{Quota, Quotas};
+pub(crate) use rate::RateLimit;
 pub use rate::Rates;
+pub use rules::Rules;
 
 /// How often the server looks for what the operator's commands have changed.
 const LOOK: Duration = Duration::from_millis(200);
@@ -108,14 +115,14 @@ struct Services {
 impl Server {
     /// Starts a server on `listener` until `stop` is cancelled.
     ///
-    /// Errors: those of [`Database::open`] and of the key files.
+    /// Errors: those of [`Database::open`] and [`Keyring::certificate`].
     pub async fn start(
         config: ServerConfig,
         listener: TcpListener,
         clock: NodeClock,
         stop: CancellationToken,
     ) -> Result<Self, Error> {
-        let database = Database::open(&config.data.join(nodes::FILE), &nodes::SCHEMA)?;
+        let database = Database::open(&config.data.join(schema::FILE), &schema::SCHEMA)?;
         let (pages, url) = (config.pages.clone(), config.public_url.clone());
         let limits = config.limits;
         let bells = Arc::new(Bells::new(config.rates.streams));
@@ -124,7 +131,7 @@ impl Server {
         let pushing = tokio::spawn(push.clone().run(announced, stop.clone()));
         let services = Services::open(config, database.clone(), clock, (bells, push), &stop);
         let services = Arc::new(services.await?);
-        let root = services.network.root().clone();
+        let root = services.network.root();
         let keeping = tokio::spawn(services.clone().keep_up_to_date(database));
         let router = routes::router(services, pages, &url);
         let serving = Serving::start(listener, router, limits, stop);
@@ -158,11 +165,12 @@ impl Services {
     ) -> Result<Self, Error> {
         let (db, at) = (|| database.clone(), || clock.clone());
         let ServerConfig { data, passphrase, rules, .. } = &config;
-        let network = Network::open(data, passphrase, rules.clone(), push.key(), db(), at());
+        let keyring = Keyring::over(data.clone(), passphrase.clone(), db(), at());
+        let network = Network::open(keyring, rules.clone(), push.key(), db(), at());
         let network = Arc::new(network.await?);
         let public_url = config.public_url.trim_end_matches('/').to_owned();
         Ok(Self {
-            doorman: Doorman::new(network.clone(), db(), at(), config.rates.admissions),
+            doorman: Doorman::new(network.clone(), db(), at(), config.rates),
             proofs: Proofs::open(public_url, &config.data, config.rates, db(), at())?,
             mailboxes: Mailboxes::new(db(), at(), config.quotas, bells.clone(), push.clone()),
             network,
@@ -196,6 +204,7 @@ impl Services {
     ) -> Result<(), Error> {
         let changes = database.read(nodes::changes).await?;
         if *known != Some(changes) {
+            self.network.take_certificate().await?;
             self.network.refresh().await?;
             self.proofs.forget();
             self.silence_revoked(database).await?;

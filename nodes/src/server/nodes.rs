@@ -1,110 +1,24 @@
-//! The server's database, and in it the table of nodes: who asked, who was admitted, who was
-//! revoked.
+//! The table of nodes: who asked, who was admitted, who was refused or revoked.
 
 use hdms::Error;
-use hdms::card::Role;
 use hdms::doorman::AdmissionRequest;
 use hdms::ids::NodeId;
+use hdms::network::{Ed25519Key, LogKeys, NotaryLog};
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::sqlite::{Failure, Schema};
-
-/// File name of the database within the server's folder.
-pub const FILE: &str = "server.sqlite";
-
-/// See the comments within.
-pub const SCHEMA: Schema = Schema {
-    application: 0x4844_4d02,
-    migrations: &[
-        "
-    -- The server's own few values, JSON.
-    CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-
-    -- Every node that proved possession of its keys. `request` is what it asked to be last, `card`
-    -- the newest one issued to it, `claims` a digest of what that says.
-    CREATE TABLE nodes (
-        id TEXT PRIMARY KEY,
-        role TEXT NOT NULL,
-        status TEXT NOT NULL CHECK (status IN ('pending', 'admitted', 'revoked')),
-        request TEXT NOT NULL,
-        card TEXT,
-        claims TEXT,
-        expires INTEGER NOT NULL DEFAULT 0
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX nodes_listed ON nodes (id) WHERE role <> 'personal';
-    CREATE INDEX nodes_revoked ON nodes (id) WHERE status = 'revoked';
-
-    -- The signed network documents. `content` tells whether a new one is needed.
-    CREATE TABLE documents (
-        kind TEXT PRIMARY KEY,
-        number INTEGER NOT NULL,
-        issued INTEGER NOT NULL,
-        content TEXT NOT NULL,
-        jwt TEXT NOT NULL
-    ) STRICT, WITHOUT ROWID;
-
-    -- One row for each mailbox that ever got a message; counts what waits in it.
-    CREATE TABLE mailboxes (
-        node TEXT PRIMARY KEY,
-        last INTEGER NOT NULL,
-        acknowledged INTEGER NOT NULL DEFAULT 0,
-        messages INTEGER NOT NULL,
-        bytes INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-
-    -- Acknowledged messages lose their envelope and stay until they expire, so that a delivery
-    -- that is repeated late does not come a second time.
-    CREATE TABLE messages (
-        recipient TEXT NOT NULL,
-        seq INTEGER NOT NULL,
-        sender TEXT NOT NULL,
-        id TEXT NOT NULL,
-        expires INTEGER NOT NULL,
-        envelope TEXT,
-        UNIQUE (recipient, seq),
-        UNIQUE (recipient, sender, id)
-    ) STRICT;
-    CREATE INDEX messages_expiry ON messages (expires);
-    ",
-        "
-    -- What waits of each sender: in each mailbox, and under the recipient '' in all together.
-    CREATE TABLE senders (
-        sender TEXT NOT NULL,
-        recipient TEXT NOT NULL,
-        messages INTEGER NOT NULL,
-        bytes INTEGER NOT NULL,
-        PRIMARY KEY (sender, recipient)
-    ) STRICT, WITHOUT ROWID;
-    INSERT INTO senders
-        SELECT sender, recipient, count(*), sum(octet_length(envelope)) FROM messages
-        WHERE envelope IS NOT NULL GROUP BY sender, recipient;
-    INSERT INTO senders SELECT sender, '', sum(messages), sum(bytes) FROM senders GROUP BY sender;
-    ",
-        "
-    -- Where nodes are woken, in the order in which they said so; `id` is the digest of the address.
-    -- What lies in the mailbox up to `pushed` was announced there.
-    CREATE TABLE subscriptions (
-        place INTEGER PRIMARY KEY,
-        id TEXT NOT NULL UNIQUE,
-        node TEXT NOT NULL,
-        subscription TEXT NOT NULL,
-        expires INTEGER,
-        pushed INTEGER NOT NULL
-    ) STRICT;
-    CREATE INDEX subscriptions_node ON subscriptions (node);
-    CREATE INDEX subscriptions_expiry ON subscriptions (expires) WHERE expires IS NOT NULL;
-    ",
-    ],
-};
+use super::claims::role_name;
+use crate::sqlite::Failure;
 
 /// Where a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Waits for the operator.
     Pending,
-    /// Is a member.
+    /// Is what it asked to be.
     Admitted,
-    /// Is no longer.
+    /// Was refused what it asked to be; may still be what it was before.
+    Refused,
+    /// Is no longer a member.
     Revoked,
 }
 
@@ -113,12 +27,13 @@ impl Status {
         match self {
             Status::Pending => "pending",
             Status::Admitted => "admitted",
+            Status::Refused => "refused",
             Status::Revoked => "revoked",
         }
     }
 
     fn from_name(name: &str) -> Result<Self, Error> {
-        let all = [Status::Pending, Status::Admitted, Status::Revoked];
+        let all = [Status::Pending, Status::Admitted, Status::Refused, Status::Revoked];
         all.into_iter().find(|status| status.name() == name).ok_or(Error::StoreCorrupt)
     }
 }
@@ -126,12 +41,17 @@ impl Status {
 /// One node.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// What it asked to be, proven to come from it.
+    /// What it asked to be last, proven to come from it.
     pub request: AdmissionRequest,
     /// Where it stands.
     pub status: Status,
+    /// Why it was refused or revoked.
+    pub reason: Option<String>,
     /// Its newest card.
     pub card: Option<IssuedCard>,
+    /// When it was revoked, seconds.
+    pub until: Option<u64>,
+    admitted: Option<AdmissionRequest>,
 }
 
 /// A card as the Doorman keeps it.
@@ -145,7 +65,20 @@ pub struct IssuedCard {
     pub expires: u64,
 }
 
-const COLUMNS: &str = "request, status, card, claims, expires";
+impl Known {
+    /// What it was admitted as last, if it ever was.
+    pub fn admitted_as(&self) -> Option<&AdmissionRequest> {
+        if self.status == Status::Admitted { Some(&self.request) } else { self.admitted.as_ref() }
+    }
+
+    /// The log of a notary that is or was a member.
+    pub fn log(&self) -> Option<NotaryLog> {
+        let notary = self.request.iss.clone();
+        Some(NotaryLog { notary, keys: self.admitted_as()?.log?, until: self.until })
+    }
+}
+
+const COLUMNS: &str = "request, status, admitted, reason, until, card, claims, expires";
 
 /// The node with this id.
 pub fn find(connection: &Connection, id: &NodeId) -> Result<Option<Known>, Failure> {
@@ -174,22 +107,73 @@ pub fn revoked(connection: &Connection, now: u64) -> Result<Vec<NodeId>, Failure
     ids.map(|id| Ok(id?.parse()?)).collect()
 }
 
-/// Keeps what a node asked to be, and where it stands now. One that was revoked stays so:
-/// [`Error::CardRevoked`].
+/// Another node that stands in the way of `request`: a listed one with its name or its address, or a
+/// notary, also a former one, with a key of its log. Two witnesses with one key would count twice.
+pub fn rival(
+    connection: &Connection,
+    request: &AdmissionRequest,
+) -> Result<Option<NodeId>, Failure> {
+    let is_rival = |other: &Known| {
+        let same = |other: &AdmissionRequest| {
+            plain(&other.name) == plain(&request.name) || address(other) == address(request)
+        };
+        let listed = other.status != Status::Revoked;
+        let has_key =
+            |log: NotaryLog| log_keys(Some(log.keys)).any(|key| has_log_key(request, key));
+        (listed && other.admitted_as().is_some_and(same)) || other.log().is_some_and(has_key)
+    };
+    let others = listed(connection)?.into_iter().map(|it| (it.request.iss.clone(), it));
+    let mut others = others.filter(|(id, _)| *id != request.iss);
+    Ok(others.find(|(_, other)| is_rival(other)).map(|(id, _)| id))
+}
+
+fn log_keys(log: Option<LogKeys>) -> impl Iterator<Item = Ed25519Key> {
+    log.into_iter().flat_map(|log| [log.log_key, log.witness_key])
+}
+
+fn has_log_key(request: &AdmissionRequest, key: Ed25519Key) -> bool {
+    log_keys(request.log).any(|own| own == key)
+}
+
+/// Names that people take for the same are the same.
+fn plain(name: &str) -> String {
+    let words: Vec<_> = name.split_whitespace().map(str::to_lowercase).collect();
+    words.join(" ")
+}
+
+fn address(request: &AdmissionRequest) -> Option<&str> {
+    request.endpoint.as_deref().map(|endpoint| endpoint.trim_end_matches('/'))
+}
+
+/// Keeps what a node asked to be, and where it stands now. Its keys count at once, also where the
+/// rest waits. One that was revoked stays so: [`Error::CardRevoked`].
 pub fn keep_request(
     tx: &Connection,
     request: &AdmissionRequest,
     status: Status,
 ) -> Result<(), Failure> {
-    let json = serde_json::to_string(request).map_err(|_| Error::AdmissionMalformed)?;
-    let kept = tx
-        .prepare_cached(
-            "INSERT INTO nodes (id, role, status, request) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (id) DO UPDATE SET status = excluded.status, request = excluded.request \
-             WHERE status <> 'revoked' AND role = excluded.role",
-        )?
-        .execute((request.iss.as_ref(), role_name(request.role), status.name(), json))?;
-    if kept == 0 { Err(Error::CardRevoked.into()) } else { Ok(()) }
+    let before = find(tx, &request.iss)?;
+    if before.as_ref().is_some_and(|known| known.status == Status::Revoked) {
+        return Err(Error::CardRevoked.into());
+    }
+    let admitted =
+        before.as_ref().and_then(Known::admitted_as).filter(|_| status != Status::Admitted);
+    let admitted = admitted.map(|before| AdmissionRequest {
+        signing_key: request.signing_key.clone(),
+        encryption_key: request.encryption_key.clone(),
+        changes: request.changes.clone(),
+        ..before.clone()
+    });
+    let admitted = admitted.as_ref().map(json).transpose()?;
+    let values =
+        (request.iss.as_ref(), role_name(request.role), status.name(), json(request)?, admitted);
+    tx.prepare_cached(
+        "INSERT INTO nodes (id, role, status, request, admitted) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (id) DO UPDATE SET status = excluded.status, request = excluded.request, \
+         admitted = excluded.admitted, reason = NULL",
+    )?
+    .execute(values)?;
+    Ok(())
 }
 
 /// Keeps the card issued to a node. [`Error::CardRevoked`] when it was revoked meanwhile.
@@ -201,16 +185,29 @@ pub fn keep_card(tx: &Connection, id: &NodeId, card: &IssuedCard) -> Result<(), 
     if kept == 0 { Err(Error::CardRevoked.into()) } else { Ok(()) }
 }
 
-/// Changes where a node stands, and tells the running server. [`Error::NodeUnknown`] when it never
-/// asked.
-pub fn set_status(tx: &Connection, id: &NodeId, status: Status) -> Result<(), Failure> {
-    let sql = "UPDATE nodes SET status = ?2 WHERE id = ?1";
-    if tx.execute(sql, (id.as_ref(), status.name()))? == 0 {
-        return Err(Error::NodeUnknown.into());
-    }
+/// Changes where a node that has asked stands, as the operator decided at `now`, seconds, and tells
+/// the running server.
+pub fn decide(
+    tx: &Connection,
+    known: &Known,
+    status: Status,
+    reason: Option<&str>,
+    now: u64,
+) -> Result<(), Failure> {
+    let id = known.request.iss.as_ref();
+    let admitted =
+        known.admitted_as().filter(|_| status != Status::Admitted).map(json).transpose()?;
+    let until = (status == Status::Revoked).then_some(now);
+    let sql = "UPDATE nodes SET status = ?2, reason = ?3, admitted = ?4, until = ?5 WHERE id = ?1";
+    tx.execute(sql, (id, status.name(), reason, admitted, until))?;
     if status == Status::Revoked {
-        tx.execute("DELETE FROM subscriptions WHERE node = ?1", [id.as_ref()])?;
+        tx.execute("DELETE FROM subscriptions WHERE node = ?1", [id])?;
     }
+    tell_server(tx)
+}
+
+/// Has the running server look at what is decided.
+pub fn tell_server(tx: &Connection) -> Result<(), Failure> {
     tx.execute(
         "INSERT INTO settings VALUES ('changes', '1') \
          ON CONFLICT (key) DO UPDATE SET value = value + 1",
@@ -219,7 +216,7 @@ pub fn set_status(tx: &Connection, id: &NodeId, status: Status) -> Result<(), Fa
     Ok(())
 }
 
-/// Grows with every [`set_status`].
+/// Grows with every [`tell_server`].
 pub fn changes(connection: &Connection) -> Result<u64, Failure> {
     let sql = "SELECT CAST(value AS INTEGER) FROM settings WHERE key = 'changes'";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?.unwrap_or(0))
@@ -238,15 +235,6 @@ pub fn set_setting(tx: &Connection, key: &str, value: &str) -> Result<(), Failur
     Ok(())
 }
 
-/// The name of a role on the wire.
-pub fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Personal => "personal",
-        Role::Institution => "institution",
-        Role::Notary => "notary",
-    }
-}
-
 fn all(connection: &Connection, condition: &str) -> Result<Vec<Known>, Failure> {
     let sql = format!("SELECT {COLUMNS} FROM nodes WHERE {condition} ORDER BY id");
     let mut statement = connection.prepare_cached(&sql)?;
@@ -260,13 +248,23 @@ fn all(connection: &Connection, condition: &str) -> Result<Vec<Known>, Failure> 
 
 fn known(row: &Row<'_>) -> Result<Known, Failure> {
     let text = |column| row.get::<_, String>(column);
-    let card = match (row.get(2)?, row.get(3)?) {
-        (Some(jwt), Some(claims)) => Some(IssuedCard { jwt, claims, expires: row.get(4)? }),
+    let request = |json: String| {
+        serde_json::from_str::<AdmissionRequest>(&json).map_err(|_| Error::StoreCorrupt)
+    };
+    let card = match (row.get(5)?, row.get(6)?) {
+        (Some(jwt), Some(claims)) => Some(IssuedCard { jwt, claims, expires: row.get(7)? }),
         _ => None,
     };
     Ok(Known {
-        request: serde_json::from_str(&text(0)?).map_err(|_| Error::StoreCorrupt)?,
+        request: request(text(0)?)?,
         status: Status::from_name(&text(1)?)?,
+        admitted: row.get::<_, Option<String>>(2)?.map(request).transpose()?,
+        reason: row.get(3)?,
+        until: row.get(4)?,
         card,
     })
+}
+
+fn json(request: &AdmissionRequest) -> Result<String, Error> {
+    serde_json::to_string(request).map_err(|_| Error::AdmissionMalformed)
 }

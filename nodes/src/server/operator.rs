@@ -1,57 +1,138 @@
 //! What the network's operator decides, on the database of a server that may be running: it takes
-//! notice within a second.
+//! notice within a second. Every decision is on the trail.
 
 use std::path::Path;
 
 use hdms::Error;
 use hdms::card::Role;
 use hdms::ids::NodeId;
+use hdms::provider::Clock;
+use rusqlite::Connection;
+use serde_json::json;
 
-use super::nodes::{self, Status};
-use crate::sqlite::Database;
+use super::nodes::{self, Known, Status};
+use super::schema;
+use super::trail::{self, Act, Trail};
+use crate::sqlite::{Database, Failure};
+use crate::system::NodeClock;
+
+pub use super::claims::Claims;
 
 /// A node that waits for the operator's decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applicant {
     /// The node.
     pub id: NodeId,
-    /// What it wants to be.
-    pub role: Role,
-    /// How it wants to be called.
-    pub name: String,
-    /// Base URL at which it is reached.
-    pub endpoint: String,
+    /// What it asks to be.
+    pub claims: Claims,
+    /// What it was admitted as, and stays until the decision.
+    pub admitted: Option<Claims>,
+    /// A listed node that has the name or the address: it must be revoked first.
+    pub rival: Option<NodeId>,
+}
+
+impl Applicant {
+    fn of(connection: &Connection, known: &Known) -> Result<Self, Failure> {
+        Ok(Self {
+            id: known.request.iss.clone(),
+            claims: Claims::of(&known.request),
+            admitted: known.admitted_as().map(Claims::of),
+            rival: nodes::rival(connection, &known.request)?,
+        })
+    }
 }
 
 /// The operator of the server with the folder `data`.
 #[derive(Clone, Debug)]
-pub struct Operator(Database);
+pub struct Operator {
+    database: Database,
+    clock: NodeClock,
+}
 
 impl Operator {
     /// Errors as [`Database::join`]: there is none before the server's first start.
     pub fn of(data: &Path) -> Result<Self, Error> {
-        Database::join(&data.join(nodes::FILE), &nodes::SCHEMA).map(Self)
+        Self::with_clock(data, NodeClock::default())
+    }
+
+    /// One whose decisions are dated by this clock.
+    pub fn with_clock(data: &Path, clock: NodeClock) -> Result<Self, Error> {
+        let database = Database::join(&data.join(schema::FILE), &schema::SCHEMA)?;
+        Ok(Self { database, clock })
     }
 
     /// Every node that waits.
     pub async fn pending(&self) -> Result<Vec<Applicant>, Error> {
-        let nodes = self.0.read(nodes::pending).await?;
-        let applicants = nodes.into_iter().map(|node| Applicant {
-            id: node.request.iss,
-            role: node.request.role,
-            name: node.request.name,
-            endpoint: node.request.endpoint.unwrap_or_default(),
-        });
-        Ok(applicants.collect())
+        self.database
+            .read(|connection| {
+                let waiting = nodes::pending(connection)?;
+                waiting.iter().map(|known| Applicant::of(connection, known)).collect()
+            })
+            .await
     }
 
-    /// Admits a node that has asked, also one that was revoked. [`Error::NodeUnknown`].
+    /// A node that has asked to be admitted. [`Error::NodeUnknown`].
+    pub async fn applicant(&self, id: &NodeId) -> Result<Applicant, Error> {
+        self.database.read(|connection| Applicant::of(connection, &find(connection, id)?)).await
+    }
+
+    /// Admits a node as what it has asked to be, also one that was refused or revoked.
+    ///
+    /// Errors: [`Error::NodeUnknown`]; [`Error::AdmissionTaken`] when another listed node has the
+    /// name or the address; [`Error::CardRevoked`] for a notary that was revoked, whose log has
+    /// ended.
     pub async fn admit(&self, id: NodeId) -> Result<(), Error> {
-        self.0.write(move |tx| nodes::set_status(tx, &id, Status::Admitted)).await
+        let now = self.clock.now().seconds();
+        self.database
+            .write(move |tx| {
+                let known = find(tx, &id)?;
+                let applicant = Applicant::of(tx, &known)?;
+                if known.status == Status::Revoked && known.request.role == Role::Notary {
+                    return Err(Error::CardRevoked.into());
+                }
+                if known.request.role != Role::Personal && applicant.rival.is_some() {
+                    return Err(Error::AdmissionTaken.into());
+                }
+                trail::append(tx, now, Act::Admitted, Some(&id), &applicant.claims)?;
+                nodes::decide(tx, &known, Status::Admitted, None, now)
+            })
+            .await
+    }
+
+    /// Refuses what a node asks to be; a member stays what it was. [`Error::NodeUnknown`] unless it
+    /// waits.
+    pub async fn refuse(&self, id: NodeId, reason: &str) -> Result<(), Error> {
+        self.turn_down(id, Status::Refused, reason).await
     }
 
     /// Revokes a node's card, whatever its role. [`Error::NodeUnknown`].
-    pub async fn revoke(&self, id: NodeId) -> Result<(), Error> {
-        self.0.write(move |tx| nodes::set_status(tx, &id, Status::Revoked)).await
+    pub async fn revoke(&self, id: NodeId, reason: &str) -> Result<(), Error> {
+        self.turn_down(id, Status::Revoked, reason).await
     }
+
+    /// Everything that was decided.
+    pub async fn trail(&self) -> Result<Trail, Error> {
+        self.database.read(trail::read).await
+    }
+
+    async fn turn_down(&self, id: NodeId, status: Status, reason: &str) -> Result<(), Error> {
+        let (now, reason) = (self.clock.now().seconds(), reason.to_owned());
+        self.database
+            .write(move |tx| {
+                let known = find(tx, &id)?;
+                let act = match status {
+                    Status::Refused if known.status == Status::Pending => Act::Refused,
+                    Status::Revoked if known.status != Status::Revoked => Act::Revoked,
+                    Status::Revoked => return Ok(()),
+                    _ => return Err(Error::NodeUnknown.into()),
+                };
+                trail::append(tx, now, act, Some(&id), &json!({ "reason": reason }))?;
+                nodes::decide(tx, &known, status, Some(&reason), now)
+            })
+            .await
+    }
+}
+
+fn find(connection: &Connection, id: &NodeId) -> Result<Known, Failure> {
+    nodes::find(connection, id)?.ok_or(Failure::Refused(Error::NodeUnknown))
 }

@@ -113,6 +113,13 @@ impl Proofs {
         at_hand.changes += 1;
     }
 
+    /// The same for one node, which may have other keys now.
+    pub fn forget_node(&self, node: &NodeId) {
+        let mut at_hand = self.at_hand.write().unwrap_or_else(PoisonError::into_inner);
+        at_hand.members.remove(node);
+        at_hand.changes += 1;
+    }
+
     async fn member(&self, node: &NodeId) -> Result<Member, Error> {
         let (at_hand, changes) = {
             let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);

@@ -22,6 +22,8 @@ const MEMBERS: u32 = 10;
 pub struct Rates {
     /// Admission requests from one address.
     pub admissions: u32,
+    /// Admission requests of one node.
+    pub admissions_of_node: u32,
     /// Requests whose proof fails, from one address.
     pub failures: u32,
     /// Requests of one personal node; an institution or a notary may send ten times as many.
@@ -32,7 +34,7 @@ pub struct Rates {
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { admissions: 600, failures: 600, requests: 6000, streams: 8 }
+        Self { admissions: 600, admissions_of_node: 60, failures: 600, requests: 6000, streams: 8 }
     }
 }
 

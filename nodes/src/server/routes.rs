@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hdms::Error;
 use hdms::card::Role;
-use hdms::doorman::{Admitted, Challenge};
+use hdms::doorman::{Admitted, Challenge, ChallengeAnswer};
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::mailbox::{
@@ -54,7 +54,7 @@ struct Configuration {
 /// address `url`.
 pub(super) fn router(services: Arc<Services>, pages: Option<PathBuf>, url: &str) -> Router {
     let server = url.trim_end_matches('/').to_owned();
-    let root_key = services.network.root().clone();
+    let root_key = services.network.root();
     let firebase = services.push.firebase().cloned();
     let configuration = Configuration { server, root: root_key, firebase };
     let headers = [(CACHE_CONTROL, "no-cache")];
@@ -87,7 +87,7 @@ async fn network(State(services): App, headers: HeaderMap) -> Response {
 }
 
 async fn root(State(services): App) -> Json<RsaJwk> {
-    Json(services.network.root().clone())
+    Json(services.network.root())
 }
 
 async fn ask(
@@ -102,7 +102,10 @@ async fn ask(
 
 async fn answer(State(services): App, body: Body) -> Result<Json<Admitted>, Problem> {
     let body = read_body(body, SMALL, Error::BodyTooLarge).await?;
-    Ok(Json(services.doorman.answer(&parse(&body)?).await?))
+    let answer: ChallengeAnswer = parse(&body)?;
+    let answered = services.doorman.answer(&answer).await;
+    services.proofs.forget_node(&answer.node);
+    Ok(Json(answered?))
 }
 
 async fn deliver(State(services): App, request: Request) -> Result<Response, Problem> {

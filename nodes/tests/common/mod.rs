@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
 use hdms::doorman::{About, AdmissionRequest, ChallengeAnswer};
@@ -21,10 +22,11 @@ use hdms::notary::{Deposit, DepositBody};
 use hdms::provider::{Clock, Timestamp};
 use hdms::testing::FixedClock;
 use hdms_nodes::client::{Client, Signer};
-use hdms_nodes::keys::{AwsKeys, AwsPrimitives, open_or_make};
+use hdms_nodes::keys::{AwsKeys, AwsPrimitives, KEY_FILE, open_or_make};
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::notary::Notary;
 use hdms_nodes::problem::ProblemDocument;
+use hdms_nodes::server::certificate::Keyring;
 use hdms_nodes::server::operator::Operator;
 use hdms_nodes::server::{Server, ServerConfig};
 use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
@@ -67,7 +69,7 @@ impl Net {
     /// A server whose configuration `adjust` has changed.
     pub async fn start_with(adjust: impl FnOnce(&mut ServerConfig)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        prepare_keys(&dir.path().join("server"), &["root", "doorman"]);
+        prepare_server(dir.path());
         let clock = FixedClock::new(SystemClock.now());
         let (server, url, stop) = serve(dir.path(), &clock, "127.0.0.1:0", adjust).await.unwrap();
         let client = Client::new(NodeClock::new(clock.clone())).unwrap();
@@ -107,7 +109,7 @@ impl Net {
     }
 
     pub fn operator(&self) -> Operator {
-        Operator::of(&self.data()).unwrap()
+        Operator::with_clock(&self.data(), NodeClock::new(self.clock.clone())).unwrap()
     }
 
     pub fn now(&self) -> Timestamp {
@@ -147,10 +149,7 @@ impl Net {
             signing_key: signing_key.clone(),
             encryption_key: encryption_key.clone(),
             changes: Vec::new(),
-            log: (role == Role::Notary).then(|| LogKeys {
-                log_key: Ed25519Key([1; 32]),
-                witness_key: Ed25519Key([2; 32]),
-            }),
+            log: (role == Role::Notary).then(|| log_keys(1)),
         }
     }
 
@@ -181,7 +180,7 @@ impl Net {
     /// The institution with the keys of this number, admitted by the operator.
     pub async fn hospital(&self, number: usize) -> Person {
         let keys = keys(number);
-        let request = self.request(keys, Role::Institution, "St. Elsewhere");
+        let request = self.request(keys, Role::Institution, &format!("St. Elsewhere {number}"));
         assert_eq!(self.ask(keys, &request).await, Err(Error::AdmissionPending));
         self.operator().admit(request.iss.clone()).await.unwrap();
         let trust = self.until(|trust| trust.node(&request.iss).is_ok()).await;
@@ -202,7 +201,7 @@ impl Net {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let config = self.member_config(name, endpoint);
         let clock = NodeClock::new(self.clock.clone());
-        let notary = Notary::start(config, listener, clock, self.stop.clone());
+        let notary = Notary::start(config, listener, clock, self.stop.child_token());
         let (notary, ()) = tokio::join!(notary, self.admit_next());
         notary.unwrap()
     }
@@ -263,20 +262,42 @@ pub fn keys(number: usize) -> &'static AwsKeys {
     KEYS[number].get_or_init(|| AwsKeys::generate().unwrap())
 }
 
-/// Puts a key file made once for all tests into each of `folders` within `home`.
+/// Puts a root key, made once for all tests, into the folder `root` within `home`, and a server's
+/// key that it has certified into `server`.
+pub fn prepare_server(home: &Path) {
+    static MADE: OnceLock<TempDir> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, server) = (dir.path().join("root"), dir.path().join("server"));
+        let keyring = keyring(&server, NodeClock::default());
+        futures_lite::future::block_on(keyring.certify_here(&root)).unwrap();
+        dir
+    });
+    let files = ["root/keys.pem", "root/root.jwk", "root/doormen-1.jwt"];
+    let files = files.iter().chain(&["server/doorman/keys.pem", "server/server.sqlite"]);
+    for file in files {
+        let copy = home.join(file);
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        std::fs::copy(made.path().join(file), copy).unwrap();
+    }
+}
+
+/// The Doorman's keys of the server with this folder.
+pub fn keyring(data: &Path, clock: NodeClock) -> Keyring {
+    Keyring::open(data, Zeroizing::new(PASSPHRASE.into()), clock).unwrap()
+}
+
+/// Puts a member's key file made once for all tests into each of `folders` within `home`.
 pub fn prepare_keys(home: &Path, folders: &[&str]) {
     static MADE: OnceLock<TempDir> = OnceLock::new();
     let made = MADE.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["root", "doorman", ""] {
-            open_or_make(&dir.path().join(name), PASSPHRASE).unwrap();
-        }
+        open_or_make(dir.path(), PASSPHRASE).unwrap();
         dir
     });
     for folder in folders {
         std::fs::create_dir_all(home.join(folder)).unwrap();
-        let file = Path::new(folder).join("keys.pem");
-        std::fs::copy(made.path().join(&file), home.join(&file)).unwrap();
+        std::fs::copy(made.path().join(KEY_FILE), home.join(folder).join(KEY_FILE)).unwrap();
     }
 }
 
@@ -291,6 +312,15 @@ pub fn about() -> About {
         address: "1 Main Street, 12345 Example".into(),
         contact: "Dr. Doe, +1 555 0100".into(),
     }
+}
+
+/// The log keys of a notary that logs nothing; others for each number.
+pub fn log_keys(number: u8) -> LogKeys {
+    let key = |seed| {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+        Ed25519Key(pair.public_key().as_ref().try_into().unwrap())
+    };
+    LogKeys { log_key: key(2 * number), witness_key: key(2 * number + 1) }
 }
 
 pub fn message_id() -> MessageId {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hdms_push_services::{Google, StatusCode, google};
 
-use crate::common::{Net, PASSPHRASE, prepare_keys};
+use crate::common::{Net, PASSPHRASE, prepare_server};
 use crate::stage::{QUIET, Stage, config, until, vapid};
 use crate::{enclosed, word};
 
@@ -67,7 +67,7 @@ impl Drop for Killed {
 async fn what_was_accepted_before_the_server_was_killed_is_pushed_after_it() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("server");
-    prepare_keys(&data, &["root", "doorman"]);
+    prepare_server(dir.path());
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let url = format!("http://{address}");
     let google = Google::start().await.unwrap();

@@ -88,7 +88,7 @@ async fn a_revoked_node_is_not_pushed_to() {
     google.fail_next(1, hdms_push_services::StatusCode::SERVICE_UNAVAILABLE, None);
     stage.deliver(&["sent before"]).await;
     until("the request", async || google.requests().len() == 1).await;
-    stage.net.operator().revoke(stage.patient.id.clone()).await.unwrap();
+    stage.net.operator().revoke(stage.patient.id.clone(), "closed").await.unwrap();
     tokio::time::sleep(crate::QUIET).await;
     assert!(browser.read(google).is_empty());
 }

@@ -222,7 +222,7 @@ pub async fn admit_the_hospital(dir: &Path) {
     let operator = Operator::of(&dir.join("server")).unwrap();
     loop {
         if let Some(applicant) = operator.pending().await.unwrap().pop() {
-            assert_eq!(applicant.role, Role::Institution);
+            assert_eq!(applicant.claims.role, Role::Institution);
             return operator.admit(applicant.id).await.unwrap();
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,0 +1,131 @@
+//! `hdms root`: what is done with the network's root key, on a machine without a network.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use hdms::Error;
+use hdms::network::Doormen;
+use hdms::provider::Clock;
+use hdms_nodes::keys::KEY_FILE;
+use hdms_nodes::root::{PUBLIC_FILE, Request, Root, Terms, YEARS, file_name};
+use hdms_nodes::system::SystemClock;
+
+use super::{Outcome, PassphraseArgs, date, read};
+
+/// Makes the network's root key, and certifies the server's key by it.
+#[derive(Debug, Args)]
+pub struct RootKey {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Makes the root key, once for a network.
+    Init(Safe),
+    /// Signs the list of the Doorman's keys that a server's request asks for.
+    Certify(Certify),
+}
+
+/// Where the root key is.
+#[derive(Debug, Args)]
+struct Safe {
+    /// Folder of the root key and of all lists that it has signed.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+#[derive(Debug, Args)]
+struct Certify {
+    /// What `hdms server request` printed.
+    #[arg(value_name = "FILE")]
+    request: PathBuf,
+    #[command(flatten)]
+    safe: Safe,
+    /// Thumbprint of a former key that was stolen: nothing that it signed counts any more. May be
+    /// given several times.
+    #[arg(long, value_name = "THUMBPRINT", allow_hyphen_values = true)]
+    drop: Vec<String>,
+    /// How long the list counts, years.
+    #[arg(long, default_value_t = YEARS, value_parser = clap::value_parser!(u64).range(1..=10))]
+    years: u64,
+    /// Sign without asking.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl RootKey {
+    /// Does what it was told.
+    pub async fn run(self) -> Outcome {
+        match self.command {
+            Command::Init(safe) => safe.init(),
+            Command::Certify(certify) => certify.run().await,
+        }
+    }
+}
+
+impl Safe {
+    fn init(self) -> Outcome {
+        if self.data.join(KEY_FILE).exists() {
+            return Err(format!("there is a root key in {}", self.data.display()).into());
+        }
+        let root = Root::open_or_make(&self.data, &self.passphrase.get()?)?;
+        println!("root key    {}", root.public().thumbprint());
+        println!("to be given to everyone who runs a node, who pins it:");
+        println!("            {}", self.data.join(PUBLIC_FILE).display());
+        Ok(())
+    }
+}
+
+impl Certify {
+    async fn run(self) -> Outcome {
+        let request = read(&self.request)?;
+        let request = Request::verify(request.trim()).await;
+        let request = request.map_err(|_| {
+            format!("{}: not what hdms server request prints", self.request.display())
+        })?;
+        let root = Root::open(&self.safe.data, &self.safe.passphrase.get()?)?;
+        let terms = Terms { years: self.years, drop: self.drop };
+        let list = root.next(&request, &terms, SystemClock.now()).await;
+        let list = list.map_err(|error| match error {
+            Error::UnknownKey => "--drop names a key that is not in the last list".into(),
+            Error::CardRevoked => "the requested key was retired before, or is the one to be \
+                dropped; make another: hdms server new-key"
+                .into(),
+            error => error.to_string(),
+        })?;
+        show(&list, &terms.drop);
+        if !self.yes && !agreed()? {
+            return Err("nothing was signed".into());
+        }
+        root.sign(&list).await?;
+        let file = self.safe.data.join(file_name(list.number));
+        println!("signed; for the server: hdms server certificate {}", file.display());
+        Ok(())
+    }
+}
+
+fn show(list: &Doormen, dropped: &[String]) {
+    println!("List {} of the Doorman's keys, until {}:", list.number, date(list.exp));
+    for doorman in &list.doormen {
+        let thumbprint = doorman.key.thumbprint();
+        match doorman.until {
+            None => println!("  {thumbprint}  signs from now on"),
+            Some(until) => println!("  {thumbprint}  retired: cards of before {}", date(until)),
+        }
+    }
+    for thumbprint in dropped {
+        println!("  {thumbprint}  DROPPED: nothing that it signed counts any more");
+    }
+}
+
+fn agreed() -> io::Result<bool> {
+    print!("Compare the first with what the server shows. Sign? [y/N] ");
+    io::stdout().flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,97 @@
+//! What the network's parameters say beside what is fixed, and since when: receipts of before a
+//! change are checked by the rule of then.
+
+use hdms::Error;
+use hdms::json;
+use hdms::network::WitnessRule;
+use serde::{Deserialize, Serialize};
+
+use super::nodes;
+use super::trail::{self, Act};
+use crate::sqlite::Database;
+
+/// The server's own value that keeps them.
+const RULES: &str = "rules";
+
+/// What the network is called and how strict it is.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The network's name.
+    pub name: String,
+    /// How old a revocation list may be, seconds.
+    pub revocation_age: u64,
+    /// How many witnesses a receipt needs.
+    pub witnesses: u64,
+    /// Lowest protocol version that may take part.
+    pub minimum_version: u64,
+}
+
+impl Rules {
+    /// The usual ones, without witnesses.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.into(), revocation_age: 24 * 3600, witnesses: 0, minimum_version: 1 }
+    }
+}
+
+/// The rules in force and those of before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// The network's name.
+    pub name: String,
+    /// How old a revocation list may be, seconds.
+    pub revocation_age: u64,
+    /// Lowest protocol version that may take part.
+    pub minimum_version: u64,
+    /// How many witnesses a receipt needs, oldest rule first.
+    pub witnesses: Vec<WitnessRule>,
+}
+
+impl History {
+    /// Brings what is kept up to `rules` and answers it. A network without notaries begins with its
+    /// number of witnesses; a later change of it is in force once no node can rely on documents of
+    /// before it any more, so that no notary breaks a rule that it does not know yet.
+    pub async fn follow(database: &Database, rules: Rules, now: u64) -> Result<Self, Error> {
+        database
+            .write(move |tx| {
+                let kept = nodes::setting(tx, RULES)?;
+                let kept = kept.map(|text| json::stored::<Self>(text.as_bytes())).transpose()?;
+                let begun = nodes::listed(tx)?.iter().any(|node| node.log().is_some());
+                let age = kept.as_ref().map_or(0, |kept| kept.revocation_age);
+                let since = if begun { now + age.max(rules.revocation_age) } else { now };
+                let Rules { name, revocation_age, minimum_version, witnesses: needed } = rules;
+                let witnesses = kept.as_ref().map_or_else(Vec::new, |kept| kept.witnesses.clone());
+                let witnesses = extended(witnesses, needed, since);
+                let new = Self { name, revocation_age, minimum_version, witnesses };
+                if kept.as_ref() != Some(&new) {
+                    let text = serde_json::to_string(&new).map_err(|_| Error::StoreCorrupt)?;
+                    nodes::set_setting(tx, RULES, &text)?;
+                    trail::append(tx, now, Act::Rules, None, &new)?;
+                }
+                Ok(new)
+            })
+            .await
+    }
+}
+
+fn extended(mut witnesses: Vec<WitnessRule>, needed: u64, since: u64) -> Vec<WitnessRule> {
+    let last = witnesses.last().copied().unwrap_or(WitnessRule { since: 0, needed: 0 });
+    if last.needed != needed {
+        witnesses.push(WitnessRule { since: since.max(last.since), needed });
+    }
+    witnesses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::extended;
+    use hdms::network::WitnessRule;
+
+    #[test]
+    fn rules_follow_each_other_in_time_and_only_changes_are_kept() {
+        let rule = |since, needed| WitnessRule { since, needed };
+        assert_eq!(extended(vec![], 0, 10), []);
+        assert_eq!(extended(vec![], 1, 10), [rule(10, 1)]);
+        assert_eq!(extended(vec![rule(10, 1)], 1, 20), [rule(10, 1)]);
+        assert_eq!(extended(vec![rule(50, 1)], 0, 20), [rule(50, 1), rule(50, 0)]);
+    }
+}

@@ -1,0 +1,146 @@
+//! The server's database.
+
+use std::path::Path;
+
+use hdms::Error;
+
+use crate::sqlite::{Database, Schema};
+
+/// File name of the database within the server's folder.
+pub const FILE: &str = "server.sqlite";
+
+/// See the comments within.
+pub const SCHEMA: Schema = Schema {
+    application: 0x4844_4d02,
+    migrations: &[
+        "
+    -- The server's own few values, JSON.
+    CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+    -- Every node that proved possession of its keys. `request` is what it asked to be last, `card`
+    -- the newest one issued to it, `claims` a digest of what that says.
+    CREATE TABLE nodes (
+        id TEXT PRIMARY KEY,
+        role TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('pending', 'admitted', 'revoked')),
+        request TEXT NOT NULL,
+        card TEXT,
+        claims TEXT,
+        expires INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX nodes_listed ON nodes (id) WHERE role <> 'personal';
+    CREATE INDEX nodes_revoked ON nodes (id) WHERE status = 'revoked';
+
+    -- The signed network documents. `content` tells whether a new one is needed.
+    CREATE TABLE documents (
+        kind TEXT PRIMARY KEY,
+        number INTEGER NOT NULL,
+        issued INTEGER NOT NULL,
+        content TEXT NOT NULL,
+        jwt TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- One row for each mailbox that ever got a message; counts what waits in it.
+    CREATE TABLE mailboxes (
+        node TEXT PRIMARY KEY,
+        last INTEGER NOT NULL,
+        acknowledged INTEGER NOT NULL DEFAULT 0,
+        messages INTEGER NOT NULL,
+        bytes INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- Acknowledged messages lose their envelope and stay until they expire, so that a delivery
+    -- that is repeated late does not come a second time.
+    CREATE TABLE messages (
+        recipient TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        sender TEXT NOT NULL,
+        id TEXT NOT NULL,
+        expires INTEGER NOT NULL,
+        envelope TEXT,
+        UNIQUE (recipient, seq),
+        UNIQUE (recipient, sender, id)
+    ) STRICT;
+    CREATE INDEX messages_expiry ON messages (expires);
+    ",
+        "
+    -- What waits of each sender: in each mailbox, and under the recipient '' in all together.
+    CREATE TABLE senders (
+        sender TEXT NOT NULL,
+        recipient TEXT NOT NULL,
+        messages INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (sender, recipient)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO senders
+        SELECT sender, recipient, count(*), sum(octet_length(envelope)) FROM messages
+        WHERE envelope IS NOT NULL GROUP BY sender, recipient;
+    INSERT INTO senders SELECT sender, '', sum(messages), sum(bytes) FROM senders GROUP BY sender;
+    ",
+        "
+    -- Where nodes are woken, in the order in which they said so; `id` is the digest of the address.
+    -- What lies in the mailbox up to `pushed` was announced there.
+    CREATE TABLE subscriptions (
+        place INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        node TEXT NOT NULL,
+        subscription TEXT NOT NULL,
+        expires INTEGER,
+        pushed INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX subscriptions_node ON subscriptions (node);
+    CREATE INDEX subscriptions_expiry ON subscriptions (expires) WHERE expires IS NOT NULL;
+    ",
+        "
+    -- A node may be refused too. `admitted` is what it was admitted as, while it has asked to be
+    -- something else or is no longer a member; `until` is when it was revoked, `reason` why it was
+    -- refused or revoked.
+    CREATE TABLE renewed (
+        id TEXT PRIMARY KEY,
+        role TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('pending', 'admitted', 'refused', 'revoked')),
+        request TEXT NOT NULL,
+        admitted TEXT,
+        reason TEXT,
+        until INTEGER,
+        card TEXT,
+        claims TEXT,
+        expires INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO renewed
+        SELECT id, role, status, request, iif(status = 'revoked', request, NULL), NULL,
+            iif(status = 'revoked', unixepoch(), NULL), card, claims, expires FROM nodes;
+    DROP TABLE nodes;
+    ALTER TABLE renewed RENAME TO nodes;
+    CREATE INDEX nodes_listed ON nodes (id) WHERE role <> 'personal';
+    CREATE INDEX nodes_revoked ON nodes (id) WHERE status = 'revoked';
+
+    -- What happened; see the module. It only grows.
+    CREATE TABLE trail (
+        number INTEGER PRIMARY KEY,
+        time INTEGER NOT NULL,
+        act TEXT NOT NULL,
+        node TEXT,
+        detail TEXT NOT NULL,
+        before TEXT NOT NULL
+    ) STRICT;
+    CREATE TRIGGER trail_is_not_changed BEFORE UPDATE ON trail
+        BEGIN SELECT raise(ABORT, 'the trail only grows'); END;
+    CREATE TRIGGER trail_is_not_cut BEFORE DELETE ON trail
+        BEGIN SELECT raise(ABORT, 'the trail only grows'); END;
+    CREATE TRIGGER trail_goes_on BEFORE INSERT ON trail
+        WHEN NEW.number <> (SELECT coalesce(max(number), 0) + 1 FROM trail)
+        BEGIN SELECT raise(ABORT, 'the trail only grows'); END;
+    ",
+    ],
+};
+
+/// Opens or makes the database in the folder `data`, or joins a running server that has it open.
+/// Errors as [`Database::open`].
+pub fn open(data: &Path) -> Result<Database, Error> {
+    let path = data.join(FILE);
+    match Database::open(&path, &SCHEMA) {
+        Err(Error::StoreBusy) => Database::join(&path, &SCHEMA),
+        opened => opened,
+    }
+}
