@@ -164,8 +164,7 @@ async fn present(
 }
 
 async fn verify(world: &World, compact: &str) -> Result<Value, Error> {
-    let author = &world.hospital.card().card().signing_key;
-    let primitives = world.hospital.platform().primitives();
-    let record = record::verify(compact, author, primitives).await?;
+    let (author, primitives) = (world.hospital.card(), world.hospital.platform().primitives());
+    let record = record::verify(compact, author.keys(), primitives).await?;
     Ok(json!({"fhir": record.fhir(), "subject": record.subject(), "case": record.case()}))
 }

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use futures_lite::future::block_on;
 use hdms::Error;
+use hdms::card::SigningKeys;
 use hdms::jose::jwk::EcJwk;
 use hdms::provider::{HolderKeys, Timestamp};
 use hdms::record::{self, Content, Record, VerifiedRecord};
@@ -54,6 +55,11 @@ impl World {
         self.keys.public().0.thumbprint()
     }
 
+    /// The keys with which the hospital has signed.
+    pub fn author_keys(&self) -> Result<SigningKeys, Error> {
+        SigningKeys::first(self.keys.public().0)
+    }
+
     /// A record over `fhir`, of patient `patient-node` in case `case-1`.
     pub fn issue(&self, fhir: &Value) -> Result<Record, Error> {
         let content = Content {
@@ -69,7 +75,7 @@ impl World {
 
     /// Checks a record of the hospital.
     pub fn verify(&self, compact: &str) -> Result<VerifiedRecord, Error> {
-        block_on(record::verify(compact, self.keys.public().0, &self.primitives))
+        block_on(record::verify(compact, &self.author_keys()?, &self.primitives))
     }
 }
 

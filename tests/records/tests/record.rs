@@ -194,7 +194,7 @@ mod presentation {
         nonce: &str,
         now: Timestamp,
     ) -> Result<VerifiedRecord, Error> {
-        let author = WORLD.keys.public().0;
+        let author = &WORLD.author_keys().unwrap();
         block_on(record::verify_presentation(
             compact,
             author,

@@ -3,19 +3,19 @@
 //! delivers them, in whatever order and as often as it likes.
 
 pub mod docs;
+pub mod log;
 pub mod notary;
+mod operator;
 pub mod transcript;
 
 use std::cell::RefCell;
 
 use hdms::Error;
-use hdms::card::{self, Card, Role, VerifiedCard};
-use hdms::ids::{CaseId, NodeId};
+use hdms::card::{Role, VerifiedCard};
+use hdms::ids::CaseId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::memory::MemoryStore;
-use hdms::network::{
-    self, DoormanCertificate, NetworkDocuments, NetworkMap, Parameters, Revocations, Trust,
-};
+use hdms::network::{NetworkDocuments, Trust};
 use hdms::node::{Node, OutboxItem, Outcome, Parcel, Payload, Platform, Taken};
 use hdms::notary::DepositAnswers;
 use hdms::provider::Timestamp;
@@ -25,6 +25,7 @@ use hdms::treatment::Flow;
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::patient::PatientCase;
 use notary::Notary;
+pub use operator::{Network, Operator, id};
 
 /// When every simulation begins: 2026-01-01, noon.
 pub const BEGIN: Timestamp = Timestamp(1_767_268_800_000);
@@ -135,8 +136,10 @@ pub struct World {
     pub patient: Node<Simulated>,
     /// The hospital's node.
     pub hospital: Node<Simulated>,
-    /// The only notary.
+    /// The only notary that takes deposits; two others co-sign its checkpoints.
     pub notary: Notary,
+    /// What the network's documents say.
+    pub network: Network,
     /// The network's documents.
     pub documents: NetworkDocuments,
     /// The pinned root key.
@@ -159,20 +162,23 @@ impl World {
             operator.card(&notary_keys, Role::Notary, "Notary").await?,
             operator.card(&patient_keys, Role::Personal, "").await?,
         ];
-        let documents = operator.documents(&cards[..2], &[]).await?;
-        let root = operator.root.public().0.clone();
+        let network = operator.network(&cards[..2], &[])?;
+        let documents = operator.publish(&network).await?;
+        let root = operator.root().clone();
         let software = Software::new(providers.randomness.clone());
         let trust = Trust::verify(&documents, &root, None, BEGIN, &software).await?;
         let verified = async |jwt| VerifiedCard::verify(jwt, &trust, BEGIN, &software).await;
         let hospital = verified(&cards[0]).await?;
         let notary = verified(&cards[1]).await?;
         let patient = verified(&cards[2]).await?;
+        let witnesses = operator.witnesses()?;
         let node = |keys, card| Node::new(Simulated::new(keys, &providers), card, trust.clone());
         Ok(Self {
             patient: node(patient_keys, patient),
             hospital: node(hospital_keys, hospital),
-            notary: Notary::new(notary_keys, notary, trust.clone(), &providers),
+            notary: Notary::new(notary_keys, notary, trust.clone(), witnesses, &providers)?,
             providers,
+            network,
             documents,
             root,
             mail: Vec::new(),
@@ -271,96 +277,4 @@ async fn post(
         mail.push(Mail { to_patient, kind, envelope: compact });
     }
     Ok(())
-}
-
-/// The network's operator: root and Doorman.
-pub struct Operator {
-    root: SoftwareKeys<SeededRandomness>,
-    doorman: SoftwareKeys<SeededRandomness>,
-}
-
-impl Operator {
-    /// With the fixed keys.
-    pub fn new(providers: &Providers) -> Result<Self, Error> {
-        let keys = |name| keys(name, providers.randomness.clone());
-        Ok(Self { root: keys("root")?, doorman: keys("doorman")? })
-    }
-
-    fn id(keys: &SoftwareKeys<SeededRandomness>) -> Result<NodeId, Error> {
-        keys.public().0.thumbprint().parse()
-    }
-
-    /// The claims of a card for the owner of `keys`.
-    pub fn claims(
-        &self,
-        keys: &SoftwareKeys<SeededRandomness>,
-        role: Role,
-        name: &str,
-    ) -> Result<Card, Error> {
-        let (signing_key, encryption_key) = keys.public();
-        let host = name.to_lowercase();
-        Ok(Card {
-            iss: Self::id(&self.doorman)?,
-            sub: signing_key.thumbprint().parse()?,
-            role,
-            name: name.into(),
-            endpoint: (role != Role::Personal).then(|| format!("https://{host}.example")),
-            signing_key: signing_key.clone(),
-            encryption_key: encryption_key.clone(),
-            iat: BEGIN.seconds(),
-            exp: BEGIN.seconds() + card::LIFETIME,
-        })
-    }
-
-    /// Signs a card as the Doorman.
-    pub async fn sign(&self, card: &Card) -> Result<String, Error> {
-        card::issue(card, &self.doorman).await
-    }
-
-    /// A card for the owner of `keys`.
-    pub async fn card(
-        &self,
-        keys: &SoftwareKeys<SeededRandomness>,
-        role: Role,
-        name: &str,
-    ) -> Result<String, Error> {
-        self.sign(&self.claims(keys, role, name)?).await
-    }
-
-    /// The network's documents with these nodes listed and those revoked.
-    pub async fn documents(
-        &self,
-        listed: &[String],
-        revoked: &[NodeId],
-    ) -> Result<NetworkDocuments, Error> {
-        let (iss, root) = (Self::id(&self.doorman)?, Self::id(&self.root)?);
-        let iat = BEGIN.seconds();
-        let certificate = DoormanCertificate {
-            iss: root.clone(),
-            sub: iss.clone(),
-            key: self.doorman.public().0.clone(),
-            iat,
-            exp: iat + 365 * 24 * 3600,
-        };
-        let parameters = Parameters {
-            iss: iss.clone(),
-            iat,
-            number: 1,
-            name: "Simulation".into(),
-            root,
-            max_envelope: hdms::envelope::MAX_BYTES as u64,
-            minimum_version: 1,
-            revocation_age: 90 * 24 * 3600,
-            vapid: None,
-        };
-        let map = NetworkMap { iss: iss.clone(), iat, number: 1, nodes: listed.to_vec() };
-        let revoked = revoked.iter().cloned().collect();
-        let revocations = Revocations { iss, iat, number: 1, revoked };
-        Ok(NetworkDocuments {
-            doormen: vec![network::sign(&certificate, &self.root).await?],
-            parameters: network::sign(&parameters, &self.doorman).await?,
-            map: network::sign(&map, &self.doorman).await?,
-            revocations: network::sign(&revocations, &self.doorman).await?,
-        })
-    }
 }

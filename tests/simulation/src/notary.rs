@@ -2,15 +2,32 @@
 
 use hdms::Error;
 use hdms::card::VerifiedCard;
-use hdms::envelope::{Opening, Sealed};
-use hdms::ledger::Receipt;
+use hdms::envelope::{self, Letter, MessageType, Opened, Opening, Sealed};
+use hdms::ids::EntryId;
+use hdms::ledger::{Conflict, Entry, LeafOpening, Salt};
+use hdms::log::TlogProof;
 use hdms::network::Trust;
-use hdms::notary::{self, Decision, DepositAnswer, DepositAnswers, Logged, Place};
+use hdms::notary::{
+    self, AnswerBody, Decision, Deposit, DepositAnswer, DepositAnswers, DepositCards, Place,
+    Queried,
+};
 use hdms::provider::Clock;
 use hdms::software::{Software, SoftwareKeys};
 use hdms::testing::SeededRandomness;
 
 use crate::Providers;
+use crate::log::{Log, LogSigner};
+
+/// An entry that the notary has logged.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// The entry.
+    pub entry: Entry,
+    /// What opens its leaf, as its participants get it.
+    pub opening: LeafOpening,
+    /// Its receipt, under the first checkpoint that was co-signed with it; none before.
+    pub receipt: Option<String>,
+}
 
 /// Logs entries in memory.
 pub struct Notary {
@@ -19,7 +36,11 @@ pub struct Notary {
     trust: Trust,
     providers: Providers,
     primitives: Software<SeededRandomness>,
-    log: Vec<Logged>,
+    signer: LogSigner,
+    /// Who co-signs its checkpoints.
+    pub witnesses: Vec<LogSigner>,
+    log: Log,
+    logged: Vec<Logged>,
     answered: Vec<(String, DepositAnswers)>,
 }
 
@@ -29,18 +50,21 @@ impl Notary {
         keys: SoftwareKeys<SeededRandomness>,
         card: VerifiedCard,
         trust: Trust,
+        witnesses: Vec<LogSigner>,
         providers: &Providers,
-    ) -> Self {
-        let primitives = Software::new(providers.randomness.clone());
-        Self {
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            signer: LogSigner::of(card.id())?,
+            primitives: Software::new(providers.randomness.clone()),
+            providers: providers.clone(),
             keys,
             card,
             trust,
-            providers: providers.clone(),
-            primitives,
-            log: Vec::new(),
+            witnesses,
+            log: Log::default(),
+            logged: Vec::new(),
             answered: Vec::new(),
-        }
+        })
     }
 
     /// Trusts other documents from now on.
@@ -50,7 +74,7 @@ impl Notary {
 
     /// Everything logged, in order.
     pub fn log(&self) -> &[Logged] {
-        &self.log
+        &self.logged
     }
 
     /// Its private keys.
@@ -58,62 +82,160 @@ impl Notary {
         &self.keys
     }
 
+    /// Its card.
+    pub fn card(&self) -> &VerifiedCard {
+        &self.card
+    }
+
     /// Every envelope that it took and what it answered, in order.
     pub fn answered(&self) -> &[(String, DepositAnswers)] {
         &self.answered
     }
 
-    /// Answers an envelope with deposits.
+    /// Answers an envelope with deposits. [`Error::WitnessesMissing`] when too few have co-signed;
+    /// what was logged stays, and the same deposits get their receipts later.
     pub async fn receive(&mut self, envelope: &str) -> Result<DepositAnswers, Error> {
+        let opened = self.open(envelope).await?;
+        let body = notary::deposits(&opened)?;
         let now = self.providers.clock.now();
-        let opening = Opening { me: &self.card, trust: &self.trust, received: now };
-        let sealed = Sealed::parse(envelope.as_bytes(), &self.card)?;
-        let decrypted = sealed.decrypt(&self.keys, &self.primitives).await?;
-        let opened = decrypted.verify(None, opening, &self.primitives).await?;
+        let cards = DepositCards::verify(&body.cards, &self.trust, now, &self.primitives).await;
+        let mut ruled = Vec::new();
+        for deposit in &body.deposits {
+            ruled.push(self.rule(deposit, &opened, &cards).await);
+        }
+        self.publish()?;
         let mut answers = Vec::new();
-        for deposit in notary::deposits(&opened)? {
-            let answer = match self.deposit(&deposit, &opened).await {
-                Ok(receipt) => DepositAnswer::Receipt(receipt),
+        for ruling in ruled {
+            answers.push(match ruling {
+                Ok((entry, Decision::Log | Decision::Repeat)) => {
+                    DepositAnswer::Receipt(self.receipt(&entry)?.clone())
+                }
+                Ok((entry, Decision::Conflict(first))) => {
+                    DepositAnswer::Conflict(self.conflict(entry, first).await?)
+                }
                 Err(error) => DepositAnswer::Refused(error.code().to_owned()),
-            };
-            answers.push(answer);
+            });
         }
         let answers = DepositAnswers { answers };
         self.answered.push((envelope.to_owned(), answers.clone()));
         Ok(answers)
     }
 
-    async fn deposit(
+    /// Answers an envelope with a query: the sealed answer.
+    pub async fn query(&self, envelope: &str) -> Result<String, Error> {
+        let opened = self.open(envelope).await?;
+        let queried = notary::queried(&opened)?;
+        let receipts = queried.iter().map(|asked| self.answer(asked));
+        let body = AnswerBody { receipts: receipts.collect::<Result<_, _>>()? };
+        let letter = Letter {
+            from: &self.card,
+            to: opened.sender(),
+            case: opened.case(),
+            kind: MessageType::Answer,
+            body: serde_json::to_value(body).map_err(|_| Error::BodyMalformed)?,
+        };
+        let Providers { clock, randomness } = &self.providers;
+        let sealing = envelope::seal(letter, &self.keys, &self.primitives, clock, randomness);
+        Ok(sealing.await?.1)
+    }
+
+    async fn open(&self, envelope: &str) -> Result<Opened, Error> {
+        let received = self.providers.clock.now();
+        let opening = Opening { me: &self.card, trust: &self.trust, received };
+        let sealed = Sealed::parse(envelope.as_bytes(), &self.card)?;
+        let decrypted = sealed.decrypt(&self.keys, &self.primitives).await?;
+        decrypted.verify(None, opening, &self.primitives).await
+    }
+
+    /// Decides on one deposit, and logs it if it is new and in its place.
+    async fn rule(
         &mut self,
-        deposit: &notary::Deposit,
-        opened: &hdms::envelope::Opened,
-    ) -> Result<String, Error> {
-        let now = self.providers.clock.now();
+        deposit: &Deposit,
+        opened: &Opened,
+        cards: &DepositCards,
+    ) -> Result<(EntryId, Decision), Error> {
         let depositor = opened.sender().id();
-        let endorsed =
-            notary::check(deposit, depositor, &self.trust, now, &self.primitives).await?;
+        let endorsed = notary::check(deposit, depositor, cards, &self.primitives).await?;
         let entry = endorsed.entry();
-        let find = |test: &dyn Fn(&Logged) -> bool| self.log.iter().find(|l| test(l)).cloned();
-        let place = Place {
-            same: find(&|logged| logged.entry.id == entry.id),
-            predecessor: find(&|logged| Some(&logged.entry.id) == entry.previous.as_ref()),
-            occupant: find(&|logged| {
-                logged.entry.case == entry.case && logged.entry.previous == entry.previous
-            })
-            .map(|logged| logged.entry.id),
-        };
-        if let Decision::Repeat(receipt) = notary::decide(entry, &place)? {
-            return Ok(receipt);
+        let decision = notary::decide(entry, &self.place(entry))?;
+        if decision == Decision::Log {
+            let Providers { clock, randomness } = &self.providers;
+            let salts = [Salt::new(randomness)?, Salt::new(randomness)?];
+            let opening = LeafOpening::of(entry, salts, clock.now().seconds());
+            self.log.append(opening.leaf().to_bytes());
+            self.logged.push(Logged { entry: entry.clone(), opening, receipt: None });
         }
-        let receipt = Receipt {
-            iss: self.card.id().clone(),
-            iat: now.seconds(),
-            entry: entry.id.clone(),
-            verification_key: entry.verification_key.clone(),
-            index: self.log.len() as u64,
+        Ok((entry.id.clone(), decision))
+    }
+
+    fn place(&self, entry: &Entry) -> Place {
+        let find = |test: &dyn Fn(&Entry) -> bool| {
+            let mut entries = self.logged.iter().map(|logged| &logged.entry);
+            entries.find(|logged| test(logged)).cloned()
         };
-        let receipt = receipt.sign(&self.keys).await?;
-        self.log.push(Logged { entry: entry.clone(), receipt: receipt.clone() });
-        Ok(receipt)
+        Place {
+            same: find(&|logged| logged.id == entry.id),
+            predecessor: find(&|logged| Some(&logged.id) == entry.previous.as_ref()),
+            occupant: find(&|logged| {
+                logged.case == entry.case && logged.previous == entry.previous
+            }),
+        }
+    }
+
+    /// Has a checkpoint over everything co-signed, and makes the receipts that wait for it.
+    fn publish(&mut self) -> Result<(), Error> {
+        let Some(newest) = self.logged.last().filter(|newest| newest.receipt.is_none()) else {
+            return Ok(());
+        };
+        let needed = self.trust.parameters().witnesses_needed(newest.opening.time);
+        if self.witnesses.len() < needed {
+            return Err(Error::WitnessesMissing);
+        }
+        let now = self.providers.clock.now().seconds();
+        let mut checkpoint = self.signer.sign(self.log.checkpoint(self.card.id()));
+        for witness in &self.witnesses {
+            checkpoint.add(witness.cosign(&checkpoint, now));
+        }
+        for (index, logged) in self.logged.iter_mut().enumerate() {
+            if logged.receipt.is_none() {
+                let proof = self.log.prove(index, checkpoint.clone());
+                logged.receipt = Some(logged.opening.receipt(proof)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&self, entry: &EntryId) -> Option<&Logged> {
+        self.logged.iter().find(|logged| logged.entry.id == *entry)
+    }
+
+    fn receipt(&self, entry: &EntryId) -> Result<&String, Error> {
+        let receipt = self.find(entry).and_then(|logged| logged.receipt.as_ref());
+        receipt.ok_or(Error::UnknownEntry)
+    }
+
+    /// The receipt of what was logged in the place of `entry` first, signed.
+    async fn conflict(&self, entry: EntryId, first: EntryId) -> Result<String, Error> {
+        let logged = self.find(&first).ok_or(Error::UnknownEntry)?;
+        let conflict = Conflict {
+            iss: self.card.id().clone(),
+            iat: self.providers.clock.now().seconds(),
+            entry,
+            receipt: self.for_others(logged)?,
+            first,
+        };
+        conflict.sign(&self.keys).await
+    }
+
+    /// The same for an entry that is not logged and for another salt.
+    fn answer(&self, asked: &Queried) -> Result<Option<String>, Error> {
+        let logged = self.find(&asked.entry).filter(|logged| logged.opening.salt == asked.salt);
+        let published = logged.filter(|logged| logged.receipt.is_some());
+        published.map(|logged| self.for_others(logged)).transpose()
+    }
+
+    fn for_others(&self, logged: &Logged) -> Result<String, Error> {
+        let proof = TlogProof::parse(self.receipt(&logged.entry.id)?)?;
+        logged.opening.clone().for_others().receipt(proof)
     }
 }

@@ -35,8 +35,8 @@ async fn seal(
     kind: MessageType,
     body: Value,
 ) -> String {
-    let (case, to) = (case(), to.card());
-    let letter = Letter { from: from.card(), to, case: &case, kind, body };
+    let (case, sender, to) = (case(), from.card(), to.card());
+    let letter = Letter { from: &sender, to: &to, case: &case, kind, body };
     let p = from.platform();
     let sealing = envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
     sealing.await.unwrap().1

@@ -63,7 +63,8 @@ impl Forge {
     }
 
     async fn seal(&self, signed: String) -> String {
-        let recipient = &self.world.hospital.card().card().encryption_key;
+        let hospital = self.world.hospital.card();
+        let recipient = &hospital.card().encryption_key;
         let (software, randomness) = (self.software(), self.randomness.clone());
         jwe::encrypt(signed.into_bytes(), Some("JWT"), recipient, &software, &randomness)
             .await
@@ -209,7 +210,8 @@ fn unknown_foreign_and_forged_cards_are_refused() {
         let hospitals = forge.world.hospital.card().jwt().to_owned();
         let foreign = forge.with(|claims| claims["card"] = json!(hospitals)).await;
         forge.expect(foreign, Error::CardMismatch).await;
-        let own = forge.world.patient.card().card();
+        let patient = forge.world.patient.card();
+        let own = patient.card();
         let header = json!({"alg": "PS256", "typ": "hdms-card+jwt", "kid": own.iss});
         let forged = forge.sign(header, &serde_json::to_value(own).unwrap(), "stranger").await;
         let forged = forge.with(|claims| claims["card"] = json!(forged)).await;
@@ -367,7 +369,8 @@ fn older_network_documents_are_a_rollback_and_foreign_ones_forged() {
         let late = Timestamp(BEGIN.0 + 366 * 24 * 3_600_000);
         let expired = Trust::verify(&world.documents, &world.root, None, late, &software).await;
         assert_eq!(expired.map(drop), Err(Error::NetworkForged));
-        let card = VerifiedCard::verify(world.patient.card().jwt(), &trust, BEGIN, &software);
-        assert!(card.await.is_ok());
+        let patient = world.patient.card();
+        let card = VerifiedCard::verify(patient.jwt(), &trust, BEGIN, &software).await;
+        assert!(card.is_ok());
     });
 }

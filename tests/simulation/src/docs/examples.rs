@@ -1,7 +1,7 @@
 //! What the examples are: the messages of the transcript and the documents around them.
 
 use hdms::Error;
-use hdms::doorman::{AdmissionRequest, Challenge};
+use hdms::doorman::{About, AdmissionRequest, Challenge};
 use hdms::envelope::MessageType;
 use hdms::ids::{EntryId, MessageId};
 use hdms::jose::jwe;
@@ -51,7 +51,7 @@ fn network(world: &World) -> Result<Vec<Named>, Error> {
         ("thumbprints of the hospital's keys", Example::Json(thumbprints)),
         ("card of the hospital", Example::Jws(hospital.jwt().to_owned())),
         ("network", Example::Json(value(documents)?)),
-        ("doorman certificate", Example::Jws(documents.doormen.concat())),
+        ("doormen", Example::Jws(documents.doormen.clone())),
         ("network parameters", Example::Jws(documents.parameters.clone())),
         ("network map", Example::Jws(documents.map.clone())),
         ("revocation list", Example::Jws(documents.revocations.clone())),
@@ -59,7 +59,8 @@ fn network(world: &World) -> Result<Vec<Named>, Error> {
 }
 
 async fn doorman(world: &World) -> Result<Vec<Named>, Error> {
-    let (platform, card) = (world.hospital.platform(), world.hospital.card().card());
+    let (platform, hospital) = (world.hospital.platform(), world.hospital.card());
+    let card = hospital.card();
     let request = AdmissionRequest {
         iss: card.sub.clone(),
         iat: BEGIN.seconds(),
@@ -67,8 +68,15 @@ async fn doorman(world: &World) -> Result<Vec<Named>, Error> {
         role: card.role,
         name: card.name.clone(),
         endpoint: card.endpoint.clone(),
+        about: Some(About {
+            registry_number: "Hospital register 4711".into(),
+            address: "1 Harbour Road, Example".into(),
+            contact: "Kim Minji, +00 1 2345".into(),
+        }),
         signing_key: card.signing_key.clone(),
         encryption_key: card.encryption_key.clone(),
+        changes: Vec::new(),
+        log: None,
     };
     let primitives = Software::new(platform.randomness.clone());
     let (challenge, _) =
@@ -79,7 +87,7 @@ async fn doorman(world: &World) -> Result<Vec<Named>, Error> {
         ("challenge", Example::Json(value(&challenge)?)),
         ("protected header of the challenge", Example::Jwe(challenge.challenge)),
         ("challenge answer", Example::Json(value(&answer)?)),
-        ("admitted", Example::Json(json!({"card": world.hospital.card().jwt()}))),
+        ("admitted", Example::Json(json!({"card": hospital.jwt()}))),
     ])
 }
 
@@ -146,7 +154,7 @@ async fn notary(run: &Run) -> Result<Vec<Named>, Error> {
         ("envelope of a deposit", Example::Jwe(envelope.clone())),
         ("body of notary/deposit", Example::Part(part(&signed, 1)?["body"].clone())),
         ("deposit answers", Example::Part(value(&both)?)),
-        ("receipt", Example::Jws(receipt)),
+        ("receipt", Example::Receipt(receipt)),
     ])
 }
 

@@ -7,6 +7,7 @@ mod tables;
 use hdms::Error;
 use hdms::jose;
 use hdms::json;
+use hdms::log::TlogProof;
 use hdms::record::sdjwt::Parts;
 use serde_json::{Map, Value};
 
@@ -29,6 +30,8 @@ enum Example {
     SdJwt(String),
     /// An SD-JWT with key binding, of which only that is shown.
     Presentation(String),
+    /// A receipt: its text is shown, and what opens the leaf.
+    Receipt(String),
     /// JSON.
     Json(Value),
     /// JSON, of which the page holds enough.
@@ -73,7 +76,8 @@ impl Reference {
             Example::Jws(text)
             | Example::Jwe(text)
             | Example::SdJwt(text)
-            | Example::Presentation(text) => Some((name.clone(), text.as_str().into())),
+            | Example::Presentation(text)
+            | Example::Receipt(text) => Some((name.clone(), text.as_str().into())),
             Example::Json(value) => Some((name.clone(), value.clone())),
             Example::Part(_) | Example::Table(_) => None,
         });
@@ -96,6 +100,7 @@ impl Example {
                 let binding = Parts::parse(compact)?.key_binding.unwrap_or_default();
                 block(&parts(binding)?)
             }
+            Example::Receipt(text) => receipt(text)?,
             Example::Json(value) | Example::Part(value) => block(&shown(value)?),
             Example::Table(markdown) => markdown.clone(),
         })
@@ -119,6 +124,17 @@ fn sd_jwt(compact: &str) -> Result<String, Error> {
         text += &format!("\n{}", abbreviated(&decode(disclosure)?));
     }
     Ok(text)
+}
+
+/// The text of a receipt, its long lines cut short, and what opens the leaf.
+fn receipt(text: &str) -> Result<String, Error> {
+    let opening = TlogProof::parse(text)?.extra.ok_or(Error::NotFound)?;
+    let lines = text.lines().map(|line| match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…\n", &line[..end]),
+        None => format!("{line}\n"),
+    });
+    let opening = shown(&json::parse(&opening)?)?;
+    Ok(format!("```\n{}```\n{}", lines.collect::<String>(), block(&format!("// extra\n{opening}"))))
 }
 
 /// The JSON in one part of a compact JWS or JWE.
