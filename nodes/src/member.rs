@@ -172,7 +172,7 @@ impl Member {
             *etag = fetched.etag;
         }
         self.warn_if_revoked(&trust);
-        let card = if self.card_is_due(before.card.card()) {
+        let card = if self.card_is_due(before.card.card(), &trust) {
             self.renew(&before, &trust).await
         } else {
             before.card.clone()
@@ -200,11 +200,13 @@ impl Member {
         })
     }
 
-    /// From two thirds of its life on, or when the node was given another name or address.
-    fn card_is_due(&self, card: &Card) -> bool {
+    /// From two thirds of its life on, when the node was given another name or address, or when the
+    /// Doorman's key that signed it was dropped.
+    fn card_is_due(&self, card: &Card, trust: &Trust) -> bool {
         let config = &self.0.config;
         let young = self.0.clock.now().seconds() < card.iat + LIFETIME * 2 / 3;
-        !(young && card.name == config.name && card.endpoint == config.endpoint)
+        let counts = trust.doorman(card.iss.as_ref(), card.iat).is_some();
+        !(young && counts && card.name == config.name && card.endpoint == config.endpoint)
     }
 
     fn warn_if_revoked(&self, trust: &Trust) {
@@ -346,9 +348,11 @@ impl Applicant {
         let now = self.clock.now();
         if let Some(kept) = self.store.read(Table::Meta, CARD).await? {
             let jwt = String::from_utf8(kept).map_err(|_| Error::StoreCorrupt)?;
-            let card = VerifiedCard::verify_chain(&jwt, trust, &AwsPrimitives).await?;
-            if now.seconds() < card.card().exp {
-                return Ok(card);
+            match VerifiedCard::verify_chain(&jwt, trust, &AwsPrimitives).await {
+                Ok(card) if now.seconds() < card.card().exp => return Ok(card),
+                // The Doorman's key that signed it was dropped.
+                Ok(_) | Err(Error::CardForged) => {}
+                Err(error) => return Err(error),
             }
         }
         let jwt =
