@@ -86,7 +86,7 @@ impl MessageType {
 
 /// The claims of the signed JWT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 struct Claims {
     iss: NodeId,
     aud: NodeId,
@@ -116,7 +116,8 @@ pub struct Letter<'a> {
     pub body: Value,
 }
 
-/// Signs and encrypts a letter. The sender's card goes with messages to those who can't look it up.
+/// Signs and encrypts a letter. The sender's card goes with messages to those who can't look it up,
+/// and, once it has changed its keys, with all, as the card that they know may be the former one.
 /// Answers the message's id and the compact JWE. [`Error::EnvelopeTooLarge`].
 pub async fn seal(
     letter: Letter<'_>,
@@ -128,6 +129,7 @@ pub async fn seal(
     let jti = MessageId::new(clock, randomness)?;
     let iat = clock.now().seconds();
     let begins = [MessageType::TreatmentRequest, MessageType::Deposit, MessageType::Query];
+    let with_card = begins.contains(&letter.kind) || !letter.from.card().changes.is_empty();
     let claims = Claims {
         iss: letter.from.id().clone(),
         aud: letter.to.id().clone(),
@@ -137,7 +139,7 @@ pub async fn seal(
         thd: letter.case.clone(),
         kind: letter.kind.name().into(),
         body: letter.body,
-        card: begins.contains(&letter.kind).then(|| letter.from.jwt().to_owned()),
+        card: with_card.then(|| letter.from.jwt().to_owned()),
     };
     let signed = jws::sign_ps256(TYP, letter.from.id().as_ref(), &claims, keys).await?;
     let recipient = &letter.to.card().encryption_key;

@@ -3,6 +3,7 @@
 //! transport. All cryptography of a step comes first, then one commit holds the new state, the
 //! records and what is to be sent.
 
+mod cards;
 mod content;
 pub mod hospital;
 mod inbox;
@@ -15,7 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
 
-use crate::card::{self, VerifiedCard};
+use crate::card::VerifiedCard;
 use crate::envelope::{self, Letter, MessageType};
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, MessageId, NodeId};
@@ -25,9 +26,6 @@ use crate::network::Trust;
 use crate::provider::{
     Clock, HolderKeys, NodeKeys, Primitives, Randomness, Store, Table, Timestamp, Write,
 };
-use crate::record::sdjwt::Parts;
-use crate::record::{self, VerifiedRecord};
-use crate::treatment::message::SharedRecord;
 use crate::treatment::{Effect, Flow, Step};
 
 pub use inbox::{MOST_HELD, Outcome, Taken};
@@ -162,41 +160,6 @@ impl<P: Platform> Node<P> {
         self.read_text(Table::Records, &key).await?.ok_or(Error::UnknownEntry)
     }
 
-    /// The document of an entry, checked again: signature, disclosures, and that it is the one
-    /// which was signed by the node that it names. Its author's card need not be valid any more.
-    ///
-    /// Errors: [`Error::UnknownEntry`], [`Error::CardUnknown`], those of [`record::verify`].
-    pub async fn open_record(
-        &self,
-        case: &CaseId,
-        entry: &EntryId,
-    ) -> Result<VerifiedRecord, Error> {
-        self.open_again(&self.record(case, entry).await?).await
-    }
-
-    /// A record that was shared with this node, checked again; the holder's proof was checked when
-    /// it came, and is good for a time only. Errors as [`Node::open_record`].
-    pub async fn open_shared(&self, shared: &SharedRecord) -> Result<VerifiedRecord, Error> {
-        self.open_again(Parts::parse(&shared.record)?.presented).await
-    }
-
-    async fn open_again(&self, compact: &str) -> Result<VerifiedRecord, Error> {
-        let author = record::claimed_author(compact)?;
-        let trust = self.trust();
-        let jwt = match trust.node(&author) {
-            _ if author == *self.id() => self.card().jwt().to_owned(),
-            Ok(listed) => listed.jwt().to_owned(),
-            Err(_) => {
-                let kept = self.read_text(Table::Cards, author.as_ref()).await?;
-                kept.ok_or(Error::CardUnknown)?
-            }
-        };
-        // A node id certifies the signing keys by itself.
-        let primitives = self.platform.primitives();
-        let keys = card::claimed_keys(&jwt, primitives).await?;
-        record::verify(compact, &keys, primitives).await
-    }
-
     async fn find_case<F: Flow>(&self, id: &CaseId) -> Result<Option<F>, Error> {
         let stored = self.platform.store().read(Table::Cases, id.as_ref()).await?;
         stored.map(|bytes| json::stored(&bytes)).transpose()
@@ -209,34 +172,6 @@ impl<P: Platform> Node<P> {
 
     fn now(&self) -> Timestamp {
         self.platform.clock().now()
-    }
-
-    /// The card of a node that the map lists or that has written before. [`Error::CardUnknown`],
-    /// those of [`VerifiedCard::verify`].
-    pub async fn card_of(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
-        let card = self.known_card(id).await?;
-        card.check_validity(&self.trust(), self.now())?;
-        Ok(card)
-    }
-
-    /// As [`Node::card_of`], for what a person decides while the network is away: with a revocation
-    /// list too old to rely on, the card will do to prepare a message, which then waits for a newer
-    /// list before it is sent.
-    async fn card_for_later(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
-        let card = self.known_card(id).await?;
-        match card.check_validity(&self.trust(), self.now()) {
-            Ok(()) | Err(Error::NetworkStale) => Ok(card),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn known_card(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
-        let trust = self.trust();
-        if let Ok(card) = trust.node(id) {
-            return Ok(card.clone());
-        }
-        let jwt = self.read_text(Table::Cards, id.as_ref()).await?.ok_or(Error::CardUnknown)?;
-        VerifiedCard::verify_chain(&jwt, &trust, self.platform.primitives()).await
     }
 
     async fn endorse(&self, entry: &crate::ledger::Entry) -> Result<VerifiedEndorsement, Error> {

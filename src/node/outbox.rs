@@ -156,12 +156,12 @@ impl<P: Platform> Node<P> {
     /// [`Error::NodeUnknown`] and others of a recipient concern only that recipient: its items are
     /// answered back as the second part and stay queued. Nothing goes to a node of which the
     /// revocation list does not say by now that it is none of the revoked, and nothing at all while
-    /// the network asks for a newer version of this node.
+    /// [`Trust::check_standing`](crate::network::Trust::check_standing) fails for this node.
     pub async fn parcels(&self, items: Vec<OutboxItem>) -> (Vec<Parcel>, Vec<OutboxItem>) {
         let (mut parcels, mut mailbox, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
         let mut deposits: Vec<(NodeId, Vec<OutboxItem>)> = Vec::new();
         let trust = self.trust();
-        if trust.check_version().is_err() {
+        if trust.check_standing(&self.card(), self.now()).is_err() {
             return (parcels, items);
         }
         for item in items.into_iter().filter(|item| item.refused.is_none()) {

@@ -1,0 +1,88 @@
+//! Whose keys a node reads and writes with: the cards of others, and what their keys have signed.
+
+use super::{Node, Platform};
+use crate::card::{self, VerifiedCard};
+use crate::error::Error;
+use crate::ids::{CaseId, EntryId, NodeId};
+use crate::provider::Table;
+use crate::record::sdjwt::Parts;
+use crate::record::{self, VerifiedRecord};
+use crate::treatment::message::SharedRecord;
+
+impl<P: Platform> Node<P> {
+    /// The card of a node that the map lists or that has written before. [`Error::CardUnknown`],
+    /// those of [`VerifiedCard::verify`].
+    pub async fn card_of(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
+        let card = self.known_card(id).await?;
+        card.check_validity(&self.trust(), self.now())?;
+        Ok(card)
+    }
+
+    /// As [`Node::card_of`], for what a person decides while the network is away: with a revocation
+    /// list too old to rely on, the card will do to prepare a message, which then waits for a newer
+    /// list before it is sent.
+    pub(super) async fn card_for_later(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
+        let card = self.known_card(id).await?;
+        match card.check_validity(&self.trust(), self.now()) {
+            Ok(()) | Err(Error::NetworkStale) => Ok(card),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn known_card(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
+        let trust = self.trust();
+        let jwt = self.youngest_card(id).await?;
+        if let Ok(listed) = trust.node(id)
+            && listed.jwt() == jwt
+        {
+            return Ok(listed.clone());
+        }
+        VerifiedCard::verify_chain(&jwt, &trust, self.platform.primitives()).await
+    }
+
+    /// The younger of the card that the map lists and the one that came with a message: a node may
+    /// write with changed keys before the newer map is here. [`Error::CardUnknown`].
+    async fn youngest_card(&self, id: &NodeId) -> Result<String, Error> {
+        let trust = self.trust();
+        let listed = trust.node(id).ok();
+        let kept = self.read_text(Table::Cards, id.as_ref()).await?;
+        match (listed, kept) {
+            (Some(listed), Some(kept)) if card::claimed_time(&kept)? > listed.card().iat => {
+                Ok(kept)
+            }
+            (Some(listed), _) => Ok(listed.jwt().to_owned()),
+            (None, kept) => kept.ok_or(Error::CardUnknown),
+        }
+    }
+
+    /// The document of an entry, checked again: signature, disclosures, and that it is the one
+    /// which was signed by the node that it names. Its author's card need not be valid any more.
+    ///
+    /// Errors: [`Error::UnknownEntry`], [`Error::CardUnknown`], those of [`record::verify`].
+    pub async fn open_record(
+        &self,
+        case: &CaseId,
+        entry: &EntryId,
+    ) -> Result<VerifiedRecord, Error> {
+        self.open_again(&self.record(case, entry).await?).await
+    }
+
+    /// A record that was shared with this node, checked again; the holder's proof was checked when
+    /// it came, and is good for a time only. Errors as [`Node::open_record`].
+    pub async fn open_shared(&self, shared: &SharedRecord) -> Result<VerifiedRecord, Error> {
+        self.open_again(Parts::parse(&shared.record)?.presented).await
+    }
+
+    async fn open_again(&self, compact: &str) -> Result<VerifiedRecord, Error> {
+        let author = record::claimed_author(compact)?;
+        let jwt = if author == *self.id() {
+            self.card().jwt().to_owned()
+        } else {
+            self.youngest_card(&author).await?
+        };
+        // A node id certifies the signing keys by itself.
+        let primitives = self.platform.primitives();
+        let keys = card::claimed_keys(&jwt, primitives).await?;
+        record::verify(compact, &keys, primitives).await
+    }
+}
