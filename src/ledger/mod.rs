@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::card::VerifiedCard;
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, NodeId};
-use crate::jose::digest;
 use crate::jose::jws::{self, Unverified};
+use crate::jose::{decode, digest};
 use crate::json;
 use crate::provider::{NodeKeys, Primitives, Timestamp};
 
@@ -22,13 +22,28 @@ const ENDORSEMENT: &str = "hdms-endorsement+jwt";
 /// SHA-256 over the ASCII of a signed JWT, base64url: what notaries keep of a document. The salted
 /// digests inside the JWT make it say nothing about the content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct VerificationKey(String);
 
 impl VerificationKey {
     /// Of the signed JWT, disclosures left out.
     pub fn of(jwt: &str) -> Self {
         Self(digest(jwt))
+    }
+}
+
+impl TryFrom<String> for VerificationKey {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        let bytes = decode(&text).ok_or(Error::EntryMalformed)?;
+        if bytes.len() == 32 { Ok(Self(text)) } else { Err(Error::EntryMalformed) }
+    }
+}
+
+impl From<VerificationKey> for String {
+    fn from(key: VerificationKey) -> String {
+        key.0
     }
 }
 

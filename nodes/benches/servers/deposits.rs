@@ -1,60 +1,178 @@
-//! Deposits that a notary logs per second.
+//! Entries that a notary logs per second, each checked to be the only one in its place and answered
+//! with its proof, while its log is empty and while it is long.
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
+use hdms::ids::{CaseId, EntryId};
+use hdms::ledger::{Entry, EntryKind, VerificationKey, VerifiedEndorsement};
+use hdms::notary::{Deposit, MAX_DEPOSITS};
+use hdms::provider::{Clock, Timestamp};
+use hdms::testing::FixedClock;
+use hdms_nodes::notary::{Import, Notary};
+use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-use crate::common::{Person, deposit, sealed};
+use crate::common::{PASSPHRASE, Person, sealed};
+use crate::is_quick;
 use crate::network::{Members, processor_time};
 
-/// Requests under way at a time.
-const PRODUCERS: usize = 64;
+/// Requests under way at a time, with one deposit and with as many as fit.
+const PRODUCERS: [usize; 2] = [256, 16];
+
+/// Deposits that are measured, in the same order.
+const MEASURED: [usize; 2] = [3000, 15_000];
+
+/// Entries that are made at a time.
+const CHUNK: u64 = 50_000;
+
+/// Milliseconds between two entries of the past: ten million in a year.
+const APART: u64 = 3_000;
 
 /// Prints the figures.
 pub async fn measure(members: &Members) {
     let net = &members.net;
-    let people = (net.person(0).await, net.person(1).await);
-    let notary = net.notary("notary").await;
-    let url = format!("http://{}/deposits", notary.address());
-    let card = notary.member().standing().card.clone();
-    for (batch, requests) in [(1, 1500), (10, 300)] {
-        let mut prepared = Vec::new();
-        for _ in 0..requests {
-            prepared.push(envelope(&people, &card, batch).await);
+    let people = [net.person(0).await, net.person(1).await];
+    let mut notary = net.notary("notary").await;
+    let sizes = if is_quick() { [0, 20_000, 100_000] } else { [0, 1_000_000, 10_000_000] };
+    let mut past = Past { people: &people, logged: 0, firsts: Vec::new() };
+    for size in sizes {
+        notary = past.fill(members, notary, size).await;
+        let url = format!("http://{}/deposits", notary.address());
+        let card = notary.member().standing().card.clone();
+        for ((each, count), producers) in [1, MAX_DEPOSITS].into_iter().zip(MEASURED).zip(PRODUCERS)
+        {
+            let mut prepared = Vec::new();
+            for deposits in past.endorsed(count).await.chunks(each) {
+                prepared.push(sealed([&people[0], &people[1]], &card, deposits.to_vec()).await);
+            }
+            let sent = send_all(&url, prepared, producers).await;
+            past.logged += count as u64;
+            println!(
+                "deposits, {each} in a request, {size} logged before: {:.0} entries per second, \
+                 {:.2} ms of processor and {:.0} bytes of receipt each",
+                count as f64 / sent.wall.as_secs_f64(),
+                sent.processor.as_secs_f64() * 1000.0 / count as f64,
+                sent.bytes as f64 / count as f64,
+            );
         }
-        let count = (batch * requests) as f64;
-        let (wall, processor) = send_all(&url, prepared).await;
-        println!(
-            "deposits, {batch} in a request: {:.0} per second, {:.2} ms of processor each",
-            count / wall.as_secs_f64(),
-            processor.as_secs_f64() * 1000.0 / count
-        );
     }
 }
 
-async fn envelope(
-    (author, other): &(Person, Person),
-    notary: &hdms::card::VerifiedCard,
-    batch: usize,
-) -> String {
-    let mut deposits = Vec::new();
-    for _ in 0..batch {
-        deposits.push(deposit(author, other).await);
-    }
-    sealed(author, notary, deposits).await
+/// What the notary has logged, and what is to follow it.
+struct Past<'a> {
+    people: &'a [Person; 2],
+    logged: u64,
+    /// Some entries that nothing follows yet.
+    firsts: Vec<Entry>,
 }
 
-/// Wall clock, and processor time of this whole process, clients included.
-async fn send_all(url: &str, prepared: Vec<String>) -> (Duration, Duration) {
+impl Past<'_> {
+    /// Stops the notary, fills its log up to `size` entries, and starts it again.
+    async fn fill(&mut self, members: &Members, notary: Notary, size: u64) -> Notary {
+        if self.logged >= size {
+            return notary;
+        }
+        let (address, id) = (notary.address(), notary.member().id().clone());
+        notary.serving().stop().await;
+        let net = &members.net;
+        let import = Import::open(&net.dir.path().join("notary"), PASSPHRASE, &id).unwrap();
+        let begin = SystemClock.now().0 - size * APART;
+        let clock = FixedClock::new(Timestamp(begin));
+        while self.logged < size {
+            let count = CHUNK.min(size - self.logged);
+            let entries: Vec<_> = (0..count)
+                .map(|_| {
+                    clock.advance(APART);
+                    (first(self.people, &clock), clock.now().seconds())
+                })
+                .collect();
+            // Spread evenly, so that later entries follow early ones and late ones.
+            let every = (size as usize / MEASURED.iter().sum::<usize>()).max(1);
+            self.firsts.extend(entries.iter().step_by(every).map(|(entry, _)| entry.clone()));
+            import.append(entries).await.unwrap();
+            self.logged += count;
+        }
+        drop(import);
+        let listener = TcpListener::bind(address).await.unwrap();
+        let config = net.member_config("notary", format!("http://{address}"));
+        let clock = NodeClock::new(net.clock.clone());
+        Notary::start(config, listener, clock, CancellationToken::new()).await.unwrap()
+    }
+
+    /// Half of them begin a case, the others follow what was logged long ago, if anything was.
+    async fn endorsed(&mut self, count: usize) -> Vec<Deposit> {
+        let mut entries = Vec::new();
+        for number in 0..count {
+            let place = number * self.firsts.len() / count;
+            let entry = match self.firsts.get(place).filter(|_| number % 2 == 1) {
+                Some(first) => following(first),
+                None => first(self.people, &SystemClock),
+            };
+            entries.push(entry);
+        }
+        // Each of them has its successor now.
+        let used = (1..count).step_by(2).map(|number| number * self.firsts.len() / count);
+        let used: std::collections::HashSet<_> = used.collect();
+        let mut place = 0;
+        self.firsts.retain(|_| {
+            place += 1;
+            !used.contains(&(place - 1))
+        });
+        let both = self.people.each_ref().map(|one| (one.id.clone(), one.keys));
+        let signing = entries.into_iter().map(|entry| {
+            let both = both.clone();
+            tokio::spawn(async move {
+                let mut endorsements = Vec::new();
+                for (id, keys) in both {
+                    let now = SystemClock.now();
+                    let signed = VerifiedEndorsement::sign(&entry, &id, now, keys).await.unwrap();
+                    endorsements.push(signed.jwt().to_owned());
+                }
+                Deposit { endorsements: endorsements.try_into().unwrap() }
+            })
+        });
+        join_all(signing.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect()
+    }
+}
+
+fn first([author, other]: &[Person; 2], clock: &impl Clock) -> Entry {
+    Entry {
+        id: EntryId::new(clock, &SystemRandomness).unwrap(),
+        kind: EntryKind::Request,
+        case: CaseId::new(clock, &SystemRandomness).unwrap(),
+        author: author.id.clone(),
+        counterparty: other.id.clone(),
+        verification_key: VerificationKey::of("request"),
+        previous: None,
+    }
+}
+
+fn following(first: &Entry) -> Entry {
+    let id = EntryId::new(&SystemClock, &SystemRandomness).unwrap();
+    Entry { id, kind: EntryKind::Result, previous: Some(first.id.clone()), ..first.clone() }
+}
+
+struct Sent {
+    wall: Duration,
+    /// Of this whole process, clients included.
+    processor: Duration,
+    /// Of all answers.
+    bytes: usize,
+}
+
+async fn send_all(url: &str, prepared: Vec<String>, producers: usize) -> Sent {
     let http = reqwest::Client::new();
     let (start, before) = (Instant::now(), processor_time());
-    stream::iter(prepared)
-        .for_each_concurrent(PRODUCERS, |envelope| async {
-            let answer = http.post(url).body(envelope).send().await.unwrap();
-            assert_eq!(answer.status(), 200);
-            let answer = answer.text().await.unwrap();
-            assert!(!answer.contains("refused"), "{answer}");
-        })
-        .await;
-    (start.elapsed(), processor_time() - before)
+    let answers = stream::iter(prepared).map(|envelope| async {
+        let answer = http.post(url).body(envelope).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let answer = answer.text().await.unwrap();
+        assert!(!answer.contains("refused") && !answer.contains("conflict"), "{answer}");
+        answer.len()
+    });
+    let bytes = answers.buffer_unordered(producers).fold(0, async |sum, one| sum + one).await;
+    Sent { wall: start.elapsed(), processor: processor_time() - before, bytes }
 }

@@ -1,6 +1,7 @@
 //! How much a server and a notary take in over loopback, and what an idle live stream costs, with
 //! everything that clients sign prepared beforehand: `cargo bench --package hdms-nodes --bench
-//! servers`, or behind `--` those wanted: `mailbox`, `deposits`, `streams`.
+//! servers`, or behind `--` those wanted: `mailbox`, `deposits`, `streams`; with `--quick` a notary's
+//! log is not filled with millions of entries, which takes minutes.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a figure that can't be had is none")]
 
@@ -33,4 +34,8 @@ fn is_wanted(figure: &str) -> bool {
     let mut named =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
     named.peek().is_none() || named.any(|name| name == figure)
+}
+
+fn is_quick() -> bool {
+    std::env::args().any(|argument| argument == "--quick")
 }

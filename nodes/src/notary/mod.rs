@@ -1,37 +1,53 @@
-//! The notary (DESIGN section 5, the papers' steps 9, 13, 20 and 21): opens sealed deposits, checks
-//! them, logs one successor for each entry, and answers with signed receipts.
+//! The notary (DESIGN section 5, the papers' steps 9, 13, 20 and 21 of the treatment, 13 to 15 of
+//! trading): opens sealed deposits, checks them, logs one successor for each entry in a Merkle tree
+//! that everyone can read and nobody can understand, and answers with receipts that prove it.
 
+mod entries;
+mod former;
+mod import;
 mod log;
+mod publication;
+mod reader;
+mod sequencer;
+mod services;
+mod store;
+mod tile_path;
+mod tree;
+mod witnesses;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::routing::post;
-use axum::{Json, Router};
 use hdms::Error;
-use hdms::envelope::{self, Opening, Sealed};
-use hdms::ids::NodeId;
-use hdms::notary::{Deposit, DepositAnswers, check, deposits};
-use hdms::provider::{Clock, Timestamp};
+use hdms::network::NotaryLog;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::Limits;
-use crate::keys::AwsPrimitives;
-use crate::member::{Member, MemberConfig, Standing};
-use crate::problem::{Problem, read_body};
+use crate::keys::open_or_make_log;
+use crate::member::{Member, MemberConfig};
 use crate::serve::{Serving, with_common_answers};
 use crate::sqlite::{Database, Schema};
 use crate::store::{META, SqliteStore};
 use crate::system::NodeClock;
-use log::{Checked, Log};
+pub use import::Import;
+use log::Log;
+use reader::LogReader;
+use sequencer::Sequencer;
 
 /// File name of the database within the notary's folder.
 const FILE: &str = "notary.sqlite";
 
-const SCHEMA: Schema = Schema { application: 0x4844_4d03, migrations: &[META, log::TABLES] };
+const SCHEMA: Schema = Schema {
+    application: 0x4844_4d03,
+    migrations: &[
+        META,
+        former::TABLE,
+        former::SET_ASIDE,
+        entries::TABLE,
+        store::TABLES,
+    ],
+};
 
 /// A running notary.
 #[derive(Debug)]
@@ -40,18 +56,12 @@ pub struct Notary {
     member: Member,
 }
 
-#[derive(Debug)]
-struct Services {
-    member: Member,
-    log: Log,
-    clock: NodeClock,
-}
-
 impl Notary {
     /// Joins the network, waiting for its operator if need be, and then serves on `listener` until
     /// `stop` is cancelled.
     ///
-    /// Errors: those of [`Database::open`] and [`Member::join`].
+    /// Errors: those of [`Database::open`], [`open_or_make_log`] and [`Member::join`];
+    /// [`Error::StoreCorrupt`] when the log is not what its newest checkpoint says.
     pub async fn start(
         config: MemberConfig,
         listener: TcpListener,
@@ -59,11 +69,20 @@ impl Notary {
         stop: CancellationToken,
     ) -> Result<Self, Error> {
         let database = Database::open(&config.data.join(FILE), &SCHEMA)?;
+        let keys = Arc::new(open_or_make_log(&config.data, &config.passphrase)?);
         let store = SqliteStore::over(database.clone());
+        let config = MemberConfig { log: Some(keys.public()), ..config };
         let member = Member::join(config, store, clock.clone(), stop.clone()).await?;
-        let (log, sequencer) = Log::start(member.clone(), database, clock.clone());
-        let services = Arc::new(Services { member: member.clone(), log, clock });
-        let router = Router::new().route("/deposits", post(deposit)).with_state(services);
+        let own = NotaryLog { notary: member.id().clone(), keys: keys.public(), until: None };
+        let key = own.log_key();
+        let import = Import { database: database.clone(), keys: keys.clone(), key: key.clone() };
+        former::take_over(&import).await?;
+        let reader = LogReader::new(database.clone(), key.clone());
+        let witnesses = ();
+        let sequencer =
+            Sequencer::open(member.clone(), keys, key, database, clock.clone(), witnesses).await?;
+        let (log, sequencer) = Log::start(member.clone(), sequencer, reader.clone(), clock.clone());
+        let router = services::routes(member.clone(), log, clock).merge(publication::routes(reader));
         let serving =
             Serving::start(listener, with_common_answers(router), Limits::default(), stop);
         let serving = serving.alongside(sequencer);
@@ -83,39 +102,5 @@ impl Notary {
     /// What serves it, to stop it with.
     pub fn serving(self) -> Serving {
         self.serving
-    }
-}
-
-async fn deposit(
-    State(services): State<Arc<Services>>,
-    body: Body,
-) -> Result<Json<DepositAnswers>, Problem> {
-    let envelope = read_body(body, envelope::MAX_BYTES, Error::EnvelopeTooLarge).await?;
-    let standing = services.member.standing();
-    let received = services.clock.now();
-    let (depositor, deposits) = services.open(&envelope, &standing, received).await?;
-    let mut checked: Vec<Checked> = Vec::with_capacity(deposits.len());
-    for deposit in &deposits {
-        let trust = &standing.trust;
-        checked.push(check(deposit, &depositor, trust, received, &AwsPrimitives).await);
-    }
-    let answers = services.log.append(checked).await?;
-    Ok(Json(DepositAnswers { answers }))
-}
-
-impl Services {
-    /// The depositor and the deposits of an envelope, all of DESIGN section 5's checks passed but
-    /// the one for replays: a deposit that is repeated is answered again.
-    async fn open(
-        &self,
-        envelope: &[u8],
-        standing: &Standing,
-        received: Timestamp,
-    ) -> Result<(NodeId, Vec<Deposit>), Error> {
-        let opening = Opening { me: &standing.card, trust: &standing.trust, received };
-        let sealed = Sealed::parse(envelope, &standing.card)?;
-        let decrypted = sealed.decrypt(self.member.keys(), &AwsPrimitives).await?;
-        let opened = decrypted.verify(None, opening, &AwsPrimitives).await?;
-        Ok((opened.sender().id().clone(), deposits(&opened)?))
     }
 }

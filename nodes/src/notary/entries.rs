@@ -1,0 +1,185 @@
+//! The logged entries in the notary's database: ids and keys as bytes, and what blinds them in the
+//! log. Ids begin with their time (UUIDv7), so that both indexes grow near their ends.
+
+use hdms::Error;
+use hdms::ids::{CaseId, EntryId, NodeId};
+use hdms::jose::{decode, encode};
+use hdms::ledger::{Entry, EntryKind, Leaf, LeafOpening, Salt, VerificationKey};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+use uuid::Uuid;
+
+use crate::sqlite::Failure;
+
+/// SQL of the table. `place` is the leaf's index; `previous` is empty for a case's first entry: the
+/// last line of defence against two entries in one place is the database itself.
+pub const TABLE: &str = "
+    CREATE TABLE entries (
+        place INTEGER PRIMARY KEY,
+        time INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        id BLOB NOT NULL UNIQUE,
+        case_id BLOB NOT NULL,
+        previous BLOB NOT NULL,
+        author BLOB NOT NULL,
+        counterparty BLOB NOT NULL,
+        verification_key BLOB NOT NULL,
+        document_salt BLOB NOT NULL,
+        parties_salt BLOB NOT NULL,
+        UNIQUE (case_id, previous)
+    ) STRICT;
+";
+
+const COLUMNS: &str = "place, time, kind, id, case_id, previous, author, counterparty, \
+                       verification_key, document_salt, parties_salt";
+
+/// An entry as it is logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedEntry {
+    /// Its leaf's index.
+    pub index: u64,
+    /// When it was logged, seconds.
+    pub time: u64,
+    /// The entry.
+    pub entry: Entry,
+    /// Of its document's and of its parties' commitment.
+    pub salts: [Salt; 2],
+}
+
+impl LoggedEntry {
+    /// The bytes that the log hashes.
+    pub fn leaf(&self) -> Vec<u8> {
+        Leaf::of(&self.entry, self.salts, self.time).to_bytes()
+    }
+
+    /// What opens the leaf, for the entry's participants.
+    pub fn opening(&self) -> LeafOpening {
+        LeafOpening::of(&self.entry, self.salts, self.time)
+    }
+
+    /// Adds it to the table.
+    pub fn insert(&self, tx: &Connection) -> Result<(), Failure> {
+        let entry = &self.entry;
+        let sql = format!(
+            "INSERT INTO entries ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+        );
+        let previous = entry.previous.as_ref().map(uuid).transpose()?;
+        let row = (
+            self.index,
+            self.time,
+            kind_number(entry.kind),
+            uuid(&entry.id)?,
+            uuid(&entry.case)?,
+            previous.as_ref().map_or(&[][..], |id| id),
+            hash(&entry.author)?,
+            hash(&entry.counterparty)?,
+            hash(&entry.verification_key)?,
+            self.salts[0].0,
+            self.salts[1].0,
+        );
+        tx.prepare_cached(&sql)?.execute(row)?;
+        Ok(())
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, Failure> {
+        let previous: Vec<u8> = row.get(5)?;
+        let previous = match previous.as_slice() {
+            [] => None,
+            bytes => Some(id(bytes.try_into().map_err(|_| Error::StoreCorrupt)?)?),
+        };
+        Ok(Self {
+            index: row.get(0)?,
+            time: row.get(1)?,
+            entry: Entry {
+                kind: if row.get::<_, bool>(2)? { EntryKind::Result } else { EntryKind::Request },
+                id: id(row.get(3)?)?,
+                case: id(row.get(4)?)?,
+                previous,
+                author: node(row.get(6)?)?,
+                counterparty: node(row.get(7)?)?,
+                verification_key: verification_key(row.get(8)?)?,
+            },
+            salts: [Salt(row.get(9)?), Salt(row.get(10)?)],
+        })
+    }
+}
+
+/// How many there are.
+pub fn count(connection: &Connection) -> Result<u64, Failure> {
+    let sql = "SELECT coalesce(max(place) + 1, 0) FROM entries";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// The entry at this place of the log.
+pub fn at(connection: &Connection, index: u64) -> Result<Option<LoggedEntry>, Failure> {
+    one(connection, "place = ?1", [index])
+}
+
+/// The entry with this id.
+pub fn with_id(connection: &Connection, id: &EntryId) -> Result<Option<LoggedEntry>, Failure> {
+    one(connection, "id = ?1", [uuid(id)?])
+}
+
+/// The entry that follows `previous` in its case, or begins it.
+pub fn following(
+    connection: &Connection,
+    case: &CaseId,
+    previous: Option<&EntryId>,
+) -> Result<Option<LoggedEntry>, Failure> {
+    let previous = previous.map(uuid).transpose()?;
+    let previous = previous.as_ref().map_or(&[][..], |id| id);
+    one(connection, "case_id = ?1 AND previous = ?2", (uuid(case)?, previous))
+}
+
+/// The leaves at these places, as far as there are any.
+pub fn leaves(
+    connection: &Connection,
+    places: std::ops::Range<u64>,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let sql = format!("SELECT {COLUMNS} FROM entries WHERE place >= ?1 AND place < ?2");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query((places.start, places.end))?;
+    let mut leaves = Vec::new();
+    while let Some(row) = rows.next()? {
+        leaves.push(LoggedEntry::read(row)?.leaf());
+    }
+    Ok(leaves)
+}
+
+fn one(
+    connection: &Connection,
+    which: &str,
+    key: impl Params,
+) -> Result<Option<LoggedEntry>, Failure> {
+    let sql = format!("SELECT {COLUMNS} FROM entries WHERE {which}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let read = |row: &Row<'_>| Ok(LoggedEntry::read(row));
+    statement.query_row(key, read).optional()?.transpose()
+}
+
+fn kind_number(kind: EntryKind) -> u8 {
+    match kind {
+        EntryKind::Request => 0,
+        EntryKind::Result => 1,
+    }
+}
+
+fn uuid(id: &impl AsRef<str>) -> Result<[u8; 16], Error> {
+    Uuid::try_parse(id.as_ref()).map(Uuid::into_bytes).map_err(|_| Error::EntryMalformed)
+}
+
+fn id<T: TryFrom<String, Error = Error>>(bytes: [u8; 16]) -> Result<T, Error> {
+    Uuid::from_bytes(bytes).hyphenated().to_string().try_into().map_err(|_| Error::StoreCorrupt)
+}
+
+fn hash(text: &impl AsRef<str>) -> Result<[u8; 32], Error> {
+    let bytes = decode(text.as_ref()).and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or(Error::EntryMalformed)
+}
+
+fn node(bytes: [u8; 32]) -> Result<NodeId, Error> {
+    encode(bytes).parse().map_err(|_| Error::StoreCorrupt)
+}
+
+fn verification_key(bytes: [u8; 32]) -> Result<VerificationKey, Error> {
+    VerificationKey::try_from(encode(bytes)).map_err(|_| Error::StoreCorrupt)
+}

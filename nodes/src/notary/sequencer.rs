@@ -1,0 +1,310 @@
+//! The one sequencer: it rules on entries in the order in which they come, writes what is new with
+//! its tiles and a signed checkpoint in one transaction, has the checkpoint co-signed, publishes it,
+//! and only then answers. What comes meanwhile is the next batch.
+
+use std::collections::HashMap;
+use std::iter;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdms::Error;
+use hdms::ids::{CaseId, EntryId};
+use hdms::ledger::{Endorsed, Entry, Salt};
+use hdms::log::checkpoint::log_signature;
+use hdms::log::{Checkpoint, NoteKey, SignedCheckpoint};
+use hdms::notary::{Decision, Place, decide};
+use hdms::provider::Clock;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::entries::{self, LoggedEntry};
+use super::store;
+use super::tree::{self, Tree};
+use super::witnesses::Witnesses;
+use crate::keys::NotaryKeys;
+use crate::member::Member;
+use crate::sqlite::{Database, Failure};
+use crate::system::{NodeClock, SystemRandomness};
+
+/// Most envelopes whose deposits are written together.
+pub const BATCH: usize = 256;
+
+/// How long an unpublished checkpoint waits for its next try, if no deposit comes before.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What was found about one deposit before its place in the log matters: the entry that both
+/// participants endorsed, or why it is refused.
+pub type Checked = Result<Endorsed, Error>;
+
+/// What becomes of one deposit; entries are named by their place in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    /// It is there, now or since before.
+    Logged(u64),
+    /// Another one was there first.
+    Conflict {
+        /// The entry that can't be logged.
+        refused: EntryId,
+        /// The one that was there.
+        first: u64,
+    },
+    /// It can't be logged.
+    Refused(Error),
+}
+
+/// What was done with one envelope's deposits.
+#[derive(Debug)]
+pub struct Outcome {
+    /// One for each, in their order.
+    pub rulings: Vec<Ruling>,
+    /// What was new in their batch, if it was published.
+    pub news: Option<Arc<News>>,
+}
+
+/// The new entries of a batch and what their receipts are made of.
+#[derive(Debug)]
+pub struct News {
+    entries: Vec<LoggedEntry>,
+    tree: Tree,
+    checkpoint: SignedCheckpoint,
+}
+
+impl News {
+    /// The new entry at this place, with the tree and the published checkpoint that cover it.
+    pub fn at(&self, index: u64) -> Option<(&LoggedEntry, &Tree, &SignedCheckpoint)> {
+        let number = index.checked_sub(self.entries.first()?.index)?;
+        let entry = self.entries.get(usize::try_from(number).ok()?)?;
+        Some((entry, &self.tree, &self.checkpoint))
+    }
+}
+
+/// One envelope's deposits on their way to the sequencer.
+#[derive(Debug)]
+pub struct Job {
+    /// In their order.
+    pub deposits: Vec<Checked>,
+    /// Where to answer.
+    pub answer: oneshot::Sender<Result<Outcome, Error>>,
+}
+
+/// See the module.
+pub struct Sequencer<W> {
+    member: Member,
+    keys: Arc<NotaryKeys>,
+    key: NoteKey,
+    database: Database,
+    clock: NodeClock,
+    witnesses: W,
+    tree: Tree,
+    newest: Option<SignedCheckpoint>,
+    /// Leaves under the newest published checkpoint.
+    published: u64,
+}
+
+impl<W: Witnesses> Sequencer<W> {
+    /// Over the tables of [`entries`] and [`store`]; `key` is the public half of the log key.
+    ///
+    /// Errors: those of [`store::open`].
+    pub async fn open(
+        member: Member,
+        keys: Arc<NotaryKeys>,
+        key: NoteKey,
+        database: Database,
+        clock: NodeClock,
+        witnesses: W,
+    ) -> Result<Self, Error> {
+        let (tree, newest) = store::open(&database, &key).await?;
+        let published = database.read(store::newest_published).await?;
+        let published = published.map_or(0, |published| published.checkpoint().size);
+        Ok(Self { member, keys, key, database, clock, witnesses, tree, newest, published })
+    }
+
+    /// Works until nobody can send it jobs any more. A checkpoint that was not published is tried
+    /// first of all, and again from time to time.
+    pub async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+        self.publish_or_say_why().await;
+        let mut jobs = Vec::new();
+        loop {
+            tokio::select! {
+                count = waiting.recv_many(&mut jobs, BATCH) => match count {
+                    0 => return,
+                    _ => self.serve(&mut jobs).await,
+                },
+                () = tokio::time::sleep(AGAIN), if self.is_behind() => {
+                    self.publish_or_say_why().await;
+                }
+            }
+        }
+    }
+
+    async fn serve(&mut self, jobs: &mut Vec<Job>) {
+        let (deposits, answers): (Vec<_>, Vec<_>) =
+            jobs.drain(..).map(|job| (job.deposits, job.answer)).unzip();
+        let (rulings, entries) = match self.write(deposits).await {
+            Ok(written) => written,
+            // Whoever asked may be gone, here and below; asking again finds what was logged.
+            Err(error) => return answers.into_iter().for_each(|to| drop(to.send(Err(error)))),
+        };
+        let published = self.publish_or_say_why().await;
+        let news = published.and(self.newest.clone()).map(|checkpoint| {
+            Arc::new(News { entries, tree: self.tree.clone(), checkpoint })
+        });
+        self.tree.forget_full();
+        for (answer, rulings) in answers.into_iter().zip(rulings) {
+            drop(answer.send(Ok(Outcome { rulings, news: news.clone() })));
+        }
+    }
+
+    /// Rules on the deposits, and keeps what is new of them with a checkpoint.
+    async fn write(
+        &mut self,
+        deposits: Vec<Vec<Checked>>,
+    ) -> Result<(Vec<Vec<Ruling>>, Vec<LoggedEntry>), Error> {
+        let time = self.clock.now().seconds();
+        let (mut tree, keys, key) = (self.tree.clone(), self.keys.clone(), self.key.clone());
+        let work = move |tx: &Connection| {
+            let mut batch = Batch::new(tree.size(), time);
+            let mut rule = |deposit| batch.rule(tx, deposit);
+            let ruled = deposits.into_iter().map(|job| job.into_iter().map(&mut rule).collect());
+            let rulings = ruled.collect::<Result<Vec<Vec<_>>, Failure>>()?;
+            let entries = batch.entries;
+            let mut checkpoint = None;
+            if !entries.is_empty() {
+                store::append(tx, &mut tree, &entries)?;
+                let signed = checkpoint.insert(sign(&tree, &keys, &key)?);
+                store::keep_checkpoint(tx, signed)?;
+            }
+            Ok((rulings, entries, tree, checkpoint))
+        };
+        let (rulings, entries, tree, checkpoint) = self.database.write(work).await?;
+        self.tree = tree;
+        self.newest = checkpoint.or_else(|| self.newest.take());
+        Ok((rulings, entries))
+    }
+
+    fn is_behind(&self) -> bool {
+        self.tree.size() > self.published
+    }
+
+    /// Answers whether everything is published.
+    async fn publish_or_say_why(&mut self) -> Option<()> {
+        match self.publish().await {
+            Ok(()) => Some(()),
+            Err(error) => {
+                tracing::warn!(code = error.code(), "the newest checkpoint is not published yet");
+                None
+            }
+        }
+    }
+
+    /// Has the newest checkpoint co-signed by as many as are needed, and publishes it.
+    async fn publish(&mut self) -> Result<(), Error> {
+        let Some(newest) = self.newest.as_mut().filter(|_| self.tree.size() > self.published)
+        else {
+            return Ok(());
+        };
+        let needed = needed(&self.member, &self.database, self.published, &self.clock).await?;
+        let mut checkpoint = newest.clone();
+        let cosignatures = self.witnesses.cosign(&checkpoint, needed).await;
+        if cosignatures.len() < needed {
+            return Err(Error::WitnessesMissing);
+        }
+        cosignatures.into_iter().for_each(|cosignature| checkpoint.add(cosignature));
+        let kept = checkpoint.clone();
+        self.database.write(move |tx| store::publish(tx, &kept)).await?;
+        self.published = checkpoint.checkpoint().size;
+        *newest = checkpoint;
+        Ok(())
+    }
+}
+
+/// How many witnesses it takes for all leaves from `first` on: the most that a rule asks for that
+/// was in force when one of them may have been logged.
+async fn needed(
+    member: &Member,
+    database: &Database,
+    first: u64,
+    clock: &NodeClock,
+) -> Result<usize, Error> {
+    let first = database.read(|connection| entries::at(connection, first)).await?;
+    let now = clock.now().seconds();
+    let since = first.map_or(now, |entry| entry.time);
+    let standing = member.standing();
+    let parameters = standing.trust.parameters();
+    let changes = parameters.witnesses.iter().map(|rule| rule.since);
+    let times = iter::once(since).chain(changes.filter(|time| (since..=now).contains(time)));
+    Ok(times.map(|time| parameters.witnesses_needed(time)).max().unwrap_or(0))
+}
+
+/// The log's own word about its tree.
+pub fn sign(tree: &Tree, keys: &NotaryKeys, key: &NoteKey) -> Result<SignedCheckpoint, Error> {
+    let (origin, size) = (key.name.clone(), tree.size());
+    let checkpoint = Checkpoint { origin, size, root: tree::root(tree, size)? };
+    let signature = keys.sign_as_log(checkpoint.to_text().as_bytes())?;
+    Ok(SignedCheckpoint::new(checkpoint, log_signature(key, signature)))
+}
+
+/// The new entries of a batch, seen by those that come after them in it.
+struct Batch {
+    first: u64,
+    time: u64,
+    entries: Vec<LoggedEntry>,
+    by_id: HashMap<EntryId, usize>,
+    by_place: HashMap<(CaseId, Option<EntryId>), usize>,
+}
+
+impl Batch {
+    fn new(first: u64, time: u64) -> Self {
+        let (entries, by_id, by_place) = (Vec::new(), HashMap::new(), HashMap::new());
+        Self { first, time, entries, by_id, by_place }
+    }
+
+    fn rule(&mut self, tx: &Connection, deposit: Checked) -> Result<Ruling, Failure> {
+        let endorsed = match deposit {
+            Ok(endorsed) => endorsed,
+            Err(error) => return Ok(Ruling::Refused(error)),
+        };
+        let entry = endorsed.entry();
+        let (case, previous) = (&entry.case, entry.previous.as_ref());
+        let same = self.with_id(tx, &entry.id)?;
+        let predecessor = previous.map(|id| self.with_id(tx, id)).transpose()?.flatten();
+        let new = self.by_place.get(&(case.clone(), previous.cloned()));
+        let occupant = match new {
+            Some(number) => Some(self.entries[*number].clone()),
+            None => entries::following(tx, case, previous)?,
+        };
+        let first = same.as_ref().or(occupant.as_ref()).map(|logged| logged.index);
+        let entry_of = |logged: Option<LoggedEntry>| logged.map(|logged| logged.entry);
+        let place = Place {
+            same: entry_of(same),
+            predecessor: entry_of(predecessor),
+            occupant: entry_of(occupant),
+        };
+        Ok(match (decide(entry, &place), first) {
+            (Ok(Decision::Repeat), Some(first)) => Ruling::Logged(first),
+            (Ok(Decision::Conflict(_)), Some(first)) => {
+                Ruling::Conflict { refused: entry.id.clone(), first }
+            }
+            (Ok(_), _) => Ruling::Logged(self.add(entry)?),
+            (Err(error), _) => Ruling::Refused(error),
+        })
+    }
+
+    fn with_id(&self, tx: &Connection, id: &EntryId) -> Result<Option<LoggedEntry>, Failure> {
+        match self.by_id.get(id) {
+            Some(number) => Ok(Some(self.entries[*number].clone())),
+            None => entries::with_id(tx, id),
+        }
+    }
+
+    /// Answers its place in the log.
+    fn add(&mut self, entry: &Entry) -> Result<u64, Error> {
+        let (number, time) = (self.entries.len(), self.time);
+        let index = self.first + number as u64;
+        let salts = [Salt::new(&SystemRandomness)?, Salt::new(&SystemRandomness)?];
+        self.by_id.insert(entry.id.clone(), number);
+        self.by_place.insert((entry.case.clone(), entry.previous.clone()), number);
+        self.entries.push(LoggedEntry { index, time, entry: entry.clone(), salts });
+        Ok(index)
+    }
+}

@@ -1,0 +1,175 @@
+//! A patient, a hospital and a notary with an entry or more between them.
+
+use hdms::Error;
+use hdms::envelope::{self, Letter, MessageType};
+use hdms::ids::{CaseId, EntryId};
+use hdms::ledger::{
+    Conflict, Entry, EntryKind, VerificationKey, VerifiedEndorsement, VerifiedReceipt,
+};
+use hdms::network::Trust;
+use hdms::notary::{Deposit, DepositAnswer, DepositBody};
+use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::notary::Notary;
+use hdms_nodes::system::{NodeClock, SystemRandomness};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::common::{Net, Person, case_id, entry_id};
+
+pub struct Case {
+    pub net: Net,
+    pub notary: Notary,
+    pub patient: Person,
+    pub hospital: Person,
+    pub id: CaseId,
+    pub trust: Trust,
+}
+
+impl Case {
+    pub async fn begin() -> Self {
+        let net = Net::start().await;
+        let (patient, hospital) = (net.person(0).await, net.hospital(1).await);
+        let notary = net.notary("notary").await;
+        Self::of(net, notary, patient, hospital, case_id()).await
+    }
+
+    pub async fn of(
+        net: Net,
+        notary: Notary,
+        patient: Person,
+        hospital: Person,
+        id: CaseId,
+    ) -> Self {
+        let trust = net.until(|trust| trust.log(notary.member().id()).is_ok()).await;
+        Self { net, notary, patient, hospital, id, trust }
+    }
+
+    /// An entry of this case, by the patient.
+    pub fn entry(&self, previous: Option<&EntryId>, content: &str) -> Entry {
+        Entry {
+            id: entry_id(),
+            kind: EntryKind::Request,
+            case: self.id.clone(),
+            author: self.patient.id.clone(),
+            counterparty: self.hospital.id.clone(),
+            verification_key: VerificationKey::of(content),
+            previous: previous.cloned(),
+        }
+    }
+
+    /// The first entry of another case.
+    pub fn elsewhere(&self) -> Entry {
+        Entry { case: case_id(), ..self.entry(None, "request") }
+    }
+
+    pub async fn endorse(&self, entry: &Entry, by: &Person) -> String {
+        let now = self.net.now();
+        let signed = VerifiedEndorsement::sign(entry, &by.id, now, by.keys).await.unwrap();
+        signed.jwt().to_owned()
+    }
+
+    /// The entry with both endorsements.
+    pub async fn endorsed(&self, entry: &Entry) -> Deposit {
+        let (patient, hospital) = (&self.patient, &self.hospital);
+        Deposit {
+            endorsements: [self.endorse(entry, patient).await, self.endorse(entry, hospital).await],
+        }
+    }
+
+    pub fn cards(&self) -> Vec<String> {
+        [&self.patient, &self.hospital].map(|one| one.card.jwt().to_owned()).into()
+    }
+
+    pub async fn seal(&self, from: &Person, deposits: Vec<Deposit>) -> String {
+        self.seal_with(from, self.cards(), deposits).await
+    }
+
+    pub async fn seal_with(
+        &self,
+        from: &Person,
+        cards: Vec<String>,
+        deposits: Vec<Deposit>,
+    ) -> String {
+        let body = serde_json::to_value(DepositBody { cards, deposits }).unwrap();
+        self.seal_body(from, body).await
+    }
+
+    pub async fn seal_body(&self, from: &Person, body: serde_json::Value) -> String {
+        self.seal_as(from, MessageType::Deposit, body).await.unwrap()
+    }
+
+    pub async fn seal_as(
+        &self,
+        from: &Person,
+        kind: MessageType,
+        body: serde_json::Value,
+    ) -> Result<String, Error> {
+        let notary = self.notary.member().standing().card.clone();
+        let letter = Letter { from: &from.card, to: &notary, case: &self.id, kind, body };
+        let clock = NodeClock::new(self.net.clock.clone());
+        let sealed =
+            envelope::seal(letter, from.keys, &AwsPrimitives, &clock, &SystemRandomness).await;
+        sealed.map(|(_, envelope)| envelope)
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.notary.address())
+    }
+
+    pub async fn send(&self, envelope: String) -> Result<Vec<DepositAnswer>, Error> {
+        Ok(self.net.client.deposit(&self.url(""), envelope).await?.answers)
+    }
+
+    /// Deposits as `from`, one answer for each.
+    pub async fn deposit(&self, from: &Person, deposits: Vec<Deposit>) -> Vec<DepositAnswer> {
+        let envelope = self.seal(from, deposits).await;
+        self.send(envelope).await.unwrap()
+    }
+
+    /// Has new entries of other cases logged, in one envelope.
+    pub async fn grow(&self, count: usize) {
+        let mut deposits = Vec::new();
+        for _ in 0..count {
+            deposits.push(self.endorsed(&self.elsewhere()).await);
+        }
+        let answers = self.deposit(&self.patient, deposits).await;
+        assert!(answers.iter().all(|answer| matches!(answer, DepositAnswer::Receipt(_))));
+    }
+
+    /// The checked receipt in an answer.
+    pub async fn receipt(&self, answer: &DepositAnswer) -> VerifiedReceipt {
+        let DepositAnswer::Receipt(text) = answer else { panic!("{answer:?}") };
+        VerifiedReceipt::verify(text, &self.trust, &AwsPrimitives).await.unwrap()
+    }
+
+    /// The place in the log that a receipt proves, once it is seen to be one for `entry`.
+    pub async fn place(&self, answer: &DepositAnswer, entry: &Entry) -> u64 {
+        let receipt = self.receipt(answer).await;
+        receipt.expect(entry).unwrap();
+        receipt.receipt().index
+    }
+
+    /// The entry that stands where `entry` was to be, as the notary signs and proves.
+    pub async fn first(&self, answer: &DepositAnswer, entry: &Entry) -> EntryId {
+        let DepositAnswer::Conflict(jwt) = answer else { panic!("{answer:?}") };
+        let (card, trust) = (self.notary.member().standing().card.clone(), &self.trust);
+        Conflict::verify(jwt, entry, &card, trust, &AwsPrimitives).await.unwrap().first
+    }
+
+    /// Stops the notary, lets `meanwhile` have its folder, and starts it again.
+    pub async fn restart(self, meanwhile: impl FnOnce(&std::path::Path)) -> Result<Self, Error> {
+        let Self { net, notary, .. } = self;
+        let address = notary.address();
+        notary.serving().stop().await;
+        meanwhile(&net.dir.path().join("notary"));
+        let config = net.member_config("notary", format!("http://{address}"));
+        let listener = TcpListener::bind(address).await.unwrap();
+        let clock = NodeClock::new(net.clock.clone());
+        let notary = Notary::start(config, listener, clock, CancellationToken::new()).await?;
+        Ok(Self { net, notary, ..self })
+    }
+}
+
+pub fn refused(error: Error) -> DepositAnswer {
+    DepositAnswer::Refused(error.code().into())
+}
