@@ -1,5 +1,8 @@
 //! A patient, a hospital and a notary with an entry or more between them.
 
+use std::net::SocketAddr;
+use std::path::Path;
+
 use hdms::Error;
 use hdms::envelope::{self, Letter, MessageType};
 use hdms::ids::{CaseId, EntryId};
@@ -18,7 +21,8 @@ use crate::common::{Net, Person, case_id, entry_id};
 
 pub struct Case {
     pub net: Net,
-    pub notary: Notary,
+    notary: Option<Notary>,
+    address: SocketAddr,
     pub patient: Person,
     pub hospital: Person,
     pub id: CaseId,
@@ -41,7 +45,13 @@ impl Case {
         id: CaseId,
     ) -> Self {
         let trust = net.until(|trust| trust.log(notary.member().id()).is_ok()).await;
-        Self { net, notary, patient, hospital, id, trust }
+        let address = notary.address();
+        Self { net, notary: Some(notary), address, patient, hospital, id, trust }
+    }
+
+    /// The notary, which runs.
+    pub fn notary(&self) -> &Notary {
+        self.notary.as_ref().unwrap()
     }
 
     /// An entry of this case, by the patient.
@@ -104,7 +114,7 @@ impl Case {
         kind: MessageType,
         body: serde_json::Value,
     ) -> Result<String, Error> {
-        let notary = self.notary.member().standing().card.clone();
+        let notary = self.notary().member().standing().card.clone();
         let letter = Letter { from: &from.card, to: &notary, case: &self.id, kind, body };
         let clock = NodeClock::new(self.net.clock.clone());
         let sealed =
@@ -113,7 +123,7 @@ impl Case {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.notary.address())
+        format!("http://{}{path}", self.address)
     }
 
     pub async fn send(&self, envelope: String) -> Result<Vec<DepositAnswer>, Error> {
@@ -152,21 +162,22 @@ impl Case {
     /// The entry that stands where `entry` was to be, as the notary signs and proves.
     pub async fn first(&self, answer: &DepositAnswer, entry: &Entry) -> EntryId {
         let DepositAnswer::Conflict(jwt) = answer else { panic!("{answer:?}") };
-        let (card, trust) = (self.notary.member().standing().card.clone(), &self.trust);
+        let (card, trust) = (self.notary().member().standing().card.clone(), &self.trust);
         Conflict::verify(jwt, entry, &card, trust, &AwsPrimitives).await.unwrap().first
     }
 
-    /// Stops the notary, lets `meanwhile` have its folder, and starts it again.
-    pub async fn restart(self, meanwhile: impl FnOnce(&std::path::Path)) -> Result<Self, Error> {
-        let Self { net, notary, .. } = self;
-        let address = notary.address();
-        notary.serving().stop().await;
-        meanwhile(&net.dir.path().join("notary"));
-        let config = net.member_config("notary", format!("http://{address}"));
-        let listener = TcpListener::bind(address).await.unwrap();
-        let clock = NodeClock::new(net.clock.clone());
+    /// Stops the notary if it runs, lets `meanwhile` have its database, and starts it again.
+    pub async fn restart(&mut self, meanwhile: impl FnOnce(&Path)) -> Result<(), Error> {
+        if let Some(notary) = self.notary.take() {
+            notary.serving().stop().await;
+        }
+        meanwhile(&self.net.dir.path().join("notary/notary.sqlite"));
+        let config = self.net.member_config("notary", format!("http://{}", self.address));
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        let clock = NodeClock::new(self.net.clock.clone());
         let notary = Notary::start(config, listener, clock, CancellationToken::new()).await?;
-        Ok(Self { net, notary, ..self })
+        self.notary = Some(notary);
+        Ok(())
     }
 }
 

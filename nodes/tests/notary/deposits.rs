@@ -104,16 +104,17 @@ async fn an_entry_that_follows_nothing_known_is_refused() {
 
 #[tokio::test]
 async fn receipts_stay_the_same_when_the_log_grows_and_when_the_notary_starts_again() {
-    let case = Case::begin().await;
+    let mut case = Case::begin().await;
     let chain = [case.entry(None, "request"), case.elsewhere(), case.elsewhere()];
     let (mut deposits, mut receipts) = (Vec::new(), Vec::new());
     for entry in &chain {
         deposits.push(case.endorsed(entry).await);
-        receipts.extend(case.deposit(&case.patient, vec![deposits[deposits.len() - 1].clone()]).await);
+        receipts
+            .extend(case.deposit(&case.patient, vec![deposits[deposits.len() - 1].clone()]).await);
     }
     case.grow(5).await;
     assert_eq!(case.deposit(&case.hospital, deposits.clone()).await, receipts);
-    let case = case.restart(|_| ()).await.unwrap();
+    case.restart(|_| ()).await.unwrap();
     assert_eq!(case.deposit(&case.hospital, deposits).await, receipts);
     for (place, (receipt, entry)) in receipts.iter().zip(&chain).enumerate() {
         assert_eq!(case.place(receipt, entry).await, place as u64);
@@ -126,10 +127,10 @@ async fn a_notary_starts_again_without_the_server_and_knows_what_it_logged() {
     let entry = case.entry(None, "request");
     let deposit = case.endorsed(&entry).await;
     let first = case.deposit(&case.patient, vec![deposit.clone()]).await;
-    let node = case.notary.member().id().clone();
+    let node = case.notary().member().id().clone();
     case.net.stop_server().await;
-    let case = case.restart(|_| ()).await.unwrap();
-    assert_eq!(case.notary.member().id(), &node);
+    case.restart(|_| ()).await.unwrap();
+    assert_eq!(case.notary().member().id(), &node);
     assert_eq!(case.deposit(&case.hospital, vec![deposit]).await, first);
     let next = case.entry(Some(&entry.id), "result");
     let deposit = case.endorsed(&next).await;

@@ -25,7 +25,8 @@ const SQL: &str = "
 ";
 
 fn insert(database: &Connection, place: u64, time: u64, entry: &Entry) {
-    let claims = serde_json::json!({"iss": "notary", "iat": time, "entry": entry.id, "index": place});
+    let claims =
+        serde_json::json!({"iss": "notary", "iat": time, "entry": entry.id, "index": place});
     let receipt = format!("h.{}.s", encode(claims.to_string()));
     let previous = entry.previous.as_ref().map_or("", |id| id.as_ref());
     let json = serde_json::to_string(entry).unwrap();
@@ -58,7 +59,7 @@ async fn what_was_logged_before_there_were_trees_is_kept_in_its_order() {
     }
     drop(database);
     let notary = net.notary("notary").await;
-    let case = Case::of(net, notary, patient, hospital, id).await;
+    let mut case = Case::of(net, notary, patient, hospital, id).await;
 
     let next = case.entry(Some(&chain[299].id), "next");
     let rival = case.entry(Some(&chain[10].id), "rival");
@@ -74,7 +75,7 @@ async fn what_was_logged_before_there_were_trees_is_kept_in_its_order() {
     assert_eq!(case.receipt(&answers[0]).await.receipt().iat, 1_700_000_000);
     assert_eq!(case.first(&answers[3], &rival).await, chain[11].id);
 
-    let case = case.restart(|_| ()).await.unwrap();
+    case.restart(|_| ()).await.unwrap();
     let again = case.deposit(&case.hospital, deposits).await;
     assert_eq!(again[..3], answers[..3]);
 }

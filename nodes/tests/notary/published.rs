@@ -26,7 +26,7 @@ async fn checkpoint(case: &Case) -> Checkpoint {
     assert_eq!(answer.headers()["content-type"], "text/plain; charset=utf-8");
     assert_eq!(answer.headers()["cache-control"], "no-cache");
     let note = Note::from_bytes(&answer.bytes().await.unwrap()).unwrap();
-    let key = case.trust.log(case.notary.member().id()).unwrap().log_key();
+    let key = case.trust.log(case.notary().member().id()).unwrap().log_key();
     let verifier = StandardVerifier::new(&key.vkey()).unwrap();
     let verified = note.verify(&VerifierList::new(vec![Box::new(verifier)])).unwrap();
     assert_eq!(verified.0.len(), 1);

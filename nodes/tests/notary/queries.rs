@@ -31,7 +31,7 @@ async fn opened(case: &Case, by: &Person, answer: reqwest::Response) -> AnswerBo
     let opening = Opening { me: &by.card, trust: &case.trust, received: case.net.now() };
     let opened = decrypted.verify(None, opening, &AwsPrimitives).await.unwrap();
     assert_eq!((opened.kind(), opened.case()), (MessageType::Answer, &case.id));
-    assert_eq!(opened.sender().id(), case.notary.member().id());
+    assert_eq!(opened.sender().id(), case.notary().member().id());
     opened.body().unwrap()
 }
 

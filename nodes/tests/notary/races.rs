@@ -24,7 +24,8 @@ async fn of_two_that_race_for_one_place_a_thousand_times_one_wins_and_the_other_
     let firsts = endorsed(&case, &last).await;
     case.deposit(&case.patient, firsts).await;
     for round in 0..ROUNDS {
-        let rivals: Vec<Entry> = last.iter().flat_map(|last| [next(last, "a"), next(last, "b")]).collect();
+        let rivals: Vec<Entry> =
+            last.iter().flat_map(|last| [next(last, "a"), next(last, "b")]).collect();
         let answers = race(&case, &rivals, &chance).await;
         for ((rivals, answers), last) in
             rivals.chunks(2).zip(answers.chunks(2)).zip(last.iter_mut())
@@ -43,7 +44,12 @@ async fn of_two_that_race_for_one_place_a_thousand_times_one_wins_and_the_other_
 
 fn next(entry: &Entry, content: &str) -> Entry {
     let previous = Some(entry.id.clone());
-    Entry { id: entry_id(), previous, verification_key: VerificationKey::of(content), ..entry.clone() }
+    Entry {
+        id: entry_id(),
+        previous,
+        verification_key: VerificationKey::of(content),
+        ..entry.clone()
+    }
 }
 
 /// Sends all at once. Rivals stand side by side; so do the answers.

@@ -52,7 +52,8 @@ async fn forged_missing_and_mismatched_endorsements_are_refused_each_by_its_code
     altered[last] = if altered[last] == b'A' { b'B' } else { b'A' };
     let altered = String::from_utf8(altered).unwrap();
 
-    let with = |endorsements: [&String; 2]| Deposit { endorsements: endorsements.map(Clone::clone) };
+    let with =
+        |endorsements: [&String; 2]| Deposit { endorsements: endorsements.map(Clone::clone) };
     let nothing = String::new();
     let deposits = [
         (with([&by_patient, &altered]), Error::EndorsementForged),
@@ -101,7 +102,7 @@ async fn a_revoked_participant_counts_no_longer() {
         trust.check_revocation(&case.hospital.id, case.net.now()) == revoked
     };
     case.net.until(known).await;
-    while !known(&case.notary.member().standing().trust) {
+    while !known(&case.notary().member().standing().trust) {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     let answers = case.deposit(&case.patient, vec![deposit.clone()]).await;
@@ -175,10 +176,9 @@ async fn an_envelope_for_another_notary_is_refused() {
 #[tokio::test]
 async fn other_addresses_and_methods_are_refused_by_their_codes() {
     let case = Case::begin().await;
-    let url = format!("http://{}", case.notary.address());
+    let url = case.url("");
     let answer = reqwest::get(format!("{url}/deposits")).await.unwrap();
     assert_eq!(problem(answer).await, (405, "api/method".into()));
     let answer = reqwest::get(url).await.unwrap();
     assert_eq!(problem(answer).await, (404, "api/not-found".into()));
 }
-
