@@ -1,17 +1,20 @@
 //! What the examples are: the messages of the transcript and the documents around them.
 
 use hdms::Error;
+use hdms::card::KeyChange;
 use hdms::doorman::{About, AdmissionRequest, Challenge};
 use hdms::envelope::MessageType;
 use hdms::ids::{EntryId, MessageId};
 use hdms::jose::jwe;
 use hdms::json;
+use hdms::ledger::Conflict;
+use hdms::log::TlogProof;
 use hdms::mailbox::{
     Acknowledgement, Bell, Deliveries, Delivery, DeliveryAnswer, DeliveryAnswers, MailboxMessage,
     MailboxPage,
 };
 use hdms::node::Node;
-use hdms::notary::{DepositAnswer, DepositAnswers};
+use hdms::notary::{AnswerBody, DepositAnswer, DepositAnswers, Queried, QueryBody};
 use hdms::proof::RequestProof;
 use hdms::provider::Clock;
 use hdms::push::{PushMessage, Subscription, SubscriptionRemoval};
@@ -22,7 +25,7 @@ use serde_json::{Value, json};
 
 use super::{Example, part};
 use crate::transcript::{self, Run};
-use crate::{BEGIN, Mail, Simulated, World};
+use crate::{BEGIN, Mail, Simulated, World, keys};
 
 const SERVER: &str = "https://server.example";
 
@@ -35,6 +38,8 @@ pub(super) async fn all() -> Result<Vec<(String, Example)>, Error> {
     all.extend(doorman(&run.world).await?);
     all.extend(mailbox(&run).await?);
     all.extend(push(&run)?);
+    all.extend(proofs_of_the_notary(&run).await?);
+    all.push(("key change", Example::Jws(key_change(&run.world).await?)));
     Ok(all.into_iter().map(|(name, example)| (name.to_owned(), example)).collect())
 }
 
@@ -156,6 +161,44 @@ async fn notary(run: &Run) -> Result<Vec<Named>, Error> {
         ("deposit answers", Example::Part(value(&both)?)),
         ("receipt", Example::Receipt(receipt)),
     ])
+}
+
+/// What others than the participants learn of the first entry.
+async fn proofs_of_the_notary(run: &Run) -> Result<Vec<Named>, Error> {
+    let notary = &run.world.notary;
+    let logged = notary.log().first().ok_or(Error::NotFound)?;
+    let receipt = logged.receipt.as_deref().ok_or(Error::NotFound)?;
+    let receipt = logged.opening.clone().for_others().receipt(TlogProof::parse(receipt)?)?;
+    let first = logged.entry.id.clone();
+    let conflict = Conflict {
+        iss: notary.card().id().clone(),
+        iat: run.world.providers.clock.now().seconds(),
+        entry: transcript::RESULTS[0].parse()?,
+        first: first.clone(),
+        receipt: receipt.clone(),
+    };
+    let query = QueryBody { entries: vec![Queried { entry: first, salt: logged.opening.salt }] };
+    let answer = AnswerBody { receipts: vec![Some(receipt)] };
+    Ok(vec![
+        ("conflict", Example::Jws(conflict.sign(notary.keys()).await?)),
+        ("body of notary/query", Example::Json(value(&query)?)),
+        ("body of notary/answer", Example::Part(value(&answer)?)),
+    ])
+}
+
+/// The hospital's statement that it has the stranger's keys from now on.
+async fn key_change(world: &World) -> Result<String, Error> {
+    let (platform, card) = (world.hospital.platform(), world.hospital.card());
+    let new = keys("stranger", platform.randomness.clone())?;
+    let change = KeyChange {
+        iss: card.id().clone(),
+        iat: platform.clock.now().seconds(),
+        former_signing_key: card.card().signing_key.clone(),
+        former_encryption_key: card.card().encryption_key.thumbprint(),
+        signing_key: new.public().0.clone(),
+        encryption_key: new.public().1.clone(),
+    };
+    change.sign(&platform.keys).await
 }
 
 async fn mailbox(run: &Run) -> Result<Vec<Named>, Error> {

@@ -157,7 +157,9 @@ fn pretty(value: &Value) -> Result<String, Error> {
 /// With encoded texts cut short.
 fn abbreviated(value: &Value) -> Value {
     match value {
-        Value::String(text) if text.len() > LONGEST && !text.contains(' ') => {
+        Value::String(text)
+            if text.len() > LONGEST && (!text.contains(' ') || text.contains('\n')) =>
+        {
             format!("{}…", text.chars().take(24).collect::<String>()).into()
         }
         Value::Array(elements) => elements.iter().map(abbreviated).collect(),
