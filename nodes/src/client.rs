@@ -147,6 +147,21 @@ impl Client {
         self.post(url(endpoint, "/deposits")?, JOSE, envelope.into_bytes()).await
     }
 
+    /// Submits a checkpoint to a witness (C2SP tlog-witness, `add-checkpoint`). Answers the status and
+    /// the text under it, whatever they are.
+    pub async fn add_checkpoint(
+        &self,
+        endpoint: &str,
+        submission: String,
+    ) -> Result<(StatusCode, String), Error> {
+        let mut request = Request::new(Method::POST, url(endpoint, "/witness/add-checkpoint")?);
+        *request.timeout_mut() = Some(PATIENCE);
+        *request.body_mut() = Some(submission.into());
+        let response = self.http.execute(request).await.map_err(unreachable)?;
+        let status = response.status();
+        Ok((status, response.text().await.map_err(unreachable)?))
+    }
+
     /// Puts envelopes into mailboxes. One answer for each, in their order.
     pub async fn deliver<K: NodeKeys>(
         &self,

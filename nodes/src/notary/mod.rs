@@ -13,6 +13,7 @@ mod services;
 mod store;
 mod tile_path;
 mod tree;
+mod witness;
 mod witnesses;
 
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ pub use import::Import;
 use log::Log;
 use reader::LogReader;
 use sequencer::Sequencer;
+use witness::OtherNotaries;
 
 /// File name of the database within the notary's folder.
 const FILE: &str = "notary.sqlite";
@@ -46,6 +48,7 @@ const SCHEMA: Schema = Schema {
         former::SET_ASIDE,
         entries::TABLE,
         store::TABLES,
+        witness::TABLES,
     ],
 };
 
@@ -78,11 +81,15 @@ impl Notary {
         let import = Import { database: database.clone(), keys: keys.clone(), key: key.clone() };
         former::take_over(&import).await?;
         let reader = LogReader::new(database.clone(), key.clone());
-        let witnesses = ();
+        let witnesses = OtherNotaries::new(member.clone(), reader.clone(), clock.clone());
+        let witness =
+            witness::routes(member.clone(), keys.clone(), database.clone(), clock.clone());
         let sequencer =
             Sequencer::open(member.clone(), keys, key, database, clock.clone(), witnesses).await?;
         let (log, sequencer) = Log::start(member.clone(), sequencer, reader.clone(), clock.clone());
-        let router = services::routes(member.clone(), log, clock).merge(publication::routes(reader));
+        let router = services::routes(member.clone(), log, clock)
+            .merge(publication::routes(reader))
+            .merge(witness);
         let serving =
             Serving::start(listener, with_common_answers(router), Limits::default(), stop);
         let serving = serving.alongside(sequencer);

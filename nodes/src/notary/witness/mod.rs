@@ -1,0 +1,229 @@
+//! Every notary is also a witness of the others (C2SP tlog-witness): it co-signs a checkpoint only
+//! when its tree continues the one that it has co-signed before, and says aloud when a log can't
+//! show that.
+
+mod asking;
+mod others;
+mod refusal;
+mod ruling;
+pub mod store;
+mod submission;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{self, ConnectInfo};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use hdms::Error;
+use hdms::log::checkpoint::{cosignature, cosigned_text};
+use hdms::log::{Note, NoteKey, NoteSignature, SignedCheckpoint};
+use hdms::network::{NotaryLog, notary_of};
+use hdms::provider::Clock;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::connections::subscriber;
+use crate::keys::{AwsPrimitives, NotaryKeys};
+use crate::member::Member;
+use crate::problem::{Problem, read_body};
+use crate::server::RateLimit;
+use crate::sqlite::{Database, Failure};
+use crate::system::NodeClock;
+use refusal::Refusal;
+use ruling::{Kind, Ruling, rule};
+use submission::Submission;
+
+pub use others::OtherNotaries;
+pub use store::TABLES;
+
+/// Checkpoints of one log that are co-signed in any minute.
+const COSIGNED_PER_MINUTE: u32 = 60_000;
+
+/// Requests from one address that may be refused in any minute.
+const REFUSED_PER_MINUTE: u32 = 600;
+
+/// See the module.
+#[derive(Debug)]
+struct Witness {
+    member: Member,
+    keys: Arc<NotaryKeys>,
+    key: NoteKey,
+    database: Database,
+    clock: NodeClock,
+    cosigned: RateLimit<String>,
+    refused: RateLimit<IpAddr>,
+}
+
+/// The routes below `/witness`, over the tables of [`store`].
+pub fn routes(
+    member: Member,
+    keys: Arc<NotaryKeys>,
+    database: Database,
+    clock: NodeClock,
+) -> Router {
+    let own = NotaryLog { notary: member.id().clone(), keys: keys.public(), until: None };
+    let witness = Witness {
+        member,
+        keys,
+        key: own.witness_key(),
+        database,
+        clock,
+        cosigned: RateLimit::per_minute(COSIGNED_PER_MINUTE),
+        refused: RateLimit::per_minute(REFUSED_PER_MINUTE),
+    };
+    Router::new()
+        .route("/witness/add-checkpoint", post(add_checkpoint))
+        .route("/witness/state", get(state))
+        .route("/witness/alarms", get(alarms))
+        .with_state(Arc::new(witness))
+}
+
+async fn add_checkpoint(
+    extract::State(witness): extract::State<Arc<Witness>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    body: Body,
+) -> Result<impl IntoResponse, Refusal> {
+    match witness.add(body).await {
+        Ok(line) => Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], line.to_line())),
+        Err(refusal) => {
+            witness.refused.take(&subscriber(from.ip()), witness.clock.now())?;
+            Err(refusal)
+        }
+    }
+}
+
+/// What was last co-signed of each log.
+async fn state(
+    extract::State(witness): extract::State<Arc<Witness>>,
+) -> Result<Json<Value>, Problem> {
+    let logs = witness.database.read(store::states).await?;
+    Ok(Json(json!({ "logs": logs })))
+}
+
+async fn alarms(
+    extract::State(witness): extract::State<Arc<Witness>>,
+) -> Result<Json<Value>, Problem> {
+    let alarms = witness.database.read(store::alarms).await?;
+    Ok(Json(json!({ "alarms": alarms })))
+}
+
+impl Witness {
+    /// The cosignature on what is submitted. It is kept before it is answered.
+    async fn add(&self, body: Body) -> Result<NoteSignature, Refusal> {
+        let body = read_body(body, submission::MAX_BYTES, Error::BodyTooLarge).await?;
+        let submission = Submission::parse(&body).map_err(|_| Refusal::Malformed)?;
+        let key = self.log(&submission.checkpoint)?;
+        submission.checkpoint.verify_log(&key, &AwsPrimitives).await.map_err(|error| {
+            if error == Error::LogForged { Refusal::NotSigned } else { error.into() }
+        })?;
+        let submission =
+            Submission { checkpoint: own(&submission.checkpoint, &key)?, ..submission };
+        // Strangers can repeat what a log has signed: only what has to be kept gets to the writer.
+        let (ruling, size) = self.database.read(|tx| weigh(tx, &submission)).await?;
+        match ruling {
+            Ruling::Cosign => {
+                self.cosigned.take(&key.name, self.clock.now())?;
+                self.decide(submission).await
+            }
+            Ruling::Alarm(_) => self.decide(submission).await,
+            Ruling::CosignAgain => {
+                let (text, now) = (&submission.checkpoint.note().text, self.clock.now());
+                Ok(cosign(&self.keys, &self.key, text, now.seconds())?)
+            }
+            _ => Err(refusal(ruling, size)),
+        }
+    }
+
+    /// The key of the log that this says to be of. Only members other than this notary have one.
+    fn log(&self, checkpoint: &SignedCheckpoint) -> Result<NoteKey, Refusal> {
+        let unknown = Refusal::UnknownLog;
+        let notary = notary_of(&checkpoint.checkpoint().origin).map_err(|_| unknown)?;
+        let (standing, now) = (self.member.standing(), self.clock.now());
+        let log = standing.trust.log(&notary).map_err(|_| unknown)?;
+        let listed = standing.trust.notary(&notary).is_ok();
+        if notary == *self.member.id() || !listed || !log.counts_at(now.seconds()) {
+            return Err(unknown);
+        }
+        match standing.trust.check_revocation(&notary, now) {
+            Ok(()) => Ok(log.log_key()),
+            Err(Error::CardRevoked) => Err(unknown),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Rules, and keeps what follows from it, in one transaction.
+    async fn decide(&self, submission: Submission) -> Result<NoteSignature, Refusal> {
+        let (keys, key, time) = (self.keys.clone(), self.key.clone(), self.clock.now().seconds());
+        let decided = self.database.write(move |tx| {
+            let (ruling, size) = weigh(tx, &submission)?;
+            let mut checkpoint = submission.checkpoint;
+            match ruling {
+                Ruling::Cosign | Ruling::CosignAgain => {
+                    let line = cosign(&keys, &key, &checkpoint.note().text, time)?;
+                    checkpoint.add(line.clone());
+                    store::keep(tx, &checkpoint)?;
+                    return Ok(Ok(line));
+                }
+                Ruling::Alarm(kind) => raise(tx, kind, &checkpoint, time)?,
+                _ => {}
+            }
+            Ok(Err(refusal(ruling, size)))
+        });
+        decided.await?
+    }
+}
+
+/// The witness's line under a checkpoint's text.
+fn cosign(keys: &NotaryKeys, key: &NoteKey, text: &str, time: u64) -> Result<NoteSignature, Error> {
+    let signature = keys.sign_as_witness(cosigned_text(text, time).as_bytes())?;
+    Ok(cosignature(key, time, signature))
+}
+
+/// The ruling, and the size of what was last co-signed.
+fn weigh(connection: &Connection, submission: &Submission) -> Result<(Ruling, u64), Failure> {
+    let Submission { old, proof, checkpoint } = submission;
+    let new = store::tree(checkpoint);
+    let cosigned = store::cosigned(connection, &checkpoint.checkpoint().origin, new.size)?;
+    Ok((rule(cosigned, *old, new, proof), cosigned.newest.size))
+}
+
+/// Why it is not co-signed; `size` was last.
+fn refusal(ruling: Ruling, size: u64) -> Refusal {
+    match ruling {
+        Ruling::Malformed => Refusal::Malformed,
+        Ruling::WrongProof | Ruling::Alarm(Kind::Unproven) => Refusal::Unproven,
+        _ => Refusal::OtherSize(size),
+    }
+}
+
+fn raise(
+    tx: &Connection,
+    kind: Kind,
+    refused: &SignedCheckpoint,
+    time: u64,
+) -> Result<(), Failure> {
+    if let Some(against) = store::raise(tx, kind, refused, time)? {
+        let (refused, cosigned) = (refused.checkpoint(), against.checkpoint());
+        tracing::error!(
+            log = refused.origin,
+            kind = kind.name(),
+            refused_size = refused.size,
+            refused_root = hdms::log::encode(&refused.root),
+            cosigned_size = cosigned.size,
+            cosigned_root = hdms::log::encode(&cosigned.root),
+            "a notary's log does not continue what was co-signed: not co-signed, kept as an alarm"
+        );
+    }
+    Ok(())
+}
+
+/// The checkpoint without the signatures of others.
+fn own(checkpoint: &SignedCheckpoint, key: &NoteKey) -> Result<SignedCheckpoint, Error> {
+    let Note { text, mut signatures } = checkpoint.note().clone();
+    signatures.retain(|line| line.name == key.name && line.key_id == key.id());
+    SignedCheckpoint::parse(&Note { text, signatures }.to_text())
+}
