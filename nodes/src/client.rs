@@ -21,7 +21,7 @@ use reqwest::{Method, Request, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::problem::{self, ProblemDocument};
+use crate::problem::{self, Problem, ProblemDocument};
 use crate::system::{NodeClock, SystemRandomness};
 
 /// How long an answer may take.
@@ -101,7 +101,7 @@ impl Client {
 
     /// The network's root key, as `server` says. Pin it at the first start, and only then.
     pub async fn root(&self, server: &str) -> Result<RsaJwk, Error> {
-        self.json(Request::new(Method::GET, url(server, "/network/root")?)).await
+        Ok(self.json(Request::new(Method::GET, url(server, "/network/root")?)).await?)
     }
 
     /// The network's documents; `None` when they are still those of `etag`.
@@ -125,26 +125,38 @@ impl Client {
 
     /// First call of an admission: sends the signed request.
     pub async fn ask_admission(&self, server: &str, jwt: String) -> Result<Challenge, Error> {
-        self.post(url(server, "/doorman/admissions")?, "application/jwt", jwt.into_bytes()).await
+        Ok(self
+            .post(url(server, "/doorman/admissions")?, "application/jwt", jwt.into_bytes())
+            .await?)
     }
 
-    /// Second call: answers the challenge. [`Error::AdmissionPending`] until the operator admits.
+    /// Second call: answers the challenge. [`Error::AdmissionPending`] until the operator admits;
+    /// where the operator has decided otherwise, with the reason.
     pub async fn answer_challenge(
         &self,
         server: &str,
         answer: &ChallengeAnswer,
-    ) -> Result<Admitted, Error> {
+    ) -> Result<Admitted, Problem> {
         self.post(url(server, "/doorman/answers")?, "application/json", body(answer)?).await
     }
 
     /// Hands an envelope to an institution.
     pub async fn send_envelope(&self, endpoint: &str, envelope: String) -> Result<Taken, Error> {
-        self.post(url(endpoint, "/inbox")?, JOSE, envelope.into_bytes()).await
+        Ok(self.post(url(endpoint, "/inbox")?, JOSE, envelope.into_bytes()).await?)
     }
 
     /// Hands deposits to a notary.
     pub async fn deposit(&self, endpoint: &str, envelope: String) -> Result<DepositAnswers, Error> {
-        self.post(url(endpoint, "/deposits")?, JOSE, envelope.into_bytes()).await
+        Ok(self.post(url(endpoint, "/deposits")?, JOSE, envelope.into_bytes()).await?)
+    }
+
+    /// Asks a notary for verification keys. Answers the sealed answer.
+    pub async fn query(&self, endpoint: &str, envelope: String) -> Result<Vec<u8>, Error> {
+        let mut request = Request::new(Method::POST, url(endpoint, "/queries")?);
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JOSE));
+        *request.body_mut() = Some(envelope.into());
+        let answer = self.send(request).await?.bytes().await.map_err(unreachable)?;
+        Ok(answer.into())
     }
 
     /// Submits a checkpoint to a witness (C2SP tlog-witness, `add-checkpoint`). Answers the status and
@@ -160,6 +172,28 @@ impl Client {
         let response = self.http.execute(request).await.map_err(unreachable)?;
         let status = response.status();
         Ok((status, response.text().await.map_err(unreachable)?))
+    }
+
+    /// The bytes at `path` below `base`, whoever serves it. [`Error::NotFound`] where there is nothing,
+    /// [`Error::BodyTooLarge`] for more than `limit` bytes.
+    pub async fn resource(&self, base: &str, path: &str, limit: usize) -> Result<Vec<u8>, Error> {
+        let mut request = Request::new(Method::GET, url(base, path)?);
+        *request.timeout_mut() = Some(PATIENCE);
+        let mut response = self.http.execute(request).await.map_err(unreachable)?;
+        self.note_pause(&response);
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Err(Error::NotFound),
+            _ => return Err(Error::NetworkUnreachable),
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if bytes.len() + chunk.len() > limit {
+                return Err(Error::BodyTooLarge);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
     }
 
     /// Puts envelopes into mailboxes. One answer for each, in their order.
@@ -185,7 +219,7 @@ impl Client {
         limit: usize,
     ) -> Result<MailboxPage, Error> {
         let url = url(server, &format!("/mailbox?after={after}&limit={limit}"))?;
-        self.json(self.signed(Method::GET, url, Vec::new(), of).await?).await
+        Ok(self.json(self.signed(Method::GET, url, Vec::new(), of).await?).await?)
     }
 
     /// Lets everything up to place `upto` go.
@@ -197,7 +231,8 @@ impl Client {
     ) -> Result<(), Error> {
         let url = url(server, "/mailbox/acknowledgement")?;
         let body = body(&Acknowledgement { upto })?;
-        self.send(self.signed(Method::POST, url, body, of).await?).await.map(drop)
+        self.send(self.signed(Method::POST, url, body, of).await?).await?;
+        Ok(())
     }
 
     /// Rings whenever something has come after place `last`. Ends, with an error, when the
@@ -245,18 +280,18 @@ impl Client {
         url: Url,
         media_type: &'static str,
         body: Vec<u8>,
-    ) -> Result<T, Error> {
+    ) -> Result<T, Problem> {
         let mut request = Request::new(Method::POST, url);
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         *request.body_mut() = Some(body.into());
         self.json(request).await
     }
 
-    async fn json<T: DeserializeOwned>(&self, request: Request) -> Result<T, Error> {
-        read(self.send(request).await?).await
+    async fn json<T: DeserializeOwned>(&self, request: Request) -> Result<T, Problem> {
+        Ok(read(self.send(request).await?).await?)
     }
 
-    async fn send(&self, mut request: Request) -> Result<Response, Error> {
+    async fn send(&self, mut request: Request) -> Result<Response, Problem> {
         *request.timeout_mut() = Some(PATIENCE);
         let response = self.http.execute(request).await.map_err(unreachable)?;
         self.note_pause(&response);
@@ -275,19 +310,20 @@ fn body<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
 }
 
 /// The answer, unless it is a refusal.
-async fn refused(response: Response) -> Result<Response, Error> {
+async fn refused(response: Response) -> Result<Response, Problem> {
     let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let problem = media_type.is_some_and(|value| value.starts_with(problem::MEDIA_TYPE));
     let status = response.status();
     if problem {
         let document: ProblemDocument = read(response).await?;
-        return Err(Error::from_code(&document.code).unwrap_or(Error::NetworkUnreachable));
+        let error = Error::from_code(&document.code).unwrap_or(Error::NetworkUnreachable);
+        return Err(Problem { error, reason: document.reason });
     }
     // What stands between the nodes may answer in its own words.
     if status.is_success() || status == StatusCode::NOT_MODIFIED {
         Ok(response)
     } else {
-        Err(Error::NetworkUnreachable)
+        Err(Error::NetworkUnreachable.into())
     }
 }
 

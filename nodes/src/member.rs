@@ -1,44 +1,45 @@
-//! Being a native member of the network: an institution, a notary or a native personal node. A [`Member`] owns the node's
-//! key file, gets and renews its card at the Doorman, and keeps what the node trusts up to date,
+//! Being a native member of the network: an institution, a notary or a native personal node. A
+//! [`Member`] owns the node's key file, gets and renews its card at the Doorman, and keeps what the node trusts up to date,
 //! in the node's own database, so that it also starts while the server is away.
 //!
 //! ```text
 //! let member = Member::join(config, store, clock, stop.clone()).await?;   // waits for the operator
-//! let Standing { card, trust } = &*member.standing();                     // now
+//! let Standing { card, trust, trouble } = &*member.standing();            // now
 //! let mut changes = member.changes();                                     // watch::Receiver<Arc<Standing>>
 //! Opening { me: card, trust, received };                                  // to open envelopes with
 //! member.keys(); member.client(); member.signer(); member.server();       // to ask others
 //! member.refresh().await?;                                                // at once, not in its turn
 //! ```
 
+mod card;
+mod documents;
+mod joining;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdms::Error;
-use hdms::card::{Card, LIFETIME, Role, VerifiedCard};
-use hdms::doorman::{About, AdmissionRequest};
-use hdms::ids::{MessageId, NodeId};
+use hdms::card::{Role, VerifiedCard};
+use hdms::doorman::About;
+use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
-use hdms::json;
-use hdms::network::{LogKeys, NetworkDocuments, Trust};
+use hdms::network::{self, KeyWarning, LogKeys, Trust};
 use hdms::provider::{Clock, Store, Table, Write};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::client::{Client, Signer};
-use crate::keys::{self, AwsKeys, AwsPrimitives};
+use crate::keys::AwsKeys;
+use crate::pause::doubled;
+use crate::problem::Problem;
 use crate::store::SqliteStore;
-use crate::system::{NodeClock, SystemRandomness};
+use crate::system::NodeClock;
+use joining::Applicant;
 
-/// Keys of [`Table::Meta`].
-const ROOT: &str = "member/root";
-const CARD: &str = "member/card";
-const NETWORK: &str = "member/network";
-
-/// How long to wait before asking again: at first, and at most.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// Longest time between two attempts to get a newer card.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 /// What a member is and where it asks.
 #[derive(Clone, Debug)]
@@ -72,6 +73,8 @@ pub struct Standing {
     pub card: VerifiedCard,
     /// From the newest network documents.
     pub trust: Arc<Trust>,
+    /// Why it may not take part in the network as it is, if so; with the operator's reason.
+    pub trouble: Option<Problem>,
 }
 
 /// A member of the network. Clones are the same member.
@@ -81,14 +84,26 @@ pub struct Member(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     config: MemberConfig,
-    id: NodeId,
     keys: AwsKeys,
     root: RsaJwk,
     store: SqliteStore,
     client: Client,
     clock: NodeClock,
     standing: watch::Sender<Arc<Standing>>,
-    etag: tokio::sync::Mutex<Option<String>>,
+    asking: tokio::sync::Mutex<Asking>,
+}
+
+/// How asking the server has fared.
+#[derive(Debug, Default)]
+struct Asking {
+    /// Its name for the documents that the node has.
+    etag: Option<String>,
+    /// How often a newer card was asked for in vain.
+    failures: u32,
+    /// Not before then is it asked for again, unless the documents change.
+    again: Option<Instant>,
+    /// Why the Doorman gives no newer card, if it won't.
+    refusal: Option<Problem>,
 }
 
 impl Member {
@@ -96,7 +111,7 @@ impl Member {
     /// else from the server: then it asks again until the server is there and its operator has
     /// admitted the node. From then on it keeps itself up to date until `stop` is cancelled.
     ///
-    /// Errors: those of [`keys::open_or_make`] and of the store; [`Error::NetworkForged`],
+    /// Errors: those of [`crate::keys::open_or_make`] and of the store; [`Error::NetworkForged`],
     /// [`Error::CardRevoked`] and other refusals that asking again would not change;
     /// [`Error::NodeStopped`] when stopped while waiting.
     pub async fn join(
@@ -123,7 +138,7 @@ impl Member {
 
     /// The node's id.
     pub fn id(&self) -> &NodeId {
-        &self.0.id
+        self.0.keys.node()
     }
 
     /// The node's keys.
@@ -138,7 +153,7 @@ impl Member {
 
     /// Signs requests to the server.
     pub fn signer(&self) -> Signer<'_, AwsKeys> {
-        Signer { node: &self.0.id, keys: &self.0.keys }
+        Signer { node: self.id(), keys: &self.0.keys }
     }
 
     /// Base URL of the HDMS server.
@@ -159,60 +174,121 @@ impl Member {
     /// Takes newer network documents from the server, if it has any, and renews the card when it
     /// is due. What was good before stays in use when this fails.
     pub async fn refresh(&self) -> Result<(), Error> {
-        let inner = &*self.0;
-        let mut etag = inner.etag.lock().await;
+        let mut asking = self.0.asking.lock().await;
         let before = self.standing();
-        let mut trust = before.trust.clone();
-        if let Some(fetched) = inner.client.network(self.server(), etag.as_deref()).await? {
-            let now = inner.clock.now();
-            let verified =
-                Trust::verify(&fetched.documents, &inner.root, Some(&trust), now, &AwsPrimitives);
-            trust = Arc::new(verified.await?);
-            keep(&inner.store, NETWORK, json::write(&fetched.documents)?).await?;
-            *etag = fetched.etag;
-        }
-        self.warn_if_revoked(&trust);
-        let card = if self.card_is_due(before.card.card(), &trust) {
-            self.renew(&before, &trust).await
-        } else {
-            before.card.clone()
+        let newer = self.newer_trust(&mut asking, &before.trust).await;
+        let trust = match &newer {
+            Ok(Some(trust)) => trust.clone(),
+            _ => before.trust.clone(),
         };
-        let changed = !Arc::ptr_eq(&trust, &before.trust) || card != before.card;
-        if changed {
-            inner.standing.send_replace(Arc::new(Standing { card, trust }));
+        let mut card = None;
+        if newer.is_ok() {
+            card = self.renewed(&mut asking, &before, &trust).await;
         }
-        Ok(())
+        let card = card.unwrap_or_else(|| before.card.clone());
+        let trouble = self.trouble(&asking, &card, &trust);
+        if trouble != before.trouble {
+            tell(trouble.as_ref());
+        }
+        let after = Standing { card, trust, trouble };
+        if !after.is(&before) {
+            self.0.standing.send_replace(Arc::new(after));
+        }
+        newer.map(drop)
     }
 
-    async fn renew(&self, before: &Standing, trust: &Trust) -> VerifiedCard {
+    /// What the node's user is to be told of others' keys, oldest first. Errors: those of the store.
+    pub async fn warnings(&self) -> Result<Vec<KeyWarning>, Error> {
+        network::warnings(&self.0.store).await
+    }
+
+    /// The node's user has seen what is said about `node`. Errors: those of the store.
+    pub async fn dismiss(&self, node: &NodeId) -> Result<(), Error> {
+        // Not while newer documents bring others.
+        let _asking = self.0.asking.lock().await;
+        network::dismiss(&self.0.store, node).await
+    }
+
+    async fn newer_trust(
+        &self,
+        asking: &mut Asking,
+        before: &Trust,
+    ) -> Result<Option<Arc<Trust>>, Error> {
         let inner = &*self.0;
-        let asked =
-            ask_for_card(&inner.config, &inner.id, &inner.keys, &inner.client, &inner.clock);
-        let renewed = async {
-            let jwt = asked.await?;
-            let card = VerifiedCard::verify_chain(&jwt, trust, &AwsPrimitives).await?;
-            keep(&inner.store, CARD, jwt.into_bytes()).await?;
-            Ok(card)
-        };
-        renewed.await.unwrap_or_else(|error: Error| {
-            tracing::warn!(%error, "the card was not renewed yet");
-            before.card.clone()
-        })
+        let fetched = inner.client.network(self.server(), asking.etag.as_deref()).await?;
+        let Some(fetched) = fetched else { return Ok(None) };
+        let (root, now) = (&inner.root, inner.clock.now());
+        let trust = documents::take(&fetched, root, Some(before), &inner.store, now).await?;
+        (asking.etag, asking.again) = (fetched.etag, None);
+        Ok(Some(Arc::new(trust)))
     }
 
-    /// From two thirds of its life on, when the node was given another name or address, or when the
-    /// Doorman's key that signed it was dropped.
-    fn card_is_due(&self, card: &Card, trust: &Trust) -> bool {
-        let config = &self.0.config;
-        let young = self.0.clock.now().seconds() < card.iat + LIFETIME * 2 / 3;
-        let counts = trust.doorman(card.iss.as_ref(), card.iat).is_some();
-        !(young && counts && card.name == config.name && card.endpoint == config.endpoint)
-    }
-
-    fn warn_if_revoked(&self, trust: &Trust) {
-        if trust.check_revocation(&self.0.id, self.0.clock.now()) == Err(Error::CardRevoked) {
-            tracing::error!("this node's card was revoked by the network's operator");
+    /// A newer card, if it is due and can be had.
+    async fn renewed(
+        &self,
+        asking: &mut Asking,
+        before: &Standing,
+        trust: &Trust,
+    ) -> Option<VerifiedCard> {
+        let inner = &*self.0;
+        if !card::is_due(&before.card, &inner.config, trust, inner.clock.now()) {
+            *asking = Asking { etag: asking.etag.take(), ..Asking::default() };
+            return None;
         }
+        if asking.again.is_some_and(|again| Instant::now() < again) {
+            return None;
+        }
+        match self.ask_for_card(trust).await {
+            Ok(card) => {
+                *asking = Asking { etag: asking.etag.take(), ..Asking::default() };
+                Some(card)
+            }
+            Err(problem) => {
+                tracing::warn!(error = %problem.error, "the card was not renewed yet");
+                asking.failures = asking.failures.saturating_add(1);
+                let pause = doubled(asking.failures, inner.config.refresh, LONGEST_PAUSE);
+                asking.again = Some(Instant::now() + pause);
+                let passing =
+                    problem.error.is_passing() || problem.error == Error::AdmissionPending;
+                asking.refusal = Some(problem).filter(|_| !passing);
+                None
+            }
+        }
+    }
+
+    async fn ask_for_card(&self, trust: &Trust) -> Result<VerifiedCard, Problem> {
+        let inner = &*self.0;
+        let jwt = card::ask(&inner.config, &inner.keys, &inner.client, &inner.clock).await?;
+        let card = card::checked(&jwt, &inner.keys, trust).await?;
+        inner.store.commit(vec![put(card::CARD, jwt.into_bytes())]).await?;
+        Ok(card)
+    }
+
+    /// What its user should know of a member's standing. The Doorman's refusal tells more than what
+    /// follows from it.
+    fn trouble(&self, asking: &Asking, card: &VerifiedCard, trust: &Trust) -> Option<Problem> {
+        let suspended = trust.check_standing(card, self.0.clock.now()).err();
+        match suspended {
+            Some(Error::VersionTooOld) => Some(Error::VersionTooOld.into()),
+            _ => asking.refusal.clone().or(suspended.map(Into::into)),
+        }
+    }
+}
+
+impl Standing {
+    fn is(&self, other: &Self) -> bool {
+        let same_trust = Arc::ptr_eq(&self.trust, &other.trust);
+        same_trust && self.card == other.card && self.trouble == other.trouble
+    }
+}
+
+/// Tells whoever runs the node.
+fn tell(trouble: Option<&Problem>) {
+    match trouble {
+        Some(Problem { error, reason }) => {
+            tracing::error!(code = error.code(), reason, "{}", error.sentence());
+        }
+        None => tracing::info!("this node may take part in the network again"),
     }
 }
 
@@ -231,166 +307,6 @@ async fn keep_up_to_date(kept: Weak<Inner>) {
     }
 }
 
-/// A node that has its keys and wants the rest.
-struct Applicant {
-    config: MemberConfig,
-    id: NodeId,
-    keys: AwsKeys,
-    store: SqliteStore,
-    client: Client,
-    clock: NodeClock,
-}
-
-impl Applicant {
-    fn new(config: MemberConfig, store: SqliteStore, clock: NodeClock) -> Result<Self, Error> {
-        let keys = keys::open_or_make(&config.data, &config.passphrase)?;
-        let id = keys.public().0.thumbprint().parse()?;
-        let client = Client::new(clock.clone())?;
-        Ok(Self { config, id, keys, store, client, clock })
-    }
-
-    async fn join(self) -> Result<Member, Error> {
-        let root = self.persistently("the root key", || self.pinned_root()).await?;
-        let (trust, etag) = self.persistently("documents", || self.network(&root)).await?;
-        let card = self.persistently("a card", || self.card(&trust)).await?;
-        let (standing, _) = watch::channel(Arc::new(Standing { card, trust: Arc::new(trust) }));
-        let etag = tokio::sync::Mutex::new(etag);
-        let Self { config, id, keys, store, client, clock } = self;
-        let member = Member(Arc::new(Inner {
-            config,
-            id,
-            keys,
-            root,
-            store,
-            client,
-            clock,
-            standing,
-            etag,
-        }));
-        // What was kept may be old: take what the server has now, if it is there.
-        if let Err(error) = member.refresh().await {
-            tracing::warn!(%error, "starting with the documents kept from before");
-        }
-        Ok(member)
-    }
-
-    /// Asks again, ever more slowly, as long as only time is needed.
-    async fn persistently<T>(
-        &self,
-        what: &str,
-        ask: impl AsyncFn() -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let (mut pause, longest) = AGAIN;
-        let mut said = None;
-        loop {
-            let error = match ask().await {
-                Err(
-                    error @ (Error::NetworkUnreachable
-                    | Error::TimedOut
-                    | Error::AdmissionPending
-                    | Error::TooManyRequests),
-                ) => error,
-                outcome => return outcome,
-            };
-            if said.replace(error) != Some(error) {
-                let (node, code) = (self.id.as_ref(), error.code());
-                match error {
-                    Error::AdmissionPending => {
-                        tracing::info!(
-                            node,
-                            "waiting until the operator runs: hdms server admit {node}"
-                        );
-                    }
-                    _ => tracing::warn!(node, code, "waiting for {what}: {}", error.sentence()),
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(longest);
-        }
-    }
-
-    async fn pinned_root(&self) -> Result<RsaJwk, Error> {
-        let kept = self.store.read(Table::Meta, ROOT).await?;
-        let kept = kept.map(|bytes| json::stored::<RsaJwk>(&bytes)).transpose()?;
-        match (kept, self.config.root.clone()) {
-            (Some(kept), Some(given)) if kept != given => Err(Error::NetworkForged),
-            (Some(root), _) => Ok(root),
-            (None, Some(root)) => self.pin(root).await,
-            (None, None) => {
-                let root = self.client.root(&self.config.server).await?;
-                let thumbprint = root.thumbprint();
-                tracing::warn!(%thumbprint, "pinning the root key that the server names");
-                self.pin(root).await
-            }
-        }
-    }
-
-    async fn pin(&self, root: RsaJwk) -> Result<RsaJwk, Error> {
-        keep(&self.store, ROOT, json::write(&root)?).await?;
-        Ok(root)
-    }
-
-    async fn network(&self, root: &RsaJwk) -> Result<(Trust, Option<String>), Error> {
-        let now = self.clock.now();
-        if let Some(kept) = self.store.read(Table::Meta, NETWORK).await? {
-            let documents: NetworkDocuments = json::stored(&kept)?;
-            let trust = Trust::verify(&documents, root, None, now, &AwsPrimitives).await?;
-            return Ok((trust, None));
-        }
-        let fetched = self.client.network(&self.config.server, None).await?;
-        let fetched = fetched.ok_or(Error::NetworkUnreachable)?;
-        let trust = Trust::verify(&fetched.documents, root, None, now, &AwsPrimitives).await?;
-        keep(&self.store, NETWORK, json::write(&fetched.documents)?).await?;
-        Ok((trust, fetched.etag))
-    }
-
-    async fn card(&self, trust: &Trust) -> Result<VerifiedCard, Error> {
-        let now = self.clock.now();
-        if let Some(kept) = self.store.read(Table::Meta, CARD).await? {
-            let jwt = String::from_utf8(kept).map_err(|_| Error::StoreCorrupt)?;
-            match VerifiedCard::verify_chain(&jwt, trust, &AwsPrimitives).await {
-                Ok(card) if now.seconds() < card.card().exp => return Ok(card),
-                // The Doorman's key that signed it was dropped.
-                Ok(_) | Err(Error::CardForged) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let jwt =
-            ask_for_card(&self.config, &self.id, &self.keys, &self.client, &self.clock).await?;
-        let card = VerifiedCard::verify_chain(&jwt, trust, &AwsPrimitives).await?;
-        keep(&self.store, CARD, jwt.into_bytes()).await?;
-        Ok(card)
-    }
-}
-
-/// Both calls of an admission. Answers the card's JWT.
-async fn ask_for_card(
-    config: &MemberConfig,
-    id: &NodeId,
-    keys: &AwsKeys,
-    client: &Client,
-    clock: &NodeClock,
-) -> Result<String, Error> {
-    let (signing_key, encryption_key) = keys.public();
-    let request = AdmissionRequest {
-        iss: id.clone(),
-        iat: clock.now().seconds(),
-        jti: MessageId::new(clock, &SystemRandomness)?,
-        role: config.role,
-        name: config.name.clone(),
-        endpoint: config.endpoint.clone(),
-        about: config.about.clone(),
-        signing_key: signing_key.clone(),
-        encryption_key: encryption_key.clone(),
-        changes: Vec::new(),
-        log: config.log,
-    };
-    let jwt = request.sign(keys).await?;
-    let challenge = client.ask_admission(&config.server, jwt).await?;
-    let answer = challenge.answer(id, keys, &AwsPrimitives).await?;
-    Ok(client.answer_challenge(&config.server, &answer).await?.card)
-}
-
-async fn keep(store: &SqliteStore, key: &str, value: Vec<u8>) -> Result<(), Error> {
-    store.commit(vec![Write::Put { table: Table::Meta, key: key.into(), value }]).await
+fn put(key: &str, value: Vec<u8>) -> Write {
+    Write::Put { table: Table::Meta, key: key.into(), value }
 }

@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::keys::{AwsKeys, AwsPrimitives};
-use crate::member::Member;
+use crate::member::{Member, Standing};
 use crate::store::SqliteStore;
 use crate::system::{NodeClock, SystemRandomness};
 
@@ -92,7 +92,8 @@ impl NativePlatform {
     }
 }
 
-/// A node on `platform`, that trusts what its member comes to trust until `stop` is cancelled.
+/// A node on `platform`, that is and trusts what its member comes to be and to trust, until `stop` is
+/// cancelled.
 pub fn follow(platform: NativePlatform, stop: &CancellationToken) -> Arc<NativeNode> {
     let mut changes = platform.member().changes();
     let standing = changes.borrow_and_update().clone();
@@ -101,10 +102,18 @@ pub fn follow(platform: NativePlatform, stop: &CancellationToken) -> Arc<NativeN
     tokio::spawn(async move {
         while let Some(Ok(())) = stop.run_until_cancelled(changes.changed()).await {
             let standing = changes.borrow_and_update().clone();
-            follower.set_trust(Trust::clone(&standing.trust));
+            adopt(&follower, &standing);
         }
     });
     node
+}
+
+/// Makes `node` use what its member came to be and to trust.
+pub fn adopt(node: &NativeNode, standing: &Standing) {
+    node.set_trust(Trust::clone(&standing.trust));
+    if let Err(error) = node.set_card(standing.card.clone()) {
+        tracing::error!(%error, "the card is not this node's");
+    }
 }
 
 impl Platform for NativePlatform {

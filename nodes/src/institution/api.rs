@@ -21,7 +21,6 @@ use hdms::treatment::message::DataRequestBody;
 use serde::de::DeserializeOwned;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::Desk;
 use super::access::ApiKey;
 use super::case_view::{CaseSummary, CaseView, CasesView, PhaseView};
 use super::hand_in::{IDEMPOTENCY_KEY, entry_ids};
@@ -30,6 +29,7 @@ use super::views::{
     AskData, Asked, CasesQuery, HandedIn, NodeView, OutboxView, PageQuery, QuarantineView,
     QuarantinedView, Refusal, SharedView, WaitingView,
 };
+use super::{Desk, verification, warnings};
 use crate::problem::{Problem, method_not_allowed, read_body};
 
 /// Largest body of a decision, bytes.
@@ -57,8 +57,11 @@ pub fn routes(key: Arc<ApiKey>) -> Router<Desk> {
         .route("/api/cases/{case}/refusal", post(refuse))
         .route("/api/cases/{case}/data-requests", post(ask_for_data))
         .route("/api/cases/{case}/shared", get(shared))
+        .route("/api/cases/{case}/verification", post(verification::verify))
         .route("/api/outbox", get(outbox))
         .route("/api/quarantine", get(quarantine))
+        .route("/api/warnings", get(warnings::warnings))
+        .route("/api/warnings/{node}/dismissal", post(warnings::dismiss))
         .route("/api/events", get(events))
         .method_not_allowed_fallback(method_not_allowed)
         .route_layer(from_fn(move |request, next| pass::<Problem>(guarded.clone(), request, next)))
@@ -260,7 +263,8 @@ struct Changed {
     case: CaseId,
 }
 
-fn case_id(text: &str) -> Result<CaseId, Error> {
+/// The case that a path names. [`Error::UnknownCase`].
+pub(super) fn case_id(text: &str) -> Result<CaseId, Error> {
     text.parse().map_err(|_| Error::UnknownCase)
 }
 

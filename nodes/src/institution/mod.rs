@@ -9,7 +9,9 @@ mod hand_in;
 mod openapi;
 mod outcome;
 mod pages;
+mod verification;
 mod views;
+mod warnings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +25,6 @@ use hdms::Error;
 use hdms::card::Role;
 use hdms::envelope;
 use hdms::ids::CaseId;
-use hdms::network::Trust;
 use hdms::node::Outcome;
 use hdms::treatment::hospital::HospitalCase;
 use tokio::net::TcpListener;
@@ -35,7 +36,7 @@ pub use access::{ApiKey, KEY_FILE as API_KEY_FILE};
 use crate::client::Taken;
 use crate::connections::Limits;
 use crate::member::{Member, MemberConfig};
-use crate::platform::{NativeNode, NativePlatform, Side, follow};
+use crate::platform::{NativeNode, NativePlatform, Side, adopt, follow};
 use crate::problem::{Problem, read_body};
 use crate::sender::Sender;
 use crate::serve::{Serving, with_common_answers};
@@ -123,7 +124,7 @@ impl Institution {
     pub async fn refresh(&self) -> Result<(), Error> {
         let member = self.node.platform().member();
         member.refresh().await?;
-        self.node.set_trust(Trust::clone(&member.standing().trust));
+        adopt(&self.node, &member.standing());
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{api, case_view, views};
+use super::{api, case_view, verification, views, warnings};
 use crate::problem::ProblemDocument;
 
 #[derive(OpenApi)]
@@ -27,6 +27,9 @@ use crate::problem::ProblemDocument;
         api::shared,
         api::outbox,
         api::quarantine,
+        verification::verify,
+        warnings::warnings,
+        warnings::dismiss,
         api::events,
     ),
     components(schemas(
@@ -35,6 +38,8 @@ use crate::problem::ProblemDocument;
         views::SharedView,
         views::OutboxView,
         views::QuarantineView,
+        verification::VerificationView,
+        warnings::WarningsView,
     )),
     security(("api-key" = [])),
     modifiers(&ApiKeyScheme)

@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::case_view::{ReceiptView, name_of};
 use crate::platform::NativeNode;
+use crate::problem::Problem;
 
 /// The node itself.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,6 +31,19 @@ pub struct NodeView {
     pub waiting: usize,
     /// Envelopes that were refused, at most 1,000 are counted.
     pub quarantined: usize,
+    /// Why it may not take part in the network as it is, if so.
+    pub trouble: Option<TroubleView>,
+}
+
+/// Why a node may not take part in the network. What it has to send waits, and nothing is lost.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TroubleView {
+    /// The stable code.
+    pub code: String,
+    /// What to do about it.
+    pub sentence: String,
+    /// What the network's operator gave as the reason, where a person decided.
+    pub reason: Option<String>,
 }
 
 /// Which cases.
@@ -152,6 +166,10 @@ pub struct WaitingView {
     pub kind: String,
     /// Since when it waits, milliseconds since 1970.
     pub since: u64,
+    /// How often it was tried in vain.
+    pub attempts: u32,
+    /// Not before then is it tried again, milliseconds since 1970.
+    pub next: Option<u64>,
     /// Why it was not accepted, as far as is known.
     pub problem: Option<ProblemView>,
     /// Whether the recipient refused it for good; else it is tried again by itself.
@@ -203,7 +221,14 @@ impl NodeView {
             network: node.trust().parameters().name.clone(),
             waiting: waiting.iter().filter(|item| item.refused.is_none()).count(),
             quarantined: node.quarantined("", COUNTED).await?.len(),
+            trouble: node.platform().member().standing().trouble.clone().map(Into::into),
         })
+    }
+}
+
+impl From<Problem> for TroubleView {
+    fn from(Problem { error, reason }: Problem) -> Self {
+        Self { code: error.code().to_owned(), sentence: error.sentence().to_owned(), reason }
     }
 }
 
@@ -263,6 +288,8 @@ impl WaitingView {
                 Payload::Deposit { .. } => MessageType::Deposit.name().to_owned(),
             },
             since: item.since.0,
+            attempts: item.attempts.count,
+            next: item.attempts.next.map(|next| next.0),
             refused: item.refused.is_some(),
             problem: item.refused.or(item.attempts.problem).map(ProblemView::of),
         }
@@ -270,7 +297,8 @@ impl WaitingView {
 }
 
 impl ProblemView {
-    fn of(code: String) -> Self {
+    /// With a stable code.
+    pub fn of(code: String) -> Self {
         let sentence = Error::from_code(&code).map_or("", Error::sentence).to_owned();
         Self { code, sentence }
     }

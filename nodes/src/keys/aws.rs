@@ -1,6 +1,7 @@
 //! The provider over `aws-lc-rs`.
 
 use std::fmt;
+use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, KeyPair, RSA_PSS_SHA256, RsaKeyPair, UnparsedPublicKey,
 };
 use hdms::Error;
+use hdms::ids::NodeId;
 use hdms::jose::jwk::{EcJwk, RsaJwk};
 use hdms::provider::{NodeKeys, Primitives};
 use rustix::time::{ClockId, clock_gettime};
@@ -137,11 +139,15 @@ fn thread_time() -> u64 {
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
-/// Both private keys of a native node.
+/// The private keys of a native node: those that it uses, and former ones that open what was sealed
+/// to them.
 pub struct AwsKeys {
+    node: NodeId,
     signing: RsaKeyPair,
     encryption: OaepPrivateDecryptingKey,
     public: (RsaJwk, RsaJwk),
+    former: Vec<OaepPrivateDecryptingKey>,
+    changes: Vec<String>,
 }
 
 impl AwsKeys {
@@ -155,15 +161,35 @@ impl AwsKeys {
     /// [`Error::KeyTooShort`] for one of other than 2048 to 4096 bits.
     pub fn from_pkcs8(signing: &[u8], encryption: &[u8]) -> Result<Self, Error> {
         let malformed = |_| Error::KeyMalformed;
-        let decrypting = PrivateDecryptingKey::from_pkcs8(encryption).map_err(malformed)?;
+        let decrypting = decrypting(encryption)?;
         let encryption = RsaKeyPair::from_pkcs8(encryption).map_err(malformed)?;
         let signing = RsaKeyPair::from_pkcs8(signing).map_err(malformed)?;
+        let public = (public_half(&signing)?, public_half(&encryption)?);
         Ok(Self {
-            public: (public_half(&signing)?, public_half(&encryption)?),
+            node: public.0.thumbprint().parse()?,
+            public,
             signing,
-            encryption: OaepPrivateDecryptingKey::new(decrypting)
-                .map_err(|_| Error::KeyMalformed)?,
+            encryption: decrypting,
+            former: Vec::new(),
+            changes: Vec::new(),
         })
+    }
+
+    /// The same keys, of `node` where that has had others before: its former encryption keys as
+    /// PKCS#8 DER, and its statements. Errors as [`AwsKeys::from_pkcs8`].
+    pub(super) fn with_former(
+        self,
+        former: &[Pkcs8],
+        node: Option<NodeId>,
+        changes: Vec<String>,
+    ) -> Result<Self, Error> {
+        let former = former.iter().map(|key| decrypting(key)).collect::<Result<_, _>>()?;
+        Ok(Self { node: node.unwrap_or(self.node), former, changes, ..self })
+    }
+
+    /// The node whose keys they are.
+    pub fn node(&self) -> &NodeId {
+        &self.node
     }
 
     /// The public halves of the signing and of the encryption key.
@@ -171,9 +197,14 @@ impl AwsKeys {
         (&self.public.0, &self.public.1)
     }
 
+    /// The node's statements that it changed its keys ([`hdms::card::KeyChange`]), oldest first.
+    pub fn changes(&self) -> &[String] {
+        &self.changes
+    }
+
     /// The signing and the encryption key.
     pub(super) fn generate_pkcs8() -> Result<[Pkcs8; 2], Error> {
-        let make = || {
+        let make = || -> Result<Pkcs8, Error> {
             let der = RsaKeyPair::generate(KeySize::Rsa3072)
                 .and_then(|key| AsDer::<Pkcs8V1Der<'_>>::as_der(&key))
                 .map_err(|_| Error::CryptoFailed)?;
@@ -193,15 +224,8 @@ impl NodeKeys for AwsKeys {
     }
 
     async fn decrypt_oaep(&self, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
-        let mut plaintext = vec![0; self.encryption.min_output_size()];
-        let padding = &OAEP_SHA256_MGF1SHA256;
-        let length = counted(|| {
-            let decrypted = self.encryption.decrypt(padding, ciphertext, &mut plaintext, None);
-            decrypted.map(|plaintext| plaintext.len())
-        });
-        let length = length.map_err(|_| Error::DecryptionFailed)?;
-        plaintext.truncate(length);
-        Ok(plaintext)
+        let mut keys = iter::once(&self.encryption).chain(&self.former);
+        keys.find_map(|key| decrypt(key, ciphertext)).ok_or(Error::DecryptionFailed)
     }
 }
 
@@ -209,6 +233,22 @@ impl fmt::Debug for AwsKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AwsKeys").field("public", &self.public).finish_non_exhaustive()
     }
+}
+
+fn decrypting(pkcs8: &[u8]) -> Result<OaepPrivateDecryptingKey, Error> {
+    let key = PrivateDecryptingKey::from_pkcs8(pkcs8).map_err(|_| Error::KeyMalformed)?;
+    OaepPrivateDecryptingKey::new(key).map_err(|_| Error::KeyMalformed)
+}
+
+fn decrypt(key: &OaepPrivateDecryptingKey, ciphertext: &[u8]) -> Option<Vec<u8>> {
+    let mut plaintext = vec![0; key.min_output_size()];
+    let padding = &OAEP_SHA256_MGF1SHA256;
+    let length = counted(|| {
+        let decrypted = key.decrypt(padding, ciphertext, &mut plaintext, None);
+        decrypted.map(|plaintext| plaintext.len())
+    });
+    plaintext.truncate(length.ok()?);
+    Some(plaintext)
 }
 
 fn content_key(key: &[u8; 32]) -> Result<LessSafeKey, Error> {

@@ -10,8 +10,10 @@ use std::path::Path;
 use hdms::Error;
 use pkcs8::der::pem::PemLabel;
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
+use super::change::NodeKeyFile;
 use super::{AwsKeys, Es256Key, NotaryKeys};
 
 /// The file's name within the node's folder.
@@ -31,8 +33,13 @@ pub(super) type Pkcs8 = Zeroizing<Vec<u8>>;
 /// [`Error::PassphraseWrong`] when `passphrase` does not open it, [`Error::KeyFileMalformed`] when
 /// it isn't such a file, [`Error::StoreFailed`] when the disk fails.
 pub fn open_or_make(dir: &Path, passphrase: &str) -> Result<AwsKeys, Error> {
-    let [signing, encryption] = kept(dir, KEY_FILE, passphrase, AwsKeys::generate_pkcs8)?;
-    AwsKeys::from_pkcs8(&signing, &encryption).map_err(|_| Error::KeyFileMalformed)
+    let path = dir.join(KEY_FILE);
+    if let Some(text) = read(&path)? {
+        return NodeKeyFile::open(&text, passphrase)?.keys();
+    }
+    let file = NodeKeyFile::new(AwsKeys::generate_pkcs8()?);
+    keep(dir, &path, &file.to_text(passphrase)?)?;
+    file.keys()
 }
 
 /// As [`open_or_make`], for the one key of a sender of web push.
@@ -54,23 +61,30 @@ fn kept<const N: usize>(
     make: impl FnOnce() -> Result<[Pkcs8; N], Error>,
 ) -> Result<[Pkcs8; N], Error> {
     let path = dir.join(name);
-    match fs::read_to_string(&path) {
-        Ok(text) => open(&text, passphrase),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
+    let keys = match read(&path)? {
+        Some(text) => open(&text, passphrase)?,
+        None => {
             let keys = make()?;
-            keep(dir, &path, passphrase, &keys)?;
-            Ok(keys)
+            keep(dir, &path, &sealed(&keys, passphrase)?)?;
+            keys.into()
         }
+    };
+    keys.try_into().map_err(|_| Error::KeyFileMalformed)
+}
+
+fn read(path: &Path) -> Result<Option<String>, Error> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) if error.kind() == ErrorKind::InvalidData => Err(Error::KeyFileMalformed),
         Err(_) => Err(Error::StoreFailed),
     }
 }
 
-fn open<const N: usize>(text: &str, passphrase: &str) -> Result<[Pkcs8; N], Error> {
+/// The private keys in `text`. [`Error::PassphraseWrong`], [`Error::KeyFileMalformed`].
+pub(super) fn open(text: &str, passphrase: &str) -> Result<Vec<Pkcs8>, Error> {
     let blocks = text.trim_end().split_inclusive(END);
-    let keys = blocks.map(|block| decrypt(&format!("{}\n", block.trim_start()), passphrase));
-    let keys = keys.collect::<Result<Vec<_>, _>>()?;
-    keys.try_into().map_err(|_| Error::KeyFileMalformed)
+    blocks.map(|block| decrypt(&format!("{}\n", block.trim_start()), passphrase)).collect()
 }
 
 fn decrypt(pem: &str, passphrase: &str) -> Result<Pkcs8, Error> {
@@ -86,11 +100,14 @@ fn decrypt(pem: &str, passphrase: &str) -> Result<Pkcs8, Error> {
     Ok(Zeroizing::new(key.as_bytes().to_vec()))
 }
 
-fn keep(dir: &Path, path: &Path, passphrase: &str, keys: &[Pkcs8]) -> Result<(), Error> {
-    let blocks = keys.iter().map(|key| encrypt(key, passphrase));
-    let text = blocks.collect::<Result<String, _>>()?;
+fn keep(dir: &Path, path: &Path, text: &str) -> Result<(), Error> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|_| Error::StoreFailed)?;
     write_durably(dir, path, text.as_bytes()).map_err(|_| Error::StoreFailed)
+}
+
+/// The text that [`open`] opens. [`Error::CryptoFailed`].
+pub(super) fn sealed(keys: &[Pkcs8], passphrase: &str) -> Result<String, Error> {
+    keys.iter().map(|key| encrypt(key, passphrase)).collect()
 }
 
 fn encrypt(pkcs8: &[u8], passphrase: &str) -> Result<String, Error> {
@@ -105,11 +122,21 @@ fn encrypt(pkcs8: &[u8], passphrase: &str) -> Result<String, Error> {
 /// file is readable by its owner alone (mode 0600), and does not take the place of one that another
 /// process made meanwhile.
 pub fn write_durably(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    written(dir, bytes)?.persist_noclobber(path)?;
+    File::open(dir)?.sync_all()
+}
+
+/// As [`write_durably`], in place of what is there: whoever reads sees the one or the other.
+pub(super) fn replace_durably(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    written(dir, bytes)?.persist(path)?;
+    File::open(dir)?.sync_all()
+}
+
+fn written(dir: &Path, bytes: &[u8]) -> std::io::Result<NamedTempFile> {
+    let mut file = NamedTempFile::new_in(dir)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    file.persist_noclobber(path)?;
-    File::open(dir)?.sync_all()
+    Ok(file)
 }
 
 #[cfg(test)]

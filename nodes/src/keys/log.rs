@@ -48,7 +48,7 @@ impl NotaryKeys {
 
     /// The log key and the witness key.
     pub(super) fn generate_pkcs8() -> Result<[Pkcs8; 2], Error> {
-        let make = || {
+        let make = || -> Result<Pkcs8, Error> {
             let der = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new());
             Ok(Zeroizing::new(der.map_err(|_| Error::CryptoFailed)?.as_ref().to_vec()))
         };

@@ -1,0 +1,76 @@
+//! The network's documents: newer ones are taken from the server, and the last good ones kept, for
+//! when the server is away and against older ones that it offers after a restart.
+
+use hdms::Error;
+use hdms::jose::jwk::RsaJwk;
+use hdms::json;
+use hdms::network::{self, KeyWarning, NetworkDocuments, Trust};
+use hdms::provider::{Store, Table, Timestamp, Write};
+
+use super::put;
+use crate::client::Fetched;
+use crate::keys::AwsPrimitives;
+use crate::store::SqliteStore;
+
+/// Keys of [`Table::Meta`]: the documents, and the server's name for them (RFC 9110 section 8.8.3).
+const NETWORK: &str = "member/network";
+const ETAG: &str = "member/etag";
+
+/// What was kept.
+pub(super) struct Kept {
+    pub trust: Trust,
+    pub etag: Option<String>,
+}
+
+/// What the kept documents make a node trust; `None` when there are none, or none that this version
+/// can read. Errors: those of the store, [`Error::NetworkForged`].
+pub(super) async fn kept(
+    store: &SqliteStore,
+    root: &RsaJwk,
+    now: Timestamp,
+) -> Result<Option<Kept>, Error> {
+    let Some(bytes) = store.read(Table::Meta, NETWORK).await? else { return Ok(None) };
+    let Ok(documents) = json::stored::<NetworkDocuments>(&bytes) else { return Ok(None) };
+    let etag = store.read(Table::Meta, ETAG).await?;
+    let etag = etag.and_then(|etag| String::from_utf8(etag).ok());
+    if let Ok(trust) = Trust::verify(&documents, root, None, now, &AwsPrimitives).await {
+        return Ok(Some(Kept { trust, etag }));
+    }
+    // Documents that have expired since they came still tell what to read with, and what is older
+    // than they are. Newer ones are asked for before anything is sent.
+    let trust = Trust::verify(&documents, root, None, Timestamp(0), &AwsPrimitives).await?;
+    Ok(Some(Kept { trust, etag: None }))
+}
+
+/// Trusts documents if they are good and no older than `before`, and keeps them in one commit with
+/// the warnings that they give rise to.
+///
+/// Errors: those of [`Trust::verify`] and of the store.
+pub(super) async fn take(
+    fetched: &Fetched,
+    root: &RsaJwk,
+    before: Option<&Trust>,
+    store: &SqliteStore,
+    now: Timestamp,
+) -> Result<Trust, Error> {
+    let documents = &fetched.documents;
+    let trust = Trust::verify(documents, root, before, now, &AwsPrimitives).await?;
+    let etag = match &fetched.etag {
+        Some(etag) => put(ETAG, etag.as_str().into()),
+        None => Write::Delete { table: Table::Meta, key: ETAG.into() },
+    };
+    let mut writes = vec![put(NETWORK, json::write(documents)?), etag];
+    let found = before.map_or_else(Vec::new, |before| KeyWarning::between(before, &trust, now));
+    for KeyWarning { node, name, former, .. } in &found {
+        let former = former.as_ref().map(AsRef::as_ref);
+        tracing::warn!(
+            node = node.as_ref(),
+            name,
+            former,
+            "the keys of this node changed without a word of its old key: ask it by another way"
+        );
+    }
+    writes.extend(network::keep(store, found).await?);
+    store.commit(writes).await?;
+    Ok(trust)
+}

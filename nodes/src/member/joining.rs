@@ -1,0 +1,152 @@
+//! How a node becomes a member, and is one again each time it starts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdms::Error;
+use hdms::card::VerifiedCard;
+use hdms::jose::jwk::RsaJwk;
+use hdms::json;
+use hdms::network::Trust;
+use hdms::provider::{Clock, Store, Table};
+use tokio::sync::{Mutex, watch};
+
+use super::card::{self, CARD};
+use super::documents::{self, Kept};
+use super::{Asking, Inner, Member, MemberConfig, Standing, put};
+use crate::client::Client;
+use crate::keys::{self, AwsKeys, AwsPrimitives};
+use crate::problem::Problem;
+use crate::store::SqliteStore;
+use crate::system::NodeClock;
+
+/// Key of [`Table::Meta`].
+const ROOT: &str = "member/root";
+
+/// How long to wait before asking again: at first, and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// A node that has its keys and wants the rest.
+pub(super) struct Applicant {
+    config: MemberConfig,
+    keys: AwsKeys,
+    store: SqliteStore,
+    client: Client,
+    clock: NodeClock,
+}
+
+impl Applicant {
+    pub fn new(config: MemberConfig, store: SqliteStore, clock: NodeClock) -> Result<Self, Error> {
+        let keys = keys::open_or_make(&config.data, &config.passphrase)?;
+        let client = Client::new(clock.clone())?;
+        Ok(Self { config, keys, store, client, clock })
+    }
+
+    pub async fn join(self) -> Result<Member, Error> {
+        let root =
+            self.persistently("the root key", async || Ok(self.pinned_root().await?)).await?;
+        let documents = async || Ok(self.network(&root).await?);
+        let Kept { trust, etag } = self.persistently("documents", documents).await?;
+        let card = self.persistently("a card", || self.card(&trust)).await?;
+        let standing = Standing { card, trust: Arc::new(trust), trouble: None };
+        let (standing, _) = watch::channel(Arc::new(standing));
+        let Self { config, keys, store, client, clock } = self;
+        let asking = Mutex::new(Asking { etag, ..Asking::default() });
+        let inner = Inner { config, keys, root, store, client, clock, standing, asking };
+        let member = Member(Arc::new(inner));
+        // What was kept may be old: take what the server has now, if it is there.
+        if let Err(error) = member.refresh().await {
+            tracing::warn!(%error, "starting with the documents kept from before");
+        }
+        Ok(member)
+    }
+
+    /// Asks again, ever more slowly, as long as only time is needed.
+    async fn persistently<T>(
+        &self,
+        what: &str,
+        ask: impl AsyncFn() -> Result<T, Problem>,
+    ) -> Result<T, Error> {
+        let (mut pause, longest) = AGAIN;
+        let mut said = None;
+        loop {
+            let error = match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(problem) => match problem.error {
+                    error @ (Error::NetworkUnreachable
+                    | Error::TimedOut
+                    | Error::AdmissionPending
+                    | Error::TooManyRequests) => error,
+                    error => {
+                        let (node, reason) = (self.keys.node().as_ref(), problem.reason);
+                        let (code, sentence) = (error.code(), error.sentence());
+                        tracing::error!(node, code, reason, "no way to {what}: {sentence}");
+                        return Err(error);
+                    }
+                },
+            };
+            if said.replace(error) != Some(error) {
+                let (node, code) = (self.keys.node().as_ref(), error.code());
+                match error {
+                    Error::AdmissionPending => {
+                        tracing::info!(
+                            node,
+                            "waiting until the operator runs: hdms server admit {node}"
+                        );
+                    }
+                    _ => tracing::warn!(node, code, "waiting for {what}: {}", error.sentence()),
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    async fn pinned_root(&self) -> Result<RsaJwk, Error> {
+        let kept = self.store.read(Table::Meta, ROOT).await?;
+        let kept = kept.map(|bytes| json::stored::<RsaJwk>(&bytes)).transpose()?;
+        match (kept, self.config.root.clone()) {
+            (Some(kept), Some(given)) if kept != given => Err(Error::NetworkForged),
+            (Some(root), _) => Ok(root),
+            (None, Some(root)) => self.pin(root).await,
+            (None, None) => {
+                let root = self.client.root(&self.config.server).await?;
+                let thumbprint = root.thumbprint();
+                tracing::warn!(%thumbprint, "pinning the root key that the server names");
+                self.pin(root).await
+            }
+        }
+    }
+
+    async fn pin(&self, root: RsaJwk) -> Result<RsaJwk, Error> {
+        self.store.commit(vec![put(ROOT, json::write(&root)?)]).await?;
+        Ok(root)
+    }
+
+    async fn network(&self, root: &RsaJwk) -> Result<Kept, Error> {
+        let now = self.clock.now();
+        if let Some(kept) = documents::kept(&self.store, root, now).await? {
+            return Ok(kept);
+        }
+        let fetched = self.client.network(&self.config.server, None).await?;
+        let fetched = fetched.ok_or(Error::NetworkUnreachable)?;
+        let trust = documents::take(&fetched, root, None, &self.store, now).await?;
+        Ok(Kept { trust, etag: fetched.etag })
+    }
+
+    /// The kept card, however old: with it the node reads what it keeps, and it is renewed as soon
+    /// as may be. Only one with other keys than the node's is of no use.
+    async fn card(&self, trust: &Trust) -> Result<VerifiedCard, Problem> {
+        if let Some(kept) = self.store.read(Table::Meta, CARD).await? {
+            let jwt = String::from_utf8(kept).map_err(|_| Error::StoreCorrupt)?;
+            let card = VerifiedCard::vouched(&jwt, &AwsPrimitives).await?;
+            if card::is_of(&card, &self.keys) {
+                return Ok(card);
+            }
+        }
+        let jwt = card::ask(&self.config, &self.keys, &self.client, &self.clock).await?;
+        let card = card::checked(&jwt, &self.keys, trust).await?;
+        self.store.commit(vec![put(CARD, jwt.into_bytes())]).await?;
+        Ok(card)
+    }
+}
