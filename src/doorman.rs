@@ -24,7 +24,7 @@ const MAX_NAME: usize = 200;
 
 /// What a node asks to be admitted as: the claims of a JWT signed with its signing key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct AdmissionRequest {
     /// The node.
     pub iss: NodeId,
@@ -57,7 +57,7 @@ pub struct AdmissionRequest {
 /// What an institution or a notary says of itself, for the operator to check by other ways. It is
 /// shown to nobody else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct About {
     /// Its number in a public register, with the register's name.
     pub registry_number: String,
@@ -83,7 +83,7 @@ pub struct Challenge {
 
 /// The node's proof that it holds the encryption key: the secret in clear.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct ChallengeAnswer {
     /// The node.
     pub node: NodeId,

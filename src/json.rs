@@ -30,12 +30,18 @@ pub fn parse(text: &[u8]) -> Result<Value, Error> {
 
 /// Reads a protocol struct from parsed JSON; `otherwise` when a field lacks or has another form.
 pub fn read<T: DeserializeOwned>(value: Value, otherwise: Error) -> Result<T, Error> {
-    T::deserialize(reader::Reader(value)).map_err(|_| otherwise)
+    T::deserialize(reader::Reader::of(value)).map_err(|_| otherwise)
 }
 
 /// The compact text of a protocol struct.
 pub fn write<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(value).map_err(|_| Error::StoreCorrupt)
+}
+
+/// A protocol struct as JSON that goes into another. By way of its text: serde_json's own would be
+/// code of its own for each type.
+pub fn value<T: Serialize>(value: &T) -> Result<Value, Error> {
+    parse(&write(value)?)
 }
 
 /// Reads what this node wrote into its own store.

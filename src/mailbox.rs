@@ -16,7 +16,7 @@ pub const MAX_PAGE: usize = 100;
 
 /// Body of `POST /mailbox/deliveries`: 1 to [`MAX_DELIVERIES`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct Deliveries {
     /// In the order in which they are to be kept.
     pub deliveries: Vec<Delivery>,
@@ -24,7 +24,7 @@ pub struct Deliveries {
 
 /// One envelope for one mailbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct Delivery {
     /// Whose mailbox.
     pub to: NodeId,
@@ -75,7 +75,7 @@ pub struct MailboxMessage {
 
 /// Body of `POST /mailbox/acknowledgement`: everything up to this place is dealt with and goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct Acknowledgement {
     /// The last place.
     pub upto: u64,

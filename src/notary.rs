@@ -22,7 +22,7 @@ pub const MAX_QUERIED: usize = 100;
 
 /// One entry to be logged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct Deposit {
     /// The author's and the counterparty's endorsement, in this order.
     pub endorsements: [String; 2],
@@ -30,7 +30,7 @@ pub struct Deposit {
 
 /// Body of `notary/deposit`: 1 to [`MAX_DEPOSITS`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct DepositBody {
     /// The card of everyone who endorsed, each once: personal nodes are listed nowhere.
     pub cards: Vec<String>,
@@ -174,7 +174,7 @@ fn expect_same_participants(logged: &Entry, entry: &Entry) -> Result<(), Error> 
 
 /// One entry that is asked about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct Queried {
     /// The entry.
     pub entry: EntryId,
@@ -185,7 +185,7 @@ pub struct Queried {
 
 /// Body of `notary/query`: 1 to [`MAX_QUERIED`] (the papers' step 13 of trading).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct QueryBody {
     /// The entries.
     pub entries: Vec<Queried>,
@@ -193,7 +193,7 @@ pub struct QueryBody {
 
 /// Body of `notary/answer` (the papers' step 15 of trading).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct AnswerBody {
     /// For each entry, in their order, its receipt without the parties' salt; `null` for one that is
     /// not logged and for one whose salt is another, which nobody can tell apart.

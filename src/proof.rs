@@ -22,7 +22,7 @@ pub const WINDOW: u64 = 120;
 
 /// The claims of a proof.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct RequestProof {
     /// The node that asks.
     pub iss: NodeId,

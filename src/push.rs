@@ -71,7 +71,7 @@ impl Subscription {
 
 /// Body of `POST /mailbox/subscriptions/removal`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct SubscriptionRemoval {
     /// See [`Subscription::id`].
     pub id: String,

@@ -32,7 +32,7 @@ const ON_THE_WAY: u64 = 7 * 24 * 3600;
 /// What a server asks the root key for: the claims of an `hdms-doorman-request+jwt`, signed with the
 /// key that is to be certified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct Request {
     /// Thumbprint of the key.
     pub iss: NodeId,

@@ -20,7 +20,7 @@ pub const MAX_CHANGES: usize = 16;
 /// A node's statement, signed with its former signing key, that it has new keys: the claims of an
 /// `hdms-key-change+jwt`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct KeyChange {
     /// The node.
     pub iss: NodeId,

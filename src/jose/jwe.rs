@@ -16,7 +16,7 @@ const KEY: usize = 32;
 
 /// The protected header. Members that it does not list, `zip` and `crit` among them, are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct Header {
     /// `RSA-OAEP-256`.
     pub alg: String,

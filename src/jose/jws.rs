@@ -11,7 +11,7 @@ use crate::provider::{HolderKeys, NodeKeys, Primitives};
 
 /// The protected header. Members that it does not list, `crit` among them, are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct Header {
     /// `PS256` or `ES256`.
     pub alg: String,

@@ -65,7 +65,7 @@ pub enum EntryKind {
 
 /// One entry of a case's ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct Entry {
     /// Chosen by the author.
     pub id: EntryId,

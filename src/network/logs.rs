@@ -33,7 +33,7 @@ impl From<Ed25519Key> for String {
 
 /// The keys with which a notary signs its own log's checkpoints and co-signs others'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct LogKeys {
     /// Signs checkpoints (C2SP tlog-checkpoint).
     pub log_key: Ed25519Key,
@@ -52,18 +52,41 @@ impl LogKeys {
     }
 }
 
-/// A notary's log.
+/// A notary's log. In JSON the keys are members like the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Listed", into = "Listed")]
 pub struct NotaryLog {
     /// The notary.
     pub notary: NodeId,
     /// Its keys.
-    #[serde(flatten)]
     pub keys: LogKeys,
     /// When the notary ceased to be a member, seconds: nothing that it logged or co-signed from then
     /// on counts.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub until: Option<u64>,
+}
+
+/// As the Network Map has it. serde could flatten it, by code that would cost the worker 2 KB.
+#[derive(Serialize, Deserialize)]
+struct Listed {
+    notary: NodeId,
+    log_key: Ed25519Key,
+    witness_key: Ed25519Key,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    until: Option<u64>,
+}
+
+impl From<Listed> for NotaryLog {
+    fn from(Listed { notary, log_key, witness_key, until }: Listed) -> Self {
+        Self { notary, keys: LogKeys { log_key, witness_key }, until }
+    }
+}
+
+impl From<NotaryLog> for Listed {
+    fn from(
+        NotaryLog { notary, keys: LogKeys { log_key, witness_key }, until }: NotaryLog,
+    ) -> Self {
+        Self { notary, log_key, witness_key, until }
+    }
 }
 
 impl NotaryLog {

@@ -318,8 +318,7 @@ impl<P: Platform> Node<P> {
         for node in known {
             cards.push(self.card_jwt(node).await?);
         }
-        let body = serde_json::to_value(DepositBody { cards, deposits });
-        let body = body.map_err(|_| Error::BodyMalformed)?;
+        let body = json::value(&DepositBody { cards, deposits })?;
         let to = self.card_of(notary).await?;
         let (_, envelope) = self.seal_letter(&first.case, &to, MessageType::Deposit, body).await?;
         let (endpoint, items) = (self.endpoint(notary)?, items.to_vec());

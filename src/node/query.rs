@@ -5,6 +5,7 @@ use super::{Node, Platform};
 use crate::envelope::{MessageType, Opening, Sealed};
 use crate::error::Error;
 use crate::ids::{CaseId, NodeId};
+use crate::json;
 use crate::ledger::VerifiedReceipt;
 use crate::notary::{AnswerBody, Queried, QueryBody};
 
@@ -18,7 +19,7 @@ impl<P: Platform> Node<P> {
         entries: Vec<Queried>,
     ) -> Result<String, Error> {
         let to = self.card_of(notary).await?;
-        let body = serde_json::to_value(QueryBody { entries }).map_err(|_| Error::BodyMalformed)?;
+        let body = json::value(&QueryBody { entries })?;
         let (_, envelope) = self.seal_letter(case, &to, MessageType::Query, body).await?;
         Ok(envelope)
     }

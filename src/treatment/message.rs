@@ -10,7 +10,7 @@ use crate::record::VerifiedRecord;
 
 /// Body of `treatment/request` (steps 2-3).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct RequestBody {
     /// SD-JWT of the patient over a FHIR ServiceRequest; its `cnf` is the case's holder key.
     pub record: String,
@@ -20,7 +20,7 @@ pub struct RequestBody {
 
 /// Body of `treatment/approval` (step 10).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct ApprovalBody {
     /// The hospital's endorsement of the request's entry.
     pub endorsement: String,
@@ -30,7 +30,7 @@ pub struct ApprovalBody {
 
 /// Body of `treatment/refusal` (step 10).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct RefusalBody {
     /// The request's entry.
     pub entry: EntryId,
@@ -40,7 +40,7 @@ pub struct RefusalBody {
 
 /// Body of `treatment/data-request` (step 11).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct DataRequestBody {
     /// Names this request for data; the nonce of the presentations that answer it.
     pub id: MessageId,
@@ -52,7 +52,7 @@ pub struct DataRequestBody {
 
 /// Body of `treatment/data` (step 12).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct DataBody {
     /// The request for data that it answers.
     pub request: MessageId,
@@ -62,7 +62,7 @@ pub struct DataBody {
 
 /// One record that a patient shares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct SharedRecord {
     /// The SD-JWT with the chosen disclosures and, when the record has a holder, a key binding JWT.
     pub record: String,
@@ -73,7 +73,7 @@ pub struct SharedRecord {
 
 /// Body of `treatment/data-refusal` (step 12).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct DataRefusalBody {
     /// The request for data that it answers.
     pub request: MessageId,
@@ -83,7 +83,7 @@ pub struct DataRefusalBody {
 
 /// Body of `treatment/result` (steps 14-18).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct ResultBody {
     /// SD-JWT of the hospital over a FHIR resource or Bundle, bound to the case's holder key.
     pub record: String,
@@ -93,7 +93,7 @@ pub struct ResultBody {
 
 /// Body of `treatment/confirmation` (steps 19-20).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct ConfirmationBody {
     /// The patient's endorsement of the result's entry.
     pub endorsement: String,
@@ -103,7 +103,7 @@ pub struct ConfirmationBody {
 
 /// Body of `treatment/dispute` (step 19).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct DisputeBody {
     /// The result's entry.
     pub entry: EntryId,

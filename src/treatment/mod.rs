@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
+use crate::json;
 use crate::ledger::{Endorsed, Entry, Final, VerifiedEndorsement, VerifiedReceipt};
 use crate::provider::Timestamp;
 use crate::record::Record;
@@ -69,8 +70,7 @@ pub enum Effect {
 
 impl Effect {
     fn send<T: Serialize>(to: &NodeId, kind: MessageType, body: &T) -> Result<Self, Error> {
-        let body = serde_json::to_value(body).map_err(|_| Error::BodyMalformed)?;
-        Ok(Effect::Send { to: to.clone(), kind, body })
+        Ok(Effect::Send { to: to.clone(), kind, body: json::value(body)? })
     }
 }
 

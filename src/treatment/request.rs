@@ -12,7 +12,7 @@ pub const NODE_SYSTEM: &str = "urn:hdms:node";
 
 /// What a patient asks of a hospital.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct TreatmentRequest {
     /// Why, in the patient's words.
     pub reason: String,
