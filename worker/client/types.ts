@@ -75,9 +75,35 @@ push: PushState,
  */
 vapid: string | null, 
 /**
- * What is wrong, if something is.
+ * What the person should know before trusting a node of the network further.
+ */
+keyWarnings: Array<KeyWarningView>, 
+/**
+ * What is wrong, if something is. With `network/version`, `card/revoked`, `card/expired` and
+ * `card/forged` nothing is sent; what comes is kept, and decisions wait.
  */
 problem: NodeErrorView | null, };
+
+/**
+ * A node of the network has other keys than before, and its old key has not signed for them.
+ */
+export type KeyWarningView = { 
+/**
+ * Node id, as the Network Map lists it now.
+ */
+node: string, 
+/**
+ * How people call it.
+ */
+name: string, 
+/**
+ * Id of the node that was listed in its place before; `null` when its own keys changed.
+ */
+former: string | null, 
+/**
+ * When it was noticed.
+ */
+seen: number, };
 
 /**
  * How this browser is woken, as the patient has chosen. `since` is when the server was told;
@@ -260,7 +286,11 @@ index: number,
 /**
  * When the entry was logged.
  */
-time: number, };
+time: number, 
+/**
+ * How people call the other notaries that have co-signed the notary's log.
+ */
+witnesses: Array<string>, };
 
 /**
  * An entry of the case's ledger.
@@ -295,9 +325,13 @@ endorsedByPatient: boolean,
  */
 endorsedByHospital: boolean, 
 /**
- * The notary's receipt, once there is one.
+ * The notary's receipt, once there is one; checked by this node each time it is shown.
  */
-receipt: ReceiptView | null, };
+receipt: ReceiptView | null, 
+/**
+ * Why the receipt that is kept does not count, if it does not.
+ */
+receiptProblem: NodeErrorView | null, };
 
 /**
  * A case in a list.
@@ -315,6 +349,11 @@ hospital: string,
  * How people call the hospital.
  */
 hospitalName: string, 
+/**
+ * Whether the Network Map lists the hospital. From one that it does not list, as it was
+ * revoked, nothing is taken, and nothing goes there.
+ */
+hospitalListed: boolean, 
 /**
  * Why the patient asked.
  */
@@ -376,6 +415,11 @@ hospital: string,
  * How people call the hospital.
  */
 hospitalName: string, 
+/**
+ * Whether the Network Map lists the hospital. From one that it does not list, as it was
+ * revoked, nothing is taken, and nothing goes there.
+ */
+hospitalListed: boolean, 
 /**
  * Why the patient asked.
  */
@@ -476,13 +520,13 @@ export type RecordView = {
  */
 fhir: string, 
 /**
- * Place in the notary's log.
+ * The notary's receipt, once there is one; checked by this node each time it is shown.
  */
-receiptIndex: number | null, 
+receipt: ReceiptView | null, 
 /**
- * When the notary logged it.
+ * Why the receipt that is kept does not count, if it does not.
  */
-receiptTime: number | null, 
+receiptProblem: NodeErrorView | null, 
 /**
  * `case/entry`.
  */
@@ -613,7 +657,7 @@ date: string | null,
 /**
  * FHIR resource types of which the hospital may ask to read records.
  */
-mayRead: Array<string>, };
+may_read: Array<string>, };
 
 /**
  * What opens the live stream: `GET url` with the header `HDMS-Proof`.
@@ -653,7 +697,7 @@ name: string,
  * A person's word that a node whose storage is lost (`store/lost`) is to be replaced by a
  * new one.
  */
-replaceLost?: boolean, };
+replace_lost?: boolean, };
 
 /**
  * Of `ask`.
@@ -683,7 +727,7 @@ case: string,
 /**
  * The request's id.
  */
-dataRequest: string, };
+data_request: string, };
 
 /**
  * Of `share`.
@@ -696,7 +740,7 @@ case: string,
 /**
  * The request's id.
  */
-dataRequest: string, 
+data_request: string, 
 /**
  * Ids of records.
  */
@@ -713,7 +757,7 @@ case: string,
 /**
  * The request's id.
  */
-dataRequest: string, 
+data_request: string, 
 /**
  * Why, for the hospital to read.
  */
@@ -756,7 +800,7 @@ export type PushOptions = {
 /**
  * The token of the Firebase SDK; `null` to subscribe at the browser's own push service.
  */
-firebaseToken: string | null, };
+firebase_token: string | null, };
 
 /**
  * Of `addRecord`.
@@ -811,6 +855,8 @@ export interface PersonalNode {
   subscribePush(options: PushOptions): Promise<NodeStatus>;
   /** Ends that. */
   unsubscribePush(): Promise<NodeStatus>;
+  /** The person has seen the warning about the keys of the node with this id. */
+  dismissKeyWarning(options: string): Promise<NodeStatus>;
   /** What opens the live stream. */
   streamTicket(): Promise<StreamTicket>;
 }
@@ -838,6 +884,7 @@ export const methods = [
   "sendNow",
   "subscribePush",
   "unsubscribePush",
+  "dismissKeyWarning",
   "streamTicket",
 ] as const satisfies readonly (keyof PersonalNode)[];
 
@@ -871,11 +918,15 @@ export type ErrorCode =
   | "network/rollback"
   | "network/stale"
   | "network/unreachable"
+  | "network/version"
   | "network/unknown-node"
   | "network/no-notary"
   | "doorman/malformed"
   | "doorman/possession"
   | "doorman/pending"
+  | "doorman/refused"
+  | "doorman/taken"
+  | "doorman/uncertified"
   | "proof/invalid"
   | "record/malformed"
   | "record/signature"
@@ -890,7 +941,9 @@ export type ErrorCode =
   | "ledger/mismatch"
   | "ledger/not-participant"
   | "ledger/receipt"
+  | "log/forged"
   | "notary/conflict"
+  | "notary/witnesses"
   | "notary/unknown-predecessor"
   | "treatment/unknown-case"
   | "treatment/not-allowed-now"

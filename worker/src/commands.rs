@@ -107,6 +107,8 @@ commands! {
     SubscribePush(PushOptions) = "subscribePush" -> NodeStatus;
     /// Ends that.
     UnsubscribePush = "unsubscribePush" -> NodeStatus;
+    /// The person has seen the warning about the keys of the node with this id.
+    DismissKeyWarning(String) = "dismissKeyWarning" -> NodeStatus;
     /// What opens the live stream.
     StreamTicket = "streamTicket" -> StreamTicket;
 }
@@ -115,7 +117,7 @@ macro_rules! options {
     ($($(#[$meta:meta])* pub struct $name:ident $body:tt)+) => {
         $(
             #[derive(Clone, Debug, PartialEq, Deserialize)]
-            #[serde(rename_all = "camelCase", deny_unknown_fields)]
+            #[serde(rename_all = "camelCase", deny_unknown_fields, rename(deserialize = "closed"))]
             #[cfg_attr(all(test, not(target_arch = "wasm32")), derive(ts_rs::TS))]
             $(#[$meta])*
             pub struct $name $body

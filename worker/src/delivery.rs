@@ -4,12 +4,13 @@
 mod posting;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use hdms::Error;
 use hdms::mailbox::{Acknowledgement, MAX_PAGE, MailboxMessage, MailboxPage};
 use hdms::node::{Outcome, Taken};
+use hdms::proof::HEADER;
 use hdms::provider::{Clock, Timestamp};
 use hdms::treatment::patient::PatientCase;
 
@@ -32,7 +33,7 @@ const EARLY: u64 = 5 * 60_000;
 pub struct Delivery {
     commands: Queue,
     contact: Contact,
-    changed: RefCell<HashSet<String>>,
+    changed: RefCell<BTreeSet<String>>,
     arrived: RefCell<Vec<Arrival>>,
     standing: RefCell<Option<Standing>>,
     next: Cell<Option<Timestamp>>,
@@ -73,15 +74,29 @@ impl Delivery {
         }
     }
 
-    /// Refreshes the network's documents, takes in the mailbox and sends what of the outbox is due;
-    /// all of it when `now`, or when the server is reached again after it was not. A failure of one
-    /// does not keep the others from being tried; the first is answered and remembered.
+    /// Fetches the network's documents if there are newer ones, and uses them.
+    ///
+    /// Errors: [`Error::NetworkUnreachable`], those of [`Member::adopt`].
+    pub async fn refresh(&self, member: &Rc<Member>) -> Result<(), Error> {
+        let Some(fetched) = member.fetch().await? else { return Ok(()) };
+        let member = member.clone();
+        self.commands.run(async move { member.adopt(fetched).await }).await
+    }
+
+    /// Refreshes the network's documents and the node's card, takes in the mailbox and sends what of
+    /// the outbox is due; all of it when `now`, or when the server is reached again after it was not.
+    /// A failure of one does not keep the others from being tried; the first is answered and
+    /// remembered.
     pub async fn sync(&self, member: &Rc<Member>, now: bool) -> Result<(), Error> {
         let away = self.problem() == Some(Error::NetworkUnreachable);
-        let refreshed = member.refresh().await;
+        let refreshed = self.refresh(member).await;
         let fetched = match refreshed {
             Err(Error::NetworkUnreachable) => refreshed,
-            _ => self.fetch(member).await,
+            _ => {
+                // What comes of it is in the node's standing.
+                let _ = member.renew().await;
+                self.fetch(member).await
+            }
         };
         let fetched = match fetched {
             Ok(()) => self.retry_early(member).await,
@@ -119,7 +134,7 @@ impl Delivery {
     }
 
     /// The cases that have changed since this was asked last.
-    pub fn take_changes(&self) -> HashSet<String> {
+    pub fn take_changes(&self) -> BTreeSet<String> {
         self.changed.take()
     }
 
@@ -156,7 +171,7 @@ impl Delivery {
             let url = format!("{mailbox}?after={after}&limit={MAX_PAGE}");
             let proof = member.proof("GET", &url, b"").await?;
             let asked = BrowserClock.now();
-            let page: MailboxPage = transport::get(&url, Some(&proof)).await?.json()?;
+            let page: MailboxPage = transport::get(&url, &[(HEADER, &proof)]).await?.json()?;
             self.contact.reached();
             self.standing.replace(Some(Standing { asked, ids: page.subscriptions }));
             let (done, stopped) = self.take_in(member, page.messages, after).await;

@@ -1,15 +1,17 @@
 //! How this device becomes a member of the network, and is one again each time the worker starts:
 //! the pinned configuration, the network's documents, the Doorman's card.
 
-use std::cell::Cell;
+mod documents;
+mod standing;
+
+use std::cell::{Cell, RefCell};
 
 use futures_util::try_join;
-use hdms::card::{Role, VerifiedCard};
-use hdms::doorman::{AdmissionRequest, Admitted, Challenge};
-use hdms::ids::{MessageId, NodeId};
+use hdms::card::VerifiedCard;
+use hdms::ids::MessageId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::json;
-use hdms::network::{NetworkDocuments, Trust};
+use hdms::network::{self, KeyWarning, Trust};
 use hdms::node::{Node, Platform};
 use hdms::provider::{Clock, Store, Table, Timestamp, Write};
 use hdms::{Error, proof};
@@ -20,19 +22,14 @@ use crate::store::IndexedDb;
 use crate::webcrypto::{WebCryptoKeys, WebPrimitives};
 use crate::{marker, transport};
 
+pub use documents::Fetched;
+
 /// At this path of the worker's own origin lies `{"server": URL, "root": JWK}`.
 const CONFIGURATION: &str = "/network.json";
-
-/// A card is renewed when it is valid for less than this, seconds.
-const RENEWAL: u64 = 30 * 24 * 3600;
-
-/// Documents older than this are fetched again before they are relied on, milliseconds.
-const FRESH: u64 = 60_000;
 
 /// Rows of [`Table::Meta`].
 const CONFIG: &str = "config";
 const CARD: &str = "card";
-const NETWORK: &str = "network";
 
 /// Marks the storage of a node that was made: what is missing in it has been lost.
 const MADE: &str = "made";
@@ -58,6 +55,10 @@ pub struct Member {
     /// Its network.
     pub config: Config,
     documents_seen: Cell<Timestamp>,
+    /// Those that the person has not dismissed.
+    warnings: RefCell<Vec<KeyWarning>>,
+    /// That the Doorman does not renew the card.
+    refusal: Cell<Option<Error>>,
 }
 
 /// What the storage holds.
@@ -72,18 +73,19 @@ pub enum Stored {
 }
 
 impl Member {
-    /// The node that `store` keeps. The network is needed only when the Doorman's key or its
-    /// certificate has changed since the documents were kept.
+    /// The node that `store` keeps. The network is needed only when the kept documents are in a form
+    /// that this version does not know.
     ///
     /// Errors: [`Error::StoreLost`] when this device had a node which is gone; those of the store,
     /// and of [`Member::make`] when the network is needed.
     pub async fn stored(store: &IndexedDb) -> Result<Stored, Error> {
         // At once: one after the other they would be half of a cold start.
-        let (keys, card, config, network, lost) = try_join!(
+        let (keys, card, config, network, warnings, lost) = try_join!(
             WebCryptoKeys::stored(store),
             store.read(Table::Meta, CARD),
             store.read(Table::Meta, CONFIG),
-            store.read(Table::Meta, NETWORK),
+            store.read(Table::Meta, documents::NETWORK),
+            network::warnings(store),
             store.has_lost_rows(),
         )?;
         let Some(keys) = keys else {
@@ -100,17 +102,14 @@ impl Member {
         store.mark(MADE).await?;
         let config: Config = json::stored(&config)?;
         let card = String::from_utf8(card).map_err(|_| Error::StoreCorrupt)?;
-        let documents: NetworkDocuments = json::stored(&network)?;
-        let member = match verify(&documents, &config, None).await {
-            Ok(trust) => Self::of(store, &keys, &config, &card, trust).await,
-            Err(error) => Err(error),
-        };
-        let member = match member {
-            Err(Error::NetworkForged | Error::CardForged) => {
-                Self::join(store, &keys, &config).await?
+        let member = match documents::kept(&network, &config).await? {
+            Some(trust) => {
+                let card = VerifiedCard::vouched(&card, &WebPrimitives::default()).await?;
+                Self::of(store, &keys, &config, card, trust)?
             }
-            member => member?,
+            None => Self::join(store, &keys, &config).await?,
         };
+        member.warnings.replace(warnings);
         member.documents_seen.set(Timestamp(0));
         Ok(Stored::Member(Box::new(member)))
     }
@@ -133,63 +132,35 @@ impl Member {
 
     /// Fetches the network's documents and a card, and keeps them.
     async fn join(store: &IndexedDb, keys: &WebCryptoKeys, config: &Config) -> Result<Self, Error> {
-        let documents = fetch_documents(config).await?;
-        let trust = verify(&documents, config, None).await?;
-        let card = admission(config, keys).await?;
-        let member = Self::of(store, keys, config, &card, trust).await?;
-        store.commit(vec![put(NETWORK, json::write(&documents)?), put(CARD, card.into())]).await?;
+        let fetched = documents::fetch(config, None).await?.ok_or(Error::NetworkUnreachable)?;
+        let trust = documents::verify(&fetched.documents, config, None).await?;
+        let card = standing::admission(config, keys, &trust).await?;
+        let jwt = card.jwt().into();
+        let member = Self::of(store, keys, config, card, trust)?;
+        let mut writes = fetched.writes()?;
+        writes.push(put(CARD, jwt));
+        store.commit(writes).await?;
         store.mark(MADE).await?;
         Ok(member)
     }
 
-    async fn of(
+    fn of(
         store: &IndexedDb,
         keys: &WebCryptoKeys,
         config: &Config,
-        card: &str,
+        card: VerifiedCard,
         trust: Trust,
     ) -> Result<Self, Error> {
-        let own = keys.public().0.thumbprint();
-        let card = VerifiedCard::verify_chain(card, &trust, &WebPrimitives::default()).await?;
-        if card.id().as_ref() != own {
+        if card.id().as_ref() != keys.public().0.thumbprint() {
             return Err(Error::CardMismatch);
         }
-        let node = Node::new(Browser::new(store.clone(), keys.clone()), card, trust);
-        Ok(Self { node, config: config.clone(), documents_seen: Cell::new(BrowserClock.now()) })
-    }
-
-    /// Fetches the network's documents unless they were fetched just now, and trusts and keeps
-    /// them if they are good.
-    ///
-    /// Errors: [`Error::NetworkUnreachable`], those of [`Trust::verify`]: the older ones stay then.
-    pub async fn refresh(&self) -> Result<(), Error> {
-        if self.is_fresh() {
-            return Ok(());
-        }
-        let documents = fetch_documents(&self.config).await?;
-        let trust = verify(&documents, &self.config, Some(&self.node.trust())).await?;
-        let write = put(NETWORK, json::write(&documents)?);
-        self.node.platform().store().commit(vec![write]).await?;
-        self.node.set_trust(trust);
-        self.documents_seen.set(BrowserClock.now());
-        Ok(())
-    }
-
-    /// Whether the network's documents were fetched just now.
-    pub fn is_fresh(&self) -> bool {
-        BrowserClock.now().0.abs_diff(self.documents_seen.get().0) < FRESH
-    }
-
-    /// Whether the card is to be renewed by now.
-    pub fn card_is_old(&self) -> bool {
-        self.node.card().card().exp < BrowserClock.now().seconds() + RENEWAL
-    }
-
-    /// Asks the Doorman for a new card and keeps it.
-    pub async fn renew(&self) -> Result<(), Error> {
-        let platform = self.node.platform();
-        let card = admission(&self.config, platform.keys()).await?;
-        platform.store().commit(vec![put(CARD, card.into())]).await
+        Ok(Self {
+            node: Node::new(Browser::new(store.clone(), keys.clone()), card, trust),
+            config: config.clone(),
+            documents_seen: Cell::new(BrowserClock.now()),
+            warnings: RefCell::default(),
+            refusal: Cell::default(),
+        })
     }
 
     /// Tells the server something, with a proof. Errors: the server's refusal, those of the way.
@@ -216,50 +187,9 @@ struct Configuration {
 }
 
 async fn configuration(name: String) -> Result<Config, Error> {
-    let Configuration { server, root } = transport::get(CONFIGURATION, None).await?.json()?;
+    let Configuration { server, root } = transport::get(CONFIGURATION, &[]).await?.json()?;
     let server = server.trim_end_matches('/').to_owned();
     Ok(Config { version: 1, server, root, name })
-}
-
-async fn fetch_documents(config: &Config) -> Result<NetworkDocuments, Error> {
-    transport::get(&format!("{}/network", config.server), None).await?.json()
-}
-
-async fn verify(
-    documents: &NetworkDocuments,
-    config: &Config,
-    previous: Option<&Trust>,
-) -> Result<Trust, Error> {
-    let primitives = WebPrimitives::default();
-    Trust::verify(documents, &config.root, previous, BrowserClock.now(), &primitives).await
-}
-
-/// Proves possession of both keys to the Doorman. Answers the card.
-async fn admission(config: &Config, keys: &WebCryptoKeys) -> Result<String, Error> {
-    let (signing_key, encryption_key) = keys.public();
-    let node: NodeId = signing_key.thumbprint().parse()?;
-    let request = AdmissionRequest {
-        iss: node.clone(),
-        iat: BrowserClock.now().seconds(),
-        jti: MessageId::new(&BrowserClock, &BrowserRandomness)?,
-        role: Role::Personal,
-        name: config.name.clone(),
-        endpoint: None,
-        about: None,
-        signing_key: signing_key.clone(),
-        encryption_key: encryption_key.clone(),
-        changes: Vec::new(),
-        log: None,
-    };
-    let jwt = request.sign(keys).await?;
-    let url = format!("{}/doorman/admissions", config.server);
-    let challenge: Challenge = transport::post(&url, "application/jwt", jwt, None).await?.json()?;
-    let answer = challenge.answer(&node, keys, &WebPrimitives::default()).await?;
-    let answer = String::from_utf8(json::write(&answer)?).map_err(|_| Error::CryptoFailed)?;
-    let url = format!("{}/doorman/answers", config.server);
-    let admitted: Admitted =
-        transport::post(&url, "application/json", answer, None).await?.json()?;
-    Ok(admitted.card)
 }
 
 fn put(key: &str, value: Vec<u8>) -> Write {

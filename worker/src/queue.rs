@@ -36,22 +36,26 @@ impl Queue {
         &self,
         work: impl Future<Output = Result<T, Error>> + 'static,
     ) -> Result<T, Error> {
-        // Beside the channel, which is the same for every type of answer.
         let answer = Rc::new(Cell::new(None));
-        let (done, waiting) = oneshot::channel();
         let slot = answer.clone();
-        let job = work.map(move |result| {
-            slot.set(Some(result));
+        self.give_turn(work.map(move |result| slot.set(Some(result))).boxed_local()).await;
+        answer.take().unwrap_or(Err(Error::TimedOut))
+    }
+
+    /// Returns when the job was done or given up.
+    async fn give_turn(&self, job: LocalBoxFuture<'static, ()>) {
+        let (done, waiting) = oneshot::channel();
+        let job = async {
+            job.await;
             // Whoever asked may have gone; the work is done all the same.
             let _ = done.send(());
-        });
+        };
         let idle = self.jobs.borrow().is_empty();
         self.jobs.borrow_mut().push_back(Some(job.boxed_local()));
         if idle {
             spawn_local(self.clone().run_all());
         }
         let _ = waiting.await;
-        answer.take().unwrap_or(Err(Error::TimedOut))
     }
 
     async fn run_all(self) {

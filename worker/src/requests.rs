@@ -171,6 +171,7 @@ fn stopped(problem: Error) -> NodeStatus {
         last_reached: None,
         push: PushState::None,
         vapid: None,
+        key_warnings: Vec::new(),
         problem: Some(problem.into()),
     }
 }

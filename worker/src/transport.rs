@@ -17,12 +17,13 @@ const TIMEOUT: u32 = 20_000;
 pub struct Answer {
     status: u16,
     retry_after: Option<u64>,
+    etag: Option<String>,
     body: String,
 }
 
-/// `GET url`, with a proof where the server asks for one.
-pub async fn get(url: &str, proof: Option<&str>) -> Result<Answer, Error> {
-    let request = prepare(Request::get(url), proof).build();
+/// `GET url` with these headers, such as a proof where the server asks for one.
+pub async fn get(url: &str, headers: &[(&str, &str)]) -> Result<Answer, Error> {
+    let request = prepare(Request::get(url), headers).build();
     send(request.map_err(|_| Error::NetworkUnreachable)?).await
 }
 
@@ -33,11 +34,23 @@ pub async fn post(
     body: String,
     proof: Option<&str>,
 ) -> Result<Answer, Error> {
-    let request = prepare(Request::post(url), proof).header("content-type", content_type);
+    let proof = proof.map(|proof| (HEADER, proof));
+    let request = prepare(Request::post(url), proof.as_slice());
+    let request = request.header("content-type", content_type);
     send(request.body(body).map_err(|_| Error::NetworkUnreachable)?).await
 }
 
 impl Answer {
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The server's name for this state of what it answers (RFC 9110 section 8.8.3).
+    pub fn etag(&self) -> Option<String> {
+        self.etag.clone()
+    }
+
     /// The body of a success, read as JSON. Otherwise the refusal.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         self.success()?;
@@ -70,18 +83,17 @@ impl Answer {
     }
 }
 
-fn prepare(request: RequestBuilder, proof: Option<&str>) -> RequestBuilder {
+fn prepare(request: RequestBuilder, headers: &[(&str, &str)]) -> RequestBuilder {
     let limit = AbortSignal::timeout_with_u32(TIMEOUT);
     let request = request.cache(RequestCache::NoStore).abort_signal(Some(&limit));
-    match proof {
-        Some(proof) => request.header(HEADER, proof),
-        None => request,
-    }
+    headers.iter().fold(request, |request, (name, value)| request.header(name, value))
 }
 
 async fn send(request: Request) -> Result<Answer, Error> {
     let response = request.send().await.map_err(|_| Error::NetworkUnreachable)?;
-    let retry_after = response.headers().get("retry-after").and_then(|value| value.parse().ok());
+    let (status, headers) = (response.status(), response.headers());
+    let retry_after = headers.get("retry-after").and_then(|value| value.parse().ok());
+    let etag = headers.get("etag");
     let body = response.text().await.map_err(|_| Error::NetworkUnreachable)?;
-    Ok(Answer { status: response.status(), retry_after, body })
+    Ok(Answer { status, retry_after, etag, body })
 }

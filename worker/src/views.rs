@@ -1,6 +1,7 @@
 //! What pages see of the node. The TypeScript types in `client/types.ts` are generated from these.
 
 use hdms::Error;
+use hdms::network::KeyWarning;
 use serde::{Deserialize, Serialize};
 
 macro_rules! views {
@@ -72,8 +73,24 @@ views! {
         pub push: PushState,
         /// The key for subscribing to web push (VAPID, RFC 8292); `null` where the server sends none.
         pub vapid: Option<String>,
-        /// What is wrong, if something is.
+        /// What the person should know before trusting a node of the network further.
+        pub key_warnings: Vec<KeyWarningView>,
+        /// What is wrong, if something is. With `network/version`, `card/revoked`, `card/expired` and
+        /// `card/forged` nothing is sent; what comes is kept, and decisions wait.
         pub problem: Option<NodeErrorView>,
+    }
+
+    /// A node of the network has other keys than before, and its old key has not signed for them.
+    #[serde(rename_all = "camelCase")]
+    pub struct KeyWarningView {
+        /// Node id, as the Network Map lists it now.
+        pub node: String,
+        /// How people call it.
+        pub name: String,
+        /// Id of the node that was listed in its place before; `null` when its own keys changed.
+        pub former: Option<String>,
+        /// When it was noticed.
+        pub seen: u64,
     }
 
     /// How this browser is woken, as the patient has chosen. `since` is when the server was told;
@@ -231,6 +248,8 @@ views! {
         pub index: u64,
         /// When the entry was logged.
         pub time: u64,
+        /// How people call the other notaries that have co-signed the notary's log.
+        pub witnesses: Vec<String>,
     }
 
     /// An entry of the case's ledger.
@@ -250,8 +269,10 @@ views! {
         pub endorsed_by_patient: bool,
         /// Whether the hospital endorsed it.
         pub endorsed_by_hospital: bool,
-        /// The notary's receipt, once there is one.
+        /// The notary's receipt, once there is one; checked by this node each time it is shown.
         pub receipt: Option<ReceiptView>,
+        /// Why the receipt that is kept does not count, if it does not.
+        pub receipt_problem: Option<NodeErrorView>,
     }
 
     /// A case in a list.
@@ -263,6 +284,9 @@ views! {
         pub hospital: String,
         /// How people call the hospital.
         pub hospital_name: String,
+        /// Whether the Network Map lists the hospital. From one that it does not list, as it was
+        /// revoked, nothing is taken, and nothing goes there.
+        pub hospital_listed: bool,
         /// Why the patient asked.
         pub reason: String,
         /// The wished date, `YYYY-MM-DD`.
@@ -349,10 +373,10 @@ views! {
         pub summary: RecordSummary,
         /// JSON text, with the numbers and the order of its author.
         pub fhir: String,
-        /// Place in the notary's log.
-        pub receipt_index: Option<u64>,
-        /// When the notary logged it.
-        pub receipt_time: Option<u64>,
+        /// The notary's receipt, once there is one; checked by this node each time it is shown.
+        pub receipt: Option<ReceiptView>,
+        /// Why the receipt that is kept does not count, if it does not.
+        pub receipt_problem: Option<NodeErrorView>,
     }
 
     /// A message that was refused.
@@ -390,7 +414,7 @@ views! {
     }
 
     /// What a patient asks of a hospital.
-    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields, rename(deserialize = "closed"))]
     pub struct TreatmentRequest {
         /// Why.
         pub reason: String,
@@ -422,6 +446,17 @@ views! {
             /// The new one.
             status: NodeStatus,
         },
+    }
+}
+
+impl From<KeyWarning> for KeyWarningView {
+    fn from(warning: KeyWarning) -> Self {
+        Self {
+            node: warning.node.into(),
+            name: warning.name,
+            former: warning.former.map(Into::into),
+            seen: warning.seen.0,
+        }
     }
 }
 

@@ -122,6 +122,7 @@ impl Worker {
                 js::from(&waking::choose(self, true, options.firebase_token).await?)
             }
             Command::UnsubscribePush => js::from(&waking::choose(self, false, None).await?),
+            Command::DismissKeyWarning(node) => js::from(&self.dismiss(&node).await?),
             Command::Cases
             | Command::Case(_)
             | Command::Records
@@ -205,8 +206,9 @@ impl Worker {
         let member = self.member()?;
         let known = !viewing::hospitals(&member.node.trust()).is_empty();
         if !member.is_fresh() {
-            let asking = member.clone();
-            let refreshing = pin!(self.errands.run(async move { asking.refresh().await }));
+            let (worker, asking) = (self.clone(), member.clone());
+            let asking = async move { worker.delivery.refresh(&asking).await };
+            let refreshing = pin!(self.errands.run(asking));
             if known {
                 // A server that is slow, or away, keeps nobody from those known before.
                 select(refreshing, TimeoutFuture::new(GLANCE)).await;
@@ -226,7 +228,6 @@ impl Worker {
         let syncing = async move {
             if worker.syncs.served.get() < asked {
                 worker.syncs.served.set(worker.syncs.asked.get());
-                worker.renew().await?;
                 let now = worker.syncs.now.take();
                 worker.delivery.sync(&worker.member()?, now).await?;
             }
@@ -240,16 +241,11 @@ impl Worker {
         }
     }
 
-    async fn renew(&self) -> Result<(), Error> {
-        let member = self.member()?;
-        // Without the Doorman the old card has to do.
-        if member.card_is_old()
-            && member.renew().await.is_ok()
-            && let Stored::Member(renewed) = Member::stored(&self.store).await?
-        {
-            *self.member.borrow_mut() = Some(Rc::from(renewed));
-        }
-        Ok(())
+    /// A person has seen the warning about a node's keys.
+    async fn dismiss(self: &Rc<Self>, node: &str) -> Result<NodeStatus, Error> {
+        let (member, node) = (self.member()?, node.parse().map_err(|_| Error::NodeUnknown)?);
+        self.commands.run(async move { member.dismiss(&node).await }).await?;
+        self.status().await
     }
 
     async fn stream_ticket(&self) -> Result<StreamTicket, Error> {
@@ -337,7 +333,7 @@ impl Worker {
                     js::from(&viewer.records_of_types(node, types).await?)
                 }
                 Command::Quarantine => js::from(&viewing::quarantine(node).await?),
-                Command::Outbox => js::from(&viewing::outbox(node).await?),
+                Command::Outbox => js::from(&viewer.outbox(node).await?),
                 _ => Err(Error::CommandMalformed),
             }
         };

@@ -1,13 +1,13 @@
 //! The outbox on its way: sent when it is due, settled by the answers, and kept with the reason when
 //! there is none.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use hdms::Error;
 use hdms::node::{OutboxItem, Parcel, Payload};
 use hdms::notary::DepositAnswers;
-use hdms::provider::Clock;
+use hdms::provider::{Clock, Timestamp};
 use hdms::treatment::patient::PatientCase;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -15,6 +15,9 @@ use super::Delivery;
 use crate::member::Member;
 use crate::platform::BrowserClock;
 use crate::transport::{self, Answer};
+
+/// So often a page lets the node ask whether it may send again, milliseconds.
+const SUSPENDED: u64 = 5 * 60_000;
 
 /// Items of the outbox looked at in one go.
 const BATCH: usize = 100;
@@ -33,9 +36,17 @@ struct Failure {
 
 impl Delivery {
     /// Sends what in the outbox is due, or all of it when `now`, and what comes of the answers.
-    /// What still waits then is left to the browser, if it can, and to pages.
+    /// What still waits then is left to the browser, if it can, and to pages. While the node is
+    /// suspended nothing is sent.
     pub async fn post(&self, member: &Rc<Member>, now: bool) -> Result<(), Error> {
-        let (mut tried, mut silent) = (HashSet::new(), HashMap::new());
+        if member.suspension().is_some() {
+            // Untouched, so that all of it goes once that is over.
+            let waits = !member.node.waiting("", 1).await?.is_empty();
+            let later = Timestamp(BrowserClock.now().0 + SUSPENDED);
+            self.next.set(waits.then_some(later));
+            return Ok(());
+        }
+        let (mut tried, mut silent) = (BTreeSet::new(), Vec::new());
         loop {
             let items = self.untried(member, &mut tried, now).await?;
             if items.is_empty() {
@@ -58,7 +69,7 @@ impl Delivery {
     async fn untried(
         &self,
         member: &Member,
-        tried: &mut HashSet<String>,
+        tried: &mut BTreeSet<String>,
         now: bool,
     ) -> Result<Vec<OutboxItem>, Error> {
         let mut after = String::new();
@@ -101,7 +112,7 @@ impl Delivery {
         &self,
         member: &Rc<Member>,
         parcel: Parcel,
-        silent: &mut HashMap<String, Failure>,
+        silent: &mut Vec<(String, Failure)>,
     ) -> Result<(), Error> {
         let (url, items, envelope) = match parcel {
             Parcel::Inbox { endpoint, item } => {
@@ -115,7 +126,7 @@ impl Delivery {
             // A patient's node writes to institutions and notaries only.
             Parcel::Mailbox { .. } => return Ok(()),
         };
-        if let Some(failure) = silent.get(&url) {
+        if let Some((_, failure)) = silent.iter().find(|(other, _)| *other == url) {
             return self.postpone(member, items, *failure).await;
         }
         let answer = transport::post(&url, "application/jose", envelope, None).await;
@@ -127,7 +138,7 @@ impl Delivery {
         let Err((items, why)) = outcome else { return Ok(()) };
         let failure = Failure { why, retry_after };
         if why == Error::NetworkUnreachable || retry_after.is_some() {
-            silent.insert(url, failure);
+            silent.push((url, failure));
         }
         self.postpone(member, items, failure).await
     }

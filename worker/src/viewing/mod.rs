@@ -1,5 +1,7 @@
 //! From the node's state to what pages see of it.
 
+mod names;
+mod receipts;
 mod records;
 
 use std::cell::RefCell;
@@ -9,7 +11,6 @@ use std::rc::Rc;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::ids::{CaseId, NodeId};
-use hdms::ledger::{Entry, EntryKind};
 use hdms::network::Trust;
 use hdms::node::patient::RecordName;
 use hdms::node::{Node, OutboxItem, Payload};
@@ -19,8 +20,8 @@ use hdms::treatment::patient::{self, MedicalResult, PatientCase, ResultStatus};
 use self::records::Content;
 use crate::platform::Browser;
 use crate::views::{
-    CaseSummary, CaseView, DataAnswer, DataRequestView, EntryView, Hospital, NodeErrorView, Phase,
-    Quarantined, ReceiptView, ResultState, ResultView, Waiting,
+    CaseSummary, CaseView, DataAnswer, DataRequestView, Hospital, NodeErrorView, Phase,
+    Quarantined, ResultState, ResultView, Waiting,
 };
 
 /// Rows read from the store at a time.
@@ -31,35 +32,89 @@ const PAGE: usize = 100;
 #[derive(Debug, Default)]
 pub struct Viewer {
     contents: RefCell<HashMap<String, Rc<Content>>>,
+    /// Of nodes that the map does not list any more.
+    names: RefCell<Vec<(NodeId, String)>>,
 }
 
 impl Viewer {
     /// Every case, in the order in which they began.
     pub async fn cases(&self, node: &Node<Browser>) -> Result<Vec<CaseSummary>, Error> {
-        let trust = node.trust();
-        Ok(all_cases(node).await?.iter().map(|case| summary(case, &trust)).collect())
+        let mut cases = Vec::new();
+        for case in all_cases(node).await? {
+            cases.push(self.summary(node, &case).await?);
+        }
+        Ok(cases)
     }
 
     /// One case.
     pub async fn case(&self, node: &Node<Browser>, case: &PatientCase) -> Result<CaseView, Error> {
-        let trust = node.trust();
         let mut results = Vec::with_capacity(case.results.len());
         for result in &case.results {
             results.push(self.result(node, case, result).await?);
         }
         let mut ledger = Vec::new();
         for entry in case.entries() {
-            ledger.push(entry_view(node, case, entry).await?);
+            ledger.push(self.entry(node, case, entry).await?);
         }
         let outbox = all_waiting(node).await?;
         let unsent = outbox.iter().filter(|item| item.case == case.id).count();
+        let summary = self.summary(node, case).await?;
         Ok(CaseView {
-            summary: summary(case, &trust),
             may_read: case.request.may_read.clone(),
-            data_requests: data_requests(case, &trust),
+            data_requests: data_requests(case, &summary.hospital_name),
             results,
             ledger,
             unsent: count(unsent),
+            summary,
+        })
+    }
+
+    /// What waits to be sent.
+    pub async fn outbox(&self, node: &Node<Browser>) -> Result<Vec<Waiting>, Error> {
+        let mut waiting = Vec::new();
+        for item in all_waiting(node).await? {
+            let problem = item.refused.as_ref().or(item.attempts.problem.as_ref());
+            waiting.push(Waiting {
+                to: self.name(node, &item.to).await?,
+                case: item.case.to_string(),
+                since: item.since.0,
+                attempts: item.attempts.count,
+                next_attempt: item.attempts.next.map(|time| time.0),
+                problem: problem.map(|code| NodeErrorView::of_code(code)),
+                refused: item.refused.is_some(),
+                kind: match item.payload {
+                    Payload::Envelope { kind, .. } => kind,
+                    Payload::Deposit { .. } => "notary/deposit".to_owned(),
+                },
+                id: item.id,
+            });
+        }
+        Ok(waiting)
+    }
+
+    async fn summary(
+        &self,
+        node: &Node<Browser>,
+        case: &PatientCase,
+    ) -> Result<CaseSummary, Error> {
+        let open = |asked: &&patient::DataRequest| asked.answer == patient::DataAnswer::Open;
+        let asked = case.data_requests.iter().filter(open);
+        let results = case.results.iter().filter(|result| result.status == ResultStatus::Received);
+        Ok(CaseSummary {
+            id: case.id.to_string(),
+            hospital: case.hospital.to_string(),
+            hospital_name: self.name(node, &case.hospital).await?,
+            hospital_listed: node.trust().node(&case.hospital).is_ok(),
+            reason: case.request.reason.clone(),
+            date: case.request.date.clone(),
+            phase: match &case.phase {
+                patient::Phase::Requested => Phase::Requested,
+                patient::Phase::Approved => Phase::Approved,
+                patient::Phase::Declined { reason } => Phase::Declined { reason: reason.clone() },
+            },
+            begun: case.begun.0,
+            changed: case.changed.0,
+            open_decisions: count(asked.count() + results.count()),
         })
     }
 
@@ -115,52 +170,12 @@ pub async fn quarantine(node: &Node<Browser>) -> Result<Vec<Quarantined>, Error>
     }
 }
 
-/// What waits to be sent.
-pub async fn outbox(node: &Node<Browser>) -> Result<Vec<Waiting>, Error> {
-    let trust = node.trust();
-    let waiting = |item: OutboxItem| Waiting {
-        to: called(&trust, &item.to),
-        kind: match item.payload {
-            Payload::Envelope { kind, .. } => kind,
-            Payload::Deposit { .. } => "notary/deposit".to_owned(),
-        },
-        id: item.id,
-        case: item.case.to_string(),
-        since: item.since.0,
-        attempts: item.attempts.count,
-        next_attempt: item.attempts.next.map(|time| time.0),
-        refused: item.refused.is_some(),
-        problem: item.refused.or(item.attempts.problem).as_deref().map(NodeErrorView::of_code),
-    };
-    Ok(all_waiting(node).await?.into_iter().map(waiting).collect())
-}
-
-fn summary(case: &PatientCase, trust: &Trust) -> CaseSummary {
-    let asked = case.data_requests.iter().filter(|asked| asked.answer == patient::DataAnswer::Open);
-    let results = case.results.iter().filter(|result| result.status == ResultStatus::Received);
-    CaseSummary {
-        id: case.id.to_string(),
-        hospital: case.hospital.to_string(),
-        hospital_name: called(trust, &case.hospital),
-        reason: case.request.reason.clone(),
-        date: case.request.date.clone(),
-        phase: match &case.phase {
-            patient::Phase::Requested => Phase::Requested,
-            patient::Phase::Approved => Phase::Approved,
-            patient::Phase::Declined { reason } => Phase::Declined { reason: reason.clone() },
-        },
-        begun: case.begun.0,
-        changed: case.changed.0,
-        open_decisions: count(asked.count() + results.count()),
-    }
-}
-
-fn data_requests(case: &PatientCase, trust: &Trust) -> Vec<DataRequestView> {
+fn data_requests(case: &PatientCase, hospital_name: &str) -> Vec<DataRequestView> {
     let view = |request: &patient::DataRequest| DataRequestView {
         id: request.asked.id.to_string(),
         case: case.id.to_string(),
         hospital: case.hospital.to_string(),
-        hospital_name: called(trust, &case.hospital),
+        hospital_name: hospital_name.to_owned(),
         resources: request.asked.resources.clone(),
         purpose: request.asked.purpose.clone(),
         received: request.received.0,
@@ -176,37 +191,6 @@ fn data_requests(case: &PatientCase, trust: &Trust) -> Vec<DataRequestView> {
         },
     };
     case.data_requests.iter().map(view).collect()
-}
-
-async fn entry_view(
-    node: &Node<Browser>,
-    case: &PatientCase,
-    entry: &Entry,
-) -> Result<EntryView, Error> {
-    let endorsers = node.endorsers(&case.id, &entry.id).await?;
-    let trust = node.trust();
-    let receipt = node.receipt(&case.id, &entry.id).await?.map(|verified| {
-        let receipt = verified.receipt();
-        ReceiptView {
-            notary: receipt.iss.to_string(),
-            notary_name: called(&trust, &receipt.iss),
-            index: receipt.index,
-            time: milliseconds(receipt.iat),
-        }
-    });
-    Ok(EntryView {
-        id: entry.id.to_string(),
-        kind: match entry.kind {
-            EntryKind::Request => crate::views::EntryKind::Request,
-            EntryKind::Result => crate::views::EntryKind::Result,
-        },
-        verification_key: entry.verification_key.as_ref().to_owned(),
-        previous: entry.previous.as_ref().map(ToString::to_string),
-        author: entry.author.to_string(),
-        endorsed_by_patient: endorsers.contains(&case.patient),
-        endorsed_by_hospital: endorsers.contains(&case.hospital),
-        receipt,
-    })
 }
 
 async fn all_cases(node: &Node<Browser>) -> Result<Vec<PatientCase>, Error> {
@@ -231,11 +215,6 @@ async fn all_waiting(node: &Node<Browser>) -> Result<Vec<OutboxItem>, Error> {
         }
         items.extend(page);
     }
-}
-
-/// How people call a node; its id when the map does not list it any more.
-fn called(trust: &Trust, id: &NodeId) -> String {
-    trust.node(id).map_or_else(|_| id.to_string(), |card| card.card().name.clone())
 }
 
 fn milliseconds(seconds: u64) -> u64 {

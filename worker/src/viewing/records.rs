@@ -11,7 +11,8 @@ use hdms::node::patient::RecordName;
 use hdms::record::VerifiedRecord;
 use hdms::treatment::patient::{MedicalResult, PatientCase, ResultStatus};
 
-use super::{PAGE, Viewer, called, count, milliseconds};
+use super::receipts::Checked;
+use super::{PAGE, Viewer, count};
 use crate::platform::Browser;
 use crate::views::{RecordState, RecordSummary, RecordView};
 
@@ -71,20 +72,16 @@ impl Viewer {
     ) -> Result<RecordView, Error> {
         let record = node.open_record(&name.case, &name.entry).await?;
         let verification_key = VerificationKey::of(record.record().jwt());
-        if let Some(result) = find_result(node, name).await?
-            && result.entry.verification_key != verification_key
-        {
-            return Err(Error::EntryMismatch);
-        }
+        let result = find_result(node, name).await?;
+        let Checked { receipt, problem } = match &result {
+            Some(result) if result.entry.verification_key != verification_key => {
+                return Err(Error::EntryMismatch);
+            }
+            Some(result) => self.receipt(node, &result.entry).await?,
+            None => Checked::default(),
+        };
         let summary = self.record_summary(node, name).await?.ok_or(Error::UnknownEntry)?;
-        let receipt = node.receipt(&name.case, &name.entry).await?;
-        let receipt = receipt.as_ref().map(|receipt| receipt.receipt());
-        Ok(RecordView {
-            summary,
-            fhir: text(&record)?,
-            receipt_index: receipt.map(|receipt| receipt.index),
-            receipt_time: receipt.map(|receipt| milliseconds(receipt.iat)),
-        })
+        Ok(RecordView { summary, fhir: text(&record)?, receipt, receipt_problem: problem })
     }
 
     /// A record in a list; `None` for a treatment request, which the case shows.
@@ -103,7 +100,6 @@ impl Viewer {
             return Ok(None);
         }
         let content = self.content(node, name).await?;
-        let trust = node.trust();
         let notary = match result.map(|result| &result.status) {
             Some(ResultStatus::Committed { .. }) => {
                 case.as_ref().and_then(|case| case.notary.clone())
@@ -117,10 +113,13 @@ impl Viewer {
             verification_key: content.verification_key.clone(),
             resource_type: content.resource_type.clone(),
             date: content.date.clone(),
-            author_name: self.author_name(node, &content.author),
+            author_name: self.author_name(node, &content.author).await?,
             author: content.author.clone(),
             own: result.is_none(),
-            notary_name: notary.as_ref().map(|notary| called(&trust, notary)),
+            notary_name: match &notary {
+                Some(notary) => Some(self.name(node, notary).await?),
+                None => None,
+            },
             notary: notary.map(String::from),
             verified: result.map(|result| result.received.0),
             state: record_state(result),
@@ -128,11 +127,14 @@ impl Viewer {
         }))
     }
 
-    fn author_name(&self, node: &Node<Browser>, author: &str) -> String {
+    async fn author_name(&self, node: &Node<Browser>, author: &str) -> Result<String, Error> {
         if node.id().as_ref() == author {
-            return node.card().card().name.clone();
+            return Ok(node.card().card().name.clone());
         }
-        author.parse().map_or_else(|_| author.to_owned(), |id| called(&node.trust(), &id))
+        match author.parse() {
+            Ok(id) => self.name(node, &id).await,
+            Err(_) => Ok(author.to_owned()),
+        }
     }
 
     pub(super) async fn content(

@@ -36,6 +36,9 @@ impl Worker {
             vapid: member
                 .as_ref()
                 .and_then(|member| member.node.trust().parameters().vapid.clone()),
+            key_warnings: member.as_ref().map_or_else(Vec::new, |member| {
+                member.warnings().into_iter().map(Into::into).collect()
+            }),
             problem: problem.map(Into::into),
         })
     }
@@ -47,7 +50,11 @@ impl Worker {
         if self.lost.get() {
             return Some(Error::StoreLost);
         }
-        if self.store.is_full() { Some(Error::StoreFull) } else { self.delivery.problem() }
+        if self.store.is_full() {
+            return Some(Error::StoreFull);
+        }
+        let trouble = self.member.borrow().as_ref().and_then(|member| member.trouble());
+        trouble.or(self.delivery.problem())
     }
 
     /// Tells every page what has changed since this was called last.

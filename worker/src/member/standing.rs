@@ -1,0 +1,92 @@
+//! Whether the node may take part in its network: its card, and the version that it speaks.
+
+use hdms::Error;
+use hdms::card::{Role, VerifiedCard};
+use hdms::doorman::{AdmissionRequest, Admitted, Challenge};
+use hdms::ids::{MessageId, NodeId};
+use hdms::json;
+use hdms::network::Trust;
+use hdms::node::Platform;
+use hdms::provider::{Clock, Store};
+
+use super::{CARD, Config, Member, put};
+use crate::platform::{BrowserClock, BrowserRandomness};
+use crate::transport;
+use crate::webcrypto::{WebCryptoKeys, WebPrimitives};
+
+/// A card is renewed when it is valid for less than this, seconds.
+const RENEWAL: u64 = 30 * 24 * 3600;
+
+impl Member {
+    /// Why the node sends nothing now, if so: others would refuse it for good. It takes in and
+    /// keeps what comes as ever.
+    pub fn suspension(&self) -> Option<Error> {
+        let (trust, card) = (self.node.trust(), self.node.card());
+        trust.check_standing(&card, BrowserClock.now()).err()
+    }
+
+    /// What a person should know of the node's standing in the network, if anything.
+    pub fn trouble(&self) -> Option<Error> {
+        let suspension = self.suspension();
+        let version = suspension.filter(|error| *error == Error::VersionTooOld);
+        version.or(self.refusal.get()).or(suspension)
+    }
+
+    /// Asks the Doorman for a new card and uses it, if the present one ends soon or the Doorman's
+    /// key that signed it was given up. Without the Doorman the old card has to do.
+    pub async fn renew(&self) -> Result<(), Error> {
+        let (trust, card) = (self.node.trust(), self.node.card());
+        let lasts = card.card().exp >= BrowserClock.now().seconds() + RENEWAL;
+        if lasts && is_signed_by_doorman(&card, &trust) {
+            return Ok(());
+        }
+        let platform = self.node.platform();
+        let asked = admission(&self.config, platform.keys(), &trust).await;
+        let refused = asked.as_ref().err().copied();
+        let is_final =
+            |error: &Error| matches!(error, Error::AdmissionRefused | Error::CardRevoked);
+        self.refusal.set(refused.filter(is_final));
+        let card = asked?;
+        platform.store().commit(vec![put(CARD, card.jwt().into())]).await?;
+        self.node.set_card(card)
+    }
+}
+
+fn is_signed_by_doorman(card: &VerifiedCard, trust: &Trust) -> bool {
+    let card = card.card();
+    trust.doorman(card.iss.as_ref(), card.iat).is_some()
+}
+
+/// Proves possession of both keys to the Doorman. Answers the card.
+pub(super) async fn admission(
+    config: &Config,
+    keys: &WebCryptoKeys,
+    trust: &Trust,
+) -> Result<VerifiedCard, Error> {
+    let (signing_key, encryption_key) = keys.public();
+    let node: NodeId = signing_key.thumbprint().parse()?;
+    let request = AdmissionRequest {
+        iss: node.clone(),
+        iat: BrowserClock.now().seconds(),
+        jti: MessageId::new(&BrowserClock, &BrowserRandomness)?,
+        role: Role::Personal,
+        name: config.name.clone(),
+        endpoint: None,
+        about: None,
+        signing_key: signing_key.clone(),
+        encryption_key: encryption_key.clone(),
+        changes: Vec::new(),
+        log: None,
+    };
+    let jwt = request.sign(keys).await?;
+    let url = format!("{}/doorman/admissions", config.server);
+    let challenge: Challenge = transport::post(&url, "application/jwt", jwt, None).await?.json()?;
+    let primitives = WebPrimitives::default();
+    let answer = challenge.answer(&node, keys, &primitives).await?;
+    let answer = String::from_utf8(json::write(&answer)?).map_err(|_| Error::CryptoFailed)?;
+    let url = format!("{}/doorman/answers", config.server);
+    let admitted: Admitted =
+        transport::post(&url, "application/json", answer, None).await?.json()?;
+    let card = VerifiedCard::verify_chain(&admitted.card, trust, &primitives).await?;
+    if *card.id() == node { Ok(card) } else { Err(Error::CardMismatch) }
+}
