@@ -219,7 +219,7 @@ impl Conflict {
     }
 
     /// Checks that `notary` refuses `entry` and proves why: that the first entry is in its log and
-    /// takes the same place, or has the same id.
+    /// takes the same place, or has the same id with another document or place.
     ///
     /// Errors: [`Error::ReceiptForged`], those of [`VerifiedReceipt::verify`].
     pub async fn verify(
@@ -233,17 +233,17 @@ impl Conflict {
         let (signed, payload) = Unverified::parse(jwt, CONFLICT, forged)?.into_parts();
         let conflict: Self = json::read(payload, forged)?;
         let checked = notary.keys().check(&signed, conflict.iat, primitives).await;
-        checked.map_err(|_| forged)?;
+        checked.map_err(|error| if error.is_passing() { error } else { forged })?;
         let first = VerifiedReceipt::verify(&conflict.receipt, trust, primitives).await?;
         let place = Commitment::to_place(&entry.case, entry.previous.as_ref());
-        let same_id =
-            conflict.first == entry.id && first.receipt.verification_key != entry.verification_key;
-        let taken = conflict.first != entry.id && first.opening.place == place;
+        let same_id = conflict.first == entry.id;
+        let same_place = first.opening.place == place;
+        let same_document = first.receipt.verification_key == entry.verification_key;
         let proven = conflict.iss == *notary.id()
             && first.receipt.iss == conflict.iss
             && first.receipt.entry == conflict.first
             && conflict.entry == entry.id
-            && (same_id || taken);
+            && if same_id { !(same_place && same_document) } else { same_place };
         if proven { Ok(conflict) } else { Err(forged) }
     }
 }

@@ -3,6 +3,7 @@
 //! delivers them, in whatever order and as often as it likes.
 
 pub mod docs;
+mod keyring;
 pub mod log;
 pub mod notary;
 mod operator;
@@ -18,25 +19,23 @@ use hdms::memory::MemoryStore;
 use hdms::network::{NetworkDocuments, Trust};
 use hdms::node::{Node, OutboxItem, Outcome, Parcel, Payload, Platform, Taken};
 use hdms::notary::DepositAnswers;
-use hdms::provider::Timestamp;
+use hdms::provider::{Clock, Timestamp};
 use hdms::software::{Software, SoftwareHolders, SoftwareKeys};
 use hdms::testing::{FixedClock, SeededRandomness};
 use hdms::treatment::Flow;
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::patient::PatientCase;
+pub use keyring::{Keyring, keys};
 use notary::Notary;
 pub use operator::{Network, Operator, id};
 
 /// When every simulation begins: 2026-01-01, noon.
 pub const BEGIN: Timestamp = Timestamp(1_767_268_800_000);
 
-/// Keys that nobody else may use: they are public.
-const KEYS: &str = include_str!("../vectors/keys.json");
-
 /// Software providers for one node.
 pub struct Simulated {
     primitives: Software<SeededRandomness>,
-    keys: SoftwareKeys<SeededRandomness>,
+    keys: Keyring,
     holders: SoftwareHolders<SeededRandomness>,
     store: MemoryStore,
     clock: FixedClock,
@@ -48,7 +47,7 @@ impl Simulated {
     fn new(keys: SoftwareKeys<SeededRandomness>, world: &Providers) -> Self {
         Self {
             primitives: Software::new(world.randomness.clone()),
-            keys,
+            keys: Keyring::new(keys),
             holders: SoftwareHolders::new(world.randomness.clone()),
             store: MemoryStore::default(),
             clock: world.clock.clone(),
@@ -60,7 +59,7 @@ impl Simulated {
 
 impl Platform for Simulated {
     type Primitives = Software<SeededRandomness>;
-    type Keys = SoftwareKeys<SeededRandomness>;
+    type Keys = Keyring;
     type Holders = SoftwareHolders<SeededRandomness>;
     type Store = MemoryStore;
     type Clock = FixedClock;
@@ -107,16 +106,6 @@ pub struct Providers {
     pub randomness: SeededRandomness,
 }
 
-/// The fixed keys of a name in `vectors/keys.json`.
-pub fn keys(
-    name: &str,
-    randomness: SeededRandomness,
-) -> Result<SoftwareKeys<SeededRandomness>, Error> {
-    let all: serde_json::Value = serde_json::from_str(KEYS).map_err(|_| Error::KeyMalformed)?;
-    let text = |part: &str| all[name][part].to_string();
-    SoftwareKeys::from_private_jwks(&text("signing"), &text("encryption"), randomness)
-}
-
 /// A message on its way.
 #[derive(Clone, Debug)]
 pub struct Mail {
@@ -138,9 +127,11 @@ pub struct World {
     pub hospital: Node<Simulated>,
     /// The only notary that takes deposits; two others co-sign its checkpoints.
     pub notary: Notary,
-    /// What the network's documents say.
+    /// Who signs the network's documents.
+    pub operator: Operator,
+    /// What they say.
     pub network: Network,
-    /// The network's documents.
+    /// The documents themselves.
     pub documents: NetworkDocuments,
     /// The pinned root key.
     pub root: RsaJwk,
@@ -178,11 +169,33 @@ impl World {
             hospital: node(hospital_keys, hospital),
             notary: Notary::new(notary_keys, notary, trust.clone(), witnesses, &providers)?,
             providers,
+            operator,
             network,
             documents,
             root,
             mail: Vec::new(),
         })
+    }
+
+    /// The primitives of everybody.
+    pub fn software(&self) -> Software<SeededRandomness> {
+        Software::new(self.providers.randomness.clone())
+    }
+
+    /// What the documents are trusted for now by a node that trusted `previous` before.
+    pub async fn trust(&self, previous: Option<&Trust>) -> Result<Trust, Error> {
+        let now = self.providers.clock.now();
+        Trust::verify(&self.documents, &self.root, previous, now, &self.software()).await
+    }
+
+    /// Signs what [`World::network`] says by now, and has every node trust it.
+    pub async fn publish(&mut self) -> Result<(), Error> {
+        self.documents = self.operator.publish(&self.network).await?;
+        let trust = self.trust(Some(&self.patient.trust())).await?;
+        self.patient.set_trust(trust.clone());
+        self.hospital.set_trust(trust.clone());
+        self.notary.set_trust(trust);
+        Ok(())
     }
 
     /// Collects what both nodes have queued: messages into [`World::mail`], deposits to the notary

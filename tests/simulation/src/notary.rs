@@ -3,7 +3,7 @@
 use hdms::Error;
 use hdms::card::VerifiedCard;
 use hdms::envelope::{self, Letter, MessageType, Opened, Opening, Sealed};
-use hdms::ids::EntryId;
+use hdms::ids::{CaseId, EntryId};
 use hdms::ledger::{Conflict, Entry, LeafOpening, Salt};
 use hdms::log::TlogProof;
 use hdms::network::Trust;
@@ -14,6 +14,7 @@ use hdms::notary::{
 use hdms::provider::Clock;
 use hdms::software::{Software, SoftwareKeys};
 use hdms::testing::SeededRandomness;
+use serde_json::Value;
 
 use crate::Providers;
 use crate::log::{Log, LogSigner};
@@ -127,13 +128,18 @@ impl Notary {
         let queried = notary::queried(&opened)?;
         let receipts = queried.iter().map(|asked| self.answer(asked));
         let body = AnswerBody { receipts: receipts.collect::<Result<_, _>>()? };
-        let letter = Letter {
-            from: &self.card,
-            to: opened.sender(),
-            case: opened.case(),
-            kind: MessageType::Answer,
-            body: serde_json::to_value(body).map_err(|_| Error::BodyMalformed)?,
-        };
+        let body = serde_json::to_value(body).map_err(|_| Error::BodyMalformed)?;
+        self.seal(opened.sender(), opened.case(), body).await
+    }
+
+    /// Seals the body of an answer to the query of `case`.
+    pub async fn seal(
+        &self,
+        to: &VerifiedCard,
+        case: &CaseId,
+        body: Value,
+    ) -> Result<String, Error> {
+        let letter = Letter { from: &self.card, to, case, kind: MessageType::Answer, body };
         let Providers { clock, randomness } = &self.providers;
         let sealing = envelope::seal(letter, &self.keys, &self.primitives, clock, randomness);
         Ok(sealing.await?.1)

@@ -1,0 +1,82 @@
+//! What nobody has to take on faith: receipts, conflicts, network documents, cards and changes of
+//! keys, and what a node does when one of them does not hold.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
+
+mod conflicts;
+mod documents;
+mod logbook;
+mod queries;
+mod receipts;
+
+use std::str::FromStr;
+
+use hdms::Error;
+use hdms::envelope::{self, Letter, MessageType};
+use hdms::ids::{CaseId, EntryId};
+use hdms::node::{Node, Platform};
+use hdms::provider::Timestamp;
+use hdms::treatment::request::TreatmentRequest;
+use hdms_simulation::{Simulated, World};
+use serde_json::{Value, json};
+
+const HOUR: u64 = 3_600_000;
+const DAY: u64 = 24 * HOUR;
+
+fn id<T: FromStr<Err = Error>>(number: u32) -> T {
+    format!("019b7985-7400-7000-8000-{number:012}").parse().unwrap()
+}
+
+fn case() -> CaseId {
+    id(1)
+}
+
+/// A network in which the patient's request is on its way to the hospital.
+async fn asked(seed: u64) -> World {
+    let mut world = World::new(seed).await.unwrap();
+    let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+    world.patient.ask(&case(), world.hospital.id(), request).await.unwrap();
+    world.settle().await.unwrap();
+    world
+}
+
+/// A network in which the hospital has approved, and both have the receipt.
+async fn approved(seed: u64) -> World {
+    let mut world = asked(seed).await;
+    world.deliver_all().await.unwrap();
+    world.hospital.approve(&case()).await.unwrap();
+    world.deliver_all().await.unwrap();
+    world
+}
+
+/// As [`approved`], and with a result that the patient has received. Its entry.
+async fn with_result(seed: u64) -> (World, EntryId) {
+    let mut world = approved(seed).await;
+    let (entry, fhir) = (id(3), json!({"resourceType": "Observation", "status": "final"}));
+    world.hospital.hand_in(&case(), vec![(EntryId::clone(&entry), fhir)]).await.unwrap();
+    world.deliver_all().await.unwrap();
+    (world, entry)
+}
+
+/// The first message on its way, taken off.
+fn next_mail(world: &mut World) -> Vec<u8> {
+    world.mail.remove(0).envelope.into_bytes()
+}
+
+/// A message of `from`'s own making in the case of all these tests.
+async fn seal(
+    from: &Node<Simulated>,
+    to: &hdms::card::VerifiedCard,
+    kind: MessageType,
+    body: Value,
+) -> String {
+    let (case, sender, p) = (case(), from.card(), from.platform());
+    let letter = Letter { from: &sender, to, case: &case, kind, body };
+    let sealing = envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
+    sealing.await.unwrap().1
+}
+
+/// Moves everybody's clock.
+fn set_clock(world: &World, now: Timestamp) {
+    world.providers.clock.set(now);
+}
