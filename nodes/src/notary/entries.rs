@@ -109,6 +109,12 @@ pub fn count(connection: &Connection) -> Result<u64, Failure> {
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
+/// When the last one was logged, seconds; 0 if there is none.
+pub fn last_time(connection: &Connection) -> Result<u64, Failure> {
+    let last = count(connection)?.checked_sub(1).map(|last| at(connection, last)).transpose()?;
+    Ok(last.flatten().map_or(0, |last| last.time))
+}
+
 /// The entry at this place of the log.
 pub fn at(connection: &Connection, index: u64) -> Result<Option<LoggedEntry>, Failure> {
     one(connection, "place = ?1", [index])

@@ -11,7 +11,7 @@ use hdms::log::NoteKey;
 use hdms::network::NotaryLog;
 use rusqlite::Connection;
 
-use super::entries::LoggedEntry;
+use super::entries::{self, LoggedEntry};
 use super::sequencer::sign;
 use super::{FILE, SCHEMA, store};
 use crate::keys::{NotaryKeys, open_or_make_log};
@@ -36,7 +36,8 @@ impl Import {
         Ok(Self { database, keys, key: log.log_key() })
     }
 
-    /// Adds entries in their order, each as logged at its time, seconds. Errors: those of the store.
+    /// Adds entries in their order, each as logged at its time, seconds, or with the one before it if
+    /// that was later. Errors: those of the store.
     pub async fn append(&self, entries: Vec<(Entry, u64)>) -> Result<(), Error> {
         self.append_from(move |_| Ok(entries)).await.map(drop)
     }
@@ -49,11 +50,11 @@ impl Import {
         let (mut tree, _) = store::open(&self.database, &self.key).await?;
         let (keys, key) = (self.keys.clone(), self.key.clone());
         let work = move |tx: &Connection| {
-            let first = tree.size();
-            let read = read(tx)?;
-            let entries = (first..).zip(read).map(|(index, (entry, time))| {
+            let (first, mut last) = (tree.size(), entries::last_time(tx)?);
+            let entries = (first..).zip(read(tx)?).map(|(index, (entry, time))| {
+                last = last.max(time);
                 let salts = [Salt::new(&SystemRandomness)?, Salt::new(&SystemRandomness)?];
-                Ok(LoggedEntry { index, time, entry, salts })
+                Ok(LoggedEntry { index, time: last, entry, salts })
             });
             let entries = entries.collect::<Result<Vec<_>, Error>>()?;
             if !entries.is_empty() {

@@ -99,6 +99,8 @@ pub struct Sequencer<W> {
     newest: Option<SignedCheckpoint>,
     /// Leaves under the newest published checkpoint.
     published: u64,
+    /// When the last entry was logged, seconds: times never go back, whatever the clock does.
+    last: u64,
 }
 
 impl<W: Witnesses> Sequencer<W> {
@@ -116,7 +118,8 @@ impl<W: Witnesses> Sequencer<W> {
         let (tree, newest) = store::open(&database, &key).await?;
         let published = database.read(store::newest_published).await?;
         let published = published.map_or(0, |published| published.checkpoint().size);
-        Ok(Self { member, keys, key, database, clock, witnesses, tree, newest, published })
+        let last = database.read(entries::last_time).await?;
+        Ok(Self { member, keys, key, database, clock, witnesses, tree, newest, published, last })
     }
 
     /// Works until nobody can send it jobs any more. A checkpoint that was not published is tried
@@ -146,9 +149,9 @@ impl<W: Witnesses> Sequencer<W> {
             Err(error) => return answers.into_iter().for_each(|to| drop(to.send(Err(error)))),
         };
         let published = self.publish_or_say_why().await;
-        let news = published.and(self.newest.clone()).map(|checkpoint| {
-            Arc::new(News { entries, tree: self.tree.clone(), checkpoint })
-        });
+        let news = published
+            .and(self.newest.clone())
+            .map(|checkpoint| Arc::new(News { entries, tree: self.tree.clone(), checkpoint }));
         self.tree.forget_full();
         for (answer, rulings) in answers.into_iter().zip(rulings) {
             drop(answer.send(Ok(Outcome { rulings, news: news.clone() })));
@@ -160,7 +163,7 @@ impl<W: Witnesses> Sequencer<W> {
         &mut self,
         deposits: Vec<Vec<Checked>>,
     ) -> Result<(Vec<Vec<Ruling>>, Vec<LoggedEntry>), Error> {
-        let time = self.clock.now().seconds();
+        let time = self.clock.now().seconds().max(self.last);
         let (mut tree, keys, key) = (self.tree.clone(), self.keys.clone(), self.key.clone());
         let work = move |tx: &Connection| {
             let mut batch = Batch::new(tree.size(), time);
@@ -177,7 +180,7 @@ impl<W: Witnesses> Sequencer<W> {
             Ok((rulings, entries, tree, checkpoint))
         };
         let (rulings, entries, tree, checkpoint) = self.database.write(work).await?;
-        self.tree = tree;
+        (self.tree, self.last) = (tree, time);
         self.newest = checkpoint.or_else(|| self.newest.take());
         Ok((rulings, entries))
     }

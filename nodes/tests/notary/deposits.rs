@@ -3,6 +3,7 @@
 use hdms::Error;
 use hdms::ledger::{Entry, VerificationKey};
 use hdms::notary::{DepositAnswer, MAX_DEPOSITS};
+use hdms::provider::Timestamp;
 
 use crate::case::{Case, refused};
 use crate::common::{case_id, entry_id};
@@ -147,4 +148,22 @@ async fn as_many_deposits_as_are_allowed_fit_one_envelope() {
     let deposit = case.endorsed(&entry).await;
     let answers = case.deposit(&case.patient, vec![deposit]).await;
     assert_eq!(case.place(&answers[0], &entry).await, 2 * MAX_DEPOSITS as u64);
+}
+
+#[tokio::test]
+async fn times_never_go_back_whatever_the_clock_does() {
+    let mut case = Case::begin().await;
+    let now = case.net.now().seconds();
+    let times = async |case: &Case| {
+        let deposit = case.endorsed(&case.elsewhere()).await;
+        let answers = case.deposit(&case.patient, vec![deposit]).await;
+        case.receipt(&answers[0]).await.receipt().iat
+    };
+    assert_eq!(times(&case).await, now);
+    case.net.clock.set(Timestamp(case.net.now().0 - 30_000));
+    assert_eq!(times(&case).await, now);
+    case.restart(|_| ()).await.unwrap();
+    assert_eq!(times(&case).await, now, "after a restart too");
+    case.net.clock.advance(31_000);
+    assert_eq!(times(&case).await, now + 1);
 }
