@@ -9,6 +9,7 @@ mod common;
 mod cosigning;
 mod depositing;
 mod killed;
+mod lying;
 mod played;
 mod scene;
 mod spoken;

@@ -64,10 +64,16 @@ pub struct PlayedLog {
 impl PlayedLog {
     /// Admitted as a notary, with the node keys of this number.
     pub async fn admitted(net: &Net, number: usize) -> Self {
+        Self::admitted_at(net, number, "http://127.0.0.1:1").await
+    }
+
+    /// The same with this base URL.
+    pub async fn admitted_at(net: &Net, number: usize, endpoint: &str) -> Self {
         let log = Self::stranger(net, number);
         let keys = keys(number);
         let asked = net.request(keys, Role::Notary, &format!("Played {number}"));
-        let request = AdmissionRequest { log: Some(log.keys.public()), ..asked };
+        let (endpoint, log_keys) = (Some(endpoint.to_owned()), Some(log.keys.public()));
+        let request = AdmissionRequest { endpoint, log: log_keys, ..asked };
         assert_eq!(net.ask(keys, &request).await, Err(Error::AdmissionPending));
         net.operator().admit(log.id.clone()).await.unwrap();
         net.until(|trust| trust.notary(&log.id).is_ok()).await;

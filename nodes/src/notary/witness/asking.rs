@@ -1,9 +1,10 @@
 //! One witness is asked for its cosignature on one checkpoint (C2SP tlog-witness).
 
+use std::sync::Weak;
 use std::time::Duration;
 
 use hdms::Error;
-use hdms::log::{NoteSignature, SignedCheckpoint, decimal};
+use hdms::log::{Hash, NoteSignature, SignedCheckpoint, decimal};
 use hdms::network::NotaryLog;
 use reqwest::StatusCode;
 use tokio::sync::OwnedMutexGuard;
@@ -22,8 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Asking {
     /// Asks.
     pub client: Client,
-    /// Proves that the log has only grown.
-    pub reader: LogReader,
+    /// Proves that the log has only grown. Nobody waits for a witness with the database open: a
+    /// notary that has stopped can be started again at once.
+    pub reader: Weak<LogReader>,
     /// The witness.
     pub witness: NotaryLog,
     /// Its base URL.
@@ -75,9 +77,14 @@ impl Asking {
     }
 
     async fn submit(&self, old: u64) -> Result<(StatusCode, String), Error> {
-        let proof = self.reader.consistency(old, self.checkpoint.checkpoint().size).await?;
+        let proof = self.proof(old).await?;
         let submission = Submission { old, proof, checkpoint: self.checkpoint.clone() };
         self.client.add_checkpoint(&self.endpoint, submission.to_text()).await
+    }
+
+    async fn proof(&self, old: u64) -> Result<Vec<Hash>, Error> {
+        let reader = self.reader.upgrade().ok_or(Error::NodeStopped)?;
+        reader.consistency(old, self.checkpoint.checkpoint().size).await
     }
 
     /// The line of the witness in its answer. [`Error::LogForged`] unless it has signed the

@@ -37,7 +37,7 @@ const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 #[derive(Debug)]
 pub struct OtherNotaries {
     member: Member,
-    reader: LogReader,
+    reader: Arc<LogReader>,
     clock: NodeClock,
     known: Mutex<HashMap<NodeId, Arc<Turn<Progress>>>>,
 }
@@ -75,7 +75,7 @@ struct Other {
 impl OtherNotaries {
     /// Those of the Network Map, whenever they are asked; `reader` reads this notary's log.
     pub fn new(member: Member, reader: LogReader, clock: NodeClock) -> Self {
-        Self { member, reader, clock, known: Mutex::default() }
+        Self { member, reader: Arc::new(reader), clock, known: Mutex::default() }
     }
 
     fn others(&self) -> Vec<Other> {
@@ -101,7 +101,7 @@ impl OtherNotaries {
     ) -> JoinHandle<Option<NoteSignature>> {
         let asking = Asking {
             client: self.member.client().clone(),
-            reader: self.reader.clone(),
+            reader: Arc::downgrade(&self.reader),
             witness: other.log,
             endpoint: other.endpoint,
             checkpoint: checkpoint.clone(),
