@@ -8,9 +8,13 @@ use common::{Net, PASSPHRASE, id, keys, message_id};
 use hdms::Error;
 use hdms::card::{LIFETIME, Role, VerifiedCard};
 use hdms::doorman::PATIENCE;
+use hdms::envelope::{Letter, MessageType, seal};
+use hdms_nodes::institution::{self, Institution};
 use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::member::{Member, MemberConfig};
 use hdms_nodes::server::{Server, ServerConfig};
-use hdms_nodes::system::NodeClock;
+use hdms_nodes::store::SqliteStore;
+use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -47,7 +51,7 @@ async fn without_both_keys_nobody_is_admitted() {
     let answer = net.challenge(keys(0), &net.request(keys(0), Role::Personal, "")).await.unwrap();
     let refused = async |answer| {
         let answer = net.client.answer_challenge(&net.url, &answer).await;
-        assert_eq!(answer.err(), Some(Error::PossessionUnproven));
+        assert_eq!(answer.err().map(|problem| problem.error), Some(Error::PossessionUnproven));
     };
 
     let mut wrong = answer.clone();
@@ -225,6 +229,96 @@ async fn one_address_can_not_ask_without_end() {
     assert_eq!(ask().await.err(), Some(Error::TooManyRequests));
     net.clock.advance(60_000);
     assert_eq!(ask().await.err(), Some(Error::AdmissionMalformed));
+}
+
+#[tokio::test]
+async fn one_node_can_not_ask_without_end_from_wherever_and_others_still_can() {
+    let net = Net::start_with(|config| config.rates.admissions_of_node = 2).await;
+    let ask = async |number: usize| {
+        let request = net.request(keys(number), Role::Personal, "");
+        net.ask(keys(number), &request).await.map(drop)
+    };
+    assert_eq!(ask(0).await, Ok(()));
+    // Somebody else who says that it was this node uses up nothing.
+    let forged = net.request(keys(0), Role::Personal, "").sign(keys(1)).await.unwrap();
+    let forged = net.client.ask_admission(&net.url, forged).await;
+    assert_eq!(forged.err(), Some(Error::PossessionUnproven));
+    assert_eq!(ask(0).await, Ok(()));
+    assert_eq!(ask(0).await, Err(Error::TooManyRequests));
+    assert_eq!(ask(1).await, Ok(()));
+    net.clock.advance(60_000);
+    assert_eq!(ask(0).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_native_node_refuses_older_documents_and_keeps_the_last_good_ones() {
+    let mut net = Net::start().await;
+    let (database, backup) = (net.data().join("server.sqlite"), net.dir.path().join("backup"));
+    net.stop_server().await;
+    std::fs::copy(&database, &backup).unwrap();
+    net.start_again(|_| ()).await;
+    let stop = CancellationToken::new();
+    common::prepare_keys(&net.dir.path().join("patient"), &[""]);
+    let config = MemberConfig {
+        role: Role::Personal,
+        endpoint: None,
+        about: None,
+        ..net.member_config("patient", String::new())
+    };
+    let store = SqliteStore::open(&net.dir.path().join("patient/node.sqlite")).unwrap();
+    let clock = NodeClock::new(net.clock.clone());
+    let hospital = net.hospital(1).await;
+    let member = Member::join(config, store, clock, stop.clone()).await.unwrap();
+    let before = member.standing();
+    assert!(before.trust.node(&hospital.id).is_ok());
+
+    net.stop_server().await;
+    std::fs::copy(&backup, &database).unwrap();
+    net.start_again(|_| ()).await;
+    assert_eq!(member.refresh().await, Err(Error::NetworkRollback));
+    assert!(member.standing().trust.node(&hospital.id).is_ok());
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn a_revocation_reaches_institutions_and_notaries_that_run() {
+    let net = Net::start().await;
+    let person = net.person(0).await;
+    let notary = net.notary("notary").await;
+    let stop = CancellationToken::new();
+    let hospital = running_hospital(&net, &stop).await;
+    let (to_notary, to_hospital) =
+        (notary.member().standing().card.clone(), hospital.node().card());
+    net.operator().revoke(person.id.clone(), "stolen telephone").await.unwrap();
+    net.until(|trust| trust.check_revocation(&person.id, net.now()) == Err(Error::CardRevoked))
+        .await;
+    notary.member().refresh().await.unwrap();
+    hospital.refresh().await.unwrap();
+
+    let deposits = vec![common::deposit(&person, &person).await];
+    let envelope = common::sealed([&person, &person], &to_notary, deposits).await;
+    let endpoint = format!("http://{}", notary.address());
+    let refused = net.client.deposit(&endpoint, envelope).await;
+    assert_eq!(refused.err(), Some(Error::CardRevoked));
+    let asked = serde_json::json!({"reason": "Cough", "may_read": []});
+    let (case, kind) = (&common::case_id(), MessageType::TreatmentRequest);
+    let letter = Letter { from: &person.card, to: &to_hospital, case, kind, body: asked };
+    let sealed = seal(letter, person.keys, &AwsPrimitives, &SystemClock, &SystemRandomness).await;
+    let refused = net.client.send_envelope(&hospital.url(), sealed.unwrap().1).await;
+    assert_eq!(refused.err(), Some(Error::CardRevoked));
+    stop.cancel();
+}
+
+async fn running_hospital(net: &Net, stop: &CancellationToken) -> Institution {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let member = net.member_config("hospital", endpoint);
+    let member = MemberConfig { role: Role::Institution, ..member };
+    let config = institution::Config { member, api_key: None, pages: None, samples: None };
+    let clock = NodeClock::new(net.clock.clone());
+    let starting = Institution::start(config, clock, listener, stop.clone());
+    let (started, ()) = tokio::join!(starting, net.admit_next());
+    started.unwrap()
 }
 
 #[tokio::test]

@@ -144,3 +144,47 @@ pub fn open(data: &Path) -> Result<Database, Error> {
         opened => opened,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{FILE, SCHEMA};
+    use crate::sqlite::{Database, Schema};
+
+    /// What version 3 left behind: a node of each status.
+    const LEFT: &str = "
+        INSERT INTO nodes VALUES
+            ('a', 'notary', 'admitted', 'r', 'c', 'd', 9),
+            ('b', 'institution', 'pending', 's', NULL, NULL, 0),
+            ('c', 'personal', 'revoked', 't', 'e', 'f', 8);
+        INSERT INTO settings VALUES ('certified', '{}');
+    ";
+
+    #[tokio::test]
+    async fn nodes_of_earlier_versions_stay_what_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        let migrations: Vec<_> = SCHEMA.migrations[..3].iter().copied().chain([LEFT]).collect();
+        let before = Schema { migrations: migrations.leak(), ..SCHEMA };
+        drop(Database::open(&path, &before).unwrap());
+        let version = |version| {
+            let connection = rusqlite::Connection::open(&path).unwrap();
+            connection.pragma_update(None, "user_version", version).unwrap();
+        };
+        version(3);
+        let database = Database::open(&path, &SCHEMA).unwrap();
+        let rows = database.read(|connection| {
+            let mut statement = connection.prepare(
+                "SELECT concat_ws(' ', id, role, status, request, admitted, card, claims, expires), \
+                 until IS NOT NULL FROM nodes ORDER BY id",
+            )?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<Vec<(String, bool)>, _>>()?)
+        });
+        let expected = [
+            ("a notary admitted r c d 9".to_owned(), false),
+            ("b institution pending s 0".to_owned(), false),
+            ("c personal revoked t t e f 8".to_owned(), true),
+        ];
+        assert_eq!(rows.await.unwrap(), expected);
+    }
+}

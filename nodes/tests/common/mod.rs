@@ -93,6 +93,11 @@ impl Net {
     /// The same with a configuration that `adjust` has changed.
     pub async fn restart_with(&mut self, adjust: impl FnOnce(&mut ServerConfig)) {
         self.stop_server().await;
+        self.start_again(adjust).await;
+    }
+
+    /// Starts a server that was stopped again, at the same address.
+    pub async fn start_again(&mut self, adjust: impl FnOnce(&mut ServerConfig)) {
         let address = self.url.trim_start_matches("http://").to_owned();
         let started = serve(self.dir.path(), &self.clock, &address, adjust).await;
         let (server, _, stop) = started.unwrap();

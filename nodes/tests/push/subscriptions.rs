@@ -11,13 +11,14 @@ use axum::response::Redirect;
 use axum::routing::{any, post};
 use futures_util::stream;
 use hdms::Error;
+use hdms::card::Role;
 use hdms::push::Subscription;
 use rusqlite::Connection;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::common::problem;
+use crate::common::{keys, problem};
 use crate::enclosed;
 use crate::stage::{self, Stage, until, vapid};
 
@@ -32,6 +33,47 @@ async fn one_that_its_push_service_no_longer_knows_is_dropped_and_the_node_told(
     let new = stage.browser().await;
     until("the push", async || new.read(google) == [enclosed(1, "nobody is there")]).await;
     assert_eq!(stage.standing().await, [new.id()]);
+}
+
+#[tokio::test]
+async fn nothing_that_everybody_may_read_names_a_personal_node_or_where_it_is_woken() {
+    let mut stage = Stage::new().await;
+    let pages = tempfile::tempdir().unwrap();
+    std::fs::write(pages.path().join("index.html"), "<!doctype html>").unwrap();
+    let folder = pages.path().to_owned();
+    stage.net.restart_with(|config| config.pages = Some(folder)).await;
+    let keys = keys(1);
+    let named = stage.net.request(keys, Role::Personal, "Patricia Doe");
+    stage.net.ask(keys, &named).await.unwrap();
+    let browser = stage.stranger().await;
+    stage.subscribe(&browser.subscription).await;
+    let (key, seal) = keys.public();
+    let Subscription::WebPush { endpoint, .. } = &browser.subscription else { panic!() };
+    let secrets = [
+        stage.patient.id.to_string(),
+        "Patricia".into(),
+        seal.thumbprint(),
+        serde_json::to_value(key).unwrap()["n"].as_str().unwrap().to_owned(),
+        browser.id(),
+        endpoint.rsplit('/').next().unwrap().to_owned(),
+    ];
+    for path in ["/network", "/network/root", "/network.json", "/", "/mailbox", "/doorman/answers"]
+    {
+        let answer = reqwest::get(format!("{}{path}", stage.net.url)).await.unwrap();
+        let text = answer.text().await.unwrap();
+        // Signed documents are read as those read them who look for somebody.
+        let parts = text.split(['.', '"']).filter_map(|part| hdms::jose::decode(part));
+        let parts = parts.map(|part| String::from_utf8_lossy(&part).into_owned());
+        let cards: Vec<_> = parts.collect();
+        let nested = cards.iter().flat_map(|part| part.split(['.', '"']));
+        let nested = nested.filter_map(|part| hdms::jose::decode(part));
+        let nested: Vec<_> = nested.map(|it| String::from_utf8_lossy(&it).into_owned()).collect();
+        let all = [vec![text], cards, nested].concat().join("\n");
+        assert_eq!(all.contains("St. Elsewhere"), path == "/network", "it looks where cards are");
+        for secret in &secrets {
+            assert!(!all.contains(secret), "{path}: {secret}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,310 @@
+//! What the operator decides, what nodes may change by themselves, and the trail of all that.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{JsonBody, Net, Person, about, id, keys, log_keys, message_id};
+use hdms::Error;
+use hdms::card::{KeyChange, Role};
+use hdms::doorman::{About, AdmissionRequest};
+use hdms::network::{Trust, WitnessRule};
+use hdms_nodes::keys::{AwsKeys, AwsPrimitives};
+use hdms_nodes::problem::ProblemDocument;
+use hdms_nodes::server::trail::{Act, Trail};
+use rusqlite::Connection;
+
+/// An admission that is refused: the problem.
+async fn refused(net: &Net, keys: &AwsKeys, request: &AdmissionRequest) -> ProblemDocument {
+    let jwt = request.sign(keys).await.unwrap();
+    let challenge = net.client.ask_admission(&net.url, jwt).await.unwrap();
+    let answer = challenge.answer(&request.iss, keys, &AwsPrimitives).await.unwrap();
+    let http = reqwest::Client::new().post(format!("{}/doorman/answers", net.url));
+    let answer = http.body(serde_json::to_vec(&answer).unwrap()).send().await.unwrap();
+    let status = answer.status().as_u16();
+    let problem: ProblemDocument = answer.json_body().await;
+    assert_eq!(problem.status, status);
+    problem
+}
+
+/// The same request, to be sent once more.
+fn anew(request: &AdmissionRequest) -> AdmissionRequest {
+    AdmissionRequest { jti: message_id(), ..request.clone() }
+}
+
+/// What a node asks for that has changed its keys, by a statement of the former ones.
+async fn changed(request: &AdmissionRequest, former: &AwsKeys, new: &AwsKeys) -> AdmissionRequest {
+    let (signing_key, encryption_key) = new.public();
+    let change = KeyChange {
+        iss: request.iss.clone(),
+        iat: request.iat,
+        former_signing_key: former.public().0.clone(),
+        former_encryption_key: former.public().1.thumbprint(),
+        signing_key: signing_key.clone(),
+        encryption_key: encryption_key.clone(),
+    };
+    let mut next = anew(request);
+    next.changes.push(change.sign(former).await.unwrap());
+    AdmissionRequest {
+        signing_key: signing_key.clone(),
+        encryption_key: encryption_key.clone(),
+        ..next
+    }
+}
+
+async fn acts(net: &Net) -> Vec<Act> {
+    let trail = net.operator().trail().await.unwrap();
+    assert!(trail.whole);
+    trail.entries.iter().map(|entry| entry.act).collect()
+}
+
+#[tokio::test]
+async fn the_operator_sees_all_that_a_node_claims_and_what_it_wants_changed() {
+    let net = Net::start().await;
+    let request = net.request(keys(0), Role::Notary, "Notary");
+    assert_eq!(net.ask(keys(0), &request).await, Err(Error::AdmissionPending));
+    let applicant = net.operator().applicant(&request.iss).await.unwrap();
+    let claims = applicant.claims.clone();
+    assert_eq!((claims.role, claims.name.as_str()), (Role::Notary, "Notary"));
+    assert_eq!((claims.about, claims.log), (Some(about()), request.log));
+    assert_eq!(Some(claims.endpoint), request.endpoint);
+    assert_eq!(claims.signing_key, request.iss.as_ref());
+    assert_eq!((applicant.admitted, applicant.rival), (None, None));
+    net.operator().admit(request.iss.clone()).await.unwrap();
+    net.until(|trust| trust.node(&request.iss).is_ok()).await;
+
+    let contact = About { contact: "Prof. Roe".into(), ..about() };
+    let request = AdmissionRequest { about: Some(contact), ..anew(&request) };
+    assert_eq!(net.ask(keys(0), &request).await, Err(Error::AdmissionPending));
+    let pending = net.operator().pending().await.unwrap();
+    assert_eq!(pending[0].admitted.as_ref().unwrap().about, Some(about()));
+    assert_eq!(pending[0].claims.about, request.about);
+    assert!(net.trust().await.node(&request.iss).is_ok(), "it stays listed meanwhile");
+}
+
+#[tokio::test]
+async fn a_refused_or_revoked_node_is_told_why() {
+    let net = Net::start().await;
+    let request = net.request(keys(0), Role::Institution, "St. Elsewhere");
+    assert_eq!(refused(&net, keys(0), &request).await.code, "doorman/pending");
+    let operator = net.operator();
+    operator.refuse(request.iss.clone(), "no such hospital in the register").await.unwrap();
+    for _ in 0..2 {
+        let problem = refused(&net, keys(0), &anew(&request)).await;
+        assert_eq!((problem.status, problem.code.as_str()), (403, "doorman/refused"));
+        assert_eq!(problem.reason.as_deref(), Some("no such hospital in the register"));
+    }
+    assert_eq!(operator.refuse(request.iss.clone(), "x").await, Err(Error::NodeUnknown));
+    assert!(operator.pending().await.unwrap().is_empty());
+
+    let better = AdmissionRequest { name: "St. Elsewhere Ltd.".into(), ..anew(&request) };
+    assert_eq!(refused(&net, keys(0), &better).await.code, "doorman/pending");
+    operator.admit(request.iss.clone()).await.unwrap();
+    net.until(|trust| trust.node(&request.iss).is_ok()).await;
+    operator.revoke(request.iss.clone(), "it has closed").await.unwrap();
+    net.until(|trust| trust.node(&request.iss).is_err()).await;
+    let problem = refused(&net, keys(0), &anew(&better)).await;
+    assert_eq!((problem.status, problem.code.as_str()), (403, "card/revoked"));
+    assert_eq!(problem.reason.as_deref(), Some("it has closed"));
+
+    use Act::{Admitted, Applied, Certified, Refused, Revoked, Rules};
+    let all = [Certified, Rules, Applied, Refused, Applied, Admitted, Revoked];
+    assert_eq!(acts(&net).await, all);
+    let trail = operator.trail().await.unwrap().entries;
+    assert_eq!(trail[3].detail["reason"], "no such hospital in the register");
+    assert_eq!(trail[5].detail["about"]["registry_number"], about().registry_number);
+    assert!(trail[2..].iter().all(|entry| entry.node == Some(request.iss.clone())));
+}
+
+#[tokio::test]
+async fn a_member_that_is_refused_another_name_stays_what_it_was() {
+    let net = Net::start().await;
+    let hospital = net.hospital(0).await;
+    let before = net.request(keys(0), Role::Institution, "St. Elsewhere 0");
+    let other = AdmissionRequest { name: "Royal Hospital".into(), ..anew(&before) };
+    assert_eq!(net.ask(keys(0), &other).await, Err(Error::AdmissionPending));
+    net.operator().refuse(hospital.id.clone(), "not royal").await.unwrap();
+    assert_eq!(net.ask(keys(0), &anew(&other)).await, Err(Error::AdmissionRefused));
+    assert_eq!(net.trust().await.node(&hospital.id).unwrap(), &hospital.card);
+    let card = net.ask(keys(0), &before).await.unwrap();
+    let trust = net.trust().await;
+    assert_eq!(trust.node(&hospital.id).unwrap().jwt(), card);
+    assert_eq!(trust.node(&hospital.id).unwrap().card().name, "St. Elsewhere 0");
+}
+
+#[tokio::test]
+async fn keys_change_by_the_old_keys_word_alone_and_the_id_stays() {
+    let net = Net::start().await;
+    let hospital = net.hospital(0).await;
+    let first = net.request(keys(0), Role::Institution, "St. Elsewhere 0");
+    let next = changed(&first, keys(0), keys(1)).await;
+    net.ask(keys(1), &next).await.unwrap();
+    let card = net.trust().await.node(&hospital.id).unwrap().clone();
+    assert_eq!(card.card().signing_key, *keys(1).public().0);
+    assert_eq!(acts(&net).await.last(), Some(&Act::KeysChanged));
+    let with = |keys| Person { keys, id: hospital.id.clone(), card: card.clone() };
+    let ask =
+        async |person: Person| net.client.mailbox(&net.url, person.signer(), 0, 1).await.map(drop);
+    assert_eq!(ask(with(keys(1))).await, Ok(()));
+    assert_eq!(ask(with(keys(0))).await, Err(Error::RequestProofInvalid));
+
+    let unproven = Err(Error::PossessionUnproven);
+    assert_eq!(net.ask(keys(0), &anew(&first)).await, unproven, "the former keys, now stolen");
+    let other = changed(&first, keys(0), keys(2)).await;
+    assert_eq!(net.ask(keys(2), &other).await, unproven, "another way from the first keys");
+    let encryption_key = keys(2).public().1.clone();
+    let half = AdmissionRequest { encryption_key, ..anew(&next) };
+    let jwt = half.sign(keys(1)).await.unwrap();
+    let challenge = net.client.ask_admission(&net.url, jwt).await.unwrap();
+    let answer = challenge.answer(&half.iss, keys(2), &AwsPrimitives).await.unwrap();
+    let answered = net.client.answer_challenge(&net.url, &answer).await;
+    assert_eq!(
+        answered.err().map(Error::from),
+        Some(Error::PossessionUnproven),
+        "no statement names it"
+    );
+    let third = changed(&next, keys(1), keys(2)).await;
+    net.ask(keys(2), &third).await.unwrap();
+    assert_eq!(net.trust().await.node(&hospital.id).unwrap().keys().changes().len(), 2);
+}
+
+#[tokio::test]
+async fn no_name_address_or_log_key_is_had_twice() {
+    let net = Net::start().await;
+    let first = net.request(keys(0), Role::Notary, "Notary of Example");
+    assert_eq!(net.ask(keys(0), &first).await, Err(Error::AdmissionPending));
+    net.operator().admit(first.iss.clone()).await.unwrap();
+    let second = net.request(keys(1), Role::Notary, "Another Notary");
+    let own = AdmissionRequest { log: Some(log_keys(2)), ..second };
+    let slash = first.endpoint.as_ref().map(|endpoint| format!("{endpoint}/"));
+    let crossed =
+        hdms::network::LogKeys { witness_key: first.log.unwrap().log_key, ..own.log.unwrap() };
+    for taken in [
+        AdmissionRequest { name: " notary  of EXAMPLE".into(), ..own.clone() },
+        AdmissionRequest { endpoint: slash, ..own.clone() },
+        AdmissionRequest { log: Some(crossed), ..own.clone() },
+    ] {
+        assert_eq!(net.ask(keys(1), &anew(&taken)).await, Err(Error::AdmissionPending));
+        let pending = net.operator().pending().await.unwrap();
+        assert_eq!(pending[0].rival.as_ref(), Some(&first.iss));
+        let admitted = net.operator().admit(own.iss.clone()).await;
+        assert_eq!(admitted, Err(Error::AdmissionTaken));
+    }
+    assert_eq!(net.ask(keys(1), &anew(&own)).await, Err(Error::AdmissionPending));
+    net.operator().admit(own.iss.clone()).await.unwrap();
+    net.until(|trust| trust.nodes().len() == 2).await;
+    let moved = AdmissionRequest { endpoint: first.endpoint.clone(), ..anew(&own) };
+    assert_eq!(net.ask(keys(1), &moved).await, Err(Error::AdmissionPending));
+}
+
+#[tokio::test]
+async fn a_notarys_role_and_log_stay_and_its_log_is_listed_for_ever() {
+    let net = Net::start().await;
+    let request = net.request(keys(0), Role::Notary, "Notary");
+    assert_eq!(net.ask(keys(0), &request).await, Err(Error::AdmissionPending));
+    assert!(net.trust().await.logs().is_empty());
+    net.operator().admit(request.iss.clone()).await.unwrap();
+    let trust = net.until(|trust| trust.logs().len() == 1).await;
+    let log = trust.log(&request.iss).unwrap().clone();
+    assert_eq!((Some(log.keys), log.until), (request.log, None));
+
+    let other = AdmissionRequest { log: Some(log_keys(2)), ..anew(&request) };
+    assert_eq!(net.ask(keys(0), &other).await, Err(Error::AdmissionMalformed));
+    let hospital = net.request(keys(0), Role::Institution, "Notary");
+    assert_eq!(net.ask(keys(0), &hospital).await, Err(Error::AdmissionMalformed));
+
+    net.clock.advance(60_000);
+    net.operator().revoke(request.iss.clone(), "it was broken into").await.unwrap();
+    let trust = net.until(|trust| trust.nodes().is_empty()).await;
+    assert_eq!(trust.log(&request.iss).unwrap().until, Some(net.now().seconds()));
+    let again = net.operator().admit(request.iss.clone()).await;
+    assert_eq!(again, Err(Error::CardRevoked), "what it logged since would count again");
+}
+
+#[tokio::test]
+async fn rules_are_kept_from_when_on_they_are_in_force() {
+    let mut net = Net::start_with(|config| config.rules.witnesses = 1).await;
+    let rules = |trust: &Trust| trust.parameters().witnesses.clone();
+    let begin = net.now().seconds();
+    let first = net.trust().await;
+    assert_eq!(rules(&first), [WitnessRule { since: begin, needed: 1 }]);
+    let request = net.request(keys(0), Role::Notary, "Notary");
+    net.ask(keys(0), &request).await.unwrap_err();
+    net.operator().admit(request.iss.clone()).await.unwrap();
+    net.clock.advance(5_000);
+    net.restart_with(|config| {
+        (config.rules.witnesses, config.rules.minimum_version) = (2, 7);
+        config.rules.revocation_age = 3600;
+    })
+    .await;
+    let trust = net.trust().await;
+    let since = begin + 5 + 24 * 3600;
+    let later = WitnessRule { since, needed: 2 };
+    assert_eq!(rules(&trust)[1..], [later], "once nobody relies on the documents of before");
+    assert!(trust.parameters().number > first.parameters().number);
+    assert_eq!(trust.check_version(), Err(Error::VersionTooOld));
+    net.restart_with(|config| {
+        (config.rules.witnesses, config.rules.minimum_version) = (2, 7);
+        config.rules.revocation_age = 3600;
+    })
+    .await;
+    assert_eq!(net.trust().await.parameters().number, trust.parameters().number);
+    let rules = acts(&net).await.into_iter().filter(|act| *act == Act::Rules);
+    assert_eq!(rules.count(), 2);
+}
+
+#[tokio::test]
+async fn whoever_alters_the_trail_is_stopped_or_found_out() {
+    let net = Net::start().await;
+    net.hospital(0).await;
+    let database = Connection::open(net.data().join("server.sqlite")).unwrap();
+    let row = "SELECT 2, time, act, node, detail, before FROM trail WHERE number = 2";
+    let attempts = [
+        "UPDATE trail SET detail = '{}' WHERE number = 3".to_owned(),
+        "UPDATE trail SET time = time - 1 WHERE number = 4".to_owned(),
+        "DELETE FROM trail WHERE number = 4".to_owned(),
+        "DELETE FROM trail WHERE number = 2".to_owned(),
+        "DELETE FROM trail".to_owned(),
+        format!("INSERT OR REPLACE INTO trail {row}"),
+    ];
+    for attempt in &attempts {
+        let stopped = database.execute(attempt, []).unwrap_err().to_string();
+        assert_eq!(stopped, "the trail only grows", "{attempt}");
+    }
+    let trail = net.operator().trail().await.unwrap();
+    assert!(trail.whole && trail.entries.len() == 4, "{trail:?}");
+
+    let triggers = ["trail_is_not_changed", "trail_is_not_cut", "trail_goes_on"];
+    for trigger in triggers {
+        database.execute(&format!("DROP TRIGGER {trigger}"), []).unwrap();
+    }
+    for attempt in &attempts[..5] {
+        database.execute(attempt, []).unwrap();
+        let altered: Trail = net.operator().trail().await.unwrap();
+        assert!(!altered.whole, "{attempt}");
+        assert!(altered.entries.len() < 4 || attempt.contains("number = 4"), "{attempt}");
+        restore(&database, &trail);
+    }
+    assert!(net.operator().trail().await.unwrap().whole);
+}
+
+fn restore(database: &Connection, trail: &Trail) {
+    database.execute_batch("DELETE FROM trail").unwrap();
+    for entry in &trail.entries {
+        let act = serde_json::to_value(entry.act).unwrap();
+        let node = entry.node.as_ref().map(|node| node.as_ref());
+        let (detail, act) = (entry.detail.to_string(), act.as_str().unwrap());
+        let row = (entry.number, entry.time, act, node, detail, &entry.before);
+        database.execute("INSERT INTO trail VALUES (?1, ?2, ?3, ?4, ?5, ?6)", row).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_personal_nodes_is_on_the_trail_unless_the_operator_acts() {
+    let net = Net::start().await;
+    let person = net.person(0).await;
+    assert!(acts(&net).await.iter().all(|act| matches!(act, Act::Certified | Act::Rules)));
+    net.operator().revoke(person.id.clone(), "stolen telephone").await.unwrap();
+    let trail = net.operator().trail().await.unwrap();
+    assert_eq!(trail.entries.last().unwrap().node, Some(id(keys(0))));
+}
