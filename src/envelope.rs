@@ -224,14 +224,11 @@ impl Decrypted {
     ) -> Result<Opened, Error> {
         let Self { signed, claims } = self;
         let listed = opening.trust.node(&claims.iss).ok().map(VerifiedCard::jwt);
-        let card = youngest([known, listed, claims.card.as_deref()])?;
+        let card = youngest(&claims.iss, [known, listed, claims.card.as_deref()])?;
         let keys = match opening.trust.checked(card) {
             Some(checked) => checked.keys().clone(),
             None => card::claimed_keys(card, primitives).await?,
         };
-        if *keys.node() != claims.iss {
-            return Err(Error::CardMismatch);
-        }
         keys.check(&signed, claims.iat, primitives).await?;
         let sender =
             VerifiedCard::verify(card, opening.trust, opening.received, primitives).await?;
@@ -247,12 +244,15 @@ impl Decrypted {
     }
 }
 
-/// The card that says it was issued last; of equal ones the last. [`Error::CardUnknown`] when there
-/// is none.
-fn youngest(cards: [Option<&str>; 3]) -> Result<&str, Error> {
+/// The card of `node` that says it was issued last; of equal ones the last. [`Error::CardMismatch`]
+/// when one is another node's, [`Error::CardUnknown`] when there is none.
+fn youngest<'a>(node: &NodeId, cards: [Option<&'a str>; 3]) -> Result<&'a str, Error> {
     let mut youngest = None;
     for card in cards.into_iter().flatten() {
-        let time = card::claimed_time(card)?;
+        let (owner, time) = card::claimed(card)?;
+        if owner != *node {
+            return Err(Error::CardMismatch);
+        }
         if youngest.is_none_or(|(before, _)| time >= before) {
             youngest = Some((time, card));
         }

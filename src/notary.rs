@@ -83,7 +83,7 @@ impl DepositCards {
     ) -> Self {
         let mut checked = HashMap::with_capacity(cards.len());
         for jwt in cards {
-            let Ok(id) = card::claimed_id(jwt) else { continue };
+            let Ok((id, _)) = card::claimed(jwt) else { continue };
             let carried = VerifiedCard::verify(jwt, trust, now, primitives).await;
             let listed = trust.node(&id).ok().filter(|listed| {
                 carried.as_ref().is_ok_and(|carried| carried.card().iat < listed.card().iat)

@@ -166,7 +166,7 @@ impl VerifiedCard {
     }
 }
 
-/// The signing keys and the age of a card that no Doorman's signature was checked of: for finding
+/// The signing keys of a card that no Doorman's signature was checked of: for finding
 /// out whether an envelope's signature and its card belong together. Errors as [`SigningKeys::of`].
 pub(crate) async fn claimed_keys(
     jwt: &str,
@@ -175,16 +175,13 @@ pub(crate) async fn claimed_keys(
     Ok(VerifiedCard::vouched(jwt, primitives).await?.keys)
 }
 
-/// Whose card it claims to be; nothing of it is checked.
-pub(crate) fn claimed_id(jwt: &str) -> Result<NodeId, Error> {
-    let unverified = Unverified::parse(jwt, TYP, Error::CardMalformed)?;
-    json::read(unverified.payload()["sub"].clone(), Error::CardMalformed)
-}
-
-/// When a card says that it was issued, seconds; nothing of it is checked.
-pub(crate) fn claimed_time(jwt: &str) -> Result<u64, Error> {
-    let unverified = Unverified::parse(jwt, TYP, Error::CardMalformed)?;
-    unverified.payload()["iat"].as_u64().ok_or(Error::CardMalformed)
+/// Whose card it claims to be, and when it says that it was issued, seconds; nothing of it is
+/// checked.
+pub(crate) fn claimed(jwt: &str) -> Result<(NodeId, u64), Error> {
+    let malformed = Error::CardMalformed;
+    let unverified = Unverified::parse(jwt, TYP, malformed)?;
+    let time = unverified.payload()["iat"].as_u64().ok_or(malformed)?;
+    Ok((json::read(unverified.payload()["sub"].clone(), malformed)?, time))
 }
 
 /// Signs a card with the Doorman's key, whose thumbprint is `card.iss`. Answers the JWT.

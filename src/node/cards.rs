@@ -47,9 +47,7 @@ impl<P: Platform> Node<P> {
         let listed = trust.node(id).ok();
         let kept = self.read_text(Table::Cards, id.as_ref()).await?;
         match (listed, kept) {
-            (Some(listed), Some(kept)) if card::claimed_time(&kept)? > listed.card().iat => {
-                Ok(kept)
-            }
+            (Some(listed), Some(kept)) if card::claimed(&kept)?.1 > listed.card().iat => Ok(kept),
             (Some(listed), _) => Ok(listed.jwt().to_owned()),
             (None, kept) => kept.ok_or(Error::CardUnknown),
         }

@@ -332,9 +332,9 @@ def seal(keys, to, kind, case, body, card=None):
     return id, envelope
 
 
-def issued(card):
+def claimed(card):
     _, claims = unverified(card, "hdms-card+jwt", "card/malformed")
-    return form(claims, {"iat": int}, "card/malformed", closed=False)["iat"]
+    return form(claims, {"sub": NODE_ID, "iat": int}, "card/malformed", closed=False)
 
 
 def open_envelope(octets, keys, trust, kept, now):
@@ -352,10 +352,11 @@ def open_envelope(octets, keys, trust, kept, now):
     listed = trust.nodes.get(claims["iss"], {}).get("jwt")
     cards = [jwt for jwt in (kept.get(claims["iss"]), listed, claims.get("card")) if jwt]
     expect(cards, "card/unknown")
-    jwt = max(reversed(cards), key=issued)
+    for jwt in cards:
+        expect(claimed(jwt)["sub"] == claims["iss"], "card/mismatch")
+    jwt = max(reversed(cards), key=lambda jwt: claimed(jwt)["iat"])
     _, card = unverified(jwt, "hdms-card+jwt", "card/malformed")
     signing_keys(card_form(card))
-    expect(card["sub"] == claims["iss"], "card/mismatch")
     verify_by(signed, "hdms+jwt", card, code, "envelope/signature")
     sender = trust.card(jwt, now)
     expect(claims["aud"] == keys["signing"].thumbprint(), "envelope/wrong-audience")
