@@ -28,7 +28,7 @@ fn every_code_and_type_that_the_page_names_exists() {
     for name in &named {
         let known = Error::from_code(name).is_some()
             || MessageType::from_name(name).is_ok()
-            || name.starts_with("application/");
+            || ["application/", "text/"].iter().any(|media| name.starts_with(media));
         assert!(known, "{name}");
     }
     assert!(MessageType::ALL.iter().all(|kind| named.contains(kind.name())));
