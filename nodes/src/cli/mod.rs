@@ -1,6 +1,7 @@
 //! The command line: each subcommand has a file of its own, what they share is here.
 
 mod about;
+mod audit;
 mod certificate;
 pub mod demo;
 pub mod institution;
@@ -134,7 +135,7 @@ pub fn exit_code(outcome: Outcome) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hdms: {error}");
-            ExitCode::FAILURE
+            if error.is::<audit::Unchecked>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

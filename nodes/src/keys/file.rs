@@ -127,7 +127,7 @@ pub fn write_durably(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<(
 }
 
 /// As [`write_durably`], in place of what is there: whoever reads sees the one or the other.
-pub(super) fn replace_durably(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub fn replace_durably(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     written(dir, bytes)?.persist(path)?;
     File::open(dir)?.sync_all()
 }

@@ -13,4 +13,4 @@ pub use es256::Es256Key;
 pub use file::{KEY_FILE, LOG_KEY_FILE, open_or_make, open_or_make_es256, open_or_make_log};
 pub use log::NotaryKeys;
 
-pub(crate) use file::write_durably;
+pub(crate) use file::{replace_durably, write_durably};

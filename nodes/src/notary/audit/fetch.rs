@@ -1,0 +1,124 @@
+//! Reading from those who are audited: within bounds, and again when the way there has failed.
+
+use std::time::Duration;
+
+use hdms::Error;
+use hdms::ledger::LEAF_BYTES;
+use hdms::log::Hash;
+use serde::de::DeserializeOwned;
+
+use super::super::tile_path::{Content, TilePath};
+use super::super::tree::WIDTH;
+use super::fault::Unchecked;
+use crate::client::Client;
+use crate::pause::doubled;
+
+/// How often something is asked for before it counts as unreachable.
+const TRIES: u32 = 4;
+
+/// Longest pause between two tries.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Bytes of a leaf in a bundle: behind its length (C2SP tlog-tiles).
+const ENTRY: usize = 2 + LEAF_BYTES;
+
+/// Reads resources over HTTP.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// Asks.
+    pub client: Client,
+    /// How long one answer may take.
+    pub patience: Duration,
+}
+
+impl Fetch {
+    /// The bytes at `path` below `base`; none where there is nothing.
+    ///
+    /// Errors: [`Error::BodyTooLarge`] for more than `limit` bytes; [`Error::TimedOut`] and
+    /// [`Error::NetworkUnreachable`] when several tries have failed.
+    pub async fn bytes(
+        &self,
+        base: &str,
+        path: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, Unchecked> {
+        let mut tried = 1;
+        loop {
+            let answer = self.client.resource(base, path, limit);
+            let answer = tokio::time::timeout(self.patience, answer).await;
+            match answer.unwrap_or(Err(Error::TimedOut)) {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(Error::NotFound) => return Ok(None),
+                Err(error) if !error.is_passing() || tried == TRIES => {
+                    return Err(Unchecked { what: format!("{base}{path}"), why: error });
+                }
+                Err(_) => {
+                    let pause = doubled(tried, self.patience / 60, LONGEST);
+                    tokio::time::sleep(pause.max(self.client.asked_pause(base).min(LONGEST))).await;
+                    tried += 1;
+                }
+            }
+        }
+    }
+
+    /// JSON, which must be there.
+    pub async fn json<T: DeserializeOwned>(
+        &self,
+        base: &str,
+        path: &str,
+        limit: usize,
+    ) -> Result<T, Unchecked> {
+        let bytes = self.bytes(base, path, limit).await?;
+        let json = bytes.ok_or(Error::NotFound).and_then(|bytes| {
+            serde_json::from_slice(&bytes).map_err(|_| Error::NetworkUnreachable)
+        });
+        json.map_err(Unchecked::of(format!("{base}{path}")))
+    }
+
+    /// A tile or a bundle of the log at `base`; as no bytes what is longer than one can be. A partial
+    /// one that is no longer kept is read from the full one (C2SP tlog-tiles).
+    pub async fn tile(&self, base: &str, path: TilePath) -> Result<Option<Vec<u8>>, Unchecked> {
+        let full = TilePath { width: WIDTH, ..path };
+        let partial = self.content(base, path).await?;
+        if partial.is_some() || path == full {
+            return Ok(partial);
+        }
+        let whole = self.content(base, full).await?;
+        Ok(whole.map(|mut bytes| {
+            bytes.truncate(length(path));
+            bytes
+        }))
+    }
+
+    async fn content(&self, base: &str, path: TilePath) -> Result<Option<Vec<u8>>, Unchecked> {
+        match self.bytes(base, &format!("/log/tile/{path}"), length(path)).await {
+            Err(Unchecked { why: Error::BodyTooLarge, .. }) => Ok(Some(Vec::new())),
+            otherwise => otherwise,
+        }
+    }
+}
+
+/// How many bytes there are at a path.
+fn length(path: TilePath) -> usize {
+    let each = match path.content {
+        Content::Hashes(_) => size_of::<Hash>(),
+        Content::Entries => ENTRY,
+    };
+    each * path.width as usize
+}
+
+/// The hashes of a tile, if it has as many as its path says.
+pub fn hashes(bytes: &[u8], path: TilePath) -> Option<&[Hash]> {
+    let (hashes, _) = bytes.as_chunks();
+    (bytes.len() == length(path)).then_some(hashes)
+}
+
+/// The leaves of a bundle, if it has as many as its path says and nothing else.
+pub fn leaves(bytes: &[u8], path: TilePath) -> Option<Vec<&[u8]>> {
+    let (entries, _) = bytes.as_chunks::<ENTRY>();
+    let leaves = entries.iter().map(|entry| {
+        let (length, leaf) = entry.split_first_chunk()?;
+        (usize::from(u16::from_be_bytes(*length)) == LEAF_BYTES).then_some(leaf)
+    });
+    (bytes.len() == length(path)).then(|| leaves.collect()).flatten()
+}

@@ -1,0 +1,249 @@
+//! A notary's log audited from outside: everything that it serves is read and computed anew, and held
+//! against what it has signed, now and before, as its witnesses and the last audit know it. Trusted is
+//! the network's root key and nothing else.
+
+mod fault;
+mod fetch;
+mod kept;
+mod places;
+mod plan;
+mod replay;
+mod report;
+mod witnesses;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use hdms::Error;
+use hdms::card::Role;
+use hdms::ids::NodeId;
+use hdms::jose::jwk::RsaJwk;
+use hdms::log::{MAX_TEXT, SignedCheckpoint};
+use hdms::network::{NotaryLog, Trust, notary_of};
+use hdms::provider::Clock;
+
+use crate::client::Client;
+use crate::keys::AwsPrimitives;
+use crate::system::NodeClock;
+pub use fault::{Claim, Fault, Source, Unchecked};
+use fetch::Fetch;
+use replay::Replay;
+pub use report::{Alarm, Counts, Faults, Report, Witness};
+
+/// Largest answer with the network's documents, bytes.
+const MAX_DOCUMENTS: usize = 64 * 1024 * 1024;
+
+/// What is audited, and how.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// The notary's base URL, or that of a copy of its log.
+    pub url: String,
+    /// Base URL of the network's server.
+    pub server: String,
+    /// The network's root key.
+    pub root: RsaJwk,
+    /// File in which the checkpoint of the last good audit is kept.
+    pub state: Option<PathBuf>,
+    /// Base URLs of the witnesses to ask, each of which then has to answer; without any, all that the
+    /// Network Map lists are asked.
+    pub witnesses: Vec<String>,
+    /// How long one answer may take.
+    pub patience: Duration,
+}
+
+/// The log that is audited, and whom it is known from.
+struct Audited<'a> {
+    audit: &'a Audit,
+    fetch: Fetch,
+    trust: Trust,
+    now: u64,
+}
+
+impl Audit {
+    /// Carries it out, telling how many leaves were read of how many. The state is replaced after a
+    /// good audit only.
+    ///
+    /// Errors: [`Unchecked`] when it can't begin; what stops it later is in the report.
+    pub async fn run(
+        &self,
+        clock: NodeClock,
+        progress: impl Fn(u64, u64),
+    ) -> Result<Report, Unchecked> {
+        let client = Client::new(clock.clone()).map_err(Unchecked::of("HTTP client"))?;
+        let fetch = Fetch { client, patience: self.patience };
+        let documents = fetch.json(&self.server, "/network", MAX_DOCUMENTS).await?;
+        let trust = Trust::verify(&documents, &self.root, None, clock.now(), &AwsPrimitives).await;
+        let trust = trust.map_err(Unchecked::of(format!("{}/network", self.server)))?;
+        let audited = Audited { audit: self, fetch, trust, now: clock.now().seconds() };
+        let report = audited.report(progress).await?;
+        if let (Some(file), Some(checkpoint), true) =
+            (&self.state, &report.checkpoint, report.is_good())
+        {
+            kept::write(file, checkpoint)?;
+        }
+        Ok(report)
+    }
+}
+
+impl Audited<'_> {
+    async fn report(&self, progress: impl Fn(u64, u64)) -> Result<Report, Unchecked> {
+        let mut report = self.empty_report();
+        let kept = match &self.audit.state {
+            Some(file) => kept::read(file, &self.trust).await?,
+            None => None,
+        };
+        report.kept = kept.as_ref().map(Claim::size);
+        let Some((log, published)) = self.published(&mut report, kept.as_ref()).await? else {
+            return Ok(report);
+        };
+        let mut claims = vec![Claim { checkpoint: published.clone(), source: Source::Log }];
+        claims.extend(kept);
+        let key = log.log_key();
+        let asked = self.witnesses(log)?.into_iter();
+        let asked = asked.map(|(id, url)| witnesses::ask(&self.fetch, id, url, &key));
+        for (witness, theirs) in join_all(asked).await {
+            if !self.audit.witnesses.is_empty() {
+                report.unfinished = report.unfinished.or(witness.silent.clone());
+            }
+            report.witnesses.push(witness);
+            claims.extend(theirs);
+        }
+        self.replay(&mut report, published.checkpoint().size, claims, &progress).await;
+        Ok(report)
+    }
+
+    fn empty_report(&self) -> Report {
+        Report {
+            url: self.audit.url.clone(),
+            name: None,
+            checkpoint: None,
+            cosigned: Vec::new(),
+            needed: self.trust.parameters().witnesses_needed(self.now),
+            kept: None,
+            witnesses: Vec::new(),
+            leaves: 0,
+            counts: Counts::default(),
+            faults: Faults::default(),
+            unfinished: None,
+        }
+    }
+
+    /// The log's checkpoint with what is wrong with its signatures; none when there is no log to
+    /// read under it.
+    async fn published(
+        &self,
+        report: &mut Report,
+        kept: Option<&Claim>,
+    ) -> Result<Option<(&NotaryLog, SignedCheckpoint)>, Unchecked> {
+        let (url, path) = (&self.audit.url, "/log/checkpoint");
+        let note = match (self.fetch.bytes(url, path, MAX_TEXT).await, kept) {
+            (Err(Unchecked { why: Error::BodyTooLarge, .. }), _) => Vec::new(),
+            (Ok(None), None) => return Err(Unchecked::of(format!("{url}{path}"))(Error::NotFound)),
+            (Ok(None), Some(kept)) => {
+                report.faults.push(Fault::Shrunk { claim: kept.clone(), leaves: 0 });
+                return Ok(None);
+            }
+            (note, _) => note?.unwrap_or_default(),
+        };
+        let checkpoint = String::from_utf8(note).ok();
+        let checkpoint = checkpoint.and_then(|note| SignedCheckpoint::parse(&note).ok());
+        let Some(checkpoint) = checkpoint else {
+            report.faults.push(Fault::CheckpointMalformed);
+            return Ok(None);
+        };
+        report.checkpoint = Some(checkpoint.clone());
+        let origin = checkpoint.checkpoint().origin.clone();
+        let log = notary_of(&origin).and_then(|notary| self.trust.log(&notary));
+        let Ok(log) = log else {
+            report.faults.push(Fault::LogUnknown(origin));
+            return Ok(None);
+        };
+        let listed = self.trust.notary(&log.notary).ok();
+        report.name = listed.map(|card| card.card().name.clone());
+        let other_kept = kept.is_some_and(|kept| kept.checkpoint.checkpoint().origin != origin);
+        if other_kept || self.notary_at(url).is_some_and(|notary| *notary != log.notary) {
+            report.faults.push(Fault::OtherLog(origin));
+        }
+        if checkpoint.verify_log(&log.log_key(), &AwsPrimitives).await.is_err() {
+            report.faults.push(Fault::SignatureForged);
+            return Ok(None);
+        }
+        self.check_cosignatures(log, &checkpoint, report).await;
+        Ok(Some((log, checkpoint)))
+    }
+
+    async fn check_cosignatures(
+        &self,
+        log: &NotaryLog,
+        checkpoint: &SignedCheckpoint,
+        report: &mut Report,
+    ) {
+        for witness in self.trust.logs().iter().filter(|other| other.notary != log.notary) {
+            let id = witness.notary.clone();
+            match checkpoint.cosignature_time(&witness.witness_key(), &AwsPrimitives).await {
+                Ok(Some(time)) if witness.counts_at(time) => report.cosigned.push((id, time)),
+                Ok(_) => {}
+                Err(_) => report.faults.push(Fault::CosignatureForged(id)),
+            }
+        }
+        let (found, needed) = (report.cosigned.len(), report.needed);
+        if found < needed {
+            report.faults.push(Fault::TooFewWitnesses { found, needed });
+        }
+    }
+
+    /// The notary that is listed at this URL.
+    fn notary_at(&self, url: &str) -> Option<&NodeId> {
+        let same = |endpoint: &String| endpoint.trim_end_matches('/') == url.trim_end_matches('/');
+        let mut notaries = self.trust.with_role(Role::Notary);
+        let at = notaries.find(|card| card.card().endpoint.as_ref().is_some_and(same));
+        at.map(|card| card.id())
+    }
+
+    /// Whom to ask about this log, and where.
+    fn witnesses(&self, log: &NotaryLog) -> Result<Vec<(NodeId, String)>, Unchecked> {
+        let named = self.audit.witnesses.iter().map(|url| {
+            let id = self.notary_at(url).cloned().ok_or(Error::NodeUnknown);
+            Ok((id.map_err(Unchecked::of(format!("witness {url}")))?, url.clone()))
+        });
+        let listed = self.trust.with_role(Role::Notary).filter(|card| *card.id() != log.notary);
+        let listed =
+            listed.filter_map(|card| Some((card.id().clone(), card.card().endpoint.clone()?)));
+        if self.audit.witnesses.is_empty() { Ok(listed.collect()) } else { named.collect() }
+    }
+
+    /// Reads the `published` leaves, and those that the log has signed beyond them.
+    async fn replay(
+        &self,
+        report: &mut Report,
+        published: u64,
+        claims: Vec<Claim>,
+        progress: &impl Fn(u64, u64),
+    ) {
+        let is_kept = |claim: &Claim| claim.source == Source::Kept;
+        let beyond = claims.iter().filter(|claim| !is_kept(claim)).map(Claim::size).max();
+        let signed = beyond.unwrap_or(published);
+        let mut faults = std::mem::take(&mut report.faults);
+        if let Some(claim) = claims.iter().find(|claim| is_kept(claim) && claim.size() > published)
+        {
+            faults.push(Fault::Shrunk { claim: claim.clone(), leaves: published });
+        }
+        let mut replay = Replay::new(&self.fetch, &self.audit.url, claims, faults);
+        let read = async {
+            replay.read_to(published, &|leaves| progress(leaves, published)).await?;
+            if replay.size() == published && signed > published {
+                replay.read_to(signed, &|leaves| progress(leaves, signed)).await?;
+            }
+            for claim in replay.unmet().into_iter().filter(|claim| !is_kept(claim)) {
+                let leaves = replay.size();
+                replay.faults.push(Fault::Shrunk { claim, leaves });
+            }
+            replay.look_at_places().await
+        };
+        let unfinished = read.await.err();
+        report.leaves = replay.size();
+        (report.counts, report.faults) = (replay.counts, replay.faults);
+        report.unfinished = report.unfinished.take().or(unfinished);
+    }
+}
