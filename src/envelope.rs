@@ -117,8 +117,8 @@ pub struct Letter<'a> {
 }
 
 /// Signs and encrypts a letter. The sender's card goes with messages to those who can't look it up,
-/// and, once it has changed its keys, with all, as the card that they know may be the former one.
-/// Answers the message's id and the compact JWE. [`Error::EnvelopeTooLarge`].
+/// which is with all of a personal node, and of a node that has changed its keys: the card that they
+/// know may be the former one. Answers the message's id and the compact JWE. [`Error::EnvelopeTooLarge`].
 pub async fn seal(
     letter: Letter<'_>,
     keys: &impl NodeKeys,
@@ -129,7 +129,10 @@ pub async fn seal(
     let jti = MessageId::new(clock, randomness)?;
     let iat = clock.now().seconds();
     let begins = [MessageType::TreatmentRequest, MessageType::Deposit, MessageType::Query];
-    let with_card = begins.contains(&letter.kind) || !letter.from.card().changes.is_empty();
+    let own = letter.from.card();
+    let with_card = begins.contains(&letter.kind)
+        || own.role == Role::Personal
+        || !own.changes.is_empty();
     let claims = Claims {
         iss: letter.from.id().clone(),
         aud: letter.to.id().clone(),

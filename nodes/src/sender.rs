@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::client::Client;
 use crate::pause::doubled;
-use crate::platform::{NativeNode, Side};
+use crate::platform::{NativeNode, Side, adopt};
 
 /// What goes together, and how many requests are in flight, to one destination. Where a request
 /// carries many, the next one leaves when the last was answered, so that it carries all that came
@@ -187,7 +187,8 @@ impl<F: Side> Sender<F> {
         (failed.into_iter().map(tried).collect(), asked)
     }
 
-    /// After a pause: its own, which grows with each failure, or a longer one that was asked for.
+    /// After a pause: its own, which grows with each failure, or a longer one that was asked for. It
+    /// ends when the network's documents or the node's card change, which may be what was missing.
     async fn try_again(
         &self,
         failed: Vec<Waiting>,
@@ -196,7 +197,13 @@ impl<F: Side> Sender<F> {
     ) {
         let Some(attempts) = failed.iter().map(|waiting| waiting.attempts).min() else { return };
         tracing::debug!(items = failed.len(), attempts, "not sent, trying again");
-        tokio::time::sleep(doubled(attempts, FIRST_PAUSE, LONGEST_PAUSE).max(asked)).await;
+        let member = self.node.platform().member();
+        let mut changes = member.changes();
+        tokio::time::sleep(asked).await;
+        let pause = doubled(attempts, FIRST_PAUSE, LONGEST_PAUSE).saturating_sub(asked);
+        if let Ok(Ok(())) = tokio::time::timeout(pause, changes.changed()).await {
+            adopt(&self.node, &member.standing());
+        }
         let Some(lane) = lane.upgrade() else { return };
         for waiting in failed {
             let _stopping = lane.send(waiting).is_err();

@@ -223,6 +223,17 @@ fn run(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
+/// Sees to it that no node opens a database in the folder `dir` as long as the answer is kept.
+/// [`Error::StoreBusy`] when one has, [`Error::StoreFailed`].
+pub fn hold_all(dir: &Path) -> Result<Vec<File>, Error> {
+    let entries = fs::read_dir(dir).map_err(|_| Error::StoreFailed)?;
+    let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    files
+        .filter(|path| path.extension().is_some_and(|end| end == "sqlite"))
+        .map(|path| lock(&path))
+        .collect()
+}
+
 /// Held as long as the database is open. A file of its own: SQLite's locks on the database itself
 /// would be lost whenever another handle to it is closed.
 fn lock(path: &Path) -> Result<File, Error> {

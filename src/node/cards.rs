@@ -1,7 +1,7 @@
 //! Whose keys a node reads and writes with: the cards of others, and what their keys have signed.
 
 use super::{Node, Platform};
-use crate::card::{self, VerifiedCard};
+use crate::card::{self, Role, VerifiedCard};
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, NodeId};
 use crate::provider::Table;
@@ -20,16 +20,25 @@ impl<P: Platform> Node<P> {
 
     /// As [`Node::card_of`], for what a person decides while the network is away: with a revocation
     /// list too old to rely on, the card will do to prepare a message, which then waits for a newer
-    /// list before it is sent.
+    /// list before it is sent. A personal node's card will also do once it has expired: the newer one
+    /// comes with its next message, and has the same keys.
     pub(super) async fn card_for_later(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
         let card = self.known_card(id).await?;
         match card.check_validity(&self.trust(), self.now()) {
             Ok(()) | Err(Error::NetworkStale) => Ok(card),
+            Err(Error::CardExpired) if card.card().role == Role::Personal => {
+                // An expired card may be a revoked one.
+                match self.trust().check_revocation(id, self.now()) {
+                    Err(Error::CardRevoked) => Err(Error::CardRevoked),
+                    _ => Ok(card),
+                }
+            }
             Err(error) => Err(error),
         }
     }
 
-    async fn known_card(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
+    /// The card of a node whatever became of it since. Errors as [`VerifiedCard::verify_chain`].
+    pub(super) async fn known_card(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
         let trust = self.trust();
         let jwt = self.youngest_card(id).await?;
         if let Ok(listed) = trust.node(id)

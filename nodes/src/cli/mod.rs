@@ -5,6 +5,7 @@ mod audit;
 mod certificate;
 pub mod demo;
 pub mod institution;
+pub mod keys;
 mod limits;
 pub mod notary;
 mod operator;

@@ -1,0 +1,46 @@
+//! Without the server: what was known before is enough for a while, also after a restart.
+
+use axum::routing::get;
+use axum::{Json, Router};
+use hdms::Error;
+use hdms::treatment::patient::Phase;
+
+use crate::scene::{Scene, listen};
+use crate::stage::until;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hospital_starts_and_works_while_the_server_is_away() {
+    let mut scene = Scene::set().await;
+    scene.net.stop_server().await;
+    scene.stop_hospital().await;
+    scene.start_hospital().await.unwrap();
+    let case = scene.ask().await;
+    scene.his.approve(&case).await;
+    let receipt = |view: &serde_json::Value| view["ledger"][0]["receipt"].is_object();
+    scene.his.until(&case, receipt).await;
+    scene.hospital_until(|view| view["waiting"] == 1).await;
+    scene.net.start_again(|_| ()).await;
+    until(scene.node(), &case, |case| case.phase == Phase::Approved).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn older_documents_are_refused_also_after_a_restart() {
+    let mut scene = Scene::set().await;
+    let (url, id) = (scene.net.url.clone(), scene.hospital().node().id().clone());
+    let older = scene.net.client.network(&url, None).await.unwrap().unwrap().documents;
+    let other = scene.net.hospital(1).await;
+    scene.hospital().refresh().await.unwrap();
+    let known = scene.hospital().node().trust().map_number();
+    scene.net.stop_server().await;
+    scene.stop_hospital().await;
+
+    let (listener, _) = listen(url.trim_start_matches("http://")).await;
+    let offered = Router::new().route("/network", get(async move || Json(older)));
+    let server = tokio::spawn(axum::serve(listener, offered).into_future());
+    scene.start_hospital().await.unwrap();
+    assert_eq!(scene.hospital().refresh().await, Err(Error::NetworkRollback));
+    let trust = scene.hospital().node().trust();
+    assert_eq!((trust.map_number(), trust.node(&other.id).is_ok()), (known, true));
+    assert_eq!(*scene.hospital().node().id(), id);
+    server.abort();
+}

@@ -1,0 +1,54 @@
+//! A hospital asks the notary about what a patient shared with it.
+
+use hdms::ids::{CaseId, EntryId, MessageId};
+use hdms::node::Platform;
+use hdms::node::patient::RecordName;
+use hdms::provider::{Store, Table, Write};
+use hdms::treatment::message::SharedRecord;
+use serde_json::Value;
+
+use crate::scene::Scene;
+use crate::stage::until;
+
+/// Shares these results with a new case. Answers the case and the request for data.
+async fn shared(scene: &Scene, names: &[RecordName]) -> (CaseId, MessageId) {
+    let case = scene.approved().await;
+    let body = r#"{"resources":["Observation"],"purpose":"To compare"}"#;
+    let asked = scene.his.post(&format!("/api/cases/{case}/data-requests"), body).await;
+    let asked: MessageId = asked.body["id"].as_str().unwrap().parse().unwrap();
+    until(scene.node(), &case, |case| !case.data_requests.is_empty()).await;
+    scene.node().share(&case, &asked, names).await.unwrap();
+    scene.his.until(&case, |view| view["dataRequests"][0]["answer"]["kind"] == "answered").await;
+    (case, asked)
+}
+
+async fn outcomes(scene: &Scene, case: &CaseId) -> Vec<Value> {
+    let answer = scene.his.post(&format!("/api/cases/{case}/verification"), "").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let records = answer.body["records"].as_array().unwrap().iter();
+    records.map(|record| record["outcome"].clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_notary_confirms_what_was_logged_and_a_record_with_another_receipt_differs() {
+    let scene = Scene::set().await;
+    let case = scene.approved().await;
+    let first: EntryId = scene.treat(&case).await;
+    let second: EntryId = scene.treat(&case).await;
+    let names = [first, second].map(|entry| RecordName { case: case.clone(), entry });
+    let own = hdms::json::parse(crate::stage::RESULT.as_bytes()).unwrap();
+    let own = scene.node().add_record(own).await.unwrap();
+    let [one, other] = names;
+    let (case, request) = shared(&scene, &[one, other, own]).await;
+    assert_eq!(outcomes(&scene, &case).await, ["agrees", "agrees"]);
+
+    // As if the notary kept another key than it had proven: only what the hospital holds is altered.
+    let store = scene.hospital().node().platform().store();
+    let mut records: Vec<SharedRecord> =
+        scene.hospital().node().shared(&case, &request).await.unwrap();
+    records[0].receipt = records[1].receipt.clone();
+    let key = format!("shared/{case}/{request}");
+    let value = serde_json::to_vec(&records).unwrap();
+    store.commit(vec![Write::Put { table: Table::Records, key, value }]).await.unwrap();
+    assert_eq!(outcomes(&scene, &case).await, ["differs", "agrees"]);
+}

@@ -1,0 +1,186 @@
+//! A network with a patient, a hospital and a notary, each of which can be stopped and started again.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use hdms::Error;
+use hdms::ids::{CaseId, EntryId};
+use hdms::treatment::patient::ResultStatus;
+use hdms_nodes::institution::{Config, Institution};
+use hdms_nodes::keys::{KEY_FILE, open_or_make};
+use hdms_nodes::member::MemberConfig;
+use hdms_nodes::notary::Notary;
+use hdms_nodes::personal::Personal;
+use hdms_nodes::platform::NativeNode;
+use hdms_nodes::server::ServerConfig;
+use hdms_nodes::system::NodeClock;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::common::{Net, PASSPHRASE};
+use crate::stage::{His, ask, received, until};
+
+const OFTEN: Duration = Duration::from_millis(100);
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// The nodes' folders.
+const FOLDERS: [&str; 3] = ["notary", "hospital", "patient"];
+
+pub struct Scene {
+    pub net: Net,
+    pub notary: Notary,
+    pub patient: Personal,
+    pub his: His,
+    hospital: Option<(Institution, CancellationToken)>,
+    address: SocketAddr,
+    stop: CancellationToken,
+}
+
+impl Scene {
+    pub async fn set() -> Self {
+        Self::set_with(|_| ()).await
+    }
+
+    /// On a server whose configuration `adjust` has changed. The patient's node never asks for
+    /// newer documents by itself.
+    pub async fn set_with(adjust: impl FnOnce(&mut ServerConfig)) -> Self {
+        let net = Net::start_with(adjust).await;
+        prepare_keys(net.dir.path());
+        let stop = CancellationToken::new();
+        let (listener, endpoint) = listen("127.0.0.1:0").await;
+        let (config, clock) = (config(&net, "notary", endpoint, OFTEN), clock(&net));
+        let notary = Notary::start(config, listener, clock, stop.clone());
+        let notary = tokio::join!(notary, net.admit_next()).0.unwrap();
+        let (listener, _) = listen("127.0.0.1:0").await;
+        let address = listener.local_addr().unwrap();
+        let hospital = start_hospital(&net, listener);
+        let hospital = tokio::join!(hospital, net.admit_next()).0.unwrap();
+        net.until(|trust| trust.nodes().len() == 2).await;
+        hospital.0.refresh().await.unwrap();
+        let config = self::config(&net, "patient", String::new(), NEVER);
+        let patient = Personal::start(config, self::clock(&net), stop.clone()).await.unwrap();
+        let his = His::new(&hospital.0.url(), hospital.0.api_key());
+        Self { net, notary, patient, his, hospital: Some(hospital), address, stop }
+    }
+
+    pub fn hospital(&self) -> &Institution {
+        &self.hospital.as_ref().unwrap().0
+    }
+
+    pub async fn stop_hospital(&mut self) {
+        let (hospital, stop) = self.hospital.take().unwrap();
+        stop.cancel();
+        hospital.ended().await;
+    }
+
+    pub async fn start_hospital(&mut self) -> Result<(), Error> {
+        for _ in 0..100 {
+            let (listener, _) = listen(&self.address.to_string()).await;
+            match start_hospital(&self.net, listener).await {
+                // The last of what was stopped is about to end.
+                Err(Error::StoreBusy) => tokio::time::sleep(Duration::from_millis(20)).await,
+                started => {
+                    self.hospital = Some(started?);
+                    return Ok(());
+                }
+            }
+        }
+        Err(Error::StoreBusy)
+    }
+
+    pub fn node(&self) -> &NativeNode {
+        self.patient.node()
+    }
+
+    pub async fn ask(&self) -> CaseId {
+        ask(self.node(), self.hospital().node().id()).await
+    }
+
+    /// A new case that the hospital has approved, with the receipt on both sides.
+    pub async fn approved(&self) -> CaseId {
+        let case = self.ask().await;
+        self.his.approve(&case).await;
+        until(self.node(), &case, |case| case.notary.is_some()).await;
+        case
+    }
+
+    /// A result that the hospital hands in and the patient confirms, final on both sides.
+    pub async fn treat(&self, case: &CaseId) -> EntryId {
+        let entry = self.his.hand_in(case, crate::stage::RESULT).await.remove(0);
+        received(self.node(), case, &entry).await;
+        self.node().confirm(case, &entry).await.unwrap();
+        self.his.until(case, |view| view["summary"]["openResults"] == 0).await;
+        let state = until(self.node(), case, |case| {
+            matches!(case.result(&entry).unwrap().status, ResultStatus::Committed { .. })
+        });
+        state.await;
+        entry
+    }
+
+    /// What the hospital says of itself, once it is as `wanted`.
+    pub async fn hospital_until(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..200 {
+            let view = self.his.get("/api/node").await.body;
+            if wanted(&view) {
+                return view;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("the hospital never became as wanted: {}", self.his.get("/api/node").await.body);
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some((_, stop)) = &self.hospital {
+            stop.cancel();
+        }
+    }
+}
+
+pub async fn listen(address: &str) -> (TcpListener, String) {
+    let listener = TcpListener::bind(address).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+fn clock(net: &Net) -> NodeClock {
+    NodeClock::new(net.clock.clone())
+}
+
+fn config(net: &Net, name: &str, endpoint: String, refresh: Duration) -> MemberConfig {
+    MemberConfig { refresh, ..net.member_config(name, endpoint) }
+}
+
+async fn start_hospital(
+    net: &Net,
+    listener: TcpListener,
+) -> Result<(Institution, CancellationToken), Error> {
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let member = config(net, "hospital", endpoint, OFTEN);
+    let config = Config { member, api_key: None, pages: None, samples: None };
+    let stop = CancellationToken::new();
+    Ok((Institution::start(config, clock(net), listener, stop.clone()).await?, stop))
+}
+
+/// Puts key files made once for all tests where the nodes look for them.
+fn prepare_keys(home: &Path) {
+    static MADE: OnceLock<TempDir> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let made = tempfile::tempdir().unwrap();
+        for folder in FOLDERS {
+            open_or_make(&made.path().join(folder), PASSPHRASE).unwrap();
+        }
+        made
+    });
+    for folder in FOLDERS {
+        std::fs::create_dir_all(home.join(folder)).unwrap();
+        let file = Path::new(folder).join(KEY_FILE);
+        std::fs::copy(made.path().join(&file), home.join(&file)).unwrap();
+    }
+}
