@@ -115,20 +115,83 @@ test("what the node refuses as a result is shown with the code of its OperationO
 });
 
 test("a message that waits for a patient's mailbox or was refused is visible with its reason", async () => {
-  const message = { case: "c1", to: "c1Xn3vB7Qm2t5kLr8sPz", name: "Maria Fabregas", since: Date.now() };
+  const message = { case: "c1", to: "c1Xn3vB7Qm2t5kLr8sPz", name: "Maria Fabregas" };
+  const tried = { since: Date.now(), attempts: 0, next: null };
   const full = { code: "mailbox/full", sentence: "The mailbox is full; send again later." };
   const revoked = { code: "card/revoked", sentence: "The card was revoked." };
   hospital.outbox = [
-    { id: "1", kind: "treatment/result", problem: full, refused: false, ...message },
-    { id: "2", kind: "treatment/approval", problem: revoked, refused: true, ...message, name: "" },
+    { id: "1", kind: "treatment/result", problem: full, refused: false, ...message, ...tried, attempts: 3 },
+    { id: "2", kind: "treatment/approval", problem: revoked, refused: true, ...message, ...tried, name: "" },
   ];
   const page = await visit("#/node");
   await signIn(page);
   const waiting = page.getByRole("region", { name: "Waiting to be sent" });
   const lines = waiting.getByRole("listitem");
   await lines.filter({ hasText: "Result to Maria Fabregas" }).getByText("mailbox/full").waitFor();
+  await lines.filter({ hasText: "tried 3 times" }).waitFor();
   await lines.filter({ hasText: "Approval to c1Xn3vB7Qm2t…" }).getByText("Refused", { exact: true }).waitFor();
   await look(page, "console-outbox");
+});
+
+test("a revoked node says so with the operator's reason, on every page, until it is a member again", async () => {
+  const sentence = "The card was revoked by the network's operator; ask the operator why.";
+  hospital.trouble = { code: "card/revoked", sentence, reason: "The licence was withdrawn" };
+  const page = await visit();
+  await signIn(page);
+  const notice = page.getByRole("region", { name: "This node was revoked" });
+  await notice.getByText("The operator's reason: The licence was withdrawn").waitFor();
+  await look(page, "console-revoked");
+  await page.getByRole("link", { name: "Cases" }).click();
+  await notice.waitFor();
+  hospital.trouble = null;
+  await notice.waitFor({ state: "detached" });
+});
+
+test("a node below the minimum version says that it must be updated", async () => {
+  const sentence = "The network asks for a newer version than this node's; update it.";
+  hospital.trouble = { code: "network/version", sentence, reason: null };
+  const page = await visit();
+  await signIn(page);
+  const notice = page.getByRole("region", { name: "This node must be updated" });
+  await notice.getByText("what it has to send waits").waitFor();
+  expect(await notice.getByText("reason").count()).toBe(0);
+});
+
+test("a key that changed without a word of the old one is warned of until somebody has asked", async () => {
+  const seen = Date.now();
+  hospital.warnings = [
+    { node: "n9", name: "Notary Nine", former: null, seen },
+    { node: "h2", name: "Lakeside Clinic", former: "h1", seen },
+  ];
+  const page = await visit();
+  await signIn(page);
+  const clinic = page.getByRole("region", { name: "Lakeside Clinic has other keys than before" });
+  await look(page, "console-warnings");
+  await clinic.getByRole("button", { name: "We have asked them" }).click();
+  await clinic.waitFor({ state: "detached" });
+  await page.getByRole("region", { name: "Notary Nine has other keys than before" }).waitFor();
+});
+
+test("the notary is asked about what was shared, and what differs is shown", async () => {
+  const one = hospital.request("c1", "Knee pain");
+  one.summary.phase = { kind: "approved" };
+  const answer = { kind: "answered", records: 2, at: Date.now() } as const;
+  const asked = { id: "d1", resources: ["Condition"], purpose: "To compare", sent: Date.now() };
+  one.dataRequests.push({ ...asked, answer });
+  const other = { ...SHARED, verificationKey: "k2", title: "Pollen" };
+  hospital.shared.set("c1", [{ request: "d1", records: [SHARED, other] }]);
+  const of = { request: "d1", notary: "n1", notaryName: "Notary One", problem: null };
+  hospital.checked = [
+    { ...of, verificationKey: "k1", outcome: "agrees" },
+    { ...of, verificationKey: "k2", outcome: "differs" },
+  ];
+  const page = await visit("#/cases/c1");
+  await signIn(page);
+  await page.getByRole("button", { name: "Ask the notary" }).click();
+  const lines = page.getByRole("listitem");
+  await lines.filter({ hasText: "Penicillin" }).getByText("keeps the same verification key").last().waitFor();
+  await lines.filter({ hasText: "Pollen" }).getByText("Do not rely on this record").last().waitFor();
+  await look(page, "console-verified");
 });
 
 test("what was set aside is visible with its reason", async () => {

@@ -2,7 +2,7 @@
 
 import type { Page, Route } from "playwright-core";
 import { SUMMARY } from "./fhir";
-import type { Answered, Case, Quarantined, Waiting } from "../src/console/api";
+import type { Answered, Case, Checked, KeyWarning, Quarantined, Trouble, Waiting } from "../src/console/api";
 
 /** The only key that it accepts. */
 export const API_KEY = "a-key-of-the-his-0123456789";
@@ -16,6 +16,10 @@ export class FakeInstitution {
   readonly #keys = new Set<string>();
   quarantined: Quarantined[] = [];
   outbox: Waiting[] = [];
+  trouble: Trouble | null = null;
+  warnings: KeyWarning[] = [];
+  /** What the notaries say. */
+  checked: Checked[] = [];
   /** Whether the key is accepted no longer. */
   revoked = false;
 
@@ -70,7 +74,12 @@ export class FakeInstitution {
     if (this.revoked || request.headers()["authorization"] !== `Bearer ${API_KEY}`) {
       return problem(route, 401, "api/wrong-key", "This API key is not the node's. Use the node's.");
     }
-    if (what === "node") return json(route, NODE);
+    if (what === "node") return json(route, { ...NODE, trouble: this.trouble });
+    if (what === "warnings" && deed === "dismissal") {
+      this.warnings = this.warnings.filter(({ node }) => node !== id);
+      return route.fulfill({ status: 204 });
+    }
+    if (what === "warnings") return json(route, { warnings: this.warnings });
     if (what === "outbox") return json(route, { outbox: this.outbox });
     if (what === "quarantine") return json(route, { quarantined: this.quarantined });
     if (!id) return json(route, this.#page(url.searchParams));
@@ -95,6 +104,7 @@ export class FakeInstitution {
 
   async #command(route: Route, one: Case, deed: string, body: string): Promise<void> {
     if (deed === "results") return this.#take(route, one, body);
+    if (deed === "verification") return json(route, { records: this.checked });
     const given = JSON.parse(body || "{}") as { reason: string; resources: string[]; purpose: string };
     if (deed === "approval") {
       one.summary.phase = { kind: "approved" };

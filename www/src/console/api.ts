@@ -96,6 +96,23 @@ export type Node = {
   network: string;
   waiting: number;
   quarantined: number;
+  trouble: Trouble | null;
+};
+
+/** Why the node may not take part in its network; with the operator's reason, where one decided. */
+export type Trouble = Problem & { reason: string | null };
+
+/** A listed node with other keys than before, or in place of another, that its old key says nothing of. */
+export type KeyWarning = { node: string; name: string; former: string | null; seen: number };
+
+/** What its notary says of a shared record. */
+export type Checked = {
+  request: string;
+  verificationKey: string;
+  notary: string;
+  notaryName: string;
+  outcome: "agrees" | "differs" | "unknown" | "unanswered";
+  problem: Problem | null;
 };
 
 /** An envelope that was refused. */
@@ -109,6 +126,8 @@ export type Waiting = {
   name: string;
   kind: string;
   since: number;
+  attempts: number;
+  next: number | null;
   problem: Problem | null;
   refused: boolean;
 };
@@ -167,6 +186,24 @@ export class Api {
 
   async quarantine(): Promise<Quarantined[]> {
     return (await this.#get<{ quarantined: Quarantined[] }>("quarantine")).quarantined;
+  }
+
+  /** Nodes whose keys changed without a word of their old ones, oldest first. */
+  async warnings(): Promise<KeyWarning[]> {
+    return (await this.#get<{ warnings: KeyWarning[] }>("warnings")).warnings;
+  }
+
+  /** Somebody has asked this node by another way. */
+  async dismiss(node: string): Promise<void> {
+    const path = `api/warnings/${encodeURIComponent(node)}/dismissal`;
+    await this.#fetch(path, { method: "POST" });
+  }
+
+  /** Asks the notaries about what was shared in a case. */
+  async verify(id: string): Promise<Checked[]> {
+    const path = `api/cases/${encodeURIComponent(id)}/verification`;
+    const response = await this.#fetch(path, { method: "POST" });
+    return ((await response.json()) as { records: Checked[] }).records;
   }
 
   approve(id: string): Promise<void> {

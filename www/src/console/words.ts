@@ -2,7 +2,7 @@
 
 import type { Word } from "../ui/words";
 import type { LedgerStep } from "../ui/ledger";
-import type { Case, CaseSummary, DataRequest, Phase, Result } from "./api";
+import type { Case, CaseSummary, Checked, DataRequest, Phase, Result, Trouble } from "./api";
 
 /** How the patient is called: the name on the card, or the start of the node id. */
 export function patientName({ patientName, patient }: CaseSummary): string {
@@ -52,6 +52,44 @@ export function resultWord(status: Result["status"]): Word {
       return { label: "Final", tone: "good", meaning: "Signed by both and logged by the notary." };
     case "disputed":
       return { label: "Disputed", tone: "bad", meaning: `The patient disputes it: ${status.reason}` };
+  }
+}
+
+/** What its notary says of a shared record. */
+export function checkedWord({ outcome, notaryName, problem }: Checked): Word {
+  const notary = notaryName || "The notary";
+  switch (outcome) {
+    case "agrees":
+      return { label: "Confirmed", tone: "good", meaning: `${notary} keeps the same verification key.` };
+    case "differs":
+      return {
+        ...{ label: "Differs", tone: "bad" },
+        meaning: `${notary} keeps another verification key. Do not rely on this record: ask its author.`,
+      };
+    case "unknown":
+      return {
+        ...{ label: "Unknown", tone: "bad" },
+        meaning: `${notary} knows no such entry. Do not rely on this record: ask its author.`,
+      };
+    case "unanswered":
+      return {
+        ...{ label: "No answer", tone: "warn" },
+        meaning: `${notary} could not be asked. ${problem?.sentence ?? "Try again later."}`,
+      };
+  }
+}
+
+/** What keeps the node from taking part in its network. */
+export function troubleTitle({ code }: Trouble): string {
+  switch (code) {
+    case "network/version":
+      return "This node must be updated";
+    case "card/revoked":
+      return "This node was revoked";
+    case "doorman/refused":
+      return "The network's operator has refused this node";
+    default:
+      return "This node's card is not renewed";
   }
 }
 
