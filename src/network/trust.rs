@@ -169,11 +169,12 @@ impl Trust {
 
     fn refuse_rollback(&self, previous: Option<&Trust>) -> Result<(), Error> {
         let Some(previous) = previous else { return Ok(()) };
+        // Of one number there may be several lists of different age.
+        let age = |list: &Revocations| (list.number, list.iat);
         let older = self.doormen.number < previous.doormen.number
             || self.parameters.number < previous.parameters.number
             || self.map_number < previous.map_number
-            || self.revocations.number < previous.revocations.number
-            || self.revocations.iat < previous.revocations.iat;
+            || age(&self.revocations) < age(&previous.revocations);
         if older { Err(Error::NetworkRollback) } else { Ok(()) }
     }
 }

@@ -56,14 +56,15 @@ impl KeyWarning {
     }
 }
 
-/// Another key, and no newer statement that names it.
+/// Another key, and no newer statement of the last one that names it: who has a key that was given
+/// up could lead from there to others.
 fn is_unexplained(old: &VerifiedCard, new: &VerifiedCard) -> bool {
     let (before, after) = (old.card(), new.card());
     let same =
         before.signing_key == after.signing_key && before.encryption_key == after.encryption_key;
-    let (known, changes) = (old.keys().changes().len(), new.keys().changes());
-    let says_so = changes.len() > known
-        && changes.last().is_some_and(|change| change.encryption_key == after.encryption_key);
+    let newer = new.keys().changes().strip_prefix(old.keys().changes());
+    let last = newer.and_then(|newer| newer.last());
+    let says_so = last.is_some_and(|change| change.encryption_key == after.encryption_key);
     !same && !says_so
 }
 

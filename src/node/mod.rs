@@ -280,7 +280,11 @@ impl<P: Platform> Node<P> {
         kind: MessageType,
         body: Value,
     ) -> Result<OutboxItem, Error> {
-        let recipient = self.card_for_later(to).await?;
+        let recipient = match kind {
+            // What tells of a logged entry goes whenever the recipient is a member again.
+            MessageType::TreatmentApproval | MessageType::Confirmation => self.known_card(to).await,
+            _ => self.card_for_later(to).await,
+        }?;
         let (id, compact) = self.seal_letter(case, &recipient, kind, body).await?;
         let role = recipient.card().role;
         Ok(OutboxItem::envelope(case, to.clone(), role, kind, (id, compact), self.now()))

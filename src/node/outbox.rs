@@ -1,7 +1,7 @@
 //! What goes out: queued in the transaction of the step that caused it, grouped into parcels for
 //! the transport, and taken off once the other side has answered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -161,10 +161,11 @@ impl<P: Platform> Node<P> {
         let (mut parcels, mut mailbox, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
         let mut deposits: Vec<(NodeId, Vec<OutboxItem>)> = Vec::new();
         let trust = self.trust();
+        let items = items.into_iter().filter(|item| item.refused.is_none());
         if trust.check_standing(&self.card(), self.now()).is_err() {
-            return (parcels, items);
+            return (parcels, items.collect());
         }
-        for item in items.into_iter().filter(|item| item.refused.is_none()) {
+        for item in items {
             match item.role {
                 _ if trust.check_revocation(&item.to, self.now()).is_err() => stuck.push(item),
                 Role::Personal => mailbox.push(item),
@@ -282,7 +283,8 @@ impl<P: Platform> Node<P> {
         endpoint.ok_or(Error::NodeUnknown)
     }
 
-    /// Envelopes to one notary: one, or more where so many deposits do not fit.
+    /// Envelopes to one notary: one, or more where so many deposits do not fit. A deposit that lacks
+    /// a card holds up no other.
     async fn deposit_parcels(
         &self,
         notary: &NodeId,
@@ -290,9 +292,14 @@ impl<P: Platform> Node<P> {
         parcels: &mut Vec<Parcel>,
         stuck: &mut Vec<OutboxItem>,
     ) {
-        let mut waiting = vec![items];
-        while let Some(items) = waiting.pop() {
-            match self.deposit_parcel(notary, items).await {
+        let (mut ready, mut cards) = (Vec::with_capacity(items.len()), BTreeMap::new());
+        for item in items {
+            let found = self.add_cards(item, &mut cards).await.is_ok();
+            if found { &mut ready } else { &mut *stuck }.push(item.clone());
+        }
+        let mut waiting = vec![&ready[..]];
+        while let Some(items) = waiting.pop().filter(|items| !items.is_empty()) {
+            match self.deposit_parcel(notary, items, &cards).await {
                 Ok(parcel) => parcels.push(parcel),
                 Err(Error::EnvelopeTooLarge) if items.len() > 1 => {
                     let (first, second) = items.split_at(items.len() / 2);
@@ -303,7 +310,12 @@ impl<P: Platform> Node<P> {
         }
     }
 
-    async fn deposit_parcel(&self, notary: &NodeId, items: &[OutboxItem]) -> Result<Parcel, Error> {
+    async fn deposit_parcel(
+        &self,
+        notary: &NodeId,
+        items: &[OutboxItem],
+        cards: &BTreeMap<NodeId, String>,
+    ) -> Result<Parcel, Error> {
         let mut deposits = Vec::with_capacity(items.len());
         let mut known = BTreeSet::new();
         for item in items {
@@ -314,15 +326,29 @@ impl<P: Platform> Node<P> {
             deposits.push(Deposit { endorsements: endorsements.clone() });
         }
         let Some(first) = items.first() else { return Err(Error::BodyMalformed) };
-        let mut cards = Vec::with_capacity(known.len());
-        for node in known {
-            cards.push(self.card_jwt(node).await?);
-        }
+        let cards = known.into_iter().filter_map(|node| cards.get(node).cloned()).collect();
         let body = json::value(&DepositBody { cards, deposits })?;
         let to = self.card_of(notary).await?;
         let (_, envelope) = self.seal_letter(&first.case, &to, MessageType::Deposit, body).await?;
         let (endpoint, items) = (self.endpoint(notary)?, items.to_vec());
         Ok(Parcel::Deposits { endpoint, items, envelope })
+    }
+
+    /// Adds the cards of a deposit's participants to those at hand.
+    async fn add_cards(
+        &self,
+        item: &OutboxItem,
+        cards: &mut BTreeMap<NodeId, String>,
+    ) -> Result<(), Error> {
+        let Payload::Deposit { participants, .. } = &item.payload else {
+            return Err(Error::BodyMalformed);
+        };
+        for node in participants {
+            if !cards.contains_key(node) {
+                cards.insert(node.clone(), self.card_jwt(node).await?);
+            }
+        }
+        Ok(())
     }
 
     async fn card_jwt(&self, node: &NodeId) -> Result<String, Error> {
@@ -352,11 +378,13 @@ impl<P: Platform> Node<P> {
         jwt: &str,
     ) -> Result<(), Error> {
         let endorsed = self.endorsed(endorsements, participants).await?;
-        let (notary, trust) = (self.card_of(&item.to).await?, self.trust());
+        let (notary, trust) = (self.known_card(&item.to).await?, self.trust());
         let primitives = self.platform.primitives();
         Conflict::verify(jwt, endorsed.entry(), &notary, &trust, primitives).await.map(drop)
     }
 
+    /// Both endorsements of a deposit that was answered. Whether its participants are members by now
+    /// is no matter: the notary has looked.
     async fn endorsed(
         &self,
         endorsements: &[String; 2],
@@ -368,7 +396,7 @@ impl<P: Platform> Node<P> {
             verified.push(if by == self.id() {
                 VerifiedEndorsement::verify(jwt, &self.card(), primitives).await?
             } else {
-                VerifiedEndorsement::verify(jwt, &self.card_of(by).await?, primitives).await?
+                VerifiedEndorsement::verify(jwt, &self.known_card(by).await?, primitives).await?
             });
         }
         let [a, b]: [VerifiedEndorsement; 2] =

@@ -11,13 +11,15 @@ use crate::notary::{AnswerBody, Queried, QueryBody};
 
 impl<P: Platform> Node<P> {
     /// Step 13: the query to `notary`, sealed, for `POST {endpoint}/queries`. `case` only names the
-    /// exchange; a new id does.
+    /// exchange; a new id does. Errors: those of [`crate::network::Trust::check_standing`] and of the
+    /// notary's card, [`Error::EnvelopeTooLarge`].
     pub async fn query(
         &self,
         notary: &NodeId,
         case: &CaseId,
         entries: Vec<Queried>,
     ) -> Result<String, Error> {
+        self.trust().check_standing(&self.card(), self.now())?;
         let to = self.card_of(notary).await?;
         let body = json::value(&QueryBody { entries })?;
         let (_, envelope) = self.seal_letter(case, &to, MessageType::Query, body).await?;

@@ -3,11 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
 
+mod cards;
+mod changes;
+mod clocks;
 mod conflicts;
 mod documents;
 mod logbook;
 mod queries;
 mod receipts;
+mod sending;
+mod warnings;
 
 use std::str::FromStr;
 
@@ -15,7 +20,6 @@ use hdms::Error;
 use hdms::envelope::{self, Letter, MessageType};
 use hdms::ids::{CaseId, EntryId};
 use hdms::node::{Node, Platform};
-use hdms::provider::Timestamp;
 use hdms::treatment::request::TreatmentRequest;
 use hdms_simulation::{Simulated, World};
 use serde_json::{Value, json};
@@ -31,11 +35,14 @@ fn case() -> CaseId {
     id(1)
 }
 
+fn request() -> TreatmentRequest {
+    TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() }
+}
+
 /// A network in which the patient's request is on its way to the hospital.
 async fn asked(seed: u64) -> World {
     let mut world = World::new(seed).await.unwrap();
-    let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
-    world.patient.ask(&case(), world.hospital.id(), request).await.unwrap();
+    world.patient.ask(&case(), world.hospital.id(), request()).await.unwrap();
     world.settle().await.unwrap();
     world
 }
@@ -74,9 +81,4 @@ async fn seal(
     let letter = Letter { from: &sender, to, case: &case, kind, body };
     let sealing = envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
     sealing.await.unwrap().1
-}
-
-/// Moves everybody's clock.
-fn set_clock(world: &World, now: Timestamp) {
-    world.providers.clock.set(now);
 }

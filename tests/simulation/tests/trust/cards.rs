@@ -1,0 +1,201 @@
+//! Expired and revoked cards are refused by every kind of node, also when the message was sealed
+//! before; nothing is sent to a revoked node, and what its own part is done stays done.
+
+use futures_lite::future::block_on;
+use hdms::Error;
+use hdms::ids::NodeId;
+use hdms::node::Parcel;
+use hdms::notary::DepositAnswer;
+use hdms::provider::{Clock, Timestamp};
+use hdms::treatment::hospital::HospitalCase;
+use hdms::treatment::patient::{PatientCase, ResultStatus};
+use hdms_simulation::{BEGIN, World};
+
+use crate::{DAY, approved, asked, case, next_mail, with_result};
+
+async fn revoke(world: &mut World, node: &NodeId) {
+    world.network.revocations.revoked.insert(node.clone());
+    world.network.revocations.number += 1;
+    world.publish().await.unwrap();
+}
+
+/// Sets everybody's clock to when all cards have just expired, with a new revocation list.
+async fn expire(world: &mut World) {
+    let now = Timestamp(BEGIN.0 + 90 * DAY - 1000);
+    world.providers.clock.set(now);
+    world.network.revocations.iat = now.seconds();
+    world.publish().await.unwrap();
+    world.providers.clock.advance(1000);
+}
+
+/// The hospital's deposit of the approved request, sealed and not yet sent.
+async fn sealed_deposit(world: &mut World) -> String {
+    world.deliver_all().await.unwrap();
+    world.hospital.approve(&case()).await.unwrap();
+    let waiting = world.hospital.waiting("", 10).await.unwrap();
+    let (mut parcels, _) = world.hospital.parcels(waiting).await;
+    let Some(Parcel::Deposits { envelope, .. }) = parcels.pop() else { panic!("a deposit") };
+    envelope
+}
+
+/// The hospital's message to the patient, sealed and not yet delivered.
+async fn sealed_request_for_data(world: &mut World) -> Vec<u8> {
+    let asked = hdms::treatment::message::DataRequestBody {
+        id: crate::id(2),
+        resources: Vec::new(),
+        purpose: "Before prescribing".into(),
+    };
+    world.hospital.ask_for_data(&case(), asked).await.unwrap();
+    world.settle().await.unwrap();
+    next_mail(world)
+}
+
+#[test]
+fn a_personal_node_refuses_what_a_revoked_or_expired_node_has_sealed() {
+    block_on(async {
+        for (expires, error) in [(false, Error::CardRevoked), (true, Error::CardExpired)] {
+            let mut world = approved(1).await;
+            if expires {
+                world.providers.clock.set(Timestamp(BEGIN.0 + 89 * DAY));
+            }
+            let envelope = sealed_request_for_data(&mut world).await;
+            let hospital = world.hospital.id().clone();
+            if expires {
+                expire(&mut world).await
+            } else {
+                revoke(&mut world, &hospital).await
+            }
+            let taken = world.patient.receive::<PatientCase>(&envelope).await;
+            assert_eq!(taken.err(), Some(error));
+            let state: PatientCase = world.patient.case(&case()).await.unwrap();
+            assert!(state.data_requests.is_empty());
+        }
+    });
+}
+
+#[test]
+fn an_institution_refuses_what_a_revoked_or_expired_node_has_sealed() {
+    block_on(async {
+        for (expires, error) in [(false, Error::CardRevoked), (true, Error::CardExpired)] {
+            let mut world = World::new(2).await.unwrap();
+            if expires {
+                world.providers.clock.set(Timestamp(BEGIN.0 + 89 * DAY));
+            }
+            let request = crate::request();
+            world.patient.ask(&case(), world.hospital.id(), request).await.unwrap();
+            world.settle().await.unwrap();
+            let envelope = next_mail(&mut world);
+            let patient = world.patient.id().clone();
+            if expires {
+                expire(&mut world).await
+            } else {
+                revoke(&mut world, &patient).await
+            }
+            let taken = world.hospital.receive::<HospitalCase>(&envelope).await;
+            assert_eq!(taken.err(), Some(error));
+            let state = world.hospital.case::<HospitalCase>(&case()).await;
+            assert_eq!(state.err(), Some(Error::UnknownCase));
+        }
+    });
+}
+
+#[test]
+fn a_notary_refuses_what_a_revoked_or_expired_node_has_sealed() {
+    block_on(async {
+        for (expires, error) in [(false, Error::CardRevoked), (true, Error::CardExpired)] {
+            let mut world = asked(3).await;
+            if expires {
+                world.deliver_all().await.unwrap();
+                world.providers.clock.set(Timestamp(BEGIN.0 + 89 * DAY));
+            }
+            let envelope = sealed_deposit(&mut world).await;
+            let hospital = world.hospital.id().clone();
+            if expires {
+                expire(&mut world).await
+            } else {
+                revoke(&mut world, &hospital).await
+            }
+            assert_eq!(world.notary.receive(&envelope).await.err(), Some(error));
+            assert!(world.notary.log().is_empty());
+        }
+    });
+}
+
+#[test]
+fn a_notary_refuses_an_entry_of_which_one_participant_is_revoked() {
+    block_on(async {
+        let mut world = asked(4).await;
+        let envelope = sealed_deposit(&mut world).await;
+        let patient = world.patient.id().clone();
+        revoke(&mut world, &patient).await;
+        let answers = world.notary.receive(&envelope).await.unwrap().answers;
+        assert_eq!(answers, [DepositAnswer::Refused("card/revoked".into())]);
+    });
+}
+
+#[test]
+fn nothing_goes_to_a_revoked_node_and_nothing_from_one_that_knows_it() {
+    block_on(async {
+        let mut world = World::new(5).await.unwrap();
+        world.patient.ask(&case(), world.hospital.id(), crate::request()).await.unwrap();
+        let waiting = world.patient.waiting("", 10).await.unwrap();
+        let hospital = world.hospital.id().clone();
+        revoke(&mut world, &hospital).await;
+        let (parcels, stuck) = world.patient.parcels(waiting.clone()).await;
+        assert!(parcels.is_empty() && stuck == waiting, "to a revoked node");
+        world.network.revocations.revoked.clear();
+        let patient = world.patient.id().clone();
+        revoke(&mut world, &patient).await;
+        let (parcels, stuck) = world.patient.parcels(waiting.clone()).await;
+        assert!(parcels.is_empty() && stuck == waiting, "from a revoked node");
+    });
+}
+
+/// The patient has confirmed, the notary has logged; only then is the hospital no member any more.
+#[test]
+fn what_was_logged_in_time_is_final_though_the_counterparty_is_revoked_or_expired_since() {
+    block_on(async {
+        for expires in [false, true] {
+            let (mut world, entry) = with_result(6).await;
+            if expires {
+                world.providers.clock.set(Timestamp(BEGIN.0 + 89 * DAY));
+            }
+            world.patient.confirm(&case(), &entry).await.unwrap();
+            let waiting = world.patient.waiting("", 10).await.unwrap();
+            let (mut parcels, _) = world.patient.parcels(waiting).await;
+            let Some(Parcel::Deposits { items, envelope, .. }) = parcels.pop() else {
+                panic!("a deposit")
+            };
+            let answers = world.notary.receive(&envelope).await.unwrap().answers;
+            let hospital = world.hospital.id().clone();
+            if expires {
+                expire(&mut world).await
+            } else {
+                revoke(&mut world, &hospital).await
+            }
+            let answered = world.patient.deposit_answered::<PatientCase>(&items[0], &answers[0]);
+            answered.await.ok();
+            let state: PatientCase = world.patient.case(&case()).await.unwrap();
+            let status = &state.results[0].status;
+            assert!(matches!(status, ResultStatus::Committed { .. }), "{status:?}");
+        }
+    });
+}
+
+#[test]
+fn a_list_that_is_too_old_says_nothing_about_anybody() {
+    block_on(async {
+        let mut world = asked(7).await;
+        world.network.parameters.revocation_age = 7 * DAY / 1000;
+        world.network.parameters.number += 1;
+        world.publish().await.unwrap();
+        let envelope = next_mail(&mut world);
+        world.providers.clock.advance(7 * DAY + 1000);
+        let taken = world.hospital.receive::<HospitalCase>(&envelope).await;
+        assert_eq!(taken.err(), Some(Error::NetworkStale));
+        assert!(world.hospital.quarantined("", 10).await.unwrap().is_empty());
+        world.network.revocations.iat = world.providers.clock.now().seconds();
+        world.publish().await.unwrap();
+        assert!(world.hospital.receive::<HospitalCase>(&envelope).await.is_ok());
+    });
+}

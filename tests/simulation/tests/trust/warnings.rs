@@ -1,0 +1,137 @@
+//! Keys that changed without a word of the key before are told to the user, and nothing else is.
+
+use futures_lite::future::block_on;
+use hdms::card::{Card, Role};
+use hdms::memory::MemoryStore;
+use hdms::network::{KeyWarning, Trust, dismiss, keep, warnings};
+use hdms::node::Platform;
+use hdms::provider::Store;
+use hdms::software::SoftwareKeys;
+use hdms::testing::SeededRandomness;
+use hdms_simulation::{BEGIN, World, keys};
+
+use crate::changes::{changed, statement};
+
+const NOW: u64 = BEGIN.0 / 1000;
+
+type Keys = SoftwareKeys<SeededRandomness>;
+
+fn named(world: &World, name: &str) -> Keys {
+    keys(name, world.providers.randomness.clone()).unwrap()
+}
+
+/// What a node trusts when the hospital's place on the map holds these cards.
+async fn listing(world: &mut World, cards: &[&Card]) -> Trust {
+    let notary = world.network.map.nodes.pop().unwrap();
+    world.network.map.nodes.clear();
+    for card in cards {
+        world.network.map.nodes.push(world.operator.sign(card).await.unwrap());
+    }
+    world.network.map.nodes.push(notary);
+    world.documents = world.operator.publish(&world.network).await.unwrap();
+    world.trust(None).await.unwrap()
+}
+
+async fn told(world: &mut World, before: &[&Card], after: &[&Card]) -> Vec<KeyWarning> {
+    let (before, after) = (listing(world, before).await, listing(world, after).await);
+    KeyWarning::between(&before, &after, BEGIN)
+}
+
+#[test]
+fn a_change_that_the_former_key_states_and_a_new_address_are_no_reason_to_warn() {
+    block_on(async {
+        let mut world = World::new(1).await.unwrap();
+        let old = world.hospital.card().card().clone();
+        let [first, second, third] =
+            ["hospital", "stranger", "root"].map(|name| named(&world, name));
+        let once = changed(&old, &statement(&old, &second, NOW), &first).await;
+        let twice = changed(&once, &statement(&once, &third, NOW), &second).await;
+        let endpoint = Some("https://moved.example".to_owned());
+        let moved = Card { endpoint, name: "Clinic".into(), iat: NOW + 1, ..old.clone() };
+        let other = world.operator.claims(&third, Role::Institution, "Other").unwrap();
+        for (what, before, after) in [
+            ("nothing", vec![&old], vec![&old]),
+            ("explained", vec![&old], vec![&once]),
+            ("explained twice", vec![&old], vec![&twice]),
+            ("explained again", vec![&once], vec![&twice]),
+            ("moved", vec![&old], vec![&moved]),
+            ("another came", vec![&old], vec![&old, &other]),
+            ("one left", vec![&old, &other], vec![&old]),
+            ("one left, another came", vec![&old], vec![&other]),
+        ] {
+            assert_eq!(told(&mut world, &before, &after).await, [], "{what}");
+        }
+    });
+}
+
+#[test]
+fn other_keys_without_a_statement_of_the_key_before_are_told() {
+    block_on(async {
+        let mut world = World::new(2).await.unwrap();
+        let old = world.hospital.card().card().clone();
+        let [first, second, third] =
+            ["hospital", "stranger", "root"].map(|name| named(&world, name));
+        let once = changed(&old, &statement(&old, &second, NOW), &first).await;
+        let encryption_key = third.public().1.clone();
+        let other_encryption = Card { encryption_key: encryption_key.clone(), ..old.clone() };
+        let not_as_stated = Card { encryption_key, ..once.clone() };
+        // Whoever has the first key, which was given up, goes another way from there.
+        let thiefs = changed(&old, &statement(&old, &third, NOW), &first).await;
+        let fourth = named(&world, "doorman");
+        let thiefs_longer = changed(&thiefs, &statement(&thiefs, &fourth, NOW), &third).await;
+        for (what, before, after) in [
+            ("encryption key", &old, &other_encryption),
+            ("encryption key not as stated", &old, &not_as_stated),
+            ("the key before again", &once, &old),
+            ("a former key's other way", &once, &thiefs),
+            ("a longer other way", &once, &thiefs_longer),
+        ] {
+            let told = told(&mut world, &[before], &[after]).await;
+            let [KeyWarning { node, former: None, .. }] = &told[..] else {
+                panic!("{what}: {told:?}")
+            };
+            assert_eq!(*node, old.sub, "{what}");
+        }
+    });
+}
+
+#[test]
+fn a_node_in_the_place_of_another_is_told() {
+    block_on(async {
+        let mut world = World::new(3).await.unwrap();
+        let old = world.hospital.card().card().clone();
+        let keys = named(&world, "stranger");
+        let same_name = world.operator.claims(&keys, Role::Institution, "Hospital").unwrap();
+        let same_address = Card { name: "Clinic".into(), ..same_name.clone() };
+        let same_name = Card { endpoint: Some("https://moved.example".into()), ..same_name };
+        for new in [&same_name, &same_address] {
+            let told = told(&mut world, &[&old], &[new]).await;
+            let [warning] = &told[..] else { panic!("{told:?}") };
+            assert_eq!((&warning.node, &warning.former), (&new.sub, &Some(old.sub.clone())));
+        }
+        assert_eq!(told(&mut world, &[&old], &[&old, &same_name]).await, [], "beside it");
+    });
+}
+
+#[test]
+fn warnings_are_kept_until_they_were_seen() {
+    block_on(async {
+        let world = World::new(4).await.unwrap();
+        let store: &MemoryStore = world.patient.platform().store();
+        let of = |node: &hdms::ids::NodeId| KeyWarning {
+            node: node.clone(),
+            name: "Hospital".into(),
+            former: None,
+            seen: BEGIN,
+        };
+        let (hospital, patient) = (of(world.hospital.id()), of(world.patient.id()));
+        assert!(keep(store, Vec::new()).await.unwrap().is_none());
+        for warning in [&hospital, &patient] {
+            let write = keep(store, vec![warning.clone()]).await.unwrap().unwrap();
+            store.commit(vec![write]).await.unwrap();
+        }
+        assert_eq!(warnings(store).await.unwrap(), [hospital, patient.clone()]);
+        dismiss(store, world.hospital.id()).await.unwrap();
+        assert_eq!(warnings(store).await.unwrap(), [patient]);
+    });
+}
