@@ -101,16 +101,19 @@ async fn nothing_of_the_interface_answers_without_the_key_and_all_of_it_is_descr
         ("GET", "/api/node"),
         ("GET", "/api/outbox"),
         ("GET", "/api/quarantine"),
+        ("GET", "/api/warnings"),
         ("POST", "/api/cases/{case}/approval"),
         ("POST", "/api/cases/{case}/data-requests"),
         ("POST", "/api/cases/{case}/refusal"),
         ("POST", "/api/cases/{case}/results"),
+        ("POST", "/api/cases/{case}/verification"),
+        ("POST", "/api/warnings/{node}/dismissal"),
     ];
     assert_eq!(described, routes.map(|(method, path)| (method.into(), path.into())));
     for key in ["wrong", "", &format!("{}x", stage.his.key)] {
         let stranger = His::new(&stage.his.url, key);
         for (method, path) in &described {
-            let path = path.replace("{case}", "c").replace("{entry}", "e");
+            let path = path.replace("{case}", "c").replace("{entry}", "e").replace("{node}", "n");
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             let answer = stranger.send(stranger.request(method, &path)).await;
             assert_eq!((answer.status, answer.code()), (401, "api/unauthorised"), "{path}");
@@ -147,7 +150,10 @@ async fn real_answers_fit_the_description() {
     patient.confirm(&case, &entry).await.unwrap();
     his.until(&case, |view| view["summary"]["openResults"] == 0).await;
     his.post("/inbox", "no envelope").await;
+    let verification = "/api/cases/{case}/verification";
+    answers.push(("post", verification, his.post(&path("/verification"), "").await));
     for (route, path) in [
+        ("/api/warnings", "/api/warnings".to_owned()),
         ("/api/node", "/api/node".to_owned()),
         ("/api/cases", "/api/cases?phase=approved&limit=1".to_owned()),
         ("/api/cases/{case}", path("")),
