@@ -422,12 +422,15 @@ mod tests {
                     continue;
                 }
                 let text = std::fs::read_to_string(&path).unwrap_or_default();
-                let attributes = text.lines().filter(|line| line.trim().starts_with("#[serde("));
-                for line in attributes.filter(|line| line.contains("deny_unknown_fields")) {
-                    found += 1;
-                    // Enums with a tag are read by code that derives no sequence.
-                    let called = line.contains(r#"rename(deserialize = "closed")"#);
-                    assert!(called || line.contains("tag = "), "{}: {line}", path.display());
+                let lines: Vec<_> = text.lines().map(str::trim).collect();
+                for (at, line) in lines.iter().enumerate() {
+                    if line.starts_with("#[serde(") && line.contains("deny_unknown_fields") {
+                        found += 1;
+                        let called = r#"rename(deserialize = "closed")"#;
+                        let is_called = line.contains(called) || lines[at + 1].contains(called);
+                        // Enums with a tag are read by code that derives no sequence.
+                        assert!(is_called || line.contains("tag = "), "{}: {line}", path.display());
+                    }
                 }
             }
         }

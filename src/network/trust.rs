@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use serde_json::Value;
+
 use super::{
     Doormen, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog, PROTOCOL_VERSION,
     Parameters, Revocations,
@@ -206,11 +208,22 @@ pub async fn verify_by<D: NetworkDocument>(
     keys: &[&RsaJwk],
     primitives: &impl Primitives,
 ) -> Result<D, Error> {
+    let (kid, payload) = verify_signature(jwt, D::TYP, keys, primitives).await?;
+    let document: D = json::read(payload, Error::NetworkForged)?;
+    if document.issuer().as_ref() == kid { Ok(document) } else { Err(Error::NetworkForged) }
+}
+
+/// Answers the thumbprint of the key that signed, and what it signed.
+async fn verify_signature(
+    jwt: &str,
+    typ: &'static str,
+    keys: &[&RsaJwk],
+    primitives: &impl Primitives,
+) -> Result<(String, Value), Error> {
     let forged = Error::NetworkForged;
-    let unverified = Unverified::parse(jwt, D::TYP, forged).map_err(|_| forged)?;
+    let unverified = Unverified::parse(jwt, typ, forged).map_err(|_| forged)?;
     let kid = unverified.header().kid.clone().ok_or(forged)?;
     let key = keys.iter().find(|key| key.thumbprint() == kid).ok_or(forged)?;
     let payload = unverified.verify_ps256(key, primitives).await.map_err(|_| forged)?;
-    let document: D = json::read(payload, forged)?;
-    if document.issuer().as_ref() == kid { Ok(document) } else { Err(forged) }
+    Ok((kid, payload))
 }

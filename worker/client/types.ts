@@ -657,7 +657,7 @@ date: string | null,
 /**
  * FHIR resource types of which the hospital may ask to read records.
  */
-may_read: Array<string>, };
+mayRead: Array<string>, };
 
 /**
  * What opens the live stream: `GET url` with the header `HDMS-Proof`.
@@ -697,7 +697,7 @@ name: string,
  * A person's word that a node whose storage is lost (`store/lost`) is to be replaced by a
  * new one.
  */
-replace_lost?: boolean, };
+replaceLost?: boolean, };
 
 /**
  * Of `ask`.
@@ -727,7 +727,7 @@ case: string,
 /**
  * The request's id.
  */
-data_request: string, };
+dataRequest: string, };
 
 /**
  * Of `share`.
@@ -740,7 +740,7 @@ case: string,
 /**
  * The request's id.
  */
-data_request: string, 
+dataRequest: string, 
 /**
  * Ids of records.
  */
@@ -757,7 +757,7 @@ case: string,
 /**
  * The request's id.
  */
-data_request: string, 
+dataRequest: string, 
 /**
  * Why, for the hospital to read.
  */
@@ -800,7 +800,7 @@ export type PushOptions = {
 /**
  * The token of the Firebase SDK; `null` to subscribe at the browser's own push service.
  */
-firebase_token: string | null, };
+firebaseToken: string | null, };
 
 /**
  * Of `addRecord`.

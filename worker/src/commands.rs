@@ -117,7 +117,8 @@ macro_rules! options {
     ($($(#[$meta:meta])* pub struct $name:ident $body:tt)+) => {
         $(
             #[derive(Clone, Debug, PartialEq, Deserialize)]
-            #[serde(rename_all = "camelCase", deny_unknown_fields, rename(deserialize = "closed"))]
+            #[serde(rename_all = "camelCase", deny_unknown_fields)]
+            #[serde(rename(deserialize = "closed"))]
             #[cfg_attr(all(test, not(target_arch = "wasm32")), derive(ts_rs::TS))]
             $(#[$meta])*
             pub struct $name $body

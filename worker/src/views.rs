@@ -414,7 +414,8 @@ views! {
     }
 
     /// What a patient asks of a hospital.
-    #[serde(rename_all = "camelCase", deny_unknown_fields, rename(deserialize = "closed"))]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    #[serde(rename(deserialize = "closed"))]
     pub struct TreatmentRequest {
         /// Why.
         pub reason: String,

@@ -11,6 +11,7 @@ import type {
   NotificationState,
   PersonalNode,
   Quarantined,
+  ReceiptView,
   RecordView,
   TreatmentRequest,
   Waiting,
@@ -28,6 +29,11 @@ const UNREACHABLE = {
   sentence: "The other node can't be reached; it is tried again by itself.",
 };
 
+function logged(index: number): ReceiptView {
+  const witnesses = ["Notary One", "Notary Three"];
+  return { notary: "n2", notaryName: NOTARY, index, time: Date.now(), witnesses };
+}
+
 class FakeNode implements PersonalNode {
   state: NodeStatus = {
     state: "absent",
@@ -43,6 +49,7 @@ class FakeNode implements PersonalNode {
     lastReached: null,
     push: { kind: "none" },
     vapid: "BKey",
+    keyWarnings: [],
     problem: null,
   };
   listeners = new Set<(event: NodeEvent) => void>();
@@ -81,7 +88,8 @@ class FakeNode implements PersonalNode {
     const hospitalName = [HOSPITAL, OTHER].find(({ id }) => id === options.hospital)?.name ?? "";
     const now = Date.now();
     this.all.set(options.case, {
-      ...{ id: options.case, hospital: options.hospital, hospitalName, reason, date, mayRead },
+      ...{ id: options.case, hospital: options.hospital, hospitalName, hospitalListed: true },
+      ...{ reason, date, mayRead },
       ...{ phase: { kind: "requested" }, begun: now, changed: now, openDecisions: 0, unsent: 0 },
       ...{ dataRequests: [], results: [], ledger: [] },
     });
@@ -198,6 +206,11 @@ class FakeNode implements PersonalNode {
     return this.setStatus({ push: { kind: "none" } });
   }
 
+  async dismissKeyWarning(of: string): Promise<NodeStatus> {
+    await this.step("dismissKeyWarning");
+    return this.setStatus({ keyWarnings: this.state.keyWarnings.filter((one) => one.node !== of) });
+  }
+
   async streamTicket(): Promise<{ url: string; proof: string }> {
     return { url: "", proof: "" };
   }
@@ -224,7 +237,7 @@ class FakeNode implements PersonalNode {
   }
 
   log(id: string, kind: "request" | "result", entry: string, final: boolean): void {
-    const receipt = final ? { notary: "n2", notaryName: NOTARY, index: 7, time: Date.now() } : null;
+    const receipt = final ? logged(7) : null;
     this.change(id, (one) => {
       const rest = one.ledger.filter((step) => step.id !== entry);
       const previous = rest.at(-1)?.id ?? null;
@@ -233,7 +246,7 @@ class FakeNode implements PersonalNode {
         endorsedByPatient: kind === "request" || final,
         endorsedByHospital: kind === "result" || final,
       };
-      one.ledger = [...rest, { id: entry, kind, verificationKey: KEY, previous, author, ...signed, receipt }];
+      one.ledger = [...rest, { id: entry, kind, verificationKey: KEY, previous, author, ...signed, receipt, receiptProblem: null }];
     });
   }
 
@@ -248,7 +261,7 @@ class FakeNode implements PersonalNode {
       title: [resourceType, title ?? code?.text ?? code?.coding?.[0]?.display].filter(Boolean).join(": "),
       ...{ date: "2026-11-02", author: "h1", authorName: HOSPITAL.name, own: false },
       ...{ notary: null, notaryName: null, verified: Date.now(), state: "received" },
-      ...{ verificationKey: `${entry}-${KEY}`, receiptIndex: null, receiptTime: null },
+      ...{ verificationKey: `${entry}-${KEY}`, receipt: null, receiptProblem: null },
     };
   }
 
@@ -283,10 +296,9 @@ class FakeNode implements PersonalNode {
     });
     const record = this.held.get(`${id}/${entry}`);
     if (record) {
-      const logged = { notary: "n2", notaryName: NOTARY, receiptIndex: 8, receiptTime: Date.now() };
       this.held.set(record.id, {
         ...record,
-        ...(final && { ...logged, state: "final" }),
+        ...(final && { notary: "n2", notaryName: NOTARY, receipt: logged(8), state: "final" }),
         ...(status.kind === "disputed" && { state: "disputed" }),
       });
     }

@@ -27,10 +27,55 @@ export function isOffline(status: NodeStatus | null, online: boolean): boolean {
   return !online || status?.problem?.code === UNREACHABLE;
 }
 
-/** What is wrong with the node besides being offline or without room, which every page says. */
+/** What keeps a node from taking part in its network, for a person; `help` is what the page can do. */
+export type Standing = { title: string; meaning: string; help: "update" | "ask" | "none" };
+
+const KEPT = "What comes for you is kept, and what you decide waits here until then.";
+
+const STANDINGS: Record<string, Standing> = {
+  "network/version": {
+    title: "This page is out of date",
+    meaning:
+      `The network needs a newer version of it, and nothing is sent before you update. ${KEPT} ` +
+      "If this stays after the update, try again tomorrow.",
+    help: "update",
+  },
+  "card/revoked": {
+    title: "Your node was taken out of the network",
+    meaning:
+      "The network's operator has revoked it, so hospitals refuse what it sends. Your records stay on " +
+      "this device and can be read. Ask the operator, or your hospital, why.",
+    help: "none",
+  },
+  "card/expired": {
+    title: "Your node's membership has run out",
+    meaning: `Nothing is sent before it is renewed, which your node asks for by itself. ${KEPT}`,
+    help: "ask",
+  },
+  "card/forged": {
+    title: "Your node needs a new membership card",
+    meaning:
+      "The network no longer uses the key that signed the present one. Your node asks for a new one by " +
+      `itself, and sends nothing before. ${KEPT}`,
+    help: "ask",
+  },
+  "doorman/refused": {
+    title: "The network does not renew your node's membership",
+    meaning: "Its operator has refused. Your records stay on this device. Ask the operator why.",
+    help: "ask",
+  },
+};
+
+/** What keeps the node from taking part, if something does; every page says it. */
+export function standingOf(status: NodeStatus | null): Standing | null {
+  return STANDINGS[status?.problem?.code ?? ""] ?? null;
+}
+
+/** What is wrong with the node besides what every page says: being offline, without room or standing. */
 export function troubleOf(status: NodeStatus | null): Problem | null {
   const problem = status?.problem ?? null;
-  return problem?.code === UNREACHABLE || problem?.code === FULL ? null : problem;
+  const said = problem?.code === UNREACHABLE || problem?.code === FULL || standingOf(status);
+  return said ? null : problem;
 }
 
 /** Whether this browser wakes the node. */
@@ -82,6 +127,9 @@ export function nodeState(status: NodeStatus | null, online: boolean): Word {
   }
   if (status.problem?.code === FULL) {
     return { label: "Full", tone: "warn", meaning: "Your node works, but can take in nothing new." };
+  }
+  if (standingOf(status)) {
+    return { label: "On hold", tone: "warn", meaning: "You can read and decide; nothing is sent for now." };
   }
   if (troubleOf(status)) {
     return { label: "Trouble", tone: "warn", meaning: "Your node works, but something is wrong." };
@@ -170,7 +218,7 @@ export function recordLine({ resourceType, date, own, authorName }: RecordSummar
 
 /** The ledger of a case with names in place of ids. */
 export function ledgerSteps({ ledger, hospitalName }: CaseView): LedgerStep[] {
-  return ledger.map(({ id, kind, verificationKey, receipt, ...entry }) => ({
+  return ledger.map(({ id, kind, verificationKey, receipt, receiptProblem, ...entry }) => ({
     id,
     kind,
     verificationKey,
@@ -182,7 +230,9 @@ export function ledgerSteps({ ledger, hospitalName }: CaseView): LedgerStep[] {
       notary: receipt.notaryName,
       index: receipt.index,
       time: receipt.time,
+      witnesses: receipt.witnesses,
     },
+    problem: receiptProblem,
   }));
 }
 

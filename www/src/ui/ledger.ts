@@ -1,3 +1,5 @@
+import type { Problem } from "./problem";
+
 /** One entry of a case's ledger, as patient and hospital both see it. */
 export type LedgerStep = {
   id: string;
@@ -5,6 +7,8 @@ export type LedgerStep = {
   verificationKey: string;
   /** Names of those who have endorsed it. */
   signers: string[];
-  /** The notary's receipt; `time` in milliseconds since 1970. */
-  receipt: { notary: string; index: number; time: number } | null;
+  /** The notary's receipt; `time` in milliseconds since 1970, `witnesses` by name. */
+  receipt: { notary: string; index: number; time: number; witnesses?: string[] } | null;
+  /** Why the receipt that is kept does not count. */
+  problem?: Problem | null;
 };

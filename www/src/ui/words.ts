@@ -11,6 +11,11 @@ export function count(number: number, one: string, many = `${one}s`): string {
   return `${number} ${number === 1 ? one : many}`;
 }
 
+/** `A`, `A and B`, `A, B and C`. */
+export function list(names: string[]): string {
+  return new Intl.ListFormat("en-GB").format(names);
+}
+
 /** The start of a long digest or id, enough to compare by eye. */
 export function short(id: string): string {
   return id.length > 14 ? `${id.slice(0, 12)}…` : id;
