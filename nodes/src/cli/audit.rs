@@ -34,7 +34,7 @@ pub struct Audit {
     #[arg(long, value_name = "URL", num_args = 1..)]
     witnesses: Vec<String>,
     /// Seconds that one answer may take.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     patience: u64,
 }
 

@@ -18,15 +18,10 @@ async fn what_has_another_length_is_found() {
         let gone = stage.audit_altered(&log, |shelf| shelf.put(&at, Served::Status(404))).await;
         gone.has_faults(&[&format!("{path}: it is missing")]);
     }
-}
-
-#[tokio::test]
-async fn a_bundle_whose_lengths_are_wrong_is_found() {
-    let (stage, log) = (Stage::with(1).await, StaticLog::of(3));
     let change = |entries: &mut Vec<u8>| entries[1] -= 1;
-    let at = "/log/tile/entries/000.p/3";
+    let at = "/log/tile/entries/000";
     let audited = stage.audit_altered(&log, |shelf| shelf.alter(at, change)).await;
-    audited.has_faults(&["entries/000.p/3: it has another length than it must have"]);
+    audited.has_faults(&["entries/000: it has another length than it must have"]);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::pause::doubled;
 
 /// How often something is asked for before it counts as unreachable.
-const TRIES: u32 = 4;
+const TRIES: u32 = 3;
 
 /// Longest pause between two tries.
 const LONGEST: Duration = Duration::from_secs(10);

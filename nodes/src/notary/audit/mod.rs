@@ -98,8 +98,8 @@ impl Audited<'_> {
             return Ok(report);
         };
         let mut claims = vec![Claim { checkpoint: published.clone(), source: Source::Log }];
-        claims.extend(kept);
         let key = log.log_key();
+        claims.extend(kept.filter(|kept| kept.checkpoint.checkpoint().origin == key.name));
         let asked = self.witnesses(log)?.into_iter();
         let asked = asked.map(|(id, url)| witnesses::ask(&self.fetch, id, url, &key));
         for (witness, theirs) in join_all(asked).await {
@@ -129,13 +129,12 @@ impl Audited<'_> {
         }
     }
 
-    /// The log's checkpoint with what is wrong with its signatures; none when there is no log to
-    /// read under it.
-    async fn published(
+    /// The log's checkpoint; none when it is no such thing, or is gone since one was kept.
+    async fn checkpoint(
         &self,
         report: &mut Report,
         kept: Option<&Claim>,
-    ) -> Result<Option<(&NotaryLog, SignedCheckpoint)>, Unchecked> {
+    ) -> Result<Option<SignedCheckpoint>, Unchecked> {
         let (url, path) = (&self.audit.url, "/log/checkpoint");
         let note = match (self.fetch.bytes(url, path, MAX_TEXT).await, kept) {
             (Err(Unchecked { why: Error::BodyTooLarge, .. }), _) => Vec::new(),
@@ -147,12 +146,21 @@ impl Audited<'_> {
             (note, _) => note?.unwrap_or_default(),
         };
         let checkpoint = String::from_utf8(note).ok();
-        let checkpoint = checkpoint.and_then(|note| SignedCheckpoint::parse(&note).ok());
-        let Some(checkpoint) = checkpoint else {
+        report.checkpoint = checkpoint.and_then(|note| SignedCheckpoint::parse(&note).ok());
+        if report.checkpoint.is_none() {
             report.faults.push(Fault::CheckpointMalformed);
-            return Ok(None);
-        };
-        report.checkpoint = Some(checkpoint.clone());
+        }
+        Ok(report.checkpoint.clone())
+    }
+
+    /// The log and its checkpoint, with what is wrong with the signatures; none when there is nothing
+    /// to read under it.
+    async fn published(
+        &self,
+        report: &mut Report,
+        kept: Option<&Claim>,
+    ) -> Result<Option<(&NotaryLog, SignedCheckpoint)>, Unchecked> {
+        let Some(checkpoint) = self.checkpoint(report, kept).await? else { return Ok(None) };
         let origin = checkpoint.checkpoint().origin.clone();
         let log = notary_of(&origin).and_then(|notary| self.trust.log(&notary));
         let Ok(log) = log else {
@@ -162,7 +170,8 @@ impl Audited<'_> {
         let listed = self.trust.notary(&log.notary).ok();
         report.name = listed.map(|card| card.card().name.clone());
         let other_kept = kept.is_some_and(|kept| kept.checkpoint.checkpoint().origin != origin);
-        if other_kept || self.notary_at(url).is_some_and(|notary| *notary != log.notary) {
+        let other_here = self.notary_at(&self.audit.url).is_some_and(|id| *id != log.notary);
+        if other_kept || other_here {
             report.faults.push(Fault::OtherLog(origin));
         }
         if checkpoint.verify_log(&log.log_key(), &AwsPrimitives).await.is_err() {

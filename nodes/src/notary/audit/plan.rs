@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn every_tile_of_a_log_is_read_once_and_after_what_is_under_it() {
-        for size in [0, 1, 255, 256, 257, 1000, 65_535, 65_536, 65_537, 16_777_216, 16_777_300] {
+        for size in [0, 1, 255, 256, 257, 1000, 65_535, 65_536, 65_537, 131_400] {
             let mut read = HashSet::new();
             for path in plan(0, size) {
                 if let Content::Hashes(level) = path.content {
