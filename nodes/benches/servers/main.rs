@@ -1,13 +1,14 @@
 //! How much a server and a notary take in over loopback, and what an idle live stream costs, with
 //! everything that clients sign prepared beforehand: `cargo bench --package hdms-nodes --bench
-//! servers`, or behind `--` those wanted: `mailbox`, `deposits`, `streams`; with `--quick` a notary's
-//! log is not filled with millions of entries, which takes minutes.
+//! servers`, or behind `--` those wanted: `mailbox`, `deposits`, `audit`, `streams`; with `--quick`
+//! a notary's log is not filled with millions of entries, which takes minutes.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a figure that can't be had is none")]
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
 
+mod audit;
 mod deposits;
 mod mailbox;
 mod network;
@@ -23,6 +24,9 @@ async fn main() {
     }
     if is_wanted("deposits") {
         deposits::measure(&members).await;
+    }
+    if is_wanted("audit") {
+        audit::measure(&members.net).await;
     }
     if is_wanted("streams") {
         streams::measure(&mut members).await;
