@@ -155,15 +155,18 @@ fn following(first: &Entry) -> Entry {
     Entry { id, kind: EntryKind::Result, previous: Some(first.id.clone()), ..first.clone() }
 }
 
-struct Sent {
-    wall: Duration,
+/// How sending went.
+pub struct Sent {
+    /// How long it took.
+    pub wall: Duration,
     /// Of this whole process, clients included.
     processor: Duration,
     /// Of all answers.
     bytes: usize,
 }
 
-async fn send_all(url: &str, prepared: Vec<String>, producers: usize) -> Sent {
+/// Sends envelopes, so many at a time; each has to be answered with receipts.
+pub async fn send_all(url: &str, prepared: Vec<String>, producers: usize) -> Sent {
     let http = reqwest::Client::new();
     let (start, before) = (Instant::now(), processor_time());
     let answers = stream::iter(prepared).map(|envelope| async {

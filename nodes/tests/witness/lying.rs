@@ -114,6 +114,6 @@ async fn only_a_cosignature_that_holds_is_used() {
     *witness.says.lock().unwrap() = Says::TheTruth;
     let receipt = people.send(&notary, deposit).await.unwrap();
     let verified = people.verified(&receipt).await.unwrap();
-    assert_eq!(verified.witnesses(), [witness.log.id.clone()]);
+    assert_eq!(verified.witnesses(), std::slice::from_ref(&witness.log.id));
     serving.abort();
 }
