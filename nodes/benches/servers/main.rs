@@ -1,7 +1,8 @@
 //! How much a server and a notary take in over loopback, and what an idle live stream costs, with
 //! everything that clients sign prepared beforehand: `cargo bench --package hdms-nodes --bench
-//! servers`, or behind `--` those wanted: `mailbox`, `deposits`, `audit`, `streams`; with `--quick`
-//! a notary's log is not filled with millions of entries, which takes minutes.
+//! servers`, or behind `--` those wanted: `mailbox`, `deposits`, `witnessed`, `audit`,
+//! `streams`; with `--quick` a notary's log is not filled with millions of entries, which takes
+//! minutes.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a figure that can't be had is none")]
 
@@ -13,6 +14,7 @@ mod deposits;
 mod mailbox;
 mod network;
 mod streams;
+mod witnessed;
 
 use network::Members;
 
@@ -24,6 +26,9 @@ async fn main() {
     }
     if is_wanted("deposits") {
         deposits::measure(&members).await;
+    }
+    if is_wanted("witnessed") {
+        witnessed::measure().await;
     }
     if is_wanted("audit") {
         audit::measure(&members.net).await;
