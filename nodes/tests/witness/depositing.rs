@@ -115,7 +115,7 @@ async fn one_of_two_witnesses_that_is_silent_or_gone_costs_nothing() {
             let verified = people.verified(&receipt).await.unwrap();
             assert_eq!(verified.witnesses(), [notaries[0].member().id().clone()]);
         }
-        assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+        assert!(slowest < Duration::from_secs(2), "{slowest:?}");
         drop(listener);
     }
 }
