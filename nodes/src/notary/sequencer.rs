@@ -29,6 +29,10 @@ use crate::system::{NodeClock, SystemRandomness};
 /// Most envelopes whose deposits are written together.
 pub const BATCH: usize = 256;
 
+/// Of the database its writer keeps so much in memory, KiB: the upper levels of the indexes, also when
+/// there are tens of millions of entries.
+const CACHE: i32 = 64 * 1024;
+
 /// How long an unpublished checkpoint waits for its next try, if no deposit comes before.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -119,6 +123,7 @@ impl<W: Witnesses> Sequencer<W> {
         let published = database.read(store::newest_published).await?;
         let published = published.map_or(0, |published| published.checkpoint().size);
         let last = database.read(entries::last_time).await?;
+        database.write(|tx| Ok(tx.pragma_update(None, "cache_size", -CACHE)?)).await?;
         Ok(Self { member, keys, key, database, clock, witnesses, tree, newest, published, last })
     }
 

@@ -42,9 +42,9 @@ impl TilePath {
             None => (rest, WIDTH),
         };
         let thousands = number.split('/').map(|digits| digits.trim_start_matches('x').parse().ok());
-        let number = thousands.into_iter().try_fold(0_u64, |number, digits| {
-            number.checked_mul(1000)?.checked_add(digits?)
-        })?;
+        let number = thousands
+            .into_iter()
+            .try_fold(0_u64, |number, digits| number.checked_mul(1000)?.checked_add(digits?))?;
         let parsed = Self { content, number, width };
         let is_one = (1..=WIDTH).contains(&width) && number <= MAX_NUMBER;
         (is_one && parsed.to_string() == path).then_some(parsed)
@@ -103,9 +103,27 @@ mod tests {
             assert_eq!(path.to_string(), name);
         }
         for other in [
-            "", "0", "0/", "0/0", "0/0000", "00/000", "64/000", "data/000", "0/x000/000", "0/1000",
-            "0/000.p/0", "0/000.p/256", "0/000.p/01", "0/000.p/", "0/000.p/1/", "0/+00", "-1/000",
-            "entries/x018/x014/x398/x509/x481/984", "0/xx001/000", "0/001/000", "0/000/",
+            "",
+            "0",
+            "0/",
+            "0/0",
+            "0/0000",
+            "00/000",
+            "64/000",
+            "data/000",
+            "0/x000/000",
+            "0/1000",
+            "0/000.p/0",
+            "0/000.p/256",
+            "0/000.p/01",
+            "0/000.p/",
+            "0/000.p/1/",
+            "0/+00",
+            "-1/000",
+            "entries/x018/x014/x398/x509/x481/984",
+            "0/xx001/000",
+            "0/001/000",
+            "0/000/",
         ] {
             assert_eq!(TilePath::parse(other), None, "{other}");
         }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use hdms::Error;
 use hdms::envelope::{self, Letter, MessageType};
@@ -171,7 +172,14 @@ impl Case {
         if let Some(notary) = self.notary.take() {
             notary.serving().stop().await;
         }
-        meanwhile(&self.net.dir.path().join("notary/notary.sqlite"));
+        let database = self.net.dir.path().join("notary/notary.sqlite");
+        // What kept the member up to date ends a moment later, and has the database until then.
+        let lock = std::fs::File::create(database.with_extension("sqlite.lock")).unwrap();
+        while lock.try_lock().is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        drop(lock);
+        meanwhile(&database);
         let config = self.net.member_config("notary", format!("http://{}", self.address));
         let listener = TcpListener::bind(self.address).await.unwrap();
         let clock = NodeClock::new(self.net.clock.clone());
