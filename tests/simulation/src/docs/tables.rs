@@ -2,7 +2,7 @@
 
 use hdms::card::{self, Role};
 use hdms::envelope::{self, MessageType};
-use hdms::{Error, doorman, mailbox, notary, proof, push, record};
+use hdms::{Error, doorman, log, mailbox, notary, proof, push, record};
 
 use super::Example;
 
@@ -47,6 +47,11 @@ fn limits() -> String {
             seconds(proof::WINDOW),
         ),
         ("deposits in one envelope", notary::MAX_DEPOSITS.to_string()),
+        ("entries in one query", notary::MAX_QUERIED.to_string()),
+        ("note, checkpoint", bytes(log::MAX_TEXT)),
+        ("signatures of a note", log::note::MAX_SIGNATURES.to_string()),
+        ("hashes of a proof", log::proof::MAX_HASHES.to_string()),
+        ("changes of keys in a card", card::MAX_CHANGES.to_string()),
         ("deliveries in one request", mailbox::MAX_DELIVERIES.to_string()),
         ("body of `POST /mailbox/deliveries`", bytes(mailbox::MAX_DELIVERY_BYTES)),
         ("messages in one page of a mailbox", mailbox::MAX_PAGE.to_string()),
