@@ -25,6 +25,9 @@ use crate::system::NodeClock;
 /// How the notaries are called.
 const NOTARIES: [&str; 3] = ["Notary North", "Notary East", "Notary South"];
 
+/// How many of the other notaries must have co-signed before a receipt counts.
+const WITNESSES: u64 = 1;
+
 /// Opens the key files. All data of such a network lies side by side on one disk: it hides nothing.
 pub const PASSPHRASE: &str = "loopback";
 
@@ -73,6 +76,7 @@ impl LocalNetwork {
         let folder = config.data.join("server");
         let mut server = ServerConfig::new(folder.clone(), passphrase(), url.clone());
         server.rules.name.clone_from(&config.name);
+        server.rules.witnesses = WITNESSES;
         server.pages.clone_from(&config.pages);
         server.push.clone_from(&config.push);
         certify(&config, folder.clone()).await?;

@@ -193,7 +193,9 @@ async fn notary(net: &Net) -> (Process, impl Fn() -> Process + use<>) {
     let start = move || {
         let data = home.to_str().unwrap();
         let arguments = ["notary", "--data", data, "--listen", &address, "--server", &server];
-        Process::start(&[&arguments[..], &["--name", "Notary", "--refresh", "1"]].concat())
+        let about = ["--registry-number", "1", "--address", "1 Main Street", "--contact", "Doe"];
+        let more = ["--name", "Notary", "--refresh", "1"];
+        Process::start(&[&arguments[..], &more, &about].concat())
     };
     let process = start();
     let data = net.data();
@@ -201,9 +203,10 @@ async fn notary(net: &Net) -> (Process, impl Fn() -> Process + use<>) {
     for _ in 0..400 {
         let pending =
             String::from_utf8(run(&["server", "pending", "--data", data]).stdout).unwrap();
-        if let Some(line) = pending.lines().next() {
-            assert!(line.ends_with("Notary") && line.contains(" notary http://"), "{line}");
-            let id = line.split(' ').next().unwrap();
+        if let Some(id) = pending.lines().next() {
+            for claim in ["notary", "Notary", "1 Main Street", "http://127.0.0.1:", id] {
+                assert!(pending.contains(&format!(" {claim}")) || claim == id, "{pending}");
+            }
             assert!(run(&["server", "admit", id, "--data", data]).status.success());
             break;
         }

@@ -179,7 +179,8 @@ async fn hospital(dir: &Path, server: &str) -> (OnSmallDisk, His) {
     let (listen, seed) = (format!("127.0.0.1:{}", stage::free_ports()), dir.join("hospital"));
     fs::write(seed.join("api-key"), KEY).unwrap();
     let arguments = ["institution", "--listen", &listen, "--server", server, "--refresh", "1"];
-    let arguments = [&arguments[..], &["--name", "St. Nowhere"]].concat();
+    let about = ["--registry-number", "1", "--address", "1 Main Street", "--contact", "Doe"];
+    let arguments = [&arguments[..], &["--name", "St. Nowhere"], &about].concat();
     let passphrase = hdms_nodes::local::PASSPHRASE;
     let hospital = OnSmallDisk::start(&dir.join("disk"), &seed, passphrase, &arguments);
     stage::admit_the_hospital(dir).await;

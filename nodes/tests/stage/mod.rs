@@ -21,6 +21,7 @@ use hdms_nodes::member::MemberConfig;
 use hdms_nodes::personal::Personal;
 use hdms_nodes::platform::NativeNode;
 use hdms_nodes::server::PushConfig;
+use hdms_nodes::server::certificate::Keyring;
 use hdms_nodes::server::operator::Operator;
 use hdms_nodes::system::NodeClock;
 use reqwest::{Client, Method, RequestBuilder};
@@ -175,29 +176,36 @@ pub async fn network(dir: &Path, institutions: &[&str]) -> (LocalNetwork, Cancel
     (LocalNetwork::start(config, stop.clone()).await.unwrap(), stop)
 }
 
-/// Puts key files made once for all tests where the network's nodes look for them.
+/// Puts key files made once for all tests where the network's nodes look for them, the server's
+/// certified.
 pub fn prepare_keys(dir: &Path) {
-    const NODES: [&str; 7] = [
-        "server/root",
-        "server/doorman",
-        "notary-1",
-        "notary-2",
-        "notary-3",
-        "hospital",
-        "patient",
+    const FILES: [&str; 9] = [
+        "root/keys.pem",
+        "root/doormen-1.jwt",
+        "server/doorman/keys.pem",
+        "server/server.sqlite",
+        "notary-1/keys.pem",
+        "notary-2/keys.pem",
+        "notary-3/keys.pem",
+        "hospital/keys.pem",
+        "patient/keys.pem",
     ];
     static MADE: OnceLock<TempDir> = OnceLock::new();
     let made = MADE.get_or_init(|| {
         let made = tempfile::tempdir().unwrap();
-        for node in NODES {
+        for node in FILES.iter().filter_map(|file| file.strip_suffix(KEY_FILE)) {
             open_or_make(&made.path().join(node), PASSPHRASE).unwrap();
         }
+        let (server, passphrase) = (made.path().join("server"), PASSPHRASE.to_owned().into());
+        let keyring = Keyring::open(&server, passphrase, NodeClock::default()).unwrap();
+        let root = made.path().join("root");
+        futures_lite::future::block_on(keyring.certify_here(&root)).unwrap();
         made
     });
-    for node in NODES {
-        std::fs::create_dir_all(dir.join(node)).unwrap();
-        let file = Path::new(node).join(KEY_FILE);
-        std::fs::copy(made.path().join(&file), dir.join(&file)).unwrap();
+    for file in FILES {
+        let copy = dir.join(file);
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        std::fs::copy(made.path().join(file), copy).unwrap();
     }
 }
 
