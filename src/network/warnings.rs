@@ -10,10 +10,11 @@ use crate::ids::NodeId;
 use crate::json;
 use crate::provider::{Store, Table, Timestamp, Write};
 
-/// The row of [`Table::Meta`] that keeps them.
+/// The rows of [`Table::Meta`] that keep them, and what was listed once and is no more.
 const ROW: &str = "warnings";
+const GONE: &str = "gone";
 
-/// Most warnings kept; the oldest go first.
+/// Most kept of each; the oldest go first.
 const MOST: usize = 100;
 
 /// A listed node has other keys than before, and its old key has not said so.
@@ -32,23 +33,17 @@ pub struct KeyWarning {
 impl KeyWarning {
     /// What changed from `before` to `after` without a statement of the old key.
     pub fn between(before: &Trust, after: &Trust, now: Timestamp) -> Vec<Self> {
-        let warning = |card: &VerifiedCard, former: Option<&VerifiedCard>| Self {
-            node: card.id().clone(),
-            name: card.card().name.clone(),
-            former: former.map(|card| card.id().clone()),
-            seen: now,
-        };
         let mut found = Vec::new();
         for card in after.nodes() {
             match before.node(card.id()) {
-                Ok(old) if is_unexplained(old, card) => found.push(warning(card, None)),
+                Ok(old) if is_unexplained(old, card) => found.push(warning(card, None, now)),
                 Ok(_) => {}
                 Err(_) => {
                     let former = before
                         .nodes()
                         .iter()
                         .find(|old| after.node(old.id()).is_err() && stands_in_place_of(card, old));
-                    found.extend(former.map(|old| warning(card, Some(old))));
+                    found.extend(former.map(|old| warning(card, Some(old.id().clone()), now)));
                 }
             }
         }
@@ -76,30 +71,63 @@ fn stands_in_place_of(card: &VerifiedCard, old: &VerifiedCard) -> bool {
 
 /// The warnings that the user has not dismissed, oldest first.
 pub async fn warnings(store: &impl Store) -> Result<Vec<KeyWarning>, Error> {
-    let kept = store.read(Table::Meta, ROW).await?;
-    kept.map_or(Ok(Vec::new()), |bytes| json::stored(&bytes))
+    read(store, ROW).await
 }
 
-/// What is to be written, with the newer documents, for the warnings that they give rise to; none
-/// when they give none.
-pub async fn keep(store: &impl Store, new: Vec<KeyWarning>) -> Result<Option<Write>, Error> {
-    if new.is_empty() {
-        return Ok(None);
+/// What newer documents give rise to, and what is to be written with them for it. A node in the
+/// place of one that was taken off the map some time ago is warned of, too: the operator revokes the
+/// one before the other is admitted.
+pub async fn keep(
+    store: &impl Store,
+    before: &Trust,
+    after: &Trust,
+    now: Timestamp,
+) -> Result<(Vec<KeyWarning>, Vec<Write>), Error> {
+    let known = read(store, GONE).await?;
+    let mut found = KeyWarning::between(before, after, now);
+    for card in after.nodes().iter().filter(|card| before.node(card.id()).is_err()) {
+        let (node, name) = (card.id(), &card.card().name);
+        let told = found.iter().chain(&known).any(|one| one.node == *node);
+        let former = known.iter().rev().find(|one| one.name == *name && !told);
+        let former = former.map(|one| Some(one.node.clone()));
+        found.extend(former.map(|former| warning(card, former, now)));
     }
-    let mut kept = warnings(store).await?;
-    kept.extend(new);
-    let too_many = kept.len().saturating_sub(MOST);
-    kept.drain(..too_many);
-    write(&kept).map(Some)
+    let left = before.nodes().iter().map(|card| warning(card, None, now));
+    let gone = known.iter().cloned().chain(left).filter(|one| after.node(&one.node).is_err());
+    let gone = newest(gone.collect());
+    let mut writes = Vec::new();
+    if gone != known {
+        writes.push(write(GONE, &gone)?);
+    }
+    if !found.is_empty() {
+        let kept = warnings(store).await?.into_iter().chain(found.iter().cloned());
+        writes.push(write(ROW, &newest(kept.collect()))?);
+    }
+    Ok((found, writes))
 }
 
 /// The user has seen what is said about `node`.
 pub async fn dismiss(store: &impl Store, node: &NodeId) -> Result<(), Error> {
     let mut kept = warnings(store).await?;
     kept.retain(|warning| warning.node != *node);
-    store.commit(vec![write(&kept)?]).await
+    store.commit(vec![write(ROW, &kept)?]).await
 }
 
-fn write(warnings: &Vec<KeyWarning>) -> Result<Write, Error> {
-    Ok(Write::Put { table: Table::Meta, key: ROW.into(), value: json::write(warnings)? })
+fn warning(card: &VerifiedCard, former: Option<NodeId>, seen: Timestamp) -> KeyWarning {
+    KeyWarning { node: card.id().clone(), name: card.card().name.clone(), former, seen }
+}
+
+fn newest(mut all: Vec<KeyWarning>) -> Vec<KeyWarning> {
+    let too_many = all.len().saturating_sub(MOST);
+    all.drain(..too_many);
+    all
+}
+
+async fn read(store: &impl Store, row: &str) -> Result<Vec<KeyWarning>, Error> {
+    let kept = store.read(Table::Meta, row).await?;
+    kept.map_or(Ok(Vec::new()), |bytes| json::stored(&bytes))
+}
+
+fn write(row: &str, all: &Vec<KeyWarning>) -> Result<Write, Error> {
+    Ok(Write::Put { table: Table::Meta, key: row.into(), value: json::write(all)? })
 }

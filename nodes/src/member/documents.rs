@@ -60,17 +60,16 @@ pub(super) async fn take(
         None => Write::Delete { table: Table::Meta, key: ETAG.into() },
     };
     let mut writes = vec![put(NETWORK, json::write(documents)?), etag];
-    let found = before.map_or_else(Vec::new, |before| KeyWarning::between(before, &trust, now));
-    for KeyWarning { node, name, former, .. } in &found {
-        let former = former.as_ref().map(AsRef::as_ref);
-        tracing::warn!(
-            node = node.as_ref(),
-            name,
-            former,
-            "the keys of this node changed without a word of its old key: ask it by another way"
-        );
+    if let Some(before) = before {
+        let (found, more) = network::keep(store, before, &trust, now).await?;
+        found.iter().for_each(warn);
+        writes.extend(more);
     }
-    writes.extend(network::keep(store, found).await?);
     store.commit(writes).await?;
     Ok(trust)
+}
+
+fn warn(KeyWarning { node, name, former, .. }: &KeyWarning) {
+    let (node, former) = (node.as_ref(), former.as_ref().map(AsRef::as_ref));
+    tracing::warn!(node, name, former, "its keys changed without a word of the old ones: ask it");
 }

@@ -12,9 +12,11 @@ async fn another_node_under_a_known_name_is_warned_of_until_somebody_has_seen_it
     let mut scene = Scene::set().await;
     let before = scene.net.hospital(1).await;
     scene.hospital().refresh().await.unwrap();
+    scene.net.operator().revoke(before.id.clone(), "It lost its keys").await.unwrap();
+    scene.net.until(|trust| trust.node(&before.id).is_err()).await;
+    scene.hospital().refresh().await.unwrap();
     assert_eq!(scene.his.get("/api/warnings").await.body, json!({ "warnings": [] }));
     scene.stop_hospital().await;
-    scene.net.operator().revoke(before.id.clone(), "It lost its keys").await.unwrap();
     let mut request = scene.net.request(keys(2), Role::Institution, "St. Elsewhere 1");
     request.endpoint.clone_from(&before.card.card().endpoint);
     assert_eq!(scene.net.ask(keys(2), &request).await, Err(Error::AdmissionPending));

@@ -66,9 +66,8 @@ impl Member {
     pub async fn adopt(&self, fetched: Fetched) -> Result<(), Error> {
         let (before, store) = (self.node.trust(), self.node.platform().store());
         let trust = verify(&fetched.documents, &self.config, Some(&before)).await?;
-        let found = KeyWarning::between(&before, &trust, BrowserClock.now());
         let mut writes = fetched.writes()?;
-        writes.extend(network::keep(store, found).await?);
+        writes.extend(network::keep(store, &before, &trust, BrowserClock.now()).await?.1);
         store.commit(writes).await?;
         self.warnings.replace(network::warnings(store).await?);
         self.node.set_trust(trust);
