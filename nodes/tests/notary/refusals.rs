@@ -148,7 +148,7 @@ async fn envelopes_that_are_no_deposit_are_refused_whole() {
     let request = case.seal_as(&case.patient, MessageType::TreatmentRequest, body("{}")).await;
     refused(request.unwrap(), Error::UnknownType).await;
     let approval = case.seal_as(&case.patient, MessageType::TreatmentApproval, body("{}")).await;
-    refused(approval.unwrap(), Error::CardUnknown).await;
+    refused(approval.unwrap(), Error::TypeNotForRole).await;
 
     case.net.clock.advance((envelope::LIFETIME + 1) * 1000);
     refused(good, Error::NetworkStale).await;
