@@ -116,22 +116,48 @@ fn a_node_in_the_place_of_another_is_told() {
 #[test]
 fn warnings_are_kept_until_they_were_seen() {
     block_on(async {
-        let world = World::new(4).await.unwrap();
+        let mut world = World::new(4).await.unwrap();
+        let [old, new] = successors(&world);
+        let (before, after) =
+            (listing(&mut world, &[&old]).await, listing(&mut world, &[&new]).await);
         let store: &MemoryStore = world.patient.platform().store();
-        let of = |node: &hdms::ids::NodeId| KeyWarning {
-            node: node.clone(),
-            name: "Hospital".into(),
-            former: None,
-            seen: BEGIN,
-        };
-        let (hospital, patient) = (of(world.hospital.id()), of(world.patient.id()));
-        assert!(keep(store, Vec::new()).await.unwrap().is_none());
-        for warning in [&hospital, &patient] {
-            let write = keep(store, vec![warning.clone()]).await.unwrap().unwrap();
-            store.commit(vec![write]).await.unwrap();
-        }
-        assert_eq!(warnings(store).await.unwrap(), [hospital, patient.clone()]);
-        dismiss(store, world.hospital.id()).await.unwrap();
-        assert_eq!(warnings(store).await.unwrap(), [patient]);
+        let (told, writes) = keep(store, &before, &before, BEGIN).await.unwrap();
+        assert!(told.is_empty() && writes.is_empty());
+        let (told, writes) = keep(store, &before, &after, BEGIN).await.unwrap();
+        assert_eq!(told, KeyWarning::between(&before, &after, BEGIN));
+        store.commit(writes).await.unwrap();
+        assert_eq!(warnings(store).await.unwrap(), told);
+        dismiss(store, &old.sub).await.unwrap();
+        assert_eq!(warnings(store).await.unwrap(), told, "another was dismissed");
+        dismiss(store, &new.sub).await.unwrap();
+        assert!(warnings(store).await.unwrap().is_empty());
     });
+}
+
+#[test]
+fn a_node_in_the_place_of_one_that_left_some_time_ago_is_told() {
+    block_on(async {
+        let mut world = World::new(5).await.unwrap();
+        let [old, new] = successors(&world);
+        let mut before = listing(&mut world, &[&old]).await;
+        let mut told = Vec::new();
+        for listed in [vec![], vec![], vec![&new]] {
+            assert!(told.is_empty());
+            let after = listing(&mut world, &listed).await;
+            let store: &MemoryStore = world.patient.platform().store();
+            let writes;
+            (told, writes) = keep(store, &before, &after, BEGIN).await.unwrap();
+            store.commit(writes).await.unwrap();
+            before = after;
+        }
+        let [KeyWarning { node, former, .. }] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((node, former), (&new.sub, &Some(old.sub)));
+    });
+}
+
+/// The hospital's card, and that of another of its name.
+fn successors(world: &World) -> [Card; 2] {
+    let keys = named(world, "stranger");
+    let new = world.operator.claims(&keys, Role::Institution, "Hospital").unwrap();
+    [world.hospital.card().card().clone(), new]
 }
