@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use hdms_nodes::local::{LocalConfig, LocalNetwork};
 use hdms_nodes::server::PushConfig;
+use hdms_nodes::server::operator::Operator;
 use reqwest::{Client, Method, RequestBuilder};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
@@ -126,6 +127,18 @@ impl Network {
         let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let count = "SELECT coalesce(sum(last), 0), coalesce(sum(acknowledged), 0) FROM mailboxes";
         Ok(database.query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
+    }
+
+    /// The operator revokes the hospital.
+    pub async fn revoke_hospital(&self) -> Result<()> {
+        let operator = Operator::of(&self.data.path().join("server"))?;
+        let hospital = self.local.institutions()[0].node().id().clone();
+        Ok(operator.revoke(hospital, "a test").await?)
+    }
+
+    /// Stops every node.
+    pub async fn stop(self) {
+        self.local.stop().await;
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
