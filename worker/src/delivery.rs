@@ -4,7 +4,6 @@
 mod posting;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use hdms::Error;
@@ -33,7 +32,7 @@ const EARLY: u64 = 5 * 60_000;
 pub struct Delivery {
     commands: Queue,
     contact: Contact,
-    changed: RefCell<BTreeSet<String>>,
+    changed: RefCell<Vec<String>>,
     arrived: RefCell<Vec<Arrival>>,
     standing: RefCell<Option<Standing>>,
     next: Cell<Option<Timestamp>>,
@@ -130,11 +129,14 @@ impl Delivery {
 
     /// Remembers that a case changed.
     pub fn note_change(&self, case: &str) {
-        self.changed.borrow_mut().insert(case.to_owned());
+        let mut changed = self.changed.borrow_mut();
+        if !changed.iter().any(|known| known == case) {
+            changed.push(case.to_owned());
+        }
     }
 
     /// The cases that have changed since this was asked last.
-    pub fn take_changes(&self) -> BTreeSet<String> {
+    pub fn take_changes(&self) -> Vec<String> {
         self.changed.take()
     }
 
@@ -160,7 +162,9 @@ impl Delivery {
             .commands
             .run(async move { node.node.receive_copy::<PatientCase>(envelope.as_bytes()).await });
         let arrival = Arrival { seq, taken: Ok(received.await?) };
-        self.changed.borrow_mut().extend(arrival.changed_case());
+        if let Some(case) = arrival.changed_case() {
+            self.note_change(&case);
+        }
         Ok(arrival)
     }
 
@@ -220,7 +224,9 @@ impl Delivery {
                 taken => taken.flatten(),
             };
             let arrival = Arrival { seq, taken };
-            self.changed.borrow_mut().extend(arrival.changed_case());
+            if let Some(case) = arrival.changed_case() {
+                self.note_change(&case);
+            }
             if arrival.is_news() {
                 self.arrived.borrow_mut().push(arrival);
             }

@@ -1,7 +1,6 @@
 //! The outbox on its way: sent when it is due, settled by the answers, and kept with the reason when
 //! there is none.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use hdms::Error;
@@ -46,7 +45,7 @@ impl Delivery {
             self.next.set(waits.then_some(later));
             return Ok(());
         }
-        let (mut tried, mut silent) = (BTreeSet::new(), Vec::new());
+        let (mut tried, mut silent) = (Vec::new(), Vec::new());
         loop {
             let items = self.untried(member, &mut tried, now).await?;
             if items.is_empty() {
@@ -69,7 +68,7 @@ impl Delivery {
     async fn untried(
         &self,
         member: &Member,
-        tried: &mut BTreeSet<String>,
+        tried: &mut Vec<String>,
         now: bool,
     ) -> Result<Vec<OutboxItem>, Error> {
         let mut after = String::new();
@@ -79,9 +78,10 @@ impl Delivery {
             after = last.id.clone();
             let wanted = |item: &OutboxItem| {
                 let due = item.is_due(BrowserClock.now()) || (now && item.refused.is_none());
-                due && tried.insert(item.id.clone())
+                due && !tried.contains(&item.id)
             };
             let items: Vec<_> = page.into_iter().filter(wanted).collect();
+            tried.extend(items.iter().map(|item| item.id.clone()));
             if !items.is_empty() {
                 return Ok(items);
             }

@@ -59,7 +59,7 @@ impl Worker {
 
     /// Tells every page what has changed since this was called last.
     pub(super) async fn tell_pages(&self) {
-        let cases: Vec<String> = self.delivery.take_changes().into_iter().collect();
+        let cases = self.delivery.take_changes();
         if !cases.is_empty() {
             clients::tell(&NodeEvent::Changed { cases }).await;
         }
