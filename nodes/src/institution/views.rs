@@ -166,10 +166,6 @@ pub struct WaitingView {
     pub kind: String,
     /// Since when it waits, milliseconds since 1970.
     pub since: u64,
-    /// How often it was tried in vain.
-    pub attempts: u32,
-    /// Not before then is it tried again, milliseconds since 1970.
-    pub next: Option<u64>,
     /// Why it was not accepted, as far as is known.
     pub problem: Option<ProblemView>,
     /// Whether the recipient refused it for good; else it is tried again by itself.
@@ -288,8 +284,6 @@ impl WaitingView {
                 Payload::Deposit { .. } => MessageType::Deposit.name().to_owned(),
             },
             since: item.since.0,
-            attempts: item.attempts.count,
-            next: item.attempts.next.map(|next| next.0),
             refused: item.refused.is_some(),
             problem: item.refused.or(item.attempts.problem).map(ProblemView::of),
         }

@@ -126,8 +126,6 @@ export type Waiting = {
   name: string;
   kind: string;
   since: number;
-  attempts: number;
-  next: number | null;
   problem: Problem | null;
   refused: boolean;
 };
