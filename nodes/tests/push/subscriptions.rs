@@ -62,11 +62,11 @@ async fn nothing_that_everybody_may_read_names_a_personal_node_or_where_it_is_wo
         let answer = reqwest::get(format!("{}{path}", stage.net.url)).await.unwrap();
         let text = answer.text().await.unwrap();
         // Signed documents are read as those read them who look for somebody.
-        let parts = text.split(['.', '"']).filter_map(|part| hdms::jose::decode(part));
+        let parts = text.split(['.', '"']).filter_map(hdms::jose::decode);
         let parts = parts.map(|part| String::from_utf8_lossy(&part).into_owned());
         let cards: Vec<_> = parts.collect();
         let nested = cards.iter().flat_map(|part| part.split(['.', '"']));
-        let nested = nested.filter_map(|part| hdms::jose::decode(part));
+        let nested = nested.filter_map(hdms::jose::decode);
         let nested: Vec<_> = nested.map(|it| String::from_utf8_lossy(&it).into_owned()).collect();
         let all = [vec![text], cards, nested].concat().join("\n");
         assert_eq!(all.contains("St. Elsewhere"), path == "/network", "it looks where cards are");
