@@ -1,12 +1,14 @@
-//! `kill -9` of server and institution under load, over and over (`HDMS_KILL_RUNS` times), while
-//! every message is delivered none, one, two or five times and in no order. After each run nothing
-//! that was accepted is lost, nothing has happened twice, and both sides' ledgers agree.
+//! `kill -9` of server, notary and institution under load, over and over (`HDMS_KILL_RUNS` times),
+//! while every message is delivered none, one, two or five times and in no order. After each run
+//! nothing that was accepted is lost, nothing has happened twice, both sides' ledgers agree, and
+//! every receipt that was ever given holds against the notary's log.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../common/answering.rs"]
 mod answering;
 mod chance;
+mod log;
 mod network;
 mod patient;
 #[path = "../stage/mod.rs"]
@@ -34,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 const CASES: usize = 6;
 const RESULTS: usize = 2;
 
-/// Times that server and institution are killed in a run.
+/// Times that server, notary and institution are killed in a run.
 const KILLS: usize = 3;
 
 /// Longest time that a run may take to come to its end after the last kill.
@@ -58,11 +60,13 @@ impl Commands {
         };
         let key = dir.join("key");
         std::fs::write(&key, KEY).unwrap();
-        let member = ["--server", url, "--name", "Test", "--refresh", "1"];
-        let with_key = [&member[..], &["--api-key-file", key.to_str().unwrap()]].concat();
+        let about = ["--registry-number", "1", "--address", "1 Main Street", "--contact", "Doe"];
+        let member = ["--server", url, "--refresh", "1"];
+        let notary = [&member[..], &about, &["--name", "Notary"]].concat();
+        let with_key = [&member[..], &about, &["--name", "Hospital"], &["--api-key-file", key.to_str().unwrap()]].concat();
         Self {
             server: of("server", "server", 0, &["--public-url", url]),
-            notary: of("notary", "notary-1", 1, &member),
+            notary: of("notary", "notary-1", 1, &notary),
             hospital: of("institution", "hospital", 2, &with_key),
         }
     }
@@ -76,8 +80,11 @@ fn start(command: &[String]) -> Process {
 struct Play {
     commands: Commands,
     server: Option<Process>,
+    notary: Option<Process>,
     hospital: Option<Process>,
-    _notary: Process,
+    notary_url: String,
+    /// All that were ever given.
+    given: Vec<String>,
     his: His,
     hospital_id: NodeId,
     patient: Patient,
@@ -106,8 +113,10 @@ impl Play {
             his: His::new(&format!("http://127.0.0.1:{}", port + 2), KEY),
             commands,
             server: Some(server),
+            notary: Some(notary),
             hospital: Some(hospital),
-            _notary: notary,
+            notary_url: format!("http://127.0.0.1:{}", port + 1),
+            given: Vec::new(),
             hospital_id,
             patient: Patient::new(node, queue, chance.clone()),
             chance,
@@ -142,16 +151,19 @@ impl Play {
         Instant::now() + Duration::from_millis(100 + self.chance.below(900) as u64)
     }
 
-    /// One of them, or both.
+    /// One of them, or more.
     fn kill(&mut self) {
-        let which = self.chance.below(3);
-        if which != 0 {
-            self.server.take().unwrap().kill();
-            self.server = Some(start(&self.commands.server));
-        }
-        if which != 1 {
-            self.hospital.take().unwrap().kill();
-            self.hospital = Some(start(&self.commands.hospital));
+        let which = 1 + self.chance.below(7);
+        let all = [
+            (&mut self.server, &self.commands.server),
+            (&mut self.notary, &self.commands.notary),
+            (&mut self.hospital, &self.commands.hospital),
+        ];
+        for (bit, (process, command)) in all.into_iter().enumerate() {
+            if which & (1 << bit) != 0 {
+                process.take().unwrap().kill();
+                *process = Some(start(command));
+            }
         }
     }
 
@@ -161,7 +173,7 @@ impl Play {
         self.patient.is_done(cases).await && node.await.is_some_and(|node| node["waiting"] == 0)
     }
 
-    async fn check(&self, cases: &[CaseId], accepted: &[Vec<String>]) {
+    async fn check(&mut self, cases: &[CaseId], accepted: &[Vec<String>]) {
         assert_eq!(self.his.get("/api/node").await.body["quarantined"], 0);
         assert!(self.patient.node.quarantined("", 10).await.unwrap().is_empty());
         for (case, accepted) in cases.iter().zip(accepted) {
@@ -172,7 +184,10 @@ impl Play {
             assert!(accepted.iter().all(|entry| results.contains(&entry)), "an entry was lost");
             let once: HashSet<_> = results.iter().collect();
             assert_eq!(once.len(), results.len());
+            self.given.extend(self.patient.receipt_texts(case).await);
         }
+        until_it_answers(&format!("{}/log/checkpoint", self.notary_url)).await;
+        log::expect_all(&self.notary_url, &self.given, &self.patient.node.trust()).await;
     }
 }
 
@@ -239,7 +254,7 @@ async fn admit(dir: &Path, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn server_and_hospital_killed_under_load_lose_nothing_and_do_nothing_twice() {
+async fn nodes_killed_under_load_lose_nothing_and_do_nothing_twice() {
     let runs = std::env::var("HDMS_KILL_RUNS").map_or(5, |runs| runs.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let chance = Chance::new(3);

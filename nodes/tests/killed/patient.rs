@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hdms::Error;
 use hdms::ids::CaseId;
+use hdms::ledger::VerifiedReceipt;
 use hdms::mailbox::MAX_PAGE;
 use hdms::node::{OutboxItem, Outcome, Parcel, Payload};
 use hdms::notary::DepositAnswers;
@@ -137,13 +138,26 @@ impl Patient {
             && self.node.waiting("", 1).await.unwrap().is_empty()
     }
 
-    /// The receipts of a case in the order of its entries, by entry.
+    /// The places in the log of a case's entries, in their order.
     pub async fn receipts(&self, case: &CaseId) -> BTreeMap<usize, (String, u64)> {
+        let receipts = self.verified(case).await.into_iter().map(|receipt| {
+            let receipt = receipt.receipt();
+            (receipt.entry.to_string(), receipt.index)
+        });
+        receipts.enumerate().collect()
+    }
+
+    /// The receipts of a case as the notary wrote them.
+    pub async fn receipt_texts(&self, case: &CaseId) -> Vec<String> {
+        let receipts = self.verified(case).await;
+        receipts.iter().map(|receipt| receipt.text().to_owned()).collect()
+    }
+
+    async fn verified(&self, case: &CaseId) -> Vec<VerifiedReceipt> {
         let state: PatientCase = self.node.case(case).await.unwrap();
-        let mut receipts = BTreeMap::new();
-        for (place, entry) in state.entries().into_iter().enumerate() {
-            let receipt = self.node.receipt(case, &entry.id).await.unwrap().unwrap();
-            receipts.insert(place, (entry.id.to_string(), receipt.receipt().index));
+        let mut receipts = Vec::new();
+        for entry in state.entries() {
+            receipts.push(self.node.receipt(case, &entry.id).await.unwrap().unwrap());
         }
         receipts
     }
