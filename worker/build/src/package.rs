@@ -20,13 +20,18 @@ const FEATURES: [&str; 6] = [
 
 /// Smallest after brotli, tried one by one. In the first KB of the memory lies nothing but the far
 /// end of the stack.
-const PASSES: [&str; 7] = [
+const PASSES: [&str; 12] = [
     "--low-memory-unused",
     "--strip-debug",
     "--generate-global-effects",
     "--flatten",
     "--rereloop",
     "-Oz",
+    "-Oz",
+    "--generate-global-effects",
+    "--simplify-locals",
+    "--coalesce-locals-learning",
+    "--reorder-locals",
     "-Oz",
 ];
 

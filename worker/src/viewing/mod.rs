@@ -5,12 +5,11 @@ mod receipts;
 mod records;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use hdms::Error;
 use hdms::card::Role;
-use hdms::ids::{CaseId, NodeId};
+use hdms::ids::CaseId;
 use hdms::network::Trust;
 use hdms::node::patient::RecordName;
 use hdms::node::{Node, OutboxItem, Payload};
@@ -31,9 +30,7 @@ const PAGE: usize = 100;
 /// once.
 #[derive(Debug, Default)]
 pub struct Viewer {
-    contents: RefCell<HashMap<String, Rc<Content>>>,
-    /// Of nodes that the map does not list any more.
-    names: RefCell<Vec<(NodeId, String)>>,
+    contents: RefCell<Vec<(String, Rc<Content>)>>,
 }
 
 impl Viewer {

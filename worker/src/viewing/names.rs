@@ -16,17 +16,12 @@ impl Viewer {
         if let Ok(listed) = node.trust().node(id) {
             return Ok(listed.card().name.clone());
         }
-        if let Some((_, known)) = self.names.borrow().iter().find(|(other, _)| other == id) {
-            return Ok(known.clone());
-        }
         let platform = node.platform();
         let Some(kept) = platform.store().read(Table::Cards, id.as_ref()).await? else {
             return Ok(id.to_string());
         };
         let jwt = String::from_utf8(kept).map_err(|_| Error::StoreCorrupt)?;
         let card = VerifiedCard::vouched(&jwt, platform.primitives()).await?;
-        let name = card.card().name.clone();
-        self.names.borrow_mut().push((id.clone(), name.clone()));
-        Ok(name)
+        Ok(card.card().name.clone())
     }
 }

@@ -50,10 +50,9 @@ impl Viewer {
         types: &[String],
     ) -> Result<Vec<RecordSummary>, Error> {
         let mut records = self.records(node).await?;
-        let contents = self.contents.borrow();
         records.retain(|record| {
             let shareable = matches!(record.state, RecordState::Final | RecordState::Own);
-            let content = contents.get(&record.id);
+            let content = self.known(&record.id);
             let holds = content
                 .is_some_and(|content| content.types.iter().any(|kind| types.contains(kind)));
             shareable && holds
@@ -137,18 +136,23 @@ impl Viewer {
         }
     }
 
+    fn known(&self, id: &str) -> Option<Rc<Content>> {
+        let contents = self.contents.borrow();
+        contents.iter().find(|(known, _)| known == id).map(|(_, content)| content.clone())
+    }
+
     pub(super) async fn content(
         &self,
         node: &Node<Browser>,
         name: &RecordName,
     ) -> Result<Rc<Content>, Error> {
         let id = id(name);
-        if let Some(known) = self.contents.borrow().get(&id) {
-            return Ok(known.clone());
+        if let Some(known) = self.known(&id) {
+            return Ok(known);
         }
         let record = node.open_record(&name.case, &name.entry).await?;
         let content = Rc::new(Content::of(&record));
-        self.contents.borrow_mut().insert(id, content.clone());
+        self.contents.borrow_mut().push((id, content.clone()));
         Ok(content)
     }
 }
