@@ -130,9 +130,8 @@ pub async fn seal(
     let iat = clock.now().seconds();
     let begins = [MessageType::TreatmentRequest, MessageType::Deposit, MessageType::Query];
     let own = letter.from.card();
-    let with_card = begins.contains(&letter.kind)
-        || own.role == Role::Personal
-        || !own.changes.is_empty();
+    let with_card =
+        begins.contains(&letter.kind) || own.role == Role::Personal || !own.changes.is_empty();
     let claims = Claims {
         iss: letter.from.id().clone(),
         aud: letter.to.id().clone(),
