@@ -52,11 +52,23 @@ async fn a_revoked_hospital_says_why_sends_nothing_and_goes_on_when_it_is_admitt
     scene.hospital_until(|view| view["waiting"] == 1).await;
     assert_eq!(scene.his.get(&format!("/api/cases/{case}")).await.status, 200);
 
-    scene.net.operator().admit(id).await.unwrap();
-    scene.hospital_until(|view| view["trouble"].is_null()).await;
-    scene.node().platform().member().refresh().await.unwrap();
-    until(scene.node(), &case, |case| case.phase == Phase::Approved).await;
-    scene.hospital_until(|view| view["waiting"] == 0).await;
+    // The patient's node looks again and again: a message that comes before it knows is refused.
+    let looking = async {
+        loop {
+            scene.node().platform().member().refresh().await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let admitted = async {
+        scene.net.operator().admit(id).await.unwrap();
+        scene.hospital_until(|view| view["trouble"].is_null()).await;
+        until(scene.node(), &case, |case| case.phase == Phase::Approved).await;
+        scene.hospital_until(|view| view["waiting"] == 0).await;
+    };
+    tokio::select! {
+        () = looking => {}
+        () = admitted => {}
+    }
 }
 
 /// Until the patient's node sends nothing to the hospital any more.
