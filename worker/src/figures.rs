@@ -1,12 +1,17 @@
-//! Sealing and opening as the worker does it, for a page that measures them beside another library.
+//! What the worker does, one operation at a time, for scripts that measure it.
 
 use std::rc::Rc;
 
 use hdms::Error;
 use hdms::jose::jwe::{self, Sealed};
+use hdms::jose::jwk::RsaJwk;
 use hdms::jose::jws::{self, Unverified};
 use hdms::json;
+use hdms::ledger::VerifiedReceipt;
+use hdms::network::{NetworkDocuments, Trust};
+use hdms::provider::Timestamp;
 use js_sys::Promise;
+use serde::Deserialize;
 use serde_json::Value;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -73,6 +78,44 @@ impl Message {
         let signed = String::from_utf8(plaintext).map_err(|_| Error::EnvelopeMalformed)?;
         let unverified = Unverified::parse(&signed, TYP, Error::EnvelopeMalformed)?;
         unverified.verify_ps256(self.keys.public().0, &self.primitives).await.map(drop)
+    }
+}
+
+/// Checks receipts under a network's documents.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Receipts(Rc<(Trust, WebPrimitives)>);
+
+/// What [`Receipts`] rely on.
+#[derive(Deserialize)]
+struct Network {
+    documents: NetworkDocuments,
+    root: RsaJwk,
+    now: Timestamp,
+}
+
+#[wasm_bindgen]
+impl Receipts {
+    /// With `{documents, root, now}` as JSON text.
+    pub async fn of(network: String) -> Result<Receipts, JsValue> {
+        let receipts = async {
+            let network = json::parse(network.as_bytes())?;
+            let Network { documents, root, now } = json::read(network, Error::NetworkForged)?;
+            let primitives = WebPrimitives::default();
+            let trust = Trust::verify(&documents, &root, None, now, &primitives).await?;
+            Ok(Self(Rc::new((trust, primitives))))
+        };
+        receipts.await.map_err(code)
+    }
+
+    /// Checks one; how many witnesses it has.
+    pub fn check(&self, receipt: String) -> Promise {
+        let own = self.0.clone();
+        future_to_promise(async move {
+            let (trust, primitives) = &*own;
+            let checked = VerifiedReceipt::verify(&receipt, trust, primitives).await;
+            checked.map(|checked| checked.witnesses().len().into()).map_err(code)
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 mod browser;
 mod native;
 mod push;
+mod receipts;
 mod table;
 
 use table::Table;
@@ -13,6 +14,7 @@ async fn main() -> hdms_tests::Result<()> {
     native::operations(&mut table).await?;
     browser::envelopes(&mut table).await?;
     browser::worker_start(&mut table).await?;
+    receipts::checks(&mut table).await?;
     push::wakes(&mut table).await?;
     browser::size(&mut table)?;
     native::scenario(&mut table).await?;
