@@ -136,8 +136,9 @@ impl LocalNetwork {
         self.server.serving().ended().await;
     }
 
-    /// Whoever joined first does not know of the last yet.
-    async fn refresh(&self) -> Result<(), Error> {
+    /// Has every node ask for newer network documents: whoever joined first does not know of the
+    /// last. Errors: those of the nodes' own `refresh`.
+    pub async fn refresh(&self) -> Result<(), Error> {
         for notary in &self.notaries {
             notary.member().refresh().await?;
         }

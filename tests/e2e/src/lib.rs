@@ -9,6 +9,7 @@ pub mod cdp;
 pub mod engine;
 pub mod fhir;
 pub mod network;
+pub mod operator;
 pub mod pages;
 pub mod patient;
 pub mod push;

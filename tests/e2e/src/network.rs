@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use hdms::ids::NodeId;
 use hdms_nodes::local::{LocalConfig, LocalNetwork};
 use hdms_nodes::server::PushConfig;
-use hdms_nodes::server::operator::Operator;
 use reqwest::{Client, Method, RequestBuilder};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
@@ -17,10 +17,13 @@ use tokio_util::sync::CancellationToken;
 use crate::Result;
 use crate::browser::PATIENCE;
 
+/// How its hospital is called.
+pub const HOSPITAL: &str = "Test Hospital";
+
 /// A running network that serves some pages. It ends with the process.
 pub struct Network {
-    local: LocalNetwork,
-    client: Client,
+    pub(crate) local: LocalNetwork,
+    pub(crate) client: Client,
     data: TempDir,
 }
 
@@ -37,7 +40,7 @@ impl Network {
             data: data.path().to_owned(),
             port: None,
             name: "Test".into(),
-            institutions: vec![("hospital".into(), "Test Hospital".into())],
+            institutions: vec![("hospital".into(), HOSPITAL.into())],
             pages: Some(pages),
             samples: None,
             push,
@@ -54,6 +57,11 @@ impl Network {
     /// The hospital's base URL.
     pub fn hospital(&self) -> String {
         self.local.institutions()[0].url()
+    }
+
+    /// The hospital's id.
+    pub fn hospital_id(&self) -> NodeId {
+        self.local.institutions()[0].node().id().clone()
     }
 
     /// What the HIS reads under `path`, below `/api`.
@@ -123,22 +131,28 @@ impl Network {
 
     /// How many messages the only personal node was sent, and how many it has acknowledged.
     pub fn mailbox(&self) -> Result<(u64, u64)> {
-        let path = self.data.path().join("server/server.sqlite");
-        let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let database = Connection::open_with_flags(self.database(), flags)?;
         let count = "SELECT coalesce(sum(last), 0), coalesce(sum(acknowledged), 0) FROM mailboxes";
         Ok(database.query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
     }
 
-    /// The operator revokes the hospital.
-    pub async fn revoke_hospital(&self) -> Result<()> {
-        let operator = Operator::of(&self.data.path().join("server"))?;
-        let hospital = self.local.institutions()[0].node().id().clone();
-        Ok(operator.revoke(hospital, "a test").await?)
+    /// Has every node ask for newer network documents.
+    pub async fn refresh(&self) -> Result<()> {
+        Ok(self.local.refresh().await?)
     }
 
     /// Stops every node.
     pub async fn stop(self) {
         self.local.stop().await;
+    }
+
+    pub(crate) fn server_folder(&self) -> PathBuf {
+        self.data.path().join("server")
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.server_folder().join("server.sqlite")
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

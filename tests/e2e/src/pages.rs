@@ -66,6 +66,9 @@ import { connect, uuidv7 } from "./client/index.js";
 window.hdms = { ...(await connect({ worker: "./sw.js" })), uuidv7 };
 </script>"#;
 
+/// Where the bare page of [`with_hooks`] lies.
+pub const BARE_PAGE: &str = "bare.html";
+
 /// The patient's pages as `make pages` builds them.
 pub fn built() -> PathBuf {
     root().join("www/dist")
@@ -79,10 +82,11 @@ pub fn twice() -> Result<TempDir> {
     Ok(folder)
 }
 
-/// The same, on the worker that a test may trap.
+/// The same, on the worker that a test may trap; [`BARE_PAGE`] is a bare page beside them.
 pub fn with_hooks() -> Result<TempDir> {
     let folder = copy(&built())?;
     copy_into(&hooked(), folder.path())?;
+    write(folder.path(), BARE_PAGE, &bare_page())?;
     add_hooks(folder.path())?;
     Ok(folder)
 }
@@ -97,10 +101,14 @@ pub fn bare() -> Result<TempDir> {
 /// A bare page on the npm package in this folder.
 pub fn bare_on(package: &Path) -> Result<TempDir> {
     let folder = copy(package)?;
+    write(folder.path(), "index.html", &bare_page())?;
+    Ok(folder)
+}
+
+fn bare_page() -> String {
     let imports = SDK.map(|(name, path)| (name.to_owned(), format!("./{path}").into()));
     let imports = json!({"imports": Map::from_iter(imports)}).to_string();
-    write(folder.path(), "index.html", &BARE.replace("IMPORTS", &imports))?;
-    Ok(folder)
+    BARE.replace("IMPORTS", &imports)
 }
 
 /// Puts Firebase's SDK where the bare page finds it.
