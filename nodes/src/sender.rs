@@ -16,7 +16,7 @@ use hdms::card::Role;
 use hdms::mailbox::{Delivery, DeliveryAnswer, MAX_DELIVERIES};
 use hdms::node::{OutboxItem, Parcel, Payload};
 use hdms::notary::{DepositAnswer, DepositAnswers};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -139,16 +139,20 @@ impl<F: Side> Sender<F> {
         retry: mpsc::WeakUnboundedSender<Waiting>,
     ) {
         let permits = Arc::new(Semaphore::new(way.in_flight));
+        let reached = Arc::new(Notify::new());
         while let Ok(permit) = permits.clone().acquire_owned().await {
             let mut batch = Vec::new();
             if waiting.recv_many(&mut batch, way.batch).await == 0 {
                 return;
             }
-            let (sender, retry) = (self.clone(), retry.clone());
+            let (sender, retry, reached) = (self.clone(), retry.clone(), reached.clone());
             self.spawn(async move {
                 let (failed, asked) = sender.send(batch).await;
                 drop(permit);
-                sender.try_again(failed, asked, &retry).await;
+                if failed.is_empty() {
+                    reached.notify_waiters();
+                }
+                sender.try_again(failed, asked, &retry, &reached).await;
             });
         }
     }
@@ -188,12 +192,14 @@ impl<F: Side> Sender<F> {
     }
 
     /// After a pause: its own, which grows with each failure, or a longer one that was asked for. It
-    /// ends when the network's documents or the node's card change, which may be what was missing.
+    /// ends when something else has `reached` the same node, and when the network's documents or the
+    /// node's card change, which may be what was missing.
     async fn try_again(
         &self,
         failed: Vec<Waiting>,
         asked: Duration,
         lane: &mpsc::WeakUnboundedSender<Waiting>,
+        reached: &Notify,
     ) {
         let Some(attempts) = failed.iter().map(|waiting| waiting.attempts).min() else { return };
         tracing::debug!(items = failed.len(), attempts, "not sent, trying again");
@@ -201,8 +207,10 @@ impl<F: Side> Sender<F> {
         let mut changes = member.changes();
         tokio::time::sleep(asked).await;
         let pause = doubled(attempts, FIRST_PAUSE, LONGEST_PAUSE).saturating_sub(asked);
-        if let Ok(Ok(())) = tokio::time::timeout(pause, changes.changed()).await {
-            adopt(&self.node, &member.standing());
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = reached.notified() => {}
+            Ok(()) = changes.changed() => adopt(&self.node, &member.standing()),
         }
         let Some(lane) = lane.upgrade() else { return };
         for waiting in failed {

@@ -21,8 +21,18 @@ struct Link {
     to: String,
     http: reqwest::Client,
     chance: Chance,
-    fates: Arc<Mutex<VecDeque<Fate>>>,
+    fates: Arc<Mutex<Fates>>,
 }
+
+/// What becomes of the next deliveries, and how many in a row got no answer.
+#[derive(Default)]
+struct Fates {
+    next: VecDeque<Fate>,
+    unanswered: usize,
+}
+
+/// Most deliveries in a row that get no answer: a sender's pause doubles each time.
+const MOST_UNANSWERED: usize = 5;
 
 /// What becomes of a delivery.
 #[derive(Clone, Copy)]
@@ -60,16 +70,19 @@ impl Link {
     /// None, one, two or five times in all.
     fn next_fate(&self) -> Fate {
         let mut fates = self.fates.lock().unwrap();
-        if fates.is_empty() {
+        if fates.next.is_empty() {
             match self.chance.times() {
-                0 => fates.push_back(Fate::Lost),
+                0 => fates.next.push_back(Fate::Lost),
                 times => {
-                    fates.extend(std::iter::repeat_n(Fate::AnswerLost, times - 1));
-                    fates.push_back(Fate::Answered);
+                    fates.next.extend(std::iter::repeat_n(Fate::AnswerLost, times - 1));
+                    fates.next.push_back(Fate::Answered);
                 }
             }
         }
-        fates.pop_front().unwrap()
+        let fate = fates.next.pop_front().unwrap();
+        let answered = matches!(fate, Fate::Answered) || fates.unanswered == MOST_UNANSWERED;
+        fates.unanswered = if answered { 0 } else { fates.unanswered + 1 };
+        if answered { Fate::Answered } else { fate }
     }
 
     async fn pass_on(&self, request: Request) -> Result<Response, reqwest::Error> {
