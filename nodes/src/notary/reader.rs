@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 
 use hdms::Error;
@@ -170,14 +171,17 @@ impl<'a> StoredTree<'a> {
         let tile = Tile::from_index(HEIGHT, index);
         let position = Position { level: tile.level(), number: tile.level_index() };
         let mut tiles = self.tiles.borrow_mut();
-        if !tiles.contains_key(&position) {
-            let bytes = store::tile(self.connection, position).unwrap_or_else(|failure| {
-                self.failure.replace(Some(failure));
-                None
-            });
-            tiles.insert(position, bytes.ok_or(tlog_tiles::Error::IndexesNotInTree)?);
-        }
-        tile.hash_at_index(&tiles[&position], index)
+        let bytes = match tiles.entry(position) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let bytes = store::tile(self.connection, position).unwrap_or_else(|failure| {
+                    self.failure.replace(Some(failure));
+                    None
+                });
+                unknown.insert(bytes.ok_or(tlog_tiles::Error::IndexesNotInTree)?)
+            }
+        };
+        tile.hash_at_index(bytes, index)
     }
 }
 
