@@ -237,14 +237,15 @@ pub async fn admit_the_hospital(dir: &Path) {
     }
 }
 
-/// The hospital's id, once the Network Map lists it.
+/// The hospital's id, once the Network Map lists it and a notary, whose receipts the node is to know.
 pub async fn listed_hospital(node: &NativeNode) -> NodeId {
     let member = node.platform().member();
     loop {
         member.refresh().await.unwrap();
-        let listed = member.standing().trust.with_role(Role::Institution).next().cloned();
-        if let Some(card) = listed {
-            node.set_trust(Trust::clone(&member.standing().trust));
+        let trust = member.standing().trust.clone();
+        let notary = trust.with_role(Role::Notary).next();
+        if let (Some(card), Some(_)) = (trust.with_role(Role::Institution).next(), notary) {
+            node.set_trust(Trust::clone(&trust));
             return card.id().clone();
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
