@@ -107,10 +107,12 @@ async fn no_more_of_an_oversized_body_is_read_than_a_good_one_may_have() {
         let (mut reading, mut writing) = connect(&net).await.into_split();
         writing.write_all(head(&proof, length).as_bytes()).await.unwrap();
         let mut sent = 0;
-        while sent < 4 * MAX_DELIVERY_BYTES && writing.write_all(piece.as_bytes()).await.is_ok() {
+        while sent < 8 * MAX_DELIVERY_BYTES && writing.write_all(piece.as_bytes()).await.is_ok() {
             sent += piece.len();
         }
-        assert!(sent < 2 * MAX_DELIVERY_BYTES, "{sent} bytes were read");
+        // What the system holds between the two, on a busy machine more than one such body, is not
+        // read.
+        assert!(sent < 4 * MAX_DELIVERY_BYTES, "{sent} bytes were read");
         let mut answered = Vec::new();
         // The connection is reset, which may overtake the answer.
         timeout(SOON, reading.read_to_end(&mut answered)).await.unwrap().ok();
