@@ -262,7 +262,7 @@ async fn admit(dir: &Path, count: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_killed_under_load_lose_nothing_and_do_nothing_twice() {
-    let runs = std::env::var("HDMS_KILL_RUNS").map_or(5, |runs| runs.parse().unwrap());
+    let runs = std::env::var("HDMS_KILL_RUNS").map_or(3, |runs| runs.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let chance = Chance::new(3);
     let mut play = Play::begin(dir.path(), chance).await;
