@@ -1,0 +1,184 @@
+//! A small network as its nodes had stored it: a copy, whose nodes start at the time at which it was
+//! written.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hdms::card::Role;
+use hdms::ids::{CaseId, EntryId};
+use hdms::provider::{Store, Table, Timestamp, Write};
+use hdms::testing::FixedClock;
+use hdms_nodes::institution::{self, Institution};
+use hdms_nodes::local::PASSPHRASE;
+use hdms_nodes::member::MemberConfig;
+use hdms_nodes::notary::Notary;
+use hdms_nodes::personal::Personal;
+use hdms_nodes::server::{Server, ServerConfig};
+use hdms_nodes::store::SqliteStore;
+use hdms_nodes::system::NodeClock;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+/// The patient's tables, as a browser would keep them.
+pub const TABLES: &str = "patient/tables.json";
+
+/// What there is to know of a stored network.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Kept {
+    /// When it was written, milliseconds.
+    pub time: u64,
+    /// The server's address then.
+    pub server: String,
+    /// Those of the notaries, in their order.
+    pub notaries: Vec<String>,
+    /// That of the hospital.
+    pub hospital: String,
+    /// Its cases.
+    pub cases: Cases,
+    /// The result of the first.
+    pub result: EntryId,
+}
+
+/// One of each kind.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cases {
+    /// With a final result.
+    pub done: CaseId,
+    /// Approved, with a result that the patient has not decided on.
+    pub open: CaseId,
+    /// Declined by the hospital.
+    pub refused: CaseId,
+    /// Not decided by the hospital.
+    pub asked: CaseId,
+}
+
+/// A copy of it.
+pub struct Copied {
+    pub kept: Kept,
+    pub dir: TempDir,
+    stop: CancellationToken,
+    server: String,
+}
+
+impl Copied {
+    /// Of the stores of this version.
+    pub fn of(version: &str) -> Self {
+        let stores = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/stores");
+        let from = Path::new(stores).join(version);
+        let dir = tempfile::tempdir().unwrap();
+        copy(&from, dir.path());
+        let kept = std::fs::read(from.join("network.json")).unwrap();
+        let kept: Kept = serde_json::from_slice(&kept).unwrap();
+        let server = kept.server.clone();
+        Self { kept, dir, stop: CancellationToken::new(), server }
+    }
+
+    /// A minute after it was written.
+    pub fn clock(&self) -> FixedClock {
+        FixedClock::new(Timestamp(self.kept.time + 60_000))
+    }
+
+    fn node_clock(&self) -> NodeClock {
+        NodeClock::new(self.clock())
+    }
+
+    /// The server, at another address; the nodes that start after it ask it there.
+    pub async fn server(&mut self) -> Server {
+        let (listener, url) = listen().await;
+        let folder = self.dir.path().join("server");
+        let mut config = ServerConfig::new(folder, passphrase(), url.clone());
+        config.rules.witnesses = 1;
+        self.server = url;
+        Server::start(config, listener, self.node_clock(), self.stop.clone()).await.unwrap()
+    }
+
+    /// The notary with this number, from 0.
+    pub async fn notary(&self, number: usize) -> Notary {
+        let endpoint = self.kept.notaries[number].clone();
+        let folder = format!("notary-{}", number + 1);
+        let config = self.member(&folder, Role::Notary, Some(endpoint));
+        let (listener, _) = listen().await;
+        Notary::start(config, listener, self.node_clock(), self.stop.clone()).await.unwrap()
+    }
+
+    pub async fn hospital(&self) -> Institution {
+        let endpoint = Some(self.kept.hospital.clone());
+        let member = self.member("hospital", Role::Institution, endpoint);
+        let config = institution::Config { member, api_key: None, pages: None, samples: None };
+        let (listener, _) = listen().await;
+        Institution::start(config, self.node_clock(), listener, self.stop.clone()).await.unwrap()
+    }
+
+    pub async fn patient(&self) -> Personal {
+        let store = SqliteStore::open(&self.dir.path().join("patient/personal.sqlite")).unwrap();
+        fill(&store, &self.tables()).await;
+        drop(store);
+        let config = self.member("patient", Role::Personal, None);
+        Personal::start(config, self.node_clock(), self.stop.clone()).await.unwrap()
+    }
+
+    fn tables(&self) -> PathBuf {
+        self.dir.path().join(TABLES)
+    }
+
+    fn member(&self, folder: &str, role: Role, endpoint: Option<String>) -> MemberConfig {
+        MemberConfig {
+            data: self.dir.path().join(folder),
+            passphrase: passphrase(),
+            server: self.server.clone(),
+            root: None,
+            role,
+            name: String::new(),
+            about: None,
+            endpoint,
+            log: None,
+            refresh: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn fill(store: &impl Store, tables: &Path) {
+    let tables: Value = serde_json::from_slice(&std::fs::read(tables).unwrap()).unwrap();
+    let mut writes = Vec::new();
+    for table in Table::ALL {
+        for (key, value) in tables[table.name()].as_object().unwrap() {
+            let (key, value) = (key.clone(), value.as_str().unwrap().into());
+            writes.push(Write::Put { table, key, value });
+        }
+    }
+    store.commit(writes).await.unwrap();
+}
+
+/// Everything in a folder.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            std::fs::copy(&path, &to).unwrap();
+        }
+    }
+}
+
+fn passphrase() -> Zeroizing<String> {
+    Zeroizing::new(PASSPHRASE.into())
+}
+
+async fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}

@@ -1,0 +1,11 @@
+//! What nodes of earlier versions have stored opens with today's code, for ever: the stores of each
+//! version stand in `tests/vectors/stores`.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "../stage/mod.rs"]
+mod stage;
+
+mod kept;
+mod version_1;
+mod write;

@@ -1,0 +1,95 @@
+//! Version 1 of the protocol, as commit d3a5b34 had stored it.
+
+use hdms::ids::CaseId;
+use hdms::node::patient::RecordName;
+use hdms::treatment::Flow;
+use hdms::treatment::patient::{PatientCase, Phase, ResultStatus};
+use hdms_nodes::server::operator::Operator;
+
+use crate::kept::Copied;
+use crate::stage::{His, RESULT};
+
+const VERSION: &str = "version-1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_has_its_nodes_and_documents() {
+    let mut copied = Copied::of(VERSION);
+    let server = copied.server().await;
+    let documents = reqwest::get(format!("http://{}/network", server.address())).await.unwrap();
+    assert_eq!(documents.status(), 200);
+    let operator = Operator::of(&copied.dir.path().join("server")).unwrap();
+    assert!(operator.pending().await.unwrap().is_empty());
+    let member = copied.patient().await;
+    let trust = member.node().trust();
+    assert_eq!((trust.nodes().len(), trust.logs().len()), (4, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notaries_have_their_logs_and_publish_them() {
+    let mut copied = Copied::of(VERSION);
+    let _server = copied.server().await;
+    let mut leaves = 0;
+    for number in 0..3 {
+        let notary = copied.notary(number).await;
+        let url = format!("http://{}/log/checkpoint", notary.address());
+        let checkpoint = reqwest::get(url).await.unwrap();
+        if checkpoint.status() == 200 {
+            let text = checkpoint.text().await.unwrap();
+            leaves += text.lines().nth(1).unwrap().parse::<usize>().unwrap();
+        }
+    }
+    assert_eq!(leaves, 3, "two requests and a result");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hospital_reads_its_cases_and_verifies_their_receipts() {
+    let mut copied = Copied::of(VERSION);
+    let _server = copied.server().await;
+    let hospital = copied.hospital().await;
+    let his = His::new(&hospital.url(), hospital.api_key());
+    let cases = his.get("/api/cases").await.body;
+    assert_eq!(cases["cases"].as_array().unwrap().len(), 4);
+    let case = async |id: &CaseId| his.get(&format!("/api/cases/{id}")).await.body;
+    let done = case(&copied.kept.cases.done).await;
+    assert_eq!(done["results"][0]["status"]["kind"], "committed");
+    for entry in done["ledger"].as_array().unwrap() {
+        assert!(entry["receipt"].is_object(), "{entry}");
+    }
+    let path = format!("/api/cases/{}/results/{}", copied.kept.cases.done, copied.kept.result);
+    assert_eq!(
+        his.get(&path).await.body,
+        serde_json::from_str::<serde_json::Value>(RESULT).unwrap()
+    );
+    let kind = async |id: &CaseId| case(id).await["summary"]["phase"]["kind"].clone();
+    assert_eq!(kind(&copied.kept.cases.open).await, "approved");
+    assert_eq!(kind(&copied.kept.cases.refused).await, "declined");
+    assert_eq!(kind(&copied.kept.cases.asked).await, "requested");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patient_reads_records_and_verifies_receipts() {
+    let mut copied = Copied::of(VERSION);
+    let _server = copied.server().await;
+    let patient = copied.patient().await;
+    let node = patient.node();
+    let cases: Vec<PatientCase> = node.cases(None, 10).await.unwrap();
+    assert_eq!(cases.len(), 4);
+    let case = async |id: &CaseId| -> PatientCase { node.case(id).await.unwrap() };
+    let done = case(&copied.kept.cases.done).await;
+    let status = &done.result(&copied.kept.result).unwrap().status;
+    assert!(matches!(status, ResultStatus::Committed { .. }));
+    for entry in done.entries() {
+        let receipt = node.receipt(&done.id, &entry.id).await.unwrap().unwrap();
+        receipt.expect(entry).unwrap();
+        assert!(!receipt.witnesses().is_empty());
+    }
+    assert_eq!(case(&copied.kept.cases.open).await.results[0].status, ResultStatus::Received);
+    let declined = Phase::Declined { reason: "No bed is free".into() };
+    assert_eq!(case(&copied.kept.cases.refused).await.phase, declined);
+    assert_eq!(case(&copied.kept.cases.asked).await.phase, Phase::Requested);
+    let names: Vec<RecordName> = node.record_names(None, 10).await.unwrap();
+    assert_eq!(names.len(), 6, "four requests and two results");
+    for RecordName { case, entry } in &names {
+        hdms::record::Record::parse(&node.record(case, entry).await.unwrap()).unwrap();
+    }
+}
