@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::card::{self, Card, Role, SigningKeys};
+use crate::endpoint::{self, Endpoint};
 use crate::error::Error;
 use crate::ids::{MessageId, NodeId};
 use crate::jose::jwe;
@@ -37,8 +38,12 @@ pub struct AdmissionRequest {
     /// How people will call it.
     pub name: String,
     /// Base URL at which it is reached; none for a personal node.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub endpoint: Option<String>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        default,
+        deserialize_with = "endpoint::usable"
+    )]
+    pub endpoint: Option<Endpoint>,
     /// What the operator needs to know it by; none for a personal node.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub about: Option<About>,
@@ -106,8 +111,8 @@ impl AdmissionRequest {
 
     /// Checks form, self-signature, age and the claims that the role calls for.
     ///
-    /// Errors: [`Error::AdmissionMalformed`], [`Error::PossessionUnproven`], [`Error::Expired`],
-    /// [`Error::NotYetValid`].
+    /// Errors: [`Error::AdmissionMalformed`], [`Error::EndpointRefused`],
+    /// [`Error::PossessionUnproven`], [`Error::Expired`], [`Error::NotYetValid`].
     pub async fn verify(
         jwt: &str,
         now: Timestamp,
@@ -116,6 +121,9 @@ impl AdmissionRequest {
         let malformed = Error::AdmissionMalformed;
         let unverified = Unverified::parse(jwt, TYP, malformed)?;
         let request: Self = json::read(unverified.payload().clone(), malformed)?;
+        if request.endpoint.is_none() && !unverified.payload()["endpoint"].is_null() {
+            return Err(Error::EndpointRefused);
+        }
         let unproven = |_| Error::PossessionUnproven;
         SigningKeys::of(&request.card(&request.iss, now), primitives).await.map_err(unproven)?;
         unverified.verify_ps256(&request.signing_key, primitives).await.map_err(unproven)?;
@@ -132,10 +140,8 @@ impl AdmissionRequest {
     fn check_claims(&self) -> Result<(), Error> {
         let reachable = match (&self.role, &self.endpoint, &self.about) {
             (Role::Personal, None, None) => true,
-            (Role::Institution | Role::Notary, Some(endpoint), Some(about)) => {
-                !self.name.trim().is_empty()
-                    && about.is_complete()
-                    && (endpoint.starts_with("https://") || endpoint.starts_with("http://"))
+            (Role::Institution | Role::Notary, Some(_), Some(about)) => {
+                !self.name.trim().is_empty() && about.is_complete()
             }
             _ => false,
         };

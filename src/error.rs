@@ -64,6 +64,7 @@ refusals! {
     NetworkRollback = "network/rollback", 502, "The server offers older network documents than those seen before; ask the operator, the newer ones stay in use.";
     NetworkStale = "network/stale", 503, "The revocation list is older than the network allows; connect to the server and fetch a new one.";
     NetworkUnreachable = "network/unreachable", 503, "The other node can't be reached; it is tried again by itself.";
+    AnswerTooLarge = "network/answer", 502, "The other node's answer is larger than any of the protocol; it is tried again by itself, tell its operator if that stays so.";
     VersionTooOld = "network/version", 503, "The network asks for a newer version than this node's; update it: what is to be sent waits until then.";
     NodeUnknown = "network/unknown-node", 404, "The Network Map lists no such node; fetch the map again.";
     NoNotary = "network/no-notary", 503, "The Network Map lists no notary; ask the operator to admit one.";
@@ -73,6 +74,7 @@ refusals! {
     AdmissionPending = "doorman/pending", 202, "The operator has not yet admitted this node; ask again later.";
     AdmissionRefused = "doorman/refused", 403, "The operator has refused this node; ask the operator, and apply again once the cause is gone.";
     AdmissionTaken = "doorman/taken", 409, "Another node has this name, address or log key; choose another, or have the operator revoke that node first.";
+    EndpointRefused = "doorman/endpoint", 400, "The endpoint is not an https URL of a host that all others reach, with at most a port and a path; correct it, see docs/protocol.md.";
     Uncertified = "doorman/uncertified", 503, "The network's root key has not certified this server's key; have it certified as docs/operator.md says, then start the server again.";
     RequestProofInvalid = "proof/invalid", 401, "The request's proof is missing, old, used before or not for this request; sign a new one for each request.";
 

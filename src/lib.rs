@@ -2,13 +2,15 @@
 //! by Moon and Kim: what every node shares, native and in the browser. No sockets, no clock, no
 //! disk and no browser in here; they come in through the traits of [`provider`].
 //!
-//! - who: [`ids`], [`card`], [`network`], [`doorman`]
-//! - what travels: [`jose`], [`envelope`], [`proof`], [`mailbox`], [`push`]
+//! - who: [`ids`], [`card`], [`endpoint`], [`network`], [`doorman`]
+//! - what travels: [`jose`], [`envelope`], [`proof`], [`mailbox`], [`push`], [`answers`]
 //! - what is kept: [`record`] over [`fhir`], [`ledger`], [`notary`], [`log`]
 //! - what happens: [`treatment`], driven by [`node`]
 
+pub mod answers;
 pub mod card;
 pub mod doorman;
+pub mod endpoint;
 pub mod envelope;
 pub mod error;
 pub mod fhir;

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
 use hdms::Error;
+use hdms::answers::{DOCUMENTS, NOTE, PAGE, RECEIPTS, SMALL};
 use hdms::doorman::{Admitted, Challenge, ChallengeAnswer};
+use hdms::envelope;
 use hdms::ids::{MessageId, NodeId};
 use hdms::jose::jwk::RsaJwk;
 use hdms::mailbox::{
@@ -16,22 +18,24 @@ use hdms::network::NetworkDocuments;
 use hdms::notary::DepositAnswers;
 use hdms::proof::{self, RequestProof};
 use hdms::provider::{Clock, NodeKeys};
-use reqwest::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
 use reqwest::{Method, Request, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::guarded::{self, Guarded, Reply};
 use crate::problem::{self, Problem, ProblemDocument};
+use crate::reach::Reach;
 use crate::system::{NodeClock, SystemRandomness};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long the other node may take to pick up.
-const CONNECT: Duration = Duration::from_secs(5);
-
 /// Longest pause that another node can ask for.
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);
+
+/// Longest line of server-sent events, bytes.
+const MAX_LINE: usize = 64 * 1024;
 
 /// Media type of an envelope.
 pub const JOSE: &str = "application/jose";
@@ -39,7 +43,7 @@ pub const JOSE: &str = "application/jose";
 /// Asks other nodes. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: reqwest::Client,
+    http: Guarded,
     clock: NodeClock,
     busy: Arc<Mutex<HashMap<String, Instant>>>,
 }
@@ -70,15 +74,9 @@ pub struct Taken {
 }
 
 impl Client {
-    /// With connections of its own.
-    pub fn new(clock: NodeClock) -> Result<Self, Error> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|_| Error::CryptoFailed)?;
-        Ok(Self { http, clock, busy: Arc::default() })
+    /// With connections of its own, as far as `reach`.
+    pub fn new(clock: NodeClock, reach: Reach) -> Result<Self, Error> {
+        Ok(Self { http: Guarded::new(reach, PATIENCE)?, clock, busy: Arc::default() })
     }
 
     /// How long the node with this base URL still wants to be left alone, by what it last said
@@ -90,18 +88,18 @@ impl Client {
         until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
 
-    fn note_pause(&self, response: &Response) {
-        let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    fn note_pause(&self, origin: String, headers: &HeaderMap) {
+        let asked = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let Some(seconds) = asked.and_then(|value| value.parse().ok()) else { return };
         let (now, asked) = (Instant::now(), Duration::from_secs(seconds).min(LONGEST_ASKED));
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         busy.retain(|_, until| *until > now);
-        busy.insert(response.url().origin().ascii_serialization(), now + asked);
+        busy.insert(origin, now + asked);
     }
 
     /// The network's root key, as `server` says. Pin it at the first start, and only then.
     pub async fn root(&self, server: &str) -> Result<RsaJwk, Error> {
-        Ok(self.json(Request::new(Method::GET, url(server, "/network/root")?)).await?)
+        Ok(self.json(Request::new(Method::GET, url(server, "/network/root")?), SMALL).await?)
     }
 
     /// The network's documents; `None` when they are still those of `etag`.
@@ -114,20 +112,19 @@ impl Client {
         if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
             request.headers_mut().insert(IF_NONE_MATCH, etag);
         }
-        let response = self.send(request).await?;
-        if response.status() == StatusCode::NOT_MODIFIED {
+        let reply = self.send(request, DOCUMENTS).await?;
+        if reply.status == StatusCode::NOT_MODIFIED {
             return Ok(None);
         }
-        let etag = response.headers().get(ETAG).and_then(|etag| etag.to_str().ok());
+        let etag = reply.headers.get(ETAG).and_then(|etag| etag.to_str().ok());
         let etag = etag.map(str::to_owned);
-        Ok(Some(Fetched { documents: read(response).await?, etag }))
+        Ok(Some(Fetched { documents: read(&reply)?, etag }))
     }
 
     /// First call of an admission: sends the signed request.
     pub async fn ask_admission(&self, server: &str, jwt: String) -> Result<Challenge, Error> {
-        Ok(self
-            .post(url(server, "/doorman/admissions")?, "application/jwt", jwt.into_bytes())
-            .await?)
+        let url = url(server, "/doorman/admissions")?;
+        Ok(self.post(url, "application/jwt", jwt.into_bytes(), SMALL).await?)
     }
 
     /// Second call: answers the challenge. [`Error::AdmissionPending`] until the operator admits;
@@ -137,17 +134,17 @@ impl Client {
         server: &str,
         answer: &ChallengeAnswer,
     ) -> Result<Admitted, Problem> {
-        self.post(url(server, "/doorman/answers")?, "application/json", body(answer)?).await
+        self.post(url(server, "/doorman/answers")?, "application/json", body(answer)?, SMALL).await
     }
 
     /// Hands an envelope to an institution.
     pub async fn send_envelope(&self, endpoint: &str, envelope: String) -> Result<Taken, Error> {
-        Ok(self.post(url(endpoint, "/inbox")?, JOSE, envelope.into_bytes()).await?)
+        Ok(self.post(url(endpoint, "/inbox")?, JOSE, envelope.into_bytes(), SMALL).await?)
     }
 
     /// Hands deposits to a notary.
     pub async fn deposit(&self, endpoint: &str, envelope: String) -> Result<DepositAnswers, Error> {
-        Ok(self.post(url(endpoint, "/deposits")?, JOSE, envelope.into_bytes()).await?)
+        Ok(self.post(url(endpoint, "/deposits")?, JOSE, envelope.into_bytes(), RECEIPTS).await?)
     }
 
     /// Asks a notary for verification keys. Answers the sealed answer.
@@ -155,8 +152,7 @@ impl Client {
         let mut request = Request::new(Method::POST, url(endpoint, "/queries")?);
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JOSE));
         *request.body_mut() = Some(envelope.into());
-        let answer = self.send(request).await?.bytes().await.map_err(unreachable)?;
-        Ok(answer.into())
+        Ok(self.send(request, envelope::MAX_BYTES).await?.body)
     }
 
     /// Submits a checkpoint to a witness (C2SP tlog-witness, `add-checkpoint`). Answers the status and
@@ -167,33 +163,24 @@ impl Client {
         submission: String,
     ) -> Result<(StatusCode, String), Error> {
         let mut request = Request::new(Method::POST, url(endpoint, "/witness/add-checkpoint")?);
-        *request.timeout_mut() = Some(PATIENCE);
         *request.body_mut() = Some(submission.into());
-        let response = self.http.execute(request).await.map_err(unreachable)?;
-        let status = response.status();
-        Ok((status, response.text().await.map_err(unreachable)?))
+        let reply = self.http.ask(request, NOTE).await?;
+        let text = String::from_utf8(reply.body).map_err(|_| Error::NetworkUnreachable)?;
+        Ok((reply.status, text))
     }
 
     /// The bytes at `path` below `base`, whoever serves it. [`Error::NotFound`] where there is nothing,
-    /// [`Error::BodyTooLarge`] for more than `limit` bytes.
+    /// [`Error::AnswerTooLarge`] for more than `limit` bytes.
     pub async fn resource(&self, base: &str, path: &str, limit: usize) -> Result<Vec<u8>, Error> {
-        let mut request = Request::new(Method::GET, url(base, path)?);
-        *request.timeout_mut() = Some(PATIENCE);
-        let mut response = self.http.execute(request).await.map_err(unreachable)?;
-        self.note_pause(&response);
-        match response.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Err(Error::NotFound),
-            _ => return Err(Error::NetworkUnreachable),
+        let request = Request::new(Method::GET, url(base, path)?);
+        let origin = request.url().origin().ascii_serialization();
+        let reply = self.http.ask(request, limit).await?;
+        self.note_pause(origin, &reply.headers);
+        match reply.status {
+            StatusCode::OK => Ok(reply.body),
+            StatusCode::NOT_FOUND => Err(Error::NotFound),
+            _ => Err(Error::NetworkUnreachable),
         }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if bytes.len() + chunk.len() > limit {
-                return Err(Error::BodyTooLarge);
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
     }
 
     /// Puts envelopes into mailboxes. One answer for each, in their order.
@@ -206,7 +193,7 @@ impl Client {
         let url = url(server, "/mailbox/deliveries")?;
         let body = body(&Deliveries { deliveries })?;
         let request = self.signed(Method::POST, url, body, from).await?;
-        let answers: DeliveryAnswers = self.json(request).await?;
+        let answers: DeliveryAnswers = self.json(request, SMALL).await?;
         Ok(answers.answers)
     }
 
@@ -219,7 +206,7 @@ impl Client {
         limit: usize,
     ) -> Result<MailboxPage, Error> {
         let url = url(server, &format!("/mailbox?after={after}&limit={limit}"))?;
-        Ok(self.json(self.signed(Method::GET, url, Vec::new(), of).await?).await?)
+        Ok(self.json(self.signed(Method::GET, url, Vec::new(), of).await?, PAGE).await?)
     }
 
     /// Lets everything up to place `upto` go.
@@ -231,7 +218,7 @@ impl Client {
     ) -> Result<(), Error> {
         let url = url(server, "/mailbox/acknowledgement")?;
         let body = body(&Acknowledgement { upto })?;
-        self.send(self.signed(Method::POST, url, body, of).await?).await?;
+        self.send(self.signed(Method::POST, url, body, of).await?, SMALL).await?;
         Ok(())
     }
 
@@ -245,10 +232,13 @@ impl Client {
     ) -> Result<impl Stream<Item = Result<Bell, Error>> + use<K>, Error> {
         let url = url(server, "/mailbox/stream")?;
         let mut request = self.signed(Method::GET, url, Vec::new(), of).await?;
-        *request.timeout_mut() = None;
         request.headers_mut().insert("last-event-id", HeaderValue::from(last));
-        let chunks = refused(self.http.execute(request).await.map_err(unreachable)?).await?;
-        Ok(events(chunks))
+        let chunks = self.http.open(request).await?;
+        if chunks.status().is_success() {
+            return Ok(events(chunks));
+        }
+        let refusal = refused(guarded::read(chunks, SMALL).await?);
+        Err(refusal.err().map_or(Error::NetworkUnreachable, Into::into))
     }
 
     async fn signed<K: NodeKeys>(
@@ -280,22 +270,27 @@ impl Client {
         url: Url,
         media_type: &'static str,
         body: Vec<u8>,
+        limit: usize,
     ) -> Result<T, Problem> {
         let mut request = Request::new(Method::POST, url);
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         *request.body_mut() = Some(body.into());
-        self.json(request).await
+        self.json(request, limit).await
     }
 
-    async fn json<T: DeserializeOwned>(&self, request: Request) -> Result<T, Problem> {
-        Ok(read(self.send(request).await?).await?)
+    async fn json<T: DeserializeOwned>(
+        &self,
+        request: Request,
+        limit: usize,
+    ) -> Result<T, Problem> {
+        Ok(read(&self.send(request, limit).await?)?)
     }
 
-    async fn send(&self, mut request: Request) -> Result<Response, Problem> {
-        *request.timeout_mut() = Some(PATIENCE);
-        let response = self.http.execute(request).await.map_err(unreachable)?;
-        self.note_pause(&response);
-        refused(response).await
+    async fn send(&self, request: Request, limit: usize) -> Result<Reply, Problem> {
+        let origin = request.url().origin().ascii_serialization();
+        let reply = self.http.ask(request, limit).await.map_err(Error::from)?;
+        self.note_pause(origin, &reply.headers);
+        refused(reply)
     }
 }
 
@@ -310,31 +305,23 @@ fn body<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
 }
 
 /// The answer, unless it is a refusal.
-async fn refused(response: Response) -> Result<Response, Problem> {
-    let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let problem = media_type.is_some_and(|value| value.starts_with(problem::MEDIA_TYPE));
-    let status = response.status();
-    if problem {
-        let document: ProblemDocument = read(response).await?;
+fn refused(reply: Reply) -> Result<Reply, Problem> {
+    let media_type = reply.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if media_type.is_some_and(|value| value.starts_with(problem::MEDIA_TYPE)) {
+        let document: ProblemDocument = read(&reply)?;
         let error = Error::from_code(&document.code).unwrap_or(Error::NetworkUnreachable);
         return Err(Problem { error, reason: document.reason });
     }
     // What stands between the nodes may answer in its own words.
-    if status.is_success() || status == StatusCode::NOT_MODIFIED {
-        Ok(response)
+    if reply.status.is_success() || reply.status == StatusCode::NOT_MODIFIED {
+        Ok(reply)
     } else {
         Err(Error::NetworkUnreachable.into())
     }
 }
 
-async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Error> {
-    let bytes = response.bytes().await.map_err(unreachable)?;
-    serde_json::from_slice(&bytes).map_err(|_| Error::NetworkUnreachable)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn unreachable(error: reqwest::Error) -> Error {
-    if error.is_timeout() { Error::TimedOut } else { Error::NetworkUnreachable }
+fn read<T: DeserializeOwned>(reply: &Reply) -> Result<T, Error> {
+    serde_json::from_slice(&reply.body).map_err(|_| Error::NetworkUnreachable)
 }
 
 /// The `data` lines of server-sent events.
@@ -352,9 +339,11 @@ pub(crate) fn events<T: DeserializeOwned + Send + 'static>(
                 return Some((event, Some((response, buffer))));
             }
             match response.chunk().await {
-                Ok(Some(chunk)) => buffer.extend_from_slice(&chunk),
-                Ok(None) => return Some((Err(Error::NetworkUnreachable), None)),
-                Err(error) => return Some((Err(unreachable(error)), None)),
+                Ok(Some(chunk)) if buffer.len() + chunk.len() <= MAX_LINE => {
+                    buffer.extend_from_slice(&chunk);
+                }
+                Ok(Some(_)) => return Some((Err(Error::AnswerTooLarge), None)),
+                Ok(None) | Err(_) => return Some((Err(Error::NetworkUnreachable), None)),
             }
         }
     })

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod connections;
 pub mod demo;
+pub mod guarded;
 pub mod institution;
 pub mod keys;
 pub mod local;
@@ -12,6 +13,7 @@ pub mod pause;
 pub mod personal;
 pub mod platform;
 pub mod problem;
+pub mod reach;
 pub mod root;
 pub mod scenario;
 pub mod sender;

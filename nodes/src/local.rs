@@ -9,6 +9,7 @@ use futures_util::future::try_join_all;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::doorman::About;
+use hdms::endpoint::Endpoint;
 use hdms::jose::jwk::RsaJwk;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::institution::{self, Institution};
 use crate::member::MemberConfig;
 use crate::notary::Notary;
+use crate::reach::Reach;
 use crate::server::certificate::Keyring;
 use crate::server::operator::Operator;
 use crate::server::{PushConfig, Server, ServerConfig};
@@ -162,7 +164,7 @@ impl Plan<'_> {
         folder: &str,
         name: &str,
         role: Role,
-        endpoint: Option<String>,
+        endpoint: Option<Endpoint>,
     ) -> MemberConfig {
         MemberConfig {
             data: self.config.data.join(folder),
@@ -177,6 +179,7 @@ impl Plan<'_> {
                 contact: "whoever started it".into(),
             }),
             endpoint,
+            reach: Reach::Local,
             log: None,
             refresh: REFRESH,
         }
@@ -185,7 +188,7 @@ impl Plan<'_> {
     async fn notary(&self, place: usize) -> Result<Notary, Error> {
         let (listener, url) = listen(self.config, 1 + place).await?;
         let (folder, name) = (format!("notary-{}", place + 1), NOTARIES[place]);
-        let member = self.member(&folder, name, Role::Notary, Some(url));
+        let member = self.member(&folder, name, Role::Notary, Some(url.parse()?));
         Notary::start(member, listener, NodeClock::default(), self.stop.clone()).await
     }
 
@@ -193,7 +196,7 @@ impl Plan<'_> {
         let (listener, url) = listen(self.config, 1 + NOTARIES.len() + place).await?;
         let (folder, name) = &self.config.institutions[place];
         let config = institution::Config {
-            member: self.member(folder, name, Role::Institution, Some(url)),
+            member: self.member(folder, name, Role::Institution, Some(url.parse()?)),
             api_key: None,
             pages: self.config.pages.clone(),
             samples: self.config.samples.clone(),

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
 use hdms::doorman::About;
+use hdms::endpoint::Endpoint;
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::network::{self, KeyWarning, LogKeys, Trust};
@@ -34,6 +35,7 @@ use crate::client::{Client, Signer};
 use crate::keys::AwsKeys;
 use crate::pause::doubled;
 use crate::problem::Problem;
+use crate::reach::Reach;
 use crate::store::SqliteStore;
 use crate::system::NodeClock;
 use joining::Applicant;
@@ -57,7 +59,9 @@ pub struct MemberConfig {
     /// How people call it.
     pub name: String,
     /// Base URL at which others reach it; none for a personal node.
-    pub endpoint: Option<String>,
+    pub endpoint: Option<Endpoint>,
+    /// Where it goes itself.
+    pub reach: Reach,
     /// What its operator tells the network's; none of a personal node.
     pub about: Option<About>,
     /// A notary's log, which it sets itself.

@@ -167,16 +167,16 @@ impl<F: Side> Sender<F> {
         for parcel in parcels {
             let (to, unsent) = match parcel {
                 Parcel::Inbox { endpoint, item } => {
-                    let unsent = self.post_inbox(&endpoint, *item).await;
-                    (endpoint, unsent)
+                    let unsent = self.post_inbox(endpoint.as_ref(), *item).await;
+                    (endpoint.into(), unsent)
                 }
                 Parcel::Mailbox { items } => {
                     let unsent = self.deliver(items).await;
                     (self.node.platform().member().server().to_owned(), unsent)
                 }
                 Parcel::Deposits { endpoint, items, envelope } => {
-                    let unsent = self.deposit(&endpoint, items, envelope).await;
-                    (endpoint, unsent)
+                    let unsent = self.deposit(endpoint.as_ref(), items, envelope).await;
+                    (endpoint.into(), unsent)
                 }
             };
             if !unsent.is_empty() {

@@ -219,7 +219,7 @@ async fn notary(net: &Net) -> (Process, impl Fn() -> Process + use<>) {
 }
 
 async fn endpoint(net: &Net, notary: &NodeId) -> String {
-    net.trust().await.notary(notary).unwrap().card().endpoint.clone().unwrap()
+    net.trust().await.notary(notary).unwrap().card().endpoint.clone().unwrap().into()
 }
 
 /// Answers the receipt.
@@ -233,7 +233,7 @@ async fn send(
     let to = trust.notary(notary).unwrap();
     let envelope = sealed(from, to, vec![deposit.clone()]).await;
     let endpoint = to.card().endpoint.clone().unwrap();
-    let answers = net.client.deposit(&endpoint, envelope).await?.answers;
+    let answers = net.client.deposit(endpoint.as_ref(), envelope).await?.answers;
     match &answers[..] {
         [DepositAnswer::Receipt(receipt)] => Ok(receipt.clone()),
         other => panic!("{other:?}"),

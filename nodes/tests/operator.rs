@@ -67,7 +67,7 @@ async fn the_operator_sees_all_that_a_node_claims_and_what_it_wants_changed() {
     let claims = applicant.claims.clone();
     assert_eq!((claims.role, claims.name.as_str()), (Role::Notary, "Notary"));
     assert_eq!((claims.about, claims.log), (Some(about()), request.log));
-    assert_eq!(Some(claims.endpoint), request.endpoint);
+    assert_eq!(Some(claims.endpoint), request.endpoint.clone().map(String::from));
     assert_eq!(claims.signing_key, request.iss.as_ref());
     assert_eq!((applicant.admitted, applicant.rival), (None, None));
     net.operator().admit(request.iss.clone()).await.unwrap();
@@ -176,12 +176,11 @@ async fn no_name_address_or_log_key_is_had_twice() {
     net.operator().admit(first.iss.clone()).await.unwrap();
     let second = net.request(keys(1), Role::Notary, "Another Notary");
     let own = AdmissionRequest { log: Some(log_keys(2)), ..second };
-    let slash = first.endpoint.as_ref().map(|endpoint| format!("{endpoint}/"));
     let crossed =
         hdms::network::LogKeys { witness_key: first.log.unwrap().log_key, ..own.log.unwrap() };
     for taken in [
         AdmissionRequest { name: " notary  of EXAMPLE".into(), ..own.clone() },
-        AdmissionRequest { endpoint: slash, ..own.clone() },
+        AdmissionRequest { endpoint: first.endpoint.clone(), ..own.clone() },
         AdmissionRequest { log: Some(crossed), ..own.clone() },
     ] {
         assert_eq!(net.ask(keys(1), &anew(&taken)).await, Err(Error::AdmissionPending));

@@ -79,7 +79,7 @@ async fn a_native_node_waits_as_long_as_it_is_asked_to() {
     let (endpoint, asked) = busy_institution().await;
     let keys = common::keys(0);
     let request = net.request(keys, Role::Institution, "The Busy");
-    let request = AdmissionRequest { endpoint: Some(endpoint), ..request };
+    let request = AdmissionRequest { endpoint: Some(endpoint.parse().unwrap()), ..request };
     net.ask(keys, &request).await.unwrap_err();
     net.operator().admit(request.iss.clone()).await.unwrap();
     net.until(|trust| trust.node(&request.iss).is_ok()).await;

@@ -55,15 +55,17 @@ impl Carrier {
                 Parcel::Inbox { endpoint, item } => {
                     let Payload::Envelope { kind, compact } = &item.payload else { panic!() };
                     for outcome in ["applied", "repeated"] {
-                        let taken = client.send_envelope(&endpoint, compact.clone()).await.unwrap();
+                        let taken =
+                            client.send_envelope(endpoint.as_ref(), compact.clone()).await.unwrap();
                         assert_eq!(taken.outcome, outcome, "{kind}");
                     }
                     self.node.delivered(&item).await.unwrap();
                     *self.carried.entry(kind.clone()).or_default() += 1;
                 }
                 Parcel::Deposits { endpoint, items, envelope } => {
-                    let once = client.deposit(&endpoint, envelope.clone()).await.unwrap().answers;
-                    let twice = client.deposit(&endpoint, envelope).await.unwrap().answers;
+                    let once =
+                        client.deposit(endpoint.as_ref(), envelope.clone()).await.unwrap().answers;
+                    let twice = client.deposit(endpoint.as_ref(), envelope).await.unwrap().answers;
                     assert_eq!(once, twice);
                     for (item, answer) in items.iter().zip(once.iter().chain(&twice)) {
                         self.node.deposit_answered::<PatientCase>(item, answer).await.unwrap();

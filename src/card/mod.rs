@@ -4,6 +4,7 @@ mod keys;
 
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint::{self, Endpoint};
 use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::jwk::RsaJwk;
@@ -43,8 +44,12 @@ pub struct Card {
     /// How people call it; a personal node's may be empty.
     pub name: String,
     /// Base URL at which it is reached; personal nodes have none.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub endpoint: Option<String>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        default,
+        deserialize_with = "endpoint::usable"
+    )]
+    pub endpoint: Option<Endpoint>,
     /// Checks what the node signs; its thumbprint is `sub` unless `changes` lead from there to it.
     pub signing_key: RsaJwk,
     /// Seals what only the node may read.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Node, Platform, put};
 use crate::card::Role;
+use crate::endpoint::Endpoint;
 use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ids::{CaseId, MessageId, NodeId};
@@ -125,14 +126,14 @@ pub enum Parcel {
     /// An envelope to an institution: `POST {endpoint}/inbox`.
     Inbox {
         /// Base URL.
-        endpoint: String,
+        endpoint: Endpoint,
         /// What it carries.
         item: Box<OutboxItem>,
     },
     /// Deposits to a notary: `POST {endpoint}/deposits`.
     Deposits {
         /// Base URL.
-        endpoint: String,
+        endpoint: Endpoint,
         /// What it carries, in the order of the answers.
         items: Vec<OutboxItem>,
         /// The sealed envelope.
@@ -277,7 +278,7 @@ impl<P: Platform> Node<P> {
         Ok(())
     }
 
-    fn endpoint(&self, node: &NodeId) -> Result<String, Error> {
+    fn endpoint(&self, node: &NodeId) -> Result<Endpoint, Error> {
         let trust = self.trust();
         let endpoint = trust.node(node)?.card().endpoint.clone();
         endpoint.ok_or(Error::NodeUnknown)

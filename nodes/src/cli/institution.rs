@@ -9,6 +9,7 @@ use hdms::Error;
 use hdms::card::Role;
 use hdms_nodes::institution::{self, API_KEY_FILE};
 use hdms_nodes::member::MemberConfig;
+use hdms_nodes::reach::Reach;
 use hdms_nodes::serve::stop_signal;
 use hdms_nodes::system::NodeClock;
 
@@ -49,7 +50,8 @@ impl Institution {
             member: MemberConfig {
                 data,
                 passphrase,
-                server: self.network.server,
+                reach: Reach::with_server(self.network.server.as_ref(), self.node.private_networks),
+                server: self.network.server.into(),
                 root,
                 role: Role::Institution,
                 name: self.network.name,
@@ -69,7 +71,7 @@ impl Institution {
             started => started?,
         };
         let (node, address) = (institution.node().id().as_ref(), institution.url());
-        tracing::info!(url, address, node, api_key_file = %key_file.display(), "serving");
+        tracing::info!(%url, address, node, api_key_file = %key_file.display(), "serving");
         institution.ended().await;
         Ok(())
     }

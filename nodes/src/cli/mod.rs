@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
+use hdms::endpoint::Endpoint;
 use hdms::jose::jwk::RsaJwk;
 use hdms_nodes::connections::raise_open_files;
 use tokio::net::TcpListener;
@@ -42,7 +43,10 @@ pub struct NodeArgs {
     data: Option<PathBuf>,
     /// Base URL by which others reach the node; without it, http:// and the address it listens on.
     #[arg(long, value_name = "URL")]
-    public_url: Option<String>,
+    public_url: Option<Endpoint>,
+    /// Goes to other nodes in private networks too: where all of the network is inside one.
+    #[arg(long)]
+    pub private_networks: bool,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
@@ -60,7 +64,7 @@ pub struct PassphraseArgs {
 pub struct NetworkArgs {
     /// Base URL of the network's HDMS server.
     #[arg(long, value_name = "URL")]
-    pub server: String,
+    pub server: Endpoint,
     /// File with the network's root key, a JWK; without it, the first one seen is pinned.
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
@@ -83,13 +87,18 @@ impl NodeArgs {
     pub async fn bind(
         &self,
         listen: SocketAddr,
-    ) -> Result<(TcpListener, String), Box<dyn std::error::Error>> {
+    ) -> Result<(TcpListener, Endpoint), Box<dyn std::error::Error>> {
         raise_open_files();
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|error| format!("can't listen on {listen}: {error}"))?;
         let address = listener.local_addr()?;
-        let url = self.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let url = match self.public_url.clone() {
+            Some(url) => url,
+            None => format!("http://{address}")
+                .parse()
+                .map_err(|_| "say how others reach the node: --public-url URL")?,
+        };
         Ok((listener, url))
     }
 

@@ -7,6 +7,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use hdms::Error;
 use hdms::card::Role;
 use hdms_nodes::member::MemberConfig;
+use hdms_nodes::reach::Reach;
 use hdms_nodes::serve::stop_signal;
 use hdms_nodes::system::NodeClock;
 
@@ -86,7 +87,8 @@ impl Serve {
         let config = MemberConfig {
             data: self.node.data()?,
             passphrase,
-            server: self.network.server,
+            reach: Reach::with_server(self.network.server.as_ref(), self.node.private_networks),
+            server: self.network.server.into(),
             root,
             role: Role::Notary,
             name: self.network.name,
@@ -101,7 +103,7 @@ impl Serve {
             started => started?,
         };
         let node = notary.member().id().as_ref();
-        tracing::info!(url, address = %notary.address(), node, "serving");
+        tracing::info!(%url, address = %notary.address(), node, "serving");
         notary.serving().ended().await;
         Ok(())
     }

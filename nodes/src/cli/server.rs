@@ -113,15 +113,16 @@ impl Serve {
             rates: self.rates.into(),
             limits: self.limits.into(),
             push: self.push.config()?,
+            private_networks: self.node.private_networks,
             pages: self.pages,
-            ..ServerConfig::new(self.node.data()?, passphrase, url.clone())
+            ..ServerConfig::new(self.node.data()?, passphrase, url.clone().into())
         };
         let (clock, data) = (NodeClock::default(), config.data.clone());
         let server = match hdms_nodes::server::Server::start(config, listener, clock, stop).await {
             Err(Error::Uncertified) => return Err(how_to_certify(&data).into()),
             started => started?,
         };
-        tracing::info!(url, address = %server.address(), root = server.root().thumbprint(), "serving");
+        tracing::info!(%url, address = %server.address(), root = server.root().thumbprint(), "serving");
         server.serving().ended().await;
         Ok(())
     }

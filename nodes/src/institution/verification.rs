@@ -155,6 +155,6 @@ async fn ask(
     let exchange = CaseId::new(p.clock(), p.randomness())?;
     let queried: Vec<_> = asked.iter().map(|asked| asked.queried.clone()).collect();
     let envelope = node.query(notary, &exchange, queried.clone()).await?;
-    let answer = p.member().client().query(&endpoint, envelope).await?;
+    let answer = p.member().client().query(endpoint.as_ref(), envelope).await?;
     node.queried(notary, &exchange, &queried, &answer).await
 }

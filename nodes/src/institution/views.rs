@@ -213,7 +213,7 @@ impl NodeView {
         Ok(Self {
             id: node.id().to_string(),
             name: card.name.clone(),
-            endpoint: card.endpoint.clone(),
+            endpoint: card.endpoint.clone().map(Into::into),
             network: node.trust().parameters().name.clone(),
             waiting: waiting.iter().filter(|item| item.refused.is_none()).count(),
             quarantined: node.quarantined("", COUNTED).await?.len(),

@@ -38,7 +38,7 @@ pub(super) struct Applicant {
 impl Applicant {
     pub fn new(config: MemberConfig, store: SqliteStore, clock: NodeClock) -> Result<Self, Error> {
         let keys = keys::open_or_make(&config.data, &config.passphrase)?;
-        let client = Client::new(clock.clone())?;
+        let client = Client::new(clock.clone(), config.reach)?;
         Ok(Self { config, keys, store, client, clock })
     }
 

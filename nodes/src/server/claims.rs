@@ -34,7 +34,7 @@ impl Claims {
         Self {
             role: request.role,
             name: request.name.clone(),
-            endpoint: request.endpoint.clone().unwrap_or_default(),
+            endpoint: request.endpoint.clone().map(String::from).unwrap_or_default(),
             about: request.about.clone(),
             signing_key: request.signing_key.thumbprint(),
             encryption_key: request.encryption_key.thumbprint(),

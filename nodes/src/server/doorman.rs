@@ -12,6 +12,7 @@ use hdms::doorman::{AdmissionRequest, Admitted, Challenge, ChallengeAnswer, PATI
 use hdms::ids::NodeId;
 use hdms::jose::digest;
 use hdms::provider::{Clock, Timestamp};
+use reqwest::Url;
 
 use super::claims::Claims;
 use super::network_map::Network;
@@ -22,6 +23,7 @@ use super::trail::{self, Act};
 use crate::connections::subscriber;
 use crate::keys::AwsPrimitives;
 use crate::problem::Problem;
+use crate::reach::Reach;
 use crate::sqlite::Database;
 use crate::system::{NodeClock, SystemRandomness};
 
@@ -38,6 +40,8 @@ pub struct Doorman {
     by_node: RateLimit<NodeId>,
     seen: Seen,
     open: Mutex<HashMap<String, Asked>>,
+    /// Where nodes may be: where all others of the network go.
+    reach: Reach,
 }
 
 /// A request whose challenge waits for an answer; found by the digest of the challenge's secret.
@@ -49,8 +53,15 @@ struct Asked {
 
 impl Doorman {
     /// Issues cards by `network`'s keys.
-    pub fn new(network: Arc<Network>, database: Database, clock: NodeClock, rates: Rates) -> Self {
+    pub fn new(
+        network: Arc<Network>,
+        database: Database,
+        clock: NodeClock,
+        rates: Rates,
+        reach: Reach,
+    ) -> Self {
         Self {
+            reach,
             network,
             database,
             clock,
@@ -65,11 +76,12 @@ impl Doorman {
     /// First call: a signed request for a challenge.
     ///
     /// Errors: [`Error::TooManyRequests`], those of [`AdmissionRequest::verify`],
-    /// [`Error::Replayed`].
+    /// [`Error::EndpointRefused`] where the network's nodes don't go, [`Error::Replayed`].
     pub async fn ask(&self, jwt: &str, from: IpAddr) -> Result<Challenge, Error> {
         let now = self.clock.now();
         self.by_address.take(&subscriber(from), now)?;
         let request = AdmissionRequest::verify(jwt, now, &AwsPrimitives).await?;
+        self.expect_reachable(&request)?;
         // Only now: nobody uses up what is another's.
         self.by_node.take(&request.iss, now)?;
         if !self.seen.first_time(&format!("{}/{}", request.iss, request.jti), now) {
@@ -181,6 +193,12 @@ impl Doorman {
         if goes_on && vouched { Ok(()) } else { Err(Error::PossessionUnproven) }
     }
 
+    fn expect_reachable(&self, request: &AdmissionRequest) -> Result<(), Error> {
+        let Some(endpoint) = &request.endpoint else { return Ok(()) };
+        let there = Url::parse(endpoint.as_ref()).is_ok_and(|url| self.reach.admits(&url));
+        if there { Ok(()) } else { Err(Error::EndpointRefused) }
+    }
+
     fn expect_answer(
         &self,
         secret: String,
@@ -233,9 +251,9 @@ fn decide(
         return Err(Error::AdmissionMalformed);
     }
     let approved = |member: &AdmissionRequest| {
-        let free = member.endpoint == request.endpoint || !rival;
+        let near = member.endpoint == request.endpoint || (!rival && same_host(member, request));
         let same = member.name == request.name && member.about == request.about;
-        same && member.log == request.log && free
+        same && member.log == request.log && near
     };
     Ok(if personal || member.is_some_and(approved) {
         Decision::Admit
@@ -244,6 +262,14 @@ fn decide(
     } else {
         Decision::Wait
     })
+}
+
+/// Whether what a member moves to is on the host that the operator has seen.
+fn same_host(member: &AdmissionRequest, request: &AdmissionRequest) -> bool {
+    let host = |request: &AdmissionRequest| {
+        request.endpoint.as_ref().map(|endpoint| endpoint.host().to_owned())
+    };
+    host(member) == host(request)
 }
 
 /// Whether it asks for the same as before.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use hdms::Error;
+use hdms::answers::PAGE_ENVELOPES;
 use hdms::envelope;
 use hdms::ids::NodeId;
 use hdms::mailbox::{Delivery, DeliveryAnswer, MAX_PAGE, MailboxMessage, MailboxPage};
@@ -15,9 +16,6 @@ use super::quota::{self, Quota, Quotas};
 use super::stream::Bells;
 use crate::sqlite::{Database, Failure};
 use crate::system::NodeClock;
-
-/// Bytes of envelopes after which a page ends.
-const PAGE_BYTES: usize = 4 * envelope::MAX_BYTES;
 
 /// Expired messages deleted in one transaction.
 const EXPIRE_AT_ONCE: usize = 1000;
@@ -166,7 +164,7 @@ fn page(
     let mut page = MailboxPage { messages: Vec::new(), more: false, subscriptions };
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
-        if page.messages.len() == limit || bytes >= PAGE_BYTES {
+        if page.messages.len() == limit || bytes >= PAGE_ENVELOPES {
             page.more = true;
             break;
         }

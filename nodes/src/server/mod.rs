@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::connections::Limits;
+use crate::reach::Reach;
 use crate::serve::Serving;
 use crate::sqlite::Database;
 use crate::system::NodeClock;
@@ -72,6 +73,8 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// How nodes are woken.
     pub push: PushConfig,
+    /// Whether nodes may be in private networks.
+    pub private_networks: bool,
     /// Folder of static pages, served at `/`.
     pub pages: Option<PathBuf>,
 }
@@ -88,6 +91,7 @@ impl ServerConfig {
             rates: Rates::default(),
             limits: Limits::default(),
             push: PushConfig::default(),
+            private_networks: false,
             pages: None,
         }
     }
@@ -169,8 +173,9 @@ impl Services {
         let network = Network::open(keyring, rules.clone(), push.key(), db(), at());
         let network = Arc::new(network.await?);
         let public_url = config.public_url.trim_end_matches('/').to_owned();
+        let reach = Reach::with_server(&public_url, config.private_networks);
         Ok(Self {
-            doorman: Doorman::new(network.clone(), db(), at(), config.rates),
+            doorman: Doorman::new(network.clone(), db(), at(), config.rates, reach),
             proofs: Proofs::open(public_url, &config.data, config.rates, db(), at())?,
             mailboxes: Mailboxes::new(db(), at(), config.quotas, bells.clone(), push.clone()),
             network,

@@ -115,7 +115,7 @@ pub fn rival(
 ) -> Result<Option<NodeId>, Failure> {
     let is_rival = |other: &Known| {
         let same = |other: &AdmissionRequest| {
-            plain(&other.name) == plain(&request.name) || address(other) == address(request)
+            plain(&other.name) == plain(&request.name) || other.endpoint == request.endpoint
         };
         let listed = other.status != Status::Revoked;
         let has_key =
@@ -139,10 +139,6 @@ fn has_log_key(request: &AdmissionRequest, key: Ed25519Key) -> bool {
 fn plain(name: &str) -> String {
     let words: Vec<_> = name.split_whitespace().map(str::to_lowercase).collect();
     words.join(" ")
-}
-
-fn address(request: &AdmissionRequest) -> Option<&str> {
-    request.endpoint.as_deref().map(|endpoint| endpoint.trim_end_matches('/'))
 }
 
 /// Keeps what a node asked to be, and where it stands now. Its keys count at once, also where the

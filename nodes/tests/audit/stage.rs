@@ -35,7 +35,7 @@ impl Played {
         let log_keys = log_keys();
         let keys = keys(number);
         let mut request = net.request(keys, Role::Notary, &format!("Notary {number}"));
-        request.endpoint = Some(url.clone());
+        request.endpoint = Some(url.parse().unwrap());
         request.log = Some(log_keys.public());
         assert_eq!(net.ask(keys, &request).await, Err(Error::AdmissionPending));
         net.operator().admit(request.iss.clone()).await.unwrap();

@@ -26,6 +26,7 @@ use hdms_nodes::keys::{AwsKeys, AwsPrimitives, KEY_FILE, open_or_make};
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::notary::Notary;
 use hdms_nodes::problem::ProblemDocument;
+use hdms_nodes::reach::Reach;
 use hdms_nodes::server::certificate::Keyring;
 use hdms_nodes::server::operator::Operator;
 use hdms_nodes::server::{Server, ServerConfig};
@@ -72,7 +73,7 @@ impl Net {
         prepare_server(dir.path());
         let clock = FixedClock::new(SystemClock.now());
         let (server, url, stop) = serve(dir.path(), &clock, "127.0.0.1:0", adjust).await.unwrap();
-        let client = Client::new(NodeClock::new(clock.clone())).unwrap();
+        let client = Client::new(NodeClock::new(clock.clone()), Reach::Local).unwrap();
         let root = server.root().clone();
         Self { dir, url, clock, client, root, server: Some(server), stop }
     }
@@ -80,7 +81,7 @@ impl Net {
     /// A server that runs in a process of its own, with its folder in `dir`.
     pub async fn attached(dir: TempDir, url: String) -> Self {
         let clock = FixedClock::new(SystemClock.now());
-        let client = Client::new(NodeClock::new(clock.clone())).unwrap();
+        let client = Client::new(NodeClock::new(clock.clone()), Reach::Local).unwrap();
         let root = client.root(&url).await.unwrap();
         Self { dir, url, clock, client, root, server: None, stop: CancellationToken::new() }
     }
@@ -149,7 +150,8 @@ impl Net {
             jti: message_id(),
             role,
             name: name.into(),
-            endpoint: (role != Role::Personal).then(|| format!("http://127.0.0.1:1/{}", id(keys))),
+            endpoint: (role != Role::Personal)
+                .then(|| format!("http://127.0.0.1:1/{}", id(keys)).parse().unwrap()),
             about: (role != Role::Personal).then(about),
             signing_key: signing_key.clone(),
             encryption_key: encryption_key.clone(),
@@ -219,7 +221,8 @@ impl Net {
             root: Some(self.root.clone()),
             role: Role::Notary,
             name: name.into(),
-            endpoint: Some(endpoint),
+            endpoint: endpoint.parse().ok(),
+            reach: Reach::Local,
             about: Some(about()),
             log: None,
             refresh: Duration::from_millis(100),

@@ -68,14 +68,14 @@ impl Patient {
             match &parcel {
                 Parcel::Inbox { endpoint, item } => {
                     let Payload::Envelope { compact, .. } = &item.payload else { panic!() };
-                    match client.send_envelope(endpoint, compact.clone()).await {
+                    match client.send_envelope(endpoint.as_ref(), compact.clone()).await {
                         Ok(_) => self.node.delivered(item).await.unwrap(),
                         Err(error) if error.is_final() => panic!("{error}"),
                         Err(_) => continue,
                     }
                 }
                 Parcel::Deposits { endpoint, items, envelope } => {
-                    let answer = client.deposit(endpoint, envelope.clone()).await;
+                    let answer = client.deposit(endpoint.as_ref(), envelope.clone()).await;
                     let Ok(DepositAnswers { answers }) = answer else { continue };
                     let answer = self.node.deposit_answered::<PatientCase>(&items[0], &answers[0]);
                     answer.await.unwrap();

@@ -20,6 +20,7 @@ use hdms_nodes::local::{LocalConfig, LocalNetwork, PASSPHRASE};
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::personal::Personal;
 use hdms_nodes::platform::NativeNode;
+use hdms_nodes::reach::Reach;
 use hdms_nodes::server::PushConfig;
 use hdms_nodes::server::certificate::Keyring;
 use hdms_nodes::server::operator::Operator;
@@ -219,6 +220,7 @@ pub fn personal(dir: &Path, server: &str) -> MemberConfig {
         role: Role::Personal,
         name: "Pat Doe".into(),
         endpoint: None,
+        reach: Reach::Local,
         about: None,
         log: None,
         refresh: Duration::from_secs(60),

@@ -13,6 +13,7 @@ use hdms_nodes::local::PASSPHRASE;
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::notary::Notary;
 use hdms_nodes::personal::Personal;
+use hdms_nodes::reach::Reach;
 use hdms_nodes::server::{Server, ServerConfig};
 use hdms_nodes::store::SqliteStore;
 use hdms_nodes::system::NodeClock;
@@ -134,7 +135,8 @@ impl Copied {
             role,
             name: String::new(),
             about: None,
-            endpoint,
+            endpoint: endpoint.map(|endpoint| endpoint.parse().unwrap()),
+            reach: Reach::Local,
             log: None,
             refresh: Duration::from_secs(60),
         }

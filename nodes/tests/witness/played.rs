@@ -72,7 +72,7 @@ impl PlayedLog {
         let log = Self::stranger(net, number);
         let keys = keys(number);
         let asked = net.request(keys, Role::Notary, &format!("Played {number}"));
-        let (endpoint, log_keys) = (Some(endpoint.to_owned()), Some(log.keys.public()));
+        let (endpoint, log_keys) = (endpoint.parse().ok(), Some(log.keys.public()));
         let request = AdmissionRequest { endpoint, log: log_keys, ..asked };
         assert_eq!(net.ask(keys, &request).await, Err(Error::AdmissionPending));
         net.operator().admit(log.id.clone()).await.unwrap();

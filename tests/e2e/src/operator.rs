@@ -36,7 +36,7 @@ impl Network {
             contact: "this test".into(),
         };
         let member = MemberConfig {
-            endpoint: Some(format!("http://{}", listener.local_addr()?)),
+            endpoint: Some(format!("http://{}", listener.local_addr()?).parse()?),
             about: Some(about),
             ..self.local.personal("another", HOSPITAL)
         };

@@ -66,7 +66,7 @@ pub fn proof_of(leaf: &[u8]) -> TlogProof {
 
 async fn make_world() -> Result<World, Error> {
     let (root, doorman) = (key(2)?, key(4)?);
-    let hospital = card(6, Role::Institution, "Hospital", Some("http://hospital.example"))?;
+    let hospital = card(6, Role::Institution, "Hospital", Some("https://hospital.example"))?;
     let hospital = card::issue(&with_changed_keys(hospital).await?, &Trusting).await?;
     let patient = card::issue(&card(10, Role::Personal, "", None)?, &Trusting).await?;
     let documents = documents(&root, &doorman, vec![hospital.clone()]).await?;
@@ -83,7 +83,7 @@ fn card(number: u8, role: Role, name: &str, endpoint: Option<&str>) -> Result<Ca
         sub: NodeId::try_from(signing_key.thumbprint())?,
         role,
         name: name.into(),
-        endpoint: endpoint.map(Into::into),
+        endpoint: endpoint.map(str::parse).transpose()?,
         signing_key,
         encryption_key: key(number + 1)?,
         changes: Vec::new(),

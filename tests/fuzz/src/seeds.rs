@@ -20,6 +20,13 @@ use hdms_fuzz::{NOW, Trusting, World, proof_of, world};
 const OBSERVATION: &str = r#"{"resourceType":"Observation","id":"hba1c","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"4548-4"}]},"subject":{"reference":"Patient/1","display":"Amy Shaw"},"performer":[{"reference":"Practitioner/2"}],"valueQuantity":{"value":610e-2,"unit":"%"}}"#;
 const BUNDLE: &str = r##"{"resourceType":"Bundle","type":"transaction","entry":[{"fullUrl":"urn:uuid:1","resource":{"resourceType":"Encounter","status":"finished","class":{"code":"AMB"},"contained":[{"resourceType":"Practitioner","id":"p"}],"participant":[{"individual":{"reference":"#p"}}]},"request":{"method":"POST","url":"Encounter"}},{"fullUrl":"urn:uuid:2","resource":{"resourceType":"Condition","encounter":{"reference":"urn:uuid:1"},"subject":{"reference":"urn:uuid:3"},"_onsetDateTime":{"extension":[{"url":"u","valueDecimal":1e5}]}}},{"fullUrl":"urn:uuid:3","resource":{"resourceType":"Patient","name":[{"family":"Shaw","given":["Amy",null],"_given":[null,{"id":"g"}]}],"birthDate":"1987-02-20"}}]}"##;
 const OPENING: &str = r#"{"entry":"019b796d-fd10-7fed-95e8-62801888905f","verification_key":"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU","time":1790000000,"salt":"BTBZMqHH6r4Tts7J_aSIgg","place":"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU","parties":"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU","parties_salt":"BTBZMqHH6r4Tts7J_aSIgg"}"#;
+const ENDPOINTS: [&str; 5] = [
+    "https://hospital.example",
+    "https://xn--bcher-kva.example:8443/hdms/node-1",
+    "https://192.0.2.1:8443/x",
+    "https://[2001:db8::1]/x",
+    "http://127.0.0.1:8720",
+];
 const PUSHES: [&str; 4] = [
     r#"{"seq":7,"envelope":"e30.e30.e30.e30.e30"}"#,
     r#"{"data":{"wake":"019b796d-fd10-7fed-95e8-62801888905f"},"from":"1","priority":"high"}"#,
@@ -35,6 +42,7 @@ fn main() -> io::Result<()> {
     let cards = [&world().hospital, &world().patient].map(|card| spell(card.jwt()));
     write(folder, "card", cards.into_iter().flatten())?;
     write(folder, "fhir", [OBSERVATION, BUNDLE].map(|text| text.as_bytes().to_vec()))?;
+    write(folder, "endpoint", ENDPOINTS.map(|text| text.as_bytes().to_vec()))?;
     write(folder, "envelope", MessageType::ALL.iter().filter_map(|kind| letter(world(), *kind)))?;
     write(folder, "log", logs())?;
     write(folder, "push", PUSHES.map(|text| text.as_bytes().to_vec()))?;

@@ -71,7 +71,9 @@ impl Operator {
             sub: id(keys)?,
             role,
             name: name.into(),
-            endpoint: (role != Role::Personal).then(|| format!("https://{host}.example")),
+            endpoint: (role != Role::Personal)
+                .then(|| format!("https://{host}.example").parse())
+                .transpose()?,
             signing_key: signing_key.clone(),
             encryption_key: encryption_key.clone(),
             changes: Vec::new(),

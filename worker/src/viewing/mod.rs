@@ -146,7 +146,7 @@ pub fn hospitals(trust: &Trust) -> Vec<Hospital> {
     let hospital = |card: &hdms::card::Card| Hospital {
         id: card.sub.to_string(),
         name: card.name.clone(),
-        endpoint: card.endpoint.clone().unwrap_or_default(),
+        endpoint: card.endpoint.clone().map(String::from).unwrap_or_default(),
     };
     institutions.map(hospital).collect()
 }

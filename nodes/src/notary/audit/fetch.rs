@@ -34,7 +34,7 @@ pub struct Fetch {
 impl Fetch {
     /// The bytes at `path` below `base`; none where there is nothing.
     ///
-    /// Errors: [`Error::BodyTooLarge`] for more than `limit` bytes; [`Error::TimedOut`] and
+    /// Errors: [`Error::AnswerTooLarge`] for more than `limit` bytes; [`Error::TimedOut`] and
     /// [`Error::NetworkUnreachable`] when several tries have failed.
     pub async fn bytes(
         &self,
@@ -92,7 +92,7 @@ impl Fetch {
 
     async fn content(&self, base: &str, path: TilePath) -> Result<Option<Vec<u8>>, Unchecked> {
         match self.bytes(base, &format!("/log/tile/{path}"), length(path)).await {
-            Err(Unchecked { why: Error::BodyTooLarge, .. }) => Ok(Some(Vec::new())),
+            Err(Unchecked { why: Error::AnswerTooLarge, .. }) => Ok(Some(Vec::new())),
             otherwise => otherwise,
         }
     }

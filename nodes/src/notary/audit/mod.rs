@@ -17,6 +17,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use hdms::Error;
 use hdms::card::Role;
+use hdms::endpoint::Endpoint;
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::log::{MAX_TEXT, SignedCheckpoint};
@@ -25,6 +26,7 @@ use hdms::provider::Clock;
 
 use crate::client::Client;
 use crate::keys::AwsPrimitives;
+use crate::reach::Reach;
 use crate::system::NodeClock;
 pub use fault::{Claim, Fault, Source, Unchecked};
 use fetch::Fetch;
@@ -70,7 +72,8 @@ impl Audit {
         clock: NodeClock,
         progress: impl Fn(u64, u64),
     ) -> Result<Report, Unchecked> {
-        let client = Client::new(clock.clone()).map_err(Unchecked::of("HTTP client"))?;
+        let client = Client::new(clock.clone(), self.reach());
+        let client = client.map_err(Unchecked::of("HTTP client"))?;
         let fetch = Fetch { client, patience: self.patience };
         let documents = fetch.json(&self.server, "/network", MAX_DOCUMENTS).await?;
         let trust = Trust::verify(&documents, &self.root, None, clock.now(), &AwsPrimitives).await;
@@ -83,6 +86,15 @@ impl Audit {
             kept::write(file, checkpoint)?;
         }
         Ok(report)
+    }
+}
+
+impl Audit {
+    /// As far as the addresses that it was given: a copy of a log may be on this machine.
+    fn reach(&self) -> Reach {
+        let given = [&self.server, &self.url].into_iter().chain(&self.witnesses);
+        let local = |url: &&String| Reach::with_server(url, false) == Reach::Local;
+        if given.into_iter().any(|url| local(&url)) { Reach::Local } else { Reach::Private }
     }
 }
 
@@ -137,7 +149,7 @@ impl Audited<'_> {
     ) -> Result<Option<SignedCheckpoint>, Unchecked> {
         let (url, path) = (&self.audit.url, "/log/checkpoint");
         let note = match (self.fetch.bytes(url, path, MAX_TEXT).await, kept) {
-            (Err(Unchecked { why: Error::BodyTooLarge, .. }), _) => Vec::new(),
+            (Err(Unchecked { why: Error::AnswerTooLarge, .. }), _) => Vec::new(),
             (Ok(None), None) => return Err(Unchecked::of(format!("{url}{path}"))(Error::NotFound)),
             (Ok(None), Some(kept)) => {
                 report.faults.push(Fault::Shrunk { claim: kept.clone(), leaves: 0 });
@@ -204,7 +216,7 @@ impl Audited<'_> {
 
     /// The notary that is listed at this URL.
     fn notary_at(&self, url: &str) -> Option<&NodeId> {
-        let same = |endpoint: &String| endpoint.trim_end_matches('/') == url.trim_end_matches('/');
+        let same = |endpoint: &Endpoint| endpoint.as_ref() == url.trim_end_matches('/');
         let mut notaries = self.trust.with_role(Role::Notary);
         let at = notaries.find(|card| card.card().endpoint.as_ref().is_some_and(same));
         at.map(|card| card.id())
@@ -217,8 +229,8 @@ impl Audited<'_> {
             Ok((id.map_err(Unchecked::of(format!("witness {url}")))?, url.clone()))
         });
         let listed = self.trust.with_role(Role::Notary).filter(|card| *card.id() != log.notary);
-        let listed =
-            listed.filter_map(|card| Some((card.id().clone(), card.card().endpoint.clone()?)));
+        let listed = listed
+            .filter_map(|card| Some((card.id().clone(), card.card().endpoint.clone()?.into())));
         if self.audit.witnesses.is_empty() { Ok(listed.collect()) } else { named.collect() }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use hdms::Error;
+use hdms::endpoint::Endpoint;
 use hdms::log::{Hash, NoteSignature, SignedCheckpoint, decimal};
 use hdms::network::NotaryLog;
 use reqwest::StatusCode;
@@ -29,7 +30,7 @@ pub struct Asking {
     /// The witness.
     pub witness: NotaryLog,
     /// Its base URL.
-    pub endpoint: String,
+    pub endpoint: Endpoint,
     /// What it is to co-sign.
     pub checkpoint: SignedCheckpoint,
 }
@@ -79,7 +80,7 @@ impl Asking {
     async fn submit(&self, old: u64) -> Result<(StatusCode, String), Error> {
         let proof = self.proof(old).await?;
         let submission = Submission { old, proof, checkpoint: self.checkpoint.clone() };
-        self.client.add_checkpoint(&self.endpoint, submission.to_text()).await
+        self.client.add_checkpoint(self.endpoint.as_ref(), submission.to_text()).await
     }
 
     async fn proof(&self, old: u64) -> Result<Vec<Hash>, Error> {

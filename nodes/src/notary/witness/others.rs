@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
+use hdms::endpoint::Endpoint;
 use hdms::ids::NodeId;
 use hdms::log::{NoteSignature, SignedCheckpoint};
 use hdms::network::NotaryLog;
@@ -68,7 +69,7 @@ impl Progress {
 /// A witness that can be asked.
 struct Other {
     log: NotaryLog,
-    endpoint: String,
+    endpoint: Endpoint,
     progress: Arc<Turn<Progress>>,
 }
 

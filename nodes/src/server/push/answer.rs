@@ -1,12 +1,11 @@
 //! What push services answer.
 
-use std::error::Error as _;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
-use super::addresses::NotPublic;
+use crate::guarded::Unanswered;
 
 /// Bytes read of an answer, whose content is of no interest: so that its connection can be used
 /// again.
@@ -27,10 +26,10 @@ pub enum Outcome {
 
 impl Outcome {
     /// What `answer` means (RFC 8030 sections 5 and 7.3, RFC 9110 section 10.2.3).
-    pub async fn of(answer: Result<Response, reqwest::Error>) -> Self {
+    pub async fn of(answer: Result<Response, Unanswered>) -> Self {
         let mut answer = match answer {
             Ok(answer) => answer,
-            Err(error) if leads_inside(&error) => return Self::Gone,
+            Err(Unanswered::OutOfReach) => return Self::Gone,
             Err(_) => return Self::Later(None),
         };
         let mut read = 0;
@@ -52,18 +51,6 @@ impl Outcome {
     }
 }
 
-/// Whether nothing was sent since the name leads into a private network.
-fn leads_inside(error: &reqwest::Error) -> bool {
-    let mut source = error.source();
-    while let Some(error) = source {
-        if error.is::<NotPublic>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
-}
-
 /// Seconds, or a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
@@ -75,8 +62,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, retry_after};
-    use crate::server::push::addresses::PublicResolver;
+    use super::retry_after;
     use reqwest::header::{HeaderMap, RETRY_AFTER};
     use std::time::{Duration, SystemTime};
 
@@ -92,15 +78,5 @@ mod tests {
         for odd in ["", "-1", "soon", "Thu, 01 Jan 1970 00:00:00 GMT"] {
             assert_eq!(of(odd), None, "{odd}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_name_that_leads_inside_is_no_address_and_one_that_leads_nowhere_may_come_back() {
-        let client = reqwest::Client::builder().no_proxy().dns_resolver(PublicResolver);
-        let client = client.build().unwrap();
-        let inside = client.get("http://localhost:1/").send().await;
-        assert_eq!(Outcome::of(inside).await, Outcome::Gone);
-        let nowhere = client.get("http://nowhere.invalid/").send().await;
-        assert_eq!(Outcome::of(nowhere).await, Outcome::Later(None));
     }
 }

@@ -50,6 +50,7 @@ impl Browser {
         if wakes {
             request = request.header("Topic", TOPIC);
         }
-        Ok(Outcome::of(request.body(body).send().await).await)
+        let request = request.body(body).build().map_err(|_| Error::PushSubscriptionRefused)?;
+        Ok(Outcome::of(way.client.open(request).await).await)
     }
 }

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdms::Error;
-use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::Url;
 
-use super::addresses::PublicResolver;
+use crate::guarded::Guarded;
+use crate::reach::Reach;
 
-/// How long a push service may take to pick up, and to answer.
-const CONNECT: Duration = Duration::from_secs(5);
+/// How long a push service may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What may be sent to.
@@ -19,17 +18,17 @@ pub struct Endpoints {
     private: bool,
     /// Other origins to send to, by those that they stand for.
     via: BTreeMap<String, Url>,
-    /// Connects to public addresses by TLS only.
-    guarded: Client,
-    /// Connects to whatever the operator allows.
-    open: Client,
+    /// Goes to public addresses only.
+    public: Guarded,
+    /// Goes to whatever the operator allows.
+    local: Guarded,
 }
 
 /// How one endpoint is reached.
 #[derive(Debug)]
 pub struct Way<'a> {
     /// Sends the request.
-    pub client: &'a Client,
+    pub client: &'a Guarded,
     /// Where to.
     pub url: Url,
     /// The endpoint's own origin, VAPID's `aud` (RFC 8292 section 2).
@@ -51,18 +50,11 @@ impl Endpoints {
             Ok((from, origin(to)?))
         });
         let via = pairs.collect::<Result<_, Error>>()?;
-        let client = || {
-            // No proxy of the environment: it would look names up by itself.
-            let client = Client::builder().no_proxy().redirect(Policy::none());
-            client.connect_timeout(CONNECT).timeout(PATIENCE)
-        };
-        let build =
-            |client: reqwest::ClientBuilder| client.build().map_err(|_| Error::CryptoFailed);
         Ok(Self {
             private,
             via,
-            guarded: build(client().https_only(true).dns_resolver(PublicResolver))?,
-            open: build(client())?,
+            public: Guarded::new(Reach::Public, PATIENCE)?,
+            local: Guarded::new(Reach::Local, PATIENCE)?,
         })
     }
 
@@ -82,15 +74,15 @@ impl Endpoints {
             let mut there = to.clone();
             there.set_path(url.path());
             there.set_query(url.query());
-            return Ok(Way { client: &self.open, url: there, origin });
+            return Ok(Way { client: &self.local, url: there, origin });
         }
         if self.private {
-            return Ok(Way { client: &self.open, url, origin });
+            return Ok(Way { client: &self.local, url, origin });
         }
         // A name without a dot belongs to a local network; an address needs no look at a name.
         let public = url.domain().is_some_and(|name| name.trim_end_matches('.').contains('.'));
         if url.scheme() == "https" && public {
-            Ok(Way { client: &self.guarded, url, origin })
+            Ok(Way { client: &self.public, url, origin })
         } else {
             Err(refused)
         }

@@ -98,7 +98,8 @@ impl Firebase {
         }});
         let request = way.client.post(way.url.clone()).bearer_auth(access.as_str());
         let request = request.header(CONTENT_TYPE, "application/json").body(message.to_string());
-        Outcome::of(request.send().await).await
+        let Ok(request) = request.build() else { return Outcome::Later(None) };
+        Outcome::of(way.client.open(request).await).await
     }
 }
 

@@ -1,7 +1,6 @@
 //! Web push from the server: browsers that no page keeps awake are woken when something has come
 //! for them, by their push services (RFC 8030) or by Firebase.
 
-mod addresses;
 mod answer;
 mod browser;
 mod endpoints;

@@ -2,7 +2,7 @@
 
 use hdms::card::{self, Role};
 use hdms::envelope::{self, MessageType};
-use hdms::{Error, doorman, log, mailbox, notary, proof, push, record};
+use hdms::{Error, answers, doorman, endpoint, log, mailbox, notary, proof, push, record};
 
 use super::Example;
 
@@ -55,6 +55,12 @@ fn limits() -> String {
         ("deliveries in one request", mailbox::MAX_DELIVERIES.to_string()),
         ("body of `POST /mailbox/deliveries`", bytes(mailbox::MAX_DELIVERY_BYTES)),
         ("messages in one page of a mailbox", mailbox::MAX_PAGE.to_string()),
+        ("endpoint", bytes(endpoint::MAX_ENDPOINT)),
+        ("answer to `GET /network`", bytes(answers::DOCUMENTS)),
+        ("answer to `GET /mailbox`, all of it", bytes(answers::PAGE)),
+        ("answer to `POST /deposits`", bytes(answers::RECEIPTS)),
+        ("answer to `POST /witness/add-checkpoint`", bytes(answers::NOTE)),
+        ("answer to all else, and a refusal", bytes(answers::SMALL)),
         ("push subscriptions of one node", push::MAX_SUBSCRIPTIONS.to_string()),
         ("payload of a push before its encryption", bytes(push::MAX_PAYLOAD)),
     ];

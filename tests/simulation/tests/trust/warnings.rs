@@ -46,7 +46,7 @@ fn a_change_that_the_former_key_states_and_a_new_address_are_no_reason_to_warn()
             ["hospital", "stranger", "root"].map(|name| named(&world, name));
         let once = changed(&old, &statement(&old, &second, NOW), &first).await;
         let twice = changed(&once, &statement(&once, &third, NOW), &second).await;
-        let endpoint = Some("https://moved.example".to_owned());
+        let endpoint = Some("https://moved.example".parse().unwrap());
         let moved = Card { endpoint, name: "Clinic".into(), iat: NOW + 1, ..old.clone() };
         let other = world.operator.claims(&third, Role::Institution, "Other").unwrap();
         for (what, before, after) in [
@@ -103,7 +103,8 @@ fn a_node_in_the_place_of_another_is_told() {
         let keys = named(&world, "stranger");
         let same_name = world.operator.claims(&keys, Role::Institution, "Hospital").unwrap();
         let same_address = Card { name: "Clinic".into(), ..same_name.clone() };
-        let same_name = Card { endpoint: Some("https://moved.example".into()), ..same_name };
+        let same_name =
+            Card { endpoint: Some("https://moved.example".parse().unwrap()), ..same_name };
         for new in [&same_name, &same_address] {
             let told = told(&mut world, &[&old], &[new]).await;
             let [warning] = &told[..] else { panic!("{told:?}") };

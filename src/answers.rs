@@ -1,0 +1,23 @@
+//! How large the answers of others may be: nobody reads more, whatever comes.
+
+use crate::envelope;
+use crate::log::MAX_TEXT;
+
+/// Largest answer that is small: a challenge, a card, what became of an envelope or of deliveries, a
+/// refusal, bytes.
+pub const SMALL: usize = 64 * 1024;
+
+/// The network's documents, bytes: a map of some ten thousand nodes.
+pub const DOCUMENTS: usize = 32 * 1024 * 1024;
+
+/// The answers to the deposits in one envelope, bytes.
+pub const RECEIPTS: usize = 4 * 1024 * 1024;
+
+/// Bytes of envelopes after which a page of a mailbox ends.
+pub const PAGE_ENVELOPES: usize = 4 * envelope::MAX_BYTES;
+
+/// A page of a mailbox, bytes: with one more envelope, and what stands around them.
+pub const PAGE: usize = PAGE_ENVELOPES + 2 * envelope::MAX_BYTES;
+
+/// A witness's answer, bytes.
+pub const NOTE: usize = MAX_TEXT;
