@@ -8,9 +8,11 @@ use common::{JsonBody, Net, Person, about, id, keys, log_keys, message_id};
 use hdms::Error;
 use hdms::card::{KeyChange, Role};
 use hdms::doorman::{About, AdmissionRequest};
-use hdms::network::{Trust, WitnessRule};
+use hdms::network::{PROTOCOL_VERSION, Trust, WitnessRule};
 use hdms_nodes::keys::{AwsKeys, AwsPrimitives};
 use hdms_nodes::problem::ProblemDocument;
+use hdms_nodes::server::Rules;
+use hdms_nodes::server::settings::{Refused, Settings};
 use hdms_nodes::server::trail::{Act, Trail};
 use rusqlite::Connection;
 
@@ -231,25 +233,57 @@ async fn rules_are_kept_from_when_on_they_are_in_force() {
     net.ask(keys(0), &request).await.unwrap_err();
     net.operator().admit(request.iss.clone()).await.unwrap();
     net.clock.advance(5_000);
-    net.restart_with(|config| {
-        (config.rules.witnesses, config.rules.minimum_version) = (2, 7);
-        config.rules.revocation_age = 3600;
-    })
-    .await;
-    let trust = net.trust().await;
+    let shorter = |settings: &mut Settings| {
+        (settings.rules.witnesses, settings.rules.revocation_age) = (0, 3600);
+    };
+    net.operator().set(shorter).await.unwrap();
+    let trust = net.until(|trust| trust.parameters().revocation_age == 3600).await;
     let since = begin + 5 + 24 * 3600;
-    let later = WitnessRule { since, needed: 2 };
+    let later = WitnessRule { since, needed: 0 };
     assert_eq!(rules(&trust)[1..], [later], "once nobody relies on the documents of before");
     assert!(trust.parameters().number > first.parameters().number);
-    assert_eq!(trust.check_version(), Err(Error::VersionTooOld));
-    net.restart_with(|config| {
-        (config.rules.witnesses, config.rules.minimum_version) = (2, 7);
-        config.rules.revocation_age = 3600;
-    })
-    .await;
-    assert_eq!(net.trust().await.parameters().number, trust.parameters().number);
+    net.operator().set(shorter).await.unwrap();
+    net.restart_with(|config| config.rules = Rules::named("Another")).await;
+    let after = net.trust().await;
+    assert_eq!(after.parameters(), trust.parameters(), "a start changes nothing");
     let rules = acts(&net).await.into_iter().filter(|act| *act == Act::Rules);
     assert_eq!(rules.count(), 2);
+    net.demand_version(PROTOCOL_VERSION + 1);
+    let newer = net.until(|trust| trust.check_version().is_err()).await;
+    assert_eq!(newer.check_version(), Err(Error::VersionTooOld));
+}
+
+#[tokio::test]
+async fn rules_by_which_no_receipt_would_count_or_no_node_take_part_are_refused() {
+    let net = Net::start().await;
+    let request = net.request(keys(0), Role::Notary, "Notary");
+    net.ask(keys(0), &request).await.unwrap_err();
+    net.operator().admit(request.iss.clone()).await.unwrap();
+    let before = net.operator().settings().await.unwrap();
+    let set = async |change: fn(&mut Settings)| net.operator().set(change).await.unwrap_err();
+    assert_eq!(set(|it| it.rules.witnesses = 1).await, Refused::Witnesses(0));
+    assert_eq!(set(|it| it.rules.revocation_age = 30).await, Refused::Age);
+    let newer = |it: &mut Settings| it.rules.minimum_version = PROTOCOL_VERSION + 1;
+    assert_eq!(set(newer).await, Refused::Version);
+    assert_eq!(net.operator().settings().await.unwrap(), before);
+    assert_eq!(net.operator().lacks_witnesses().await, Ok(None));
+}
+
+/// What the command line does at each start.
+#[tokio::test]
+async fn options_count_at_the_first_start_and_later_ones_that_say_otherwise_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let begin = async |change: fn(&mut Settings)| Settings::begin(dir.path(), change).await;
+    let first = begin(|it| {
+        (it.rules.witnesses, it.allowances.rates.requests) = (2, 7);
+    });
+    let first = first.await.unwrap();
+    assert_eq!((first.rules.witnesses, first.allowances.rates.requests), (2, 7));
+    assert_eq!(begin(|_| ()).await, Ok(first.clone()), "a start without options weakens nothing");
+    assert_eq!(begin(|it| it.rules.witnesses = 2).await, Ok(first.clone()));
+    assert_eq!(begin(|it| it.rules.witnesses = 0).await, Err(Refused::Kept));
+    assert_eq!(begin(|it| it.allowances.connections = 1).await, Err(Refused::Kept));
+    assert_eq!(begin(|_| ()).await, Ok(first));
 }
 
 #[tokio::test]

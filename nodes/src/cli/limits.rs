@@ -1,87 +1,158 @@
-//! What `hdms server` allows: how much may wait in mailboxes, how often may be
-//! asked, and by how many at a time.
+//! What `hdms server` goes by, and `hdms server set` changes: the network's rules, how much may wait
+//! in mailboxes, how often may be asked, and by how many at a time. What is not given stays.
+
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 
 use clap::Args;
-use hdms_nodes::connections::Limits;
-use hdms_nodes::server::{Quota, Quotas, Rates};
+use hdms_nodes::server::settings::{Allowances, Settings};
+use hdms_nodes::server::{Quota, Quotas, Rates, Rules};
 
-/// How much may wait until it is acknowledged or expires.
-#[derive(Debug, Args)]
-pub struct QuotaArgs {
-    /// Messages that may wait in one mailbox.
-    #[arg(long, default_value_t = Quotas::default().mailbox.messages)]
-    mailbox_messages: u64,
-    /// Bytes of envelopes that may wait in one mailbox.
-    #[arg(long, default_value_t = Quotas::default().mailbox.bytes)]
-    mailbox_bytes: u64,
-    /// Messages of one sender that may wait in all mailboxes together.
-    #[arg(long, default_value_t = Quotas::default().sender.messages)]
-    sender_messages: u64,
-    /// Bytes of envelopes of one sender that may wait in all mailboxes together.
-    #[arg(long, default_value_t = Quotas::default().sender.bytes)]
-    sender_bytes: u64,
-    /// Messages of one sender that may wait in one mailbox.
-    #[arg(long, default_value_t = Quotas::default().sender_in_mailbox.messages)]
-    sender_mailbox_messages: u64,
-    /// Bytes of envelopes of one sender that may wait in one mailbox.
-    #[arg(long, default_value_t = Quotas::default().sender_in_mailbox.bytes)]
-    sender_mailbox_bytes: u64,
-}
-
-/// How many connections there may be.
-#[derive(Debug, Args)]
-pub struct LimitArgs {
+/// Everything that can be set.
+#[derive(Clone, Debug, Args)]
+pub struct SettingArgs {
+    #[command(flatten)]
+    rules: RuleArgs,
+    #[command(flatten)]
+    quotas: QuotaArgs,
+    #[command(flatten)]
+    rates: RateArgs,
     /// Connections at a time; from one address half of them. The system's limit of open files must
     /// allow as many.
-    #[arg(long, default_value_t = Limits::default().connections)]
-    connections: usize,
+    #[arg(long, value_name = "N")]
+    connections: Option<NonZeroUsize>,
+}
+
+/// What all nodes go by.
+#[derive(Clone, Debug, Args)]
+struct RuleArgs {
+    /// The network's name.
+    #[arg(long, value_name = "NAME")]
+    network: Option<String>,
+    /// Seconds after which nodes no longer rely on a revocation list.
+    #[arg(long, value_name = "SECONDS")]
+    revocation_age: Option<u64>,
+    /// Notaries that must have co-signed the log before a receipt counts.
+    #[arg(long, value_name = "N")]
+    witnesses: Option<u64>,
+    /// Lowest protocol version with which a node may take part.
+    #[arg(long, value_name = "N")]
+    minimum_version: Option<u64>,
+}
+
+/// How much may wait until it is acknowledged or expires.
+#[derive(Clone, Debug, Args)]
+struct QuotaArgs {
+    /// Messages that may wait in one mailbox.
+    #[arg(long, value_name = "N")]
+    mailbox_messages: Option<NonZeroU64>,
+    /// Bytes of envelopes that may wait in one mailbox.
+    #[arg(long, value_name = "N")]
+    mailbox_bytes: Option<NonZeroU64>,
+    /// Messages of one sender that may wait in all mailboxes together.
+    #[arg(long, value_name = "N")]
+    sender_messages: Option<NonZeroU64>,
+    /// Bytes of envelopes of one sender that may wait in all mailboxes together.
+    #[arg(long, value_name = "N")]
+    sender_bytes: Option<NonZeroU64>,
+    /// Messages of one sender that may wait in one mailbox.
+    #[arg(long, value_name = "N")]
+    sender_mailbox_messages: Option<NonZeroU64>,
+    /// Bytes of envelopes of one sender that may wait in one mailbox.
+    #[arg(long, value_name = "N")]
+    sender_mailbox_bytes: Option<NonZeroU64>,
 }
 
 /// How often may be asked, in any minute.
-#[derive(Debug, Args)]
-pub struct RateArgs {
+#[derive(Clone, Debug, Args)]
+struct RateArgs {
     /// Admission requests that one address may send a minute.
-    #[arg(long, default_value_t = Rates::default().admissions)]
-    admissions_per_minute: u32,
+    #[arg(long, value_name = "N")]
+    admissions_per_minute: Option<NonZeroU32>,
     /// Admission requests that one node may send a minute.
-    #[arg(long, default_value_t = Rates::default().admissions_of_node)]
-    node_admissions_per_minute: u32,
+    #[arg(long, value_name = "N")]
+    node_admissions_per_minute: Option<NonZeroU32>,
     /// Requests with a failing proof that one address may send a minute.
-    #[arg(long, default_value_t = Rates::default().failures)]
-    failures_per_minute: u32,
+    #[arg(long, value_name = "N")]
+    failures_per_minute: Option<NonZeroU32>,
     /// Requests that one personal node may send a minute; institutions and notaries ten times that.
-    #[arg(long, default_value_t = Rates::default().requests)]
-    requests_per_minute: u32,
+    #[arg(long, value_name = "N")]
+    requests_per_minute: Option<NonZeroU32>,
     /// Live streams that one node may have at a time.
-    #[arg(long, default_value_t = Rates::default().streams)]
-    streams_per_node: usize,
+    #[arg(long, value_name = "N")]
+    streams_per_node: Option<NonZeroUsize>,
 }
 
-impl From<QuotaArgs> for Quotas {
-    fn from(args: QuotaArgs) -> Self {
-        let quota = |messages, bytes| Quota { messages, bytes };
-        Self {
-            mailbox: quota(args.mailbox_messages, args.mailbox_bytes),
-            sender: quota(args.sender_messages, args.sender_bytes),
-            sender_in_mailbox: quota(args.sender_mailbox_messages, args.sender_mailbox_bytes),
-        }
+impl SettingArgs {
+    /// Sets what was given.
+    pub fn apply(self, settings: &mut Settings) {
+        let Settings { rules, allowances } = settings;
+        self.rules.apply(rules);
+        self.quotas.apply(&mut allowances.quotas);
+        self.rates.apply(&mut allowances.rates);
+        put(self.connections, &mut allowances.connections);
     }
 }
 
-impl From<RateArgs> for Rates {
-    fn from(args: RateArgs) -> Self {
-        Self {
-            admissions: args.admissions_per_minute,
-            admissions_of_node: args.node_admissions_per_minute,
-            failures: args.failures_per_minute,
-            requests: args.requests_per_minute,
-            streams: args.streams_per_node,
-        }
+impl RuleArgs {
+    fn apply(self, rules: &mut Rules) {
+        put(self.network, &mut rules.name);
+        put(self.revocation_age, &mut rules.revocation_age);
+        put(self.witnesses, &mut rules.witnesses);
+        put(self.minimum_version, &mut rules.minimum_version);
     }
 }
 
-impl From<LimitArgs> for Limits {
-    fn from(args: LimitArgs) -> Self {
-        Self { connections: args.connections, ..Self::default() }
+impl QuotaArgs {
+    fn apply(self, quotas: &mut Quotas) {
+        put(self.mailbox_messages, &mut quotas.mailbox.messages);
+        put(self.mailbox_bytes, &mut quotas.mailbox.bytes);
+        put(self.sender_messages, &mut quotas.sender.messages);
+        put(self.sender_bytes, &mut quotas.sender.bytes);
+        put(self.sender_mailbox_messages, &mut quotas.sender_in_mailbox.messages);
+        put(self.sender_mailbox_bytes, &mut quotas.sender_in_mailbox.bytes);
     }
+}
+
+impl RateArgs {
+    fn apply(self, rates: &mut Rates) {
+        put(self.admissions_per_minute, &mut rates.admissions);
+        put(self.node_admissions_per_minute, &mut rates.admissions_of_node);
+        put(self.failures_per_minute, &mut rates.failures);
+        put(self.requests_per_minute, &mut rates.requests);
+        put(self.streams_per_node, &mut rates.streams);
+    }
+}
+
+fn put<T>(given: Option<impl Into<T>>, place: &mut T) {
+    if let Some(given) = given {
+        *place = given.into();
+    }
+}
+
+/// Each setting as the option that sets it and its value.
+pub fn lines(settings: &Settings) -> Vec<(&'static str, String)> {
+    let Settings { rules, allowances: Allowances { quotas, rates, connections } } = settings;
+    let Quotas { mailbox, sender, sender_in_mailbox } = quotas;
+    let quota = |names: [&'static str; 2], quota: &Quota| {
+        [(names[0], quota.messages.to_string()), (names[1], quota.bytes.to_string())]
+    };
+    let mut lines = vec![
+        ("--network", rules.name.clone()),
+        ("--revocation-age", rules.revocation_age.to_string()),
+        ("--witnesses", rules.witnesses.to_string()),
+        ("--minimum-version", rules.minimum_version.to_string()),
+    ];
+    lines.extend(quota(["--mailbox-messages", "--mailbox-bytes"], mailbox));
+    lines.extend(quota(["--sender-messages", "--sender-bytes"], sender));
+    let within = ["--sender-mailbox-messages", "--sender-mailbox-bytes"];
+    lines.extend(quota(within, sender_in_mailbox));
+    lines.extend([
+        ("--admissions-per-minute", rates.admissions.to_string()),
+        ("--node-admissions-per-minute", rates.admissions_of_node.to_string()),
+        ("--failures-per-minute", rates.failures.to_string()),
+        ("--requests-per-minute", rates.requests.to_string()),
+        ("--streams-per-node", rates.streams.to_string()),
+        ("--connections", connections.to_string()),
+    ]);
+    lines
 }

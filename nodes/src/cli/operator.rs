@@ -1,4 +1,5 @@
-//! `hdms server pending`, `admit`, `refuse`, `revoke` and `trail`: what the operator decides.
+//! `hdms server pending`, `admit`, `refuse`, `revoke`, `show`, `set` and `trail`: what the operator
+//! decides.
 
 use std::path::PathBuf;
 
@@ -6,6 +7,7 @@ use clap::Args;
 use hdms::ids::NodeId;
 use hdms_nodes::server::operator::{Applicant, Operator};
 
+use super::limits::{SettingArgs, lines};
 use super::{Outcome, date};
 
 /// On which server.
@@ -36,6 +38,24 @@ pub struct TurnDown {
     reason: String,
 }
 
+/// What is to be changed of what the network and its server go by.
+#[derive(Debug, Args)]
+pub struct Set {
+    #[command(flatten)]
+    server: OnServer,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+impl Set {
+    /// Changes it, and prints all as it is then.
+    pub async fn run(self) -> Outcome {
+        let operator = self.server.operator()?;
+        operator.set(|settings| self.settings.apply(settings)).await?;
+        self.server.show_settings().await
+    }
+}
+
 impl OnServer {
     fn operator(&self) -> Result<Operator, hdms::Error> {
         Operator::of(&self.data)
@@ -46,6 +66,15 @@ impl OnServer {
         let waiting = self.operator()?.pending().await?;
         waiting.iter().for_each(show);
         Ok(())
+    }
+
+    /// Prints the rules and what the server allows.
+    pub async fn show_settings(self) -> Outcome {
+        let operator = self.operator()?;
+        for (option, value) in lines(&operator.settings().await?) {
+            println!("{option:<30} {value}");
+        }
+        warn_of_witnesses(&operator).await
     }
 
     /// Prints the trail; fails when it was altered.
@@ -88,8 +117,20 @@ impl TurnDown {
     /// Revokes the node's card.
     pub async fn revoke(self) -> Outcome {
         let operator = self.on.server.operator()?;
-        Ok(operator.revoke(self.on.node, &self.reason).await?)
+        operator.revoke(self.on.node, &self.reason).await?;
+        warn_of_witnesses(&operator).await
     }
+}
+
+/// Says so when receipts can't come about any more.
+async fn warn_of_witnesses(operator: &Operator) -> Outcome {
+    if let Some(notaries) = operator.lacks_witnesses().await? {
+        println!(
+            "with {notaries} notaries no receipt gets as many witnesses as it needs: admit more, or \
+             hdms server set --witnesses"
+        );
+    }
+    Ok(())
 }
 
 fn show(applicant: &Applicant) {

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use hdms::Error;
+use hdms_nodes::connections::Limits;
 use hdms_nodes::serve::stop_signal;
-use hdms_nodes::server::{Rules, ServerConfig};
+use hdms_nodes::server::ServerConfig;
+use hdms_nodes::server::settings::Settings;
 use hdms_nodes::system::NodeClock;
 
 use super::certificate::{Install, OnKeys, how_to_certify};
-use super::limits::{LimitArgs, QuotaArgs, RateArgs};
-use super::operator::{OnNode, OnServer, TurnDown};
+use super::limits::SettingArgs;
+use super::operator::{OnNode, OnServer, Set, TurnDown};
 use super::push::PushArgs;
 use super::{NodeArgs, Outcome};
 
@@ -43,6 +45,11 @@ enum Command {
     Refuse(TurnDown),
     /// Revokes a node's card.
     Revoke(TurnDown),
+    /// Shows the network's rules and what the server allows.
+    Show(OnServer),
+    /// Changes them: what is given. Nodes follow the rules at their next look, the server what it
+    /// allows at its next start.
+    Set(Box<Set>),
     /// Shows everything that was decided, and checks that nothing of it was altered.
     Trail(OnServer),
 }
@@ -54,24 +61,8 @@ struct Serve {
     listen: SocketAddr,
     #[command(flatten)]
     node: NodeArgs,
-    /// The network's name.
-    #[arg(long, default_value = "HDMS")]
-    network: String,
-    /// Seconds after which nodes no longer rely on a revocation list.
-    #[arg(long, default_value_t = 24 * 3600, value_parser = clap::value_parser!(u64).range(60..))]
-    revocation_age: u64,
-    /// Notaries that must have co-signed the log before a receipt counts.
-    #[arg(long, default_value_t = 0)]
-    witnesses: u64,
-    /// Lowest protocol version with which a node may take part.
-    #[arg(long, default_value_t = 1)]
-    minimum_version: u64,
-    #[command(flatten)]
-    quotas: QuotaArgs,
-    #[command(flatten)]
-    rates: RateArgs,
-    #[command(flatten)]
-    limits: LimitArgs,
+    #[command(flatten, next_help_heading = "At the first start; later: hdms server set")]
+    settings: SettingArgs,
     #[command(flatten)]
     push: PushArgs,
     /// Folder of static pages to serve.
@@ -92,6 +83,8 @@ impl Server {
             Some(Command::Admit(on)) => on.admit().await,
             Some(Command::Refuse(turn_down)) => turn_down.refuse().await,
             Some(Command::Revoke(turn_down)) => turn_down.revoke().await,
+            Some(Command::Show(server)) => server.show_settings().await,
+            Some(Command::Set(set)) => set.run().await,
             Some(Command::Trail(server)) => server.show_trail().await,
         }
     }
@@ -102,22 +95,19 @@ impl Serve {
         let stop = stop_signal()?;
         let passphrase = self.node.passphrase()?;
         let (listener, url) = self.node.bind(self.listen).await?;
+        let (clock, data) = (NodeClock::default(), self.node.data()?);
+        let settings = Settings::begin(&data, |settings| self.settings.apply(settings)).await?;
+        let Settings { rules, allowances } = settings;
         let config = ServerConfig {
-            rules: Rules {
-                name: self.network,
-                revocation_age: self.revocation_age,
-                witnesses: self.witnesses,
-                minimum_version: self.minimum_version,
-            },
-            quotas: self.quotas.into(),
-            rates: self.rates.into(),
-            limits: self.limits.into(),
+            rules,
+            quotas: allowances.quotas,
+            rates: allowances.rates,
+            limits: Limits { connections: allowances.connections, ..Limits::default() },
             push: self.push.config()?,
             private_networks: self.node.private_networks,
             pages: self.pages,
-            ..ServerConfig::new(self.node.data()?, passphrase, url.clone().into())
+            ..ServerConfig::new(data.clone(), passphrase, url.clone().into())
         };
-        let (clock, data) = (NodeClock::default(), config.data.clone());
         let server = match hdms_nodes::server::Server::start(config, listener, clock, stop).await {
             Err(Error::Uncertified) => return Err(how_to_certify(&data).into()),
             started => started?,

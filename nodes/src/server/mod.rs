@@ -17,6 +17,7 @@ mod routes;
 mod rules;
 mod schema;
 mod seen;
+pub mod settings;
 mod stream;
 pub mod trail;
 
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use hdms::Error;
 use hdms::jose::jwk::RsaJwk;
+use hdms::provider::Clock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -40,6 +42,7 @@ use doorman::Doorman;
 use mailbox::Mailboxes;
 use network_map::Network;
 use proofs::Proofs;
+use rules::History;
 use stream::Bells;
 
 pub use push::{FirebaseApp, FirebaseConfig, PushConfig};
@@ -63,7 +66,7 @@ pub struct ServerConfig {
     pub passphrase: Zeroizing<String>,
     /// Base URL by which nodes know it; their proofs name it.
     pub public_url: String,
-    /// The network's name and revocation age.
+    /// The rules with which a network begins; later those in the database count.
     pub rules: Rules,
     /// How much may wait in mailboxes.
     pub quotas: Quotas,
@@ -170,7 +173,8 @@ impl Services {
         let (db, at) = (|| database.clone(), || clock.clone());
         let ServerConfig { data, passphrase, rules, .. } = &config;
         let keyring = Keyring::over(data.clone(), passphrase.clone(), db(), at());
-        let network = Network::open(keyring, rules.clone(), push.key(), db(), at());
+        History::begin(&database, rules.clone(), clock.now()).await?;
+        let network = Network::open(keyring, push.key(), db(), at());
         let network = Arc::new(network.await?);
         let public_url = config.public_url.trim_end_matches('/').to_owned();
         let reach = Reach::with_server(&public_url, config.private_networks);

@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 
 use super::certificate::{Certificate, Keyring};
 use super::nodes::{self, IssuedCard, Known, Status};
-use super::rules::{History, Rules};
+use super::rules::History;
 use crate::sqlite::{Database, Failure};
 use crate::system::NodeClock;
 
@@ -40,7 +40,6 @@ const SAID: u64 = 24 * 3600;
 pub struct Network {
     keyring: Keyring,
     certificate: RwLock<Arc<Certificate>>,
-    rules: History,
     vapid: String,
     database: Database,
     clock: NodeClock,
@@ -63,17 +62,14 @@ impl Network {
     /// base64url. Errors as [`Keyring::certificate`].
     pub async fn open(
         keyring: Keyring,
-        rules: Rules,
         vapid: String,
         database: Database,
         clock: NodeClock,
     ) -> Result<Self, Error> {
         let certificate = RwLock::new(Arc::new(keyring.certificate().await?));
-        let rules = History::follow(&database, rules, clock.now().seconds()).await?;
         let network = Self {
             keyring,
             certificate,
-            rules,
             vapid,
             database,
             clock,
@@ -143,10 +139,11 @@ impl Network {
         // One after another: a later look at the nodes never loses to an earlier one.
         let _one = self.refreshing.lock().await;
         let now = self.clock.now().seconds();
-        let (listed, revoked) = self
+        let (listed, revoked, rules) = self
             .database
             .read(move |connection| {
-                Ok((nodes::listed(connection)?, nodes::revoked(connection, now)?))
+                let rules = History::kept(connection)?.ok_or(Error::StoreCorrupt)?;
+                Ok((nodes::listed(connection)?, nodes::revoked(connection, now)?, rules))
             })
             .await?;
         let certificate = self.certificate();
@@ -156,7 +153,7 @@ impl Network {
         for node in listed {
             cards.extend(self.current_card(node, now).await?);
         }
-        let documents = self.documents(&certificate, (cards, logs), revoked, now).await?;
+        let documents = self.documents((&certificate, &rules), (cards, logs), revoked, now).await?;
         let body = json::write(&documents)?;
         let etag = format!("\"{}\"", digest(&body));
         let offered = Arc::new(Offered { body: body.into(), etag });
@@ -166,15 +163,15 @@ impl Network {
 
     async fn documents(
         &self,
-        certificate: &Certificate,
+        (certificate, rules): (&Certificate, &History),
         (nodes, logs): (Vec<String>, Vec<NotaryLog>),
         revoked: Vec<NodeId>,
         iat: u64,
     ) -> Result<NetworkDocuments, Error> {
         let iss = || certificate.id.clone();
         let forever = u64::MAX;
-        let rules = self.parameters(certificate, 0, 0);
-        let parameters = |number| self.parameters(certificate, iat, number);
+        let said = self.parameters((certificate, rules), 0, 0);
+        let parameters = |number| self.parameters((certificate, rules), iat, number);
         let map = |number| {
             let (nodes, logs) = (nodes.clone(), logs.clone());
             NetworkMap { iss: iss(), iat, number, nodes, logs }
@@ -183,28 +180,33 @@ impl Network {
             let revoked = revoked.iter().cloned().collect();
             Revocations { iss: iss(), iat, number, revoked }
         };
-        let age = self.rules.revocation_age / 4;
+        let age = rules.revocation_age / 4;
         let by = certificate;
         Ok(NetworkDocuments {
             doormen: by.jwt.clone(),
-            parameters: self.sign(by, "parameters", &rules, forever, parameters).await?,
+            parameters: self.sign(by, "parameters", &said, forever, parameters).await?,
             map: self.sign(by, "map", &(&nodes, &logs), forever, map).await?,
             revocations: self.sign(by, "revocations", &revoked, age, revocations).await?,
         })
     }
 
-    fn parameters(&self, certificate: &Certificate, iat: u64, number: u64) -> Parameters {
+    fn parameters(
+        &self,
+        (certificate, rules): (&Certificate, &History),
+        iat: u64,
+        number: u64,
+    ) -> Parameters {
         Parameters {
             iss: certificate.id.clone(),
             iat,
             number,
-            name: self.rules.name.clone(),
+            name: rules.name.clone(),
             root: certificate.list.iss.clone(),
             max_envelope: envelope::MAX_BYTES as u64,
-            minimum_version: self.rules.minimum_version,
-            revocation_age: self.rules.revocation_age,
+            minimum_version: rules.minimum_version,
+            revocation_age: rules.revocation_age,
             vapid: Some(self.vapid.clone()),
-            witnesses: self.rules.witnesses.clone(),
+            witnesses: rules.witnesses.clone(),
         }
     }
 

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::nodes::{self, Known, Status};
 use super::schema;
+use super::settings::{self, Refused, Settings};
 use super::trail::{self, Act, Trail};
 use crate::sqlite::{Database, Failure};
 use crate::system::NodeClock;
@@ -108,6 +109,31 @@ impl Operator {
     /// Revokes a node's card, whatever its role. [`Error::NodeUnknown`].
     pub async fn revoke(&self, id: NodeId, reason: &str) -> Result<(), Error> {
         self.turn_down(id, Status::Revoked, reason).await
+    }
+
+    /// What is set for the network and its server.
+    pub async fn settings(&self) -> Result<Settings, Error> {
+        self.database.read(Settings::kept).await
+    }
+
+    /// Changes what is set.
+    pub async fn set(
+        &self,
+        change: impl FnOnce(&mut Settings) + Send + 'static,
+    ) -> Result<Settings, Refused> {
+        let now = self.clock.now();
+        self.database.write(move |tx| Settings::change(tx, change, now)).await?
+    }
+
+    /// How many notaries there are, when no notary can get as many witnesses among them as it needs.
+    pub async fn lacks_witnesses(&self) -> Result<Option<u64>, Error> {
+        self.database
+            .read(|connection| {
+                let notaries = settings::notaries(connection)?;
+                let needed = Settings::kept(connection)?.rules.witnesses;
+                Ok(Some(notaries).filter(|notaries| settings::lacking(needed, *notaries)))
+            })
+            .await
     }
 
     /// Everything that was decided.

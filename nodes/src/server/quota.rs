@@ -3,11 +3,12 @@
 
 use hdms::Error;
 use rusqlite::{Connection, OptionalExtension};
+use serde::{Deserialize, Serialize};
 
 use crate::sqlite::Failure;
 
 /// Messages and the bytes of their envelopes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
     /// Messages.
     pub messages: u64,
@@ -16,7 +17,8 @@ pub struct Quota {
 }
 
 /// How much may wait, until it is acknowledged or expires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Quotas {
     /// In one mailbox.
     pub mailbox: Quota,

@@ -9,6 +9,7 @@ use hdms::Error;
 use hdms::card::Role;
 use hdms::ids::NodeId;
 use hdms::provider::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// Buckets remembered before those that are full are forgotten.
 const MANY: usize = 10_000;
@@ -18,7 +19,8 @@ const MANY: usize = 10_000;
 const MEMBERS: u32 = 10;
 
 /// How often may be asked, in any minute, and listened, at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Rates {
     /// Admission requests from one address.
     pub admissions: u32,

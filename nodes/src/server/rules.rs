@@ -1,20 +1,23 @@
 //! What the network's parameters say beside what is fixed, and since when: receipts of before a
-//! change are checked by the rule of then.
+//! change are checked by the rule of then. Kept in the database, and changed there alone, so that a
+//! start without an option weakens nothing.
 
 use hdms::Error;
 use hdms::json;
 use hdms::network::WitnessRule;
+use hdms::provider::Timestamp;
+use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use super::nodes;
 use super::trail::{self, Act};
-use crate::sqlite::Database;
+use crate::sqlite::{Database, Failure};
 
 /// The server's own value that keeps them.
 const RULES: &str = "rules";
 
 /// What the network is called and how strict it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// The network's name.
     pub name: String,
@@ -47,29 +50,50 @@ pub struct History {
 }
 
 impl History {
-    /// Brings what is kept up to `rules` and answers it. A network without notaries begins with its
-    /// number of witnesses; a later change of it is in force once no node can rely on documents of
-    /// before it any more, so that no notary breaks a rule that it does not know yet.
-    pub async fn follow(database: &Database, rules: Rules, now: u64) -> Result<Self, Error> {
+    /// What is kept; `rules` begin it where nothing is.
+    pub async fn begin(database: &Database, rules: Rules, now: Timestamp) -> Result<Self, Error> {
         database
-            .write(move |tx| {
-                let kept = nodes::setting(tx, RULES)?;
-                let kept = kept.map(|text| json::stored::<Self>(text.as_bytes())).transpose()?;
-                let begun = nodes::listed(tx)?.iter().any(|node| node.log().is_some());
-                let age = kept.as_ref().map_or(0, |kept| kept.revocation_age);
-                let since = if begun { now + age.max(rules.revocation_age) } else { now };
-                let Rules { name, revocation_age, minimum_version, witnesses: needed } = rules;
-                let witnesses = kept.as_ref().map_or_else(Vec::new, |kept| kept.witnesses.clone());
-                let witnesses = extended(witnesses, needed, since);
-                let new = Self { name, revocation_age, minimum_version, witnesses };
-                if kept.as_ref() != Some(&new) {
-                    let text = serde_json::to_string(&new).map_err(|_| Error::StoreCorrupt)?;
-                    nodes::set_setting(tx, RULES, &text)?;
-                    trail::append(tx, now, Act::Rules, None, &new)?;
-                }
-                Ok(new)
+            .write(move |tx| match Self::kept(tx)? {
+                Some(kept) => Ok(kept),
+                None => Self::set(tx, rules, now.seconds()),
             })
             .await
+    }
+
+    /// What is kept, if the network has begun.
+    pub fn kept(connection: &Connection) -> Result<Option<Self>, Failure> {
+        let kept = nodes::setting(connection, RULES)?;
+        Ok(kept.map(|text| json::stored(text.as_bytes())).transpose()?)
+    }
+
+    /// Brings what is kept up to `rules`, and answers it. A network without notaries begins with its
+    /// number of witnesses; a later change of it is in force once no node can rely on documents of
+    /// before it any more, so that no notary breaks a rule that it does not know yet.
+    pub fn set(tx: &Connection, rules: Rules, now: u64) -> Result<Self, Failure> {
+        let kept = Self::kept(tx)?;
+        let begun = nodes::listed(tx)?.iter().any(|node| node.log().is_some());
+        let age = kept.as_ref().map_or(0, |kept| kept.revocation_age);
+        let since = if begun { now + age.max(rules.revocation_age) } else { now };
+        let Rules { name, revocation_age, minimum_version, witnesses: needed } = rules;
+        let witnesses = kept.as_ref().map_or_else(Vec::new, |kept| kept.witnesses.clone());
+        let witnesses = extended(witnesses, needed, since);
+        let new = Self { name, revocation_age, minimum_version, witnesses };
+        if kept.as_ref() != Some(&new) {
+            let text = serde_json::to_string(&new).map_err(|_| Error::StoreCorrupt)?;
+            nodes::set_setting(tx, RULES, &text)?;
+            trail::append(tx, now, Act::Rules, None, &new)?;
+        }
+        Ok(new)
+    }
+
+    /// The rules that were set last.
+    pub fn newest(&self) -> Rules {
+        Rules {
+            name: self.name.clone(),
+            revocation_age: self.revocation_age,
+            witnesses: self.witnesses.last().map_or(0, |rule| rule.needed),
+            minimum_version: self.minimum_version,
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Act {
     Certified,
     /// The network's rules changed.
     Rules,
+    /// How much the server allows changed.
+    Allowances,
     /// An institution or a notary asked for what the operator has to decide.
     Applied,
     /// The operator admitted it.

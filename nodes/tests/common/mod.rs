@@ -31,6 +31,7 @@ use hdms_nodes::server::certificate::Keyring;
 use hdms_nodes::server::operator::Operator;
 use hdms_nodes::server::{Server, ServerConfig};
 use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
+use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -116,6 +117,17 @@ impl Net {
 
     pub fn operator(&self) -> Operator {
         Operator::with_clock(&self.data(), NodeClock::new(self.clock.clone())).unwrap()
+    }
+
+    /// Has the network ask for this version of the protocol, as only a newer server's operator can.
+    pub fn demand_version(&self, version: u64) {
+        let database = Connection::open(self.data().join("server.sqlite")).unwrap();
+        let rules = "UPDATE settings SET value = json_set(value, '$.minimum_version', ?1) \
+                     WHERE key = 'rules'";
+        assert_eq!(database.execute(rules, [version]), Ok(1));
+        let told = "INSERT INTO settings VALUES ('changes', '1') \
+                    ON CONFLICT (key) DO UPDATE SET value = value + 1";
+        assert_eq!(database.execute(told, []), Ok(1));
     }
 
     pub fn now(&self) -> Timestamp {

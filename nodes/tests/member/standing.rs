@@ -2,6 +2,7 @@
 
 use hdms::Error;
 use hdms::card::LIFETIME;
+use hdms::network::PROTOCOL_VERSION;
 use hdms::treatment::patient::Phase;
 use serde_json::Value;
 
@@ -89,10 +90,10 @@ async fn until_distrusted(scene: &Scene) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn below_the_minimum_version_a_hospital_takes_in_and_sends_nothing_until_it_may_again() {
-    let mut scene = Scene::set().await;
+    let scene = Scene::set().await;
     let case = scene.ask().await;
     scene.his.until(&case, |view| view["summary"]["phase"]["kind"] == "requested").await;
-    scene.net.restart_with(|config| config.rules.minimum_version = 2).await;
+    scene.net.demand_version(PROTOCOL_VERSION + 1);
     let view = scene.hospital_until(|view| view["trouble"].is_object()).await;
     assert_eq!(view["trouble"]["code"], "network/version");
     assert!(view["trouble"]["sentence"].as_str().unwrap().contains("update"));
@@ -101,7 +102,7 @@ async fn below_the_minimum_version_a_hospital_takes_in_and_sends_nothing_until_i
     scene.his.until(&later, |view| view["summary"]["phase"]["kind"] == "requested").await;
     scene.hospital_until(|view| view["waiting"] == 1).await;
 
-    scene.net.restart().await;
+    scene.net.demand_version(PROTOCOL_VERSION);
     scene.hospital_until(|view| view["trouble"].is_null()).await;
     until(scene.node(), &case, |case| case.phase == Phase::Approved).await;
     scene.his.approve(&later).await;
