@@ -35,7 +35,9 @@ pub struct AdmissionRequest {
     pub jti: MessageId,
     /// What it wants to be.
     pub role: Role,
-    /// How people will call it.
+    /// How people will call it; empty for a personal node, of whom nobody but those that it writes
+    /// to need know.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
     pub name: String,
     /// Base URL at which it is reached; none for a personal node.
     #[serde(
@@ -139,7 +141,7 @@ impl AdmissionRequest {
 
     fn check_claims(&self) -> Result<(), Error> {
         let reachable = match (&self.role, &self.endpoint, &self.about) {
-            (Role::Personal, None, None) => true,
+            (Role::Personal, None, None) => self.name.is_empty(),
             (Role::Institution | Role::Notary, Some(_), Some(about)) => {
                 !self.name.trim().is_empty() && about.is_complete()
             }

@@ -12,6 +12,7 @@ use crate::jose::jwe;
 use crate::jose::jws::{self, Compact, Unverified};
 use crate::json;
 use crate::network::Trust;
+use crate::padding;
 use crate::provider::{Clock, NodeKeys, Primitives, Randomness, Timestamp};
 
 /// Largest envelope, bytes.
@@ -143,7 +144,8 @@ pub async fn seal(
         body: letter.body,
         card: with_card.then(|| letter.from.jwt().to_owned()),
     };
-    let signed = jws::sign_ps256(TYP, letter.from.id().as_ref(), &claims, keys).await?;
+    let text = padding::pad(json::write(&claims)?);
+    let signed = jws::sign_ps256_text(TYP, letter.from.id().as_ref(), &text, keys).await?;
     let recipient = &letter.to.card().encryption_key;
     let compact =
         jwe::encrypt(signed.into_bytes(), Some("JWT"), recipient, primitives, randomness).await?;

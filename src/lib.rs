@@ -24,6 +24,7 @@ pub mod memory;
 pub mod network;
 pub mod node;
 pub mod notary;
+pub mod padding;
 pub mod proof;
 pub mod provider;
 pub mod push;

@@ -2,6 +2,7 @@
 //! in the service worker, with a native member's keys and store. The keys of its cases live in
 //! memory only, so it is not for anybody's real records.
 
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,18 +35,21 @@ const QUIET: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Personal {
     node: Arc<NativeNode>,
+    name: String,
     tasks: TaskTracker,
 }
 
 impl Personal {
-    /// Joins the network and takes in and sends until `stop` is cancelled. What it is is set here.
+    /// Joins the network and takes in and sends until `stop` is cancelled. What it is is set here;
+    /// the name stays with the node.
     ///
     /// Errors: those of [`Member::join`] and of the store.
     pub async fn start(
-        config: MemberConfig,
+        mut config: MemberConfig,
         clock: NodeClock,
         stop: CancellationToken,
     ) -> Result<Self, Error> {
+        let name = mem::take(&mut config.name);
         let config =
             MemberConfig { role: Role::Personal, endpoint: None, about: None, log: None, ..config };
         let store = SqliteStore::open(&config.data.join(DATABASE))?;
@@ -64,12 +68,17 @@ impl Personal {
             stop.run_until_cancelled(mailbox.watch()).await;
         });
         tasks.close();
-        Ok(Self { node, tasks })
+        Ok(Self { node, name, tasks })
     }
 
     /// The node.
     pub fn node(&self) -> &Arc<NativeNode> {
         &self.node
+    }
+
+    /// How the patient wants to be called.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Returns when it has stopped and everything under way has ended.

@@ -13,7 +13,7 @@ use hdms::provider::{Store, Table, Timestamp, Write};
 use hdms_nodes::system::{SystemClock, SystemRandomness};
 use reqwest::Method;
 use serde_json::{Map, Value};
-use stage::{His, RESULT, Stage, received, refusal};
+use stage::{His, PATIENT, RESULT, Stage, received, refusal};
 
 const UNKNOWN: &str = "/api/cases/0192f0c1-2345-7abc-89ab-0123456789ab";
 
@@ -207,7 +207,7 @@ async fn what_waits_to_be_sent_or_was_refused_is_listed_with_its_recipient_and_r
     let (name, refused) = (&first[0]["name"], &first[0]["refused"]);
     assert_eq!(
         (name, refused, &first[0]["case"]),
-        (&"Pat Doe".into(), &false.into(), &case.to_string().into())
+        (&PATIENT.into(), &false.into(), &case.to_string().into())
     );
     let next = stage.his.get("/api/outbox?after=1").await.body["outbox"].clone();
     assert_eq!(

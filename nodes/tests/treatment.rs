@@ -11,7 +11,7 @@ use hdms::node::patient::RecordName;
 use hdms::treatment::Flow;
 use hdms::treatment::patient::{DataAnswer, PatientCase, Phase, ResultStatus};
 use hdms_nodes::scenario::{Style, Treatment};
-use stage::{RESULT, Stage, received, refusal, until};
+use stage::{PATIENT, RESULT, Stage, received, refusal, until};
 
 fn treatment(records: Vec<PathBuf>) -> Treatment {
     Treatment { records, cases: None, concurrency: 8, style: Style::Summary }
@@ -112,7 +112,7 @@ async fn the_patient_decides_what_is_shared_and_the_his_reads_exactly_that() {
     let shared = stage.his.get(&format!("/api/cases/{case}/shared")).await.body;
     let record = &shared["shared"][0]["records"][0];
     assert_eq!(record["fhir"], RESULT);
-    assert_eq!(record["authorName"], "Pat Doe");
+    assert_eq!(record["authorName"], PATIENT);
     assert_eq!(shared["shared"].as_array().unwrap().len(), 1);
 }
 

@@ -41,7 +41,8 @@ pub struct Card {
     pub sub: NodeId,
     /// What the node is.
     pub role: Role,
-    /// How people call it; a personal node's may be empty.
+    /// How people call it; of a personal node only cards of version 1 say so.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
     pub name: String,
     /// Base URL at which it is reached; personal nodes have none.
     #[serde(

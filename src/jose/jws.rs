@@ -148,6 +148,16 @@ pub async fn sign_ps256<T: Serialize>(
     payload: &T,
     keys: &impl NodeKeys,
 ) -> Result<String, Error> {
+    sign_ps256_text(typ, kid, &json::write(payload)?, keys).await
+}
+
+/// Signs the text of a payload, as it is.
+pub async fn sign_ps256_text(
+    typ: &str,
+    kid: &str,
+    payload: &[u8],
+    keys: &impl NodeKeys,
+) -> Result<String, Error> {
     let header = Header { alg: "PS256".into(), typ: Some(typ.into()), kid: Some(kid.into()) };
     let input = signing_input(&header, payload)?;
     let signature = keys.sign_ps256(input.as_bytes()).await?;
@@ -162,7 +172,7 @@ pub async fn sign_es256<T: Serialize>(
     keys: &impl HolderKeys,
 ) -> Result<String, Error> {
     let header = Header { alg: "ES256".into(), typ: Some(typ.into()), kid: None };
-    let input = signing_input(&header, payload)?;
+    let input = signing_input(&header, &json::write(payload)?)?;
     let signature = keys.sign_es256(key, input.as_bytes()).await?;
     Ok(format!("{input}.{}", encode(signature)))
 }
@@ -188,8 +198,8 @@ fn parse_object(bytes: &[u8], malformed: Error) -> Result<Value, Error> {
     }
 }
 
-fn signing_input<T: Serialize>(header: &Header, payload: &T) -> Result<String, Error> {
-    Ok(format!("{}.{}", encode(json::write(header)?), encode(json::write(payload)?)))
+fn signing_input(header: &Header, payload: &[u8]) -> Result<String, Error> {
+    Ok(format!("{}.{}", encode(json::write(header)?), encode(payload)))
 }
 
 #[cfg(test)]

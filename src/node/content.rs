@@ -8,8 +8,8 @@ use crate::ids::NodeId;
 use crate::ledger::{VerificationKey, VerifiedEndorsement};
 use crate::record::{self, VerifiedRecord};
 use crate::treatment::message::{
-    ApprovalBody, ConfirmationBody, Content, DataBody, RequestBody, ResultBody, SharedRecord,
-    VerifiedShare,
+    ApprovalBody, ConfirmationBody, Content, DataBody, MAX_NAME, RequestBody, ResultBody,
+    SharedRecord, VerifiedShare,
 };
 
 impl<P: Platform> Node<P> {
@@ -20,7 +20,10 @@ impl<P: Platform> Node<P> {
                 let body: RequestBody = opened.body()?;
                 let (record, endorsement) =
                     self.verify_document(opened, &body.record, &body.endorsement).await?;
-                Content::Request { record, endorsement }
+                if body.name.len() > MAX_NAME {
+                    return Err(Error::BodyMalformed);
+                }
+                Content::Request { record, endorsement, name: body.name }
             }
             MessageType::MedicalResult => {
                 let body: ResultBody = opened.body()?;

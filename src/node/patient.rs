@@ -9,7 +9,7 @@ use crate::ids::{CaseId, EntryId, MessageId, NodeId};
 use crate::ledger::{Entry, EntryKind, VerificationKey};
 use crate::provider::{HolderKeys, Store, Table};
 use crate::record::{self, Record, Selection};
-use crate::treatment::message::SharedRecord;
+use crate::treatment::message::{MAX_NAME, SharedRecord};
 use crate::treatment::patient::{DataAnswer, PatientCase, ResultStatus};
 use crate::treatment::request::TreatmentRequest;
 use crate::treatment::{Authored, Step};
@@ -24,16 +24,31 @@ pub struct RecordName {
 }
 
 impl<P: Platform> Node<P> {
-    /// Steps 1-3: asks a listed hospital for treatment, in a new case named `id`.
-    ///
-    /// Errors: [`Error::NodeUnknown`], [`Error::AlreadyDecided`] when the case asks for something
-    /// else already.
+    /// As [`Node::ask_by_name`], without a name.
     pub async fn ask(
         &self,
         id: &CaseId,
         hospital: &NodeId,
         request: TreatmentRequest,
     ) -> Result<PatientCase, Error> {
+        self.ask_by_name(id, hospital, request, "").await
+    }
+
+    /// Steps 1-3: asks a listed hospital for treatment, in a new case named `id`; `name` is how the
+    /// patient wants to be called there.
+    ///
+    /// Errors: [`Error::NodeUnknown`], [`Error::AlreadyDecided`] when the case asks for something
+    /// else already, [`Error::BodyMalformed`] for a name longer than [`MAX_NAME`].
+    pub async fn ask_by_name(
+        &self,
+        id: &CaseId,
+        hospital: &NodeId,
+        request: TreatmentRequest,
+        name: &str,
+    ) -> Result<PatientCase, Error> {
+        if name.len() > MAX_NAME {
+            return Err(Error::BodyMalformed);
+        }
         let _guard = self.platform.lock_case(id).await;
         if let Some(known) = self.find_case::<PatientCase>(id).await? {
             let same = known.hospital == *hospital && known.request == request;
@@ -63,7 +78,7 @@ impl<P: Platform> Node<P> {
         };
         let endorsement = self.endorse(&entry).await?;
         let authored = Authored { record, endorsement };
-        let step = PatientCase::ask(request, holder, authored, self.now())?;
+        let step = PatientCase::ask((request, name), holder, authored, self.now())?;
         self.carry_out(id, step, Vec::new()).await?;
         self.case(id).await
     }

@@ -16,7 +16,12 @@ pub struct RequestBody {
     pub record: String,
     /// The patient's endorsement of the request's entry.
     pub endorsement: String,
+    /// How the patient wants to be called; may be empty.
+    pub name: String,
 }
+
+/// Longest name of a patient, bytes of UTF-8.
+pub const MAX_NAME: usize = 200;
 
 /// Body of `treatment/approval` (step 10).
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -121,6 +126,8 @@ pub enum Content {
         record: VerifiedRecord,
         /// The patient's.
         endorsement: VerifiedEndorsement,
+        /// How the patient wants to be called.
+        name: String,
     },
     /// `treatment/approval`
     Approval {

@@ -138,6 +138,7 @@ function showingPersistence(node: PersonalNode): PersonalNode {
     ...node,
     status: async () => withPersistence(await node.status()),
     restart: async () => withPersistence(await node.restart()),
+    rename: async (options) => withPersistence(await node.rename(options)),
     sync: async () => withPersistence(await node.sync()),
     subscribePush: async (options) => withPersistence(await node.subscribePush(options)),
     unsubscribePush: async () => withPersistence(await node.unsubscribePush()),

@@ -690,7 +690,8 @@ status: NodeStatus, };
  */
 export type MakeOptions = { 
 /**
- * How the patient is called; may be empty.
+ * How the patient is called, at most 200 bytes of UTF-8; may be empty. It stays on this
+ * device, and goes sealed to the hospitals that are asked for treatment.
  */
 name: string, 
 /**
@@ -698,6 +699,15 @@ name: string,
  * new one.
  */
 replaceLost?: boolean, };
+
+/**
+ * Of `rename`.
+ */
+export type RenameOptions = { 
+/**
+ * As of `make`.
+ */
+name: string, };
 
 /**
  * Of `ask`.
@@ -819,6 +829,8 @@ export interface PersonalNode {
   make(options: MakeOptions): Promise<NodeStatus>;
   /** Opens the storage anew after a failure. */
   restart(): Promise<NodeStatus>;
+  /** Changes how the patient is called in treatments asked for from now on. */
+  rename(options: RenameOptions): Promise<NodeStatus>;
   /** Step 1: the hospitals of the Network Map. */
   hospitals(): Promise<Array<Hospital>>;
   /** Steps 2-3: asks a hospital for treatment. */
@@ -866,6 +878,7 @@ export const methods = [
   "status",
   "make",
   "restart",
+  "rename",
   "hospitals",
   "ask",
   "cases",

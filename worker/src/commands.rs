@@ -68,6 +68,8 @@ commands! {
     Make(MakeOptions) = "make" -> NodeStatus;
     /// Opens the storage anew after a failure.
     Restart = "restart" -> NodeStatus;
+    /// Changes how the patient is called in treatments asked for from now on.
+    Rename(RenameOptions) = "rename" -> NodeStatus;
     /// Step 1: the hospitals of the Network Map.
     Hospitals = "hospitals" -> Vec<Hospital>;
     /// Steps 2-3: asks a hospital for treatment.
@@ -135,13 +137,20 @@ macro_rules! options {
 options! {
     /// Of `make`.
     pub struct MakeOptions {
-        /// How the patient is called; may be empty.
+        /// How the patient is called, at most 200 bytes of UTF-8; may be empty. It stays on this
+        /// device, and goes sealed to the hospitals that are asked for treatment.
         pub name: String,
         /// A person's word that a node whose storage is lost (`store/lost`) is to be replaced by a
         /// new one.
         #[serde(default)]
         #[cfg_attr(all(test, not(target_arch = "wasm32")), ts(optional, as = "Option<bool>"))]
         pub replace_lost: bool,
+    }
+
+    /// Of `rename`.
+    pub struct RenameOptions {
+        /// As of `make`.
+        pub name: String,
     }
 
     /// Of `ask`.

@@ -14,6 +14,7 @@ use hdms::json;
 use hdms::network::{self, KeyWarning, Trust};
 use hdms::node::{Node, Platform};
 use hdms::provider::{Clock, Store, Table, Timestamp, Write};
+use hdms::treatment::message::MAX_NAME;
 use hdms::{Error, proof};
 use serde::{Deserialize, Serialize};
 
@@ -43,8 +44,8 @@ pub struct Config {
     pub server: String,
     /// The network's root key.
     pub root: RsaJwk,
-    /// How the patient is called; may be empty.
-    pub name: String,
+    /// How the patient is called; may be empty. See [`Member::name`].
+    name: String,
 }
 
 /// A node that is a member of its network.
@@ -54,6 +55,8 @@ pub struct Member {
     pub node: Node<Browser>,
     /// Its network.
     pub config: Config,
+    /// How the patient is called now.
+    name: RefCell<String>,
     documents_seen: Cell<Timestamp>,
     /// Those that the person has not dismissed.
     warnings: RefCell<Vec<KeyWarning>>,
@@ -117,8 +120,9 @@ impl Member {
     /// First run: keys, the network's documents, admission, card. Every step may be interrupted
     /// and done again.
     ///
-    /// Errors: [`Error::NetworkUnreachable`], those of [`Trust::verify`] and of the Doorman.
+    /// Errors: [`Error::CommandMalformed`] for a name that is too long, [`Error::NetworkUnreachable`], those of [`Trust::verify`] and of the Doorman.
     pub async fn make(store: &IndexedDb, name: String) -> Result<Self, Error> {
+        check_name(&name)?;
         let config = match store.read(Table::Meta, CONFIG).await? {
             Some(pinned) => Config { name, ..json::stored(&pinned)? },
             None => configuration(name).await?,
@@ -157,10 +161,26 @@ impl Member {
         Ok(Self {
             node: Node::new(Browser::new(store.clone(), keys.clone()), card, trust),
             config: config.clone(),
+            name: RefCell::new(config.name.clone()),
             documents_seen: Cell::new(BrowserClock.now()),
             warnings: RefCell::default(),
             refusal: Cell::default(),
         })
+    }
+
+    /// How the patient is called. Nobody is told but the hospitals that are asked for treatment.
+    pub fn name(&self) -> String {
+        self.name.borrow().clone()
+    }
+
+    /// Keeps another name. [`Error::CommandMalformed`] when it is too long; those of the store.
+    pub async fn rename(&self, name: String) -> Result<(), Error> {
+        check_name(&name)?;
+        let config = Config { name, ..self.config.clone() };
+        let row = put(CONFIG, json::write(&config)?);
+        self.node.platform().store().commit(vec![row]).await?;
+        self.name.replace(config.name);
+        Ok(())
     }
 
     /// Tells the server something, with a proof. Errors: the server's refusal, those of the way.
@@ -190,6 +210,10 @@ async fn configuration(name: String) -> Result<Config, Error> {
     let Configuration { server, root } = transport::get(CONFIGURATION, &[]).await?.json()?;
     let server = server.trim_end_matches('/').to_owned();
     Ok(Config { version: 1, server, root, name })
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.len() <= MAX_NAME { Ok(()) } else { Err(Error::CommandMalformed) }
 }
 
 fn put(key: &str, value: Vec<u8>) -> Write {

@@ -105,6 +105,7 @@ impl Worker {
         match command {
             Command::Status | Command::Restart => js::from(&self.status().await?),
             Command::Make(options) => js::from(&self.make(options).await?),
+            Command::Rename(options) => js::from(&self.rename(options.name).await?),
             Command::Sync => js::from(&self.sync(false).await?),
             Command::SendNow => js::from(&self.sync(true).await?),
             Command::StreamTicket => js::from(&self.stream_ticket().await?),
@@ -248,6 +249,12 @@ impl Worker {
         self.status().await
     }
 
+    async fn rename(self: &Rc<Self>, name: String) -> Result<NodeStatus, Error> {
+        let member = self.member()?;
+        self.commands.run(async move { member.rename(name).await }).await?;
+        self.status().await
+    }
+
     async fn stream_ticket(&self) -> Result<StreamTicket, Error> {
         let member = self.member()?;
         let url = format!("{}/mailbox/stream", member.config.server);
@@ -263,7 +270,7 @@ impl Worker {
             match command {
                 Command::Ask(options) => {
                     let (case, hospital, request) = asked(options)?;
-                    node.ask(&case, &hospital, request).await
+                    node.ask_by_name(&case, &hospital, request, &member.name()).await
                 }
                 Command::Share(ShareOptions { case, data_request, records }) => {
                     let names = records.iter().map(|id| record_name(id));

@@ -77,6 +77,11 @@ class FakeNode implements PersonalNode {
     return this.setStatus({ state: "ready", ...made });
   }
 
+  async rename({ name }: { name: string }): Promise<NodeStatus> {
+    await this.step("rename");
+    return this.setStatus({ name: name || null });
+  }
+
   async hospitals(): Promise<Hospital[]> {
     await this.step("hospitals");
     return this.cutOff ? [] : [HOSPITAL, OTHER];

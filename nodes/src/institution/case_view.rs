@@ -31,7 +31,7 @@ pub struct CaseSummary {
     pub id: String,
     /// Node id of the patient.
     pub patient: String,
-    /// The name on the patient's card; may be empty.
+    /// How the patient wants to be called, as the request says; may be empty.
     pub patient_name: String,
     /// Why treatment is asked for.
     pub reason: String,
@@ -214,7 +214,7 @@ impl CaseSummary {
         Self {
             id: case.id.to_string(),
             patient: case.patient.to_string(),
-            patient_name: name_of(node, &case.patient).await,
+            patient_name: patient_name(node, case).await,
             reason: case.request.reason.clone(),
             date: case.request.date.clone(),
             may_read: case.request.may_read.clone(),
@@ -340,6 +340,19 @@ impl ReceiptView {
             index: receipt.index,
             time: Timestamp::from_seconds(receipt.iat).0,
         }
+    }
+}
+
+/// How a node that a case is about is called: the patient as the request says, others as their cards.
+pub async fn name_in(node: &NativeNode, case: &HospitalCase, id: &NodeId) -> String {
+    if *id == case.patient { patient_name(node, case).await } else { name_of(node, id).await }
+}
+
+/// What the request says; of cases of version 1 the card.
+async fn patient_name(node: &NativeNode, case: &HospitalCase) -> String {
+    match case.patient_name.as_str() {
+        "" => name_of(node, &case.patient).await,
+        name => name.to_owned(),
     }
 }
 

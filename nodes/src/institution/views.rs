@@ -11,7 +11,7 @@ use hdms::treatment::message::SharedRecord;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::case_view::{ReceiptView, name_of};
+use super::case_view::{ReceiptView, name_in, name_of};
 use crate::platform::NativeNode;
 use crate::problem::Problem;
 
@@ -237,7 +237,7 @@ impl SharedView {
             let id = &request.asked.id;
             let mut records = Vec::new();
             for record in node.shared(&case.id, id).await? {
-                records.push(SharedRecordView::of(node, &record).await?);
+                records.push(SharedRecordView::of(node, case, &record).await?);
             }
             shared.push(AnsweredView { request: id.to_string(), records });
         }
@@ -246,7 +246,11 @@ impl SharedView {
 }
 
 impl SharedRecordView {
-    async fn of(node: &NativeNode, shared: &SharedRecord) -> Result<Self, Error> {
+    async fn of(
+        node: &NativeNode,
+        case: &HospitalCase,
+        shared: &SharedRecord,
+    ) -> Result<Self, Error> {
         let record = node.open_shared(shared).await?;
         let author: NodeId = record.author().parse()?;
         let receipt = match &shared.receipt {
@@ -259,7 +263,7 @@ impl SharedRecordView {
         let receipt = receipt.map(|receipt| ReceiptView::of(node, &receipt));
         Ok(Self {
             verification_key: record.verification_key(),
-            author_name: name_of(node, &author).await,
+            author_name: name_in(node, case, &author).await,
             author: author.into(),
             receipt_index: receipt.as_ref().map(|receipt| receipt.index),
             notary_name: receipt.as_ref().map(|receipt| receipt.notary_name.clone()),
@@ -274,8 +278,12 @@ impl SharedRecordView {
 impl WaitingView {
     /// Of an item of the outbox.
     pub async fn of(node: &NativeNode, item: OutboxItem) -> Self {
+        let name = match node.case::<HospitalCase>(&item.case).await {
+            Ok(case) => name_in(node, &case, &item.to).await,
+            Err(_) => name_of(node, &item.to).await,
+        };
         Self {
-            name: name_of(node, &item.to).await,
+            name,
             id: item.id,
             case: item.case.into(),
             to: item.to.into(),

@@ -28,6 +28,8 @@ const REASON: &str = "Persistent cough for three weeks";
 pub struct Stage {
     /// The patient's node.
     pub patient: Arc<NativeNode>,
+    /// How the patient wants to be called.
+    pub name: String,
     /// What changes at the patient's node.
     pub changes: Changes,
     /// The hospital.
@@ -82,11 +84,14 @@ async fn request(stage: &Stage, journal: &mut Journal) -> Result<CaseId, Failed>
         date: None,
         may_read: vec![stage.own.kind.clone()],
     };
-    patient.ask(&case, &stage.hospital, request).await?;
+    patient.ask_by_name(&case, &stage.hospital, request, &stage.name).await?;
     journal.step(2, Actor::Patient, "signs a treatment request and endorses its entry");
     let view = stage.his.wait_for(&case, "the request", |_| true).await?;
     journal.step(3, Actor::Patient, "has sealed and sent it to the hospital");
     journal.step(4, Actor::Hospital, "has opened it: every check passed");
+    if view["summary"]["patientName"] != stage.name.as_str() {
+        return Err(Failed::new("the HIS reads another name than the patient's"));
+    }
     if view["summary"]["reason"] != REASON || view["summary"]["phase"]["kind"] != "requested" {
         return Err(Failed::new("the HIS reads another request than the patient wrote"));
     }

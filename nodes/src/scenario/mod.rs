@@ -22,7 +22,6 @@ pub use report::{Failed, Style, Summary};
 use crate::keys;
 use crate::local::{LocalConfig, LocalNetwork};
 use crate::personal::Personal;
-use crate::platform::NativeNode;
 use crate::server::PushConfig;
 use crate::system::NodeClock;
 use case::{OwnRecord, Stage};
@@ -57,7 +56,7 @@ impl Treatment {
         let network = LocalNetwork::start(plan(folder.path()), stop.clone()).await?;
         let me = network.personal("patient", "Pat Doe");
         let personal = Personal::start(me, NodeClock::default(), stop).await?;
-        let stage = Arc::new(set(&network, personal.node().clone()).await?);
+        let stage = Arc::new(set(&network, &personal).await?);
         let begun = Begun::now();
         let outcomes = self.run_cases(inputs, &stage).await;
         let measured = begun.measured();
@@ -100,7 +99,8 @@ fn plan(data: &Path) -> LocalConfig {
 }
 
 /// Brings the patient and the HIS onto the stage.
-async fn set(network: &LocalNetwork, patient: Arc<NativeNode>) -> Result<Stage, Failed> {
+async fn set(network: &LocalNetwork, personal: &Personal) -> Result<Stage, Failed> {
+    let patient = personal.node().clone();
     let hospital = network.institutions().first().ok_or(Error::NodeUnknown)?;
     let his = His::connect(hospital.url(), hospital.api_key().to_owned()).await?;
     let changes = Changes::default();
@@ -119,7 +119,8 @@ async fn set(network: &LocalNetwork, patient: Arc<NativeNode>) -> Result<Stage, 
     let text = own.to_string();
     let name = patient.add_record(own).await?;
     let own = OwnRecord { name, kind, text };
-    Ok(Stage { patient, changes, hospital: hospital.node().id().clone(), his, own })
+    let (name, hospital) = (personal.name().to_owned(), hospital.node().id().clone());
+    Ok(Stage { patient, name, changes, hospital, his, own })
 }
 
 /// The clocks at the beginning of a run.

@@ -131,7 +131,7 @@ impl Stage {
     pub async fn set() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (network, stop) = network(dir.path(), &["hospital"]).await;
-        let config = network.personal("patient", "Pat Doe");
+        let config = network.personal("patient", PATIENT);
         let patient = Personal::start(config, NodeClock::default(), stop).await.unwrap();
         let hospital = &network.institutions()[0];
         let his = His::new(&hospital.url(), hospital.api_key());
@@ -218,7 +218,7 @@ pub fn personal(dir: &Path, server: &str) -> MemberConfig {
         server: server.to_owned(),
         root: None,
         role: Role::Personal,
-        name: "Pat Doe".into(),
+        name: PATIENT.into(),
         endpoint: None,
         reach: Reach::Local,
         about: None,
@@ -254,6 +254,9 @@ pub async fn listed_hospital(node: &NativeNode) -> NodeId {
     }
 }
 
+/// How the patient is called.
+pub const PATIENT: &str = "Maria Fabregas";
+
 pub async fn ask(patient: &NativeNode, hospital: &NodeId) -> CaseId {
     let p = patient.platform();
     let case = CaseId::new(p.clock(), p.randomness()).unwrap();
@@ -262,7 +265,7 @@ pub async fn ask(patient: &NativeNode, hospital: &NodeId) -> CaseId {
         date: Some("2026-12-01".into()),
         may_read: vec!["Observation".into()],
     };
-    patient.ask(&case, hospital, request).await.unwrap();
+    patient.ask_by_name(&case, hospital, request, PATIENT).await.unwrap();
     case
 }
 

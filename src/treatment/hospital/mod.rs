@@ -164,7 +164,7 @@ impl HospitalCase {
 
     /// Steps 3-4: a request came; it waits for a decision.
     fn requested(
-        sender: &NodeId,
+        (sender, name): (&NodeId, &str),
         record: &VerifiedRecord,
         theirs: &VerifiedEndorsement,
         at: Timestamp,
@@ -187,6 +187,7 @@ impl HospitalCase {
             version: 1,
             id: entry.case.clone(),
             patient: sender.clone(),
+            patient_name: name.to_owned(),
             hospital: entry.counterparty.clone(),
             holder: record.holder().cloned().ok_or(Error::RecordMalformed)?,
             request: TreatmentRequest::from_fhir(record.fhir())?,
@@ -333,9 +334,9 @@ impl HospitalCase {
 impl Flow for HospitalCase {
     fn receive(case: Option<&Self>, message: &Received) -> Result<Step<Self>, Error> {
         let at = message.at;
-        if let Content::Request { record, endorsement } = &message.content {
+        if let Content::Request { record, endorsement, name } = &message.content {
             return match case {
-                None => Self::requested(&message.sender, record, endorsement, at),
+                None => Self::requested((&message.sender, name), record, endorsement, at),
                 Some(case) if case.entry == *endorsement.entry() => Ok(Step::Repeated),
                 Some(_) => Err(Error::NotAllowedNow),
             };

@@ -18,6 +18,9 @@ pub struct HospitalCase {
     pub id: CaseId,
     /// The patient.
     pub patient: NodeId,
+    /// How the patient wants to be called; empty in cases of version 1, where the card says so.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub patient_name: String,
     /// The hospital.
     pub hospital: NodeId,
     /// The key to which the case's records are bound.

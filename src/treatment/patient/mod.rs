@@ -29,9 +29,10 @@ pub use state::{DataAnswer, DataRequest, MedicalResult, PatientCase, Phase, Resu
 
 impl PatientCase {
     /// Steps 2-3: asks `hospital` for treatment. The record is that of
-    /// [`TreatmentRequest::to_fhir`], the endorsement the patient's over the case's first entry.
+    /// [`TreatmentRequest::to_fhir`], the endorsement the patient's over the case's first entry, the
+    /// name for the hospital alone.
     pub fn ask(
-        request: TreatmentRequest,
+        (request, name): (TreatmentRequest, &str),
         holder: EcJwk,
         authored: Authored,
         now: Timestamp,
@@ -57,6 +58,7 @@ impl PatientCase {
         let body = RequestBody {
             record: record.compact().to_owned(),
             endorsement: endorsement.jwt().to_owned(),
+            name: name.to_owned(),
         };
         let send = Effect::send(&case.hospital, MessageType::TreatmentRequest, &body)?;
         let keep =

@@ -15,7 +15,7 @@ from wire import open_envelope, seal, unverified
 
 STATUS = {"treatment/unknown-case": 404, "treatment/unknown-entry": 404, "network/stale": 503}
 BODIES = {
-    "treatment/request": {"record": str, "endorsement": str},
+    "treatment/request": {"record": str, "endorsement": str, "name": str},
     "treatment/data": {"request": UUID7, "records": list},
     "treatment/data-refusal": {"request": UUID7, "reason": str},
     "treatment/confirmation": {"endorsement": str, "receipt": str},
@@ -88,6 +88,7 @@ class Hospital(Member):
     # --- the states (section 11.11) ---
 
     def requested(self, id, patient, body, known):
+        expect(len(body["name"].encode()) <= 200, "envelope/body")
         claims = record.check(body["record"], patient)
         entry = record.endorsed(body["endorsement"], patient)
         here = entry["case"] == id and entry["counterparty"] == self.id
@@ -104,7 +105,7 @@ class Hospital(Member):
         expect("cnf" in claims, "record/malformed")
         record.holder_key(claims["cnf"]["jwk"])
         self.cases[id] = {
-            "id": id, "patient": patient["sub"], "holder": claims["cnf"]["jwk"], "entry": entry,
+            "id": id, "patient": patient["sub"], "name": body["name"], "holder": claims["cnf"]["jwk"], "entry": entry,
             "theirs": body["endorsement"], "request": wish(claims["fhir"]), "phase": "requested",
             "notary": None, "head": None, "asked": {}, "results": {},
         }

@@ -41,7 +41,8 @@ def fetch(url, body=None, **headers):
 
 
 class Member:
-    """A node with keys of its own; `endpoint` is `None` for a personal one."""
+    """A node with keys of its own; `endpoint` is `None` for a personal one, whose name is nobody's
+    business."""
 
     def __init__(self, server, role, name, endpoint=None):
         self.server, self.role, self.name, self.endpoint = server, role, name, endpoint
@@ -54,11 +55,11 @@ class Member:
         """Asks the Doorman for a card: `doorman/pending` until the operator has decided."""
         request = {
             "iss": self.id, "iat": int(time.time()), "jti": new_id(), "role": self.role,
-            "name": self.name, "signing_key": public(self.keys["signing"]),
+            "signing_key": public(self.keys["signing"]),
             "encryption_key": public(self.keys["encryption"]),
         }
         if self.endpoint:
-            request |= {"endpoint": self.endpoint, "about": ABOUT}
+            request |= {"name": self.name, "endpoint": self.endpoint, "about": ABOUT}
         jwt = sign("hdms-admission+jwt", request, self.keys["signing"])
         url = self.server + "/doorman/"
         asked = ask(url + "admissions", jwt, content_type="application/jwt")

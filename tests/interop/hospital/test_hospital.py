@@ -2,6 +2,7 @@
 alone, goes through treatments with our native server, notaries and personal node over HTTP."""
 
 from conftest import WISH, eventually, phase
+from wire import unverified
 
 RESULT = (
     '{"resourceType":"Observation","id":"hba1c","status":"final","code":{"coding":[{"system":'
@@ -40,7 +41,8 @@ def committed(network, hospital, case, fhir):
 
 def test_a_whole_treatment(network, hospital, approved):
     case = hospital.cases[approved]
-    assert case["request"] == WISH
+    assert (case["request"], case["name"]) == (WISH, "Kim Minji")
+    assert "name" not in unverified(hospital.kept[case["patient"]], "hdms-card+jwt", "")[1]
 
     own = network.ask("add-record", fhir=ALLERGY)
     request = asked(network, hospital, approved, "AllergyIntolerance")

@@ -317,6 +317,20 @@ def verify_by(compact, typ, card, malformed, forged):
 
 # --- envelopes (section 7) ---
 
+def size_class(length):
+    """To how many octets so many are padded (section 7.1)."""
+    if length >= 588000:
+        return length
+    exponent = max(length, 1024).bit_length() - 1
+    step = 1 << (exponent - exponent.bit_length())
+    return min(max(-(-length // step) * step, 1024), 588000)
+
+
+def padded(text):
+    """JSON text, in ASCII, with the spaces that bring it to its size class."""
+    return text.ljust(size_class(len(text)))
+
+
 def seal(keys, to, kind, case, body, card=None):
     """The message's id and its envelope to the node with the card `to`."""
     now, id = int(time.time()), new_id()
@@ -327,7 +341,8 @@ def seal(keys, to, kind, case, body, card=None):
     if card:
         claims["card"] = card
     recipient = rsa(to["encryption_key"], "card/malformed")
-    envelope = encrypt(sign("hdms+jwt", claims, keys["signing"]), recipient, cty="JWT")
+    text = padded(json.dumps(claims))
+    envelope = encrypt(sign("hdms+jwt", text, keys["signing"]), recipient, cty="JWT")
     expect(len(envelope) <= MAX_ENVELOPE, "envelope/too-large")
     return id, envelope
 

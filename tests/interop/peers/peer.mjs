@@ -57,6 +57,22 @@ export async function sign(claims, header, jwk) {
   return new jose.CompactSign(bytes).setProtectedHeader(header).sign(key);
 }
 
+/** To how many octets so many are padded. */
+export function sizeClass(length) {
+  if (length >= 588_000) return length;
+  const exponent = Math.floor(Math.log2(Math.max(length, 1024)));
+  const step = 2 ** (exponent - Math.floor(Math.log2(exponent)) - 1);
+  return Math.min(Math.max(Math.ceil(length / step) * step, 1024), 588_000);
+}
+
+/** JSON with the spaces that bring it to its size class. */
+function padded(claims) {
+  const bytes = new TextEncoder().encode(JSON.stringify(claims));
+  const whole = new Uint8Array(sizeClass(bytes.length)).fill(0x20);
+  whole.set(bytes);
+  return whole;
+}
+
 /** Encrypts a text as a compact JWE to the public JWK. */
 export async function encrypt(text, header, jwk) {
   const key = await jose.importJWK(jwk, header.alg);
@@ -99,7 +115,9 @@ export class Peer {
     const header = { alg: 'PS256', typ: 'hdms+jwt', kid: this.id };
     const kid = await jose.calculateJwkThumbprint(to.encryption_key);
     const outer = { alg: 'RSA-OAEP-256', enc: 'A256GCM', cty: 'JWT', kid };
-    return encrypt(await sign(claims, header, this.keys.signing), outer, to.encryption_key);
+    const key = await jose.importJWK(this.keys.signing, 'PS256');
+    const signed = new jose.CompactSign(padded(claims)).setProtectedHeader(header).sign(key);
+    return encrypt(await signed, outer, to.encryption_key);
   }
 
   /** The claims of an envelope to this peer from the owner of the card's claims `from`. */

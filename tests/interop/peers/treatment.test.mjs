@@ -92,7 +92,7 @@ test('a patient written with jose and @sd-jwt/core is treated by our hospital', 
   });
   const request = entry('request', record, null);
   const mine = await patient.endorse(request);
-  const body = { record, endorsement: mine };
+  const body = { record, endorsement: mine, name: 'Kim Minji' };
   const first = await patient.seal(cards.hospital, 'treatment/request', thd, body);
   assert.equal(await toHospital(first), 'applied');
   assert.equal(await toHospital(first), 'repeated');

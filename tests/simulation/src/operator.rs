@@ -70,7 +70,7 @@ impl Operator {
             iss: id(&self.doorman)?,
             sub: id(keys)?,
             role,
-            name: name.into(),
+            name: if role == Role::Personal { String::new() } else { name.into() },
             endpoint: (role != Role::Personal)
                 .then(|| format!("https://{host}.example").parse())
                 .transpose()?,

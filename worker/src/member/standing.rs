@@ -70,7 +70,7 @@ pub(super) async fn admission(
         iat: BrowserClock.now().seconds(),
         jti: MessageId::new(&BrowserClock, &BrowserRandomness)?,
         role: Role::Personal,
-        name: config.name.clone(),
+        name: String::new(),
         endpoint: None,
         about: None,
         signing_key: signing_key.clone(),

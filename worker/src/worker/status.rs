@@ -23,7 +23,7 @@ impl Worker {
         Ok(NodeStatus {
             state,
             node: member.as_ref().map(|member| member.node.id().to_string()),
-            name: member.as_ref().map(|member| member.config.name.clone()),
+            name: member.as_ref().map(|member| member.name()),
             network: member.as_ref().map(|member| member.node.trust().parameters().name.clone()),
             server: member.as_ref().map(|member| member.config.server.clone()),
             persistent: None,

@@ -4,7 +4,7 @@ import type { Word } from "../ui/words";
 import type { LedgerStep } from "../ui/ledger";
 import type { Case, CaseSummary, Checked, DataRequest, Phase, Result, Trouble } from "./api";
 
-/** How the patient is called: the name on the card, or the start of the node id. */
+/** How the patient is called: the name in the request, or the start of the node id. */
 export function patientName({ patientName, patient }: CaseSummary): string {
   return patientName || `Patient ${patient.slice(0, 8)}`;
 }

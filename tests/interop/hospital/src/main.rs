@@ -23,6 +23,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+/// How the patient is called.
+const NAME: &str = "Kim Minji";
+
 /// What can be asked for.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "camelCase")]
@@ -111,7 +114,9 @@ async fn carry_out(data: &Path, patient: &Arc<NativeNode>, line: &str) -> Result
 /// Commands that are the patient's decision about a case.
 async fn decide(patient: &NativeNode, command: Command) -> Result<(), Error> {
     match command {
-        Command::Ask { case, hospital, request } => patient.ask(&case, &hospital, request).await?,
+        Command::Ask { case, hospital, request } => {
+            patient.ask_by_name(&case, &hospital, request, NAME).await?
+        }
         Command::Share { case, request, records } => {
             let name = |(case, entry)| RecordName { case, entry };
             let records: Vec<_> = records.into_iter().map(name).collect();

@@ -2,7 +2,8 @@
 
 use hdms::card::{self, Role};
 use hdms::envelope::{self, MessageType};
-use hdms::{Error, answers, doorman, endpoint, log, mailbox, notary, proof, push, record};
+use hdms::treatment::message;
+use hdms::{Error, answers, doorman, endpoint, log, mailbox, notary, padding, proof, push, record};
 
 use super::Example;
 
@@ -37,6 +38,8 @@ fn limits() -> String {
             "key binding, distance of `iat` from the receiver's clock, at most",
             seconds(record::WINDOW),
         ),
+        ("smallest payload of the signed JWT in an envelope", bytes(padding::FLOOR)),
+        ("name of a patient", bytes(message::MAX_NAME)),
         ("lifetime of a card", seconds(card::LIFETIME)),
         (
             "admission request, distance of `iat`; time to answer a challenge",

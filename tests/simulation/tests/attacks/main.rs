@@ -1,0 +1,5 @@
+//! What attackers want, one file for each kind, and that they don't get it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
+
+mod learn_from_what_travels;
