@@ -1,6 +1,9 @@
 //! The Doorman: who is admitted, and on what proof (DESIGN section 4). Admission takes two calls:
 //! the node sends an [`AdmissionRequest`] signed with its signing key and gets a [`Challenge`]
-//! sealed to its encryption key; it sends back the [`ChallengeAnswer`] and gets its card.
+//! sealed to its encryption key; it sends the request again with its [`ChallengeAnswer`] and gets
+//! its card.
+
+mod challenge;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,12 +11,13 @@ use crate::card::{self, Card, Role, SigningKeys};
 use crate::endpoint::{self, Endpoint};
 use crate::error::Error;
 use crate::ids::{MessageId, NodeId};
-use crate::jose::jwe;
 use crate::jose::jwk::RsaJwk;
 use crate::jose::jws::{self, Unverified};
 use crate::json;
 use crate::network::LogKeys;
-use crate::provider::{NodeKeys, Primitives, Randomness, Timestamp};
+use crate::provider::{NodeKeys, Primitives, Timestamp};
+
+pub use challenge::{Challenge, ChallengeAnswer, expected_answer};
 
 const TYP: &str = "hdms-admission+jwt";
 
@@ -81,24 +85,7 @@ impl About {
     }
 }
 
-/// The Doorman's answer to a good request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Challenge {
-    /// A compact JWE to the node's encryption key; its plaintext is the secret to send back.
-    pub challenge: String,
-}
-
-/// The node's proof that it holds the encryption key: the secret in clear.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
-pub struct ChallengeAnswer {
-    /// The node.
-    pub node: NodeId,
-    /// What the challenge's plaintext was.
-    pub secret: String,
-}
-
-/// The Doorman's answer to a right secret.
+/// The Doorman's answer to a right answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admitted {
     /// The node's card, a JWT.
@@ -139,6 +126,12 @@ impl AdmissionRequest {
         Ok(request)
     }
 
+    /// Whose request it claims to be. [`Error::AdmissionMalformed`].
+    pub fn claimed_node(jwt: &str) -> Result<NodeId, Error> {
+        let unverified = Unverified::parse(jwt, TYP, Error::AdmissionMalformed)?;
+        json::read(unverified.payload()["iss"].clone(), Error::AdmissionMalformed)
+    }
+
     fn check_claims(&self) -> Result<(), Error> {
         let reachable = match (&self.role, &self.endpoint, &self.about) {
             (Role::Personal, None, None) => self.name.is_empty(),
@@ -170,36 +163,5 @@ impl AdmissionRequest {
             iat: now.seconds(),
             exp: now.seconds() + card::LIFETIME,
         }
-    }
-}
-
-impl Challenge {
-    /// A new challenge for the owner of `key`. Answers it with its secret, of which the Doorman
-    /// keeps a digest.
-    pub async fn new(
-        key: &RsaJwk,
-        primitives: &impl Primitives,
-        randomness: &impl Randomness,
-    ) -> Result<(Self, String), Error> {
-        let mut secret = [0; 32];
-        randomness.fill(&mut secret)?;
-        let secret = crate::jose::encode(secret);
-        let plaintext = secret.clone().into_bytes();
-        let challenge = jwe::encrypt(plaintext, None, key, primitives, randomness).await?;
-        Ok((Self { challenge }, secret))
-    }
-
-    /// The node's side: opens the challenge. [`Error::DecryptionFailed`],
-    /// [`Error::AdmissionMalformed`].
-    pub async fn answer(
-        &self,
-        node: &NodeId,
-        keys: &impl NodeKeys,
-        primitives: &impl Primitives,
-    ) -> Result<ChallengeAnswer, Error> {
-        let sealed = jwe::Sealed::parse(&self.challenge)?;
-        let plaintext = sealed.decrypt(keys, primitives).await?;
-        let secret = String::from_utf8(plaintext).map_err(|_| Error::AdmissionMalformed)?;
-        Ok(ChallengeAnswer { node: node.clone(), secret })
     }
 }

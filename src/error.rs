@@ -70,7 +70,8 @@ refusals! {
     NoNotary = "network/no-notary", 503, "The Network Map lists no notary; ask the operator to admit one.";
 
     AdmissionMalformed = "doorman/malformed", 400, "The admission request lacks a part or is not signed with the key it names; see docs/protocol.md.";
-    PossessionUnproven = "doorman/possession", 403, "The answer does not prove possession of both keys; decrypt the challenge and sign the answer.";
+    PossessionUnproven = "doorman/possession", 403, "The answer does not prove possession of both keys; decrypt the challenge and answer it in time.";
+    ChallengeForged = "doorman/challenge", 502, "The server's challenge is not one for this node and this purpose, and nothing of it was answered; check the server's address, and don't go on.";
     AdmissionPending = "doorman/pending", 202, "The operator has not yet admitted this node; ask again later.";
     AdmissionRefused = "doorman/refused", 403, "The operator has refused this node; ask the operator, and apply again once the cause is gone.";
     AdmissionTaken = "doorman/taken", 409, "Another node has this name, address or log key; choose another, or have the operator revoke that node first.";
@@ -140,7 +141,8 @@ impl std::error::Error for Error {}
 impl Error {
     /// Whether it may be gone at the next try: the one who met it failed, not what was sent.
     pub fn is_passing(self) -> bool {
-        (self.status() >= 500 && self != Error::NetworkForged) || self.status() == 429
+        let of_the_server = matches!(self, Error::NetworkForged | Error::ChallengeForged);
+        (self.status() >= 500 && !of_the_server) || self.status() == 429
     }
 
     /// Whether sending the same envelope once more can't come to another answer. One that came before

@@ -19,8 +19,8 @@ use rusqlite::Connection;
 /// An admission that is refused: the problem.
 async fn refused(net: &Net, keys: &AwsKeys, request: &AdmissionRequest) -> ProblemDocument {
     let jwt = request.sign(keys).await.unwrap();
-    let challenge = net.client.ask_admission(&net.url, jwt).await.unwrap();
-    let answer = challenge.answer(&request.iss, keys, &AwsPrimitives).await.unwrap();
+    let challenge = net.client.ask_admission(&net.url, jwt.clone()).await.unwrap();
+    let answer = challenge.answer(request, jwt, keys, &AwsPrimitives).await.unwrap();
     let http = reqwest::Client::new().post(format!("{}/doorman/answers", net.url));
     let answer = http.body(serde_json::to_vec(&answer).unwrap()).send().await.unwrap();
     let status = answer.status().as_u16();
@@ -128,7 +128,7 @@ async fn a_member_that_is_refused_another_name_stays_what_it_was() {
     net.operator().refuse(hospital.id.clone(), "not royal").await.unwrap();
     assert_eq!(net.ask(keys(0), &anew(&other)).await, Err(Error::AdmissionRefused));
     assert_eq!(net.trust().await.node(&hospital.id).unwrap(), &hospital.card);
-    let card = net.ask(keys(0), &before).await.unwrap();
+    let card = net.ask(keys(0), &anew(&before)).await.unwrap();
     let trust = net.trust().await;
     assert_eq!(trust.node(&hospital.id).unwrap().jwt(), card);
     assert_eq!(trust.node(&hospital.id).unwrap().card().name, "St. Elsewhere 0");
@@ -157,8 +157,8 @@ async fn keys_change_by_the_old_keys_word_alone_and_the_id_stays() {
     let encryption_key = keys(2).public().1.clone();
     let half = AdmissionRequest { encryption_key, ..anew(&next) };
     let jwt = half.sign(keys(1)).await.unwrap();
-    let challenge = net.client.ask_admission(&net.url, jwt).await.unwrap();
-    let answer = challenge.answer(&half.iss, keys(2), &AwsPrimitives).await.unwrap();
+    let challenge = net.client.ask_admission(&net.url, jwt.clone()).await.unwrap();
+    let answer = challenge.answer(&half, jwt, keys(2), &AwsPrimitives).await.unwrap();
     let answered = net.client.answer_challenge(&net.url, &answer).await;
     assert_eq!(
         answered.err().map(Error::from),

@@ -22,7 +22,7 @@ pub struct Header {
     pub alg: String,
     /// `A256GCM`.
     pub enc: String,
-    /// `JWT` for an envelope: what is inside is signed.
+    /// What is inside: `JWT` in an envelope.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cty: Option<String>,
     /// Thumbprint of the recipient's encryption key; an envelope always has it.
@@ -82,6 +82,18 @@ impl Sealed {
         let key: &[u8; KEY] = key.as_slice().try_into().map_err(|_| Error::DecryptionFailed)?;
         primitives.open_gcm(key, &self.iv, self.aad.as_bytes(), self.ciphertext).await
     }
+}
+
+/// Characters of a compact JWE to `recipient` with this header, written without white space, and a
+/// plaintext of so many octets.
+pub fn compact_length(
+    header: &Header,
+    recipient: &RsaJwk,
+    plaintext: usize,
+) -> Result<usize, Error> {
+    let parts = [json::write(header)?.len(), recipient.modulus().len(), IV, plaintext, TAG];
+    let encoded: usize = parts.iter().map(|octets| (octets * 4).div_ceil(3)).sum();
+    Ok(encoded + parts.len() - 1)
 }
 
 /// Encrypts `plaintext` to `recipient`; `cty` as in [`Header`]. Answers the compact JWE.

@@ -936,6 +936,7 @@ export type ErrorCode =
   | "network/no-notary"
   | "doorman/malformed"
   | "doorman/possession"
+  | "doorman/challenge"
   | "doorman/pending"
   | "doorman/refused"
   | "doorman/taken"

@@ -62,8 +62,8 @@ pub(super) async fn ask(
         log: config.log,
     };
     let jwt = request.sign(keys).await?;
-    let challenge = client.ask_admission(&config.server, jwt).await?;
-    let answer = challenge.answer(keys.node(), keys, &AwsPrimitives).await?;
+    let challenge = client.ask_admission(&config.server, jwt.clone()).await?;
+    let answer = challenge.answer(&request, jwt, keys, &AwsPrimitives).await?;
     Ok(client.answer_challenge(&config.server, &answer).await?.card)
 }
 

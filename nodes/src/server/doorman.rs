@@ -2,23 +2,21 @@
 //! the operator says so, and renews their cards. A member may move, and change its keys by a
 //! statement of its old one; for all else the operator decides again.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use hdms::Error;
 use hdms::card::{LIFETIME, Role, SigningKeys};
 use hdms::doorman::{AdmissionRequest, Admitted, Challenge, ChallengeAnswer, PATIENCE};
 use hdms::ids::NodeId;
-use hdms::jose::digest;
 use hdms::provider::{Clock, Timestamp};
 use reqwest::Url;
 
+use super::challenges::Challenges;
 use super::claims::Claims;
 use super::network_map::Network;
 use super::nodes::{self, IssuedCard, Known, Status};
 use super::rate::{RateLimit, Rates};
-use super::seen::Seen;
 use super::trail::{self, Act};
 use crate::connections::subscriber;
 use crate::keys::AwsPrimitives;
@@ -26,9 +24,6 @@ use crate::problem::Problem;
 use crate::reach::Reach;
 use crate::sqlite::Database;
 use crate::system::{NodeClock, SystemRandomness};
-
-/// Most challenges that wait for an answer.
-const OPEN: usize = 20_000;
 
 /// Admits nodes.
 #[derive(Debug)]
@@ -38,69 +33,70 @@ pub struct Doorman {
     clock: NodeClock,
     by_address: RateLimit<IpAddr>,
     by_node: RateLimit<NodeId>,
-    seen: Seen,
-    open: Mutex<HashMap<String, Asked>>,
+    challenges: Challenges,
     /// Where nodes may be: where all others of the network go.
     reach: Reach,
 }
 
-/// A request whose challenge waits for an answer; found by the digest of the challenge's secret.
-#[derive(Debug)]
-struct Asked {
-    request: AdmissionRequest,
-    until: u64,
-}
-
 impl Doorman {
-    /// Issues cards by `network`'s keys.
-    pub fn new(
+    /// Issues cards by `network`'s keys. Errors: those of the database, [`Error::RandomnessFailed`].
+    pub async fn open(
         network: Arc<Network>,
         database: Database,
         clock: NodeClock,
         rates: Rates,
         reach: Reach,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Error> {
+        Ok(Self {
             reach,
             network,
+            challenges: Challenges::open(&database).await?,
             database,
             clock,
             by_address: RateLimit::per_minute(rates.admissions),
             by_node: RateLimit::per_minute(rates.admissions_of_node),
-            // A request may be signed this far from now on either side.
-            seen: Seen::new(2 * PATIENCE),
-            open: Mutex::default(),
-        }
+        })
     }
 
-    /// First call: a signed request for a challenge.
+    /// First call: a signed request for a challenge, of which nothing is kept here.
     ///
     /// Errors: [`Error::TooManyRequests`], those of [`AdmissionRequest::verify`],
-    /// [`Error::EndpointRefused`] where the network's nodes don't go, [`Error::Replayed`].
+    /// [`Error::EndpointRefused`] where the network's nodes don't go.
     pub async fn ask(&self, jwt: &str, from: IpAddr) -> Result<Challenge, Error> {
         let now = self.clock.now();
         self.by_address.take(&subscriber(from), now)?;
         let request = AdmissionRequest::verify(jwt, now, &AwsPrimitives).await?;
         self.expect_reachable(&request)?;
-        // Only now: nobody uses up what is another's.
-        self.by_node.take(&request.iss, now)?;
-        if !self.seen.first_time(&format!("{}/{}", request.iss, request.jti), now) {
-            return Err(Error::Replayed);
-        }
-        let key = &request.encryption_key;
-        let (challenge, secret) = Challenge::new(key, &AwsPrimitives, &SystemRandomness).await?;
-        self.expect_answer(digest(secret), request, now)?;
-        Ok(challenge)
+        let expires = now.seconds() + PATIENCE;
+        let secret = self.challenges.secret(jwt, expires);
+        let to = (&request.iss, &request.encryption_key);
+        Challenge::seal(&secret, to, expires, &AwsPrimitives, &SystemRandomness).await
     }
 
-    /// Second call: the secret for a card. Each secret is good for one answer.
+    /// Second call: the request again, with the answer that only the owner of both its keys knows.
     ///
-    /// Errors: [`Error::PossessionUnproven`], also when the node has other keys than before and its
-    /// old ones have not said so; [`Error::AdmissionMalformed`] for another role, or another log of
-    /// a notary; [`Error::AdmissionPending`]; [`Error::AdmissionRefused`] and
-    /// [`Error::CardRevoked`] with the operator's reason.
-    pub async fn answer(&self, answer: &ChallengeAnswer) -> Result<Admitted, Problem> {
-        let request = self.proven(answer)?;
+    /// Errors: [`Error::PossessionUnproven`], [`Error::TooManyRequests`].
+    pub async fn proven(&self, answer: &ChallengeAnswer) -> Result<AdmissionRequest, Error> {
+        let (unproven, now) = (Error::PossessionUnproven, self.clock.now());
+        // What costs little comes first: whoever has not solved the challenge gets no further.
+        let asked = answer.expires.checked_sub(PATIENCE).ok_or(unproven)?;
+        if now.seconds() >= answer.expires || !self.challenges.is_right(answer) {
+            return Err(unproven);
+        }
+        let asked = Timestamp::from_seconds(asked);
+        let request = AdmissionRequest::verify(&answer.request, asked, &AwsPrimitives).await?;
+        self.by_node.take(&request.iss, now)?;
+        Ok(request)
+    }
+
+    /// Decides on a request that is [`Doorman::proven`].
+    ///
+    /// Errors: [`Error::Replayed`] when the node has made a later one; [`Error::PossessionUnproven`]
+    /// when it has other keys than before and its old ones have not said so;
+    /// [`Error::AdmissionMalformed`] for another role, or another log of a notary;
+    /// [`Error::AdmissionPending`]; [`Error::AdmissionRefused`] and [`Error::CardRevoked`] with the
+    /// operator's reason.
+    pub async fn decide(&self, request: AdmissionRequest) -> Result<Admitted, Problem> {
         let asked = request.clone();
         let (known, rival) = self
             .database
@@ -112,6 +108,7 @@ impl Doorman {
             })
             .await?;
         if let Some(known) = &known {
+            expect_newest(&known.request, &request)?;
             self.expect_same_node(&known.request, &request).await?;
         }
         match decide(known.as_ref(), &request, rival.is_some())? {
@@ -198,32 +195,6 @@ impl Doorman {
         let there = Url::parse(endpoint.as_ref()).is_ok_and(|url| self.reach.admits(&url));
         if there { Ok(()) } else { Err(Error::EndpointRefused) }
     }
-
-    fn expect_answer(
-        &self,
-        secret: String,
-        request: AdmissionRequest,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let now = now.seconds();
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= OPEN {
-            open.retain(|_, asked| asked.until > now);
-        }
-        if open.len() >= OPEN {
-            return Err(Error::TooManyRequests);
-        }
-        open.insert(secret, Asked { request, until: now + PATIENCE });
-        Ok(())
-    }
-
-    fn proven(&self, answer: &ChallengeAnswer) -> Result<AdmissionRequest, Error> {
-        let unproven = Error::PossessionUnproven;
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = open.remove(&digest(&answer.secret)).ok_or(unproven)?;
-        let in_time = asked.until > self.clock.now().seconds();
-        if in_time && asked.request.iss == answer.node { Ok(asked.request) } else { Err(unproven) }
-    }
 }
 
 enum Decision {
@@ -270,6 +241,15 @@ fn same_host(member: &AdmissionRequest, request: &AdmissionRequest) -> bool {
         request.endpoint.as_ref().map(|endpoint| endpoint.host().to_owned())
     };
     host(member) == host(request)
+}
+
+/// That nobody brings back what the node asked for before: [`Error::Replayed`]. An id begins with its
+/// time in milliseconds.
+fn expect_newest(kept: &AdmissionRequest, request: &AdmissionRequest) -> Result<(), Error> {
+    let made = |request: &AdmissionRequest| {
+        (request.iat, request.jti.as_ref().chars().take(13).collect::<String>())
+    };
+    if made(request) < made(kept) { Err(Error::Replayed) } else { Ok(()) }
 }
 
 /// Whether it asks for the same as before.

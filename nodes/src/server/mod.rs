@@ -2,6 +2,7 @@
 //! sees health data in the clear.
 
 pub mod certificate;
+mod challenges;
 mod claims;
 mod doorman;
 mod mailbox;
@@ -179,7 +180,7 @@ impl Services {
         let public_url = config.public_url.trim_end_matches('/').to_owned();
         let reach = Reach::with_server(&public_url, config.private_networks);
         Ok(Self {
-            doorman: Doorman::new(network.clone(), db(), at(), config.rates, reach),
+            doorman: Doorman::open(network.clone(), db(), at(), config.rates, reach).await?,
             proofs: Proofs::open(public_url, &config.data, config.rates, db(), at())?,
             mailboxes: Mailboxes::new(db(), at(), config.quotas, bells.clone(), push.clone()),
             network,

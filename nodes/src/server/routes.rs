@@ -103,9 +103,11 @@ async fn ask(
 async fn answer(State(services): App, body: Body) -> Result<Json<Admitted>, Problem> {
     let body = read_body(body, SMALL, Error::BodyTooLarge).await?;
     let answer: ChallengeAnswer = parse(&body)?;
-    let answered = services.doorman.answer(&answer).await;
-    services.proofs.forget_node(&answer.node);
-    Ok(Json(answered?))
+    let request = services.doorman.proven(&answer).await?;
+    let node = request.iss.clone();
+    let decided = services.doorman.decide(request).await;
+    services.proofs.forget_node(&node);
+    Ok(Json(decided?))
 }
 
 async fn deliver(State(services): App, request: Request) -> Result<Response, Problem> {

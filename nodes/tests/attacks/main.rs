@@ -6,4 +6,7 @@
 mod common;
 mod fill_memory;
 mod lead_inside;
+mod lock_out;
+mod lying_server;
+mod read_mail;
 mod trap;

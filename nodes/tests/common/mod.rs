@@ -185,8 +185,8 @@ impl Net {
         request: &AdmissionRequest,
     ) -> Result<ChallengeAnswer, Error> {
         let jwt = request.sign(keys).await.unwrap();
-        let challenge = self.client.ask_admission(&self.url, jwt).await?;
-        Ok(challenge.answer(&request.iss, keys, &AwsPrimitives).await.unwrap())
+        let challenge = self.client.ask_admission(&self.url, jwt.clone()).await?;
+        Ok(challenge.answer(request, jwt, keys, &AwsPrimitives).await.unwrap())
     }
 
     /// The personal node with the keys of this number, admitted.

@@ -7,7 +7,7 @@ import urllib.request
 
 from jwcrypto.jwk import JWK
 
-from wire import Refused, Trust, decrypt, digest, new_id, open_envelope, public, seal, sign
+from wire import Refused, Trust, answer_to, digest, new_id, open_envelope, public, seal, sign
 
 
 ABOUT = {
@@ -63,8 +63,8 @@ class Member:
         jwt = sign("hdms-admission+jwt", request, self.keys["signing"])
         url = self.server + "/doorman/"
         asked = ask(url + "admissions", jwt, content_type="application/jwt")
-        secret = decrypt(asked["challenge"], self.keys["encryption"], None).decode()
-        answer = json.dumps({"node": self.id, "secret": secret})
+        answer = answer_to(asked["challenge"], self.keys["encryption"], self.id)
+        answer = json.dumps({"request": jwt, "expires": asked["expires"], "answer": answer})
         self.card = ask(url + "answers", answer, content_type="application/json")["card"]
 
     def refresh(self):

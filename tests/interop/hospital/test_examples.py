@@ -82,9 +82,11 @@ def test_the_presentation_is_for_one_data_request_at_one_hospital(trust, hospita
 
 
 def test_the_challenge_and_the_request_proof(hospital):
-    challenge = EXAMPLES["challenge"]["challenge"]
-    secret = wire.decrypt(challenge, keys("hospital")["encryption"], None).decode()
-    assert secret == EXAMPLES["challenge answer"]["secret"]
+    challenge, answer = EXAMPLES["challenge"], EXAMPLES["challenge answer"]
+    key, node = keys("hospital")["encryption"], hospital["sub"]
+    assert answer["answer"] == wire.answer_to(challenge["challenge"], key, node)
+    assert answer["expires"] == challenge["expires"]
+    assert answer["request"] == EXAMPLES["admission request"]
     key = wire.rsa(hospital["signing_key"], "")
     _, proof = wire.verify(EXAMPLES["request proof"], "hdms-proof+jwt", key, "", "")
     deliveries = json.dumps(EXAMPLES["deliveries"], separators=(",", ":"))

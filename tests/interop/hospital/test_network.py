@@ -11,7 +11,7 @@ import record
 import wire
 from member import Member, ask
 from test_examples import EXAMPLES
-from wire import Refused, new_id, public, seal, sign
+from wire import Refused, answer_to, new_id, public, seal, sign
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +72,19 @@ def test_bad_admission_requests(patient, changed, code):
         request(patient, **changed)
 
 
-def test_a_request_or_an_answer_is_good_once(patient):
-    jti = new_id()
-    request(patient, jti=jti)
-    with refused("envelope/replayed"):
-        request(patient, jti=jti)
+def test_an_answer_is_for_its_request_and_no_other(patient):
+    asked = request(patient)
+    answer = answer_to(asked["challenge"], patient.keys["encryption"], patient.id)
+    another = sign("hdms-admission+jwt", {"iss": patient.id}, patient.keys["signing"])
     with refused("doorman/possession"):
-        answer = json.dumps({"node": patient.id, "secret": "A" * 43})
-        ask(patient.server + "/doorman/answers", answer, content_type="application/json")
+        body = json.dumps({"request": another, "expires": asked["expires"], "answer": answer})
+        ask(patient.server + "/doorman/answers", body, content_type="application/json")
+
+
+def test_an_envelope_is_no_challenge(patient, hospital):
+    _, compact = envelope(patient, hospital)
+    with refused("doorman/challenge"):
+        answer_to(compact, patient.keys["encryption"], patient.id)
 
 
 # --- mailboxes (section 12.2) ---

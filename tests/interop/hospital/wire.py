@@ -177,6 +177,26 @@ def decrypt(compact, key, cty):
     return token.payload
 
 
+# --- challenges (section 6) ---
+
+def answer_to(challenge, key, node):
+    """The answer to a challenge of `node`, which is given nothing else to decrypt."""
+    code = "doorman/challenge"
+    header = {"alg": "RSA-OAEP-256", "enc": "A256GCM", "cty": "hdms-challenge", "kid": "t" * 43}
+    head = len(json.dumps(header, separators=(",", ":")))
+    parts = [head, len(decode(public(key)["n"], code)), 12, 115, 16]
+    length = sum((octets * 4 + 2) // 3 for octets in parts) + 4
+    expect(len(challenge) == length, code)
+    try:
+        text = decrypt(challenge, key, "hdms-challenge").decode("ascii")
+    except (Refused, UnicodeDecodeError):
+        raise Refused(code) from None
+    expect(text.startswith(f"hdms-challenge/v2\nadmission\n{node}\n"), code)
+    secret = text[-43:]
+    expect(len(decode(secret, code)) == 32, code)
+    return digest(f"hdms-challenge-answer/v2\nadmission\n{node}\n{secret}")
+
+
 # --- cards and trust (section 5) ---
 
 class Trust:

@@ -43,9 +43,8 @@ impl Member {
         let platform = self.node.platform();
         let asked = admission(&self.config, platform.keys(), &trust).await;
         let refused = asked.as_ref().err().copied();
-        let is_final =
-            |error: &Error| matches!(error, Error::AdmissionRefused | Error::CardRevoked);
-        self.refusal.set(refused.filter(is_final));
+        let told = [Error::AdmissionRefused, Error::CardRevoked, Error::ChallengeForged];
+        self.refusal.set(refused.filter(|error| told.contains(error)));
         let card = asked?;
         platform.store().commit(vec![put(CARD, card.jwt().into())]).await?;
         self.node.set_card(card)
@@ -80,9 +79,9 @@ pub(super) async fn admission(
     };
     let jwt = request.sign(keys).await?;
     let url = format!("{}/doorman/admissions", config.server);
-    let challenge: Challenge = transport::post(&url, "application/jwt", jwt, None).await?.json()?;
-    let primitives = WebPrimitives::default();
-    let answer = challenge.answer(&node, keys, &primitives).await?;
+    let asked = transport::post(&url, "application/jwt", jwt.clone(), None).await?;
+    let (challenge, primitives): (Challenge, _) = (asked.json()?, WebPrimitives::default());
+    let answer = challenge.answer(&request, jwt, keys, &primitives).await?;
     let answer = String::from_utf8(json::write(&answer)?).map_err(|_| Error::CryptoFailed)?;
     let url = format!("{}/doorman/answers", config.server);
     let admitted: Admitted =

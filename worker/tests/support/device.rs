@@ -1,6 +1,8 @@
 //! A device in a simulated network: its node lies in IndexedDB as a browser keeps it, its server is a
 //! table of answers, and what it would show is written down.
 
+#![allow(dead_code, reason = "each test file uses a part")]
+
 use std::rc::Rc;
 
 use hdms::ids::{CaseId, MessageId};
@@ -40,7 +42,7 @@ pub const VAPID: &str =
         const body = await request.text();
         const answer = state.answers[pathname];
         if (answer === undefined) throw new TypeError("no network");
-        state.asked.push([pathname, body === "" ? null : JSON.parse(body)]);
+        state.asked.push([pathname, body.startsWith("{") ? JSON.parse(body) : body || null]);
         return answer === null ? new Response(null, { status: 204 }) : Response.json(answer);
     };
     registration.showNotification = async (title, { body, tag, data }) => {
@@ -66,9 +68,12 @@ pub const VAPID: &str =
         },
     } });
 
-    export function begin(now) {
+    export function set_clock(now) {
         const offset = now - realNow();
         Date.now = () => realNow() + offset;
+    }
+    export function begin(now) {
+        set_clock(now);
         subscription = null;
         made = 0;
         state = { answers: {}, asked: [], shown: [], pages: [],
@@ -87,6 +92,7 @@ pub const VAPID: &str =
 "#)]
 extern "C" {
     fn begin(now: f64);
+    fn set_clock(now: f64);
     fn look() -> String;
     fn change(text: &str);
     fn has_subscription() -> bool;
@@ -155,6 +161,18 @@ impl Device {
             "/network": self.world.documents, "/mailbox": mailbox, "/mailbox/acknowledgement": null,
             "/mailbox/subscriptions": null, "/mailbox/subscriptions/removal": null,
         }));
+    }
+
+    /// From now on the server answers this at this path as well.
+    pub fn answers(&self, path: &str, answer: Value) {
+        let mut answers = look_at("answers");
+        answers[path] = answer;
+        self.change("answers", answers);
+    }
+
+    /// Sets the device's clock so many days after the simulation's beginning.
+    pub fn days_later(&self, days: u64) {
+        set_clock((BEGIN.0 + days * 24 * 3600 * 1000) as f64);
     }
 
     /// From now on no server is reached.

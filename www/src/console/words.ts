@@ -88,6 +88,8 @@ export function troubleTitle({ code }: Trouble): string {
       return "This node was revoked";
     case "doorman/refused":
       return "The network's operator has refused this node";
+    case "doorman/challenge":
+      return "The network's server can't be trusted";
     default:
       return "This node's card is not renewed";
   }

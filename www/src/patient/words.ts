@@ -64,6 +64,13 @@ const STANDINGS: Record<string, Standing> = {
     meaning: "Its operator has refused. Your records stay on this device. Ask the operator why.",
     help: "ask",
   },
+  "doorman/challenge": {
+    title: "The network's server can't be trusted",
+    meaning:
+      "It wanted your node to decrypt something that is not meant for it, as if to read what others " +
+      "wrote to you. Your node has answered nothing. Don't go on here, and tell the operator.",
+    help: "ask",
+  },
 };
 
 /** What keeps the node from taking part, if something does; every page says it. */

@@ -2,10 +2,10 @@
 
 use hdms::Error;
 use hdms::card::KeyChange;
-use hdms::doorman::{About, AdmissionRequest, Challenge};
+use hdms::doorman::{About, AdmissionRequest, Challenge, PATIENCE};
 use hdms::envelope::MessageType;
 use hdms::ids::{EntryId, MessageId};
-use hdms::jose::jwe;
+use hdms::jose::{digest, jwe};
 use hdms::json;
 use hdms::ledger::Conflict;
 use hdms::log::TlogProof;
@@ -84,13 +84,19 @@ async fn doorman(world: &World) -> Result<Vec<Named>, Error> {
         log: None,
     };
     let primitives = Software::new(platform.randomness.clone());
-    let (challenge, _) =
-        Challenge::new(&card.encryption_key, &primitives, &platform.randomness).await?;
-    let answer = challenge.answer(&card.sub, &platform.keys, &primitives).await?;
+    let jwt = request.sign(&platform.keys).await?;
+    let (to, expires) = ((&card.sub, &card.encryption_key), BEGIN.seconds() + PATIENCE);
+    let challenge =
+        Challenge::seal(&digest("secret"), to, expires, &primitives, &platform.randomness).await?;
+    let answer = challenge.answer(&request, jwt.clone(), &platform.keys, &primitives).await?;
+    let sealed = jwe::Sealed::parse(&challenge.challenge)?;
+    let plaintext = sealed.decrypt(&platform.keys, &primitives).await?;
+    let plaintext = String::from_utf8(plaintext).map_err(|_| Error::ChallengeForged)?;
     Ok(vec![
-        ("admission request", Example::Jws(request.sign(&platform.keys).await?)),
+        ("admission request", Example::Jws(jwt)),
         ("challenge", Example::Json(value(&challenge)?)),
         ("protected header of the challenge", Example::Jwe(challenge.challenge)),
+        ("plaintext of the challenge", Example::Text(plaintext)),
         ("challenge answer", Example::Json(value(&answer)?)),
         ("admitted", Example::Json(json!({"card": hospital.jwt()}))),
     ])

@@ -32,6 +32,8 @@ enum Example {
     Presentation(String),
     /// A receipt: its text is shown, and what opens the leaf.
     Receipt(String),
+    /// Lines of text.
+    Text(String),
     /// JSON.
     Json(Value),
     /// JSON, of which the page holds enough.
@@ -77,7 +79,8 @@ impl Reference {
             | Example::Jwe(text)
             | Example::SdJwt(text)
             | Example::Presentation(text)
-            | Example::Receipt(text) => Some((name.clone(), text.as_str().into())),
+            | Example::Receipt(text)
+            | Example::Text(text) => Some((name.clone(), text.as_str().into())),
             Example::Json(value) => Some((name.clone(), value.clone())),
             Example::Part(_) | Example::Table(_) => None,
         });
@@ -101,6 +104,7 @@ impl Example {
                 block(&parts(binding)?)
             }
             Example::Receipt(text) => receipt(text)?,
+            Example::Text(text) => format!("```\n{text}\n```\n"),
             Example::Json(value) | Example::Part(value) => block(&shown(value)?),
             Example::Table(markdown) => markdown.clone(),
         })

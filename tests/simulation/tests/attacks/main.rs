@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
 
 mod learn_from_what_travels;
+mod read_mail;

@@ -1,0 +1,67 @@
+//! Something between a node and its server that passes everything on, until it lies.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use tokio::net::TcpListener;
+
+/// A proxy, as it terminates TLS before many servers.
+#[derive(Clone)]
+pub struct LyingServer {
+    pub url: String,
+    behind: String,
+    lie: Arc<Mutex<Option<String>>>,
+    answers: Arc<Mutex<Vec<Bytes>>>,
+}
+
+impl LyingServer {
+    /// Before the server at this address.
+    pub async fn before(behind: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let behind = behind.to_owned();
+        let server = Self { url, behind, lie: Arc::default(), answers: Arc::default() };
+        let router = Router::new().fallback(pass_on).with_state(server.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        server
+    }
+
+    /// From now on everybody who wants to be admitted gets this to decrypt.
+    pub fn challenge_with(&self, challenge: &str) {
+        let lie = serde_json::json!({ "challenge": challenge, "expires": u64::MAX >> 1 });
+        *self.lie.lock().unwrap() = Some(lie.to_string());
+    }
+
+    /// What was answered to challenges.
+    pub fn answers(&self) -> Vec<Bytes> {
+        self.answers.lock().unwrap().clone()
+    }
+}
+
+async fn pass_on(
+    State(server): State<LyingServer>,
+    method: Method,
+    uri: Uri,
+    body: Bytes,
+) -> Response {
+    let lie = server.lie.lock().unwrap().clone();
+    match uri.path() {
+        "/doorman/admissions" if lie.is_some() => return lie.unwrap().into_response(),
+        "/doorman/answers" => server.answers.lock().unwrap().push(body.clone()),
+        _ => {}
+    }
+    let url = format!("{}{uri}", server.behind);
+    let request = reqwest::Client::new().request(method, url).body(body);
+    let answer = request.header("content-type", "application/json").send().await.unwrap();
+    let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
+    let headers = answer.headers().clone();
+    let mut passed = (status, answer.bytes().await.unwrap()).into_response();
+    for name in ["content-type", "etag"] {
+        headers.get(name).map(|value| passed.headers_mut().insert(name, value.clone()));
+    }
+    passed
+}

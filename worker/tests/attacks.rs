@@ -1,0 +1,62 @@
+//! Attacks on a patient's node, in a service worker: what its server wants of it.
+#![cfg(target_arch = "wasm32")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/device.rs"]
+mod device;
+mod support;
+
+use device::Device;
+use hdms::doorman::{Challenge, expected_answer};
+use hdms::jose::digest;
+use hdms_worker::commands::Command;
+use serde_json::{Value, json};
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+wasm_bindgen_test_configure!(run_in_service_worker);
+
+/// A card that lives 90 days is renewed by then.
+const RENEWAL: u64 = 65;
+
+const ADMISSIONS: &str = "/doorman/admissions";
+const ANSWERS: &str = "/doorman/answers";
+
+async fn contact(device: &Device) {
+    device.worker.execute("", Command::Sync).await.unwrap();
+}
+
+async fn problem(device: &Device) -> Option<String> {
+    device.worker.status().await.unwrap().problem.map(|problem| problem.code)
+}
+
+#[wasm_bindgen_test]
+async fn a_server_that_gives_an_envelope_as_challenge_learns_nothing_and_is_told_of() {
+    let mut device = Device::new().await;
+    let [approval, _] = device.envelopes().await;
+    device.days_later(RENEWAL);
+    device.answers(ADMISSIONS, json!({"challenge": approval, "expires": u64::MAX >> 1}));
+    device.answers(ANSWERS, json!({"card": ""}));
+    contact(&device).await;
+    assert_eq!(device.told(ADMISSIONS).len(), 1);
+    assert_eq!(device.told(ANSWERS), Vec::<Value>::new());
+    assert_eq!(problem(&device).await.as_deref(), Some("doorman/challenge"));
+}
+
+#[wasm_bindgen_test]
+async fn a_challenge_is_answered_by_a_digest() {
+    let device = Device::new().await;
+    device.days_later(RENEWAL);
+    let (world, secret) = (&device.world, digest("secret"));
+    let (card, randomness) = (world.patient.card(), &world.providers.randomness);
+    let to = (card.id(), &card.card().encryption_key);
+    let software = world.software();
+    let challenge = Challenge::seal(&secret, to, 7, &software, randomness).await.unwrap();
+    device.answers(ADMISSIONS, json!(challenge));
+    device.answers(ANSWERS, json!({"card": ""}));
+    contact(&device).await;
+    let answers = device.told(ANSWERS);
+    assert_eq!(answers.len(), 1);
+    assert_eq!(answers[0]["request"], device.told(ADMISSIONS)[0]);
+    assert_eq!(answers[0]["answer"], expected_answer(card.id(), &secret));
+    assert!(!answers[0].to_string().contains(&secret));
+}
