@@ -98,7 +98,7 @@ impl AdmissionRequest {
         jws::sign_ps256(TYP, self.iss.as_ref(), self, keys).await
     }
 
-    /// Checks form, self-signature, age and the claims that the role calls for.
+    /// Checks form, age, the claims that the role calls for, and self-signature.
     ///
     /// Errors: [`Error::AdmissionMalformed`], [`Error::EndpointRefused`],
     /// [`Error::PossessionUnproven`], [`Error::Expired`], [`Error::NotYetValid`].
@@ -113,9 +113,7 @@ impl AdmissionRequest {
         if request.endpoint.is_none() && !unverified.payload()["endpoint"].is_null() {
             return Err(Error::EndpointRefused);
         }
-        let unproven = |_| Error::PossessionUnproven;
-        SigningKeys::of(&request.card(&request.iss, now), primitives).await.map_err(unproven)?;
-        unverified.verify_ps256(&request.signing_key, primitives).await.map_err(unproven)?;
+        // What costs nothing comes before the signatures.
         if request.iat > now.seconds() + PATIENCE {
             return Err(Error::NotYetValid);
         }
@@ -123,6 +121,9 @@ impl AdmissionRequest {
             return Err(Error::Expired);
         }
         request.check_claims()?;
+        let unproven = |_| Error::PossessionUnproven;
+        SigningKeys::of(&request.card(&request.iss, now), primitives).await.map_err(unproven)?;
+        unverified.verify_ps256(&request.signing_key, primitives).await.map_err(unproven)?;
         Ok(request)
     }
 

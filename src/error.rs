@@ -96,11 +96,13 @@ refusals! {
     LogForged = "log/forged", 400, "The log's checkpoint, signature or proof does not hold; fetch it again, and keep this one as evidence if that stays so.";
     EntryConflict = "notary/conflict", 409, "The notary has already logged another entry in this place of the case; fetch the case's ledger and build on it.";
     WitnessesMissing = "notary/witnesses", 503, "Too few witnesses have co-signed the notary's log just now; it is tried again by itself.";
+    EntryQuota = "notary/quota", 429, "This node or these two have had as many entries logged as they may for now; what is refused is deposited again by itself.";
     PredecessorUnknown = "notary/unknown-predecessor", 409, "The notary has not logged the entry that this one follows; deposit that one first.";
 
     UnknownCase = "treatment/unknown-case", 404, "No such case is known here; begin with a treatment request.";
     NotAllowedNow = "treatment/not-allowed-now", 409, "The state of the case does not allow this; look at the case and do what it waits for.";
     AlreadyDecided = "treatment/already-decided", 409, "This was decided before, and differently; the first decision stands.";
+    TextTooLong = "treatment/too-long", 413, "A text is longer than 4,000 bytes, a list longer than 100, or the request larger than 64 KB; shorten it.";
     UnknownEntry = "treatment/unknown-entry", 404, "The case has no such entry or data request; look at the case for their ids.";
 
     StoreFailed = "store/failed", 507, "The node's storage failed and nothing was changed; free space or restore it, then start the node again.";
@@ -113,6 +115,7 @@ refusals! {
     CryptoFailed = "platform/crypto", 500, "The platform's cryptography failed; restart it, and report it if it happens again.";
     PlatformUnsupported = "platform/unsupported", 501, "This browser can't run a node here; use a current one, over HTTPS or on this machine.";
     NodeStopped = "node/stopped", 503, "The node has stopped after a failure of its storage; restart it once the cause is gone.";
+    NodeBusy = "node/busy", 503, "The node has more to do than it can; it is tried again by itself.";
     NodeRestarted = "node/restarted", 503, "The node was restarted after an internal failure; nothing is lost, try again.";
     NodeNotReady = "node/not-ready", 409, "This device has no node yet; make one first.";
     TimedOut = "node/timed-out", 504, "The node did not answer in time; try again, repeating is safe.";

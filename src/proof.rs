@@ -104,9 +104,13 @@ impl ClaimedProof {
     ) -> Result<RequestProof, Error> {
         let Self { unverified, proof } = self;
         let invalid = Error::RequestProofInvalid;
-        unverified.verify_ps256(key, primitives).await.map_err(|_| invalid)?;
+        // What costs nothing comes before the signature.
         let fits =
             proof.iat.abs_diff(now.seconds()) <= WINDOW && proof.htm == method && proof.htu == url;
-        if fits { Ok(proof) } else { Err(invalid) }
+        if !fits {
+            return Err(invalid);
+        }
+        unverified.verify_ps256(key, primitives).await.map_err(|_| invalid)?;
+        Ok(proof)
     }
 }

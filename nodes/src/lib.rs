@@ -2,7 +2,9 @@
 
 pub mod client;
 pub mod connections;
+pub mod costs;
 pub mod demo;
+pub mod gate;
 pub mod guarded;
 pub mod institution;
 pub mod keys;
@@ -13,6 +15,7 @@ pub mod pause;
 pub mod personal;
 pub mod platform;
 pub mod problem;
+pub mod proxies;
 pub mod reach;
 pub mod root;
 pub mod scenario;

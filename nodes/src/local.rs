@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use crate::costs::Costs;
 use crate::institution::{self, Institution};
 use crate::member::MemberConfig;
 use crate::notary::Notary;
@@ -180,6 +181,7 @@ impl Plan<'_> {
             }),
             endpoint,
             reach: Reach::Local,
+            costs: Costs::default(),
             log: None,
             refresh: REFRESH,
         }

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::client::{Client, Signer};
+use crate::costs::Costs;
 use crate::keys::AwsKeys;
 use crate::pause::doubled;
 use crate::problem::Problem;
@@ -62,6 +63,8 @@ pub struct MemberConfig {
     pub endpoint: Option<Endpoint>,
     /// Where it goes itself.
     pub reach: Reach,
+    /// What others may cost it.
+    pub costs: Costs,
     /// What its operator tells the network's; none of a personal node.
     pub about: Option<About>,
     /// A notary's log, which it sets itself.
@@ -148,6 +151,11 @@ impl Member {
     /// The node's keys.
     pub fn keys(&self) -> &AwsKeys {
         &self.0.keys
+    }
+
+    /// What others may cost it.
+    pub fn costs(&self) -> &Costs {
+        &self.0.config.costs
     }
 
     /// Asks other nodes.

@@ -5,10 +5,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use hdms::Error;
+use hdms::card::{Role, VerifiedCard};
 use hdms::ids::CaseId;
 use hdms::network::Trust;
 use hdms::node::{Node, OutboxItem, Platform};
-use hdms::provider::{Store, Table, Write};
+use hdms::provider::{Clock, Store, Table, Write};
 use hdms::software::SoftwareHolders;
 use hdms::treatment::Flow;
 use hdms::treatment::hospital::HospitalCase;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::keys::{AwsKeys, AwsPrimitives};
 use crate::member::{Member, Standing};
+use crate::server::NodeRates;
 use crate::store::SqliteStore;
 use crate::system::{NodeClock, SystemRandomness};
 
@@ -58,6 +60,7 @@ pub struct NativePlatform {
     holders: SoftwareHolders<SystemRandomness>,
     store: WatchedStore,
     locks: Vec<Arc<Mutex<()>>>,
+    senders: NodeRates,
     outgoing: mpsc::UnboundedSender<OutboxItem>,
 }
 
@@ -71,6 +74,7 @@ impl NativePlatform {
     ) -> (Self, mpsc::UnboundedReceiver<OutboxItem>) {
         let (outgoing, queue) = mpsc::unbounded_channel();
         let platform = Self {
+            senders: NodeRates::per_minute(member.costs().messages),
             member,
             clock,
             holders: SoftwareHolders::new(SystemRandomness),
@@ -154,6 +158,14 @@ impl Platform for NativePlatform {
         case.hash(&mut hasher);
         let lock = &self.locks[hasher.finish() as usize % LOCKS];
         lock.clone().lock_owned().await
+    }
+
+    /// Whom a mailbox holds messages of, its server has limited.
+    fn hear(&self, sender: &VerifiedCard) -> Result<(), Error> {
+        if self.member.standing().card.card().role != Role::Institution {
+            return Ok(());
+        }
+        self.senders.take(sender.id(), sender.card().role, self.clock.now())
     }
 
     fn queued(&self, items: Vec<OutboxItem>) {

@@ -8,8 +8,9 @@ use crate::ids::NodeId;
 use crate::ledger::{VerificationKey, VerifiedEndorsement};
 use crate::record::{self, VerifiedRecord};
 use crate::treatment::message::{
-    ApprovalBody, ConfirmationBody, Content, DataBody, MAX_NAME, RequestBody, ResultBody,
-    SharedRecord, VerifiedShare,
+    ApprovalBody, ConfirmationBody, Content, DataBody, DataRefusalBody, DataRequestBody,
+    DisputeBody, MAX_NAME, MAX_REQUEST, RefusalBody, RequestBody, ResultBody, SharedRecord,
+    VerifiedShare, check_text,
 };
 
 impl<P: Platform> Node<P> {
@@ -18,6 +19,9 @@ impl<P: Platform> Node<P> {
         Ok(match opened.kind() {
             MessageType::TreatmentRequest => {
                 let body: RequestBody = opened.body()?;
+                if body.record.len() > MAX_REQUEST {
+                    return Err(Error::TextTooLong);
+                }
                 let (record, endorsement) =
                     self.verify_document(opened, &body.record, &body.endorsement).await?;
                 if body.name.len() > MAX_NAME {
@@ -54,10 +58,26 @@ impl<P: Platform> Node<P> {
                 }
             }
             MessageType::Data => self.verify_data(opened).await?,
-            MessageType::TreatmentRefusal => Content::Refusal(opened.body()?),
-            MessageType::DataRequest => Content::DataRequest(opened.body()?),
-            MessageType::DataRefusal => Content::DataRefusal(opened.body()?),
-            MessageType::Dispute => Content::Dispute(opened.body()?),
+            MessageType::TreatmentRefusal => {
+                let body: RefusalBody = opened.body()?;
+                check_text(&body.reason)?;
+                Content::Refusal(body)
+            }
+            MessageType::DataRequest => {
+                let body: DataRequestBody = opened.body()?;
+                body.check()?;
+                Content::DataRequest(body)
+            }
+            MessageType::DataRefusal => {
+                let body: DataRefusalBody = opened.body()?;
+                check_text(&body.reason)?;
+                Content::DataRefusal(body)
+            }
+            MessageType::Dispute => {
+                let body: DisputeBody = opened.body()?;
+                check_text(&body.reason)?;
+                Content::Dispute(body)
+            }
             MessageType::Deposit | MessageType::Query | MessageType::Answer => {
                 return Err(Error::UnknownType);
             }

@@ -12,7 +12,7 @@ use crate::ledger::VerificationKey;
 use crate::provider::{Randomness, Store, Table};
 use crate::record;
 use crate::treatment::hospital::{HospitalCase, Phase};
-use crate::treatment::message::{DataRequestBody, SharedRecord};
+use crate::treatment::message::{DataRequestBody, SharedRecord, check_text};
 use crate::treatment::{Authored, Step};
 
 impl<P: Platform> Node<P> {
@@ -34,15 +34,17 @@ impl<P: Platform> Node<P> {
         self.case(id).await
     }
 
-    /// Steps 4 and 10: declines a request. [`Error::UnknownCase`], [`Error::AlreadyDecided`].
+    /// Steps 4 and 10: declines a request. [`Error::UnknownCase`], [`Error::AlreadyDecided`],
+    /// [`Error::TextTooLong`].
     pub async fn decline(&self, id: &CaseId, reason: &str) -> Result<HospitalCase, Error> {
+        check_text(reason)?;
         self.decide_as_hospital(id, |case| case.decline(reason, self.now())).await
     }
 
     /// Step 11: asks the patient for records of these FHIR resource types.
     ///
     /// Errors: [`Error::UnknownCase`], [`Error::NotAllowedNow`], [`Error::AlreadyDecided`] when the
-    /// id names another request, [`Error::NotFhir`] for an unknown type.
+    /// id names another request, [`Error::NotFhir`] for an unknown type, [`Error::TextTooLong`].
     pub async fn ask_for_data(
         &self,
         id: &CaseId,
@@ -51,6 +53,7 @@ impl<P: Platform> Node<P> {
         if !asked.resources.iter().all(|kind| fhir::resource::is_type(kind)) {
             return Err(Error::NotFhir);
         }
+        asked.check()?;
         self.decide_as_hospital(id, |case| case.ask_for_data(asked.clone(), self.now())).await
     }
 

@@ -64,6 +64,11 @@ pub trait Platform {
     /// Waits until nobody else works on `case`. A platform that handles one thing at a time has
     /// nothing to wait for.
     async fn lock_case(&self, case: &CaseId) -> Self::CaseGuard;
+    /// Whether a message of this verified sender, which was not taken in before, may be taken in now: a
+    /// node that anybody may write to sets limits. [`Error::TooManyRequests`].
+    fn hear(&self, _sender: &VerifiedCard) -> Result<(), Error> {
+        Ok(())
+    }
     /// Called after a commit with what it queued for sending.
     fn queued(&self, items: Vec<OutboxItem>);
 }

@@ -9,7 +9,7 @@ use crate::ids::{CaseId, EntryId, MessageId, NodeId};
 use crate::ledger::{Entry, EntryKind, VerificationKey};
 use crate::provider::{HolderKeys, Store, Table};
 use crate::record::{self, Record, Selection};
-use crate::treatment::message::{MAX_NAME, SharedRecord};
+use crate::treatment::message::{MAX_NAME, SharedRecord, check_text};
 use crate::treatment::patient::{DataAnswer, PatientCase, ResultStatus};
 use crate::treatment::request::TreatmentRequest;
 use crate::treatment::{Authored, Step};
@@ -54,6 +54,7 @@ impl<P: Platform> Node<P> {
             let same = known.hospital == *hospital && known.request == request;
             return if same { Ok(known) } else { Err(Error::AlreadyDecided) };
         }
+        request.check()?;
         let trust = self.trust();
         trust.node(hospital)?.expect_role(Role::Institution).map_err(|_| Error::NodeUnknown)?;
         let holder = self.platform.holders().make_holder_key().await?;
@@ -116,13 +117,15 @@ impl<P: Platform> Node<P> {
         self.case(id).await
     }
 
-    /// Step 12: shares nothing. Errors as [`Node::share`].
+    /// Step 12: shares nothing. Errors as [`Node::share`], and
+    /// [`Error::TextTooLong`].
     pub async fn refuse_data(
         &self,
         id: &CaseId,
         request: &MessageId,
         reason: &str,
     ) -> Result<PatientCase, Error> {
+        check_text(reason)?;
         self.decide(id, |case| case.refuse_data(request, reason, self.now())).await
     }
 
@@ -139,13 +142,15 @@ impl<P: Platform> Node<P> {
         self.case(id).await
     }
 
-    /// Step 19: disputes a result. [`Error::UnknownEntry`], [`Error::AlreadyDecided`].
+    /// Step 19: disputes a result. [`Error::UnknownEntry`], [`Error::AlreadyDecided`],
+    /// [`Error::TextTooLong`].
     pub async fn dispute(
         &self,
         id: &CaseId,
         entry: &EntryId,
         reason: &str,
     ) -> Result<PatientCase, Error> {
+        check_text(reason)?;
         self.decide(id, |case| case.dispute(entry, reason, self.now())).await
     }
 

@@ -3,10 +3,32 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
 use crate::ledger::{VerifiedEndorsement, VerifiedReceipt};
 use crate::provider::Timestamp;
 use crate::record::VerifiedRecord;
+
+/// Longest text for a person to read, bytes of UTF-8.
+pub const MAX_TEXT: usize = 4_000;
+
+/// Most FHIR resource types in one list, and the longest name of one.
+pub const MAX_KINDS: usize = 100;
+const MAX_KIND: usize = 64;
+
+/// Largest record of a request (compact SD-JWT), bytes.
+pub const MAX_REQUEST: usize = 64 * 1024;
+
+/// Whether a text is as long as others have to keep. [`Error::TextTooLong`].
+pub fn check_text(text: &str) -> Result<(), Error> {
+    if text.len() <= MAX_TEXT { Ok(()) } else { Err(Error::TextTooLong) }
+}
+
+/// The same of a list of FHIR resource types.
+pub fn check_kinds(kinds: &[String]) -> Result<(), Error> {
+    let fits = kinds.len() <= MAX_KINDS && kinds.iter().all(|kind| kind.len() <= MAX_KIND);
+    if fits { Ok(()) } else { Err(Error::TextTooLong) }
+}
 
 /// Body of `treatment/request` (steps 2-3).
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,6 +75,14 @@ pub struct DataRequestBody {
     pub resources: Vec<String>,
     /// Why, for the patient to read.
     pub purpose: String,
+}
+
+impl DataRequestBody {
+    /// Whether it is as long as others have to keep. [`Error::TextTooLong`].
+    pub fn check(&self) -> Result<(), Error> {
+        check_text(&self.purpose)?;
+        check_kinds(&self.resources)
+    }
 }
 
 /// Body of `treatment/data` (step 12).

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::ids::NodeId;
+use crate::treatment::message::{check_kinds, check_text};
 
 /// Names node ids in FHIR identifiers.
 pub const NODE_SYSTEM: &str = "urn:hdms:node";
@@ -48,18 +49,27 @@ impl TreatmentRequest {
         resource
     }
 
+    /// Whether it is as long as others have to keep. [`Error::TextTooLong`].
+    pub fn check(&self) -> Result<(), Error> {
+        check_text(&self.reason)?;
+        self.date.as_deref().map_or(Ok(()), check_text)?;
+        check_kinds(&self.may_read)
+    }
+
     /// Reads [`TreatmentRequest::to_fhir`] back. [`Error::BodyMalformed`] when it is no
-    /// ServiceRequest with a reason.
+    /// ServiceRequest with a reason, [`Error::TextTooLong`].
     pub fn from_fhir(resource: &Value) -> Result<Self, Error> {
         if resource["resourceType"] != "ServiceRequest" {
             return Err(Error::BodyMalformed);
         }
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let types = resource["supportingInfo"].as_array().into_iter().flatten();
-        Ok(Self {
+        let request = Self {
             reason: text(&resource["reasonCode"][0]["text"]).ok_or(Error::BodyMalformed)?,
             date: text(&resource["occurrenceDateTime"]),
             may_read: types.filter_map(|reference| text(&reference["type"])).collect(),
-        })
+        };
+        request.check()?;
+        Ok(request)
     }
 }

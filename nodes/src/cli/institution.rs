@@ -14,6 +14,7 @@ use hdms_nodes::serve::stop_signal;
 use hdms_nodes::system::NodeClock;
 
 use super::about::AboutArgs;
+use super::limits::CostArgs;
 use super::{NetworkArgs, NodeArgs, Outcome};
 
 /// Serves as a hospital or a research institute.
@@ -28,6 +29,8 @@ pub struct Institution {
     network: NetworkArgs,
     #[command(flatten)]
     about: AboutArgs,
+    #[command(flatten)]
+    costs: CostArgs,
     /// File with the key with which the HIS comes; without it, one is made in the node's folder.
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
@@ -50,6 +53,7 @@ impl Institution {
             member: MemberConfig {
                 data,
                 passphrase,
+                costs: self.costs.into(),
                 reach: Reach::with_server(self.network.server.as_ref(), self.node.private_networks),
                 server: self.network.server.into(),
                 root,

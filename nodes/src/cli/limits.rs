@@ -4,6 +4,9 @@
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 
 use clap::Args;
+use hdms_nodes::connections::Limits;
+use hdms_nodes::costs::Costs;
+use hdms_nodes::proxies::{Block, Proxies};
 use hdms_nodes::server::settings::{Allowances, Settings};
 use hdms_nodes::server::{Quota, Quotas, Rates, Rules};
 
@@ -60,6 +63,56 @@ struct QuotaArgs {
     /// Bytes of envelopes of one sender that may wait in one mailbox.
     #[arg(long, value_name = "N")]
     sender_mailbox_bytes: Option<NonZeroU64>,
+}
+
+/// Who is believed when it says for whom it asks.
+#[derive(Debug, Args)]
+pub struct ProxyArgs {
+    /// Address, or block of addresses such as 10.0.0.0/8, of a reverse proxy in front of the node: for
+    /// whom it says it asks is who asks. May be given several times.
+    #[arg(long, value_name = "CIDR")]
+    trusted_proxy: Vec<Block>,
+}
+
+impl From<ProxyArgs> for Proxies {
+    fn from(args: ProxyArgs) -> Self {
+        args.trusted_proxy.into()
+    }
+}
+
+/// What others may cost an institution or a notary.
+#[derive(Debug, Args)]
+pub struct CostArgs {
+    /// Connections at a time; from one address half of them. The system's limit of open files must
+    /// allow as many.
+    #[arg(long, default_value_t = Limits::default().connections)]
+    connections: usize,
+    #[command(flatten)]
+    proxies: ProxyArgs,
+    /// Messages of one personal node that are taken in a minute; ten times as many of others.
+    #[arg(long, default_value_t = Costs::default().messages)]
+    messages_per_minute: u32,
+    /// Entries that a notary logs for one personal node a day; a hundred times as many for others.
+    #[arg(long, default_value_t = Costs::default().entries)]
+    entries_per_day: u32,
+    /// Entries that a notary logs between two nodes a day.
+    #[arg(long, default_value_t = Costs::default().entries_of_pair)]
+    pair_entries_per_day: u32,
+}
+
+impl From<CostArgs> for Costs {
+    fn from(args: CostArgs) -> Self {
+        Self {
+            limits: Limits {
+                connections: args.connections,
+                proxies: args.proxies.into(),
+                ..Limits::default()
+            },
+            messages: args.messages_per_minute,
+            entries: args.entries_per_day,
+            entries_of_pair: args.pair_entries_per_day,
+        }
+    }
 }
 
 /// How often may be asked, in any minute.

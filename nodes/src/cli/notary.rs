@@ -13,6 +13,7 @@ use hdms_nodes::system::NodeClock;
 
 use super::about::AboutArgs;
 use super::audit::Audit;
+use super::limits::CostArgs;
 use super::{NetworkArgs, NodeArgs, Outcome};
 
 /// Serves as a notary, unless it is told to audit one. Not derived: what serving requires would be
@@ -76,6 +77,8 @@ pub struct Serve {
     network: NetworkArgs,
     #[command(flatten)]
     about: AboutArgs,
+    #[command(flatten)]
+    costs: CostArgs,
 }
 
 impl Serve {
@@ -87,6 +90,7 @@ impl Serve {
         let config = MemberConfig {
             data: self.node.data()?,
             passphrase,
+            costs: self.costs.into(),
             reach: Reach::with_server(self.network.server.as_ref(), self.node.private_networks),
             server: self.network.server.into(),
             root,

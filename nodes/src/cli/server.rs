@@ -12,7 +12,7 @@ use hdms_nodes::server::settings::Settings;
 use hdms_nodes::system::NodeClock;
 
 use super::certificate::{Install, OnKeys, how_to_certify};
-use super::limits::SettingArgs;
+use super::limits::{ProxyArgs, SettingArgs};
 use super::operator::{OnNode, OnServer, Set, TurnDown};
 use super::push::PushArgs;
 use super::{NodeArgs, Outcome};
@@ -64,6 +64,8 @@ struct Serve {
     #[command(flatten, next_help_heading = "At the first start; later: hdms server set")]
     settings: SettingArgs,
     #[command(flatten)]
+    proxies: ProxyArgs,
+    #[command(flatten)]
     push: PushArgs,
     /// Folder of static pages to serve.
     #[arg(long, value_name = "DIR")]
@@ -102,7 +104,11 @@ impl Serve {
             rules,
             quotas: allowances.quotas,
             rates: allowances.rates,
-            limits: Limits { connections: allowances.connections, ..Limits::default() },
+            limits: Limits {
+                connections: allowances.connections,
+                proxies: self.proxies.into(),
+                ..Limits::default()
+            },
             push: self.push.config()?,
             private_networks: self.node.private_networks,
             pages: self.pages,

@@ -27,7 +27,7 @@ use super::hand_in::{IDEMPOTENCY_KEY, entry_ids};
 use super::outcome::{FHIR_JSON, Outcome};
 use super::views::{
     AskData, Asked, CasesQuery, HandedIn, NodeView, OutboxView, PageQuery, QuarantineView,
-    QuarantinedView, Refusal, SharedView, WaitingView,
+    QuarantinedView, Refusal, SharedQuery, SharedView, WaitingView,
 };
 use super::{Desk, verification, warnings};
 use crate::problem::{Problem, method_not_allowed, read_body};
@@ -40,6 +40,11 @@ const MAX_RESULT: usize = 32 * 1024 * 1024;
 
 /// Cases on a page when the query says nothing, and the most.
 const PAGE: (usize, usize) = (100, 1000);
+
+/// Bytes of texts after which a page of cases ends, and of records after which one of what was shared
+/// does.
+const CASES_BYTES: usize = 1024 * 1024;
+pub(super) const SHARED_BYTES: usize = 4 * 1024 * 1024;
 
 /// The interface's routes; every one asks for `key`.
 pub fn routes(key: Arc<ApiKey>) -> Router<Desk> {
@@ -90,18 +95,20 @@ pub async fn cases(State(desk): State<Desk>, uri: Uri) -> Result<Json<CasesView>
     let query: CasesQuery = query(&uri)?;
     let limit = query.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
     let mut after: Option<CaseId> = query.after.as_deref().map(str::parse).transpose()?;
-    let mut found = Vec::new();
+    let (mut found, mut bytes) = (Vec::new(), 0);
     loop {
         let page: Vec<HospitalCase> = desk.node.cases(after.as_ref(), PAGE.1).await?;
         let last_page = page.len() < PAGE.1;
         for case in page {
             let wanted =
                 query.phase.as_deref().is_none_or(|phase| phase == PhaseView::kind(&case.phase));
-            if wanted && found.len() == limit {
+            if wanted && (found.len() == limit || bytes >= CASES_BYTES) {
                 return Ok(Json(CasesView { cases: found, next: after.map(Into::into) }));
             }
             if wanted {
-                found.push(CaseSummary::of(&desk.node, &case).await);
+                let summary = CaseSummary::of(&desk.node, &case).await;
+                bytes += summary.bytes();
+                found.push(summary);
             }
             after = Some(case.id);
         }
@@ -205,13 +212,16 @@ pub async fn result(
 }
 
 /// Step 12: what the patient shared, checked again.
-#[utoipa::path(get, path = "/api/cases/{case}/shared", responses((status = 200, body = SharedView)))]
+#[utoipa::path(get, path = "/api/cases/{case}/shared", params(SharedQuery),
+    responses((status = 200, body = SharedView)))]
 pub async fn shared(
     State(desk): State<Desk>,
     Path(id): Path<String>,
+    uri: Uri,
 ) -> Result<Json<SharedView>, Problem> {
+    let SharedQuery { after } = query(&uri)?;
     let case: HospitalCase = desk.node.case(&case_id(&id)?).await?;
-    Ok(Json(SharedView::of(&desk.node, &case).await?))
+    Ok(Json(SharedView::of(&desk.node, &case, after.as_deref()).await?))
 }
 
 /// What waits to be sent, in the order in which it was queued, and what its recipient refused.

@@ -230,6 +230,18 @@ impl CaseSummary {
     }
 }
 
+impl CaseSummary {
+    /// About how large it is.
+    pub fn bytes(&self) -> usize {
+        let declined = match &self.phase {
+            PhaseView::Declined { reason } => reason.len(),
+            _ => 0,
+        };
+        let kinds: usize = self.may_read.iter().map(String::len).sum();
+        1024 + self.reason.len() + kinds + declined
+    }
+}
+
 impl PhaseView {
     fn of(phase: &Phase) -> Self {
         match phase.clone() {

@@ -13,11 +13,12 @@ mod verification;
 mod views;
 mod warnings;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -34,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 pub use access::{ApiKey, KEY_FILE as API_KEY_FILE};
 
 use crate::client::Taken;
-use crate::connections::Limits;
+use crate::gate::Gate;
 use crate::member::{Member, MemberConfig};
 use crate::platform::{NativeNode, NativePlatform, Side, adopt, follow};
 use crate::problem::{Problem, read_body};
@@ -75,6 +76,7 @@ pub struct Institution {
 #[derive(Clone)]
 struct Desk {
     node: Arc<NativeNode>,
+    gate: Arc<Gate>,
     stop: CancellationToken,
 }
 
@@ -104,9 +106,10 @@ impl Institution {
         let sending = Sender::<HospitalCase>::run(node.clone(), queue, stop.clone());
         let sending = tokio::spawn(sending);
         go_on_with_all(&node).await?;
-        let desk = Desk { node: node.clone(), stop: stop.clone() };
+        let limits = node.platform().member().costs().limits.clone();
+        let desk = Desk { node: node.clone(), gate: Gate::new(), stop: stop.clone() };
         let router = router(desk, api_key, config.pages, config.samples);
-        let serving = Serving::start(listener, router, Limits::default(), stop);
+        let serving = Serving::start(listener, router, limits, stop);
         Ok(Self { node, serving, sending, api_key: secret })
     }
 
@@ -169,9 +172,14 @@ fn router(desk: Desk, key: ApiKey, pages: Option<PathBuf>, samples: Option<PathB
 }
 
 /// Takes in an envelope: on stable storage before it is answered.
-async fn inbox(State(desk): State<Desk>, body: Body) -> Result<(StatusCode, Json<Taken>), Problem> {
+async fn inbox(
+    State(desk): State<Desk>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    body: Body,
+) -> Result<(StatusCode, Json<Taken>), Problem> {
+    let place = desk.gate.enter(from.ip())?;
     let envelope = read_body(body, envelope::MAX_BYTES, Error::EnvelopeTooLarge).await?;
-    let taken = desk.node.receive::<HospitalCase>(&envelope).await?;
+    let taken = place.work(desk.node.receive::<HospitalCase>(&envelope)).await?;
     let outcome = match taken.outcome {
         Outcome::Applied => {
             HospitalCase::go_on(&desk.node, &taken.case).await?;

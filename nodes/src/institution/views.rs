@@ -6,11 +6,12 @@ use hdms::fhir::resource;
 use hdms::ids::NodeId;
 use hdms::ledger::VerifiedReceipt;
 use hdms::node::{OutboxItem, Payload, Platform, Quarantined};
-use hdms::treatment::hospital::{DataAnswer, HospitalCase};
+use hdms::treatment::hospital::{DataAnswer, DataRequest, HospitalCase};
 use hdms::treatment::message::SharedRecord;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::api::SHARED_BYTES;
 use super::case_view::{ReceiptView, name_in, name_of};
 use crate::platform::NativeNode;
 use crate::problem::Problem;
@@ -70,6 +71,15 @@ pub struct PageQuery {
     pub limit: Option<usize>,
 }
 
+/// Which part of what was shared.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SharedQuery {
+    /// The request for data after which to go on.
+    pub after: Option<String>,
+}
+
 /// Why a request is declined.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -104,11 +114,13 @@ pub struct HandedIn {
     pub results: Vec<String>,
 }
 
-/// Everything that a patient shared in a case.
+/// What a patient shared in a case: as many whole answers as make about 4 MB.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SharedView {
     /// One for each answered request for data.
     pub shared: Vec<AnsweredView>,
+    /// Give it as `after` for the next page; null on the last.
+    pub next: Option<String>,
 }
 
 /// What was shared in answer to one request.
@@ -229,19 +241,38 @@ impl From<Problem> for TroubleView {
 }
 
 impl SharedView {
-    /// Of a case as the node keeps it. Errors: those of the records and their receipts.
-    pub async fn of(node: &NativeNode, case: &HospitalCase) -> Result<Self, Error> {
-        let mut shared = Vec::new();
-        for request in &case.data_requests {
-            let DataAnswer::Answered { .. } = request.answer else { continue };
+    /// Of a case as the node keeps it, behind the request `after`.
+    ///
+    /// Errors: [`Error::UnknownEntry`] for one that the case does not have; those of the records and
+    /// their receipts.
+    pub async fn of(
+        node: &NativeNode,
+        case: &HospitalCase,
+        after: Option<&str>,
+    ) -> Result<Self, Error> {
+        let place = |after: &str| {
+            let place = case.data_requests.iter().position(|it| it.asked.id.as_ref() == after);
+            place.map(|place| place + 1).ok_or(Error::UnknownEntry)
+        };
+        let begin = after.map_or(Ok(0), place)?;
+        let answered =
+            |request: &&DataRequest| matches!(request.answer, DataAnswer::Answered { .. });
+        let (mut shared, mut bytes): (Vec<AnsweredView>, _) = (Vec::new(), 0);
+        for request in case.data_requests.iter().skip(begin).filter(answered) {
+            if bytes >= SHARED_BYTES {
+                let next = shared.last().map(|last| last.request.clone());
+                return Ok(Self { shared, next });
+            }
             let id = &request.asked.id;
             let mut records = Vec::new();
             for record in node.shared(&case.id, id).await? {
-                records.push(SharedRecordView::of(node, case, &record).await?);
+                let record = SharedRecordView::of(node, case, &record).await?;
+                bytes += record.fhir.len();
+                records.push(record);
             }
             shared.push(AnsweredView { request: id.to_string(), records });
         }
-        Ok(Self { shared })
+        Ok(Self { shared, next: None })
     }
 }
 

@@ -25,7 +25,6 @@ use hdms::network::NotaryLog;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::connections::Limits;
 use crate::keys::open_or_make_log;
 use crate::member::{Member, MemberConfig};
 use crate::serve::{Serving, with_common_answers};
@@ -91,8 +90,8 @@ impl Notary {
         let router = services::routes(member.clone(), log, clock)
             .merge(publication::routes(reader))
             .merge(witness);
-        let serving =
-            Serving::start(listener, with_common_answers(router), Limits::default(), stop);
+        let limits = member.costs().limits.clone();
+        let serving = Serving::start(listener, with_common_answers(router), limits, stop);
         let serving = serving.alongside(sequencer);
         Ok(Self { serving, member })
     }

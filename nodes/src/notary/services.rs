@@ -1,23 +1,28 @@
 //! What a notary does for the nodes of its network: it takes deposits and answers queries, both in
 //! sealed envelopes.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use hdms::Error;
 use hdms::envelope::{self, Letter, MessageType, Opened, Opening, Sealed};
+use hdms::ledger::Endorsed;
 use hdms::notary::{
     AnswerBody, DepositAnswers, DepositBody, DepositCards, check, deposits, queried,
 };
 use hdms::provider::{Clock, Timestamp};
+use tokio::task::yield_now;
 
 use super::log::Log;
 use super::sequencer::Checked;
+use crate::costs::EntryQuotas;
+use crate::gate::Gate;
 use crate::keys::AwsPrimitives;
 use crate::member::{Member, Standing};
 use crate::problem::{Problem, read_body};
@@ -28,11 +33,23 @@ struct Services {
     member: Member,
     log: Log,
     clock: NodeClock,
+    quotas: EntryQuotas,
+    deposits: Arc<Gate>,
+    queries: Arc<Gate>,
+}
+
+/// An envelope that passed all checks but the one for replays: what is repeated is answered again.
+struct Received {
+    opened: Opened,
+    standing: Arc<Standing>,
+    at: Timestamp,
 }
 
 /// The routes `/deposits` and `/queries`.
 pub fn routes(member: Member, log: Log, clock: NodeClock) -> Router {
-    let services = Arc::new(Services { member, log, clock });
+    let quotas = EntryQuotas::new(member.costs());
+    let (deposits, queries) = (Gate::new(), Gate::new());
+    let services = Arc::new(Services { member, log, clock, quotas, deposits, queries });
     Router::new()
         .route("/deposits", post(deposit))
         .route("/queries", post(query))
@@ -41,49 +58,77 @@ pub fn routes(member: Member, log: Log, clock: NodeClock) -> Router {
 
 async fn deposit(
     State(services): State<Arc<Services>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
     body: Body,
 ) -> Result<Json<DepositAnswers>, Problem> {
-    let (opened, standing, received) = services.open(body).await?;
-    let DepositBody { cards, deposits } = deposits(&opened)?;
-    let cards = DepositCards::verify(&cards, &standing.trust, received, &AwsPrimitives).await;
-    let mut checked: Vec<Checked> = Vec::with_capacity(deposits.len());
-    for deposit in &deposits {
-        checked.push(check(deposit, opened.sender().id(), &cards, &AwsPrimitives).await);
-    }
+    let place = services.deposits.enter(from.ip())?;
+    let envelope = read_body(body, envelope::MAX_BYTES, Error::EnvelopeTooLarge).await?;
+    let checked = place.work(services.checked(&envelope)).await?;
+    // While its turn at the log comes, others are checked.
     let answers = services.log.append(checked).await?;
     Ok(Json(DepositAnswers { answers }))
 }
 
-async fn query(State(services): State<Arc<Services>>, body: Body) -> Result<Response, Problem> {
-    let (opened, standing, _) = services.open(body).await?;
-    let mut receipts = Vec::new();
-    for asked in queried(&opened)? {
-        let proven = services.log.reader().opened(&asked.entry, asked.salt).await?;
-        receipts.push(proven.map(|proven| proven.receipt_for_others()).transpose()?);
-    }
-    let letter = Letter {
-        from: &standing.card,
-        to: opened.sender(),
-        case: opened.case(),
-        kind: MessageType::Answer,
-        body: serde_json::to_value(AnswerBody { receipts }).map_err(|_| Error::BodyMalformed)?,
-    };
-    let keys = services.member.keys();
-    let (_, envelope) =
-        envelope::seal(letter, keys, &AwsPrimitives, &services.clock, &SystemRandomness).await?;
-    Ok(([(CONTENT_TYPE, "application/jose")], envelope).into_response())
+async fn query(
+    State(services): State<Arc<Services>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let place = services.queries.enter(from.ip())?;
+    let envelope = read_body(body, envelope::MAX_BYTES, Error::EnvelopeTooLarge).await?;
+    let answer = place.work(services.answer(&envelope)).await?;
+    Ok(([(CONTENT_TYPE, "application/jose")], answer).into_response())
 }
 
 impl Services {
-    /// The envelope in a request, all of DESIGN section 5's checks passed but the one for replays:
-    /// what is repeated is answered again.
-    async fn open(&self, body: Body) -> Result<(Opened, Arc<Standing>, Timestamp), Error> {
-        let envelope = read_body(body, envelope::MAX_BYTES, Error::EnvelopeTooLarge).await?;
-        let (standing, received) = (self.member.standing(), self.clock.now());
-        let opening = Opening { me: &standing.card, trust: &standing.trust, received };
-        let sealed = Sealed::parse(&envelope, &standing.card)?;
+    /// The deposits in an envelope, each with what was found about it.
+    async fn checked(&self, envelope: &[u8]) -> Result<Vec<Checked>, Error> {
+        let Received { opened, standing, at } = self.open(envelope).await?;
+        let DepositBody { cards, deposits } = deposits(&opened)?;
+        let cards = DepositCards::verify(&cards, &standing.trust, at, &AwsPrimitives).await;
+        let depositor = opened.sender();
+        let mut checked: Vec<Checked> = Vec::with_capacity(deposits.len());
+        for deposit in &deposits {
+            let found = check(deposit, depositor.id(), &cards, &AwsPrimitives).await;
+            let by = (depositor.id(), depositor.card().role);
+            let counted =
+                |endorsed: Endorsed| self.quotas.take(by, endorsed.entry(), at).map(|()| endorsed);
+            checked.push(found.and_then(counted));
+            // Other requests have their turn between two of the many that an envelope may hold.
+            yield_now().await;
+        }
+        Ok(checked)
+    }
+
+    /// The sealed answer to a query.
+    async fn answer(&self, envelope: &[u8]) -> Result<String, Error> {
+        let Received { opened, standing, .. } = self.open(envelope).await?;
+        let mut receipts = Vec::new();
+        for asked in queried(&opened)? {
+            let proven = self.log.reader().opened(&asked.entry, asked.salt).await?;
+            receipts.push(proven.map(|proven| proven.receipt_for_others()).transpose()?);
+        }
+        let letter = Letter {
+            from: &standing.card,
+            to: opened.sender(),
+            case: opened.case(),
+            kind: MessageType::Answer,
+            body: serde_json::to_value(AnswerBody { receipts })
+                .map_err(|_| Error::BodyMalformed)?,
+        };
+        let keys = self.member.keys();
+        let sealed = envelope::seal(letter, keys, &AwsPrimitives, &self.clock, &SystemRandomness);
+        Ok(sealed.await?.1)
+    }
+
+    async fn open(&self, envelope: &[u8]) -> Result<Received, Error> {
+        let (standing, at) = (self.member.standing(), self.clock.now());
+        let opening = Opening { me: &standing.card, trust: &standing.trust, received: at };
+        let sealed = Sealed::parse(envelope, &standing.card)?;
         let decrypted = sealed.decrypt(self.member.keys(), &AwsPrimitives).await?;
         let opened = decrypted.verify(None, opening, &AwsPrimitives).await?;
-        Ok((opened, standing, received))
+        let sender = opened.sender();
+        self.quotas.hear(sender.id(), sender.card().role, at)?;
+        Ok(Received { opened, standing, at })
     }
 }

@@ -90,10 +90,16 @@ impl His {
 
     /// `GET …/shared`: the FHIR texts of all shared records.
     pub async fn shared(&self, case: &CaseId) -> Result<Vec<String>, Failed> {
-        let view: Value = self.get(&format!("/api/cases/{case}/shared")).await?;
-        let answers = view["shared"].as_array().into_iter().flatten();
-        let records = answers.flat_map(|answer| answer["records"].as_array().into_iter().flatten());
-        Ok(records.filter_map(|record| record["fhir"].as_str().map(str::to_owned)).collect())
+        let (mut found, mut page) = (Vec::new(), String::new());
+        loop {
+            let view: Value = self.get(&format!("/api/cases/{case}/shared{page}")).await?;
+            let answers = view["shared"].as_array().into_iter().flatten();
+            let records =
+                answers.flat_map(|answer| answer["records"].as_array().into_iter().flatten());
+            found.extend(records.filter_map(|record| record["fhir"].as_str().map(str::to_owned)));
+            let Some(next) = view["next"].as_str() else { return Ok(found) };
+            page = format!("?after={next}");
+        }
     }
 
     /// `POST …/results`; answers the entries.

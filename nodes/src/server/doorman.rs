@@ -262,7 +262,8 @@ fn changes_keys(before: &AdmissionRequest, request: &AdmissionRequest) -> bool {
     before.signing_key != request.signing_key || before.encryption_key != request.encryption_key
 }
 
-/// What the trail says of a request; nothing of a personal node's.
+/// What the trail says of a request; nothing of a personal node's, nor of those who were never
+/// admitted: anybody can apply, and the trail only grows.
 fn acts(known: Option<&Known>, request: &AdmissionRequest, status: Status) -> Vec<Act> {
     if request.role == Role::Personal {
         return Vec::new();
@@ -270,9 +271,10 @@ fn acts(known: Option<&Known>, request: &AdmissionRequest, status: Status) -> Ve
     let before = known.map(|known| &known.request);
     let member = known.and_then(Known::admitted_as);
     let moved = member.is_some_and(|member| member.endpoint != request.endpoint);
+    let changed = |before: &AdmissionRequest| changes_keys(before, request);
     let found = [
-        (status == Status::Pending, Act::Applied),
-        (before.is_some_and(|before| changes_keys(before, request)), Act::KeysChanged),
+        (status == Status::Pending && member.is_some(), Act::Applied),
+        (member.is_some() && before.is_some_and(changed), Act::KeysChanged),
         (status == Status::Admitted && moved, Act::Moved),
     ];
     found.into_iter().filter_map(|(happened, act)| happened.then_some(act)).collect()

@@ -48,8 +48,8 @@ use stream::Bells;
 
 pub use push::{FirebaseApp, FirebaseConfig, PushConfig};
 pub use quota::{Quota, Quotas};
-pub(crate) use rate::RateLimit;
 pub use rate::Rates;
+pub(crate) use rate::{NodeRates, RateLimit};
 pub use rules::Rules;
 
 /// How often the server looks for what the operator's commands have changed.
@@ -117,6 +117,7 @@ struct Services {
     mailboxes: Mailboxes,
     push: Arc<push::Sender>,
     bells: Arc<Bells>,
+    clock: NodeClock,
     stop: CancellationToken,
 }
 
@@ -132,7 +133,7 @@ impl Server {
     ) -> Result<Self, Error> {
         let database = Database::open(&config.data.join(schema::FILE), &schema::SCHEMA)?;
         let (pages, url) = (config.pages.clone(), config.public_url.clone());
-        let limits = config.limits;
+        let limits = config.limits.clone();
         let bells = Arc::new(Bells::new(config.rates.streams));
         let (push, announced) =
             push::Sender::open(&config, bells.clone(), database.clone(), clock.clone()).await?;
@@ -186,6 +187,7 @@ impl Services {
             network,
             push,
             bells,
+            clock,
             stop: stop.clone(),
         })
     }
@@ -231,6 +233,8 @@ impl Services {
     async fn tidy(&self, database: &Database) -> Result<(), Error> {
         self.network.refresh().await?;
         self.silence_revoked(database).await?;
+        let now = self.clock.now().seconds();
+        database.write(move |tx| nodes::drop_strangers(tx, now)).await?;
         self.push.expire().await?;
         self.mailboxes.expire().await
     }

@@ -172,6 +172,35 @@ pub fn keep_request(
     Ok(())
 }
 
+/// Most nodes that wait to be admitted for the first time; the one that applied first makes room.
+const MOST_APPLICANTS: u64 = 1_000;
+
+/// How long an application is kept that was never approved, and a personal node whose card has ended,
+/// seconds.
+const KEPT: u64 = 30 * 24 * 3600;
+
+/// Which were never admitted as anything.
+const APPLICANTS: &str = "status IN ('pending', 'refused') AND admitted IS NULL AND card IS NULL";
+
+/// Drops, at `now`, seconds, what strangers left behind: applications that were never approved, when
+/// they are old or too many, and personal nodes whose card ended long ago, which are admitted anew
+/// when they come back. One that has changed its keys stays: with a former key nobody comes back.
+pub fn drop_strangers(tx: &Connection, now: u64) -> Result<(), Failure> {
+    let old = now.saturating_sub(KEPT);
+    let sql = format!("DELETE FROM nodes WHERE {APPLICANTS} AND request ->> 'iat' < ?1");
+    tx.prepare_cached(&sql)?.execute([old])?;
+    let sql = format!(
+        "DELETE FROM nodes WHERE id IN (SELECT id FROM nodes WHERE role <> 'personal' \
+         AND {APPLICANTS} ORDER BY request ->> 'iat' DESC LIMIT -1 OFFSET ?1)"
+    );
+    tx.prepare_cached(&sql)?.execute([MOST_APPLICANTS])?;
+    let sql = "DELETE FROM nodes WHERE id IN (SELECT id FROM nodes WHERE role = 'personal' \
+               AND status = 'admitted' AND expires < ?1 \
+               AND coalesce(json_array_length(request, '$.changes'), 0) = 0 LIMIT 1000)";
+    tx.prepare_cached(sql)?.execute([old])?;
+    Ok(())
+}
+
 /// Keeps the card issued to a node. [`Error::CardRevoked`] when it was revoked meanwhile.
 pub fn keep_card(tx: &Connection, id: &NodeId, card: &IssuedCard) -> Result<(), Failure> {
     let sql = "UPDATE nodes SET card = ?2, claims = ?3, expires = ?4 \

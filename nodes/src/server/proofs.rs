@@ -83,13 +83,18 @@ impl Proofs {
     /// card, [`Error::CardExpired`], [`Error::CardRevoked`]; [`Error::TooManyRequests`].
     pub async fn check(&self, request: &Parts, from: IpAddr) -> Result<Proven, Error> {
         let now = self.clock.now();
+        let failed = |error| self.failures.take(&subscriber(from), now).and(Err(error));
         let proven = match self.verify(request, now).await {
             Ok(proven) => proven,
-            Err(error) => return self.failures.take(&subscriber(from), now).and(Err(error)),
+            Err(error) => return failed(error),
         };
-        self.rates.take(&proven.node, proven.role, now)?;
         let id = format!("{}/{}", proven.node, proven.proof.jti);
-        if self.seen.first_time(&id, now) { Ok(proven) } else { Err(Error::RequestProofInvalid) }
+        // Who repeats what a node has sent uses up nothing of that node's.
+        if self.seen.has(&id) {
+            return failed(Error::RequestProofInvalid);
+        }
+        self.rates.take(&proven.node, proven.role, now)?;
+        if self.seen.first_time(&id, now) { Ok(proven) } else { failed(Error::RequestProofInvalid) }
     }
 
     async fn verify(&self, request: &Parts, now: Timestamp) -> Result<Proven, Error> {

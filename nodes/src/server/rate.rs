@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use hdms::Error;
 use hdms::card::Role;
@@ -65,10 +66,12 @@ impl NodeRates {
     }
 }
 
-/// A bucket for each key; all of one size, which refills within a minute.
+/// A bucket for each key; all of one size, which refills within the same time.
 #[derive(Debug)]
 pub struct RateLimit<K> {
-    per_minute: f64,
+    size: f64,
+    /// Milliseconds in which an empty bucket is full again.
+    refill: f64,
     buckets: Mutex<Buckets<K>>,
 }
 
@@ -88,18 +91,24 @@ struct Bucket {
 impl<K: Hash + Eq + Clone> RateLimit<K> {
     /// Allows each this many requests a minute, all at once if it likes.
     pub fn per_minute(requests: u32) -> Self {
+        Self::new(requests, Duration::from_secs(60))
+    }
+
+    /// The same in another time.
+    pub fn new(requests: u32, refill: Duration) -> Self {
         let buckets = Buckets { of: HashMap::new(), sweep: MANY };
-        Self { per_minute: requests.into(), buckets: Mutex::new(buckets) }
+        let refill = refill.as_secs_f64() * 1000.0;
+        Self { size: requests.into(), refill, buckets: Mutex::new(buckets) }
     }
 
     /// [`Error::TooManyRequests`] when `key` has used up what it may.
     pub fn take(&self, key: &K, now: Timestamp) -> Result<(), Error> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.of.len() >= buckets.sweep {
-            buckets.of.retain(|_, bucket| self.filled(*bucket, now) < self.per_minute);
+            buckets.of.retain(|_, bucket| self.filled(*bucket, now) < self.size);
             buckets.sweep = MANY.max(2 * buckets.of.len());
         }
-        let full = Bucket { tokens: self.per_minute, at: now };
+        let full = Bucket { tokens: self.size, at: now };
         let tokens = self.filled(buckets.of.get(key).copied().unwrap_or(full), now);
         let bucket = Bucket { tokens: (tokens - 1.0).max(0.0), at: now };
         match buckets.of.get_mut(key) {
@@ -110,8 +119,8 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
     }
 
     fn filled(&self, bucket: Bucket, now: Timestamp) -> f64 {
-        let minutes = now.0.saturating_sub(bucket.at.0) as f64 / 60_000.0;
-        (bucket.tokens + minutes * self.per_minute).min(self.per_minute)
+        let passed = now.0.saturating_sub(bucket.at.0) as f64 / self.refill;
+        (bucket.tokens + passed * self.size).min(self.size)
     }
 }
 

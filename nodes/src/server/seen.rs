@@ -58,6 +58,13 @@ impl Seen {
         Ok(Self { window, generations: Mutex::new(generations) })
     }
 
+    /// Whether `id` came before, as far as is remembered.
+    pub fn has(&self, id: &str) -> bool {
+        let id = shortened(id);
+        let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        generations.older.contains(&id) || generations.newer.contains(&id)
+    }
+
     /// Whether `id` comes for the first time.
     pub fn first_time(&self, id: &str, now: Timestamp) -> bool {
         let id = shortened(id);

@@ -22,6 +22,7 @@ use hdms::notary::{Deposit, DepositBody};
 use hdms::provider::{Clock, Timestamp};
 use hdms::testing::FixedClock;
 use hdms_nodes::client::{Client, Signer};
+use hdms_nodes::costs::Costs;
 use hdms_nodes::keys::{AwsKeys, AwsPrimitives, KEY_FILE, open_or_make};
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::notary::Notary;
@@ -215,10 +216,19 @@ impl Net {
 
     /// A notary with the folder `name`, admitted.
     pub async fn notary(&self, name: &str) -> Notary {
+        self.notary_with(name, |config| config).await
+    }
+
+    /// The same with a configuration that `adjust` has changed.
+    pub async fn notary_with(
+        &self,
+        name: &str,
+        adjust: impl FnOnce(MemberConfig) -> MemberConfig,
+    ) -> Notary {
         prepare_keys(&self.dir.path().join(name), &[""]);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let config = self.member_config(name, endpoint);
+        let config = adjust(self.member_config(name, endpoint));
         let clock = NodeClock::new(self.clock.clone());
         let notary = Notary::start(config, listener, clock, self.stop.child_token());
         let (notary, ()) = tokio::join!(notary, self.admit_next());
@@ -235,6 +245,8 @@ impl Net {
             name: name.into(),
             endpoint: endpoint.parse().ok(),
             reach: Reach::Local,
+            // Tests and benches deposit more than anybody may.
+            costs: Costs { entries: u32::MAX, entries_of_pair: u32::MAX, ..Costs::default() },
             about: Some(about()),
             log: None,
             refresh: Duration::from_millis(100),

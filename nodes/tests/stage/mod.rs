@@ -15,6 +15,7 @@ use hdms::network::Trust;
 use hdms::node::Platform;
 use hdms::treatment::patient::{PatientCase, ResultStatus};
 use hdms::treatment::request::TreatmentRequest;
+use hdms_nodes::costs::Costs;
 use hdms_nodes::keys::{KEY_FILE, open_or_make};
 use hdms_nodes::local::{LocalConfig, LocalNetwork, PASSPHRASE};
 use hdms_nodes::member::MemberConfig;
@@ -221,6 +222,7 @@ pub fn personal(dir: &Path, server: &str) -> MemberConfig {
         name: PATIENT.into(),
         endpoint: None,
         reach: Reach::Local,
+        costs: Costs::default(),
         about: None,
         log: None,
         refresh: Duration::from_secs(60),

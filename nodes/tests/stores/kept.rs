@@ -8,6 +8,7 @@ use hdms::card::Role;
 use hdms::ids::{CaseId, EntryId};
 use hdms::provider::{Store, Table, Timestamp, Write};
 use hdms::testing::FixedClock;
+use hdms_nodes::costs::Costs;
 use hdms_nodes::institution::{self, Institution};
 use hdms_nodes::local::PASSPHRASE;
 use hdms_nodes::member::MemberConfig;
@@ -137,6 +138,7 @@ impl Copied {
             about: None,
             endpoint: endpoint.map(|endpoint| endpoint.parse().unwrap()),
             reach: Reach::Local,
+            costs: Costs::default(),
             log: None,
             refresh: Duration::from_secs(60),
         }

@@ -174,7 +174,14 @@ export class Api {
 
   async shared(id: string): Promise<Answered[]> {
     const path = `cases/${encodeURIComponent(id)}/shared`;
-    return (await this.#get<{ shared: Answered[] }>(path)).shared;
+    const all: Answered[] = [];
+    let query = "";
+    for (;;) {
+      const page = await this.#get<{ shared: Answered[]; next: string | null }>(path + query);
+      all.push(...page.shared);
+      if (page.next === null) return all;
+      query = `?after=${encodeURIComponent(page.next)}`;
+    }
   }
 
   /** What waits to be sent, the oldest hundred. */

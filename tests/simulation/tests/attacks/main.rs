@@ -2,5 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
 
+mod fill_pages;
 mod learn_from_what_travels;
 mod read_mail;

@@ -1,0 +1,78 @@
+//! What others may cost a node that serves: how often a verified one is heard, and how much of it is
+//! kept for ever.
+
+use std::time::Duration;
+
+use hdms::Error;
+use hdms::card::Role;
+use hdms::ids::NodeId;
+use hdms::ledger::Entry;
+use hdms::provider::Timestamp;
+
+use crate::connections::Limits;
+use crate::server::{NodeRates, RateLimit};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// An institution may have logged so many entries, for each of a personal node's: it has many patients.
+const MEMBERS: u32 = 100;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Costs {
+    /// How long it waits for others, for how many, and whom it believes who they are.
+    pub limits: Limits,
+    /// Messages of one personal node that are taken in a minute; ten times as many of others.
+    pub messages: u32,
+    /// Entries that one personal node may have logged a day; a hundred times as many of others.
+    pub entries: u32,
+    /// Entries between two nodes that may be logged a day.
+    pub entries_of_pair: u32,
+}
+
+impl Default for Costs {
+    fn default() -> Self {
+        Self { limits: Limits::default(), messages: 600, entries: 2_000, entries_of_pair: 1_000 }
+    }
+}
+
+/// How many entries a notary logs for whom.
+#[derive(Debug)]
+pub struct EntryQuotas {
+    personal: RateLimit<NodeId>,
+    members: RateLimit<NodeId>,
+    pairs: RateLimit<(NodeId, NodeId)>,
+    heard: NodeRates,
+}
+
+impl EntryQuotas {
+    /// As `costs` says.
+    pub fn new(costs: &Costs) -> Self {
+        Self {
+            personal: RateLimit::new(costs.entries, DAY),
+            members: RateLimit::new(costs.entries.saturating_mul(MEMBERS), DAY),
+            pairs: RateLimit::new(costs.entries_of_pair, DAY),
+            heard: NodeRates::per_minute(costs.messages),
+        }
+    }
+
+    /// Whether an envelope of this verified sender is taken now. [`Error::TooManyRequests`].
+    pub fn hear(&self, sender: &NodeId, role: Role, now: Timestamp) -> Result<(), Error> {
+        self.heard.take(sender, role, now)
+    }
+
+    /// Whether an entry that both participants have endorsed may be logged for its depositor: counted
+    /// only now, so that nobody uses up what is another's. [`Error::EntryQuota`].
+    pub fn take(
+        &self,
+        (depositor, role): (&NodeId, Role),
+        entry: &Entry,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let (one, other) = (entry.author.clone(), entry.counterparty.clone());
+        let pair = if one <= other { (one, other) } else { (other, one) };
+        let of_node = if role == Role::Personal { &self.personal } else { &self.members };
+        let taken = of_node.take(depositor, now).and_then(|()| self.pairs.take(&pair, now));
+        taken.map_err(|_| Error::EntryQuota)
+    }
+}
