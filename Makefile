@@ -26,9 +26,10 @@ bench: ## the figures, side by side
 	@.ci/setup test
 	@.ci/bench
 
-soak: ## treatments, over and over, for SECONDS; nodes killed under load, RUNS times, workers twice as often
+soak: ## treatments, over and over, for SECONDS; floods; nodes killed under load, RUNS times, workers twice as often
 	@.ci/setup demo
 	@$(CARGO) run --quiet --release --package hdms-tests --bin soak -- --seconds $(SECONDS)
+	@HDMS_FLOOD_SECONDS=10 $(CARGO) test --quiet --release --package hdms-nodes --test floods -- --nocapture
 	@HDMS_KILL_RUNS=$(RUNS) $(CARGO) test --quiet --release --package hdms-nodes --test killed -- --nocapture
 	@HDMS_KILL_RUNS=$$((2 * $(RUNS))) .ci/kill-workers
 

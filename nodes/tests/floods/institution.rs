@@ -1,0 +1,71 @@
+//! Floods of an institution; its information system looks at its cases.
+
+use std::sync::Arc;
+
+use hdms::card::Role;
+use hdms::envelope::{Letter, MessageType, seal};
+use hdms_nodes::client::JOSE;
+use hdms_nodes::institution::{Config, Institution};
+use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::member::MemberConfig;
+use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
+use reqwest::Client;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::common::{Net, Person, case_id};
+use crate::row;
+
+async fn running_hospital(net: &Net, stop: &CancellationToken) -> Institution {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let member = net.member_config("hospital", endpoint);
+    let member = MemberConfig { role: Role::Institution, ..member };
+    let config = Config { member, api_key: None, pages: None, samples: None };
+    let clock = NodeClock::new(net.clock.clone());
+    let starting = Institution::start(config, clock, listener, stop.clone());
+    let (started, ()) = tokio::join!(starting, net.admit_next());
+    started.unwrap()
+}
+
+/// An envelope that is well sealed, and says nothing that the hospital knows.
+async fn senseless(from: &Person, hospital: &Institution) -> String {
+    let to = hospital.node().card();
+    let letter = Letter {
+        from: &from.card,
+        to: &to,
+        case: &case_id(),
+        kind: MessageType::TreatmentRequest,
+        body: serde_json::json!({"reason": "Cough"}),
+    };
+    let sealed = seal(letter, from.keys, &AwsPrimitives, &SystemClock, &SystemRandomness).await;
+    sealed.unwrap().1
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn floods_of_a_hospital_keep_it_from_nothing() {
+    let net = Net::start().await;
+    let patient = net.person(0).await;
+    let stop = CancellationToken::new();
+    let hospital = running_hospital(&net, &stop).await;
+    let (http, url) = (Client::new(), hospital.url());
+    let honest = async || {
+        let request = http.get(format!("{url}/api/cases")).bearer_auth(hospital.api_key());
+        assert_eq!(request.send().await.unwrap().status(), 200);
+    };
+    let envelope = senseless(&patient, &hospital).await;
+    for (name, body) in [("garbage", "a.b.c.d.e".to_owned()), ("one that makes no sense", envelope)]
+    {
+        let (client, to) = (http.clone(), format!("{url}/inbox"));
+        let request = Arc::new(move |_: usize| {
+            client.post(&to).header("content-type", JOSE).body(body.clone())
+        });
+        row(&format!("`POST /inbox`, {name}"), request, &honest).await;
+    }
+    let (client, to) = (http.clone(), format!("{url}/api/cases"));
+    let guessed =
+        Arc::new(move |number: usize| client.get(&to).bearer_auth(format!("guess {number}")));
+    row("`GET /api/cases`, a guessed key", guessed, &honest).await;
+    stop.cancel();
+    hospital.ended().await;
+}
