@@ -127,6 +127,7 @@ refusals! {
     TooManyRequests = "api/too-many", 429, "Too many requests came from this address; wait a minute and send again.";
     BodyTooSlow = "api/too-slow", 408, "The request's body did not come in time; send it again over a better connection.";
     MailboxFull = "mailbox/full", 429, "The mailbox is full; send again later.";
+    MailboxExpired = "mailbox/expired", 410, "The recipient has not fetched the message within 30 days, and it is gone; send its content anew once they are back.";
     SenderQuota = "mailbox/sender-quota", 429, "Too much from this sender waits to be fetched; send again later.";
     PushBlocked = "push/blocked", 403, "The browser does not allow notifications here; allow them for this site in its settings, then switch them on again.";
     PushUnavailable = "push/unavailable", 503, "The browser could not subscribe at its push service; it is tried again when the server is reached.";
@@ -148,12 +149,32 @@ impl Error {
         (self.status() >= 500 && !of_the_server) || self.status() == 429
     }
 
-    /// Whether sending the same envelope once more can't come to another answer. One that came before
-    /// its time can: a clock is set, or its time comes.
+    /// Whether an envelope that was refused with it may be good once its receiver knows more: newer
+    /// network documents, which name a Doorman's key, a node, its newer card or a notary, or the time.
+    pub fn may_become_good(self) -> bool {
+        matches!(
+            self,
+            Error::NotYetValid
+                | Error::Expired
+                | Error::UnknownType
+                | Error::CardUnknown
+                | Error::CardForged
+                | Error::CardExpired
+                | Error::CardRevoked
+                | Error::NodeUnknown
+                | Error::ReceiptForged
+                | Error::LogForged
+        )
+    }
+
+    /// Whether sending the same envelope once more can't come to another answer, by the sender's own
+    /// clock and documents.
     pub fn is_final(self) -> bool {
         let kind = self.code().split('/').next().unwrap_or_default();
         let about_content = ["envelope", "card", "key", "record", "fhir", "ledger", "treatment"];
-        about_content.contains(&kind) && !self.is_passing() && self != Error::NotYetValid
+        let ended = matches!(self, Error::Expired | Error::ReceiptForged);
+        let hopeless = ended || !self.may_become_good();
+        about_content.contains(&kind) && !self.is_passing() && hopeless
     }
 
     /// The refusal with this code, for those who read it off the wire.

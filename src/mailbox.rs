@@ -69,15 +69,80 @@ pub struct MailboxPage {
 pub struct MailboxMessage {
     /// Its place: 1 for the mailbox's first message ever.
     pub seq: u64,
+    /// The node that delivered it, by its request proof.
+    pub from: NodeId,
     /// The compact JWE.
     pub envelope: String,
 }
 
 /// Body of `POST /mailbox/acknowledgement`: everything up to this place is dealt with and goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct Acknowledgement {
     /// The last place.
+    pub upto: u64,
+    /// What of it was refused for good, or could not be kept until it may be taken in: at most
+    /// [`MAX_PAGE`]. Who delivered it is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
+}
+
+/// A message that was fetched and not taken in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
+pub struct Refused {
+    /// Its place.
+    pub seq: u64,
+    /// Why: the code.
+    pub code: String,
+}
+
+/// Longest code in an acknowledgement, bytes.
+pub const MAX_CODE: usize = 64;
+
+/// Most reports that the server keeps for one node: of more, the oldest go.
+pub const MAX_REPORTS: u64 = 10_000;
+
+/// Answer to `GET /mailbox/reports?after=…&limit=…`: what became of what the node has delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportPage {
+    /// Oldest first.
+    pub reports: Vec<Report>,
+    /// Whether there are more behind the last of them.
+    pub more: bool,
+}
+
+/// What became of something that was delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Its number, among those of the server.
+    pub number: u64,
+    /// Whose mailbox.
+    pub to: NodeId,
+    /// The place in it.
+    pub seq: u64,
+    /// What happened.
+    pub outcome: Fate,
+}
+
+/// What became of a message, or of all up to a place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// Everything that the node delivered there, up to this place, was fetched or is gone; of what
+    /// was not taken in an earlier report tells.
+    Fetched,
+    /// Its recipient has fetched it and not taken it in: the code.
+    Refused(String),
+    /// Its recipient has not fetched it in time, and it is gone.
+    Expired,
+}
+
+/// Body of `POST /mailbox/reports/acknowledgement`: the reports up to this number go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
+pub struct ReportsRead {
+    /// The last number.
     pub upto: u64,
 }
 

@@ -10,11 +10,19 @@ type Rows = BTreeMap<(Table, String), Vec<u8>>;
 
 /// Ordered tables in memory. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryStore(Arc<Mutex<Rows>>);
+pub struct MemoryStore {
+    rows: Arc<Mutex<Rows>>,
+    failure: Arc<Mutex<Option<Error>>>,
+}
 
 impl MemoryStore {
+    /// Makes the next commit fail, as a full disk would.
+    pub fn fail_next_commit(&self, error: Error) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
     fn rows(&self) -> MutexGuard<'_, Rows> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -42,6 +50,9 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+        if let Some(error) = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(error);
+        }
         let mut rows = self.rows();
         for write in writes {
             match write {

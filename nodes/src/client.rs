@@ -1,8 +1,6 @@
 //! The HTTP between nodes, from the asking side. A refusal comes back as the [`Error`] of its code.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 use hdms::Error;
@@ -12,13 +10,14 @@ use hdms::envelope;
 use hdms::ids::{MessageId, NodeId};
 use hdms::jose::jwk::RsaJwk;
 use hdms::mailbox::{
-    Acknowledgement, Bell, Deliveries, Delivery, DeliveryAnswer, DeliveryAnswers, MailboxPage,
+    Acknowledgement, Bell, Deliveries, Delivery, DeliveryAnswer, DeliveryAnswers, MAX_PAGE,
+    MailboxPage, Refused, ReportPage, ReportsRead,
 };
 use hdms::network::NetworkDocuments;
 use hdms::notary::DepositAnswers;
 use hdms::proof::{self, RequestProof};
 use hdms::provider::{Clock, NodeKeys};
-use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
 use reqwest::{Method, Request, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -31,9 +30,6 @@ use crate::system::{NodeClock, SystemRandomness};
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Longest pause that another node can ask for.
-const LONGEST_ASKED: Duration = Duration::from_secs(3600);
-
 /// Longest line of server-sent events, bytes.
 const MAX_LINE: usize = 64 * 1024;
 
@@ -45,7 +41,6 @@ pub const JOSE: &str = "application/jose";
 pub struct Client {
     http: Guarded,
     clock: NodeClock,
-    busy: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 /// Who asks a server for what is its own: signs the request's proof.
@@ -73,28 +68,19 @@ pub struct Taken {
     pub outcome: String,
 }
 
+/// What the server answers to deliveries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// One for each, in their order.
+    pub answers: Vec<DeliveryAnswer>,
+    /// How long it asks to be left alone with what it refused for now, seconds.
+    pub retry_after: Option<u64>,
+}
+
 impl Client {
     /// With connections of its own, as far as `reach`.
     pub fn new(clock: NodeClock, reach: Reach) -> Result<Self, Error> {
-        Ok(Self { http: Guarded::new(reach, PATIENCE)?, clock, busy: Arc::default() })
-    }
-
-    /// How long the node with this base URL still wants to be left alone, by what it last said
-    /// with `Retry-After` (RFC 9110 section 10.2.3).
-    pub fn asked_pause(&self, base: &str) -> Duration {
-        let Ok(url) = Url::parse(base) else { return Duration::ZERO };
-        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = busy.get(&url.origin().ascii_serialization()).copied();
-        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
-    }
-
-    fn note_pause(&self, origin: String, headers: &HeaderMap) {
-        let asked = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let Some(seconds) = asked.and_then(|value| value.parse().ok()) else { return };
-        let (now, asked) = (Instant::now(), Duration::from_secs(seconds).min(LONGEST_ASKED));
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        busy.retain(|_, until| *until > now);
-        busy.insert(origin, now + asked);
+        Ok(Self { http: Guarded::new(reach, PATIENCE)?, clock })
     }
 
     /// The network's root key, as `server` says. Pin it at the first start, and only then.
@@ -138,13 +124,17 @@ impl Client {
     }
 
     /// Hands an envelope to an institution.
-    pub async fn send_envelope(&self, endpoint: &str, envelope: String) -> Result<Taken, Error> {
-        Ok(self.post(url(endpoint, "/inbox")?, JOSE, envelope.into_bytes(), SMALL).await?)
+    pub async fn send_envelope(&self, endpoint: &str, envelope: String) -> Result<Taken, Problem> {
+        self.post(url(endpoint, "/inbox")?, JOSE, envelope.into_bytes(), SMALL).await
     }
 
     /// Hands deposits to a notary.
-    pub async fn deposit(&self, endpoint: &str, envelope: String) -> Result<DepositAnswers, Error> {
-        Ok(self.post(url(endpoint, "/deposits")?, JOSE, envelope.into_bytes(), RECEIPTS).await?)
+    pub async fn deposit(
+        &self,
+        endpoint: &str,
+        envelope: String,
+    ) -> Result<DepositAnswers, Problem> {
+        self.post(url(endpoint, "/deposits")?, JOSE, envelope.into_bytes(), RECEIPTS).await
     }
 
     /// Asks a notary for verification keys. Answers the sealed answer.
@@ -171,15 +161,16 @@ impl Client {
 
     /// The bytes at `path` below `base`, whoever serves it. [`Error::NotFound`] where there is nothing,
     /// [`Error::AnswerTooLarge`] for more than `limit` bytes.
-    pub async fn resource(&self, base: &str, path: &str, limit: usize) -> Result<Vec<u8>, Error> {
+    pub async fn resource(&self, base: &str, path: &str, limit: usize) -> Result<Vec<u8>, Problem> {
         let request = Request::new(Method::GET, url(base, path)?);
-        let origin = request.url().origin().ascii_serialization();
-        let reply = self.http.ask(request, limit).await?;
-        self.note_pause(origin, &reply.headers);
+        let reply = self.http.ask(request, limit).await.map_err(Error::from)?;
         match reply.status {
             StatusCode::OK => Ok(reply.body),
-            StatusCode::NOT_FOUND => Err(Error::NotFound),
-            _ => Err(Error::NetworkUnreachable),
+            StatusCode::NOT_FOUND => Err(Error::NotFound.into()),
+            _ => {
+                let retry_after = asked_pause(&reply);
+                Err(Problem { retry_after, ..Error::NetworkUnreachable.into() })
+            }
         }
     }
 
@@ -189,12 +180,13 @@ impl Client {
         server: &str,
         from: Signer<'_, K>,
         deliveries: Vec<Delivery>,
-    ) -> Result<Vec<DeliveryAnswer>, Error> {
+    ) -> Result<Delivered, Problem> {
         let url = url(server, "/mailbox/deliveries")?;
         let body = body(&Deliveries { deliveries })?;
-        let request = self.signed(Method::POST, url, body, from).await?;
-        let answers: DeliveryAnswers = self.json(request, SMALL).await?;
-        Ok(answers.answers)
+        // A refused delivery may come with a card.
+        let reply = self.send(self.signed(Method::POST, url, body, from).await?, RECEIPTS).await?;
+        let DeliveryAnswers { answers } = read(&reply)?;
+        Ok(Delivered { answers, retry_after: asked_pause(&reply) })
     }
 
     /// Up to `limit` messages of the node's own mailbox after place `after`.
@@ -209,15 +201,40 @@ impl Client {
         Ok(self.json(self.signed(Method::GET, url, Vec::new(), of).await?, PAGE).await?)
     }
 
-    /// Lets everything up to place `upto` go.
+    /// Lets everything up to place `upto` go, of which these were refused.
     pub async fn acknowledge<K: NodeKeys>(
         &self,
         server: &str,
         of: Signer<'_, K>,
         upto: u64,
+        refused: Vec<Refused>,
     ) -> Result<(), Error> {
         let url = url(server, "/mailbox/acknowledgement")?;
-        let body = body(&Acknowledgement { upto })?;
+        let body = body(&Acknowledgement { upto, refused })?;
+        self.send(self.signed(Method::POST, url, body, of).await?, SMALL).await?;
+        Ok(())
+    }
+
+    /// What became of what the node has delivered, after the report `after`.
+    pub async fn reports<K: NodeKeys>(
+        &self,
+        server: &str,
+        of: Signer<'_, K>,
+        after: u64,
+    ) -> Result<ReportPage, Error> {
+        let url = url(server, &format!("/mailbox/reports?after={after}&limit={MAX_PAGE}"))?;
+        Ok(self.json(self.signed(Method::GET, url, Vec::new(), of).await?, SMALL).await?)
+    }
+
+    /// Lets the reports up to number `upto` go.
+    pub async fn reports_read<K: NodeKeys>(
+        &self,
+        server: &str,
+        of: Signer<'_, K>,
+        upto: u64,
+    ) -> Result<(), Error> {
+        let url = url(server, "/mailbox/reports/acknowledgement")?;
+        let body = body(&ReportsRead { upto })?;
         self.send(self.signed(Method::POST, url, body, of).await?, SMALL).await?;
         Ok(())
     }
@@ -287,10 +304,7 @@ impl Client {
     }
 
     async fn send(&self, request: Request, limit: usize) -> Result<Reply, Problem> {
-        let origin = request.url().origin().ascii_serialization();
-        let reply = self.http.ask(request, limit).await.map_err(Error::from)?;
-        self.note_pause(origin, &reply.headers);
-        refused(reply)
+        refused(self.http.ask(request, limit).await.map_err(Error::from)?)
     }
 }
 
@@ -310,14 +324,21 @@ fn refused(reply: Reply) -> Result<Reply, Problem> {
     if media_type.is_some_and(|value| value.starts_with(problem::MEDIA_TYPE)) {
         let document: ProblemDocument = read(&reply)?;
         let error = Error::from_code(&document.code).unwrap_or(Error::NetworkUnreachable);
-        return Err(Problem { error, reason: document.reason });
+        let (reason, retry_after) = (document.reason, asked_pause(&reply));
+        return Err(Problem { error, reason, retry_after });
     }
     // What stands between the nodes may answer in its own words.
     if reply.status.is_success() || reply.status == StatusCode::NOT_MODIFIED {
         Ok(reply)
     } else {
-        Err(Error::NetworkUnreachable.into())
+        let retry_after = asked_pause(&reply);
+        Err(Problem { retry_after, ..Error::NetworkUnreachable.into() })
     }
+}
+
+/// How long the other node asks to be left alone, seconds (RFC 9110 section 10.2.3).
+fn asked_pause(reply: &Reply) -> Option<u64> {
+    reply.headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()
 }
 
 fn read<T: DeserializeOwned>(reply: &Reply) -> Result<T, Error> {

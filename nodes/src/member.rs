@@ -173,6 +173,11 @@ impl Member {
         &self.0.config.server
     }
 
+    /// How often it asks for newer network documents.
+    pub fn refreshes(&self) -> Duration {
+        self.0.config.refresh
+    }
+
     /// Card and trust as they are now.
     pub fn standing(&self) -> Arc<Standing> {
         self.0.standing.borrow().clone()
@@ -297,7 +302,7 @@ impl Standing {
 /// Tells whoever runs the node.
 fn tell(trouble: Option<&Problem>) {
     match trouble {
-        Some(Problem { error, reason }) => {
+        Some(Problem { error, reason, .. }) => {
             tracing::error!(code = error.code(), reason, "{}", error.sentence());
         }
         None => tracing::info!("this node may take part in the network again"),

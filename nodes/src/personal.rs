@@ -11,13 +11,14 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use hdms::Error;
 use hdms::card::Role;
-use hdms::mailbox::{MAX_PAGE, MailboxMessage};
+use hdms::mailbox::{MAX_PAGE, MailboxMessage, Refused};
+use hdms::node::Deliverer;
 use hdms::treatment::patient::PatientCase;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::member::{Member, MemberConfig};
-use crate::platform::{NativeNode, NativePlatform, follow};
+use crate::platform::{NativeNode, NativePlatform, follow, hope};
 use crate::sender::Sender;
 use crate::store::SqliteStore;
 use crate::system::NodeClock;
@@ -64,6 +65,10 @@ impl Personal {
             }
         });
         let mailbox = Mailbox { node: node.clone(), last: 0 };
+        let (hoping, hoping_stops) = (hope::<PatientCase>(node.clone()), stop.clone());
+        tasks.spawn(async move {
+            hoping_stops.run_until_cancelled(hoping).await;
+        });
         tasks.spawn(async move {
             stop.run_until_cancelled(mailbox.watch()).await;
         });
@@ -129,10 +134,10 @@ impl Mailbox {
         let (client, server) = (member.client(), member.server());
         loop {
             let page = client.mailbox(server, member.signer(), self.last, MAX_PAGE).await?;
-            let before = self.last;
-            let taken = self.take_in(&page.messages).await;
+            let (before, mut refused) = (self.last, Vec::new());
+            let taken = self.take_in(&page.messages, &mut refused).await;
             if self.last > before {
-                client.acknowledge(server, member.signer(), self.last).await?;
+                client.acknowledge(server, member.signer(), self.last, refused).await?;
             }
             taken?;
             if !page.more {
@@ -142,18 +147,25 @@ impl Mailbox {
     }
 
     /// Takes in a page; stops before the first message that must come again.
-    async fn take_in(&mut self, messages: &[MailboxMessage]) -> Result<(), Error> {
-        let outcomes = messages.iter().map(|message| {
-            let (node, envelope) = (self.node.clone(), message.envelope.clone());
-            tokio::spawn(async move { node.receive::<PatientCase>(envelope.as_bytes()).await })
+    async fn take_in(
+        &mut self,
+        messages: &[MailboxMessage],
+        refused: &mut Vec<Refused>,
+    ) -> Result<(), Error> {
+        let outcomes = messages.iter().map(|MailboxMessage { from, envelope, .. }| {
+            let (node, envelope) = (self.node.clone(), envelope.clone());
+            let by = Deliverer::Node(from.clone());
+            tokio::spawn(async move {
+                let taken = node.receive_from::<PatientCase>(envelope.as_bytes(), &by).await;
+                node.to_report(envelope.as_bytes(), taken.as_ref().map_err(|error| *error))
+            })
         });
-        for (message, outcome) in messages.iter().zip(join_all(outcomes).await) {
-            match outcome.map_err(|_| Error::NodeRestarted)? {
-                Err(error) if error.is_passing() => return Err(error),
-                Err(error) => tracing::warn!(%error, "an envelope was quarantined"),
-                Ok(_) => {}
+        for (MailboxMessage { seq, .. }, outcome) in messages.iter().zip(join_all(outcomes).await) {
+            if let Some(error) = outcome.map_err(|_| Error::NodeRestarted)?? {
+                tracing::warn!(%error, "an envelope was refused");
+                refused.push(Refused { seq: *seq, code: error.code().to_owned() });
             }
-            self.last = message.seq;
+            self.last = *seq;
         }
         Ok(())
     }

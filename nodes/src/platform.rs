@@ -3,6 +3,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
@@ -25,6 +26,9 @@ use crate::system::{NodeClock, SystemRandomness};
 
 /// Locks shared by all cases: two cases that meet in one wait for each other, no more.
 const LOCKS: usize = 256;
+
+/// So often is tried again what was refused and may become good.
+const HOPE: Duration = Duration::from_secs(5 * 60);
 
 /// Changes that a slow listener may be behind before it misses some.
 const CHANGES: usize = 4096;
@@ -117,6 +121,28 @@ pub fn adopt(node: &NativeNode, standing: &Standing) {
     node.set_trust(Trust::clone(&standing.trust));
     if let Err(error) = node.set_card(standing.card.clone()) {
         tracing::error!(%error, "the card is not this node's");
+    }
+}
+
+/// Tries again what was refused and may become good: now and then, and once the node comes to trust
+/// newer documents. Never ends.
+pub async fn hope<F: Side>(node: Arc<NativeNode>) {
+    let member = node.platform().member();
+    let mut changes = member.changes();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(HOPE) => {}
+            Ok(()) = changes.changed() => adopt(&node, &changes.borrow_and_update().clone()),
+        }
+        let tried = async {
+            for taken in node.retry_hopeful::<F>().await? {
+                F::go_on(&node, &taken.case).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = tried.await {
+            tracing::warn!(%error, "what was refused is tried again later");
+        }
     }
 }
 

@@ -22,11 +22,13 @@ pub struct Problem {
     pub error: Error,
     /// What a person gave as the reason.
     pub reason: Option<String>,
+    /// After how many seconds to ask again, where the other side says so.
+    pub retry_after: Option<u64>,
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        Self { error, reason: None }
+        Self { error, reason: None, retry_after: None }
     }
 }
 
@@ -56,7 +58,7 @@ pub struct ProblemDocument {
 }
 
 impl From<Problem> for ProblemDocument {
-    fn from(Problem { error, reason }: Problem) -> Self {
+    fn from(Problem { error, reason, .. }: Problem) -> Self {
         Self {
             kind: format!("urn:hdms:{}", error.code()),
             title: status(error).canonical_reason().unwrap_or("Refused").into(),
@@ -70,12 +72,12 @@ impl From<Problem> for ProblemDocument {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let error = self.error;
+        let (error, retry_after) = (self.error, self.retry_after.or(retry_after(self.error)));
         let body = serde_json::to_vec(&ProblemDocument::from(self)).unwrap_or_default();
         let mut response = (status(error), body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        if let Some(seconds) = retry_after(error) {
+        if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         // RFC 9110 section 11.6.1: what to come back with.

@@ -8,21 +8,23 @@
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::mailbox::{Delivery, DeliveryAnswer, MAX_DELIVERIES};
-use hdms::node::{OutboxItem, Parcel, Payload};
+use hdms::node::{Occasion, OutboxItem, Parcel, Payload, Platform, Setback};
 use hdms::notary::{DepositAnswer, DepositAnswers};
+use hdms::provider::{Clock, Timestamp};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::client::Client;
-use crate::pause::doubled;
+use crate::client::{Client, Delivered};
 use crate::platform::{NativeNode, Side, adopt};
+use crate::problem::Problem;
 
 /// What goes together, and how many requests are in flight, to one destination. Where a request
 /// carries many, the next one leaves when the last was answered, so that it carries all that came
@@ -49,12 +51,6 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Items read from the store at a time when a node starts.
 const PAGE: usize = 500;
 
-/// How long after a first failure it is tried again; doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-
-/// Longest time between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
 /// The sending half of a node.
 pub struct Sender<F> {
     node: Arc<NativeNode>,
@@ -63,13 +59,33 @@ pub struct Sender<F> {
     side: PhantomData<fn() -> F>,
 }
 
-/// An item and how often it was tried in vain.
-struct Waiting {
-    item: OutboxItem,
-    attempts: u32,
+/// What goes to one destination.
+struct Lane {
+    waiting: mpsc::UnboundedSender<OutboxItem>,
+    road: Arc<Road>,
 }
 
-type Lane = mpsc::UnboundedSender<Waiting>;
+/// The way to one destination.
+#[derive(Default)]
+struct Road {
+    /// Rings whenever it has answered.
+    reached: Notify,
+    /// Until then it has asked to be left alone, milliseconds since 1970.
+    rest: AtomicU64,
+}
+
+impl Road {
+    fn rests(&self, now: Timestamp) -> bool {
+        self.rest.load(Ordering::Relaxed) > now.0
+    }
+
+    /// How long it rests from now on, and what waits by itself.
+    fn pause(&self, items: &[OutboxItem], now: Timestamp) -> Duration {
+        let rest = self.rest.load(Ordering::Relaxed).saturating_sub(now.0);
+        let first = items.iter().map(|item| item.pause(now)).min();
+        Duration::from_millis(first.unwrap_or_default().max(rest))
+    }
+}
 
 impl<F: Side> Sender<F> {
     /// Sends what the node's store holds, then what comes out of `queue`, until `stop`; answers
@@ -116,13 +132,23 @@ impl<F: Side> Sender<F> {
             Role::Institution | Role::Notary => item.to.to_string(),
         };
         let lane = lanes.entry(destination).or_insert_with(|| {
-            let (lane, waiting) = mpsc::unbounded_channel();
-            let retry = lane.downgrade();
-            self.clone().spawn(self.clone().lane(Way::to(item.role), waiting, retry));
-            lane
+            let (waiting, coming) = mpsc::unbounded_channel();
+            let (back, road) = (waiting.downgrade(), Arc::<Road>::default());
+            let way = Way::to(item.role);
+            self.clone().spawn(self.clone().lane(way, coming, back, road.clone()));
+            Lane { waiting, road }
         });
-        // A lane ends only when the node stops.
-        let _stopping = lane.send(Waiting { item, attempts: 0 }).is_err();
+        if item.may_go(Occasion::Time, self.now()) {
+            // A lane ends only when the node stops.
+            let _stopping = lane.waiting.send(item).is_err();
+        } else if item.refused.is_none() {
+            let (back, road) = (lane.waiting.downgrade(), lane.road.clone());
+            self.clone().spawn(self.clone().wait(vec![item], back, road));
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.node.platform().clock().now()
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -135,86 +161,102 @@ impl<F: Side> Sender<F> {
     async fn lane(
         self: Arc<Self>,
         way: Way,
-        mut waiting: mpsc::UnboundedReceiver<Waiting>,
-        retry: mpsc::WeakUnboundedSender<Waiting>,
+        mut coming: mpsc::UnboundedReceiver<OutboxItem>,
+        back: mpsc::WeakUnboundedSender<OutboxItem>,
+        road: Arc<Road>,
     ) {
         let permits = Arc::new(Semaphore::new(way.in_flight));
-        let reached = Arc::new(Notify::new());
         while let Ok(permit) = permits.clone().acquire_owned().await {
             let mut batch = Vec::new();
-            if waiting.recv_many(&mut batch, way.batch).await == 0 {
+            if coming.recv_many(&mut batch, way.batch).await == 0 {
                 return;
             }
-            let (sender, retry, reached) = (self.clone(), retry.clone(), reached.clone());
+            let (sender, back, road) = (self.clone(), back.clone(), road.clone());
+            if road.rests(self.now()) {
+                self.spawn(sender.wait(batch, back, road));
+                continue;
+            }
             self.spawn(async move {
-                let (failed, asked) = sender.send(batch).await;
+                let failed = sender.send(batch, &road).await;
                 drop(permit);
                 if failed.is_empty() {
-                    reached.notify_waiters();
+                    road.reached.notify_waiters();
                 }
-                sender.try_again(failed, asked, &retry, &reached).await;
+                sender.wait(failed, back, road).await;
             });
         }
     }
 
-    /// Sends a batch; answers what must be tried again, and the pause that was asked for.
-    async fn send(&self, batch: Vec<Waiting>) -> (Vec<Waiting>, Duration) {
-        let attempts: HashMap<_, _> =
-            batch.iter().map(|waiting| (waiting.item.id.clone(), waiting.attempts)).collect();
-        let items = batch.into_iter().map(|waiting| waiting.item).collect();
-        let (parcels, mut failed) = self.node.parcels(items).await;
-        let mut asked = Duration::ZERO;
+    /// Sends a batch; answers what must be tried again, with when.
+    async fn send(&self, batch: Vec<OutboxItem>, road: &Road) -> Vec<OutboxItem> {
+        let (parcels, stuck) = self.node.parcels(batch).await;
+        let mut failed = Vec::new();
+        for (item, why) in stuck {
+            failed.extend(self.postpone(vec![item], why.into()).await);
+        }
         for parcel in parcels {
-            let (to, unsent) = match parcel {
+            let unsent = match parcel {
                 Parcel::Inbox { endpoint, item } => {
-                    let unsent = self.post_inbox(endpoint.as_ref(), *item).await;
-                    (endpoint.into(), unsent)
+                    self.post_inbox(endpoint.as_ref(), *item, road).await
                 }
-                Parcel::Mailbox { items } => {
-                    let unsent = self.deliver(items).await;
-                    (self.node.platform().member().server().to_owned(), unsent)
-                }
+                Parcel::Mailbox { items } => self.deliver(items, road).await,
                 Parcel::Deposits { endpoint, items, envelope } => {
-                    let unsent = self.deposit(endpoint.as_ref(), items, envelope).await;
-                    (endpoint.into(), unsent)
+                    self.deposit(endpoint.as_ref(), items, envelope, road).await
                 }
             };
-            if !unsent.is_empty() {
-                asked = asked.max(self.client().asked_pause(&to));
-            }
             failed.extend(unsent);
         }
-        let tried = |item: OutboxItem| Waiting {
-            attempts: attempts.get(&item.id).map_or(1, |attempts| attempts.saturating_add(1)),
-            item,
-        };
-        (failed.into_iter().map(tried).collect(), asked)
+        failed
     }
 
-    /// After a pause: its own, which grows with each failure, or a longer one that was asked for. It
-    /// ends when something else has `reached` the same node, and when the network's documents or the
-    /// node's card change, which may be what was missing.
-    async fn try_again(
+    /// The destination has not answered, or with a refusal that may pass, to any of these.
+    async fn unanswered(
         &self,
-        failed: Vec<Waiting>,
-        asked: Duration,
-        lane: &mpsc::WeakUnboundedSender<Waiting>,
-        reached: &Notify,
+        items: Vec<OutboxItem>,
+        problem: &Problem,
+        road: &Road,
+    ) -> Vec<OutboxItem> {
+        let setback = Setback { why: problem.error, retry_after: problem.retry_after };
+        let failed = self.postpone(items, setback).await;
+        let asked = failed.iter().filter_map(|item| item.attempts.asked).max();
+        road.rest.fetch_max(asked.map_or(0, |until| until.0), Ordering::Relaxed);
+        failed
+    }
+
+    async fn postpone(&self, items: Vec<OutboxItem>, setback: Setback) -> Vec<OutboxItem> {
+        let (failed, kept) = self.node.postpone(&items, setback).await;
+        if let Err(error) = kept {
+            tracing::error!(%error, "how sending has fared could not be kept");
+        }
+        tracing::debug!(items = failed.len(), code = setback.why.code(), "not sent for now");
+        failed
+    }
+
+    /// Lets items go when they may: as time passes, when something else has reached their
+    /// destination, and when the network's documents or the node's card change, which may be what was
+    /// missing.
+    async fn wait(
+        self: Arc<Self>,
+        mut items: Vec<OutboxItem>,
+        back: mpsc::WeakUnboundedSender<OutboxItem>,
+        road: Arc<Road>,
     ) {
-        let Some(attempts) = failed.iter().map(|waiting| waiting.attempts).min() else { return };
-        tracing::debug!(items = failed.len(), attempts, "not sent, trying again");
         let member = self.node.platform().member();
         let mut changes = member.changes();
-        tokio::time::sleep(asked).await;
-        let pause = doubled(attempts, FIRST_PAUSE, LONGEST_PAUSE).saturating_sub(asked);
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = reached.notified() => {}
-            Ok(()) = changes.changed() => adopt(&self.node, &member.standing()),
-        }
-        let Some(lane) = lane.upgrade() else { return };
-        for waiting in failed {
-            let _stopping = lane.send(waiting).is_err();
+        while !items.is_empty() {
+            let occasion = tokio::select! {
+                () = tokio::time::sleep(road.pause(&items, self.now())) => Occasion::Time,
+                () = road.reached.notified() => Occasion::Reached,
+                Ok(()) = changes.changed() => {
+                    adopt(&self.node, &member.standing());
+                    Occasion::Documents
+                }
+            };
+            let Some(lane) = back.upgrade() else { return };
+            let now = self.now();
+            for item in items.extract_if(.., |item| item.may_go(occasion, now)) {
+                let _stopping = lane.send(item).is_err();
+            }
         }
     }
 
@@ -222,59 +264,72 @@ impl<F: Side> Sender<F> {
         self.node.platform().member().client()
     }
 
-    async fn post_inbox(&self, endpoint: &str, item: OutboxItem) -> Vec<OutboxItem> {
+    async fn post_inbox(&self, endpoint: &str, item: OutboxItem, road: &Road) -> Vec<OutboxItem> {
         let answer = self.client().send_envelope(endpoint, envelope(&item).to_owned()).await;
         let settled = match answer {
             Ok(_) => self.node.delivered(&item).await,
-            Err(error) if error.is_final() => self.node.refused(&item, error.code()).await,
-            Err(_) => return vec![item],
+            Err(Problem { error, .. }) if error.is_final() => {
+                self.node.refused(&item, error.code()).await
+            }
+            Err(problem) => return self.unanswered(vec![item], &problem, road).await,
         };
-        if settled.is_ok() { Vec::new() } else { vec![item] }
+        match settled {
+            Ok(()) => Vec::new(),
+            Err(error) => self.postpone(vec![item], error.into()).await,
+        }
     }
 
     /// Delivers envelopes to mailboxes, in as many requests as their size asks for.
-    async fn deliver(&self, items: Vec<OutboxItem>) -> Vec<OutboxItem> {
+    async fn deliver(&self, items: Vec<OutboxItem>, road: &Road) -> Vec<OutboxItem> {
         let mut failed = Vec::new();
         for items in by_size(items) {
-            failed.extend(self.deliver_some(items).await);
+            failed.extend(self.deliver_some(items, road).await);
         }
         failed
     }
 
-    async fn deliver_some(&self, items: Vec<OutboxItem>) -> Vec<OutboxItem> {
+    async fn deliver_some(&self, items: Vec<OutboxItem>, road: &Road) -> Vec<OutboxItem> {
         let delivery = |item: &OutboxItem| {
             let (to, envelope) = (item.to.clone(), envelope(item).to_owned());
             Ok(Delivery { to, id: item.id.parse()?, envelope })
         };
-        let Ok(deliveries) = items.iter().map(delivery).collect::<Result<Vec<_>, Error>>() else {
-            return items;
+        let deliveries = match items.iter().map(delivery).collect::<Result<Vec<_>, Error>>() {
+            Ok(deliveries) => deliveries,
+            Err(error) => return self.postpone(items, error.into()).await,
         };
         let member = self.node.platform().member();
         let answered = self.client().deliver(member.server(), member.signer(), deliveries).await;
-        let answers = match answered {
-            Ok(answers) if answers.len() == items.len() => answers,
-            _ => return items,
+        let Delivered { answers, retry_after } = match answered {
+            Ok(delivered) if delivered.answers.len() == items.len() => delivered,
+            Ok(_) => return self.postpone(items, Error::NetworkUnreachable.into()).await,
+            Err(problem) => return self.unanswered(items, &problem, road).await,
         };
         let each = items.into_iter().zip(answers);
-        join_all(each.map(|(item, answer)| self.mailed(item, answer)))
-            .await
-            .into_iter()
-            .flatten()
-            .collect()
+        join_all(each.map(|(item, answer)| self.mailed(item, answer, retry_after))).await.concat()
     }
 
     /// Deals with the server's answer; answers the item when it must be tried again.
-    async fn mailed(&self, item: OutboxItem, answer: DeliveryAnswer) -> Option<OutboxItem> {
+    async fn mailed(
+        &self,
+        item: OutboxItem,
+        answer: DeliveryAnswer,
+        retry_after: Option<u64>,
+    ) -> Vec<OutboxItem> {
         let dealt = match answer {
-            DeliveryAnswer::Accepted(_) => self.node.delivered(&item).await,
-            DeliveryAnswer::Refused(code)
-                if Error::from_code(&code).is_some_and(Error::is_final) =>
-            {
-                self.node.refused(&item, &code).await
-            }
-            DeliveryAnswer::Refused(_) => return Some(item),
+            DeliveryAnswer::Accepted(seq) => self.node.mailed(&item, seq).await,
+            DeliveryAnswer::Refused(code) => match Error::from_code(&code) {
+                Some(error) if error.is_final() => self.node.refused(&item, &code).await,
+                error => {
+                    let why = error.unwrap_or(Error::NetworkUnreachable);
+                    let retry_after = retry_after.filter(|_| why.is_passing());
+                    return self.postpone(vec![item], Setback { why, retry_after }).await;
+                }
+            },
         };
-        dealt.is_err().then_some(item)
+        match dealt {
+            Ok(()) => Vec::new(),
+            Err(error) => self.postpone(vec![item], error.into()).await,
+        }
     }
 
     /// Deposits entries at a notary; the case goes on with what it answers.
@@ -283,28 +338,26 @@ impl<F: Side> Sender<F> {
         endpoint: &str,
         items: Vec<OutboxItem>,
         envelope: String,
+        road: &Road,
     ) -> Vec<OutboxItem> {
         let answers = match self.client().deposit(endpoint, envelope).await {
             Ok(DepositAnswers { answers }) if answers.len() == items.len() => answers,
-            _ => return items,
+            Ok(_) => return self.postpone(items, Error::NetworkUnreachable.into()).await,
+            Err(problem) => return self.unanswered(items, &problem, road).await,
         };
         let each = items.into_iter().zip(answers);
-        join_all(each.map(|(item, answer)| self.deposited(item, answer)))
-            .await
-            .into_iter()
-            .flatten()
-            .collect()
+        join_all(each.map(|(item, answer)| self.deposited(item, answer))).await.concat()
     }
 
     /// Deals with the notary's answer; answers the item when it must be tried again.
-    async fn deposited(&self, item: OutboxItem, answer: DepositAnswer) -> Option<OutboxItem> {
-        if self.node.deposit_answered::<F>(&item, &answer).await.is_err() {
-            return Some(item);
+    async fn deposited(&self, item: OutboxItem, answer: DepositAnswer) -> Vec<OutboxItem> {
+        if let Err(error) = self.node.deposit_answered::<F>(&item, &answer).await {
+            return self.postpone(vec![item], error.into()).await;
         }
         if let Err(error) = F::go_on(&self.node, &item.case).await {
             tracing::error!(%error, "a case could not go on");
         }
-        None
+        Vec::new()
     }
 }
 

@@ -92,8 +92,7 @@ async fn no_accepted_message_is_lost_when_the_server_is_killed() {
         let mut sent: Vec<(Delivery, Option<u64>)> = Vec::new();
         while !killed.load(Ordering::Relaxed) {
             let delivery = delivery(&recipient.id, &format!("{lane}/{}", sent.len()));
-            let answer =
-                net.client.deliver(&net.url, sender.signer(), vec![delivery.clone()]).await;
+            let answer = net.deliver(sender.signer(), vec![delivery.clone()]).await;
             let place = match answer.as_deref() {
                 Ok([DeliveryAnswer::Accepted(place)]) => Some(*place),
                 Ok(other) => panic!("{other:?}"),
@@ -117,7 +116,7 @@ async fn no_accepted_message_is_lost_when_the_server_is_killed() {
     let server = start_server(&net.data(), &address);
     until_it_answers(&net.url).await;
     for (delivery, place) in &sent {
-        let again = net.client.deliver(&net.url, sender.signer(), vec![delivery.clone()]).await;
+        let again = net.deliver(sender.signer(), vec![delivery.clone()]).await;
         let DeliveryAnswer::Accepted(now) = again.unwrap()[0] else { panic!("refused") };
         assert!(place.is_none_or(|place| place == now), "{place:?} became {now}");
     }
@@ -233,7 +232,8 @@ async fn send(
     let to = trust.notary(notary).unwrap();
     let envelope = sealed(from, to, vec![deposit.clone()]).await;
     let endpoint = to.card().endpoint.clone().unwrap();
-    let answers = net.client.deposit(endpoint.as_ref(), envelope).await?.answers;
+    let answers =
+        net.client.deposit(endpoint.as_ref(), envelope).await.map_err(hdms::Error::from)?.answers;
     match &answers[..] {
         [DepositAnswer::Receipt(receipt)] => Ok(receipt.clone()),
         other => panic!("{other:?}"),

@@ -106,7 +106,7 @@ async fn network() -> (Net, OnSmallDisk, [Person; 2]) {
 
 /// Whether it was accepted; refused it may be only because the disk is full.
 async fn is_kept(net: &Net, from: &Person, delivery: &Delivery) -> bool {
-    let answer = net.client.deliver(&net.url, from.signer(), vec![delivery.clone()]).await;
+    let answer = net.deliver(from.signer(), vec![delivery.clone()]).await;
     match answer.as_deref() {
         Ok([DeliveryAnswer::Accepted(_)]) => true,
         Err(Error::StoreFull) => false,
@@ -158,7 +158,7 @@ async fn a_server_with_a_full_disk_refuses_the_new_keeps_the_old_and_goes_on_wit
     let there = envelopes(&net, &recipient).await;
     let once: HashSet<_> = there.iter().collect();
     assert_eq!((there.len(), once.len()), (kept.len() + refused.len(), there.len()), "each once");
-    net.client.acknowledge(&net.url, recipient.signer(), u64::MAX).await.unwrap();
+    net.client.acknowledge(&net.url, recipient.signer(), u64::MAX, Vec::new()).await.unwrap();
     assert!(envelopes(&net, &recipient).await.is_empty());
 }
 

@@ -231,7 +231,7 @@ async fn whoever_names_another_s_mailbox_gets_nothing_of_it() {
     let (sender, recipient, curious) =
         (net.hospital(0).await, net.person(1).await, net.person(2).await);
     let secret = vec![delivery(&recipient.id, "secret")];
-    net.client.deliver(&net.url, sender.signer(), secret).await.unwrap();
+    net.deliver(sender.signer(), secret).await.unwrap();
     let http = reqwest::Client::new();
     for other in ["node", "of", "recipient", "iss"] {
         let proof = proof(&net, &curious, "GET", "/mailbox", b"").await;
@@ -244,7 +244,7 @@ async fn whoever_names_another_s_mailbox_gets_nothing_of_it() {
     let url = format!("{}/mailbox/acknowledgement", net.url);
     let answered = http.post(url).header("hdms-proof", proof).body(body).send().await.unwrap();
     assert_eq!(problem(answered).await, (400, "api/malformed".into()));
-    net.client.acknowledge(&net.url, curious.signer(), u64::MAX).await.unwrap();
+    net.client.acknowledge(&net.url, curious.signer(), u64::MAX, Vec::new()).await.unwrap();
     let own = net.client.mailbox(&net.url, curious.signer(), 0, 10).await.unwrap();
     assert!(own.messages.is_empty());
     let kept = net.client.mailbox(&net.url, recipient.signer(), 0, 10).await.unwrap();
@@ -278,13 +278,13 @@ async fn a_flood_of_deliveries_to_one_mailbox_leaves_room_for_others() {
     let mut refused = 0;
     for _ in 0..30 {
         let many = (0..100).map(|_| delivery(&recipient.id, "flood")).collect();
-        let answers = net.client.deliver(&net.url, flooding.signer(), many).await.unwrap();
+        let answers = net.deliver(flooding.signer(), many).await.unwrap();
         let code = Error::SenderQuota.code();
         refused += answers.iter().filter(|answer| **answer == refusal(code)).count();
     }
     assert_eq!(refused, 500);
     let wanted = vec![delivery(&recipient.id, "wanted")];
-    let answers = net.client.deliver(&net.url, honest.signer(), wanted).await.unwrap();
+    let answers = net.deliver(honest.signer(), wanted).await.unwrap();
     assert_eq!(answers, [DeliveryAnswer::Accepted(2501)]);
 }
 

@@ -7,8 +7,7 @@ mod stage;
 
 use hdms::card::Role;
 use hdms::ids::CaseId;
-use hdms::node::outbox::Attempts;
-use hdms::node::{OutboxItem, Payload, Platform};
+use hdms::node::{Attempts, OutboxItem, Payload, Platform};
 use hdms::provider::{Store, Table, Timestamp, Write};
 use hdms_nodes::system::{SystemClock, SystemRandomness};
 use reqwest::Method;
@@ -186,7 +185,11 @@ async fn what_waits_to_be_sent_or_was_refused_is_listed_with_its_recipient_and_r
         payload: Payload::Envelope { kind: "treatment/result".into(), compact: "sealed".into() },
         since: Timestamp(5),
         refused: None,
-        attempts: Attempts { count: 2, problem: Some("mailbox/full".into()), next: None },
+        attempts: Attempts {
+            count: 2,
+            problem: Some("mailbox/full".into()),
+            ..Attempts::default()
+        },
     };
     let mut refused = OutboxItem { id: "2".into(), ..item.clone() };
     refused.refused = Some("api/too-large".into());

@@ -10,11 +10,11 @@ use common::{Net, Person, delivery, id, keys, message_id};
 use futures_util::StreamExt;
 use hdms::Error;
 use hdms::envelope;
-use hdms::mailbox::{Bell, Delivery, DeliveryAnswer, MAX_DELIVERIES};
+use hdms::mailbox::{Bell, Delivery, DeliveryAnswer, Fate, MAX_DELIVERIES, Refused};
 use hdms_nodes::server::{Quota, Quotas};
 
 async fn deliver(net: &Net, from: &Person, deliveries: Vec<Delivery>) -> Vec<DeliveryAnswer> {
-    net.client.deliver(&net.url, from.signer(), deliveries).await.unwrap()
+    net.deliver(from.signer(), deliveries).await.unwrap()
 }
 
 async fn places(net: &Net, of: &Person, after: u64, limit: usize) -> (Vec<u64>, bool) {
@@ -58,7 +58,7 @@ async fn what_is_acknowledged_goes_and_stays_away() {
     let all: Vec<_> = (0..5).map(|n| delivery(&recipient.id, &n.to_string())).collect();
     deliver(&net, &sender, all.clone()).await;
     let acknowledge = async |upto| {
-        net.client.acknowledge(&net.url, recipient.signer(), upto).await.unwrap();
+        net.client.acknowledge(&net.url, recipient.signer(), upto, Vec::new()).await.unwrap();
     };
     assert_eq!(places(&net, &recipient, 0, 2).await, (vec![1, 2], true));
     assert_eq!(places(&net, &recipient, 2, 3).await, (vec![3, 4, 5], false));
@@ -82,7 +82,7 @@ async fn a_mailbox_is_its_owners_alone() {
     let (sender, recipient) = (net.hospital(0).await, net.person(1).await);
     deliver(&net, &sender, vec![delivery(&recipient.id, "secret")]).await;
     assert_eq!(places(&net, &sender, 0, 100).await, (vec![], false));
-    net.client.acknowledge(&net.url, sender.signer(), 1).await.unwrap();
+    net.client.acknowledge(&net.url, sender.signer(), 1, Vec::new()).await.unwrap();
     assert_eq!(places(&net, &recipient, 0, 100).await, (vec![1], false));
     let stranger = Person { keys: keys(2), id: id(keys(2)), card: recipient.card.clone() };
     let refused = net.client.mailbox(&net.url, stranger.signer(), 0, 100).await.err();
@@ -137,7 +137,7 @@ async fn requests_of_a_wrong_form_are_refused_whole() {
     let malformed = Some(Error::CommandMalformed);
     for count in [0, MAX_DELIVERIES + 1] {
         let deliveries = (0..count).map(|n| delivery(&recipient.id, &n.to_string())).collect();
-        let answer = net.client.deliver(&net.url, sender.signer(), deliveries).await;
+        let answer = net.deliver(sender.signer(), deliveries).await;
         assert_eq!(answer.err(), malformed, "{count}");
     }
     for limit in [0, 101] {
@@ -145,7 +145,7 @@ async fn requests_of_a_wrong_form_are_refused_whole() {
         assert_eq!(answer.err(), malformed, "{limit}");
     }
     let huge = delivery(&recipient.id, &"x".repeat(7_000_000));
-    let answer = net.client.deliver(&net.url, sender.signer(), vec![huge]).await;
+    let answer = net.deliver(sender.signer(), vec![huge]).await;
     assert_eq!(answer.err(), Some(Error::BodyTooLarge));
     assert_eq!(places(&net, &recipient, 0, 100).await, (vec![], false));
 }
@@ -159,7 +159,7 @@ async fn a_full_mailbox_refuses_until_something_is_taken_out() {
     let small = || delivery(&recipient.id, "");
     let sent = deliver(&net, &sender, vec![small(), small(), small(), small()]).await;
     assert_eq!(sent[3], refused(Error::MailboxFull));
-    net.client.acknowledge(&net.url, recipient.signer(), 2).await.unwrap();
+    net.client.acknowledge(&net.url, recipient.signer(), 2, Vec::new()).await.unwrap();
     let large = delivery(&recipient.id, &"x".repeat(70));
     let sent = deliver(&net, &sender, vec![small(), large]).await;
     assert_eq!(sent, [DeliveryAnswer::Accepted(4), refused(Error::MailboxFull)]);
@@ -245,4 +245,65 @@ async fn the_bell_of_a_revoked_node_ends_and_no_other() {
     assert_eq!(again, Some(Error::CardRevoked));
     let quiet = tokio::time::timeout(Duration::from_millis(300), others.next()).await;
     assert!(quiet.is_err());
+}
+
+/// What the server tells the deliverer, as place and outcome.
+async fn told(net: &Net, of: &Person, after: u64) -> Vec<(u64, Fate)> {
+    let page = net.client.reports(&net.url, of.signer(), after).await.unwrap();
+    assert!(!page.more);
+    page.reports.into_iter().map(|report| (report.seq, report.outcome)).collect()
+}
+
+#[tokio::test]
+async fn who_delivered_is_told_what_was_fetched_and_what_was_refused() {
+    let net = Net::start().await;
+    let (hospital, other, recipient) =
+        (net.hospital(0).await, net.hospital(1).await, net.person(2).await);
+    let all = (0..3).map(|n| delivery(&recipient.id, &n.to_string())).collect();
+    deliver(&net, &hospital, all).await;
+    deliver(&net, &other, vec![delivery(&recipient.id, "other's")]).await;
+    let page = net.client.mailbox(&net.url, recipient.signer(), 0, 10).await.unwrap();
+    let from = page.messages.iter().map(|message| &message.from).collect::<Vec<_>>();
+    assert_eq!(from, [&hospital.id, &hospital.id, &hospital.id, &other.id]);
+    assert_eq!(told(&net, &hospital, 0).await, []);
+
+    let forged = |seq| Refused { seq, code: Error::CardForged.code().into() };
+    let refused = Fate::Refused(Error::CardForged.code().into());
+    let acknowledge = async |upto, refused| {
+        let signer = recipient.signer();
+        net.client.acknowledge(&net.url, signer, upto, refused).await
+    };
+    acknowledge(2, vec![forged(2), forged(3), forged(9)]).await.unwrap();
+    let after_two = [(2, refused.clone()), (2, Fate::Fetched)];
+    assert_eq!(told(&net, &hospital, 0).await, after_two, "of what goes, no more");
+    acknowledge(4, vec![forged(4)]).await.unwrap();
+    acknowledge(4, vec![forged(3)]).await.unwrap();
+    assert_eq!(told(&net, &hospital, 0).await, [(2, refused.clone()), (3, Fate::Fetched)]);
+    assert_eq!(told(&net, &other, 0).await, [(4, refused), (4, Fate::Fetched)]);
+    assert_eq!(told(&net, &recipient, 0).await, [], "these are the deliverers' own");
+
+    let first = net.client.reports(&net.url, hospital.signer(), 0).await.unwrap().reports[0].number;
+    net.client.reports_read(&net.url, hospital.signer(), first).await.unwrap();
+    assert_eq!(told(&net, &hospital, 0).await, [(3, Fate::Fetched)]);
+    for refused in [vec![forged(1); 101], vec![Refused { seq: 1, code: "x".into() }]] {
+        assert_eq!(acknowledge(4, refused).await, Err(Error::CommandMalformed));
+    }
+}
+
+#[tokio::test]
+async fn who_delivered_is_told_what_nobody_fetched_in_time() {
+    let mut net = Net::start().await;
+    let (hospital, recipient) = (net.hospital(0).await, net.person(1).await);
+    let all = (0..2).map(|n| delivery(&recipient.id, &n.to_string())).collect();
+    deliver(&net, &hospital, all).await;
+    net.client.acknowledge(&net.url, recipient.signer(), 1, Vec::new()).await.unwrap();
+    net.clock.advance(envelope::LIFETIME * 1000 + 1000);
+    net.restart().await;
+    for _ in 0..100 {
+        if told(&net, &hospital, 0).await.len() > 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(told(&net, &hospital, 0).await, [(1, Fate::Fetched), (2, Fate::Expired)]);
 }

@@ -13,6 +13,7 @@ use axum::routing::post;
 use common::{Net, Person, case_id, delivery, message_id};
 use hdms::card::Role;
 use hdms::doorman::AdmissionRequest;
+use hdms::ids::NodeId;
 use hdms::mailbox::{Deliveries, Delivery};
 use hdms::proof::RequestProof;
 use hdms::treatment::request::TreatmentRequest;
@@ -45,11 +46,12 @@ async fn a_delivery_refused_for_now_comes_with_the_time_to_try_again() {
     assert_eq!(deliver(&net, &hospital, vec![one(), one()]).await.as_deref(), Some("30"));
     let malformed = Delivery { envelope: "x".into(), ..one() };
     assert_eq!(deliver(&net, &hospital, vec![malformed]).await, None, "no time helps");
-    net.client.acknowledge(&net.url, person.signer(), 1).await.unwrap();
+    net.client.acknowledge(&net.url, person.signer(), 1, Vec::new()).await.unwrap();
     assert_eq!(deliver(&net, &hospital, vec![one()]).await, None);
 }
 
-/// An institution that answers the first envelope with "too many requests", and when it was asked.
+/// An institution that answers the first envelope with "too many requests" and the wish to be left
+/// alone for 3 s, and when it was asked.
 async fn busy_institution() -> (String, Arc<Mutex<Vec<Instant>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let times = asked.clone();
@@ -73,34 +75,91 @@ async fn busy_institution() -> (String, Arc<Mutex<Vec<Instant>>>) {
     (url, asked)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_native_node_waits_as_long_as_it_is_asked_to() {
-    let net = Net::start().await;
-    let (endpoint, asked) = busy_institution().await;
-    let keys = common::keys(0);
-    let request = net.request(keys, Role::Institution, "The Busy");
-    let request = AdmissionRequest { endpoint: Some(endpoint.parse().unwrap()), ..request };
-    net.ask(keys, &request).await.unwrap_err();
-    net.operator().admit(request.iss.clone()).await.unwrap();
-    net.until(|trust| trust.node(&request.iss).is_ok()).await;
+/// A network with a busy institution and a patient.
+struct Stage {
+    net: Net,
+    busy: NodeId,
+    asked: Arc<Mutex<Vec<Instant>>>,
+}
 
-    common::prepare_keys(&net.dir.path().join("patient"), &[""]);
-    let config = net.member_config("patient", String::new());
-    let config = MemberConfig { role: Role::Personal, endpoint: None, ..config };
-    let stop = CancellationToken::new();
-    let patient = Personal::start(config, NodeClock::default(), stop.clone()).await.unwrap();
-    let asks = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
-    patient.node().ask(&case_id(), &request.iss, asks).await.unwrap();
-    for _ in 0..200 {
-        if patient.node().waiting("", 1).await.unwrap().is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+impl Stage {
+    async fn new() -> Self {
+        let net = Net::start().await;
+        let (endpoint, asked) = busy_institution().await;
+        let keys = common::keys(0);
+        let request = net.request(keys, Role::Institution, "The Busy");
+        let request = AdmissionRequest { endpoint: Some(endpoint.parse().unwrap()), ..request };
+        net.ask(keys, &request).await.unwrap_err();
+        net.operator().admit(request.iss.clone()).await.unwrap();
+        net.until(|trust| trust.node(&request.iss).is_ok()).await;
+        common::prepare_keys(&net.dir.path().join("patient"), &[""]);
+        Self { net, busy: request.iss, asked }
     }
-    let asked = asked.lock().unwrap().clone();
+
+    async fn patient(&self, stop: &CancellationToken) -> Personal {
+        let config = self.net.member_config("patient", String::new());
+        let config = MemberConfig { role: Role::Personal, endpoint: None, ..config };
+        Personal::start(config, NodeClock::default(), stop.clone()).await.unwrap()
+    }
+
+    async fn ask(&self, patient: &Personal) {
+        let asks = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+        patient.node().ask(&case_id(), &self.busy, asks).await.unwrap();
+    }
+
+    /// When the institution was asked, once it was this often and nothing waits.
+    async fn asked(&self, patient: &Personal, times: usize) -> Vec<Instant> {
+        for _ in 0..400 {
+            let waits = !patient.node().waiting("", 1).await.unwrap().is_empty();
+            if !waits && self.asked.lock().unwrap().len() >= times {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.asked.lock().unwrap().clone()
+    }
+
+    async fn is_asked(&self) {
+        while self.asked.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_native_node_leaves_alone_who_asks_for_it_also_with_what_is_new() {
+    let stage = Stage::new().await;
+    let stop = CancellationToken::new();
+    let patient = stage.patient(&stop).await;
+    stage.ask(&patient).await;
+    stage.is_asked().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stage.ask(&patient).await;
+    let asked = stage.asked(&patient, 3).await;
+    assert_eq!(asked.len(), 3, "refused, then both are taken");
+    let waited = asked[1] - asked[0];
+    assert!(waited >= Duration::from_millis(2_900), "{waited:?}");
+    stop.cancel();
+    patient.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_native_node_leaves_alone_who_asked_for_it_before_it_was_started_anew() {
+    let stage = Stage::new().await;
+    let stop = CancellationToken::new();
+    let patient = stage.patient(&stop).await;
+    stage.ask(&patient).await;
+    stage.is_asked().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stop.cancel();
+    patient.ended().await;
+
+    let stop = CancellationToken::new();
+    let patient = stage.patient(&stop).await;
+    let asked = stage.asked(&patient, 2).await;
     assert_eq!(asked.len(), 2, "refused, then taken");
     let waited = asked[1] - asked[0];
-    assert!(waited >= Duration::from_secs(3), "its own pause is shorter: {waited:?}");
+    assert!(waited >= Duration::from_millis(2_900), "{waited:?}");
     stop.cancel();
     patient.ended().await;
 }

@@ -196,6 +196,6 @@ async fn pages_are_served_as_a_service_worker_needs_them() {
     assert!(net.client.network(&net.url, None).await.is_ok());
     let hospital = net.hospital(0).await;
     let sent = vec![delivery(&hospital.id, "x")];
-    let sent = net.client.deliver(&net.url, hospital.signer(), sent).await;
+    let sent = net.deliver(hospital.signer(), sent).await;
     assert!(sent.is_ok());
 }

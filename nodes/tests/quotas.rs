@@ -29,7 +29,7 @@ async fn send(net: &Net, from: &Person, to: &NodeId, count: usize) -> Vec<Option
 }
 
 async fn answers(net: &Net, from: &Person, deliveries: Vec<Delivery>) -> Vec<Option<Error>> {
-    let answers = net.client.deliver(&net.url, from.signer(), deliveries).await.unwrap();
+    let answers = net.deliver(from.signer(), deliveries).await.unwrap();
     let refusal = |answer| match answer {
         DeliveryAnswer::Accepted(_) => None,
         DeliveryAnswer::Refused(code) => Some(Error::from_code(&code).unwrap()),
@@ -38,7 +38,7 @@ async fn answers(net: &Net, from: &Person, deliveries: Vec<Delivery>) -> Vec<Opt
 }
 
 async fn acknowledge(net: &Net, of: &Person, upto: u64) {
-    net.client.acknowledge(&net.url, of.signer(), upto).await.unwrap();
+    net.client.acknowledge(&net.url, of.signer(), upto, Vec::new()).await.unwrap();
 }
 
 const TAKEN: Option<Error> = None;
@@ -124,7 +124,7 @@ async fn what_is_repeated_or_refused_does_not_count() {
 async fn personal_nodes_deliver_to_nobody() {
     let (net, [_, _, patient, other]) = network(OPEN).await;
     let sent = vec![delivery(&other.id, "")];
-    let refused = net.client.deliver(&net.url, patient.signer(), sent).await;
+    let refused = net.deliver(patient.signer(), sent).await;
     assert_eq!(refused, Err(Error::TypeNotForRole));
     let page = net.client.mailbox(&net.url, other.signer(), 0, 10).await.unwrap();
     assert!(page.messages.is_empty());
@@ -170,11 +170,11 @@ async fn a_mailbox_remembers_its_last_thousand_messages_and_no_more() {
     for some in all.chunks(MAX_DELIVERIES) {
         answers(&net, &sender, some.to_vec()).await;
     }
-    let before = net.client.deliver(&net.url, sender.signer(), vec![all[0].clone()]).await;
+    let before = net.deliver(sender.signer(), vec![all[0].clone()]).await;
     assert_eq!(before.unwrap(), [DeliveryAnswer::Accepted(1)], "nothing that waits is forgotten");
     acknowledge(&net, &patient, 1200).await;
     let late = vec![all[200].clone(), all[1199].clone(), all[0].clone()];
-    let late = net.client.deliver(&net.url, sender.signer(), late).await.unwrap();
+    let late = net.deliver(sender.signer(), late).await.unwrap();
     assert_eq!(late, [201, 1200, 1201].map(DeliveryAnswer::Accepted));
     let database = rusqlite::Connection::open(net.data().join("server.sqlite")).unwrap();
     let rows = "SELECT count(*) FROM messages";

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::quarantine::Refusal;
+use super::quarantine::{Deliverer, Refusal};
 use super::{Node, Platform, put};
 use crate::envelope::{MessageType, Opened, Opening, Sealed};
 use crate::error::Error;
@@ -45,18 +45,28 @@ struct Held {
 }
 
 impl<P: Platform> Node<P> {
+    /// Takes in an envelope of nobody knows whom, as [`Node::receive_from`].
+    pub async fn receive<F: Flow>(&self, envelope: &[u8]) -> Result<Taken, Error> {
+        self.receive_from::<F>(envelope, &Deliverer::Unknown).await
+    }
+
     /// Takes in an envelope. Unless this returns an error that [is passing](Error::is_passing), the
-    /// envelope is dealt with for good and can be acknowledged, be it applied, held, or refused and
-    /// quarantined.
+    /// envelope is dealt with: applied, held, or refused and, where there is room, quarantined. One
+    /// that [may become good](Error::may_become_good) is tried again by itself as long as the node
+    /// [hopes for it](Node::hopes_for).
     ///
     /// Errors: in the order of DESIGN section 5, those of [`Sealed::parse`], [`Sealed::decrypt`],
     /// [`crate::envelope::Decrypted::verify`], [`Error::Replayed`], those of the content, and those of the
     /// case's state machine.
-    pub async fn receive<F: Flow>(&self, envelope: &[u8]) -> Result<Taken, Error> {
+    pub async fn receive_from<F: Flow>(
+        &self,
+        envelope: &[u8],
+        by: &Deliverer,
+    ) -> Result<Taken, Error> {
         let received = self.now();
         match self.take_in_all::<F>(envelope, received).await {
             Err(refusal) if !refusal.why.is_passing() => {
-                self.quarantine(envelope, received, &refusal).await?;
+                self.quarantine(envelope, received, &refusal, by).await?;
                 Err(refusal.why)
             }
             taken => taken.map_err(|refusal| refusal.why),
@@ -77,6 +87,7 @@ impl<P: Platform> Node<P> {
         received: Timestamp,
     ) -> Result<Taken, Refusal> {
         let taken = self.take_in::<F>(envelope, received).await?;
+        self.forget_refusal(envelope);
         if taken.outcome != Outcome::Held {
             self.take_in_held::<F>(&taken.case).await?;
         }
@@ -127,23 +138,26 @@ impl<P: Platform> Node<P> {
         let state = self.find_case::<F>(case).await?;
         let step = F::receive(state.as_ref(), &message)?;
         let no_longer_held = Write::Delete { table: Table::Inbox, key: held_key.clone() };
-        let released = Write::Delete { table: Table::Quarantine, key: digest(envelope) };
+        let [released, uncounted] = self.released(envelope);
         match &step {
             Step::Applied(..) => {
                 let card = opened.sender().jwt().into();
                 let sender = put(Table::Cards, message.sender.to_string(), card);
-                self.carry_out(case, step, vec![seen, no_longer_held, released, sender]).await?;
+                let along = vec![seen, no_longer_held, released, uncounted, sender];
+                self.carry_out(case, step, along).await?;
                 Ok(Outcome::Applied)
             }
             Step::Repeated => {
-                self.carry_out(case, step, vec![seen, no_longer_held, released]).await?;
+                let along = vec![seen, no_longer_held, released, uncounted];
+                self.carry_out(case, step, along).await?;
                 Ok(Outcome::Repeated)
             }
             Step::Early => {
                 self.expect_room_to_hold(case, &held_key).await?;
                 let envelope = String::from_utf8_lossy(envelope).into_owned();
                 let held = json::write(&Held { received, envelope })?;
-                self.carry_out(case, step, vec![put(Table::Inbox, held_key, held)]).await?;
+                let along = vec![put(Table::Inbox, held_key, held), released, uncounted];
+                self.carry_out(case, step, along).await?;
                 Ok(Outcome::Held)
             }
         }
@@ -175,7 +189,8 @@ impl<P: Platform> Node<P> {
                     Ok(taken) => progress |= taken.outcome == Outcome::Applied,
                     Err(refusal) if refusal.why.is_passing() => return Err(refusal.why),
                     Err(refusal) => {
-                        self.quarantine(envelope, held.received, &refusal).await?;
+                        let by = &Deliverer::Unknown;
+                        self.quarantine(envelope, held.received, &refusal, by).await?;
                         let delete = Write::Delete { table: Table::Inbox, key };
                         self.platform.store().commit(vec![delete]).await?;
                     }

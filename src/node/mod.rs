@@ -7,12 +7,15 @@ mod cards;
 mod content;
 pub mod hospital;
 mod inbox;
+mod mailed;
 pub mod outbox;
+pub mod pace;
 pub mod patient;
 mod quarantine;
 mod query;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde_json::Value;
 
@@ -29,8 +32,11 @@ use crate::provider::{
 use crate::treatment::{Effect, Flow, Step};
 
 pub use inbox::{MOST_HELD, Outcome, Taken};
-pub use outbox::{Attempts, OutboxItem, Parcel, Payload};
-pub use quarantine::{MOST_REFUSALS, MOST_REFUSED_BYTES, Quarantined};
+pub use mailed::Undelivered;
+pub use outbox::{OutboxItem, Parcel, Payload, Stuck};
+pub use pace::{Attempts, Occasion, Setback};
+use quarantine::Room;
+pub use quarantine::{DELIVERERS, Deliverer, KEPT, MOST_REFUSALS, MOST_REFUSED_BYTES, Quarantined};
 
 /// The providers of a node.
 pub trait Platform {
@@ -80,6 +86,10 @@ pub struct Node<P> {
     id: NodeId,
     card: RwLock<Arc<VerifiedCard>>,
     trust: RwLock<Arc<Trust>>,
+    /// How sending has fared, of what that could not be kept with.
+    unkept: Mutex<BTreeMap<String, Attempts>>,
+    /// What is kept of refusals, once that was read.
+    room: Mutex<Option<Room>>,
 }
 
 impl<P: Platform> Node<P> {
@@ -87,7 +97,7 @@ impl<P: Platform> Node<P> {
     pub fn new(platform: P, card: VerifiedCard, trust: Trust) -> Self {
         let id = card.id().clone();
         let (card, trust) = (RwLock::new(Arc::new(card)), RwLock::new(Arc::new(trust)));
-        Self { platform, id, card, trust }
+        Self { platform, id, card, trust, unkept: Mutex::default(), room: Mutex::default() }
     }
 
     /// The node's id.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::pace::Attempts;
 use super::{Node, Platform, put};
 use crate::card::Role;
 use crate::endpoint::Endpoint;
@@ -14,14 +15,8 @@ use crate::ids::{CaseId, MessageId, NodeId};
 use crate::json;
 use crate::ledger::{Conflict, Endorsed, Final, VerifiedEndorsement};
 use crate::notary::{Deposit, DepositAnswer, DepositBody, MAX_DEPOSITS};
-use crate::provider::{Randomness, Store, Table, Timestamp, Write};
+use crate::provider::{Store, Table, Timestamp, Write};
 use crate::treatment::Flow;
-
-/// How long after a first failure it is tried again, milliseconds; doubles with each further one.
-const FIRST_PAUSE: u64 = 4_000;
-
-/// Longest time between two attempts, milliseconds, also when the recipient asks for more.
-const LONGEST_PAUSE: u64 = 15 * 60_000;
 
 /// One thing that waits to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,17 +38,6 @@ pub struct OutboxItem {
     /// How sending it has fared. Items of versions before this field have none.
     #[serde(default)]
     pub attempts: Attempts,
-}
-
-/// How sending has fared so far; kept with what is sent, so that it outlives the node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempts {
-    /// How often it was tried in vain.
-    pub count: u32,
-    /// The code of what went wrong last.
-    pub problem: Option<String>,
-    /// Not before this time is it tried again by itself.
-    pub next: Option<Timestamp>,
 }
 
 /// What is sent.
@@ -111,14 +95,10 @@ impl OutboxItem {
             attempts: Attempts::default(),
         }
     }
-
-    /// Whether it is to be tried by now. A time further ahead than any pause was written when the
-    /// clock was wrong, and holds nothing up.
-    pub fn is_due(&self, now: Timestamp) -> bool {
-        let waits = |next: Timestamp| next > now && next.0 - now.0 <= LONGEST_PAUSE;
-        self.refused.is_none() && !self.attempts.next.is_some_and(waits)
-    }
 }
+
+/// What can't be sent as things are, and why.
+pub type Stuck = (OutboxItem, Error);
 
 /// What one HTTP request carries.
 #[derive(Clone, Debug)]
@@ -155,20 +135,23 @@ impl<P: Platform> Node<P> {
 
     /// Groups items into parcels, each to one recipient; what was refused for good is left out.
     /// [`Error::NodeUnknown`] and others of a recipient concern only that recipient: its items are
-    /// answered back as the second part and stay queued. Nothing goes to a node of which the
-    /// revocation list does not say by now that it is none of the revoked, and nothing at all while
-    /// [`Trust::check_standing`](crate::network::Trust::check_standing) fails for this node.
-    pub async fn parcels(&self, items: Vec<OutboxItem>) -> (Vec<Parcel>, Vec<OutboxItem>) {
+    /// answered back with the reason as the second part and stay queued. Nothing goes to a node of
+    /// which the revocation list does not say by now that it is none of the revoked, and nothing at
+    /// all while [`Trust::check_standing`](crate::network::Trust::check_standing) fails for this node.
+    pub async fn parcels(&self, items: Vec<OutboxItem>) -> (Vec<Parcel>, Vec<Stuck>) {
         let (mut parcels, mut mailbox, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
         let mut deposits: Vec<(NodeId, Vec<OutboxItem>)> = Vec::new();
         let trust = self.trust();
         let items = items.into_iter().filter(|item| item.refused.is_none());
-        if trust.check_standing(&self.card(), self.now()).is_err() {
-            return (parcels, items.collect());
+        if let Err(why) = trust.check_standing(&self.card(), self.now()) {
+            return (parcels, items.map(|item| (item, why)).collect());
         }
         for item in items {
+            if let Err(why) = trust.check_revocation(&item.to, self.now()) {
+                stuck.push((item, why));
+                continue;
+            }
             match item.role {
-                _ if trust.check_revocation(&item.to, self.now()).is_err() => stuck.push(item),
                 Role::Personal => mailbox.push(item),
                 Role::Notary => match deposits.iter_mut().find(|(to, _)| *to == item.to) {
                     Some((_, same)) => same.push(item),
@@ -178,7 +161,7 @@ impl<P: Platform> Node<P> {
                     Ok(endpoint) => {
                         parcels.push(Parcel::Inbox { endpoint, item: Box::new(item) });
                     }
-                    Err(_) => stuck.push(item),
+                    Err(why) => stuck.push((item, why)),
                 },
             }
         }
@@ -204,39 +187,6 @@ impl<P: Platform> Node<P> {
         item.refused = Some(code.to_owned());
         let write = put(Table::Outbox, item.id.clone(), json::write(&item)?);
         self.platform.store().commit(vec![write]).await
-    }
-
-    /// Sending these failed for now: each is tried again after a pause that doubles with every
-    /// failure and is partly left to chance, so that nodes which failed together don't come back
-    /// together. `retry_after` is how long the recipient asks for, seconds (RFC 9110 section
-    /// 10.2.3). What was taken off meanwhile stays off.
-    pub async fn postpone(
-        &self,
-        items: &[OutboxItem],
-        why: Error,
-        retry_after: Option<u64>,
-    ) -> Result<(), Error> {
-        let mut writes = Vec::with_capacity(items.len());
-        for item in items {
-            let kept = self.platform.store().read(Table::Outbox, &item.id).await?;
-            let Some(kept) = kept else { continue };
-            let mut item: OutboxItem = json::stored(&kept)?;
-            let count = item.attempts.count.saturating_add(1);
-            let least = retry_after.unwrap_or_default().saturating_mul(1000);
-            let pause = self.pause(count)?.max(least).min(LONGEST_PAUSE);
-            let next = Some(Timestamp(self.now().0.saturating_add(pause)));
-            item.attempts = Attempts { count, problem: Some(why.code().to_owned()), next };
-            writes.push(put(Table::Outbox, item.id.clone(), json::write(&item)?));
-        }
-        self.platform.store().commit(writes).await
-    }
-
-    /// Half of the doubled pause, and a random part of the other half, milliseconds.
-    fn pause(&self, count: u32) -> Result<u64, Error> {
-        let mut random = [0; 4];
-        self.platform.randomness().fill(&mut random)?;
-        let whole = FIRST_PAUSE.saturating_mul(1 << (count - 1).min(16)).min(LONGEST_PAUSE);
-        Ok(whole / 2 + u64::from(u32::from_le_bytes(random)) % (whole / 2))
     }
 
     /// The notary has answered a deposit: the case goes on with the receipt or the refusal.
@@ -291,12 +241,14 @@ impl<P: Platform> Node<P> {
         notary: &NodeId,
         items: &[OutboxItem],
         parcels: &mut Vec<Parcel>,
-        stuck: &mut Vec<OutboxItem>,
+        stuck: &mut Vec<Stuck>,
     ) {
         let (mut ready, mut cards) = (Vec::with_capacity(items.len()), BTreeMap::new());
         for item in items {
-            let found = self.add_cards(item, &mut cards).await.is_ok();
-            if found { &mut ready } else { &mut *stuck }.push(item.clone());
+            match self.add_cards(item, &mut cards).await {
+                Ok(()) => ready.push(item.clone()),
+                Err(why) => stuck.push((item.clone(), why)),
+            }
         }
         let mut waiting = vec![&ready[..]];
         while let Some(items) = waiting.pop().filter(|items| !items.is_empty()) {
@@ -306,7 +258,7 @@ impl<P: Platform> Node<P> {
                     let (first, second) = items.split_at(items.len() / 2);
                     waiting.extend([second, first]);
                 }
-                Err(_) => stuck.extend_from_slice(items),
+                Err(why) => stuck.extend(items.iter().map(|item| (item.clone(), why))),
             }
         }
     }
@@ -406,6 +358,6 @@ impl<P: Platform> Node<P> {
     }
 }
 
-fn taken_off(item: &OutboxItem) -> Write {
+pub(super) fn taken_off(item: &OutboxItem) -> Write {
     Write::Delete { table: Table::Outbox, key: item.id.clone() }
 }

@@ -1,5 +1,11 @@
-//! What was refused: kept with its reason, to be looked at and never acted on. Of one sender only so
-//! much is kept that it can't fill a disk.
+//! What was refused: kept with its reason, to be looked at and never acted on. What may become good
+//! has room of its own and is tried again by itself.
+
+mod room;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,26 +17,60 @@ use crate::json;
 use crate::provider::{Store, Table, Timestamp, Write};
 use crate::treatment::Flow;
 
+pub(super) use room::Room;
+use room::{Admission, Place};
+pub use room::{DELIVERERS, KEPT, MOST_REFUSALS, MOST_REFUSED_BYTES};
+
 /// Rows read at a time.
 const PAGE: usize = 100;
 
-/// Most refusals of one sender that are kept: so many say what there is to say.
-pub const MOST_REFUSALS: u64 = 1_000;
+/// Most envelopes tried again in one go.
+const TRIES: usize = 100;
 
-/// Most bytes of one sender's refused envelopes that are kept with their reasons; of further ones
-/// only the reason is.
-pub const MOST_REFUSED_BYTES: u64 = 4 * 1024 * 1024;
+/// Rows of [`Table::Meta`]: what is counted of each refusal, by digest of the envelope, and that those
+/// of versions before this are among them.
+const PLACES: &str = "refused/";
+const ADOPTED: &str = "refused-adopted";
 
-/// An envelope that was refused: neither acted on nor, unless its sender overdoes it, lost.
+/// An envelope that was refused: neither acted on nor, unless its deliverer overdoes it, lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {
     /// When it came.
     pub received: Timestamp,
     /// The code of the refusal.
     pub code: String,
-    /// As it came; empty when it was larger than an envelope may be, or when enough of its sender
-    /// was kept before.
+    /// As it came; empty when it was larger than an envelope may be, or when enough of its
+    /// deliverer was kept before.
     pub envelope: String,
+}
+
+/// Who brought an envelope, as far as the node that takes it in can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deliverer {
+    /// A node: the server names it in a mailbox.
+    Node(NodeId),
+    /// Whoever is at this address, unless the envelope's sender is verified.
+    Address(IpAddr),
+    /// Nobody says.
+    Unknown,
+}
+
+impl Deliverer {
+    /// By which its refusals are counted. Of an address of IPv6 the network is, which one customer
+    /// has for himself.
+    fn label(&self, sender: Option<&NodeId>) -> String {
+        match (self, sender) {
+            (Self::Node(node), _) | (_, Some(node)) => node.to_string(),
+            (Self::Address(address), None) => match address.to_canonical() {
+                IpAddr::V4(address) => address.to_string(),
+                IpAddr::V6(address) => {
+                    let network = address.to_bits() >> 64 << 64;
+                    format!("{}/64", std::net::Ipv6Addr::from_bits(network))
+                }
+            },
+            (Self::Unknown, None) => "unknown".to_owned(),
+        }
+    }
 }
 
 /// Why an envelope was refused, and who has sent it, if that was verified by then.
@@ -45,13 +85,6 @@ impl From<Error> for Refusal {
     }
 }
 
-/// How much of one sender was ever quarantined.
-#[derive(Default, Serialize, Deserialize)]
-struct Tally {
-    refusals: u64,
-    bytes: u64,
-}
-
 impl<P: Platform> Node<P> {
     /// What was refused, by digest of the envelope.
     pub async fn quarantined(
@@ -63,69 +96,188 @@ impl<P: Platform> Node<P> {
         rows.into_iter().map(|(key, value)| Ok((key, json::stored(&value)?))).collect()
     }
 
-    /// Gives what was refused because it came before its time, by this node's clock or its sender's,
-    /// another try. Answers what was taken in now; what is refused for another reason stays with
-    /// that. Errors: those that [are passing](Error::is_passing).
-    pub async fn retry_early<F: Flow>(&self) -> Result<Vec<Taken>, Error> {
-        let (mut taken, mut after) = (Vec::new(), String::new());
-        let is_early = |(_, kept): &(String, Quarantined)| {
-            kept.code == Error::NotYetValid.code() && !kept.envelope.is_empty()
-        };
-        loop {
-            let page = self.quarantined(&after, PAGE).await?;
-            let Some((last, _)) = page.last() else { return Ok(taken) };
-            after = last.clone();
-            for (key, mut kept) in page.into_iter().filter(is_early) {
-                let write = match self.take_in_all::<F>(kept.envelope.as_bytes(), self.now()).await
-                {
-                    Ok(one) => {
-                        taken.push(one);
-                        Write::Delete { table: Table::Quarantine, key }
-                    }
-                    Err(Refusal { why: Error::NotYetValid, .. }) => continue,
-                    Err(Refusal { why, .. }) if why.is_passing() => return Err(why),
-                    Err(Refusal { why, .. }) => {
-                        why.code().clone_into(&mut kept.code);
-                        put(Table::Quarantine, key, json::write(&kept)?)
-                    }
-                };
-                self.platform.store().commit(vec![write]).await?;
-            }
+    /// Whether an envelope that was refused just now is kept until it may be taken in.
+    pub fn hopes_for(&self, envelope: &[u8]) -> bool {
+        let room = &*self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        room.as_ref().is_some_and(|room| room.hopes_for(&digest(envelope)))
+    }
+
+    /// What the acknowledgement of an envelope is to say of it, by what came of [`Node::receive_from`]:
+    /// why it was refused, unless it is kept until it may be taken in.
+    ///
+    /// Errors: those that [are passing](Error::is_passing): it must not be acknowledged.
+    pub fn to_report(
+        &self,
+        envelope: &[u8],
+        taken: Result<&Taken, Error>,
+    ) -> Result<Option<Error>, Error> {
+        match taken {
+            Ok(_) => Ok(None),
+            Err(why) if why.is_passing() => Err(why),
+            Err(why) => Ok(Some(why).filter(|_| !self.hopes_for(envelope))),
         }
     }
 
-    /// Keeps a refusal. All whose sender could not be verified share one tally.
+    /// Gives some of what [may become good](Error::may_become_good) another try, what was tried least
+    /// first: now and then, and once the node trusts newer documents. Answers what was taken in; what
+    /// is refused for another reason stays with that. Lets what was kept long enough go.
+    ///
+    /// Errors: those that [are passing](Error::is_passing).
+    pub async fn retry_hopeful<F: Flow>(&self) -> Result<Vec<Taken>, Error> {
+        self.look_into_room().await?;
+        let now = self.now();
+        let old = self.in_room(|room| room.take_old(now));
+        self.keep_in_room(old.iter().flat_map(|key| dropped(key)).collect()).await?;
+        let mut taken = Vec::new();
+        for key in self.in_room(|room| room.to_try(TRIES)) {
+            taken.extend(self.retry::<F>(&key).await?);
+        }
+        Ok(taken)
+    }
+
+    async fn retry<F: Flow>(&self, key: &str) -> Result<Option<Taken>, Error> {
+        let Some(row) = self.platform.store().read(Table::Quarantine, key).await? else {
+            self.in_room(|room| room.forget(key));
+            return Ok(None);
+        };
+        let mut kept: Quarantined = json::stored(&row)?;
+        let why = match self.take_in_all::<F>(kept.envelope.as_bytes(), self.now()).await {
+            Ok(taken) => {
+                self.in_room(|room| room.forget(key));
+                self.platform.store().commit(dropped(key).into()).await?;
+                return Ok(Some(taken));
+            }
+            Err(refusal) => refusal.why,
+        };
+        if why.is_passing() {
+            return Err(why);
+        }
+        let mut writes = Vec::new();
+        if why.code() != kept.code {
+            why.code().clone_into(&mut kept.code);
+            writes.push(put(Table::Quarantine, key.to_owned(), json::write(&kept)?));
+        }
+        if !why.may_become_good()
+            && let Some(place) = self.in_room(|room| room.give_up(key))
+        {
+            writes.push(counted(key, &place)?);
+        }
+        self.keep_in_room(writes).await?;
+        Ok(None)
+    }
+
+    /// Keeps a refusal, if there is room for it.
     pub(super) async fn quarantine(
         &self,
         envelope: &[u8],
         received: Timestamp,
         refusal: &Refusal,
+        by: &Deliverer,
     ) -> Result<(), Error> {
         let (store, key) = (self.platform.store(), digest(envelope));
+        self.look_into_room().await?;
         if store.read(Table::Quarantine, &key).await?.is_some() {
             return Ok(());
         }
-        let sender = refusal.sender.as_ref().map_or("unknown", |sender| sender.as_ref());
-        let row = format!("quarantine/{sender}");
-        let kept = store.read(Table::Meta, &row).await?;
-        let mut tally: Tally =
-            kept.map(|kept| json::stored(&kept)).transpose()?.unwrap_or_default();
-        if tally.refusals >= MOST_REFUSALS {
+        let fits = refusal.why != Error::EnvelopeTooLarge;
+        let place = Place {
+            by: by.label(refusal.sender.as_ref()),
+            received,
+            bytes: if fits { envelope.len() as u64 } else { 0 },
+            hopeful: refusal.why.may_become_good(),
+        };
+        let Admission { place, gone } = self.in_room(|room| room.admit(&key, place));
+        let mut writes: Vec<_> = gone.iter().flat_map(|key| dropped(key)).collect();
+        if let Some(place) = place {
+            let envelope = if place.bytes > 0 { envelope } else { &[] };
+            let quarantined = Quarantined {
+                received,
+                code: refusal.why.code().to_owned(),
+                envelope: String::from_utf8_lossy(envelope).into_owned(),
+            };
+            writes.push(counted(&key, &place)?);
+            writes.push(put(Table::Quarantine, key, json::write(&quarantined)?));
+        }
+        self.keep_in_room(writes).await
+    }
+
+    /// What was refused before is taken in now.
+    pub(super) fn released(&self, envelope: &[u8]) -> [Write; 2] {
+        dropped(&digest(envelope))
+    }
+
+    /// The same, once that is on stable storage.
+    pub(super) fn forget_refusal(&self, envelope: &[u8]) {
+        let room = &mut *self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(room) = room {
+            room.forget(&digest(envelope));
+        }
+    }
+
+    /// Commits what the room was changed for. When that fails it is looked at anew.
+    async fn keep_in_room(&self, writes: Vec<Write>) -> Result<(), Error> {
+        if writes.is_empty() {
             return Ok(());
         }
-        let bytes = envelope.len() as u64;
-        let fits = tally.bytes.saturating_add(bytes) <= MOST_REFUSED_BYTES;
-        let keeps = fits && refusal.why != Error::EnvelopeTooLarge;
-        tally.refusals += 1;
-        tally.bytes += if keeps { bytes } else { 0 };
-        let envelope = if keeps { envelope } else { &[] };
-        let quarantined = Quarantined {
-            received,
-            code: refusal.why.code().to_owned(),
-            envelope: String::from_utf8_lossy(envelope).into_owned(),
-        };
-        let tally = put(Table::Meta, row, json::write(&tally)?);
-        let quarantined = put(Table::Quarantine, key, json::write(&quarantined)?);
-        store.commit(vec![tally, quarantined]).await
+        let kept = self.platform.store().commit(writes).await;
+        if kept.is_err() {
+            *self.room.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        kept
     }
+
+    fn in_room<T>(&self, look: impl FnOnce(&mut Room) -> T) -> T {
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        look(room.get_or_insert_default())
+    }
+
+    /// Reads what is kept, when the node has not done so yet.
+    async fn look_into_room(&self) -> Result<(), Error> {
+        if self.room.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return Ok(());
+        }
+        self.adopt_earlier().await?;
+        let (mut places, mut after) = (BTreeMap::new(), String::new());
+        loop {
+            let rows = self.platform.store().scan(Table::Meta, PLACES, &after, PAGE).await?;
+            let Some((last, _)) = rows.last() else { break };
+            after = last.clone();
+            for (key, row) in rows {
+                places.insert(key[PLACES.len()..].to_owned(), json::stored(&row)?);
+            }
+        }
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        room.get_or_insert_with(|| Room::new(places));
+        Ok(())
+    }
+
+    /// Counts what versions before this have kept.
+    async fn adopt_earlier(&self) -> Result<(), Error> {
+        let store = self.platform.store();
+        if store.read(Table::Meta, ADOPTED).await?.is_some() {
+            return Ok(());
+        }
+        let mut after = String::new();
+        loop {
+            let page = self.quarantined(&after, PAGE).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = last.clone();
+            let counted = page.iter().map(|(key, kept)| {
+                let hopeful = Error::from_code(&kept.code).is_some_and(Error::may_become_good);
+                let (by, bytes) = ("earlier".to_owned(), kept.envelope.len() as u64);
+                counted(key, &Place { by, received: kept.received, bytes, hopeful })
+            });
+            store.commit(counted.collect::<Result<_, _>>()?).await?;
+        }
+        store.commit(vec![put(Table::Meta, ADOPTED.to_owned(), Vec::new())]).await
+    }
+}
+
+fn counted(key: &str, place: &Place) -> Result<Write, Error> {
+    Ok(put(Table::Meta, format!("{PLACES}{key}"), json::write(place)?))
+}
+
+fn dropped(key: &str) -> [Write; 2] {
+    let delete = |table, key| Write::Delete { table, key };
+    [delete(Table::Quarantine, key.to_owned()), delete(Table::Meta, format!("{PLACES}{key}"))]
 }

@@ -78,8 +78,8 @@ export async function connect({ worker = "./sw.js", timeout }: ConnectOptions = 
   };
   workers.addEventListener("message", hear, { signal });
   workers.startMessages();
-  // What waited for the network goes now, whatever pause it was in.
-  addEventListener("online", () => void node.sendNow().catch(() => undefined), { signal });
+  // What could not be sent for want of a network may go now.
+  addEventListener("online", () => void node.sync().catch(() => undefined), { signal });
   void keepListening(node, signal, waker);
   void renewToken(node, registration).catch(() => undefined);
   return {

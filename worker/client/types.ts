@@ -859,9 +859,9 @@ export interface PersonalNode {
   quarantine(): Promise<Array<Quarantined>>;
   /** What waits to be sent. */
   outbox(): Promise<Array<Waiting>>;
-  /** Fetches the mailbox and sends what of the outbox is due. */
+  /** Fetches the mailbox and sends what of the outbox may go by now: asking often sends nothing more. */
   sync(): Promise<NodeStatus>;
-  /** Fetches the mailbox and sends all of the outbox, due or not: when a person says so, or the network has come back. */
+  /** Fetches the mailbox and sends all of the outbox once, due or not: when a person says so. */
   sendNow(): Promise<NodeStatus>;
   /** Has the server wake this browser by push. What can't be done now is done at the next contact. The client's `notifications` ask for the permission first. */
   subscribePush(options: PushOptions): Promise<NodeStatus>;

@@ -56,10 +56,19 @@ export function hold_lock(name, patience) {
   return held.get(name);
 }
 
+const OUTBOX = "hdms-outbox";
+
 // Asks the browser, if it can, to wake the worker with a "sync" event once there is a network
-// (Background Sync). Browsers may refuse, as while no page is open.
-export function wake_when_online() {
-  registration.sync?.register("hdms-outbox").catch(() => {});
+// (Background Sync), unless it is going to: one that is asked anew while the event is under way
+// fires it again at once. Browsers may refuse, as while no page is open.
+export async function wake_when_online() {
+  const { sync } = registration;
+  try {
+    const asked = await sync?.getTags();
+    if (asked && !asked.includes(OUTBOX)) await sync.register(OUTBOX);
+  } catch {
+    // Pages ask, too.
+  }
 }
 
 // Bytes used and allowed; rejects where the browser does not tell.

@@ -99,10 +99,9 @@ commands! {
     Quarantine = "quarantine" -> Vec<Quarantined>;
     /// What waits to be sent.
     Outbox = "outbox" -> Vec<Waiting>;
-    /// Fetches the mailbox and sends what of the outbox is due.
+    /// Fetches the mailbox and sends what of the outbox may go by now: asking often sends nothing more.
     Sync = "sync" -> NodeStatus;
-    /// Fetches the mailbox and sends all of the outbox, due or not: when a person says so, or the
-    /// network has come back.
+    /// Fetches the mailbox and sends all of the outbox once, due or not: when a person says so.
     SendNow = "sendNow" -> NodeStatus;
     /// Has the server wake this browser by push. What can't be done now is done at the next contact.
     /// The client's `notifications` ask for the permission first.

@@ -7,8 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use hdms::Error;
-use hdms::mailbox::{Acknowledgement, MAX_PAGE, MailboxMessage, MailboxPage};
-use hdms::node::{Outcome, Taken};
+use hdms::mailbox::{Acknowledgement, MAX_PAGE, MailboxMessage, MailboxPage, Refused};
+use hdms::node::{Deliverer, Occasion, Outcome, Taken};
 use hdms::proof::HEADER;
 use hdms::provider::{Clock, Timestamp};
 use hdms::treatment::patient::PatientCase;
@@ -24,8 +24,8 @@ use crate::transport;
 /// milliseconds.
 const PAUSE: u64 = 30_000;
 
-/// So often is what came before its time tried again, milliseconds.
-const EARLY: u64 = 5 * 60_000;
+/// So often is tried again what was refused and may become good, milliseconds.
+const HOPE: u64 = 5 * 60_000;
 
 /// The way between this node and the others.
 #[derive(Debug)]
@@ -79,15 +79,18 @@ impl Delivery {
     pub async fn refresh(&self, member: &Rc<Member>) -> Result<(), Error> {
         let Some(fetched) = member.fetch().await? else { return Ok(()) };
         let member = member.clone();
-        self.commands.run(async move { member.adopt(fetched).await }).await
+        self.commands.run(async move { member.adopt(fetched).await }).await?;
+        // What was refused may be good by what they say.
+        self.retried.set(None);
+        Ok(())
     }
 
     /// Refreshes the network's documents and the node's card, takes in the mailbox and sends what of
-    /// the outbox is due; all of it when `now`, or when the server is reached again after it was not.
-    /// A failure of one does not keep the others from being tried; the first is answered and
-    /// remembered.
+    /// the outbox may go: all of it when a person wants it `now`; when the server is reached again
+    /// after it was not, also what could not reach its recipient meanwhile. A failure of one does not
+    /// keep the others from being tried; the first is answered and remembered.
     pub async fn sync(&self, member: &Rc<Member>, now: bool) -> Result<(), Error> {
-        let away = self.problem() == Some(Error::NetworkUnreachable);
+        let away = self.is_cut_off();
         let refreshed = self.refresh(member).await;
         let fetched = match refreshed {
             Err(Error::NetworkUnreachable) => refreshed,
@@ -98,10 +101,15 @@ impl Delivery {
             }
         };
         let fetched = match fetched {
-            Ok(()) => self.retry_early(member).await,
+            Ok(()) => self.retry_hopeful(member).await,
             failed => failed,
         };
-        let posted = self.post(member, now || (away && fetched.is_ok())).await;
+        let occasion = match (now, away && fetched.is_ok()) {
+            (true, _) => Occasion::Person,
+            (false, true) => Occasion::Reached,
+            (false, false) => Occasion::Time,
+        };
+        let posted = self.post(member, occasion).await.map(drop);
         if fetched.is_err_and(|error| error != Error::NetworkUnreachable) {
             let again = BrowserClock.now().0 + PAUSE;
             let sooner = self.next.get().map_or(again, |next| next.0.min(again));
@@ -125,6 +133,11 @@ impl Delivery {
     /// Why the last synchronisation failed, if it did.
     pub fn problem(&self) -> Option<Error> {
         self.contact.problem()
+    }
+
+    /// Whether the server could not be reached the last time.
+    pub fn is_cut_off(&self) -> bool {
+        self.problem() == Some(Error::NetworkUnreachable)
     }
 
     /// Remembers that a case changed.
@@ -178,10 +191,10 @@ impl Delivery {
             let page: MailboxPage = transport::get(&url, &[(HEADER, &proof)]).await?.json()?;
             self.contact.reached();
             self.standing.replace(Some(Standing { asked, ids: page.subscriptions }));
-            let (done, stopped) = self.take_in(member, page.messages, after).await;
-            if done > after {
-                member.post("/mailbox/acknowledgement", &Acknowledgement { upto: done }).await?;
-                after = done;
+            let (dealt, stopped) = self.take_in(member, page.messages, after).await;
+            if dealt.upto > after {
+                member.post("/mailbox/acknowledgement", &dealt).await?;
+                after = dealt.upto;
             }
             if let Some(error) = stopped {
                 return Err(error);
@@ -192,13 +205,13 @@ impl Delivery {
         }
     }
 
-    async fn retry_early(&self, member: &Rc<Member>) -> Result<(), Error> {
+    async fn retry_hopeful(&self, member: &Rc<Member>) -> Result<(), Error> {
         let (now, last) = (BrowserClock.now(), self.retried.get());
-        if last.is_some_and(|last| now.0.abs_diff(last.0) < EARLY) {
+        if last.is_some_and(|last| now.0.abs_diff(last.0) < HOPE) {
             return Ok(());
         }
         let node = member.clone();
-        let trying = async move { node.node.retry_early::<PatientCase>().await };
+        let trying = async move { node.node.retry_hopeful::<PatientCase>().await };
         for taken in self.commands.run(trying).await? {
             self.note_change(taken.case.as_ref());
         }
@@ -207,22 +220,29 @@ impl Delivery {
     }
 
     /// Takes in messages one by one, each in a turn of its own. Answers up to where they are dealt
-    /// with for good, and what stopped it.
+    /// with for good and what of them was refused, and what stopped it.
     async fn take_in(
         &self,
         member: &Rc<Member>,
         messages: Vec<MailboxMessage>,
-        mut done: u64,
-    ) -> (u64, Option<Error>) {
-        for MailboxMessage { seq, envelope } in messages {
-            let node = member.clone();
+        upto: u64,
+    ) -> (Acknowledgement, Option<Error>) {
+        let mut dealt = Acknowledgement { upto, refused: Vec::new() };
+        for MailboxMessage { seq, from, envelope } in messages {
+            let (node, by) = (member.clone(), Deliverer::Node(from));
             let received = self.commands.run(async move {
-                Ok(node.node.receive::<PatientCase>(envelope.as_bytes()).await)
+                let (node, envelope) = (&node.node, envelope.as_bytes());
+                let taken = node.receive_from::<PatientCase>(envelope, &by).await;
+                let why = node.to_report(envelope, taken.as_ref().map_err(|error| *error))?;
+                Ok((taken, why))
             });
-            let taken = match received.await {
-                Ok(Err(error)) | Err(error) if error.is_passing() => return (done, Some(error)),
-                taken => taken.flatten(),
+            let (taken, why) = match received.await {
+                Ok(received) => received,
+                Err(error) => return (dealt, Some(error)),
             };
+            if let Some(why) = why {
+                dealt.refused.push(Refused { seq, code: why.code().to_owned() });
+            }
             let arrival = Arrival { seq, taken };
             if let Some(case) = arrival.changed_case() {
                 self.note_change(&case);
@@ -230,8 +250,8 @@ impl Delivery {
             if arrival.is_news() {
                 self.arrived.borrow_mut().push(arrival);
             }
-            done = seq;
+            dealt.upto = seq;
         }
-        (done, None)
+        (dealt, None)
     }
 }

@@ -103,15 +103,13 @@ pub async fn reopen() {
     }
 }
 
-/// Background Sync: sends what waits. Rejects while something still does, so that the browser tries
-/// again.
+/// Background Sync: sends what may go. Rejects while something still waits, so that the browser
+/// wakes the node again.
 #[wasm_bindgen]
 pub async fn send_waiting() -> Result<(), JsValue> {
     let sent = async {
-        let worker = opened().await?;
-        worker.execute("", Command::SendNow).await?;
-        worker.follow_up().await;
-        if worker.sends_later() { Err(Error::NetworkUnreachable) } else { Ok(()) }
+        let waits = opened().await?.wake_up().await?;
+        if waits { Err(Error::NetworkUnreachable) } else { Ok(()) }
     };
     sent.await.map_err(|error| error.code().into())
 }

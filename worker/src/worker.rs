@@ -13,6 +13,7 @@ use gloo_timers::future::TimeoutFuture;
 use hdms::Error;
 use hdms::fhir::resource;
 use hdms::ids::{CaseId, NodeId};
+use hdms::node::Occasion;
 use hdms::node::patient::RecordName;
 use hdms::treatment::patient::PatientCase;
 use hdms::treatment::request::TreatmentRequest;
@@ -54,6 +55,8 @@ pub struct Worker {
     pub(crate) push: Push,
     viewer: Viewer,
     syncs: Syncs,
+    /// The request by which a person last wanted all to be sent.
+    wished: RefCell<String>,
     told: RefCell<Option<NodeStatus>>,
 }
 
@@ -95,6 +98,7 @@ impl Worker {
             subscriptions: Queue::new(ERRAND),
             viewer: Viewer::default(),
             syncs: Syncs::default(),
+            wished: RefCell::default(),
             told: RefCell::default(),
         };
         Ok(Rc::new(worker))
@@ -107,7 +111,7 @@ impl Worker {
             Command::Make(options) => js::from(&self.make(options).await?),
             Command::Rename(options) => js::from(&self.rename(options.name).await?),
             Command::Sync => js::from(&self.sync(false).await?),
-            Command::SendNow => js::from(&self.sync(true).await?),
+            Command::SendNow => js::from(&self.sync(self.is_new_wish(id)).await?),
             Command::StreamTicket => js::from(&self.stream_ticket().await?),
             Command::Hospitals => js::from(&self.hospitals().await?),
             Command::Ask(_)
@@ -142,9 +146,12 @@ impl Worker {
         waking::announce(self).await;
         if member.node.platform().take_queued() {
             let (worker, member) = (self.clone(), member.clone());
-            let posting = async move { worker.delivery.post(&member, false).await };
-            // What could not be sent stays in the outbox, with the reason.
-            let _ = self.errands.run(posting).await;
+            let posting = async move { worker.delivery.post(&member, Occasion::Time).await };
+            // What could not be sent stays in the outbox, with the reason. A recipient that can't be
+            // reached may be away, or this node be cut off: the server tells which.
+            if self.errands.run(posting).await == Ok(true) && !self.delivery.is_cut_off() {
+                let _ = self.sync(false).await;
+            }
             self.tell_pages().await;
         }
         if let Some(standing) = self.delivery.take_standing() {
@@ -158,9 +165,21 @@ impl Worker {
         self.member.borrow().is_some()
     }
 
-    /// Whether something waits to be sent at a later time.
-    pub fn sends_later(&self) -> bool {
-        self.delivery.next_attempt().is_some()
+    /// A wake-up by the browser: synchronises if that can be of use. Answers whether something still
+    /// waits to be sent.
+    pub async fn wake_up(self: &Rc<Self>) -> Result<bool, Error> {
+        let member = self.member()?;
+        if self.delivery.is_cut_off() || self.delivery.is_anything_due(&member).await? {
+            self.sync(false).await?;
+            self.follow_up().await;
+        }
+        Ok(member.node.next_due().await?.is_some())
+    }
+
+    /// Whether what a person wants to be sent now was not yet tried for this request, which may be
+    /// repeated.
+    fn is_new_wish(&self, id: &str) -> bool {
+        self.wished.replace(id.to_owned()) != id
     }
 
     /// Makes the next commit fail as a full disk does.

@@ -131,6 +131,17 @@ test("a message that waits for a patient's mailbox or was refused is visible wit
   await look(page, "console-outbox");
 });
 
+test("a message that a patient's node refused or never fetched is visible with its reason", async () => {
+  const sent = { case: "c1", to: "c1Xn3vB7Qm2t5kLr8sPz", name: "Maria Fabregas", since: Date.now(), known: Date.now() };
+  const expired = { code: "mailbox/expired", sentence: "The recipient has not fetched the message." };
+  hospital.undelivered = [{ id: "1", kind: "treatment/result", problem: expired, ...sent }];
+  const page = await visit("#/node");
+  await signIn(page);
+  const lines = page.getByRole("region", { name: "Not received" }).getByRole("listitem");
+  await lines.filter({ hasText: "Result to Maria Fabregas" }).getByText("mailbox/expired").waitFor();
+  await look(page, "console-undelivered");
+});
+
 test("a revoked node says so with the operator's reason, on every page, until it is a member again", async () => {
   const sentence = "The card was revoked by the network's operator; ask the operator why.";
   hospital.trouble = { code: "card/revoked", sentence, reason: "The licence was withdrawn" };

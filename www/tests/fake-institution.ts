@@ -2,7 +2,7 @@
 
 import type { Page, Route } from "playwright-core";
 import { SUMMARY } from "./fhir";
-import type { Answered, Case, Checked, KeyWarning, Quarantined, Trouble, Waiting } from "../src/console/api";
+import type { Answered, Case, Checked, KeyWarning, Quarantined, Trouble, Undelivered, Waiting } from "../src/console/api";
 
 /** The only key that it accepts. */
 export const API_KEY = "a-key-of-the-his-0123456789";
@@ -16,6 +16,7 @@ export class FakeInstitution {
   readonly #keys = new Set<string>();
   quarantined: Quarantined[] = [];
   outbox: Waiting[] = [];
+  undelivered: Undelivered[] = [];
   trouble: Trouble | null = null;
   warnings: KeyWarning[] = [];
   /** What the notaries say. */
@@ -81,6 +82,7 @@ export class FakeInstitution {
     }
     if (what === "warnings") return json(route, { warnings: this.warnings });
     if (what === "outbox") return json(route, { outbox: this.outbox });
+    if (what === "undelivered") return json(route, { undelivered: this.undelivered });
     if (what === "quarantine") return json(route, { quarantined: this.quarantined });
     if (!id) return json(route, this.#page(url.searchParams));
     const found = this.cases.get(id);
@@ -142,7 +144,7 @@ export class FakeInstitution {
 
 const NODE = {
   ...{ id: "h1-node-id", name: "Demo Hospital", endpoint: "http://localhost:8081" },
-  ...{ network: "HDMS demo", waiting: 0, quarantined: 0 },
+  ...{ network: "HDMS demo", waiting: 0, undelivered: 0, quarantined: 0 },
 };
 
 function json(route: Route, body: unknown): Promise<void> {

@@ -112,7 +112,12 @@ async fn over_http(members: &Members, messages: &[Vec<Delivery>]) -> Round {
     let round = Round::run(each.map(|(stream, requests)| converse(stream, requests))).await;
     for sender in &members.senders {
         let signer = hdms_nodes::client::Signer { node: &sender.id, keys: sender.keys };
-        members.net.client.acknowledge(&members.net.url, signer, u64::MAX).await.unwrap();
+        members
+            .net
+            .client
+            .acknowledge(&members.net.url, signer, u64::MAX, Vec::new())
+            .await
+            .unwrap();
     }
     round
 }

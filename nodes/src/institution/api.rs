@@ -27,7 +27,8 @@ use super::hand_in::{IDEMPOTENCY_KEY, entry_ids};
 use super::outcome::{FHIR_JSON, Outcome};
 use super::views::{
     AskData, Asked, CasesQuery, HandedIn, NodeView, OutboxView, PageQuery, QuarantineView,
-    QuarantinedView, Refusal, SharedQuery, SharedView, WaitingView,
+    QuarantinedView, Refusal, SharedQuery, SharedView, UndeliveredMessage, UndeliveredView,
+    WaitingView,
 };
 use super::{Desk, verification, warnings};
 use crate::problem::{Problem, method_not_allowed, read_body};
@@ -64,6 +65,7 @@ pub fn routes(key: Arc<ApiKey>) -> Router<Desk> {
         .route("/api/cases/{case}/shared", get(shared))
         .route("/api/cases/{case}/verification", post(verification::verify))
         .route("/api/outbox", get(outbox))
+        .route("/api/undelivered", get(undelivered))
         .route("/api/quarantine", get(quarantine))
         .route("/api/warnings", get(warnings::warnings))
         .route("/api/warnings/{node}/dismissal", post(warnings::dismiss))
@@ -234,6 +236,22 @@ pub async fn outbox(State(desk): State<Desk>, uri: Uri) -> Result<Json<OutboxVie
         outbox.push(WaitingView::of(&desk.node, item).await);
     }
     Ok(Json(OutboxView { outbox }))
+}
+
+/// Messages that a patient's mailbox had accepted, and that the patient's node refused or never
+/// fetched: it is not sent again by itself.
+#[utoipa::path(get, path = "/api/undelivered", params(PageQuery),
+    responses((status = 200, body = UndeliveredView)))]
+pub async fn undelivered(
+    State(desk): State<Desk>,
+    uri: Uri,
+) -> Result<Json<UndeliveredView>, Problem> {
+    let (after, limit) = page(&uri)?;
+    let mut undelivered = Vec::new();
+    for one in desk.node.undelivered(&after, limit).await? {
+        undelivered.push(UndeliveredMessage::of(&desk.node, one).await);
+    }
+    Ok(Json(UndeliveredView { undelivered }))
 }
 
 /// Envelopes that were refused.

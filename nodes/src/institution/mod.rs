@@ -9,6 +9,7 @@ mod hand_in;
 mod openapi;
 mod outcome;
 mod pages;
+mod reports;
 mod verification;
 mod views;
 mod warnings;
@@ -22,11 +23,12 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures_util::future::join;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::envelope;
 use hdms::ids::CaseId;
-use hdms::node::Outcome;
+use hdms::node::{Deliverer, Outcome};
 use hdms::treatment::hospital::HospitalCase;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -37,7 +39,7 @@ pub use access::{ApiKey, KEY_FILE as API_KEY_FILE};
 use crate::client::Taken;
 use crate::gate::Gate;
 use crate::member::{Member, MemberConfig};
-use crate::platform::{NativeNode, NativePlatform, Side, adopt, follow};
+use crate::platform::{NativeNode, NativePlatform, Side, adopt, follow, hope};
 use crate::problem::{Problem, read_body};
 use crate::sender::Sender;
 use crate::serve::{Serving, with_common_answers};
@@ -106,6 +108,9 @@ impl Institution {
         let sending = Sender::<HospitalCase>::run(node.clone(), queue, stop.clone());
         let sending = tokio::spawn(sending);
         go_on_with_all(&node).await?;
+        let errands = join(hope::<HospitalCase>(node.clone()), reports::watch(node.clone()));
+        let errands_stop = stop.clone();
+        tokio::spawn(async move { errands_stop.run_until_cancelled(errands).await });
         let limits = node.platform().member().costs().limits.clone();
         let desk = Desk { node: node.clone(), gate: Gate::new(), stop: stop.clone() };
         let router = router(desk, api_key, config.pages, config.samples);
@@ -179,7 +184,8 @@ async fn inbox(
 ) -> Result<(StatusCode, Json<Taken>), Problem> {
     let place = desk.gate.enter(from.ip())?;
     let envelope = read_body(body, envelope::MAX_BYTES, Error::EnvelopeTooLarge).await?;
-    let taken = place.work(desk.node.receive::<HospitalCase>(&envelope)).await?;
+    let by = Deliverer::Address(from.ip());
+    let taken = place.work(desk.node.receive_from::<HospitalCase>(&envelope, &by)).await?;
     let outcome = match taken.outcome {
         Outcome::Applied => {
             HospitalCase::go_on(&desk.node, &taken.case).await?;

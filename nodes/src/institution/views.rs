@@ -5,7 +5,7 @@ use hdms::envelope::MessageType;
 use hdms::fhir::resource;
 use hdms::ids::NodeId;
 use hdms::ledger::VerifiedReceipt;
-use hdms::node::{OutboxItem, Payload, Platform, Quarantined};
+use hdms::node::{OutboxItem, Payload, Platform, Quarantined, Undelivered};
 use hdms::treatment::hospital::{DataAnswer, DataRequest, HospitalCase};
 use hdms::treatment::message::SharedRecord;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,8 @@ pub struct NodeView {
     pub network: String,
     /// Messages and deposits that wait to be sent, at most 1,000 are counted.
     pub waiting: usize,
+    /// Messages that a mailbox had accepted and that were not taken in, at most 1,000 are counted.
+    pub undelivered: usize,
     /// Envelopes that were refused, at most 1,000 are counted.
     pub quarantined: usize,
     /// Why it may not take part in the network as it is, if so.
@@ -184,6 +186,35 @@ pub struct WaitingView {
     pub refused: bool,
 }
 
+/// What mailboxes had accepted and was not taken in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UndeliveredView {
+    /// In the order in which it was queued.
+    pub undelivered: Vec<UndeliveredMessage>,
+}
+
+/// A message that the recipient's mailbox had accepted, and that was not taken in. It is gone.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UndeliveredMessage {
+    /// Names it.
+    pub id: String,
+    /// The case.
+    pub case: String,
+    /// Node id of the recipient.
+    pub to: String,
+    /// The recipient's name; may be empty.
+    pub name: String,
+    /// The type of the message.
+    pub kind: String,
+    /// Since when it was to be sent, milliseconds since 1970.
+    pub since: u64,
+    /// When this became known, milliseconds since 1970.
+    pub known: u64,
+    /// Why: `mailbox/expired` when the recipient has not fetched it within 30 days, else the code
+    /// with which the recipient's node refused it.
+    pub problem: ProblemView,
+}
+
 /// What went wrong.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProblemView {
@@ -228,6 +259,7 @@ impl NodeView {
             endpoint: card.endpoint.clone().map(Into::into),
             network: node.trust().parameters().name.clone(),
             waiting: waiting.iter().filter(|item| item.refused.is_none()).count(),
+            undelivered: node.undelivered("", COUNTED).await?.len(),
             quarantined: node.quarantined("", COUNTED).await?.len(),
             trouble: node.platform().member().standing().trouble.clone().map(Into::into),
         })
@@ -235,7 +267,7 @@ impl NodeView {
 }
 
 impl From<Problem> for TroubleView {
-    fn from(Problem { error, reason }: Problem) -> Self {
+    fn from(Problem { error, reason, .. }: Problem) -> Self {
         Self { code: error.code().to_owned(), sentence: error.sentence().to_owned(), reason }
     }
 }
@@ -325,6 +357,22 @@ impl WaitingView {
             since: item.since.0,
             refused: item.refused.is_some(),
             problem: item.refused.or(item.attempts.problem).map(ProblemView::of),
+        }
+    }
+}
+
+impl UndeliveredMessage {
+    /// Of what the node keeps.
+    pub async fn of(node: &NativeNode, one: Undelivered) -> Self {
+        Self {
+            name: name_of(node, &one.to).await,
+            id: one.id,
+            case: one.case.into(),
+            to: one.to.into(),
+            kind: one.kind,
+            since: one.since.0,
+            known: one.known.0,
+            problem: ProblemView::of(one.code),
         }
     }
 }

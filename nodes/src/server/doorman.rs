@@ -121,7 +121,7 @@ impl Doorman {
             }
             Decision::Refuse(error) => {
                 let reason = known.and_then(|known| known.reason);
-                Err(Problem { error, reason })
+                Err(Problem { reason, ..error.into() })
             }
         }
     }

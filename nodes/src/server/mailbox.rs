@@ -1,5 +1,5 @@
 //! The Message Queue: a durable mailbox for each node. What was answered as accepted stays until
-//! its recipient acknowledges it or 30 days have passed.
+//! its recipient acknowledges it or 30 days have passed; who delivered it is told which.
 
 use std::sync::Arc;
 
@@ -7,12 +7,16 @@ use hdms::Error;
 use hdms::answers::PAGE_ENVELOPES;
 use hdms::envelope;
 use hdms::ids::NodeId;
-use hdms::mailbox::{Delivery, DeliveryAnswer, MAX_PAGE, MailboxMessage, MailboxPage};
+use hdms::mailbox::{
+    Acknowledgement, Delivery, DeliveryAnswer, Fate, MAX_PAGE, MailboxMessage, MailboxPage,
+    Refused, ReportPage,
+};
 use hdms::provider::Clock;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::push;
 use super::quota::{self, Quota, Quotas};
+use super::reports::{self, Gone};
 use super::stream::Bells;
 use crate::sqlite::{Database, Failure};
 use crate::system::NodeClock;
@@ -80,9 +84,24 @@ impl Mailboxes {
         self.database.read(move |connection| page(connection, &node, after, limit, now)).await
     }
 
-    /// Lets everything up to the place `upto` go.
-    pub async fn acknowledge(&self, node: NodeId, upto: u64) -> Result<(), Error> {
-        self.database.write(move |tx| acknowledge(tx, &node, upto)).await
+    /// Lets everything up to a place go, and keeps for those who delivered it what became of it.
+    pub async fn acknowledge(&self, node: NodeId, dealt: Acknowledgement) -> Result<(), Error> {
+        self.database.write(move |tx| acknowledge(tx, &node, &dealt)).await
+    }
+
+    /// Up to `limit` reports of what became of what `node` has delivered, after the number `after`.
+    pub async fn reports(
+        &self,
+        node: NodeId,
+        after: u64,
+        limit: usize,
+    ) -> Result<ReportPage, Error> {
+        self.database.read(move |connection| reports::page(connection, &node, after, limit)).await
+    }
+
+    /// Lets the reports up to a number go.
+    pub async fn reports_read(&self, node: NodeId, upto: u64) -> Result<(), Error> {
+        self.database.write(move |tx| reports::read(tx, &node, upto)).await
     }
 
     /// The last place of a mailbox, and the last that was acknowledged; 0 before the first.
@@ -155,7 +174,7 @@ fn page(
 ) -> Result<MailboxPage, Failure> {
     let (last, acknowledged) = places(connection, node)?;
     let after = after.max(acknowledged).min(last);
-    let sql = "SELECT seq, envelope FROM messages \
+    let sql = "SELECT seq, sender, envelope FROM messages \
                WHERE recipient = ?1 AND seq > ?2 AND expires > ?3 AND envelope IS NOT NULL \
                ORDER BY seq LIMIT ?4";
     let mut statement = connection.prepare_cached(sql)?;
@@ -168,9 +187,10 @@ fn page(
             page.more = true;
             break;
         }
-        let message = MailboxMessage { seq: row.get(0)?, envelope: row.get(1)? };
-        bytes += message.envelope.len();
-        page.messages.push(message);
+        let (seq, from, envelope): (u64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let from = from.parse().map_err(|_| Failure::Refused(Error::StoreCorrupt))?;
+        bytes += envelope.len();
+        page.messages.push(MailboxMessage { seq, from, envelope });
     }
     Ok(page)
 }
@@ -183,9 +203,9 @@ fn places(connection: &Connection, node: &NodeId) -> Result<(u64, u64), Failure>
     Ok(row.optional()?.unwrap_or((0, 0)))
 }
 
-fn acknowledge(tx: &Connection, node: &NodeId, upto: u64) -> Result<(), Failure> {
+fn acknowledge(tx: &Connection, node: &NodeId, dealt: &Acknowledgement) -> Result<(), Failure> {
     let (last, acknowledged) = places(tx, node)?;
-    let upto = upto.min(last);
+    let upto = dealt.upto.min(last);
     if upto <= acknowledged {
         return Ok(());
     }
@@ -193,12 +213,21 @@ fn acknowledge(tx: &Connection, node: &NodeId, upto: u64) -> Result<(), Failure>
     let range = (node, acknowledged, upto);
     let gone = tx
         .prepare_cached(
-            "SELECT sender, count(*), sum(octet_length(envelope)) FROM messages \
+            "SELECT sender, count(*), sum(octet_length(envelope)), max(seq) FROM messages \
              WHERE recipient = ?1 AND seq > ?2 AND seq <= ?3 AND envelope IS NOT NULL \
              GROUP BY sender",
         )?
-        .query_map(range, |row| Ok((row.get(0)?, quota_of(row)?)))?
-        .collect::<Result<Vec<(String, Quota)>, _>>()?;
+        .query_map(range, |row| Ok((row.get(0)?, quota_of(row)?, row.get(3)?)))?
+        .collect::<Result<Vec<(String, Quota, u64)>, _>>()?;
+    let refused = dealt.refused.iter().filter(|one| one.seq > acknowledged && one.seq <= upto);
+    for Refused { seq, code } in refused {
+        let sql = "SELECT sender FROM messages \
+                   WHERE recipient = ?1 AND seq = ?2 AND envelope IS NOT NULL";
+        let sender = tx.prepare_cached(sql)?.query_row((node, seq), |row| row.get(0)).optional()?;
+        let Some(sender) = sender else { continue };
+        let (sender, fate): (String, _) = (sender, Fate::Refused(code.clone()));
+        reports::keep(tx, &Gone { sender: &sender, recipient: node, seq: *seq, fate })?;
+    }
     tx.prepare_cached(
         "UPDATE messages SET envelope = NULL WHERE recipient = ?1 AND seq > ?2 AND seq <= ?3",
     )?
@@ -207,7 +236,11 @@ fn acknowledge(tx: &Connection, node: &NodeId, upto: u64) -> Result<(), Failure>
         .execute((node, upto.saturating_sub(REMEMBERED)))?;
     tx.prepare_cached("UPDATE mailboxes SET acknowledged = ?2 WHERE node = ?1")?
         .execute((node, upto))?;
-    gone.iter().try_for_each(|(sender, gone)| quota::give_back(tx, sender, node, *gone))
+    for (sender, gone, seq) in &gone {
+        quota::give_back(tx, sender, node, *gone)?;
+        reports::keep(tx, &Gone { sender, recipient: node, seq: *seq, fate: Fate::Fetched })?;
+    }
+    Ok(())
 }
 
 /// Deletes some expired messages. Answers how many.
@@ -216,15 +249,17 @@ fn expire(tx: &Connection, now: u64) -> Result<usize, Failure> {
         .prepare_cached(
             "DELETE FROM messages WHERE rowid IN \
              (SELECT rowid FROM messages WHERE expires <= ?1 LIMIT ?2) \
-             RETURNING sender, envelope IS NOT NULL, coalesce(octet_length(envelope), 0), recipient",
+             RETURNING sender, envelope IS NOT NULL, coalesce(octet_length(envelope), 0), recipient, \
+             seq",
         )?
         .query_map((now, EXPIRE_AT_ONCE as u64), |row| {
-            Ok((row.get(0)?, quota_of(row)?, row.get(3)?))
+            Ok((row.get(0)?, quota_of(row)?, row.get(3)?, row.get(4)?))
         })?
-        .collect::<Result<Vec<(String, Quota, String)>, _>>()?;
-    let waited = expired.iter().filter(|(_, gone, _)| gone.messages > 0);
-    for (sender, gone, recipient) in waited {
+        .collect::<Result<Vec<(String, Quota, String, u64)>, _>>()?;
+    let waited = expired.iter().filter(|(_, gone, ..)| gone.messages > 0);
+    for (sender, gone, recipient, seq) in waited {
         quota::give_back(tx, sender, recipient, *gone)?;
+        reports::keep(tx, &Gone { sender, recipient, seq: *seq, fate: Fate::Expired })?;
     }
     Ok(expired.len())
 }
@@ -240,7 +275,7 @@ mod tests {
 
     use hdms::Error;
     use hdms::ids::NodeId;
-    use hdms::mailbox::{Delivery, DeliveryAnswer};
+    use hdms::mailbox::{Acknowledgement, Delivery, DeliveryAnswer};
 
     use super::super::schema::SCHEMA;
     use super::{Quota, Quotas, acknowledge, keep, page};
@@ -290,7 +325,8 @@ mod tests {
             database.read(|connection| page(connection, &node('A'), 0, 10, 1)).await.unwrap();
         let waiting = Vec::from_iter(page.messages.iter().map(|message| &*message.envelope));
         assert_eq!(waiting, ["a.b.c.d.12", "a.b.c.d.13", "a.b.c.d.e"]);
-        database.write(|tx| acknowledge(tx, &node('A'), 3)).await.unwrap();
+        let dealt = Acknowledgement { upto: 3, refused: Vec::new() };
+        database.write(move |tx| acknowledge(tx, &node('A'), &dealt)).await.unwrap();
         assert_eq!(deliver(5).await, DeliveryAnswer::Accepted(5));
         assert_eq!(deliver(6).await, DeliveryAnswer::Accepted(6));
         assert_eq!(deliver(7).await, refused);

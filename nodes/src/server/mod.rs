@@ -14,6 +14,7 @@ mod proofs;
 mod push;
 mod quota;
 mod rate;
+mod reports;
 mod routes;
 mod rules;
 mod schema;

@@ -21,8 +21,8 @@ use hdms::doorman::{Admitted, Challenge, ChallengeAnswer};
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::mailbox::{
-    Acknowledgement, Deliveries, DeliveryAnswer, DeliveryAnswers, MAX_DELIVERIES,
-    MAX_DELIVERY_BYTES, MAX_PAGE, MailboxPage,
+    Acknowledgement, Deliveries, DeliveryAnswer, DeliveryAnswers, MAX_CODE, MAX_DELIVERIES,
+    MAX_DELIVERY_BYTES, MAX_PAGE, MailboxPage, Refused, ReportPage, ReportsRead,
 };
 use hdms::push::SubscriptionRemoval;
 use serde::de::DeserializeOwned;
@@ -66,6 +66,8 @@ pub(super) fn router(services: Arc<Services>, pages: Option<PathBuf>, url: &str)
         .route("/mailbox", get(mailbox))
         .route("/mailbox/deliveries", post(deliver))
         .route("/mailbox/acknowledgement", post(acknowledge))
+        .route("/mailbox/reports", get(reports))
+        .route("/mailbox/reports/acknowledgement", post(reports_read))
         .route("/mailbox/stream", get(listen))
         .route("/mailbox/subscriptions", post(subscribe))
         .route("/mailbox/subscriptions/removal", post(unsubscribe))
@@ -150,19 +152,39 @@ impl Default for Part {
     }
 }
 
-async fn mailbox(State(services): App, request: Request) -> Result<Json<MailboxPage>, Problem> {
+fn part(request: &Request) -> Result<Part, Error> {
     let part = Query::<Part>::try_from_uri(request.uri()).map_err(|_| Error::CommandMalformed)?.0;
+    let within = (1..=MAX_PAGE).contains(&part.limit);
+    if within { Ok(part) } else { Err(Error::CommandMalformed) }
+}
+
+async fn mailbox(State(services): App, request: Request) -> Result<Json<MailboxPage>, Problem> {
+    let part = part(&request)?;
     let (node, _) = proven(&services, request, SMALL).await?;
-    if part.limit == 0 || part.limit > MAX_PAGE {
-        return Err(Error::CommandMalformed.into());
-    }
     Ok(Json(services.mailboxes.page(node, part.after, part.limit).await?))
 }
 
 async fn acknowledge(State(services): App, request: Request) -> Result<StatusCode, Problem> {
     let (node, body) = proven(&services, request, SMALL).await?;
-    let Acknowledgement { upto } = parse(&body)?;
-    services.mailboxes.acknowledge(node, upto).await?;
+    let dealt: Acknowledgement = parse(&body)?;
+    let is_code = |one: &Refused| one.code.len() <= MAX_CODE && one.code.contains('/');
+    if dealt.refused.len() > MAX_PAGE || !dealt.refused.iter().all(is_code) {
+        return Err(Error::CommandMalformed.into());
+    }
+    services.mailboxes.acknowledge(node, dealt).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn reports(State(services): App, request: Request) -> Result<Json<ReportPage>, Problem> {
+    let part = part(&request)?;
+    let (node, _) = proven(&services, request, SMALL).await?;
+    Ok(Json(services.mailboxes.reports(node, part.after, part.limit).await?))
+}
+
+async fn reports_read(State(services): App, request: Request) -> Result<StatusCode, Problem> {
+    let (node, body) = proven(&services, request, SMALL).await?;
+    let ReportsRead { upto } = parse(&body)?;
+    services.mailboxes.reports_read(node, upto).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -132,6 +132,19 @@ pub const SCHEMA: Schema = Schema {
         WHEN NEW.number <> (SELECT coalesce(max(number), 0) + 1 FROM trail)
         BEGIN SELECT raise(ABORT, 'the trail only grows'); END;
     ",
+        "
+    -- What became of messages, for those who delivered them; `outcome` is 'fetched', 'expired' or the
+    -- code of a refusal. Of what was fetched there is one row for each mailbox.
+    CREATE TABLE reports (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        sender TEXT NOT NULL,
+        recipient TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        outcome TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX reports_sender ON reports (sender, number);
+    CREATE UNIQUE INDEX reports_fetched ON reports (sender, recipient) WHERE outcome = 'fetched';
+    ",
     ],
 };
 

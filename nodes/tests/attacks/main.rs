@@ -7,6 +7,9 @@ mod common;
 mod fill_memory;
 mod lead_inside;
 mod lock_out;
+mod lose_mail;
 mod lying_server;
 mod read_mail;
+#[path = "../stage/mod.rs"]
+mod stage;
 mod trap;

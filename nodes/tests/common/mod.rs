@@ -16,7 +16,7 @@ use hdms::envelope::{self, Letter, MessageType};
 use hdms::ids::{CaseId, EntryId, MessageId, NodeId};
 use hdms::jose::jwk::RsaJwk;
 use hdms::ledger::{Entry, EntryKind, VerificationKey, VerifiedEndorsement};
-use hdms::mailbox::Delivery;
+use hdms::mailbox::{Delivery, DeliveryAnswer};
 use hdms::network::{Ed25519Key, LogKeys, Trust};
 use hdms::notary::{Deposit, DepositBody};
 use hdms::provider::{Clock, Timestamp};
@@ -86,6 +86,15 @@ impl Net {
         let client = Client::new(NodeClock::new(clock.clone()), Reach::Local).unwrap();
         let root = client.root(&url).await.unwrap();
         Self { dir, url, clock, client, root, server: None, stop: CancellationToken::new() }
+    }
+
+    /// What the server answers to each of these.
+    pub async fn deliver(
+        &self,
+        from: Signer<'_, AwsKeys>,
+        deliveries: Vec<Delivery>,
+    ) -> Result<Vec<DeliveryAnswer>, Error> {
+        Ok(self.client.deliver(&self.url, from, deliveries).await?.answers)
     }
 
     /// Stops the server and starts it again at the same address.

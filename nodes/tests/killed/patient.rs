@@ -70,7 +70,7 @@ impl Patient {
                     let Payload::Envelope { compact, .. } = &item.payload else { panic!() };
                     match client.send_envelope(endpoint.as_ref(), compact.clone()).await {
                         Ok(_) => self.node.delivered(item).await.unwrap(),
-                        Err(error) if error.is_final() => panic!("{error}"),
+                        Err(problem) if problem.error.is_final() => panic!("{}", problem.error),
                         Err(_) => continue,
                     }
                 }
@@ -107,7 +107,7 @@ impl Patient {
         }
         let done = seqs.iter().take_while(|seq| self.taken.contains(seq)).last().copied();
         if let Some(upto) = done {
-            client.acknowledge(server, member.signer(), upto).await?;
+            client.acknowledge(server, member.signer(), upto, Vec::new()).await?;
             self.acknowledged = upto;
             self.taken.retain(|seq| *seq > upto);
         }

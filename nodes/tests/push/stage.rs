@@ -77,14 +77,18 @@ impl Stage {
     /// The hospital delivers these to the patient. Answers the last place.
     pub async fn deliver(&self, contents: &[&str]) -> u64 {
         let deliveries = contents.iter().map(|content| delivery(&self.patient.id, content));
-        let (url, from) = (&self.net.url, self.hospital.signer());
-        let answers = self.net.client.deliver(url, from, deliveries.collect()).await.unwrap();
+        let from = self.hospital.signer();
+        let answers = self.net.deliver(from, deliveries.collect()).await.unwrap();
         let Some(DeliveryAnswer::Accepted(seq)) = answers.last() else { panic!("{answers:?}") };
         *seq
     }
 
     pub async fn acknowledge(&self, upto: u64) {
-        self.net.client.acknowledge(&self.net.url, self.patient.signer(), upto).await.unwrap();
+        self.net
+            .client
+            .acknowledge(&self.net.url, self.patient.signer(), upto, Vec::new())
+            .await
+            .unwrap();
     }
 
     /// Ids of the patient's subscriptions that stand.

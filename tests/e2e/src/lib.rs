@@ -13,6 +13,7 @@ pub mod operator;
 pub mod pages;
 pub mod patient;
 pub mod push;
+pub mod sick;
 pub mod world;
 
 /// What went wrong, for a person to read.

@@ -29,16 +29,26 @@ impl Network {
     /// own.
     pub async fn replace_hospital(&self) -> Result<Institution> {
         self.revoke_hospital().await?;
+        self.further_hospital(HOSPITAL, None).await
+    }
+
+    /// The operator admits another hospital, reached at `endpoint` or else where it listens.
+    pub async fn further_hospital(
+        &self,
+        name: &str,
+        endpoint: Option<String>,
+    ) -> Result<Institution> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let about = About {
             registry_number: "none".into(),
             address: "this machine".into(),
             contact: "this test".into(),
         };
+        let own = format!("http://{}", listener.local_addr()?);
         let member = MemberConfig {
-            endpoint: Some(format!("http://{}", listener.local_addr()?).parse()?),
+            endpoint: Some(endpoint.unwrap_or(own).parse()?),
             about: Some(about),
-            ..self.local.personal("another", HOSPITAL)
+            ..self.local.personal("another", name)
         };
         let config = Config { member, api_key: None, pages: None, samples: None };
         let (clock, stop) = (NodeClock::default(), CancellationToken::new());

@@ -94,6 +94,17 @@ class Member:
         [answer] = self.post("/mailbox/deliveries", deliveries)["answers"]
         return answer
 
+    def reports(self):
+        """What became of what was delivered since this was asked last (section 12.2)."""
+        reports, more = [], True
+        while more:
+            after = reports[-1]["number"] if reports else 0
+            page = self.get(f"/mailbox/reports?after={after}&limit=100")
+            reports, more = reports + page["reports"], page["more"]
+        if reports:
+            self.post("/mailbox/reports/acknowledgement", {"upto": reports[-1]["number"]})
+        return reports
+
     def deposit(self, notary, case, deposits):
         """The notary's answers to deposits, each `(endorsements, cards)`."""
         notary = self.trust.card(self.trust.notary(notary)["jwt"], int(time.time()))

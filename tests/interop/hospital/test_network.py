@@ -110,13 +110,33 @@ def test_a_message_is_delivered_once_fetched_and_acknowledged(patient, hospital)
     place = hospital.deliver(patient.id, id, compact)["accepted"]
     assert hospital.deliver(patient.id, id, compact) == {"accepted": place}
     page = patient.get(f"/mailbox?after={place - 1}&limit=100")
-    messages = [{"seq": place, "envelope": compact}]
+    messages = [{"seq": place, "from": hospital.id, "envelope": compact}]
     assert page == {"messages": messages, "more": False, "subscriptions": []}
     assert patient.get(f"/mailbox?after={place}")["messages"] == []
     assert patient.post("/mailbox/acknowledgement", {"upto": place}) is None
     assert patient.get("/mailbox")["messages"] == []
     assert hospital.deliver(patient.id, id, compact) == {"accepted": place}
     assert patient.get("/mailbox")["messages"] == []
+
+
+def test_who_delivered_is_told_what_became_of_it(patient, hospital):
+    hospital.reports()
+    taken, refused_ = (
+        hospital.deliver(patient.id, *envelope(patient, hospital))["accepted"] for _ in range(2)
+    )
+    refusals = [{"seq": refused_, "code": "card/forged"}, {"seq": refused_ + 9, "code": "card/forged"}]
+    patient.post("/mailbox/acknowledgement", {"upto": refused_, "refused": refusals})
+    told = [(one["to"], one["seq"], one["outcome"]) for one in hospital.reports()]
+    assert told == [
+        (patient.id, refused_, {"refused": "card/forged"}), (patient.id, refused_, "fetched"),
+    ]
+    assert hospital.reports() == [] and taken < refused_
+    for bad in ([{"seq": 1}], [{"seq": 1, "code": "x" * 65}], [refusals[0]] * 101):
+        with refused("api/malformed"):
+            patient.post("/mailbox/acknowledgement", {"upto": refused_, "refused": bad})
+    for path in ("/mailbox/reports?limit=0", "/mailbox/reports?limit=101"):
+        with refused("api/malformed"):
+            hospital.get(path)
 
 
 def test_the_stream_rings_when_something_came(patient, hospital):

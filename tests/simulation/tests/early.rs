@@ -39,14 +39,14 @@ fn what_was_refused_by_a_clock_that_is_behind_is_taken_in_once_it_is_set() {
         clock.set(BEGIN);
         let refused = world.patient.receive::<PatientCase>(envelope.as_bytes()).await;
         assert_eq!(refused.err(), Some(Error::NotYetValid));
-        assert!(world.patient.retry_early::<PatientCase>().await.unwrap().is_empty());
+        assert!(world.patient.retry_hopeful::<PatientCase>().await.unwrap().is_empty());
         assert_eq!(world.patient.quarantined("", 10).await.unwrap().len(), 1);
 
         clock.set(Timestamp(BEGIN.0 + 3_600_000));
-        let taken = world.patient.retry_early::<PatientCase>().await.unwrap();
+        let taken = world.patient.retry_hopeful::<PatientCase>().await.unwrap();
         assert_eq!(taken.iter().map(|one| one.outcome).collect::<Vec<_>>(), [Outcome::Applied]);
         assert!(world.patient.quarantined("", 10).await.unwrap().is_empty());
-        assert!(world.patient.retry_early::<PatientCase>().await.unwrap().is_empty());
+        assert!(world.patient.retry_hopeful::<PatientCase>().await.unwrap().is_empty());
         let again = world.patient.receive::<PatientCase>(envelope.as_bytes()).await.unwrap();
         assert_eq!(again.outcome, Outcome::Repeated);
     });

@@ -79,7 +79,7 @@ fn after_enough_refusals_of_a_sender_no_more_are_kept() {
             let taken = world.hospital.receive::<HospitalCase>(junk.as_bytes()).await;
             assert_eq!(taken.err(), Some(Error::EnvelopeMalformed));
         }
-        assert_eq!(quarantined(&world.hospital).await.len() as u64, MOST_REFUSALS);
+        assert_eq!(quarantined(&world.hospital).await.len(), MOST_REFUSALS);
     });
 }
 

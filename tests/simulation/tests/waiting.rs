@@ -3,14 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails so")]
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::ids::CaseId;
 use hdms::network::{self, NetworkDocuments, Revocations, Trust};
-use hdms::node::{Attempts, OutboxItem, Payload, Platform};
+use hdms::node::{Attempts, Occasion, OutboxItem, Payload, Platform, Setback};
 use hdms::provider::{Clock, Store, Table, Timestamp, Write};
 use hdms::software::Software;
 use hdms::treatment::hospital::HospitalCase;
@@ -22,10 +22,11 @@ use proptest::prelude::*;
 /// A quarter of an hour, the longest pause, milliseconds.
 const LONGEST: u64 = 15 * 60_000;
 
-/// Rows of the outbox as the version before [`Attempts`] wrote them.
-const EARLIER: [&str; 2] = [
+/// Rows of the outbox as the versions before [`Attempts`] and before its `asked` wrote them.
+const EARLIER: [&str; 3] = [
     r#"{"id":"019b7985-7400-7000-8000-000000000002","case":"019b7985-7400-7000-8000-000000000001","to":"TmOWlsYBFQu5gGJGBs_Dcqg7k9ttqqNbjVQB5IgqCbw","role":"institution","payload":{"envelope":{"kind":"treatment/request","compact":"a.b.c.d.e"}},"since":1767268800000,"refused":null}"#,
     r#"{"id":"019b7985-7400-7000-8000-000000000003","case":"019b7985-7400-7000-8000-000000000001","to":"TmOWlsYBFQu5gGJGBs_Dcqg7k9ttqqNbjVQB5IgqCbw","role":"notary","payload":{"deposit":{"endorsements":["a.b.c","d.e.f"],"participants":["TmOWlsYBFQu5gGJGBs_Dcqg7k9ttqqNbjVQB5IgqCbw","TmOWlsYBFQu5gGJGBs_Dcqg7k9ttqqNbjVQB5IgqCbw"]}},"since":1767268800000,"refused":"ledger/mismatch"}"#,
+    r#"{"id":"019b7985-7400-7000-8000-000000000004","case":"019b7985-7400-7000-8000-000000000001","to":"TmOWlsYBFQu5gGJGBs_Dcqg7k9ttqqNbjVQB5IgqCbw","role":"institution","payload":{"envelope":{"kind":"treatment/request","compact":"a.b.c.d.e"}},"since":1767268800000,"refused":null,"attempts":{"count":1,"problem":"network/unreachable","next":1767268803000}}"#,
 ];
 
 fn case() -> CaseId {
@@ -43,6 +44,21 @@ async fn ask(world: &World) -> Result<PatientCase, Error> {
     world.patient.ask(&case(), world.hospital.id(), request).await
 }
 
+async fn ask_again(world: &World) {
+    let another = "019b7985-7400-7000-8000-000000000002".parse().unwrap();
+    let request = TreatmentRequest { reason: "Fever".into(), date: None, may_read: Vec::new() };
+    world.patient.ask(&another, world.hospital.id(), request).await.unwrap();
+}
+
+/// How many items may go on this occasion.
+async fn due(world: &World, occasion: Occasion) -> usize {
+    world.patient.due(occasion, &BTreeSet::new()).await.unwrap().len()
+}
+
+async fn postpone(world: &World, item: OutboxItem, why: Error, retry_after: Option<u64>) {
+    world.patient.postpone(&[item], Setback { why, retry_after }).await.1.unwrap();
+}
+
 async fn only(world: &World) -> OutboxItem {
     let mut waiting = world.patient.waiting("", 10).await.unwrap();
     assert_eq!(waiting.len(), 1);
@@ -54,17 +70,23 @@ fn an_outbox_of_the_version_before_is_sent() {
     block_on(async {
         let world = World::new(1).await.unwrap();
         let store = world.patient.platform().store();
-        for (number, row) in EARLIER.iter().enumerate() {
-            let (key, value) = (number.to_string(), row.as_bytes().to_vec());
+        for row in EARLIER {
+            let (key, value) = (row[7..43].to_owned(), row.as_bytes().to_vec());
             store.commit(vec![Write::Put { table: Table::Outbox, key, value }]).await.unwrap();
         }
         let waiting = world.patient.waiting("", 10).await.unwrap();
         assert_eq!(waiting.len(), EARLIER.len());
-        assert!(waiting.iter().all(|item| item.attempts == Attempts::default()));
-        assert!(waiting[0].is_due(BEGIN));
+        assert!(waiting[..2].iter().all(|item| item.attempts == Attempts::default()));
+        assert!(waiting[0].may_go(Occasion::Time, BEGIN));
         assert_eq!(waiting[0].role, Role::Institution);
         assert!(matches!(&waiting[1].payload, Payload::Deposit { .. }));
-        assert!(!waiting[1].is_due(BEGIN), "what was refused for good is not sent");
+        assert!(
+            !waiting[1].may_go(Occasion::Person, BEGIN),
+            "what was refused for good is not sent"
+        );
+        assert_eq!(waiting[2].pause(BEGIN), 3_000);
+        assert_eq!(due(&world, Occasion::Time).await, 1);
+        assert_eq!(due(&world, Occasion::Reached).await, 2);
     });
 }
 
@@ -74,7 +96,7 @@ fn what_was_taken_off_is_not_brought_back_by_a_late_failure() {
         let world = asked(2).await;
         let item = only(&world).await;
         world.patient.delivered(&item).await.unwrap();
-        world.patient.postpone(&[item], Error::NetworkUnreachable, None).await.unwrap();
+        postpone(&world, item, Error::NetworkUnreachable, None).await;
         assert!(world.patient.waiting("", 10).await.unwrap().is_empty());
     });
 }
@@ -84,9 +106,75 @@ fn a_time_written_by_a_wrong_clock_holds_nothing_up() {
     block_on(async {
         let mut item = only(&asked(3).await).await;
         item.attempts.next = Some(Timestamp(BEGIN.0 + 1));
-        assert!(!item.is_due(BEGIN));
+        assert!(!item.may_go(Occasion::Time, BEGIN));
         item.attempts.next = Some(Timestamp(BEGIN.0 + LONGEST + 1));
-        assert!(item.is_due(BEGIN));
+        assert!(item.may_go(Occasion::Time, BEGIN));
+    });
+}
+
+#[test]
+fn a_person_has_it_sent_once_and_then_it_waits_again() {
+    block_on(async {
+        let world = asked(6).await;
+        postpone(&world, only(&world).await, Error::StoreFull, Some(60)).await;
+        let mut tried = BTreeSet::new();
+        let items = world.patient.due(Occasion::Person, &tried).await.unwrap();
+        assert_eq!(items.len(), 1);
+        tried.insert(items[0].id.clone());
+        assert!(world.patient.due(Occasion::Person, &tried).await.unwrap().is_empty());
+        postpone(&world, only(&world).await, Error::StoreFull, Some(60)).await;
+        for occasion in [Occasion::Time, Occasion::Reached, Occasion::Documents] {
+            assert_eq!(due(&world, occasion).await, 0, "{occasion:?}");
+        }
+        world.providers.clock.advance(60_000);
+        assert_eq!(due(&world, Occasion::Time).await, 1);
+    });
+}
+
+#[test]
+fn a_recipient_that_asked_to_be_left_alone_gets_nothing_new_either() {
+    block_on(async {
+        let world = asked(7).await;
+        let next = Timestamp(BEGIN.0 + 60_000);
+        postpone(&world, only(&world).await, Error::StoreFull, Some(60)).await;
+        ask_again(&world).await;
+        assert_eq!(due(&world, Occasion::Time).await, 0);
+        assert_eq!(world.patient.next_due().await.unwrap(), Some(next));
+        assert_eq!(due(&world, Occasion::Person).await, 2);
+        world.providers.clock.set(next);
+        assert_eq!(due(&world, Occasion::Time).await, 2);
+    });
+}
+
+#[test]
+fn only_what_could_not_be_reached_goes_once_the_way_is_whole_again() {
+    block_on(async {
+        let world = asked(8).await;
+        let item = only(&world).await;
+        ask_again(&world).await;
+        let waiting = world.patient.waiting("", 2).await.unwrap();
+        let other = waiting.into_iter().find(|other| *other != item).unwrap();
+        postpone(&world, item, Error::NetworkUnreachable, None).await;
+        postpone(&world, other, Error::StoreFull, None).await;
+        assert_eq!(due(&world, Occasion::Time).await, 0);
+        assert_eq!(due(&world, Occasion::Reached).await, 1);
+        assert_eq!(due(&world, Occasion::Documents).await, 2);
+    });
+}
+
+#[test]
+fn a_full_storage_does_not_make_a_node_forget_its_pauses() {
+    block_on(async {
+        let world = asked(9).await;
+        world.patient.platform().store().fail_next_commit(Error::StoreFull);
+        let items = [only(&world).await];
+        let (waiting, kept) =
+            world.patient.postpone(&items, Error::NetworkUnreachable.into()).await;
+        assert_eq!(kept, Err(Error::StoreFull));
+        assert_eq!(waiting[0].attempts.count, 1);
+        assert_eq!(due(&world, Occasion::Time).await, 0);
+        world.providers.clock.advance(4_000);
+        assert_eq!(due(&world, Occasion::Time).await, 1);
     });
 }
 
@@ -132,8 +220,8 @@ proptest! {
             for count in 1..=40_u32 {
                 let item = only(&world).await;
                 let now = world.providers.clock.now();
-                world.patient.postpone(&[item], Error::NetworkUnreachable, None).await.unwrap();
-                let Attempts { count: counted, problem, next } = only(&world).await.attempts;
+                postpone(&world, item, Error::NetworkUnreachable, None).await;
+                let Attempts { count: counted, problem, next, .. } = only(&world).await.attempts;
                 prop_assert_eq!(counted, count);
                 prop_assert_eq!(problem.as_deref(), Some("network/unreachable"));
                 let whole = (4_000_u64 << (count - 1).min(16)).min(LONGEST);
@@ -150,11 +238,12 @@ proptest! {
             let world = asked(5).await;
             let item = only(&world).await;
             let now = world.providers.clock.now();
-            world.patient.postpone(&[item], Error::TooManyRequests, Some(seconds)).await.unwrap();
+            postpone(&world, item, Error::TooManyRequests, Some(seconds)).await;
             let item = only(&world).await;
             let asked = (seconds * 1000).min(LONGEST);
-            prop_assert!(!item.is_due(Timestamp((now.0 + asked).saturating_sub(1))));
-            prop_assert!(item.is_due(Timestamp(now.0 + LONGEST)));
+            let may_go = |at: u64| item.may_go(Occasion::Time, Timestamp(at));
+            prop_assert!(!may_go((now.0 + asked).saturating_sub(1)));
+            prop_assert!(may_go(now.0 + LONGEST));
             Ok(())
         })?;
     }

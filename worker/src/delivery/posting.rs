@@ -1,10 +1,11 @@
 //! The outbox on its way: sent when it is due, settled by the answers, and kept with the reason when
 //! there is none.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use hdms::Error;
-use hdms::node::{OutboxItem, Parcel, Payload};
+use hdms::node::{Occasion, OutboxItem, Parcel, Payload, Setback};
 use hdms::notary::DepositAnswers;
 use hdms::provider::{Clock, Timestamp};
 use hdms::treatment::patient::PatientCase;
@@ -18,87 +19,51 @@ use crate::transport::{self, Answer};
 /// So often a page lets the node ask whether it may send again, milliseconds.
 const SUSPENDED: u64 = 5 * 60_000;
 
-/// Items of the outbox looked at in one go.
-const BATCH: usize = 100;
-
 #[wasm_bindgen(module = "/js/realm.js")]
 extern "C" {
     fn wake_when_online();
 }
 
-/// Why an answer did not settle what was sent, and how long to wait, seconds, if the recipient says.
-#[derive(Clone, Copy, Debug)]
-struct Failure {
-    why: Error,
-    retry_after: Option<u64>,
-}
-
 impl Delivery {
-    /// Sends what in the outbox is due, or all of it when `now`, and what comes of the answers.
-    /// What still waits then is left to the browser, if it can, and to pages. While the node is
-    /// suspended nothing is sent.
-    pub async fn post(&self, member: &Rc<Member>, now: bool) -> Result<(), Error> {
+    /// Sends what in the outbox may go on this occasion, and what comes of the answers. What still
+    /// waits then is left to the browser, if it can, and to pages. While the node is suspended
+    /// nothing is sent. Answers whether a recipient could not be reached.
+    pub async fn post(&self, member: &Rc<Member>, occasion: Occasion) -> Result<bool, Error> {
         if member.suspension().is_some() {
             // Untouched, so that all of it goes once that is over.
             let waits = !member.node.waiting("", 1).await?.is_empty();
             let later = Timestamp(BrowserClock.now().0 + SUSPENDED);
             self.next.set(waits.then_some(later));
-            return Ok(());
+            return Ok(false);
         }
-        let (mut tried, mut silent) = (Vec::new(), Vec::new());
+        let (mut tried, mut silent) = (BTreeSet::new(), Vec::new());
         loop {
-            let items = self.untried(member, &mut tried, now).await?;
+            let items = member.node.due(occasion, &tried).await?;
             if items.is_empty() {
                 break;
             }
-            let node = &member.node;
-            let (parcels, stuck) = node.parcels(items).await;
-            for item in stuck {
-                let why = node.card_of(&item.to).await.err().unwrap_or(Error::NodeUnknown);
-                self.postpone(member, vec![item], Failure { why, retry_after: None }).await?;
+            tried.extend(items.iter().map(|item| item.id.clone()));
+            let (parcels, stuck) = member.node.parcels(items).await;
+            for (item, why) in stuck {
+                self.postpone(member, vec![item], why.into()).await?;
             }
             for parcel in parcels {
                 self.deliver(member, parcel, &mut silent).await?;
             }
         }
-        self.look_ahead(member).await
+        self.look_ahead(member).await?;
+        Ok(silent.iter().any(|(_, setback)| setback.why == Error::NetworkUnreachable))
     }
 
-    /// The items that are due and not yet in `tried`, which they are afterwards.
-    async fn untried(
-        &self,
-        member: &Member,
-        tried: &mut Vec<String>,
-        now: bool,
-    ) -> Result<Vec<OutboxItem>, Error> {
-        let mut after = String::new();
-        loop {
-            let page = member.node.waiting(&after, BATCH).await?;
-            let Some(last) = page.last() else { return Ok(Vec::new()) };
-            after = last.id.clone();
-            let wanted = |item: &OutboxItem| {
-                let due = item.is_due(BrowserClock.now()) || (now && item.refused.is_none());
-                due && !tried.contains(&item.id)
-            };
-            let items: Vec<_> = page.into_iter().filter(wanted).collect();
-            tried.extend(items.iter().map(|item| item.id.clone()));
-            if !items.is_empty() {
-                return Ok(items);
-            }
-        }
+    /// Whether something may go now.
+    pub async fn is_anything_due(&self, member: &Member) -> Result<bool, Error> {
+        Ok(!member.node.due(Occasion::Time, &BTreeSet::new()).await?.is_empty())
     }
 
-    /// Notes when the next item is due, and asks the browser to wake the node for it.
+    /// Notes when the next item is due, and asks the browser to wake the node once there is a
+    /// network again.
     async fn look_ahead(&self, member: &Member) -> Result<(), Error> {
-        let (mut after, mut next) = (String::new(), None);
-        loop {
-            let page = member.node.waiting(&after, BATCH).await?;
-            let Some(last) = page.last() else { break };
-            after = last.id.clone();
-            let waits = page.iter().filter(|item| item.refused.is_none());
-            let soonest = waits.map(|item| item.attempts.next.unwrap_or(item.since)).min();
-            next = next.into_iter().chain(soonest).min();
-        }
+        let next = member.node.next_due().await?;
         if next.is_some() {
             wake_when_online();
         }
@@ -112,7 +77,7 @@ impl Delivery {
         &self,
         member: &Rc<Member>,
         parcel: Parcel,
-        silent: &mut Vec<(String, Failure)>,
+        silent: &mut Vec<(String, Setback)>,
     ) -> Result<(), Error> {
         let (url, items, envelope) = match parcel {
             Parcel::Inbox { endpoint, item } => {
@@ -126,8 +91,8 @@ impl Delivery {
             // A patient's node writes to institutions and notaries only.
             Parcel::Mailbox { .. } => return Ok(()),
         };
-        if let Some((_, failure)) = silent.iter().find(|(other, _)| *other == url) {
-            return self.postpone(member, items, *failure).await;
+        if let Some((_, setback)) = silent.iter().find(|(other, _)| *other == url) {
+            return self.postpone(member, items, *setback).await;
         }
         let answer = transport::post(&url, "application/jose", envelope, None).await;
         let retry_after = answer.as_ref().ok().and_then(Answer::retry_after);
@@ -136,11 +101,11 @@ impl Delivery {
             _ => self.deposits_answered(member, &items, answer).await?,
         };
         let Err((items, why)) = outcome else { return Ok(()) };
-        let failure = Failure { why, retry_after };
+        let setback = Setback { why, retry_after };
         if why == Error::NetworkUnreachable || retry_after.is_some() {
-            silent.push((url, failure));
+            silent.push((url, setback));
         }
-        self.postpone(member, items, failure).await
+        self.postpone(member, items, setback).await
     }
 
     async fn answered(
@@ -197,16 +162,16 @@ impl Delivery {
         Ok(problem.map_or(Ok(()), |error| Err((left, error))))
     }
 
-    /// Keeps with items that they could not be sent. A full storage does not keep them from being
-    /// tried again.
+    /// Keeps with items that they could not be sent. A full storage is no reason to stop: the node
+    /// remembers it.
     async fn postpone(
         &self,
         member: &Rc<Member>,
         items: Vec<OutboxItem>,
-        Failure { why, retry_after }: Failure,
+        setback: Setback,
     ) -> Result<(), Error> {
         let member = member.clone();
-        let noting = async move { member.node.postpone(&items, why, retry_after).await };
+        let noting = async move { member.node.postpone(&items, setback).await.1 };
         match self.commands.run(noting).await {
             Err(Error::StoreFull) => Ok(()),
             noted => noted,

@@ -95,6 +95,7 @@ export type Node = {
   endpoint: string | null;
   network: string;
   waiting: number;
+  undelivered: number;
   quarantined: number;
   trouble: Trouble | null;
 };
@@ -117,6 +118,18 @@ export type Checked = {
 
 /** An envelope that was refused. */
 export type Quarantined = { id: string; received: number; code: string; sentence: string };
+
+/** A message that a mailbox had accepted, and that was fetched by nobody in time, or refused. */
+export type Undelivered = {
+  id: string;
+  case: string;
+  to: string;
+  name: string;
+  kind: string;
+  since: number;
+  known: number;
+  problem: Problem;
+};
 
 /** A message or deposit that its recipient has not accepted; `refused` for good. */
 export type Waiting = {
@@ -187,6 +200,11 @@ export class Api {
   /** What waits to be sent, the oldest hundred. */
   async outbox(): Promise<Waiting[]> {
     return (await this.#get<{ outbox: Waiting[] }>("outbox")).outbox;
+  }
+
+  /** What mailboxes had accepted and was not taken in, the oldest hundred. */
+  async undelivered(): Promise<Undelivered[]> {
+    return (await this.#get<{ undelivered: Undelivered[] }>("undelivered")).undelivered;
   }
 
   async quarantine(): Promise<Quarantined[]> {

@@ -12,6 +12,7 @@ use super::super::tree::WIDTH;
 use super::fault::Unchecked;
 use crate::client::Client;
 use crate::pause::doubled;
+use crate::problem::Problem;
 
 /// How often something is asked for before it counts as unreachable.
 const TRIES: u32 = 3;
@@ -46,15 +47,16 @@ impl Fetch {
         loop {
             let answer = self.client.resource(base, path, limit);
             let answer = tokio::time::timeout(self.patience, answer).await;
-            match answer.unwrap_or(Err(Error::TimedOut)) {
+            match answer.unwrap_or(Err(Error::TimedOut.into())) {
                 Ok(bytes) => return Ok(Some(bytes)),
-                Err(Error::NotFound) => return Ok(None),
-                Err(error) if !error.is_passing() || tried == TRIES => {
+                Err(Problem { error: Error::NotFound, .. }) => return Ok(None),
+                Err(Problem { error, .. }) if !error.is_passing() || tried == TRIES => {
                     return Err(Unchecked { what: format!("{base}{path}"), why: error });
                 }
-                Err(_) => {
-                    let pause = doubled(tried, self.patience / 60, LONGEST);
-                    tokio::time::sleep(pause.max(self.client.asked_pause(base).min(LONGEST))).await;
+                Err(Problem { retry_after, .. }) => {
+                    let asked = Duration::from_secs(retry_after.unwrap_or_default()).min(LONGEST);
+                    let pause = doubled(tried, self.patience / 60, LONGEST).max(asked);
+                    tokio::time::sleep(pause).await;
                     tried += 1;
                 }
             }

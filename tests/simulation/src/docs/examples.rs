@@ -10,8 +10,8 @@ use hdms::json;
 use hdms::ledger::Conflict;
 use hdms::log::TlogProof;
 use hdms::mailbox::{
-    Acknowledgement, Bell, Deliveries, Delivery, DeliveryAnswer, DeliveryAnswers, MailboxMessage,
-    MailboxPage,
+    Acknowledgement, Bell, Deliveries, Delivery, DeliveryAnswer, DeliveryAnswers, Fate,
+    MailboxMessage, MailboxPage, Refused, Report, ReportPage, ReportsRead,
 };
 use hdms::node::Node;
 use hdms::notary::{AnswerBody, DepositAnswer, DepositAnswers, Queried, QueryBody};
@@ -214,12 +214,21 @@ async fn mailbox(run: &Run) -> Result<Vec<Named>, Error> {
     let id = MessageId::new(&platform.clock, &platform.randomness)?;
     let delivery = Delivery { to: patient.id().clone(), id, envelope: approval.clone() };
     let deliveries = Deliveries { deliveries: vec![delivery] };
+    let from = hospital.id().clone();
     let page = MailboxPage {
-        messages: vec![MailboxMessage { seq: 1, envelope: approval }],
+        messages: vec![MailboxMessage { seq: 1, from, envelope: approval }],
         more: false,
         subscriptions: vec![subscription().id()],
     };
     let accepted = DeliveryAnswers { answers: vec![DeliveryAnswer::Accepted(1)] };
+    let refused = Refused { seq: 3, code: Error::CardForged.code().into() };
+    let acknowledgement = Acknowledgement { upto: 3, refused: vec![refused] };
+    let report = |number, seq, outcome| Report { number, to: patient.id().clone(), seq, outcome };
+    let reports = vec![
+        report(7, 3, Fate::Refused(Error::CardForged.code().into())),
+        report(8, 3, Fate::Fetched),
+        report(12, 4, Fate::Expired),
+    ];
     let problem = problem(Error::RequestProofInvalid);
     let signed = proof(hospital, "/mailbox/deliveries", &json::write(&deliveries)?).await?;
     Ok(vec![
@@ -227,7 +236,9 @@ async fn mailbox(run: &Run) -> Result<Vec<Named>, Error> {
         ("request proof", Example::Jws(signed)),
         ("delivery answers", Example::Json(value(&accepted)?)),
         ("mailbox page", Example::Part(value(&page)?)),
-        ("acknowledgement", Example::Json(value(&Acknowledgement { upto: 1 })?)),
+        ("acknowledgement", Example::Json(value(&acknowledgement)?)),
+        ("reports", Example::Json(value(&ReportPage { reports, more: false })?)),
+        ("reports read", Example::Json(value(&ReportsRead { upto: 12 })?)),
         ("bell", Example::Json(value(&Bell { seq: 1 })?)),
         ("problem", Example::Json(problem)),
     ])

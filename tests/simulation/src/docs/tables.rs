@@ -2,6 +2,7 @@
 
 use hdms::card::{self, Role};
 use hdms::envelope::{self, MessageType};
+use hdms::node::{MOST_REFUSALS, MOST_REFUSED_BYTES};
 use hdms::treatment::message;
 use hdms::{Error, answers, doorman, endpoint, log, mailbox, notary, padding, proof, push, record};
 
@@ -58,6 +59,9 @@ fn limits() -> String {
         ("deliveries in one request", mailbox::MAX_DELIVERIES.to_string()),
         ("body of `POST /mailbox/deliveries`", bytes(mailbox::MAX_DELIVERY_BYTES)),
         ("messages in one page of a mailbox", mailbox::MAX_PAGE.to_string()),
+        ("refusals in one acknowledgement, reports in one page", mailbox::MAX_PAGE.to_string()),
+        ("reports kept for one node", mailbox::MAX_REPORTS.to_string()),
+        ("refusals kept of one deliverer, and of those that may become good", refusals_kept()),
         ("endpoint", bytes(endpoint::MAX_ENDPOINT)),
         ("answer to `GET /network`", bytes(answers::DOCUMENTS)),
         ("answer to `GET /mailbox`, all of it", bytes(answers::PAGE)),
@@ -68,6 +72,10 @@ fn limits() -> String {
         ("payload of a push before its encryption", bytes(push::MAX_PAYLOAD)),
     ];
     table(["what", "limit"], limits.iter().map(row))
+}
+
+fn refusals_kept() -> String {
+    format!("{MOST_REFUSALS}, {}", bytes(MOST_REFUSED_BYTES as usize))
 }
 
 fn refusals() -> String {

@@ -4,4 +4,5 @@
 
 mod fill_pages;
 mod learn_from_what_travels;
+mod lose_mail;
 mod read_mail;

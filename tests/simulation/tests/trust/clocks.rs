@@ -59,7 +59,7 @@ fn a_node_whose_clock_is_months_ahead_sends_nothing_and_loses_nothing() {
         for ahead in [31 * DAY, 200 * DAY] {
             world.providers.clock.set(Timestamp(BEGIN.0 + ahead));
             let (parcels, left) = world.patient.parcels(waiting.clone()).await;
-            assert!(parcels.is_empty() && left == waiting);
+            assert!(parcels.is_empty() && crate::items(left) == waiting);
         }
         world.providers.clock.set(BEGIN);
         world.deliver_all().await.unwrap();

@@ -19,7 +19,7 @@ use std::str::FromStr;
 use hdms::Error;
 use hdms::envelope::{self, Letter, MessageType};
 use hdms::ids::{CaseId, EntryId};
-use hdms::node::{Node, Platform};
+use hdms::node::{Node, OutboxItem, Platform, Stuck};
 use hdms::treatment::request::TreatmentRequest;
 use hdms_simulation::{Simulated, World};
 use serde_json::{Value, json};
@@ -37,6 +37,11 @@ fn case() -> CaseId {
 
 fn request() -> TreatmentRequest {
     TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() }
+}
+
+/// Without the reasons for which they can't be sent.
+fn items(stuck: Vec<Stuck>) -> Vec<OutboxItem> {
+    stuck.into_iter().map(|(item, _)| item).collect()
 }
 
 /// A network in which the patient's request is on its way to the hospital.

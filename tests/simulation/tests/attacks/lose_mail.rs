@@ -1,0 +1,169 @@
+//! Somebody wants a message of somebody else's to be lost: by filling what all share, or by having it
+//! refused at a time when its receiver knows too little.
+
+use futures_lite::future::block_on;
+use hdms::Error;
+use hdms::envelope::{self, Letter, MessageType};
+use hdms::ids::{CaseId, NodeId};
+use hdms::json;
+use hdms::node::{Deliverer, MOST_REFUSALS, Node, Outcome, Platform, Quarantined};
+use hdms::provider::{Store, Table, Timestamp, Write};
+use hdms::treatment::patient::PatientCase;
+use hdms::treatment::request::TreatmentRequest;
+use hdms_simulation::{BEGIN, Mail, Simulated, World};
+use serde_json::json;
+
+const HOUR: u64 = 3_600_000;
+
+fn case() -> CaseId {
+    "019b7985-7400-7000-8000-000000000001".parse().unwrap()
+}
+
+/// A member that the server admitted, and nothing good comes from.
+fn hostile() -> Deliverer {
+    Deliverer::Node("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".parse().unwrap())
+}
+
+/// A hospital has approved the patient's request, and its message is on the way.
+async fn approval(world: &mut World) -> String {
+    let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+    world.patient.ask(&case(), world.hospital.id(), request).await.unwrap();
+    world.deliver_all().await.unwrap();
+    world.hospital.approve(&case()).await.unwrap();
+    world.settle().await.unwrap();
+    let Mail { envelope, .. } = world.mail.remove(0);
+    envelope
+}
+
+/// The mailbox hands this to the patient, delivered by the node.
+async fn fetch(world: &World, envelope: &str, by: &Deliverer) -> Result<Outcome, Error> {
+    let taken = world.patient.receive_from::<PatientCase>(envelope.as_bytes(), by).await;
+    taken.map(|taken| taken.outcome)
+}
+
+fn hospital(world: &World) -> Deliverer {
+    Deliverer::Node(world.hospital.id().clone())
+}
+
+/// What the hospital's keys sign, as large as an envelope may be.
+async fn large(world: &World) -> String {
+    let (from, to) = (world.hospital.card(), world.patient.card());
+    let body = json!({"x": "x".repeat(500_000)});
+    let kind = MessageType::DataRequest;
+    let letter = Letter { from: &from, to: &to, case: &case(), kind, body };
+    let p = world.hospital.platform();
+    let sealed = envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
+    sealed.await.unwrap().1
+}
+
+async fn quarantined(node: &Node<Simulated>) -> Vec<Quarantined> {
+    let rows = node.quarantined("", 10_000).await.unwrap();
+    rows.into_iter().map(|(_, quarantined)| quarantined).collect()
+}
+
+#[test]
+fn a_member_that_fills_the_quarantine_costs_an_honest_hospital_nothing() {
+    block_on(async {
+        let mut world = World::new(1).await.unwrap();
+        let clock = world.providers.clock.clone();
+        clock.advance(HOUR);
+        let approval = approval(&mut world).await;
+        // As much as may be kept in hope, and more reasons than are kept.
+        let mut flood = Vec::new();
+        for _ in 0..8 {
+            flood.push(large(&world).await);
+        }
+        clock.set(BEGIN);
+        let mut kept = 0;
+        for envelope in &flood {
+            let taken = fetch(&world, envelope, &hostile()).await;
+            assert_eq!(taken, Err(Error::NotYetValid));
+            kept += usize::from(world.patient.hopes_for(envelope.as_bytes()));
+        }
+        assert!((1..flood.len()).contains(&kept), "{kept}");
+        for number in 0..MOST_REFUSALS + 100 {
+            let taken = fetch(&world, &format!("junk {number}"), &hostile()).await;
+            assert_eq!(taken, Err(Error::EnvelopeMalformed));
+        }
+        assert_eq!(quarantined(&world.patient).await.len(), MOST_REFUSALS + kept);
+
+        let taken = fetch(&world, &approval, &hospital(&world)).await;
+        assert_eq!(taken, Err(Error::NotYetValid));
+        let reported = world.patient.to_report(approval.as_bytes(), Err(Error::NotYetValid));
+        assert_eq!(reported, Ok(None), "it is kept, and nobody is told otherwise");
+        clock.set(Timestamp(BEGIN.0 + HOUR));
+        let taken = world.patient.retry_hopeful::<PatientCase>().await.unwrap();
+        assert_eq!(taken.iter().map(|one| one.outcome).collect::<Vec<_>>(), [Outcome::Applied]);
+        let case: PatientCase = world.patient.case(&case()).await.unwrap();
+        assert!(case.notary.is_some());
+    });
+}
+
+#[test]
+fn what_was_not_kept_is_not_acknowledged_as_if_it_were() {
+    block_on(async {
+        let mut world = World::new(2).await.unwrap();
+        world.providers.clock.advance(HOUR);
+        approval(&mut world).await;
+        let (mut kept, mut reported) = (0, 0);
+        let mut flood = Vec::new();
+        for _ in 0..8 {
+            flood.push(large(&world).await);
+        }
+        world.providers.clock.set(BEGIN);
+        for envelope in flood {
+            let error = fetch(&world, &envelope, &hostile()).await.unwrap_err();
+            match world.patient.to_report(envelope.as_bytes(), Err(error)).unwrap() {
+                None => kept += 1,
+                Some(why) => {
+                    assert_eq!(why, Error::NotYetValid);
+                    reported += 1;
+                }
+            }
+        }
+        assert_eq!((kept, reported, quarantined(&world.patient).await.len()), (4, 4, 4));
+    });
+}
+
+#[test]
+fn a_hospital_that_is_admitted_again_is_heard_though_the_newer_documents_come_late() {
+    block_on(async {
+        let mut world = World::new(3).await.unwrap();
+        let approval = approval(&mut world).await;
+        let hospital_id: NodeId = world.hospital.id().clone();
+        world.network.revocations.revoked.insert(hospital_id);
+        world.network.revocations.number += 1;
+        world.publish().await.unwrap();
+        let taken = fetch(&world, &approval, &hospital(&world)).await;
+        assert_eq!(taken, Err(Error::CardUnknown), "the map does not list it any more");
+        assert!(world.patient.retry_hopeful::<PatientCase>().await.unwrap().is_empty());
+
+        world.network.revocations.revoked.clear();
+        world.network.revocations.number += 1;
+        world.publish().await.unwrap();
+        let taken = world.patient.retry_hopeful::<PatientCase>().await.unwrap();
+        assert_eq!(taken.len(), 1);
+        assert!(quarantined(&world.patient).await.is_empty());
+    });
+}
+
+#[test]
+fn what_the_version_before_has_kept_is_tried_again_too() {
+    block_on(async {
+        let mut world = World::new(4).await.unwrap();
+        let clock = world.providers.clock.clone();
+        clock.advance(HOUR);
+        let approval = approval(&mut world).await;
+        let row = json::write(&Quarantined {
+            received: BEGIN,
+            code: Error::NotYetValid.code().into(),
+            envelope: approval,
+        });
+        let (table, key) = (Table::Quarantine, "digest".to_owned());
+        let write = Write::Put { table, key, value: row.unwrap() };
+        world.patient.platform().store().commit(vec![write]).await.unwrap();
+        let taken = world.patient.retry_hopeful::<PatientCase>().await.unwrap();
+        assert_eq!(taken.len(), 1);
+        assert!(quarantined(&world.patient).await.is_empty());
+    });
+}
