@@ -9,6 +9,7 @@ pub mod guarded;
 pub mod institution;
 pub mod keys;
 pub mod local;
+mod log;
 pub mod member;
 pub mod notary;
 pub mod pause;

@@ -12,9 +12,9 @@ use hdms::network::NotaryLog;
 use rusqlite::Connection;
 
 use super::entries::{self, LoggedEntry};
-use super::sequencer::sign;
 use super::{FILE, SCHEMA, store};
 use crate::keys::{NotaryKeys, open_or_make_log};
+use crate::log::{sign, tiles};
 use crate::sqlite::{Database, Failure};
 use crate::system::SystemRandomness;
 
@@ -59,7 +59,7 @@ impl Import {
             let entries = entries.collect::<Result<Vec<_>, Error>>()?;
             if !entries.is_empty() {
                 store::append(tx, &mut tree, &entries)?;
-                store::keep_checkpoint(tx, &sign(&tree, &keys, &key)?)?;
+                tiles::keep_checkpoint(tx, &sign(&tree, &keys, &key)?)?;
             }
             Ok(entries.len())
         };

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::reader::{LogReader, Proven};
 use super::sequencer::{BATCH, Checked, Job, News, Outcome, Ruling, Sequencer};
-use super::witnesses::Witnesses;
+use crate::log::Witnesses;
 use crate::member::Member;
 use crate::system::NodeClock;
 

@@ -7,15 +7,11 @@ mod entries;
 mod former;
 mod import;
 mod log;
-mod publication;
 mod reader;
 mod sequencer;
 mod services;
 mod store;
-mod tile_path;
-mod tree;
 mod witness;
-mod witnesses;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +22,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::keys::open_or_make_log;
+use crate::log::publication::Published;
+use crate::log::{Others, publication, tiles};
 use crate::member::{Member, MemberConfig};
 use crate::serve::{Serving, with_common_answers};
 use crate::sqlite::{Database, Schema};
@@ -47,7 +45,7 @@ const SCHEMA: Schema = Schema {
         former::TABLE,
         former::SET_ASIDE,
         entries::TABLE,
-        store::TABLES,
+        tiles::TABLES,
         witness::TABLES,
     ],
 };
@@ -81,14 +79,15 @@ impl Notary {
         let import = Import { database: database.clone(), keys: keys.clone(), key: key.clone() };
         former::take_over(&import).await?;
         let reader = LogReader::new(database.clone(), key.clone());
-        let witnesses = OtherNotaries::new(member.clone(), reader.clone(), clock.clone());
+        let roll = OtherNotaries { member: member.clone(), clock: clock.clone() };
+        let witnesses = Others::new(roll, member.client().clone(), reader.tiles());
         let witness =
             witness::routes(member.clone(), keys.clone(), database.clone(), clock.clone());
         let sequencer =
             Sequencer::open(member.clone(), keys, key, database, clock.clone(), witnesses).await?;
         let (log, sequencer) = Log::start(member.clone(), sequencer, reader.clone(), clock.clone());
         let router = services::routes(member.clone(), log, clock)
-            .merge(publication::routes(reader))
+            .nest("/log", publication::routes(reader))
             .merge(witness);
         let limits = member.costs().limits.clone();
         let serving = Serving::start(listener, with_common_answers(router), limits, stop);

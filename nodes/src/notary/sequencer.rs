@@ -10,8 +10,7 @@ use std::time::Duration;
 use hdms::Error;
 use hdms::ids::{CaseId, EntryId};
 use hdms::ledger::{Endorsed, Entry, Salt};
-use hdms::log::checkpoint::log_signature;
-use hdms::log::{Checkpoint, NoteKey, SignedCheckpoint};
+use hdms::log::{NoteKey, SignedCheckpoint};
 use hdms::notary::{Decision, Place, decide};
 use hdms::provider::Clock;
 use rusqlite::Connection;
@@ -19,9 +18,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::entries::{self, LoggedEntry};
 use super::store;
-use super::tree::{self, Tree};
-use super::witnesses::Witnesses;
 use crate::keys::NotaryKeys;
+use crate::log::tree::Tree;
+use crate::log::{Witnesses, sign, tiles};
 use crate::member::Member;
 use crate::sqlite::{Database, Failure};
 use crate::system::{NodeClock, SystemRandomness};
@@ -120,7 +119,7 @@ impl<W: Witnesses> Sequencer<W> {
         witnesses: W,
     ) -> Result<Self, Error> {
         let (tree, newest) = store::open(&database, &key).await?;
-        let published = database.read(store::newest_published).await?;
+        let published = database.read(tiles::newest_published).await?;
         let published = published.map_or(0, |published| published.checkpoint().size);
         let last = database.read(entries::last_time).await?;
         database.write(|tx| Ok(tx.pragma_update(None, "cache_size", -CACHE)?)).await?;
@@ -180,7 +179,7 @@ impl<W: Witnesses> Sequencer<W> {
             if !entries.is_empty() {
                 store::append(tx, &mut tree, &entries)?;
                 let signed = checkpoint.insert(sign(&tree, &keys, &key)?);
-                store::keep_checkpoint(tx, signed)?;
+                tiles::keep_checkpoint(tx, signed)?;
             }
             Ok((rulings, entries, tree, checkpoint))
         };
@@ -219,7 +218,7 @@ impl<W: Witnesses> Sequencer<W> {
         }
         cosignatures.into_iter().for_each(|cosignature| checkpoint.add(cosignature));
         let kept = checkpoint.clone();
-        self.database.write(move |tx| store::publish(tx, &kept)).await?;
+        self.database.write(move |tx| tiles::publish(tx, &kept)).await?;
         self.published = checkpoint.checkpoint().size;
         *newest = checkpoint;
         Ok(())
@@ -242,14 +241,6 @@ async fn needed(
     let changes = parameters.witnesses.iter().map(|rule| rule.since);
     let times = iter::once(since).chain(changes.filter(|time| (since..=now).contains(time)));
     Ok(times.map(|time| parameters.witnesses_needed(time)).max().unwrap_or(0))
-}
-
-/// The log's own word about its tree.
-pub fn sign(tree: &Tree, keys: &NotaryKeys, key: &NoteKey) -> Result<SignedCheckpoint, Error> {
-    let (origin, size) = (key.name.clone(), tree.size());
-    let checkpoint = Checkpoint { origin, size, root: tree::root(tree, size)? };
-    let signature = keys.sign_as_log(checkpoint.to_text().as_bytes())?;
-    Ok(SignedCheckpoint::new(checkpoint, log_signature(key, signature)))
 }
 
 /// The new entries of a batch, seen by those that come after them in it.

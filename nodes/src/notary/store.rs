@@ -1,32 +1,27 @@
-//! The log in the notary's database: entries, the tiles of their tree, and the checkpoints that were
-//! signed over it.
+//! The notary's log in its database: entries, and the tiles and checkpoints over them.
 
 use hdms::Error;
 use hdms::log::merkle::leaf_hash;
 use hdms::log::{Hash, NoteKey, SignedCheckpoint};
-use rusqlite::{Connection, OptionalExtension};
-use tlog_tiles::Tile;
+use rusqlite::Connection;
 
 use super::entries::{self, LoggedEntry};
-use super::tree::{self, HEIGHT, Position, Tree, WIDTH};
-use crate::keys::AwsPrimitives;
+use crate::log::tiles::{self, Leaves};
+use crate::log::tree::Tree;
 use crate::sqlite::{Database, Failure};
 
-/// SQL of the tables beside [`entries::TABLE`]. A tile's hashes stand one after the other; a
-/// published checkpoint has the cosignatures that were asked for, and is never changed.
-pub const TABLES: &str = "
-    CREATE TABLE tiles (
-        level INTEGER NOT NULL,
-        number INTEGER NOT NULL,
-        hashes BLOB NOT NULL,
-        PRIMARY KEY (level, number)
-    ) STRICT;
-    CREATE TABLE checkpoints (
-        size INTEGER PRIMARY KEY,
-        note TEXT NOT NULL,
-        published INTEGER NOT NULL
-    ) STRICT;
-";
+/// The entries as leaves.
+struct Entries;
+
+impl Leaves for Entries {
+    fn count(connection: &Connection) -> Result<u64, Failure> {
+        entries::count(connection)
+    }
+
+    fn hash(connection: &Connection, index: u64) -> Result<Option<Hash>, Failure> {
+        Ok(entries::at(connection, index)?.map(|entry| leaf_hash(&entry.leaf())))
+    }
+}
 
 /// Adds entries to the tables, to `tree`, and the tiles that this changes.
 pub fn append(tx: &Connection, tree: &mut Tree, entries: &[LoggedEntry]) -> Result<(), Failure> {
@@ -35,137 +30,13 @@ pub fn append(tx: &Connection, tree: &mut Tree, entries: &[LoggedEntry]) -> Resu
         entry.insert(tx)?;
         tree.push(leaf_hash(&entry.leaf()));
     }
-    let sql = "INSERT INTO tiles (level, number, hashes) VALUES (?1, ?2, ?3) \
-               ON CONFLICT (level, number) DO UPDATE SET hashes = excluded.hashes";
-    let mut statement = tx.prepare_cached(sql)?;
-    for (position, hashes) in tree.changed_since(before) {
-        statement.execute((position.level, position.number, hashes.as_flattened()))?;
-    }
-    Ok(())
+    tiles::keep_tiles(tx, tree, before)
 }
 
-/// Keeps a checkpoint that only the log has signed yet.
-pub fn keep_checkpoint(tx: &Connection, checkpoint: &SignedCheckpoint) -> Result<(), Failure> {
-    let sql = "INSERT INTO checkpoints (size, note, published) VALUES (?1, ?2, 0)";
-    tx.prepare_cached(sql)?.execute((checkpoint.checkpoint().size, checkpoint.to_text()))?;
-    Ok(())
-}
-
-/// Publishes a checkpoint that was kept, now with its cosignatures. Smaller ones that were not
-/// published never will be.
-pub fn publish(tx: &Connection, checkpoint: &SignedCheckpoint) -> Result<(), Failure> {
-    let size = checkpoint.checkpoint().size;
-    let sql = "UPDATE checkpoints SET note = ?2, published = 1 WHERE size = ?1 AND NOT published";
-    tx.prepare_cached(sql)?.execute((size, checkpoint.to_text()))?;
-    let sql = "DELETE FROM checkpoints WHERE size < ?1 AND NOT published";
-    tx.prepare_cached(sql)?.execute([size])?;
-    Ok(())
-}
-
-/// The newest checkpoint, published or not.
-pub fn newest_checkpoint(connection: &Connection) -> Result<Option<SignedCheckpoint>, Failure> {
-    checkpoint(connection, "size > ?1 ORDER BY size DESC", 0)
-}
-
-/// The newest checkpoint that was published.
-pub fn newest_published(connection: &Connection) -> Result<Option<SignedCheckpoint>, Failure> {
-    checkpoint(connection, "size > ?1 AND published ORDER BY size DESC", 0)
-}
-
-/// The first published checkpoint that covers the leaf at `index`: its receipt's.
-pub fn first_published(
-    connection: &Connection,
-    index: u64,
-) -> Result<Option<SignedCheckpoint>, Failure> {
-    checkpoint(connection, "size > ?1 AND published ORDER BY size", index)
-}
-
-fn checkpoint(
-    connection: &Connection,
-    which: &str,
-    size: u64,
-) -> Result<Option<SignedCheckpoint>, Failure> {
-    let sql = format!("SELECT note FROM checkpoints WHERE {which} LIMIT 1");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let note: Option<String> = statement.query_row([size], |row| row.get(0)).optional()?;
-    let Some(note) = note else { return Ok(None) };
-    let checkpoint = SignedCheckpoint::parse(&note);
-    Ok(Some(checkpoint.map_err(|_| corrupt("a checkpoint can't be read"))?))
-}
-
-/// The bytes of a tile, as many as it has.
-pub fn tile(connection: &Connection, position: Position) -> Result<Option<Vec<u8>>, Failure> {
-    let sql = "SELECT hashes FROM tiles WHERE level = ?1 AND number = ?2";
-    let mut statement = connection.prepare_cached(sql)?;
-    let tile = statement.query_row((position.level, position.number), |row| row.get(0));
-    Ok(tile.optional()?)
-}
-
-/// The tree under the newest checkpoint, once its right edge is seen to lead to the signed root, and
-/// that checkpoint. [`Error::StoreCorrupt`] when something was altered or is missing; the node's
-/// messages say what.
+/// As [`tiles::open`].
 pub async fn open(
     database: &Database,
     key: &NoteKey,
 ) -> Result<(Tree, Option<SignedCheckpoint>), Error> {
-    let (tree, newest) = database.read(open_tree).await?;
-    if let Some(newest) = &newest {
-        let signed = newest.verify_log(key, &AwsPrimitives).await;
-        signed.map_err(|_| corrupt("the newest checkpoint is not signed by this log"))?;
-    }
-    Ok((tree, newest))
-}
-
-fn open_tree(connection: &Connection) -> Result<(Tree, Option<SignedCheckpoint>), Failure> {
-    let newest = newest_checkpoint(connection)?;
-    let size = newest.as_ref().map_or(0, |newest| newest.checkpoint().size);
-    if entries::count(connection)? != size {
-        return Err(corrupt("the entries are not those of the newest checkpoint").into());
-    }
-    let tree = Tree::load(size, |position, _| {
-        let bytes = tile(connection, position)?.ok_or_else(|| missing(position))?;
-        Ok::<_, Failure>(bytes.as_chunks().0.to_vec())
-    })?;
-    if newest.as_ref().is_some_and(|newest| tree::root(&tree, size) != Ok(newest.checkpoint().root))
-    {
-        return Err(altered(connection, size)?.into());
-    }
-    Ok((tree, newest))
-}
-
-/// Which tile of the right edge, if any, does not belong to what is under it.
-fn altered(connection: &Connection, size: u64) -> Result<Error, Failure> {
-    for (position, width) in tree::edge_of(size) {
-        let kept = tile(connection, position)?.ok_or_else(|| missing(position))?;
-        let first = position.number << HEIGHT;
-        for (number, hash) in (first..).zip(kept.as_chunks::<32>().0).take(width) {
-            if below(connection, position.level, number)? != Some(*hash) {
-                let (level, tile) = (position.level, position.number);
-                tracing::error!(level, tile, number, "a hash is not of what is under it");
-                return Ok(Error::StoreCorrupt);
-            }
-        }
-    }
-    Ok(corrupt("the newest checkpoint is not of the tiles"))
-}
-
-/// The hash with this number in a level of tiles, computed anew: of the entry or the tile under it.
-fn below(connection: &Connection, level: u8, number: u64) -> Result<Option<Hash>, Failure> {
-    let Some(level) = level.checked_sub(1) else {
-        let entry = entries::at(connection, number)?;
-        return Ok(entry.map(|entry| leaf_hash(&entry.leaf())));
-    };
-    let tile = tile(connection, Position { level, number })?;
-    let full = tile.filter(|tile| tile.len() == WIDTH as usize * size_of::<Hash>());
-    Ok(full.map(|tile| Tile::subtree_hash(&tile).0))
-}
-
-fn missing(position: Position) -> Error {
-    tracing::error!(level = position.level, number = position.number, "a tile is missing");
-    Error::StoreCorrupt
-}
-
-fn corrupt(what: &str) -> Error {
-    tracing::error!("the log was altered: {what}");
-    Error::StoreCorrupt
+    tiles::open::<Entries>(database, key).await
 }

@@ -6,7 +6,7 @@ use hdms::Error;
 use hdms::ids::NodeId;
 use hdms::log::SignedCheckpoint;
 
-use super::super::tile_path::TilePath;
+use crate::log::tile_path::TilePath;
 
 /// One thing that is wrong with a log.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use hdms::ledger::LEAF_BYTES;
 use hdms::log::Hash;
 use serde::de::DeserializeOwned;
 
-use super::super::tile_path::{Content, TilePath};
-use super::super::tree::WIDTH;
 use super::fault::Unchecked;
 use crate::client::Client;
+use crate::log::tile_path::{Content, TilePath};
+use crate::log::tree::WIDTH;
 use crate::pause::doubled;
 use crate::problem::Problem;
 

@@ -2,8 +2,8 @@
 
 use std::iter;
 
-use super::super::tile_path::{Content, TilePath};
-use super::super::tree::{WIDTH, edge_of};
+use crate::log::tile_path::{Content, TilePath};
+use crate::log::tree::{WIDTH, edge_of};
 
 /// What the leaves from number `from` up to `to` take: bundles of leaves, each with the lowest tile
 /// over it, and each tile of the higher levels once everything under it was named.
@@ -38,7 +38,7 @@ fn bundle(number: u64, width: u64) -> impl Iterator<Item = TilePath> {
 #[cfg(test)]
 mod tests {
     use super::plan;
-    use crate::notary::tile_path::{Content, TilePath};
+    use crate::log::tile_path::{Content, TilePath};
     use std::collections::HashSet;
     use tlog_tiles::Tile;
 

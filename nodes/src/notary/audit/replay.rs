@@ -8,13 +8,13 @@ use hdms::ledger::Leaf;
 use hdms::log::Hash;
 use hdms::log::merkle::leaf_hash;
 
-use super::super::tile_path::{Content, TilePath};
-use super::super::tree::{self, Tree};
 use super::fault::{Claim, Fault, Unchecked};
 use super::fetch::{self, Fetch};
 use super::places::Places;
 use super::plan::plan;
 use super::report::{Counts, Faults};
+use crate::log::tile_path::{Content, TilePath};
+use crate::log::tree::{self, Tree};
 
 /// Resources that are read at a time.
 const AT_ONCE: usize = 16;

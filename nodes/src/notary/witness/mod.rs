@@ -2,12 +2,10 @@
 //! when its tree continues the one that it has co-signed before, and says aloud when a log can't
 //! show that.
 
-mod asking;
 mod others;
 mod refusal;
 mod ruling;
 pub mod store;
-mod submission;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -28,6 +26,7 @@ use serde_json::{Value, json};
 
 use crate::connections::subscriber;
 use crate::keys::{AwsPrimitives, NotaryKeys};
+use crate::log::submission::{self, Submission};
 use crate::member::Member;
 use crate::problem::{Problem, read_body};
 use crate::server::RateLimit;
@@ -35,7 +34,6 @@ use crate::sqlite::{Database, Failure};
 use crate::system::NodeClock;
 use refusal::Refusal;
 use ruling::{Kind, Ruling, rule};
-use submission::Submission;
 
 pub use others::OtherNotaries;
 pub use store::TABLES;

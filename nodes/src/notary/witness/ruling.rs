@@ -94,8 +94,8 @@ pub fn rule(cosigned: Cosigned, old: u64, new: Tree, proof: &[Hash]) -> Ruling {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::tree::{self, Tree as Grown};
     use super::{Cosigned, Kind, Ruling, Tree, rule};
+    use crate::log::tree::{self, Tree as Grown};
     use hdms::log::Hash;
     use hdms::log::merkle::leaf_hash;
 

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 
 use super::others::Progress;
 use super::submission::Submission;
+use super::tiles::Tiles;
 use crate::client::Client;
 use crate::keys::AwsPrimitives;
-use crate::notary::reader::LogReader;
 
 /// How long it may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -25,8 +25,8 @@ pub struct Asking {
     /// Asks.
     pub client: Client,
     /// Proves that the log has only grown. Nobody waits for a witness with the database open: a
-    /// notary that has stopped can be started again at once.
-    pub reader: Weak<LogReader>,
+    /// node that has stopped can be started again at once.
+    pub tiles: Weak<Tiles>,
     /// The witness.
     pub witness: NotaryLog,
     /// Its base URL.
@@ -69,7 +69,7 @@ impl Asking {
                     old = theirs;
                 }
                 StatusCode::UNPROCESSABLE_ENTITY => return Err(self.contradicted(old)),
-                // It has an older Network Map than this notary, or a newer one.
+                // It has an older Network Map than this node, or a newer one.
                 StatusCode::NOT_FOUND => return Err(Error::NodeUnknown),
                 _ => return Err(Error::NetworkUnreachable),
             }
@@ -84,8 +84,8 @@ impl Asking {
     }
 
     async fn proof(&self, old: u64) -> Result<Vec<Hash>, Error> {
-        let reader = self.reader.upgrade().ok_or(Error::NodeStopped)?;
-        reader.consistency(old, self.checkpoint.checkpoint().size).await
+        let tiles = self.tiles.upgrade().ok_or(Error::NodeStopped)?;
+        tiles.consistency(old, self.checkpoint.checkpoint().size).await
     }
 
     /// The line of the witness in its answer. [`Error::LogForged`] unless it has signed the

@@ -4,7 +4,7 @@ use hdms::log::{NoteSignature, SignedCheckpoint};
 
 /// Who is asked before a checkpoint is published.
 pub trait Witnesses: Send + Sync + 'static {
-    /// Cosignatures on `checkpoint` that were seen to be by other notaries of the network, each by
+    /// Cosignatures on `checkpoint` that were seen to be by witnesses of the network, each by
     /// another one: `needed` of them, or fewer when no more can be had now.
     fn cosign(
         &self,
