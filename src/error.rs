@@ -62,7 +62,9 @@ refusals! {
 
     NetworkForged = "network/forged", 502, "The network's documents are not signed under the pinned root key; check the server's address, and don't go on.";
     NetworkRollback = "network/rollback", 502, "The server offers older network documents than those seen before; ask the operator, the newer ones stay in use.";
-    NetworkStale = "network/stale", 503, "The revocation list is older than the network allows; connect to the server and fetch a new one.";
+    NetworkSplit = "network/split", 502, "The server has signed two different states of the network under one number; ask the operator and other members, the first one stays in use and both are kept as evidence.";
+    NetworkUnwitnessed = "network/unwitnessed", 502, "Too few witnesses have co-signed the network's newest manifest; the one before stays in use, ask the operator if this lasts.";
+    NetworkStale = "network/stale", 503, "The network's documents have ended or are older than the network allows; connect to the server and fetch new ones.";
     NetworkUnreachable = "network/unreachable", 503, "The other node can't be reached; it is tried again by itself.";
     AnswerTooLarge = "network/answer", 502, "The other node's answer is larger than any of the protocol; it is tried again by itself, tell its operator if that stays so.";
     VersionTooOld = "network/version", 503, "The network asks for a newer version than this node's; update it: what is to be sent waits until then.";
@@ -145,7 +147,8 @@ impl std::error::Error for Error {}
 impl Error {
     /// Whether it may be gone at the next try: the one who met it failed, not what was sent.
     pub fn is_passing(self) -> bool {
-        let of_the_server = matches!(self, Error::NetworkForged | Error::ChallengeForged);
+        let of_the_server =
+            matches!(self, Error::NetworkForged | Error::NetworkSplit | Error::ChallengeForged);
         (self.status() >= 500 && !of_the_server) || self.status() == 429
     }
 

@@ -88,13 +88,15 @@ impl Client {
         Ok(self.json(Request::new(Method::GET, url(server, "/network/root")?), SMALL).await?)
     }
 
-    /// The network's documents; `None` when they are still those of `etag`.
+    /// The network's documents, with proof that they continue the log of the first `size` manifests;
+    /// `None` when they are still those of `etag`.
     pub async fn network(
         &self,
         server: &str,
         etag: Option<&str>,
+        size: u64,
     ) -> Result<Option<Fetched>, Error> {
-        let mut request = Request::new(Method::GET, url(server, "/network")?);
+        let mut request = Request::new(Method::GET, url(server, &format!("/network?size={size}"))?);
         if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
             request.headers_mut().insert(IF_NONE_MATCH, etag);
         }

@@ -16,6 +16,7 @@ mod documents;
 mod joining;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -98,6 +99,8 @@ struct Inner {
     clock: NodeClock,
     standing: watch::Sender<Arc<Standing>>,
     asking: tokio::sync::Mutex<Asking>,
+    /// Whether the server does not know the node any more.
+    unknown: AtomicBool,
 }
 
 /// How asking the server has fared.
@@ -111,6 +114,8 @@ struct Asking {
     again: Option<Instant>,
     /// Why the Doorman gives no newer card, if it won't.
     refusal: Option<Problem>,
+    /// Whether the server has shown two networks, and nothing since that continues the first.
+    split: bool,
 }
 
 impl Member {
@@ -198,6 +203,14 @@ impl Member {
             Ok(Some(trust)) => trust.clone(),
             _ => before.trust.clone(),
         };
+        match &newer {
+            Ok(Some(_)) => asking.split = false,
+            Err(error) => asking.split |= *error == Error::NetworkSplit,
+            Ok(None) => {}
+        }
+        if before.trust.node(self.id()).is_ok() && trust.node(self.id()).is_err() {
+            self.note_unknown();
+        }
         let mut card = None;
         if newer.is_ok() {
             card = self.renewed(&mut asking, &before, &trust).await;
@@ -212,6 +225,12 @@ impl Member {
             self.0.standing.send_replace(Arc::new(after));
         }
         newer.map(drop)
+    }
+
+    /// The server does not know the node ([`Error::CardUnknown`]): its database was put back to before
+    /// the node joined. It is asked for a card again with the next [`Member::refresh`].
+    pub fn note_unknown(&self) {
+        self.0.unknown.store(true, Ordering::Relaxed);
     }
 
     /// What the node's user is to be told of others' keys, oldest first. Errors: those of the store.
@@ -232,7 +251,8 @@ impl Member {
         before: &Trust,
     ) -> Result<Option<Arc<Trust>>, Error> {
         let inner = &*self.0;
-        let fetched = inner.client.network(self.server(), asking.etag.as_deref()).await?;
+        let (etag, size) = (asking.etag.as_deref(), before.manifest().number);
+        let fetched = inner.client.network(self.server(), etag, size).await?;
         let Some(fetched) = fetched else { return Ok(None) };
         let (root, now) = (&inner.root, inner.clock.now());
         let trust = documents::take(&fetched, root, Some(before), &inner.store, now).await?;
@@ -248,8 +268,9 @@ impl Member {
         trust: &Trust,
     ) -> Option<VerifiedCard> {
         let inner = &*self.0;
-        if !card::is_due(&before.card, &inner.config, trust, inner.clock.now()) {
-            *asking = Asking { etag: asking.etag.take(), ..Asking::default() };
+        let unknown = inner.unknown.load(Ordering::Relaxed);
+        if !unknown && !card::is_due(&before.card, &inner.config, trust, inner.clock.now()) {
+            asking.forget_refusal();
             return None;
         }
         if asking.again.is_some_and(|again| Instant::now() < again) {
@@ -257,7 +278,8 @@ impl Member {
         }
         match self.ask_for_card(trust).await {
             Ok(card) => {
-                *asking = Asking { etag: asking.etag.take(), ..Asking::default() };
+                inner.unknown.store(false, Ordering::Relaxed);
+                asking.forget_refusal();
                 Some(card)
             }
             Err(problem) => {
@@ -287,8 +309,15 @@ impl Member {
         let suspended = trust.check_standing(card, self.0.clock.now()).err();
         match suspended {
             Some(Error::VersionTooOld) => Some(Error::VersionTooOld.into()),
+            _ if asking.split => Some(Error::NetworkSplit.into()),
             _ => asking.refusal.clone().or(suspended.map(Into::into)),
         }
+    }
+}
+
+impl Asking {
+    fn forget_refusal(&mut self) {
+        (self.failures, self.again, self.refusal) = (0, None, None);
     }
 }
 

@@ -104,8 +104,19 @@ impl Mailbox {
         loop {
             if let Err(error) = self.listen().await {
                 tracing::debug!(%error, "the mailbox is away");
+                if error == Error::CardUnknown {
+                    self.join_again().await;
+                }
             }
             tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn join_again(&self) {
+        let member = self.node.platform().member();
+        member.note_unknown();
+        if let Err(error) = member.refresh().await {
+            tracing::debug!(%error, "not taken in again yet");
         }
     }
 

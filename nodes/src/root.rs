@@ -11,7 +11,7 @@ use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::jose::jws::Unverified;
 use hdms::json;
-use hdms::network::{DoormanKey, Doormen, NetworkDocument, sign, verify_by};
+use hdms::network::{DoormanKey, Doormen, ManifestsLog, NetworkDocument, sign, verify_by};
 use hdms::provider::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,9 @@ pub struct Request {
     /// The list that the server has now, an `hdms-doormen+jwt`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub doormen: Option<String>,
+    /// The log of manifests, with the witnesses that are to co-sign the first under the new list.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub log: Option<ManifestsLog>,
 }
 
 impl NetworkDocument for Request {
@@ -142,7 +145,8 @@ impl Root {
             }
         }
         let exp = iat + terms.years.saturating_mul(YEAR);
-        Ok(Doormen { iss: self.id.clone(), iat, exp, number: number + 1, doormen })
+        let log = request.log.clone();
+        Ok(Doormen { iss: self.id.clone(), iat, exp, number: number + 1, doormen, log })
     }
 
     /// Signs a list of [`Root::next`] and keeps it. Answers the JWT. [`Error::StoreFailed`], also

@@ -302,7 +302,12 @@ impl<F: Side> Sender<F> {
         let Delivered { answers, retry_after } = match answered {
             Ok(delivered) if delivered.answers.len() == items.len() => delivered,
             Ok(_) => return self.postpone(items, Error::NetworkUnreachable.into()).await,
-            Err(problem) => return self.unanswered(items, &problem, road).await,
+            Err(problem) => {
+                if problem.error == Error::CardUnknown {
+                    member.note_unknown();
+                }
+                return self.unanswered(items, &problem, road).await;
+            }
         };
         let each = items.into_iter().zip(answers);
         join_all(each.map(|(item, answer)| self.mailed(item, answer, retry_after))).await.concat()

@@ -202,10 +202,10 @@ async fn a_revoked_node_is_said_to_be_unlisted_and_refused() {
 #[tokio::test]
 async fn documents_are_offered_once_and_numbered_and_the_revocation_list_stays_young() {
     let net = Net::start_with(|config| config.rules.revocation_age = 400).await;
-    let before = net.client.network(&net.url, None).await.unwrap().unwrap();
+    let before = net.client.network(&net.url, None, 0).await.unwrap().unwrap();
     let etag = before.etag.as_deref();
     assert!(etag.is_some());
-    assert!(net.client.network(&net.url, etag).await.unwrap().is_none());
+    assert!(net.client.network(&net.url, etag, 0).await.unwrap().is_none());
 
     let trust = net.trust().await;
     net.clock.advance(101_000);
@@ -213,7 +213,8 @@ async fn documents_are_offered_once_and_numbered_and_the_revocation_list_stays_y
     net.operator().revoke(person.id.clone(), "closed").await.unwrap();
     let revoked = Err(Error::CardRevoked);
     net.until(|trust| trust.check_revocation(&person.id, net.now()) == revoked).await;
-    let after = net.client.network(&net.url, etag).await.unwrap().unwrap();
+    let seen = trust.manifest().number;
+    let after = net.client.network(&net.url, etag, seen).await.unwrap().unwrap();
     assert_eq!(
         after.documents.map, before.documents.map,
         "what did not change is not signed again"

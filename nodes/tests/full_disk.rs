@@ -146,7 +146,7 @@ async fn a_server_with_a_full_disk_refuses_the_new_keeps_the_old_and_goes_on_wit
         }
         let there = envelopes(&net, &recipient).await;
         assert_eq!(there, Vec::from_iter(kept.iter().map(|kept| kept.envelope.clone())));
-        assert!(net.client.network(&net.url, None).await.is_ok());
+        assert!(net.client.network(&net.url, None, 0).await.is_ok());
         server.free();
         let again = refused.pop().unwrap();
         assert!(is_kept(&net, &sender, &again).await, "it goes on by itself");

@@ -193,7 +193,7 @@ async fn pages_are_served_as_a_service_worker_needs_them() {
     }
     let posted = reqwest::Client::new().post(format!("{}/sw.js", net.url)).send().await.unwrap();
     assert_eq!(problem(posted).await, (404, "api/not-found".into()));
-    assert!(net.client.network(&net.url, None).await.is_ok());
+    assert!(net.client.network(&net.url, None, 0).await.is_ok());
     let hospital = net.hospital(0).await;
     let sent = vec![delivery(&hospital.id, "x")];
     let sent = net.deliver(hospital.signer(), sent).await;

@@ -10,6 +10,7 @@ use crate::log::note::{KeyKind, NoteKey};
 
 const LOG: &str = "hdms-log/";
 const WITNESS: &str = "hdms-witness/";
+const MANIFESTS: &str = "hdms-manifests/";
 
 /// A public Ed25519 key (RFC 8032), as base64url of its 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -98,14 +99,56 @@ impl NotaryLog {
 
     /// The key that co-signs other logs' checkpoints.
     pub fn witness_key(&self) -> NoteKey {
-        let (name, key) = (format!("{WITNESS}{}", self.notary), self.keys.witness_key.0);
-        NoteKey { name, kind: KeyKind::Witness, key }
+        self.witness().key()
+    }
+
+    /// The notary as a witness.
+    pub fn witness(&self) -> Witness {
+        Witness { notary: self.notary.clone(), witness_key: self.keys.witness_key }
     }
 
     /// Whether the notary was a member at `time`, seconds.
     pub fn counts_at(&self, time: u64) -> bool {
         self.until.is_none_or(|until| time < until)
     }
+}
+
+/// A notary that co-signs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witness {
+    /// The notary.
+    pub notary: NodeId,
+    /// With this key.
+    pub witness_key: Ed25519Key,
+}
+
+impl Witness {
+    /// The key with its name.
+    pub fn key(&self) -> NoteKey {
+        let (name, key) = (format!("{WITNESS}{}", self.notary), self.witness_key.0);
+        NoteKey { name, kind: KeyKind::Witness, key }
+    }
+}
+
+/// The log of a network's manifests, as the root key names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestsLog {
+    /// Signs its checkpoints.
+    pub log_key: Ed25519Key,
+    /// Most of these must have co-signed the first manifest that binds the list which names them.
+    pub witnesses: Vec<Witness>,
+}
+
+impl ManifestsLog {
+    /// The key with its name, which is the log's origin.
+    pub fn key(&self, root: &NodeId) -> NoteKey {
+        NoteKey { name: manifests_origin(root), kind: KeyKind::Log, key: self.log_key.0 }
+    }
+}
+
+/// The origin of the log of the manifests of the network with this root key.
+pub fn manifests_origin(root: &NodeId) -> String {
+    format!("{MANIFESTS}{root}")
 }
 
 /// The origin of a notary's log (C2SP tlog-checkpoint).

@@ -1,7 +1,11 @@
 //! The network's signed documents and what a node trusts because of them: the Doorman's
-//! certificates, the network parameters, the Network Map, the revocation list (DESIGN section 4).
+//! certificates, the network parameters, the Network Map, the revocation list, and the manifest that
+//! binds them (DESIGN section 4).
 
+mod followed;
 mod logs;
+mod manifest;
+mod split;
 mod trust;
 mod warnings;
 
@@ -16,7 +20,11 @@ use crate::jose::jwk::RsaJwk;
 use crate::jose::jws;
 use crate::provider::NodeKeys;
 
-pub use logs::{Ed25519Key, LogKeys, NotaryLog, notary_of, origin};
+pub use logs::{
+    Ed25519Key, LogKeys, ManifestsLog, NotaryLog, Witness, manifests_origin, notary_of, origin,
+};
+pub use manifest::{Logged, Manifest, Numbered, leaf, majority};
+pub use split::{Split, keep_split, split};
 pub use trust::{Trust, verify_by};
 pub use warnings::{KeyWarning, dismiss, keep, warnings};
 
@@ -34,6 +42,18 @@ pub struct NetworkDocuments {
     pub map: String,
     /// Revocation list, `hdms-revocations+jwt`.
     pub revocations: String,
+    /// What binds the four, `hdms-manifest+jwt`.
+    pub manifest: String,
+    /// That it is the last leaf of the manifests' log: a C2SP tlog-proof, whose checkpoint has the
+    /// cosignatures.
+    pub proof: String,
+    /// Consistency proof, base64, to its checkpoint from that of the last of `before`, or else from
+    /// the size that was asked with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consistency: Vec<String>,
+    /// Earlier manifests that lead to it: those which changed who has to co-sign.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Logged>,
 }
 
 /// The root's word which keys are the Doorman's. A key that was stolen is left out of the next
@@ -50,6 +70,10 @@ pub struct Doormen {
     pub number: u64,
     /// The keys.
     pub doormen: Vec<DoormanKey>,
+    /// The log of the network's manifests; none in lists of before there was one, which count no
+    /// more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<ManifestsLog>,
 }
 
 /// One key of the Doorman.

@@ -5,9 +5,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
 
+use super::followed::{follow, reopen};
 use super::{
-    Doormen, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog, PROTOCOL_VERSION,
-    Parameters, Revocations,
+    Doormen, Manifest, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog, PROTOCOL_VERSION,
+    Parameters, Revocations, Witness,
 };
 use crate::card::{Role, VerifiedCard};
 use crate::error::Error;
@@ -16,11 +17,15 @@ use crate::jose::digest;
 use crate::jose::jwk::RsaJwk;
 use crate::jose::jws::Unverified;
 use crate::json;
+use crate::log::{NoteKey, SignedCheckpoint};
 use crate::provider::{Primitives, Timestamp};
 
 /// What a node relies on: documents whose signatures lead to the pinned root key.
 #[derive(Clone, Debug)]
 pub struct Trust {
+    documents: Arc<NetworkDocuments>,
+    manifest: Manifest,
+    checkpoint: SignedCheckpoint,
     doormen: Doormen,
     parameters: Parameters,
     revocations: Revocations,
@@ -34,11 +39,14 @@ pub struct Trust {
 const REMEMBERED: usize = 4096;
 
 impl Trust {
-    /// Checks the documents against the pinned `root` key, and against rollback when the documents
-    /// that were good before are given as `previous`. A listed node whose card has expired or was
-    /// revoked is left out.
+    /// Checks the documents against the pinned `root` key, and that they continue those that were good
+    /// before, if there were any: `previous`. A listed node whose card has expired or was
+    /// revoked is left out. A manifest that has ended is taken: nothing that needs to be new rests on
+    /// it ([`Trust::check_revocation`]).
     ///
-    /// Errors: [`Error::NetworkForged`], [`Error::NetworkRollback`].
+    /// Errors: [`Error::NetworkForged`], [`Error::NetworkRollback`]; [`Error::NetworkSplit`] when a
+    /// number that was seen before says something else now, or the manifests' log is another;
+    /// [`Error::NetworkUnwitnessed`].
     pub async fn verify(
         documents: &NetworkDocuments,
         root: &RsaJwk,
@@ -46,7 +54,29 @@ impl Trust {
         now: Timestamp,
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
+        Self::read(documents, root, Before::Seen(previous), now, primitives).await
+    }
+
+    /// The same of documents that were verified before and kept since.
+    pub async fn reopen(
+        documents: &NetworkDocuments,
+        root: &RsaJwk,
+        now: Timestamp,
+        primitives: &impl Primitives,
+    ) -> Result<Self, Error> {
+        Self::read(documents, root, Before::Same, now, primitives).await
+    }
+
+    async fn read(
+        documents: &NetworkDocuments,
+        root: &RsaJwk,
+        before: Before<'_>,
+        now: Timestamp,
+        primitives: &impl Primitives,
+    ) -> Result<Self, Error> {
         let doormen = verify_doormen(&documents.doormen, root, now, primitives).await?;
+        let manifest: Manifest = verify(&documents.manifest, &doormen, primitives).await?;
+        manifest.expect(documents)?;
         let parameters: Parameters = verify(&documents.parameters, &doormen, primitives).await?;
         if parameters.root.as_ref() != root.thumbprint() {
             return Err(Error::NetworkForged);
@@ -54,22 +84,48 @@ impl Trust {
         let map: NetworkMap = verify(&documents.map, &doormen, primitives).await?;
         let revocations = verify(&documents.revocations, &doormen, primitives).await?;
         let (map_number, logs, nodes) = (map.number, map.logs, Vec::new());
+        let previous = before.seen();
+        let checkpoint = before.followed(documents, &manifest, &doormen, primitives).await?;
         let same_doormen = previous.filter(|previous| previous.doormen == doormen);
         let checked = same_doormen.map_or_else(Arc::default, |previous| previous.checked.clone());
-        let mut trust = Self { doormen, parameters, revocations, map_number, logs, nodes, checked };
-        trust.refuse_rollback(previous)?;
-        for jwt in &map.nodes {
+        let documents = Arc::new(documents.clone());
+        let mut trust = Self {
+            documents,
+            manifest,
+            checkpoint,
+            doormen,
+            parameters,
+            revocations,
+            map_number,
+            logs,
+            nodes,
+            checked,
+        };
+        if let Some(previous) = previous {
+            trust.refuse_rollback(previous)?;
+        }
+        trust.list(&map.nodes, now, primitives).await?;
+        Ok(trust)
+    }
+
+    async fn list(
+        &mut self,
+        cards: &[String],
+        now: Timestamp,
+        primitives: &impl Primitives,
+    ) -> Result<(), Error> {
+        for jwt in cards {
             let card = VerifiedCard::vouched(jwt, primitives).await;
             let card = card.map_err(|_| Error::NetworkForged)?;
-            trust.remember(&card);
+            self.remember(&card);
             // A stale revocation list is no reason to forget the map; it is one not to rely on a
             // card, and is looked at wherever one is used.
-            match card.check_validity(&trust, now) {
+            match card.check_validity(self, now) {
                 Err(Error::CardExpired | Error::CardRevoked) => {}
-                _ => trust.nodes.push(card),
+                _ => self.nodes.push(card),
             }
         }
-        Ok(trust)
+        Ok(())
     }
 
     /// The Doorman's key with this thumbprint, if it signed cards at `time`, seconds.
@@ -89,6 +145,32 @@ impl Trust {
     /// The logs of all notaries, former ones among them.
     pub fn logs(&self) -> &[NotaryLog] {
         &self.logs
+    }
+
+    /// What binds the documents.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Of the manifests' log, with the manifest as its last leaf.
+    pub fn checkpoint(&self) -> &SignedCheckpoint {
+        &self.checkpoint
+    }
+
+    /// The key of the manifests' log. [`Error::NetworkForged`] where there is none.
+    pub fn manifests_log(&self) -> Result<NoteKey, Error> {
+        let log = self.doormen.log.as_ref().ok_or(Error::NetworkForged)?;
+        Ok(log.key(&self.doormen.iss))
+    }
+
+    /// The witnesses that the root key's list names.
+    pub fn first_witnesses(&self) -> &[Witness] {
+        self.doormen.log.as_ref().map_or(&[], |log| &log.witnesses)
+    }
+
+    /// The documents that it rests on.
+    pub fn documents(&self) -> &NetworkDocuments {
+        &self.documents
     }
 
     /// Number of the Network Map.
@@ -144,14 +226,15 @@ impl Trust {
         Ok(card)
     }
 
-    /// [`Error::CardRevoked`]; [`Error::NetworkStale`] when the list is older than the network's
-    /// parameters allow.
+    /// [`Error::CardRevoked`]; [`Error::NetworkStale`] when the manifest has ended, or the list is
+    /// older than the network's parameters allow.
     pub fn check_revocation(&self, node: &NodeId, now: Timestamp) -> Result<(), Error> {
         if self.revocations.revoked.contains(node) {
             return Err(Error::CardRevoked);
         }
         let good_until = self.revocations.iat.saturating_add(self.parameters.revocation_age);
-        if now.seconds() > good_until { Err(Error::NetworkStale) } else { Ok(()) }
+        let ended = now.seconds() >= self.manifest.exp;
+        if ended || now.seconds() > good_until { Err(Error::NetworkStale) } else { Ok(()) }
     }
 
     /// The card that these bytes were seen to be.
@@ -169,17 +252,68 @@ impl Trust {
         checked.insert(digest(card.jwt()), card.clone());
     }
 
-    fn refuse_rollback(&self, previous: Option<&Trust>) -> Result<(), Error> {
-        let Some(previous) = previous else { return Ok(()) };
-        // Of one number there may be several lists of different age.
-        let age = |list: &Revocations| (list.number, list.iat);
-        let older = self.doormen.number < previous.doormen.number
-            || self.parameters.number < previous.parameters.number
-            || self.map_number < previous.map_number
-            || age(&self.revocations) < age(&previous.revocations);
-        if older { Err(Error::NetworkRollback) } else { Ok(()) }
+    /// Numbers never go back, and one number says one thing.
+    fn refuse_rollback(&self, previous: &Trust) -> Result<(), Error> {
+        let (before, after) = (previous.numbered(), self.numbered());
+        let differs =
+            |(before, after): (&Numbered, &Numbered)| before.0 == after.0 && before != after;
+        if differs((&before[0], &after[0])) {
+            return Err(Error::NetworkSplit);
+        }
+        let mut pairs = before.iter().zip(&after);
+        if pairs.clone().any(|(before, after)| after.0 < before.0) {
+            return Err(Error::NetworkRollback);
+        }
+        if pairs.any(differs) { Err(Error::NetworkSplit) } else { Ok(()) }
+    }
+
+    /// Number and digest of each document.
+    fn numbered(&self) -> [Numbered<'_>; 5] {
+        let bound = &self.manifest;
+        [
+            (bound.number, &self.documents.manifest),
+            (self.doormen.number, &bound.doormen),
+            (self.parameters.number, &bound.parameters),
+            (self.map_number, &bound.map),
+            (self.revocations.number, &bound.revocations),
+        ]
     }
 }
+
+/// What a node has seen before it is shown documents.
+enum Before<'a> {
+    /// Others, or none.
+    Seen(Option<&'a Trust>),
+    /// These.
+    Same,
+}
+
+impl<'a> Before<'a> {
+    fn seen(&self) -> Option<&'a Trust> {
+        match self {
+            Self::Seen(seen) => *seen,
+            Self::Same => None,
+        }
+    }
+
+    /// The checkpoint of the manifests' log, once what is new is seen to continue what was seen.
+    async fn followed(
+        &self,
+        documents: &NetworkDocuments,
+        manifest: &Manifest,
+        doormen: &Doormen,
+        primitives: &impl Primitives,
+    ) -> Result<SignedCheckpoint, Error> {
+        let Self::Seen(seen) = self else { return reopen(documents, doormen, primitives).await };
+        if seen.is_some_and(|seen| manifest.number < seen.manifest.number) {
+            return Err(Error::NetworkRollback);
+        }
+        follow(documents, manifest, doormen, *seen, primitives).await
+    }
+}
+
+/// A document's number, and what tells it from others.
+type Numbered<'a> = (u64, &'a String);
 
 async fn verify_doormen(
     jwt: &str,

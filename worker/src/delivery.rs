@@ -97,7 +97,13 @@ impl Delivery {
             _ => {
                 // What comes of it is in the node's standing.
                 let _ = member.renew().await;
-                self.fetch(member).await
+                match self.fetch(member).await {
+                    Err(Error::CardUnknown) => match member.join_again().await {
+                        Ok(()) => self.fetch(member).await,
+                        failed => failed,
+                    },
+                    fetched => fetched,
+                }
             }
         };
         let fetched = match fetched {

@@ -62,6 +62,8 @@ pub struct Member {
     warnings: RefCell<Vec<KeyWarning>>,
     /// That the Doorman does not renew the card.
     refusal: Cell<Option<Error>>,
+    /// Whether the server has shown two networks, and nothing since that continues the first.
+    split: Cell<bool>,
 }
 
 /// What the storage holds.
@@ -136,7 +138,7 @@ impl Member {
 
     /// Fetches the network's documents and a card, and keeps them.
     async fn join(store: &IndexedDb, keys: &WebCryptoKeys, config: &Config) -> Result<Self, Error> {
-        let fetched = documents::fetch(config, None).await?.ok_or(Error::NetworkUnreachable)?;
+        let fetched = documents::fetch(config, None, 0).await?.ok_or(Error::NetworkUnreachable)?;
         let trust = documents::verify(&fetched.documents, config, None).await?;
         let card = standing::admission(config, keys, &trust).await?;
         let jwt = card.jwt().into();
@@ -165,6 +167,7 @@ impl Member {
             documents_seen: Cell::new(BrowserClock.now()),
             warnings: RefCell::default(),
             refusal: Cell::default(),
+            split: Cell::default(),
         })
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use hdms::log::encode;
-use hdms_nodes::notary::audit::{self, Alarm, Counts, Report, Witness};
+use hdms_nodes::notary::audit::{self, Alarm, Counts, Faults, Report, Witness};
 use hdms_nodes::system::NodeClock;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -40,7 +40,7 @@ pub struct Audit {
 
 /// Why a log could not be checked.
 #[derive(Debug)]
-pub struct Unchecked(String);
+pub struct Unchecked(pub String);
 
 impl fmt::Display for Unchecked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,16 +111,7 @@ impl fmt::Display for Shown<'_> {
         let Self(report) = self;
         self.write_log(f)?;
         report.witnesses.iter().try_for_each(|witness| write_witness(witness, f))?;
-        for fault in report.faults.found() {
-            writeln!(f, "FAULT       {fault}")?;
-            for line in fault.evidence().iter().flat_map(|note| note.lines()) {
-                writeln!(f, "            | {line}")?;
-            }
-        }
-        let unlisted = report.faults.count() - report.faults.found().len();
-        if unlisted > 0 {
-            writeln!(f, "FAULT       and {unlisted} more")?;
-        }
+        write_faults(&report.faults, f)?;
         if let Some(unfinished) = &report.unfinished {
             writeln!(f, "UNCHECKED   {unfinished}")?;
         }
@@ -159,7 +150,23 @@ impl Shown<'_> {
     }
 }
 
-fn write_witness(witness: &Witness, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// What is wrong, with what proves it.
+pub fn write_faults(faults: &Faults, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for fault in faults.found() {
+        writeln!(f, "FAULT       {fault}")?;
+        for line in fault.evidence().iter().flat_map(|note| note.lines()) {
+            writeln!(f, "            | {line}")?;
+        }
+    }
+    let unlisted = faults.count() - faults.found().len();
+    if unlisted > 0 {
+        writeln!(f, "FAULT       and {unlisted} more")?;
+    }
+    Ok(())
+}
+
+/// What a witness knows of the log.
+pub fn write_witness(witness: &Witness, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Witness { id, url, cosigned, alarms, unsigned, silent } = witness;
     if let Some(silent) = silent {
         return writeln!(f, "witness     {id} has not answered: {silent}");

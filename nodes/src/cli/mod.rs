@@ -7,6 +7,7 @@ pub mod demo;
 pub mod institution;
 pub mod keys;
 mod limits;
+mod manifests;
 pub mod notary;
 mod operator;
 mod push;

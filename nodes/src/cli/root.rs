@@ -117,6 +117,9 @@ fn show(list: &Doormen, dropped: &[String]) {
             Some(until) => println!("  {thumbprint}  retired: cards of before {}", date(until)),
         }
     }
+    for witness in list.log.iter().flat_map(|log| &log.witnesses) {
+        println!("  {}  a witness of the manifests under this list", witness.notary);
+    }
     for thumbprint in dropped {
         println!("  {thumbprint}  DROPPED: nothing that it signed counts any more");
     }

@@ -13,6 +13,7 @@ use hdms_nodes::system::NodeClock;
 
 use super::certificate::{Install, OnKeys, how_to_certify};
 use super::limits::{ProxyArgs, SettingArgs};
+use super::manifests::Audit;
 use super::operator::{OnNode, OnServer, Set, TurnDown};
 use super::push::PushArgs;
 use super::{NodeArgs, Outcome};
@@ -52,6 +53,8 @@ enum Command {
     Set(Box<Set>),
     /// Shows everything that was decided, and checks that nothing of it was altered.
     Trail(OnServer),
+    /// Audits the log of a network's manifests, from anywhere.
+    Audit(Audit),
 }
 
 #[derive(Debug, Args)]
@@ -88,6 +91,7 @@ impl Server {
             Some(Command::Show(server)) => server.show_settings().await,
             Some(Command::Set(set)) => set.run().await,
             Some(Command::Trail(server)) => server.show_trail().await,
+            Some(Command::Audit(audit)) => audit.run().await,
         }
     }
 }

@@ -111,6 +111,49 @@ impl<R: Roll> Others<R> {
         tokio::spawn(asking.run(progress))
     }
 
+    /// The cosignatures of all that answer until there are `enough`, and of those that do so in a
+    /// `moment` more.
+    pub async fn cosign_until(
+        &self,
+        checkpoint: &SignedCheckpoint,
+        enough: impl Fn(&[NoteSignature]) -> bool,
+        moment: Duration,
+    ) -> Vec<NoteSignature> {
+        let (mut asked, mut left_out) = (FuturesUnordered::new(), Vec::new());
+        for other in self.others() {
+            match other.progress.clone().try_lock_owned() {
+                Ok(progress) if progress.is_rested() => {
+                    asked.push(self.ask(other, checkpoint, progress));
+                }
+                _ => left_out.push(other),
+            }
+        }
+        let mut cosignatures = Vec::new();
+        let until_enough = async {
+            while !enough(&cosignatures) {
+                match asked.next().await {
+                    Some(answer) => cosignatures.extend(answer.ok().flatten()),
+                    None => break,
+                }
+            }
+            if !enough(&cosignatures) {
+                let others = left_out.into_iter();
+                let answers = join_all(others.map(|other| self.ask_in_turn(other, checkpoint)));
+                cosignatures.extend(answers.await.into_iter().flatten());
+            }
+        };
+        let in_time = timeout(LONGEST, until_enough).await.is_ok();
+        let rest = async {
+            while let Some(answer) = asked.next().await {
+                cosignatures.extend(answer.ok().flatten());
+            }
+        };
+        if in_time && !moment.is_zero() && timeout(moment, rest).await.is_err() {
+            tracing::debug!("published before every witness has answered");
+        }
+        cosignatures
+    }
+
     async fn ask_in_turn(
         &self,
         other: Other,
@@ -123,38 +166,7 @@ impl<R: Roll> Others<R> {
 
 impl<R: Roll> Witnesses for Others<R> {
     async fn cosign(&self, checkpoint: &SignedCheckpoint, needed: usize) -> Vec<NoteSignature> {
-        let (mut asked, mut left_out) = (FuturesUnordered::new(), Vec::new());
-        for other in self.others() {
-            match other.progress.clone().try_lock_owned() {
-                Ok(progress) if progress.is_rested() => {
-                    asked.push(self.ask(other, checkpoint, progress));
-                }
-                _ => left_out.push(other),
-            }
-        }
-        let mut cosignatures = Vec::new();
-        let enough = async {
-            while cosignatures.len() < needed {
-                match asked.next().await {
-                    Some(answer) => cosignatures.extend(answer.ok().flatten()),
-                    None => break,
-                }
-            }
-            if cosignatures.len() < needed {
-                let others = left_out.into_iter();
-                let answers = join_all(others.map(|other| self.ask_in_turn(other, checkpoint)));
-                cosignatures.extend(answers.await.into_iter().flatten());
-            }
-        };
-        let in_time = timeout(LONGEST, enough).await.is_ok();
-        let rest = async {
-            while let Some(answer) = asked.next().await {
-                cosignatures.extend(answer.ok().flatten());
-            }
-        };
-        if in_time && needed > 0 && timeout(MOMENT, rest).await.is_err() {
-            tracing::debug!("published before every witness has answered");
-        }
-        cosignatures
+        let moment = if needed > 0 { MOMENT } else { Duration::ZERO };
+        self.cosign_until(checkpoint, |lines| lines.len() >= needed, moment).await
     }
 }

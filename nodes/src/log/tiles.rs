@@ -86,6 +86,11 @@ pub fn first_published(
     checkpoint(connection, "size > ?1 AND published ORDER BY size", index)
 }
 
+/// The checkpoint of exactly so many leaves.
+pub fn of_size(connection: &Connection, size: u64) -> Result<Option<SignedCheckpoint>, Failure> {
+    checkpoint(connection, "size = ?1", size)
+}
+
 fn checkpoint(
     connection: &Connection,
     which: &str,

@@ -33,17 +33,18 @@ pub(super) async fn kept(
     let Ok(documents) = json::stored::<NetworkDocuments>(&bytes) else { return Ok(None) };
     let etag = store.read(Table::Meta, ETAG).await?;
     let etag = etag.and_then(|etag| String::from_utf8(etag).ok());
-    if let Ok(trust) = Trust::verify(&documents, root, None, now, &AwsPrimitives).await {
+    if let Ok(trust) = Trust::reopen(&documents, root, now, &AwsPrimitives).await {
         return Ok(Some(Kept { trust, etag }));
     }
     // Documents that have expired since they came still tell what to read with, and what is older
     // than they are. Newer ones are asked for before anything is sent.
-    let trust = Trust::verify(&documents, root, None, Timestamp(0), &AwsPrimitives).await?;
+    let trust = Trust::reopen(&documents, root, Timestamp(0), &AwsPrimitives).await?;
     Ok(Some(Kept { trust, etag: None }))
 }
 
 /// Trusts documents if they are good and no older than `before`, and keeps them in one commit with
-/// the warnings that they give rise to.
+/// the warnings that they give rise to. What proves that the server shows different networks is kept
+/// as well.
 ///
 /// Errors: those of [`Trust::verify`] and of the store.
 pub(super) async fn take(
@@ -54,7 +55,11 @@ pub(super) async fn take(
     now: Timestamp,
 ) -> Result<Trust, Error> {
     let documents = &fetched.documents;
-    let trust = Trust::verify(documents, root, before, now, &AwsPrimitives).await?;
+    let trust = Trust::verify(documents, root, before, now, &AwsPrimitives).await;
+    if let (Err(Error::NetworkSplit), Some(held)) = (&trust, before) {
+        network::keep_split(store, held, documents, now).await?;
+    }
+    let trust = trust?;
     let etag = match &fetched.etag {
         Some(etag) => put(ETAG, etag.as_str().into()),
         None => Write::Delete { table: Table::Meta, key: ETAG.into() },

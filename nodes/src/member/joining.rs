@@ -1,6 +1,7 @@
 //! How a node becomes a member, and is one again each time it starts.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use hdms::Error;
@@ -52,7 +53,8 @@ impl Applicant {
         let (standing, _) = watch::channel(Arc::new(standing));
         let Self { config, keys, store, client, clock } = self;
         let asking = Mutex::new(Asking { etag, ..Asking::default() });
-        let inner = Inner { config, keys, root, store, client, clock, standing, asking };
+        let unknown = AtomicBool::new(false);
+        let inner = Inner { config, keys, root, store, client, clock, standing, asking, unknown };
         let member = Member(Arc::new(inner));
         // What was kept may be old: take what the server has now, if it is there.
         if let Err(error) = member.refresh().await {
@@ -128,7 +130,7 @@ impl Applicant {
         if let Some(kept) = documents::kept(&self.store, root, now).await? {
             return Ok(kept);
         }
-        let fetched = self.client.network(&self.config.server, None).await?;
+        let fetched = self.client.network(&self.config.server, None, 0).await?;
         let fetched = fetched.ok_or(Error::NetworkUnreachable)?;
         let trust = documents::take(&fetched, root, None, &self.store, now).await?;
         Ok(Kept { trust, etag: fetched.etag })

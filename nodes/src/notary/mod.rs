@@ -7,6 +7,7 @@ mod entries;
 mod former;
 mod import;
 mod log;
+mod manifests;
 mod reader;
 mod sequencer;
 mod services;
@@ -31,9 +32,11 @@ use crate::store::{META, SqliteStore};
 use crate::system::NodeClock;
 pub use import::Import;
 use log::Log;
+use manifests::Keeper;
 use reader::LogReader;
 use sequencer::Sequencer;
 use witness::OtherNotaries;
+pub(crate) use witness::store::State;
 
 /// File name of the database within the notary's folder.
 const FILE: &str = "notary.sqlite";
@@ -47,6 +50,7 @@ const SCHEMA: Schema = Schema {
         entries::TABLE,
         tiles::TABLES,
         witness::TABLES,
+        manifests::TABLE,
     ],
 };
 
@@ -83,15 +87,19 @@ impl Notary {
         let witnesses = Others::new(roll, member.client().clone(), reader.tiles());
         let witness =
             witness::routes(member.clone(), keys.clone(), database.clone(), clock.clone());
+        let kept = database.clone();
         let sequencer =
             Sequencer::open(member.clone(), keys, key, database, clock.clone(), witnesses).await?;
+        let keeper = Keeper { member: member.clone(), database: kept };
+        let keeping = tokio::spawn(keeper.clone().run(stop.clone()));
         let (log, sequencer) = Log::start(member.clone(), sequencer, reader.clone(), clock.clone());
         let router = services::routes(member.clone(), log, clock)
             .nest("/log", publication::routes(reader))
-            .merge(witness);
+            .merge(witness)
+            .merge(manifests::routes(keeper.clone()));
         let limits = member.costs().limits.clone();
         let serving = Serving::start(listener, with_common_answers(router), limits, stop);
-        let serving = serving.alongside(sequencer);
+        let serving = serving.alongside(sequencer).alongside(keeping);
         Ok(Self { serving, member })
     }
 

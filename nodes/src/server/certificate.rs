@@ -8,14 +8,14 @@ use hdms::Error;
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::json;
-use hdms::network::{Doormen, sign, verify_by};
+use hdms::network::{Doormen, ManifestsLog, sign, verify_by};
 use hdms::provider::Clock;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::trail::{self, Act};
-use super::{nodes, schema};
-use crate::keys::{self, AwsKeys, AwsPrimitives, KEY_FILE};
+use super::{manifests, nodes, schema};
+use crate::keys::{self, AwsKeys, AwsPrimitives, KEY_FILE, NotaryKeys};
 use crate::root::{Request, Root, Terms, YEARS};
 use crate::sqlite::Database;
 use crate::system::NodeClock;
@@ -24,6 +24,9 @@ use crate::system::NodeClock;
 /// follow.
 const PRESENT: &str = "doorman";
 const NEXT: &str = "doorman/next";
+
+/// The folder of the key of the manifests' log.
+const MANIFESTS: &str = "manifests";
 
 /// The server's own value that keeps the list, and the one of before there were lists.
 const INSTALLED: &str = "doormen";
@@ -107,6 +110,11 @@ impl Keyring {
             return Err(Error::Uncertified);
         }
         let (keys, folder) = self.named_by(&list)?.ok_or(Error::Uncertified)?;
+        let log_key = self.log_keys()?.public().log_key;
+        let named = list.log.as_ref().is_some_and(|log| log.log_key == log_key);
+        if !named {
+            return Err(Error::Uncertified);
+        }
         if folder == NEXT {
             let (next, present) = (self.data.join(NEXT), self.data.join(PRESENT));
             fs::rename(next.join(KEY_FILE), present.join(KEY_FILE))
@@ -132,7 +140,9 @@ impl Keyring {
         let key = keys.public().0.clone();
         let thumbprint = key.thumbprint();
         let (iss, iat) = (thumbprint.parse()?, self.clock.now().seconds());
-        Ok((sign(&Request { iss, iat, key, doormen }, &keys).await?, thumbprint))
+        let witnesses = self.database.read(manifests::standing).await?;
+        let log = Some(ManifestsLog { log_key: self.log_keys()?.public().log_key, witnesses });
+        Ok((sign(&Request { iss, iat, key, doormen, log }, &keys).await?, thumbprint))
     }
 
     /// Makes the key that is to follow the present one, unless there is one. It is used as soon as
@@ -147,7 +157,7 @@ impl Keyring {
     /// Errors: [`Error::NetworkForged`] when the pinned key has not signed it, or `root` is another;
     /// [`Error::KeyMalformed`] when there is neither; [`Error::Expired`];
     /// [`Error::NetworkRollback`] unless it is newer than the one kept; [`Error::UnknownKey`] when
-    /// this server has not the key that it names.
+    /// this server has not the keys that it names.
     pub async fn install(&self, jwt: &str, root: Option<&RsaJwk>) -> Result<Doormen, Error> {
         let pinned = self.pinned().await?;
         if root.is_some() && pinned.is_some() && root != pinned.as_ref() {
@@ -166,6 +176,10 @@ impl Keyring {
             }
         }
         self.named_by(&list)?.ok_or(Error::UnknownKey)?;
+        let log_key = self.log_keys()?.public().log_key;
+        if list.log.as_ref().is_none_or(|log| log.log_key != log_key) {
+            return Err(Error::UnknownKey);
+        }
         let kept = Installed { root: root.clone(), doormen: jwt.to_owned() };
         let kept = serde_json::to_string(&kept).map_err(|_| Error::StoreCorrupt)?;
         let said = list.clone();
@@ -230,6 +244,11 @@ impl Keyring {
             }
         }
         Ok(None)
+    }
+
+    /// The key of the manifests' log, made where there is none. It never changes.
+    pub fn log_keys(&self) -> Result<NotaryKeys, Error> {
+        keys::open_or_make_log(&self.data.join(MANIFESTS), &self.passphrase)
     }
 
     fn keys(&self, folder: &str) -> Result<AwsKeys, Error> {

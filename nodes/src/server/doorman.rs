@@ -103,6 +103,9 @@ impl Doorman {
             .read(move |connection| {
                 let known = nodes::find(connection, &asked.iss)?;
                 let listed = asked.role != Role::Personal;
+                if known.is_none() && nodes::is_barred(connection, &asked.iss)? {
+                    return Err(Error::CardRevoked.into());
+                }
                 let rival = if listed { nodes::rival(connection, &asked)? } else { None };
                 Ok((known, rival))
             })
@@ -223,7 +226,9 @@ fn decide(
     }
     let approved = |member: &AdmissionRequest| {
         let near = member.endpoint == request.endpoint || (!rival && same_host(member, request));
-        let same = member.name == request.name && member.about == request.about;
+        // What a node taken back from others' copies has told the operator is not known any more.
+        let told = member.about.is_none() || member.about == request.about;
+        let same = member.name == request.name && told;
         same && member.log == request.log && near
     };
     Ok(if personal || member.is_some_and(approved) {

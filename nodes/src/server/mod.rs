@@ -1,11 +1,13 @@
 //! The HDMS server (DESIGN section 2): Doorman, Network Map and Message Queue over HTTP. It never
 //! sees health data in the clear.
 
+pub mod audit;
 pub mod certificate;
 mod challenges;
 mod claims;
 mod doorman;
 mod mailbox;
+mod manifests;
 mod network_map;
 mod nodes;
 pub mod operator;
@@ -14,6 +16,7 @@ mod proofs;
 mod push;
 mod quota;
 mod rate;
+mod recovery;
 mod reports;
 mod routes;
 mod rules;
@@ -34,6 +37,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use crate::client::Client;
 use crate::connections::Limits;
 use crate::reach::Reach;
 use crate::serve::Serving;
@@ -55,6 +59,9 @@ pub use rules::Rules;
 
 /// How often the server looks for what the operator's commands have changed.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// How often it asks again for cosignatures that are lacking.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// How often it signs what grows old, and deletes what has expired.
 const TIDY: Duration = Duration::from_secs(60);
@@ -177,10 +184,11 @@ impl Services {
         let ServerConfig { data, passphrase, rules, .. } = &config;
         let keyring = Keyring::over(data.clone(), passphrase.clone(), db(), at());
         History::begin(&database, rules.clone(), clock.now()).await?;
-        let network = Network::open(keyring, push.key(), db(), at());
-        let network = Arc::new(network.await?);
         let public_url = config.public_url.trim_end_matches('/').to_owned();
         let reach = Reach::with_server(&public_url, config.private_networks);
+        let client = Client::new(at(), reach)?;
+        let network = Network::open(keyring, push.key(), db(), client, at());
+        let network = Arc::new(network.await?);
         Ok(Self {
             doorman: Doorman::open(network.clone(), db(), at(), config.rates, reach).await?,
             proofs: Proofs::open(public_url, &config.data, config.rates, db(), at())?,
@@ -198,8 +206,10 @@ impl Services {
         let mut known = None;
         let mut look = tokio::time::interval(LOOK);
         let mut tidy = tokio::time::interval(TIDY);
+        let mut again = tokio::time::interval(AGAIN);
         loop {
             let done = tokio::select! {
+                _ = again.tick(), if self.network.is_behind() => self.network.refresh().await,
                 _ = look.tick() => self.follow_operator(&database, &mut known).await,
                 _ = tidy.tick() => self.tidy(&database).await,
                 () = self.stop.cancelled() => return,

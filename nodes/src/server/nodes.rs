@@ -1,6 +1,7 @@
 //! The table of nodes: who asked, who was admitted, who was refused or revoked.
 
 use hdms::Error;
+use hdms::card::LIFETIME;
 use hdms::doorman::AdmissionRequest;
 use hdms::ids::NodeId;
 use hdms::network::{Ed25519Key, LogKeys, NotaryLog};
@@ -101,7 +102,8 @@ pub fn pending(connection: &Connection) -> Result<Vec<Known>, Failure> {
 /// The revoked nodes whose last card would still be good at `now`, in the order of their ids.
 pub fn revoked(connection: &Connection, now: u64) -> Result<Vec<NodeId>, Failure> {
     let mut statement = connection.prepare_cached(
-        "SELECT id FROM nodes WHERE status = 'revoked' AND expires > ?1 ORDER BY id",
+        "SELECT id FROM nodes WHERE status = 'revoked' AND expires > ?1 \
+         UNION SELECT id FROM barred WHERE expires > ?1 ORDER BY id",
     )?;
     let ids = statement.query_map([now], |row| row.get::<_, String>(0))?;
     ids.map(|id| Ok(id?.parse()?)).collect()
@@ -225,10 +227,43 @@ pub fn decide(
     let until = (status == Status::Revoked).then_some(now);
     let sql = "UPDATE nodes SET status = ?2, reason = ?3, admitted = ?4, until = ?5 WHERE id = ?1";
     tx.execute(sql, (id, status.name(), reason, admitted, until))?;
+    if status == Status::Admitted {
+        tx.execute("DELETE FROM barred WHERE id = ?1", [id])?;
+    }
     if status == Status::Revoked {
         tx.execute("DELETE FROM subscriptions WHERE node = ?1", [id])?;
     }
     tell_server(tx)
+}
+
+/// SQL of the nodes that were revoked before the database was put back: of some nothing else is known,
+/// of others not how long their newest card lasts.
+pub const BARRED: &str = "
+    CREATE TABLE barred (id TEXT PRIMARY KEY, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// Bars a node until every card that it may have has expired.
+pub fn bar(tx: &Connection, id: &NodeId, now: u64) -> Result<(), Failure> {
+    let sql = "INSERT INTO barred VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    tx.execute(sql, (id.as_ref(), now + LIFETIME))?;
+    Ok(())
+}
+
+/// Whether it is barred.
+pub fn is_barred(connection: &Connection, id: &NodeId) -> Result<bool, Failure> {
+    let sql = "SELECT count(*) FROM barred WHERE id = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([id.as_ref()], |row| row.get(0))?)
+}
+
+/// Makes a node a member again, as its card says.
+pub fn take_back(
+    tx: &Connection,
+    request: &AdmissionRequest,
+    card: &IssuedCard,
+) -> Result<(), Failure> {
+    tx.execute("DELETE FROM nodes WHERE id = ?1", [request.iss.as_ref()])?;
+    keep_request(tx, request, Status::Admitted)?;
+    keep_card(tx, &request.iss, card)
 }
 
 /// Has the running server look at what is decided.

@@ -8,10 +8,10 @@ use std::time::Duration;
 use axum::Json;
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Query, Request, State};
+use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -20,6 +20,7 @@ use hdms::card::Role;
 use hdms::doorman::{Admitted, Challenge, ChallengeAnswer};
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
+use hdms::log::decimal;
 use hdms::mailbox::{
     Acknowledgement, Deliveries, DeliveryAnswer, DeliveryAnswers, MAX_CODE, MAX_DELIVERIES,
     MAX_DELIVERY_BYTES, MAX_PAGE, MailboxPage, Refused, ReportPage, ReportsRead,
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use super::proofs::Proven;
 use super::{FirebaseApp, Services, pages, stream};
+use crate::log::publication;
 use crate::problem::{Problem, read_body, retry_after};
 use crate::serve::with_common_answers;
 
@@ -54,13 +56,14 @@ struct Configuration {
 /// address `url`.
 pub(super) fn router(services: Arc<Services>, pages: Option<PathBuf>, url: &str) -> Router {
     let server = url.trim_end_matches('/').to_owned();
-    let root_key = services.network.root();
+    let (root_key, log) = (services.network.root(), services.network.manifests().clone());
     let firebase = services.push.firebase().cloned();
     let configuration = Configuration { server, root: root_key, firebase };
     let headers = [(CACHE_CONTROL, "no-cache")];
     let router = Router::new()
         .route("/network", get(network))
         .route("/network/root", get(root))
+        .route("/manifests/{number}", get(manifest))
         .route("/doorman/admissions", post(ask))
         .route("/doorman/answers", post(answer))
         .route("/mailbox", get(mailbox))
@@ -71,21 +74,40 @@ pub(super) fn router(services: Arc<Services>, pages: Option<PathBuf>, url: &str)
         .route("/mailbox/stream", get(listen))
         .route("/mailbox/subscriptions", post(subscribe))
         .route("/mailbox/subscriptions/removal", post(unsubscribe))
-        .with_state(services);
+        .with_state(services)
+        .nest("/manifests/log", publication::routes(log));
     let Some(folder) = pages else { return with_common_answers(router) };
     let configuration = get(async move || (headers, Json(configuration)));
     pages::behind(with_common_answers(router.route("/network.json", configuration)), &folder)
 }
 
-async fn network(State(services): App, headers: HeaderMap) -> Response {
+/// How much of the manifests' log has been seen.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Seen {
+    size: u64,
+}
+
+async fn network(State(services): App, request: Request) -> Result<Response, Problem> {
+    let seen = Query::<Seen>::try_from_uri(request.uri()).map_err(|_| Error::CommandMalformed)?.0;
     let offered = services.network.offered();
-    let asked = headers.get(IF_NONE_MATCH).is_some_and(|etag| etag == offered.etag.as_str());
+    let asked = request.headers().get(IF_NONE_MATCH);
+    let asked = asked.is_some_and(|etag| etag == offered.etag.as_str());
     let headers = [(ETAG, offered.etag.as_str()), (CACHE_CONTROL, "no-cache")];
     if asked {
-        return (StatusCode::NOT_MODIFIED, headers).into_response();
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
     let json = [(CONTENT_TYPE, "application/json")];
-    (headers, json, offered.body.clone()).into_response()
+    Ok((headers, json, services.network.answer(&offered, seen.size).await?).into_response())
+}
+
+async fn manifest(
+    State(services): App,
+    Path(number): Path<String>,
+) -> Result<impl IntoResponse, Problem> {
+    let number = decimal(&number).map_err(|_| Error::NotFound)?;
+    let manifest = services.network.manifests().numbered(number).await?;
+    Ok(Json(manifest.ok_or(Error::NotFound)?))
 }
 
 async fn root(State(services): App) -> Json<RsaJwk> {

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use hdms::Error;
 
+use super::{manifests, nodes};
+use crate::log::tiles;
 use crate::sqlite::{Database, Schema};
 
 /// File name of the database within the server's folder.
@@ -145,6 +147,9 @@ pub const SCHEMA: Schema = Schema {
     CREATE INDEX reports_sender ON reports (sender, number);
     CREATE UNIQUE INDEX reports_fetched ON reports (sender, recipient) WHERE outcome = 'fetched';
     ",
+        tiles::TABLES,
+        manifests::TABLE,
+        nodes::BARRED,
     ],
 };
 

@@ -37,6 +37,8 @@ pub enum Act {
     KeysChanged,
     /// A member has another address.
     Moved,
+    /// The database was put back, and what the server had said since was taken back from a notary.
+    TakenBack,
 }
 
 /// One row.

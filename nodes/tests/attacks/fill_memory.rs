@@ -46,7 +46,7 @@ async fn an_answer_of_300_mib_is_read_up_to_its_limit() {
         let url = format!("http://127.0.0.1:{}", port.await);
         let refused = Some(Error::AnswerTooLarge);
         assert_eq!(client.root(&url).await.err(), refused);
-        assert_eq!(client.network(&url, None).await.err(), refused);
+        assert_eq!(client.network(&url, None, 0).await.err(), refused);
         assert_eq!(client.send_envelope(&url, "e".into()).await.err().map(Error::from), refused);
         assert_eq!(client.deposit(&url, "e".into()).await.err().map(Error::from), refused);
         assert_eq!(client.query(&url, "e".into()).await.err(), refused);

@@ -110,7 +110,7 @@ async fn nobody_follows_where_an_answer_points() {
     let client = Client::new(NodeClock::default(), Reach::Local).unwrap();
     let posted = client.send_envelope(&endpoint, "e.n.v.e.lope".into()).await;
     assert_eq!(posted.map_err(Error::from), Err(Error::NetworkUnreachable));
-    let asked = client.network(&endpoint, None).await;
+    let asked = client.network(&endpoint, None, 0).await;
     assert_eq!(asked.err(), Some(Error::NetworkUnreachable));
     assert_eq!(trap.visits(), 0);
 }

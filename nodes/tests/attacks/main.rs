@@ -1,4 +1,4 @@
-//! What somebody tries who means harm: a file for each thing that they want.
+//! What attackers want, one file for each: every test is an attack over HTTP, and fails to succeed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -10,6 +10,8 @@ mod lock_out;
 mod lose_mail;
 mod lying_server;
 mod read_mail;
+mod say_it_twice;
 #[path = "../stage/mod.rs"]
 mod stage;
 mod trap;
+mod watched;

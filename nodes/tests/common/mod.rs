@@ -146,7 +146,7 @@ impl Net {
 
     /// What the server offers, verified.
     pub async fn trust(&self) -> Trust {
-        let fetched = self.client.network(&self.url, None).await.unwrap().unwrap();
+        let fetched = self.client.network(&self.url, None, 0).await.unwrap().unwrap();
         let now = self.now();
         Trust::verify(&fetched.documents, &self.root, None, now, &AwsPrimitives).await.unwrap()
     }
@@ -315,8 +315,10 @@ pub fn prepare_server(home: &Path) {
         dir
     });
     let files = ["root/keys.pem", "root/root.jwk", "root/doormen-1.jwt"];
-    let files = files.iter().chain(&["server/doorman/keys.pem", "server/server.sqlite"]);
-    for file in files {
+    let server = ["doorman/keys.pem", "manifests/log.pem", "server.sqlite"];
+    let server = server.iter().map(|file| format!("server/{file}"));
+    for file in files.iter().map(|file| (*file).to_owned()).chain(server) {
+        let file = &file;
         let copy = home.join(file);
         std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
         std::fs::copy(made.path().join(file), copy).unwrap();

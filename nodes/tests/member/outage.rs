@@ -27,7 +27,7 @@ async fn a_hospital_starts_and_works_while_the_server_is_away() {
 async fn older_documents_are_refused_also_after_a_restart() {
     let mut scene = Scene::set().await;
     let (url, id) = (scene.net.url.clone(), scene.hospital().node().id().clone());
-    let older = scene.net.client.network(&url, None).await.unwrap().unwrap().documents;
+    let older = scene.net.client.network(&url, None, 0).await.unwrap().unwrap().documents;
     let other = scene.net.hospital(1).await;
     scene.hospital().refresh().await.unwrap();
     let known = scene.hospital().node().trust().map_number();

@@ -181,10 +181,11 @@ pub async fn network(dir: &Path, institutions: &[&str]) -> (LocalNetwork, Cancel
 /// Puts key files made once for all tests where the network's nodes look for them, the server's
 /// certified.
 pub fn prepare_keys(dir: &Path) {
-    const FILES: [&str; 9] = [
+    const FILES: [&str; 10] = [
         "root/keys.pem",
         "root/doormen-1.jwt",
         "server/doorman/keys.pem",
+        "server/manifests/log.pem",
         "server/server.sqlite",
         "notary-1/keys.pem",
         "notary-2/keys.pem",

@@ -83,7 +83,8 @@ impl Network {
         Ok(answer.error_for_status()?.json().await?)
     }
 
-    /// Has the server offer these documents, whatever they say: as one whose database was put back.
+    /// Has the server offer these documents, whatever they say, under its next manifest: as one whose
+    /// database was put back in part.
     pub async fn offer(&self, documents: &NetworkDocuments) -> Result<()> {
         let NetworkDocuments { parameters, map, revocations, .. } = documents;
         let mut database = Connection::open(self.database())?;
@@ -94,7 +95,12 @@ impl Network {
         }
         tx.execute("UPDATE settings SET value = value + 1 WHERE key = 'changes'", [])?;
         tx.commit()?;
-        until("the documents", async || Ok(self.documents().await? == *documents)).await
+        until("the documents", async || {
+            let NetworkDocuments { parameters: new, map: listed, revocations: list, .. } =
+                self.documents().await?;
+            Ok([&new, &listed, &list] == [parameters, map, revocations])
+        })
+        .await
     }
 
     fn operator(&self) -> Result<Operator> {

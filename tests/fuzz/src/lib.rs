@@ -18,8 +18,8 @@ use hdms::log::checkpoint::{cosignature, log_signature};
 use hdms::log::merkle::leaf_hash;
 use hdms::log::{Checkpoint, SignedCheckpoint, TlogProof};
 use hdms::network::{
-    self, DoormanKey, Doormen, Ed25519Key, LogKeys, NetworkDocuments, NetworkMap, NotaryLog,
-    Parameters, Revocations, Trust, WitnessRule,
+    self, DoormanKey, Doormen, Ed25519Key, LogKeys, Manifest, ManifestsLog, NetworkDocuments,
+    NetworkMap, NotaryLog, Parameters, Revocations, Trust, WitnessRule,
 };
 use hdms::provider::Timestamp;
 
@@ -127,6 +127,7 @@ async fn documents(
         exp: iat + card::LIFETIME,
         number,
         doormen: vec![DoormanKey { key: doorman.clone(), until: None }],
+        log: Some(ManifestsLog { log_key: Ed25519Key([50; 32]), witnesses: Vec::new() }),
     };
     let parameters = Parameters {
         iss: iss.clone(),
@@ -142,10 +143,23 @@ async fn documents(
     };
     let map = NetworkMap { iss: iss.clone(), iat, number, nodes, logs: vec![log(30)?, log(40)?] };
     let revocations = Revocations { iss, iat, number, revoked: Default::default() };
-    Ok(NetworkDocuments {
+    let documents = NetworkDocuments {
         doormen: network::sign(&doormen, &Trusting).await?,
         parameters: network::sign(&parameters, &Trusting).await?,
         map: network::sign(&map, &Trusting).await?,
         revocations: network::sign(&revocations, &Trusting).await?,
-    })
+        manifest: String::new(),
+        proof: String::new(),
+        consistency: Vec::new(),
+        before: Vec::new(),
+    };
+    let times = (iat, iat + card::LIFETIME);
+    let manifest = Manifest::binding(map.iss.clone(), number, times, &documents, Vec::new());
+    let manifest = network::sign(&manifest, &Trusting).await?;
+    let key = doormen.log.as_ref().ok_or(Error::NetworkForged)?.key(&doormen.iss);
+    let root = leaf_hash(&network::leaf(&manifest));
+    let tree = Checkpoint { origin: key.name.clone(), size: 1, root };
+    let checkpoint = SignedCheckpoint::new(tree, log_signature(&key, [0; 64]));
+    let proof = TlogProof { extra: None, index: 0, hashes: Vec::new(), checkpoint }.to_text();
+    Ok(NetworkDocuments { manifest, proof, ..documents })
 }

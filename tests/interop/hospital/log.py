@@ -7,7 +7,9 @@ import hashlib
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from wire import NODE_ID, UUID7, Refused, decode, encode, expect, form, parse, verify_by
+from wire import (
+    NODE_ID, UUID7, Refused, decode, encode, expect, form, parse, unverified, verify_by,
+)
 
 FORGED = "ledger/receipt"
 TITLE = "c2sp.org/tlog-proof@v1\n"
@@ -55,6 +57,30 @@ def root_of(index, size, node, proof):
     return node
 
 
+def continues(old, old_root, size, root, proof):
+    """Whether a tree begins with another one (RFC 9162 section 2.1.4.2)."""
+    if old == 0 or old == size:
+        return not proof and (old == 0 or root == old_root)
+    if old > size or not proof and old & (old - 1):
+        return False
+    path = list(proof) if old & (old - 1) else [old_root, *proof]
+    place, last = old - 1, size - 1
+    while place & 1:
+        place, last = place >> 1, last >> 1
+    before = after = path[0]
+    for sibling in path[1:]:
+        if last == 0:
+            return False
+        if place & 1 or place == last:
+            before, after = sha256(b"\1", sibling, before), sha256(b"\1", sibling, after)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            after = sha256(b"\1", after, sibling)
+        place, last = place >> 1, last >> 1
+    return (before, after, last) == (old_root, root, 0)
+
+
 # --- signed notes and checkpoints (C2SP signed-note, tlog-checkpoint, tlog-cosignature) ---
 
 class Note:
@@ -91,6 +117,40 @@ def cosigned_at(note, witness):
     time = int.from_bytes(signature[:8])
     signed(key, f"cosignature/v1\ntime {time}\n{note.text}", signature[8:])
     return time
+
+
+# --- the manifests' log (section 5) ---
+
+def leads(step, seen, shown, root):
+    """What is seen once this manifest was: `(size, root, list, witnesses)`. `shown` is the list of
+    the Doorman's keys that is shown, with its digest."""
+    text, forged = step["proof"], "network/forged"
+    expect(text.startswith(TITLE), forged)
+    head, blank, checkpoint = text[len(TITLE):].partition("\n\n")
+    index, *proof = head.split("\n")
+    _, claims = unverified(step["manifest"], "hdms-manifest+jwt", forged, forged)
+    note = Note(checkpoint)
+    origin, size, top = note.text.split("\n")[:3]
+    size, top = number(size), base64_octets(top)
+    expect(blank and origin == "hdms-manifests/" + root, forged)
+    expect(index == f"index {claims['number'] - 1}" and size == claims["number"], forged)
+    leaf = leaf_hash(sha256(step["manifest"]))
+    expect(root_of(size - 1, size, leaf, [base64_octets(line) for line in proof]) == top, forged)
+    (doormen, bound), (old, old_root, before, witnesses) = shown, seen
+    key = decode(doormen["log"]["log_key"], forged)
+    signature = note.signature(origin, 1, key)
+    expect(signature is not None, forged)
+    signed(key, note.text, signature)
+    consistency = [base64_octets(line) for line in step.get("consistency", [])]
+    expect(continues(old, old_root, size, top, consistency), "network/split")
+    if size > old:
+        if claims["doormen"] != before:
+            expect(claims["doormen"] == bound, forged)
+            witnesses = doormen["log"]["witnesses"]
+        signers = [each for each in witnesses if cosigned_at(note, each) is not None]
+        most = len(witnesses) // 2 + 1 if witnesses else 0
+        expect(len(signers) >= most, "network/unwitnessed")
+    return size, top, claims["doormen"], claims["witnesses"]
 
 
 # --- receipts ---

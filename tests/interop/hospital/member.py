@@ -69,7 +69,8 @@ class Member:
 
     def refresh(self):
         """Takes the newest network documents."""
-        documents = ask(self.server + "/network")
+        size = self.trust.manifest["number"] if self.trust else 0
+        documents = ask(f"{self.server}/network?size={size}")
         self.trust = Trust(documents, self.root, int(time.time()), self.trust)
 
     def proof(self, method, path, body=""):

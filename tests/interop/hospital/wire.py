@@ -204,19 +204,26 @@ class Trust:
 
     def __init__(self, documents, root, now, previous=None):
         forged = "network/forged"
-        form(documents, dict.fromkeys(("doormen", "parameters", "map", "revocations"), str), forged)
+        bound = ("doormen", "parameters", "map", "revocations")
+        texts = dict.fromkeys((*bound, "manifest", "proof"), str)
+        form(documents, texts | {"consistency?": list, "before?": list}, forged)
         self.doormen = self.listed_doormen(documents["doormen"], root, now)
+        self.manifest = self.document(documents["manifest"], "hdms-manifest+jwt")
+        for name in bound:
+            expect(self.manifest[name] == digest(documents[name]), forged)
         self.parameters = self.document(documents["parameters"], "hdms-parameters+jwt")
         expect(self.parameters["root"] == thumbprint(root), forged)
         self.map = self.document(documents["map"], "hdms-map+jwt")
         self.revocations = self.document(documents["revocations"], "hdms-revocations+jwt")
         self.logs = {log["notary"]: log for log in self.map.get("logs", [])}
+        self.said = {name: documents[name] for name in (*bound, "manifest")}
         if previous:
-            for name in ("doormen", "parameters", "map", "revocations"):
-                older = getattr(self, name)["number"] < getattr(previous, name)["number"]
-                expect(not older, "network/rollback")
-            newer = self.revocations["iat"] >= previous.revocations["iat"]
-            expect(newer, "network/rollback")
+            numbers = {name: [getattr(trust, name)["number"] for trust in (previous, self)]
+                       for name in self.said}
+            expect(all(old <= new for old, new in numbers.values()), "network/rollback")
+            for name, (old, new) in numbers.items():
+                expect(old < new or self.said[name] == previous.said[name], "network/split")
+        self.seen = self.follow(documents, thumbprint(root), previous)
         self.nodes = {}
         for jwt in self.map["nodes"]:
             try:
@@ -226,6 +233,19 @@ class Trust:
                 raise Refused(forged) from None
             if now < card["exp"] and card["sub"] not in self.revocations["revoked"]:
                 self.nodes[card["sub"]] = card | {"jwt": jwt}
+
+    def follow(self, documents, root, previous):
+        """Where in the log of manifests the documents are, once all that leads there holds."""
+        import log
+        seen = previous.seen if previous else (0, log.sha256(), "", [])
+        shown = self.doormen, self.manifest["doormen"]
+        try:
+            for step in (*documents.get("before", []), documents):
+                seen = log.leads(step, seen, shown, root)
+        except Refused as refused:
+            known = refused.code.startswith("network/")
+            raise Refused(refused.code if known else "network/forged") from None
+        return seen
 
     @staticmethod
     def listed_doormen(jwt, root, now):
@@ -277,7 +297,8 @@ class Trust:
         expect(now < claims["exp"], "card/expired")
         expect(claims["sub"] not in self.revocations["revoked"], "card/revoked")
         age = now - self.revocations["iat"]
-        expect(age <= self.parameters["revocation_age"], "network/stale")
+        fresh = age <= self.parameters["revocation_age"] and now < self.manifest["exp"]
+        expect(fresh, "network/stale")
         return claims | {"jwt": jwt}
 
     def notary(self, node):

@@ -5,6 +5,7 @@
 pub mod docs;
 mod keyring;
 pub mod log;
+mod manifests;
 pub mod notary;
 mod operator;
 pub mod transcript;
@@ -131,6 +132,8 @@ pub struct World {
     pub operator: Operator,
     /// What they say.
     pub network: Network,
+    /// What they said when they were signed last.
+    said: Network,
     /// The documents themselves.
     pub documents: NetworkDocuments,
     /// The pinned root key.
@@ -170,6 +173,7 @@ impl World {
             notary: Notary::new(notary_keys, notary, trust.clone(), witnesses, &providers)?,
             providers,
             operator,
+            said: network.clone(),
             network,
             documents,
             root,
@@ -185,11 +189,16 @@ impl World {
     /// What the documents are trusted for now by a node that trusted `previous` before.
     pub async fn trust(&self, previous: Option<&Trust>) -> Result<Trust, Error> {
         let now = self.providers.clock.now();
-        Trust::verify(&self.documents, &self.root, previous, now, &self.software()).await
+        let size = previous.map_or(0, |previous| previous.manifest().number);
+        let documents = self.operator.offered(&self.documents, size);
+        Trust::verify(&documents, &self.root, previous, now, &self.software()).await
     }
 
-    /// Signs what [`World::network`] says by now, and has every node trust it.
+    /// Signs what [`World::network`] says by now, under the next manifest, and has every node trust it.
+    /// A document that says something new has a new number.
     pub async fn publish(&mut self) -> Result<(), Error> {
+        self.network.follow(&self.said);
+        self.said = self.network.clone();
         self.documents = self.operator.publish(&self.network).await?;
         let trust = self.trust(Some(&self.patient.trust())).await?;
         self.patient.set_trust(trust.clone());

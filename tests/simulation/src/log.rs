@@ -35,7 +35,7 @@ impl Log {
 }
 
 /// MTH(D) of RFC 9162 section 2.1.1.
-fn root(leaves: &[Vec<u8>]) -> Hash {
+pub fn root(leaves: &[Vec<u8>]) -> Hash {
     match leaves {
         [] => empty_root(),
         [leaf] => leaf_hash(leaf),
@@ -46,8 +46,27 @@ fn root(leaves: &[Vec<u8>]) -> Hash {
     }
 }
 
+/// PROOF(m, D) of RFC 9162 section 2.1.4.1; empty where there is nothing to prove.
+pub fn consistency(old: usize, leaves: &[Vec<u8>]) -> Vec<Hash> {
+    /// SUBPROOF(m, D, b).
+    fn sub_proof(old: usize, leaves: &[Vec<u8>], whole: bool) -> Vec<Hash> {
+        if old == leaves.len() {
+            return if whole { Vec::new() } else { vec![root(leaves)] };
+        }
+        let (left, right) = halves(leaves);
+        let (mut proof, sibling) = if old <= left.len() {
+            (sub_proof(old, left, whole), root(right))
+        } else {
+            (sub_proof(old - left.len(), right, false), root(left))
+        };
+        proof.push(sibling);
+        proof
+    }
+    if old == 0 || old >= leaves.len() { Vec::new() } else { sub_proof(old, leaves, true) }
+}
+
 /// PATH(m, D) of RFC 9162 section 2.1.3.1.
-fn path(index: usize, leaves: &[Vec<u8>]) -> Vec<Hash> {
+pub fn path(index: usize, leaves: &[Vec<u8>]) -> Vec<Hash> {
     if leaves.len() < 2 {
         return Vec::new();
     }

@@ -1,17 +1,24 @@
 //! The network's operator: root and Doorman.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use hdms::Error;
 use hdms::card::{self, Card, Role};
 use hdms::ids::NodeId;
 use hdms::jose::digest;
 use hdms::jose::jwk::RsaJwk;
+use hdms::json;
 use hdms::network::{
-    self, DoormanKey, Doormen, NetworkDocuments, NetworkMap, Parameters, Revocations, WitnessRule,
+    self, DoormanKey, Doormen, Manifest, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog,
+    Parameters, Revocations, Witness, WitnessRule,
 };
 use hdms::software::SoftwareKeys;
 use hdms::testing::SeededRandomness;
 
 use crate::log::LogSigner;
+use crate::manifests::Manifests;
 use crate::{BEGIN, Providers, keys};
 
 /// What the network's documents say.
@@ -25,6 +32,32 @@ pub struct Network {
     pub map: NetworkMap,
     /// The revocation list.
     pub revocations: Revocations,
+    /// Number of the manifest that binds them.
+    pub number: u64,
+    /// How long that lasts, seconds.
+    pub lasts: u64,
+    /// Whom it names to co-sign the next.
+    pub witnesses: Vec<Witness>,
+    /// Who co-signs it.
+    pub cosigners: Vec<LogSigner>,
+}
+
+impl Network {
+    /// Gives the next number to the manifest, and to what is not as it was in `before`.
+    pub fn follow(&mut self, before: &Self) {
+        fn next<D: PartialEq>(now: &D, before: &D, number: &mut u64, last: u64) {
+            if now != before && *number == last {
+                *number += 1;
+            }
+        }
+        let Self { parameters, map, revocations, .. } = before;
+        let mut numbers = [self.parameters.number, self.map.number, self.revocations.number];
+        next(&self.parameters, parameters, &mut numbers[0], parameters.number);
+        next(&self.map, map, &mut numbers[1], map.number);
+        next(&self.revocations, revocations, &mut numbers[2], revocations.number);
+        [self.parameters.number, self.map.number, self.revocations.number] = numbers;
+        self.number += 1;
+    }
 }
 
 /// Holds the keys of root and Doorman.
@@ -32,13 +65,23 @@ pub struct Operator {
     root: SoftwareKeys<SeededRandomness>,
     doorman: SoftwareKeys<SeededRandomness>,
     notary: NodeId,
+    /// What was signed, by its claims: the same is never signed twice.
+    signed: RefCell<HashMap<Vec<u8>, String>>,
+    manifests: Rc<RefCell<Manifests>>,
 }
 
 impl Operator {
     /// With the fixed keys.
     pub fn new(providers: &Providers) -> Result<Self, Error> {
         let keys = |name| keys(name, providers.randomness.clone());
-        Ok(Self { root: keys("root")?, doorman: keys("doorman")?, notary: id(&keys("notary")?)? })
+        let notary = id(&keys("notary")?)?;
+        Ok(Self {
+            root: keys("root")?,
+            doorman: keys("doorman")?,
+            notary,
+            signed: RefCell::default(),
+            manifests: Rc::default(),
+        })
     }
 
     /// The public root key.
@@ -46,9 +89,10 @@ impl Operator {
         self.root.public().0
     }
 
-    /// Changes the Doorman's keys to those of this owner, which the root's list has yet to name.
-    pub fn with_doorman(self, doorman: SoftwareKeys<SeededRandomness>) -> Self {
-        Self { doorman, ..self }
+    /// Changes the Doorman's keys to those of this owner, which the root's list has yet to name. The
+    /// log of manifests goes on.
+    pub fn with_doorman(self, doorman: SoftwareKeys<SeededRandomness>, before: &Self) -> Self {
+        Self { doorman, manifests: before.manifests.clone(), ..self }
     }
 
     /// Notaries that only co-sign, and that nobody writes to.
@@ -102,8 +146,11 @@ impl Operator {
         let (iss, root) = (id(&self.doorman)?, id(&self.root)?);
         let (iat, number) = (BEGIN.seconds(), 1);
         let doorman = DoormanKey { key: self.doorman.public().0.clone(), until: None };
-        let mut logs = vec![LogSigner::of(&self.notary)?.listed().clone()];
-        logs.extend(self.witnesses()?.iter().map(|witness| witness.listed().clone()));
+        let mut cosigners = vec![LogSigner::of(&self.notary)?];
+        cosigners.extend(self.witnesses()?);
+        let logs: Vec<_> = cosigners.iter().map(|signer| signer.listed().clone()).collect();
+        let witnesses: Vec<_> = logs.iter().map(NotaryLog::witness).collect();
+        let log = self.manifests.borrow().listed(witnesses.clone());
         Ok(Network {
             doormen: Doormen {
                 iss: root.clone(),
@@ -111,6 +158,7 @@ impl Operator {
                 exp: iat + 365 * 24 * 3600,
                 number,
                 doormen: vec![doorman],
+                log: Some(log),
             },
             parameters: Parameters {
                 iss: iss.clone(),
@@ -131,6 +179,10 @@ impl Operator {
                 number,
                 revoked: revoked.iter().cloned().collect(),
             },
+            number,
+            lasts: 90 * 24 * 3600,
+            witnesses,
+            cosigners,
         })
     }
 
@@ -143,14 +195,56 @@ impl Operator {
         self.publish(&self.network(listed, revoked)?).await
     }
 
-    /// Signs what the network's documents are to say.
+    /// Signs what the network's documents are to say, and the manifest over them.
     pub async fn publish(&self, network: &Network) -> Result<NetworkDocuments, Error> {
-        Ok(NetworkDocuments {
-            doormen: network::sign(&network.doormen, &self.root).await?,
-            parameters: network::sign(&network.parameters, &self.doorman).await?,
-            map: network::sign(&network.map, &self.doorman).await?,
-            revocations: network::sign(&network.revocations, &self.doorman).await?,
-        })
+        let documents = NetworkDocuments {
+            doormen: self.signed(&network.doormen, &self.root).await?,
+            parameters: self.signed(&network.parameters, &self.doorman).await?,
+            map: self.signed(&network.map, &self.doorman).await?,
+            revocations: self.signed(&network.revocations, &self.doorman).await?,
+            manifest: String::new(),
+            proof: String::new(),
+            consistency: Vec::new(),
+            before: Vec::new(),
+        };
+        self.bind(documents, network).await
+    }
+
+    /// The same documents under a manifest of `network`'s number, which is then the last in the log.
+    pub async fn bind(
+        &self,
+        documents: NetworkDocuments,
+        network: &Network,
+    ) -> Result<NetworkDocuments, Error> {
+        let (iss, iat) = (id(&self.doorman)?, network.revocations.iat);
+        let times = (iat, iat + network.lasts);
+        let witnesses = network.witnesses.clone();
+        let manifest = Manifest::binding(iss, network.number, times, &documents, witnesses);
+        let jwt = self.signed(&manifest, &self.doorman).await?;
+        let mut manifests = self.manifests.borrow_mut();
+        let proof = manifests.log(&id(&self.root)?, network.number, &jwt, &network.cosigners, iat);
+        Ok(NetworkDocuments { manifest: jwt, proof, ..documents })
+    }
+
+    /// The documents for who has seen the first `size` manifests.
+    pub fn offered(&self, documents: &NetworkDocuments, size: u64) -> NetworkDocuments {
+        let consistency = self.manifests.borrow().consistency(&documents.proof, size);
+        NetworkDocuments { consistency, ..documents.clone() }
+    }
+
+    async fn signed<D: NetworkDocument>(
+        &self,
+        document: &D,
+        keys: &SoftwareKeys<SeededRandomness>,
+    ) -> Result<String, Error> {
+        let claims = json::write(&(D::TYP, document))?;
+        let kept = self.signed.borrow().get(&claims).cloned();
+        if let Some(kept) = kept {
+            return Ok(kept);
+        }
+        let jwt = network::sign(document, keys).await?;
+        self.signed.borrow_mut().insert(claims, jwt.clone());
+        Ok(jwt)
     }
 }
 

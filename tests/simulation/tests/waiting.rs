@@ -206,6 +206,7 @@ async fn trust(world: &World, iat: u64) -> Trust {
     let revocations = Revocations { iss, iat, number: 1, revoked: HashSet::new() };
     let revocations = network::sign(&revocations, &doorman).await.unwrap();
     let documents = NetworkDocuments { revocations, ..world.documents.clone() };
+    let documents = world.operator.bind(documents, &world.network).await.unwrap();
     let software = Software::new(world.providers.randomness.clone());
     Trust::verify(&documents, &world.root, None, BEGIN, &software).await.unwrap()
 }

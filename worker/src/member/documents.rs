@@ -52,20 +52,28 @@ impl Member {
             return Ok(None);
         }
         let etag = self.node.platform().store().read(Table::Meta, ETAG).await?;
-        let fetched =
-            fetch(&self.config, etag.and_then(|etag| String::from_utf8(etag).ok())).await?;
+        let etag = etag.and_then(|etag| String::from_utf8(etag).ok());
+        let size = self.node.trust().manifest().number;
+        let fetched = fetch(&self.config, etag, size).await?;
         if fetched.is_none() {
             self.documents_seen.set(BrowserClock.now());
         }
         Ok(fetched)
     }
 
-    /// Trusts and keeps documents if they are good, with warnings about what changed.
+    /// Trusts and keeps documents if they are good, with warnings about what changed; and as evidence
+    /// what proves that the server shows different networks.
     ///
     /// Errors: those of [`Trust::verify`]: the older ones stay then.
     pub async fn adopt(&self, fetched: Fetched) -> Result<(), Error> {
         let (before, store) = (self.node.trust(), self.node.platform().store());
-        let trust = verify(&fetched.documents, &self.config, Some(&before)).await?;
+        let trust = verify(&fetched.documents, &self.config, Some(&before)).await;
+        if let Err(Error::NetworkSplit) = trust {
+            self.split.set(true);
+            network::keep_split(store, &before, &fetched.documents, BrowserClock.now()).await?;
+        }
+        let trust = trust?;
+        self.split.set(false);
         let mut writes = fetched.writes()?;
         writes.extend(network::keep(store, &before, &trust, BrowserClock.now()).await?.1);
         store.commit(writes).await?;
@@ -92,10 +100,11 @@ impl Member {
 /// What the kept documents make a node trust; `None` when this version can't read them.
 pub(super) async fn kept(documents: &[u8], config: &Config) -> Result<Option<Trust>, Error> {
     let Ok(documents) = json::stored(documents) else { return Ok(None) };
+    let primitives = WebPrimitives::default();
     // Documents that have expired since they came still tell what to read with. Newer ones are
     // fetched before anything is sent.
     for now in [BrowserClock.now(), Timestamp(0)] {
-        match verify_at(&documents, config, None, now).await {
+        match Trust::reopen(&documents, &config.root, now, &primitives).await {
             Err(Error::NetworkForged) => {}
             trust => return trust.map(Some),
         }
@@ -103,10 +112,15 @@ pub(super) async fn kept(documents: &[u8], config: &Config) -> Result<Option<Tru
     Ok(None)
 }
 
-/// Fetches the documents; `None` when they are still those with this name.
-pub(super) async fn fetch(config: &Config, etag: Option<String>) -> Result<Option<Fetched>, Error> {
+/// Fetches the documents, with proof that they continue the log of so many manifests; `None` when
+/// they are still those with this name.
+pub(super) async fn fetch(
+    config: &Config,
+    etag: Option<String>,
+    size: u64,
+) -> Result<Option<Fetched>, Error> {
     let known = etag.as_deref().map(|etag| ("if-none-match", etag));
-    let url = format!("{}/network", config.server);
+    let url = format!("{}/network?size={size}", config.server);
     let answer = transport::get(&url, known.as_slice()).await?;
     if known.is_some() && answer.status() == NOT_MODIFIED {
         return Ok(None);
@@ -119,14 +133,6 @@ pub(super) async fn verify(
     config: &Config,
     previous: Option<&Trust>,
 ) -> Result<Trust, Error> {
-    verify_at(documents, config, previous, BrowserClock.now()).await
-}
-
-async fn verify_at(
-    documents: &NetworkDocuments,
-    config: &Config,
-    previous: Option<&Trust>,
-    now: Timestamp,
-) -> Result<Trust, Error> {
-    Trust::verify(documents, &config.root, previous, now, &WebPrimitives::default()).await
+    let (now, primitives) = (BrowserClock.now(), WebPrimitives::default());
+    Trust::verify(documents, &config.root, previous, now, &primitives).await
 }

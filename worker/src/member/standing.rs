@@ -29,7 +29,8 @@ impl Member {
     pub fn trouble(&self) -> Option<Error> {
         let suspension = self.suspension();
         let version = suspension.filter(|error| *error == Error::VersionTooOld);
-        version.or(self.refusal.get()).or(suspension)
+        let split = self.split.get().then_some(Error::NetworkSplit);
+        version.or(split).or(self.refusal.get()).or(suspension)
     }
 
     /// Asks the Doorman for a new card and uses it, if the present one ends soon or the Doorman's
@@ -40,6 +41,13 @@ impl Member {
         if lasts && is_signed_by_doorman(&card, &trust) {
             return Ok(());
         }
+        self.join_again().await
+    }
+
+    /// Asks for a card whatever the present one says: the server does not know this node any more, since
+    /// its database was put back to before it joined.
+    pub async fn join_again(&self) -> Result<(), Error> {
+        let trust = self.node.trust();
         let platform = self.node.platform();
         let asked = admission(&self.config, platform.keys(), &trust).await;
         let refused = asked.as_ref().err().copied();

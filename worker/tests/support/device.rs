@@ -8,12 +8,12 @@ use std::rc::Rc;
 use hdms::ids::{CaseId, MessageId};
 use hdms::json;
 use hdms::memory::MemoryStore;
-use hdms::network::{self, Parameters};
+use hdms::network::{Split, split};
 use hdms::node::Platform;
 use hdms::provider::{Store, Table, Write};
 use hdms::treatment::message::DataRequestBody;
 use hdms::treatment::request::TreatmentRequest;
-use hdms_simulation::{BEGIN, World, keys};
+use hdms_simulation::{BEGIN, World};
 use hdms_worker::store::IndexedDb;
 use hdms_worker::worker::Worker;
 use js_sys::{Object, Reflect};
@@ -118,7 +118,7 @@ impl Device {
         world.settle().await.unwrap();
         let mail = world.mail.remove(0);
         world.deliver(&mail).await.unwrap();
-        world.documents.parameters = parameters(&world, VAPID).await;
+        publish(&mut world, VAPID).await;
 
         let name = fresh_name("device");
         let store = IndexedDb::open(&name).await.unwrap();
@@ -209,7 +209,22 @@ impl Device {
 
     /// Another VAPID key in the network parameters.
     pub async fn changes_vapid(&mut self, key: &str) {
-        self.world.documents.parameters = parameters(&self.world, key).await;
+        publish(&mut self.world, key).await;
+    }
+
+    /// From now on the server shows another network under the number of the manifest that the node has.
+    pub async fn shows_another_network(&mut self) {
+        self.world.network.revocations.number += 1;
+        let hospital = self.world.hospital.id().clone();
+        self.world.network.revocations.revoked.insert(hospital);
+        let documents = self.world.operator.publish(&self.world.network).await.unwrap();
+        self.world.documents = documents;
+        self.has_mail(&[], &[]);
+    }
+
+    /// The evidence that the node keeps of two networks.
+    pub async fn evidence(&self) -> Option<Split> {
+        split(&self.store).await.unwrap()
     }
 
     /// As when the browser has stopped the worker and started it again.
@@ -228,13 +243,14 @@ fn look_at(name: &str) -> Value {
     state[name].take()
 }
 
-async fn parameters(world: &World, vapid: &str) -> String {
-    let doorman = keys("doorman", world.providers.randomness.clone()).unwrap();
-    let mut parameters: Parameters = world.patient.trust().parameters().clone();
-    parameters.vapid = Some(vapid.into());
-    parameters.number += 1;
-    parameters.iss = doorman.public().0.thumbprint().parse().unwrap();
-    network::sign(&parameters, &doorman).await.unwrap()
+/// The next documents, with this key in the parameters, for who has seen those before.
+async fn publish(world: &mut World, vapid: &str) {
+    let seen = world.network.number;
+    world.network.parameters.vapid = Some(vapid.into());
+    world.network.parameters.number += 1;
+    world.network.number += 1;
+    let documents = world.operator.publish(&world.network).await.unwrap();
+    world.documents = world.operator.offered(&documents, seen);
 }
 
 async fn keep_keys(store: &IndexedDb) {

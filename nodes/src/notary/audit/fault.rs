@@ -35,6 +35,12 @@ pub enum Fault {
     Malformed(TilePath),
     /// These are no leaf's bytes.
     LeafUnreadable(u64),
+    /// The manifest with this number is not one, has another number, was not signed by the Doorman or
+    /// not by the log under its own checkpoint.
+    ManifestForged(u64),
+    /// Fewer than most of those have co-signed the manifest with this number whom the one before it
+    /// names.
+    ManifestUnwitnessed(u64),
     /// A leaf was logged before the one in front of it.
     TimeBackwards {
         /// The leaf.
@@ -133,6 +139,15 @@ impl fmt::Display for Fault {
             }
             Self::Missing(path) => write!(f, "{path}: it is missing"),
             Self::Malformed(path) => write!(f, "{path}: it has another length than it must have"),
+            Self::ManifestForged(number) => {
+                write!(f, "manifest {number}: it is not what its number says, or not signed")
+            }
+            Self::ManifestUnwitnessed(number) => {
+                write!(
+                    f,
+                    "manifest {number}: too few of the witnesses named before have co-signed it"
+                )
+            }
             Self::LeafUnreadable(index) => write!(f, "leaf {index}: it can't be read"),
             Self::TimeBackwards { index, time, before } => write!(
                 f,

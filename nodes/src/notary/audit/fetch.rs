@@ -20,8 +20,8 @@ const TRIES: u32 = 3;
 /// Longest pause between two tries.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Bytes of a leaf in a bundle: behind its length (C2SP tlog-tiles).
-const ENTRY: usize = 2 + LEAF_BYTES;
+/// Bytes of a leaf's length in a bundle, in front of it (C2SP tlog-tiles).
+const LENGTH: usize = 2;
 
 /// Reads resources over HTTP.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Fetch {
     pub client: Client,
     /// How long one answer may take.
     pub patience: Duration,
+    /// Bytes of a leaf: those of a ledger's entry, or the digest of a manifest.
+    pub leaf: usize,
 }
 
 impl Fetch {
@@ -87,40 +89,44 @@ impl Fetch {
         }
         let whole = self.content(base, full).await?;
         Ok(whole.map(|mut bytes| {
-            bytes.truncate(length(path));
+            bytes.truncate(self.length(path));
             bytes
         }))
     }
 
     async fn content(&self, base: &str, path: TilePath) -> Result<Option<Vec<u8>>, Unchecked> {
-        match self.bytes(base, &format!("/log/tile/{path}"), length(path)).await {
+        match self.bytes(base, &format!("/log/tile/{path}"), self.length(path)).await {
             Err(Unchecked { why: Error::AnswerTooLarge, .. }) => Ok(Some(Vec::new())),
             otherwise => otherwise,
         }
     }
-}
 
-/// How many bytes there are at a path.
-fn length(path: TilePath) -> usize {
-    let each = match path.content {
-        Content::Hashes(_) => size_of::<Hash>(),
-        Content::Entries => ENTRY,
-    };
-    each * path.width as usize
-}
+    /// How many bytes there are at a path.
+    fn length(&self, path: TilePath) -> usize {
+        let each = match path.content {
+            Content::Hashes(_) => size_of::<Hash>(),
+            Content::Entries => LENGTH + self.leaf,
+        };
+        each * path.width as usize
+    }
 
-/// The hashes of a tile, if it has as many as its path says.
-pub fn hashes(bytes: &[u8], path: TilePath) -> Option<&[Hash]> {
-    let (hashes, _) = bytes.as_chunks();
-    (bytes.len() == length(path)).then_some(hashes)
-}
+    /// The hashes of a tile, if it has as many as its path says.
+    pub fn hashes<'a>(&self, bytes: &'a [u8], path: TilePath) -> Option<&'a [Hash]> {
+        let (hashes, _) = bytes.as_chunks();
+        (bytes.len() == self.length(path)).then_some(hashes)
+    }
 
-/// The leaves of a bundle, if it has as many as its path says and nothing else.
-pub fn leaves(bytes: &[u8], path: TilePath) -> Option<Vec<&[u8]>> {
-    let (entries, _) = bytes.as_chunks::<ENTRY>();
-    let leaves = entries.iter().map(|entry| {
-        let (length, leaf) = entry.split_first_chunk()?;
-        (usize::from(u16::from_be_bytes(*length)) == LEAF_BYTES).then_some(leaf)
-    });
-    (bytes.len() == length(path)).then(|| leaves.collect()).flatten()
+    /// The leaves of a bundle, if it has as many as its path says and nothing else.
+    pub fn leaves<'a>(&self, bytes: &'a [u8], path: TilePath) -> Option<Vec<&'a [u8]>> {
+        let leaves = bytes.chunks_exact(LENGTH + self.leaf).map(|entry| {
+            let (length, leaf) = entry.split_first_chunk()?;
+            (usize::from(u16::from_be_bytes(*length)) == self.leaf).then_some(leaf)
+        });
+        (bytes.len() == self.length(path)).then(|| leaves.collect()).flatten()
+    }
+
+    /// Whether the leaves are those of a ledger's entries.
+    pub fn has_entries(&self) -> bool {
+        self.leaf == LEAF_BYTES
+    }
 }

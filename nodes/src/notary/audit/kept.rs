@@ -5,24 +5,26 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use hdms::Error;
-use hdms::log::SignedCheckpoint;
-use hdms::network::{Trust, notary_of};
+use hdms::log::{NoteKey, SignedCheckpoint};
 
 use super::fault::{Claim, Source, Unchecked};
 use crate::keys::{AwsPrimitives, replace_durably};
 
-/// What was kept; nothing before the first good audit. [`Error::LogForged`] when it is not a
+/// What was kept of the log with the key that `key_of` knows by its origin; nothing before the first good
+/// audit. [`Error::LogForged`] when it is not a
 /// checkpoint that a log of the network has signed, [`Error::StoreFailed`] when it can't be read.
-pub async fn read(file: &Path, trust: &Trust) -> Result<Option<Claim>, Unchecked> {
+pub async fn read(
+    file: &Path,
+    key_of: impl Fn(&str) -> Result<NoteKey, Error>,
+) -> Result<Option<Claim>, Unchecked> {
     let failed = |why| Unchecked { what: format!("state file {}", file.display()), why };
     let note = match fs::read_to_string(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|_| failed(Error::StoreFailed))?,
     };
     let checkpoint = SignedCheckpoint::parse(&note).map_err(failed)?;
-    let notary = notary_of(&checkpoint.checkpoint().origin).map_err(failed)?;
-    let log = trust.log(&notary).map_err(failed)?;
-    checkpoint.verify_log(&log.log_key(), &AwsPrimitives).await.map_err(failed)?;
+    let key = key_of(&checkpoint.checkpoint().origin).map_err(failed)?;
+    checkpoint.verify_log(&key, &AwsPrimitives).await.map_err(failed)?;
     Ok(Some(Claim { checkpoint, source: Source::Kept }))
 }
 

@@ -3,13 +3,13 @@
 //! the network's root key and nothing else.
 
 mod fault;
-mod fetch;
-mod kept;
+pub(crate) mod fetch;
+pub(crate) mod kept;
 mod places;
 mod plan;
-mod replay;
+pub(crate) mod replay;
 mod report;
-mod witnesses;
+pub(crate) mod witnesses;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,7 +20,8 @@ use hdms::card::Role;
 use hdms::endpoint::Endpoint;
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
-use hdms::log::{MAX_TEXT, SignedCheckpoint};
+use hdms::ledger::LEAF_BYTES;
+use hdms::log::{MAX_TEXT, NoteKey, SignedCheckpoint};
 use hdms::network::{NotaryLog, Trust, notary_of};
 use hdms::provider::Clock;
 
@@ -74,7 +75,7 @@ impl Audit {
     ) -> Result<Report, Unchecked> {
         let client = Client::new(clock.clone(), self.reach());
         let client = client.map_err(Unchecked::of("HTTP client"))?;
-        let fetch = Fetch { client, patience: self.patience };
+        let fetch = Fetch { client, patience: self.patience, leaf: LEAF_BYTES };
         let documents = fetch.json(&self.server, "/network", MAX_DOCUMENTS).await?;
         let trust = Trust::verify(&documents, &self.root, None, clock.now(), &AwsPrimitives).await;
         let trust = trust.map_err(Unchecked::of(format!("{}/network", self.server)))?;
@@ -102,7 +103,7 @@ impl Audited<'_> {
     async fn report(&self, progress: impl Fn(u64, u64)) -> Result<Report, Unchecked> {
         let mut report = self.empty_report();
         let kept = match &self.audit.state {
-            Some(file) => kept::read(file, &self.trust).await?,
+            Some(file) => kept::read(file, |origin| self.key_of(origin)).await?,
             None => None,
         };
         report.kept = kept.as_ref().map(Claim::size);
@@ -123,6 +124,10 @@ impl Audited<'_> {
         }
         self.replay(&mut report, published.checkpoint().size, claims, &progress).await;
         Ok(report)
+    }
+
+    fn key_of(&self, origin: &str) -> Result<NoteKey, Error> {
+        Ok(self.trust.log(&notary_of(origin)?)?.log_key())
     }
 
     fn empty_report(&self) -> Report {

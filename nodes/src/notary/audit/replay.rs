@@ -9,7 +9,7 @@ use hdms::log::Hash;
 use hdms::log::merkle::leaf_hash;
 
 use super::fault::{Claim, Fault, Unchecked};
-use super::fetch::{self, Fetch};
+use super::fetch::Fetch;
 use super::places::Places;
 use super::plan::plan;
 use super::report::{Counts, Faults};
@@ -94,7 +94,7 @@ impl<'a> Replay<'a> {
         self.counts.bundles += 1;
         self.bundle = None;
         let Some(bytes) = bytes else { return self.faults.push(Fault::Missing(path)) };
-        let Some(leaves) = fetch::leaves(&bytes, path) else {
+        let Some(leaves) = self.fetch.leaves(&bytes, path) else {
             return self.faults.push(Fault::Malformed(path));
         };
         for (index, leaf) in path.range().zip(&leaves) {
@@ -106,6 +106,9 @@ impl<'a> Replay<'a> {
     }
 
     fn take_leaf(&mut self, index: u64, leaf: &[u8]) {
+        if !self.fetch.has_entries() {
+            return;
+        }
         let Ok(Leaf { time, place, .. }) = Leaf::parse(leaf) else {
             return self.faults.push(Fault::LeafUnreadable(index));
         };
@@ -120,7 +123,7 @@ impl<'a> Replay<'a> {
     /// The tile over the last bundle. When that could not be read its hashes have to do; false when
     /// there is neither.
     fn take_tile(&mut self, path: TilePath, bytes: Option<Vec<u8>>) -> bool {
-        let served = bytes.as_deref().and_then(|bytes| fetch::hashes(bytes, path));
+        let served = bytes.as_deref().and_then(|bytes| self.fetch.hashes(bytes, path));
         let Some(leaves) = self.bundle.take().or(served.map(<[_]>::to_vec)) else {
             self.compare(path, bytes);
             return false;
@@ -139,7 +142,7 @@ impl<'a> Replay<'a> {
     fn compare(&mut self, path: TilePath, bytes: Option<Vec<u8>>) {
         self.counts.tiles += 1;
         let Some(bytes) = bytes else { return self.faults.push(Fault::Missing(path)) };
-        let Some(served) = fetch::hashes(&bytes, path) else {
+        let Some(served) = self.fetch.hashes(&bytes, path) else {
             return self.faults.push(Fault::Malformed(path));
         };
         let computed = path.position().and_then(|tile| self.tree.tile(tile)).unwrap_or_default();
@@ -189,7 +192,7 @@ impl<'a> Replay<'a> {
         let width = tree::WIDTH.min(self.size() - number * tree::WIDTH);
         let path = TilePath { content: Content::Entries, number, width };
         let bytes = self.fetch.tile(self.url, path).await?.unwrap_or_default();
-        let leaves = fetch::leaves(&bytes, path).unwrap_or_default();
+        let leaves = self.fetch.leaves(&bytes, path).unwrap_or_default();
         let leaf =
             leaves.get((index % tree::WIDTH) as usize).and_then(|leaf| Leaf::parse(leaf).ok());
         let place = leaf.map(|leaf| leaf.place).filter(|place| self.places.had(index, place));

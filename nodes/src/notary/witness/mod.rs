@@ -1,4 +1,5 @@
-//! Every notary is also a witness of the others (C2SP tlog-witness): it co-signs a checkpoint only
+//! Every notary is also a witness of the others and of the network's manifests (C2SP tlog-witness): it
+//! co-signs a checkpoint only
 //! when its tree continues the one that it has co-signed before, and says aloud when a log can't
 //! show that.
 
@@ -9,6 +10,7 @@ pub mod store;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{self, ConnectInfo};
@@ -43,6 +45,10 @@ const COSIGNED_PER_MINUTE: u32 = 60_000;
 
 /// Requests from one address that may be refused in any minute.
 const REFUSED_PER_MINUTE: u32 = 600;
+
+/// How long after a manifest was co-signed it is fetched: it is offered once others have as well.
+const FETCHES: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)];
 
 /// See the module.
 #[derive(Debug)]
@@ -125,7 +131,10 @@ impl Witness {
         match ruling {
             Ruling::Cosign => {
                 self.cosigned.take(&key.name, self.clock.now())?;
-                self.decide(submission).await
+                let size = submission.checkpoint.checkpoint().size;
+                let line = self.decide(submission).await?;
+                self.fetch_soon(&key, size);
+                Ok(line)
             }
             Ruling::Alarm(_) => self.decide(submission).await,
             Ruling::CosignAgain => {
@@ -136,11 +145,39 @@ impl Witness {
         }
     }
 
-    /// The key of the log that this says to be of. Only members other than this notary have one.
+    /// What this notary has co-signed of the network's manifests it should have as soon as it is offered,
+    /// should the server lose it.
+    fn fetch_soon(&self, key: &NoteKey, size: u64) {
+        let member = self.member.clone();
+        let is_manifests = |log: NoteKey| log.name == key.name;
+        if !member.standing().trust.manifests_log().is_ok_and(is_manifests) {
+            return;
+        }
+        tokio::spawn(async move {
+            for pause in FETCHES {
+                tokio::time::sleep(pause).await;
+                if member.standing().trust.manifest().number >= size {
+                    return;
+                }
+                if let Err(error) = member.refresh().await {
+                    tracing::debug!(%error, "the co-signed manifest could not be fetched yet");
+                }
+            }
+        });
+    }
+
+    /// The key of the log that this says to be of. Only the network's manifests have one, and members
+    /// other than this notary.
     fn log(&self, checkpoint: &SignedCheckpoint) -> Result<NoteKey, Refusal> {
-        let unknown = Refusal::UnknownLog;
-        let notary = notary_of(&checkpoint.checkpoint().origin).map_err(|_| unknown)?;
         let (standing, now) = (self.member.standing(), self.clock.now());
+        let origin = &checkpoint.checkpoint().origin;
+        // However old what this notary knows has become: only by newer manifests it learns more.
+        let manifests = standing.trust.manifests_log()?;
+        if manifests.name == *origin {
+            return Ok(manifests);
+        }
+        let unknown = Refusal::UnknownLog;
+        let notary = notary_of(origin).map_err(|_| unknown)?;
         let log = standing.trust.log(&notary).map_err(|_| unknown)?;
         let listed = standing.trust.notary(&notary).is_ok();
         if notary == *self.member.id() || !listed || !log.counts_at(now.seconds()) {

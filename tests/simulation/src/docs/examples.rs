@@ -60,6 +60,7 @@ fn network(world: &World) -> Result<Vec<Named>, Error> {
         ("network parameters", Example::Jws(documents.parameters.clone())),
         ("network map", Example::Jws(documents.map.clone())),
         ("revocation list", Example::Jws(documents.revocations.clone())),
+        ("manifest", Example::Jws(documents.manifest.clone())),
     ])
 }
 

@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
 
+mod drop_witnesses;
 mod fill_pages;
+mod fork_manifests;
+mod freeze_documents;
 mod learn_from_what_travels;
 mod lose_mail;
+mod mix_documents;
 mod read_mail;
+mod split_network;

@@ -2,30 +2,33 @@
 //! Follows the table of nodes: whatever changes there, by a node or by the operator, is signed and
 //! offered anew.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod signing;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::body::Bytes;
 use hdms::Error;
 use hdms::card;
 use hdms::doorman::AdmissionRequest;
-use hdms::envelope;
 use hdms::ids::NodeId;
 use hdms::jose::digest;
 use hdms::jose::jwk::RsaJwk;
 use hdms::json;
-use hdms::network::{
-    self, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog, Parameters, Revocations,
-};
+use hdms::network::NetworkDocuments;
 use hdms::provider::{Clock, Timestamp};
-use rusqlite::{Connection, OptionalExtension};
-use serde::Serialize;
+use rusqlite::Connection;
 use tokio::sync::Mutex;
 
 use super::certificate::{Certificate, Keyring};
+use super::manifests::{self, Manifests, Newest};
 use super::nodes::{self, IssuedCard, Known, Status};
+use super::recovery::Recovery;
 use super::rules::History;
-use crate::sqlite::{Database, Failure};
+use crate::client::Client;
+use crate::log::tree::Tree;
+use crate::sqlite::Database;
 use crate::system::NodeClock;
 
 /// How long before the end of the list of Doormen the operator is told: 90 days, so that every card
@@ -35,45 +38,67 @@ const MARGIN: u64 = card::LIFETIME;
 /// How often it is said: each day.
 const SAID: u64 = 24 * 3600;
 
+/// How often more is signed at once because of what was signed: a manifest that names who has
+/// co-signed the one before it, say.
+const ROUNDS: usize = 3;
+
+/// How many answers are kept: most nodes have seen the same.
+const ANSWERS: usize = 64;
+
 /// Signs and offers the network's documents.
 #[derive(Debug)]
 pub struct Network {
     keyring: Keyring,
+    client: Client,
+    manifests: Manifests,
     certificate: RwLock<Arc<Certificate>>,
     vapid: String,
     database: Database,
     clock: NodeClock,
-    refreshing: Mutex<()>,
+    /// The tree of the manifests' log.
+    refreshing: Mutex<Tree>,
+    behind: AtomicBool,
+    has_looked: AtomicBool,
     offered: RwLock<Arc<Offered>>,
     warned: AtomicU64,
 }
 
 /// The documents as they are offered.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Offered {
-    /// JSON of [`NetworkDocuments`].
-    pub body: Bytes,
-    /// Changes with the body.
+    documents: Option<NetworkDocuments>,
+    answers: Mutex<HashMap<u64, Bytes>>,
+    /// Changes with the documents.
     pub etag: String,
 }
 
 impl Network {
-    /// Opens the Doorman's key. `vapid` is the key with which browsers subscribe to web push,
+    /// Opens the Doorman's key. `client` asks notaries to co-sign, `vapid` is the key with which browsers subscribe to web push,
     /// base64url. Errors as [`Keyring::certificate`].
     pub async fn open(
         keyring: Keyring,
         vapid: String,
         database: Database,
+        client: Client,
         clock: NodeClock,
     ) -> Result<Self, Error> {
-        let certificate = RwLock::new(Arc::new(keyring.certificate().await?));
+        let certificate = keyring.certificate().await?;
+        let log = certificate.list.log.as_ref().ok_or(Error::Uncertified)?;
+        let (keys, key) = (keyring.log_keys()?, log.key(&certificate.list.iss));
+        let (manifests, tree) =
+            Manifests::open(keys, key, client.clone(), database.clone()).await?;
+        let certificate = RwLock::new(Arc::new(certificate));
         let network = Self {
             keyring,
+            client,
+            manifests,
             certificate,
             vapid,
             database,
             clock,
-            refreshing: Mutex::default(),
+            refreshing: Mutex::new(tree),
+            behind: AtomicBool::new(false),
+            has_looked: AtomicBool::new(false),
             offered: RwLock::default(),
             warned: AtomicU64::new(0),
         };
@@ -120,6 +145,33 @@ impl Network {
         self.offered.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// JSON of the [`NetworkDocuments`] that are `offered`, for who has seen the first `size`
+    /// manifests.
+    pub async fn answer(&self, offered: &Offered, size: u64) -> Result<Bytes, Error> {
+        let mut answers = offered.answers.lock().await;
+        if let Some(kept) = answers.get(&size) {
+            return Ok(kept.clone());
+        }
+        let documents = offered.documents.clone().ok_or(Error::NetworkUnwitnessed)?;
+        let documents = self.manifests.offered_after(documents, size).await?;
+        let answer = Bytes::from(json::write(&documents)?);
+        if answers.len() >= ANSWERS {
+            answers.clear();
+        }
+        answers.insert(size, answer.clone());
+        Ok(answer)
+    }
+
+    /// The log of manifests.
+    pub fn manifests(&self) -> &Manifests {
+        &self.manifests
+    }
+
+    /// Whether cosignatures are lacking: then [`Network::refresh`] asks for them again.
+    pub fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
+    }
+
     /// Signs a card for what a node asked to be.
     pub async fn issue(&self, request: &AdmissionRequest) -> Result<IssuedCard, Error> {
         let certificate = self.certificate();
@@ -134,10 +186,63 @@ impl Network {
     }
 
     /// Issues the cards that admitted nodes lack, and signs what has changed, or what has reached
-    /// a quarter of the age at which nodes stop to rely on it.
+    /// a quarter of the age at which nodes stop to rely on it. It is offered once most witnesses have
+    /// co-signed; until then what was offered before is, and nothing else is signed.
     pub async fn refresh(&self) -> Result<(), Error> {
         // One after another: a later look at the nodes never loses to an earlier one.
-        let _one = self.refreshing.lock().await;
+        let mut tree = self.refreshing.lock().await;
+        self.recover(&mut tree).await?;
+        self.publish().await?;
+        for _ in 0..ROUNDS {
+            if !self.sign_next(&mut tree).await? {
+                break;
+            }
+            self.publish().await?;
+        }
+        if let Some(documents) = self.manifests.offered().await? {
+            let etag = format!("\"{}\"", digest(json::write(&documents)?));
+            if etag != self.offered().etag {
+                let offered =
+                    Offered { documents: Some(documents), answers: Mutex::default(), etag };
+                let mut now = self.offered.write().unwrap_or_else(PoisonError::into_inner);
+                *now = Arc::new(offered);
+            }
+        }
+        Ok(())
+    }
+
+    /// At the start, and where the newest manifest finds no witnesses, sees whether they have witnessed
+    /// others.
+    async fn recover(&self, tree: &mut Tree) -> Result<(), Error> {
+        let newest = self.manifests.newest().await?;
+        let is_stuck = newest.is_some_and(|newest| !newest.is_published);
+        if self.has_looked.swap(true, Ordering::Relaxed) && !is_stuck {
+            return Ok(());
+        }
+        let certificate = self.certificate();
+        let recovery = Recovery {
+            client: &self.client,
+            manifests: &self.manifests,
+            certificate: &certificate,
+            clock: &self.clock,
+        };
+        let notaries = manifests::members(&self.database.read(nodes::listed).await?);
+        if let Some(taken) = recovery.run(notaries).await? {
+            *tree = taken;
+        }
+        Ok(())
+    }
+
+    async fn publish(&self) -> Result<(), Error> {
+        let listed = self.database.read(nodes::listed).await?;
+        let behind = self.manifests.publish(&listed).await?;
+        self.behind.store(behind, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Signs the next manifest with what has changed. Answers whether there was anything to sign, and
+    /// it may be: not while another waits for its witnesses, unless the root key has named others.
+    async fn sign_next(&self, tree: &mut Tree) -> Result<bool, Error> {
         let now = self.clock.now().seconds();
         let (listed, revoked, rules) = self
             .database
@@ -148,66 +253,25 @@ impl Network {
             .await?;
         let certificate = self.certificate();
         self.warn_of_the_end(&certificate, now);
+        let newest = self.manifests.newest().await?;
+        let same_list = |newest: &Newest| newest.claims.doormen == digest(&certificate.jwt);
+        if newest.as_ref().is_some_and(|newest| !newest.is_published && same_list(newest)) {
+            return Ok(false);
+        }
         let logs: Vec<_> = listed.iter().filter_map(Known::log).collect();
+        let members = manifests::members(&listed).into_iter().map(|(log, _)| log).collect();
         let mut cards = Vec::new();
         for node in listed {
             cards.extend(self.current_card(node, now).await?);
         }
-        let documents = self.documents((&certificate, &rules), (cards, logs), revoked, now).await?;
-        let body = json::write(&documents)?;
-        let etag = format!("\"{}\"", digest(&body));
-        let offered = Arc::new(Offered { body: body.into(), etag });
-        *self.offered.write().unwrap_or_else(PoisonError::into_inner) = offered;
-        Ok(())
-    }
-
-    async fn documents(
-        &self,
-        (certificate, rules): (&Certificate, &History),
-        (nodes, logs): (Vec<String>, Vec<NotaryLog>),
-        revoked: Vec<NodeId>,
-        iat: u64,
-    ) -> Result<NetworkDocuments, Error> {
-        let iss = || certificate.id.clone();
-        let forever = u64::MAX;
-        let said = self.parameters((certificate, rules), 0, 0);
-        let parameters = |number| self.parameters((certificate, rules), iat, number);
-        let map = |number| {
-            let (nodes, logs) = (nodes.clone(), logs.clone());
-            NetworkMap { iss: iss(), iat, number, nodes, logs }
+        let drafts = self.drafts((&certificate, &rules), (cards, logs), revoked, now).await?;
+        let Some(next) = self.next((&certificate, &rules), newest, &drafts, members, now).await?
+        else {
+            return Ok(false);
         };
-        let revocations = |number| {
-            let revoked = revoked.iter().cloned().collect();
-            Revocations { iss: iss(), iat, number, revoked }
-        };
-        let age = rules.revocation_age / 4;
-        let by = certificate;
-        Ok(NetworkDocuments {
-            doormen: by.jwt.clone(),
-            parameters: self.sign(by, "parameters", &said, forever, parameters).await?,
-            map: self.sign(by, "map", &(&nodes, &logs), forever, map).await?,
-            revocations: self.sign(by, "revocations", &revoked, age, revocations).await?,
-        })
-    }
-
-    fn parameters(
-        &self,
-        (certificate, rules): (&Certificate, &History),
-        iat: u64,
-        number: u64,
-    ) -> Parameters {
-        Parameters {
-            iss: certificate.id.clone(),
-            iat,
-            number,
-            name: rules.name.clone(),
-            root: certificate.list.iss.clone(),
-            max_envelope: envelope::MAX_BYTES as u64,
-            minimum_version: rules.minimum_version,
-            revocation_age: rules.revocation_age,
-            vapid: Some(self.vapid.clone()),
-            witnesses: rules.witnesses.clone(),
-        }
+        let keep = move |tx: &Connection| drafts.iter().try_for_each(|draft| draft.keep(tx));
+        *tree = self.manifests.append(next, tree, keep).await?;
+        Ok(true)
     }
 
     /// The card under which the map lists a node, newly issued where it lacks one for what it
@@ -231,37 +295,6 @@ impl Network {
         self.database.write(move |tx| nodes::keep_card(tx, &id, &card)).await?;
         Ok(Some(jwt))
     }
-
-    /// The signed document of this kind: the kept one while its content is `content` and it is
-    /// younger than `age`, else a new one.
-    async fn sign<D: NetworkDocument>(
-        &self,
-        certificate: &Certificate,
-        kind: &'static str,
-        content: &impl Serialize,
-        age: u64,
-        document: impl FnOnce(u64) -> D,
-    ) -> Result<String, Error> {
-        let content = digest(json::write(&(&certificate.id, content))?);
-        let now = self.clock.now().seconds();
-        let kept = self.database.read(move |connection| kept_document(connection, kind)).await?;
-        let number = match kept {
-            Some(kept) if kept.content == content && kept.issued.saturating_add(age) > now => {
-                return Ok(kept.jwt);
-            }
-            Some(kept) => kept.number + 1,
-            None => 1,
-        };
-        let jwt = network::sign(&document(number), &certificate.keys).await?;
-        let row = (kind, number, now, content, jwt.clone());
-        self.database
-            .write(move |tx| {
-                tx.execute("INSERT OR REPLACE INTO documents VALUES (?1, ?2, ?3, ?4, ?5)", row)?;
-                Ok(())
-            })
-            .await?;
-        Ok(jwt)
-    }
 }
 
 /// Digest of what a card says, its times left out.
@@ -269,24 +302,4 @@ fn claims(request: &AdmissionRequest, doorman: &NodeId) -> Result<String, Error>
     let mut card = request.card(doorman, Timestamp(0));
     card.exp = 0;
     Ok(digest(json::write(&card)?))
-}
-
-struct KeptDocument {
-    number: u64,
-    issued: u64,
-    content: String,
-    jwt: String,
-}
-
-fn kept_document(connection: &Connection, kind: &str) -> Result<Option<KeptDocument>, Failure> {
-    let sql = "SELECT number, issued, content, jwt FROM documents WHERE kind = ?1";
-    let row = connection.prepare_cached(sql)?.query_row([kind], |row| {
-        Ok(KeptDocument {
-            number: row.get(0)?,
-            issued: row.get(1)?,
-            content: row.get(2)?,
-            jwt: row.get(3)?,
-        })
-    });
-    Ok(row.optional()?)
 }

@@ -1,0 +1,127 @@
+//! The network's manifests as a notary keeps them, who may have co-signed them: all of them, and of the
+//! newest what it binds. A server that was put back to an older state takes them back from here.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use hdms::Error;
+use hdms::log::decimal;
+use hdms::log::merkle::leaf_hash;
+use hdms::network::{NetworkDocuments, Numbered, Trust, leaf};
+use rusqlite::{Connection, OptionalExtension};
+use tokio_util::sync::CancellationToken;
+
+use crate::log::tree::{self, Tree};
+use crate::member::Member;
+use crate::problem::Problem;
+use crate::sqlite::{Database, Failure};
+
+/// SQL of the table.
+pub const TABLE: &str = "
+    CREATE TABLE manifests (
+        number INTEGER PRIMARY KEY,
+        manifest TEXT NOT NULL,
+        checkpoint TEXT NOT NULL
+    ) STRICT;
+";
+
+/// Largest answer with a manifest, bytes.
+const LIMIT: usize = 1024 * 1024;
+
+/// Keeps the manifests.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    /// Whose documents they bind.
+    pub member: Member,
+    /// With the table.
+    pub database: Database,
+}
+
+/// The routes `/manifests` and `/manifests/{number}`.
+pub fn routes(keeper: Keeper) -> Router {
+    Router::new()
+        .route("/manifests", get(documents))
+        .route("/manifests/{number}", get(numbered))
+        .with_state(Arc::new(keeper))
+}
+
+/// The documents that this notary goes by.
+async fn documents(State(keeper): State<Arc<Keeper>>) -> Json<NetworkDocuments> {
+    Json(keeper.member.standing().trust.documents().clone())
+}
+
+async fn numbered(
+    State(keeper): State<Arc<Keeper>>,
+    Path(number): Path<String>,
+) -> Result<Json<Numbered>, Problem> {
+    let number = decimal(&number).map_err(|_| Error::NotFound)?;
+    let found = keeper.database.read(move |connection| one(connection, number)).await?;
+    Ok(Json(found.ok_or(Error::NotFound)?))
+}
+
+impl Keeper {
+    /// Fetches what is new whenever the notary has newer documents, until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut changes = self.member.changes();
+        loop {
+            let trust = changes.borrow_and_update().trust.clone();
+            let followed = tokio::select! {
+                followed = self.follow(&trust) => followed,
+                () = stop.cancelled() => return,
+            };
+            if let Err(error) = followed {
+                tracing::warn!(
+                    code = error.code(),
+                    "the network's manifests were not all kept yet"
+                );
+            }
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn follow(&self, trust: &Trust) -> Result<(), Error> {
+        let kept = self.database.read(all).await?;
+        let mut tree = Tree::default();
+        kept.iter().for_each(|manifest| tree.push(leaf_hash(&leaf(manifest))));
+        let mut new = Vec::new();
+        for number in tree.size() + 1..=trust.manifest().number {
+            let path = format!("/manifests/{number}");
+            let server = self.member.server();
+            let bytes = self.member.client().resource(server, &path, LIMIT).await?;
+            let numbered: Numbered =
+                serde_json::from_slice(&bytes).map_err(|_| Error::NetworkUnreachable)?;
+            tree.push(leaf_hash(&leaf(&numbered.manifest)));
+            new.push((number, numbered));
+        }
+        if tree::root(&tree, tree.size())? != trust.checkpoint().checkpoint().root {
+            return Err(Error::LogForged);
+        }
+        self.database.write(move |tx| new.iter().try_for_each(|row| keep(tx, row))).await
+    }
+}
+
+fn keep(tx: &Connection, (number, numbered): &(u64, Numbered)) -> Result<(), Failure> {
+    let row = (number, &numbered.manifest, &numbered.checkpoint);
+    tx.prepare_cached("INSERT INTO manifests VALUES (?1, ?2, ?3)")?.execute(row)?;
+    Ok(())
+}
+
+fn one(connection: &Connection, number: u64) -> Result<Option<Numbered>, Failure> {
+    let sql = "SELECT manifest, checkpoint FROM manifests WHERE number = ?1";
+    let row = connection
+        .prepare_cached(sql)?
+        .query_row([number], |row| Ok(Numbered { manifest: row.get(0)?, checkpoint: row.get(1)? }));
+    Ok(row.optional()?)
+}
+
+fn all(connection: &Connection) -> Result<Vec<String>, Failure> {
+    let mut statement =
+        connection.prepare_cached("SELECT manifest FROM manifests ORDER BY number")?;
+    let manifests = statement.query_map([], |row| row.get(0))?;
+    Ok(manifests.collect::<Result<_, _>>()?)
+}

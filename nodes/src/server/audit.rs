@@ -1,0 +1,225 @@
+//! The log of a network's manifests audited from outside: every manifest is read, every hash computed
+//! anew, and all held against what the log has signed, as its witnesses and the last audit know it, and
+//! against who had to co-sign. Trusted is the network's root key and nothing else.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use hdms::Error;
+use hdms::card::Role;
+use hdms::jose::digest;
+use hdms::jose::jwk::RsaJwk;
+use hdms::log::merkle::leaf_hash;
+use hdms::log::{Hash, MAX_TEXT, NoteKey, SignedCheckpoint};
+use hdms::network::{Manifest, Numbered, Trust, leaf, majority, verify_by};
+use hdms::provider::Clock;
+
+use crate::client::Client;
+use crate::keys::AwsPrimitives;
+use crate::log::tree::{self, Tree};
+use crate::notary::audit::fetch::Fetch;
+use crate::notary::audit::replay::Replay;
+use crate::notary::audit::{
+    self, Claim, Counts, Fault, Faults, Source, Unchecked, kept, witnesses,
+};
+use crate::reach::Reach;
+use crate::system::NodeClock;
+
+/// Largest answer with the network's documents, bytes.
+const DOCUMENTS: usize = 64 * 1024 * 1024;
+
+/// Largest answer with a manifest, bytes.
+const MANIFEST: usize = 1024 * 1024;
+
+/// What is audited, and how.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// The server's base URL.
+    pub url: String,
+    /// The network's root key.
+    pub root: RsaJwk,
+    /// File in which the checkpoint of the last good audit is kept.
+    pub state: Option<PathBuf>,
+    /// How long one answer may take.
+    pub patience: Duration,
+}
+
+/// What an audit has come to.
+#[derive(Debug)]
+pub struct Report {
+    /// The network's name.
+    pub name: String,
+    /// The log's checkpoint.
+    pub checkpoint: SignedCheckpoint,
+    /// Manifests that nobody had to co-sign.
+    pub unwatched: u64,
+    /// Manifests under a list of the Doorman's keys that is not offered any more: who had to co-sign
+    /// the first of each is not known, nor always who has signed.
+    pub former: u64,
+    /// What was read.
+    pub counts: Counts,
+    /// What the notaries know of the log.
+    pub witnesses: Vec<audit::Witness>,
+    /// What is wrong.
+    pub faults: Faults,
+}
+
+struct Audited<'a> {
+    audit: &'a Audit,
+    fetch: Fetch,
+    trust: Trust,
+    key: NoteKey,
+}
+
+impl Audit {
+    /// Carries it out. The state is replaced after a good audit only. [`Unchecked`] when it can't be
+    /// carried out to its end.
+    pub async fn run(&self, clock: NodeClock) -> Result<Report, Unchecked> {
+        let reach = Reach::with_server(&self.url, true);
+        let client = Client::new(clock.clone(), reach).map_err(Unchecked::of("HTTP client"))?;
+        let fetch = Fetch { client, patience: self.patience, leaf: size_of::<Hash>() };
+        let documents = fetch.json(&self.url, "/network", DOCUMENTS).await?;
+        let trust = Trust::verify(&documents, &self.root, None, clock.now(), &AwsPrimitives).await;
+        let trust = trust.map_err(Unchecked::of(format!("{}/network", self.url)))?;
+        let key = trust.manifests_log().map_err(Unchecked::of("manifests' log"))?;
+        let report = Audited { audit: self, fetch, trust, key }.report().await?;
+        if let (Some(file), 0) = (&self.state, report.faults.count()) {
+            kept::write(file, &report.checkpoint)?;
+        }
+        Ok(report)
+    }
+}
+
+impl Audited<'_> {
+    async fn report(&self) -> Result<Report, Unchecked> {
+        let checkpoint = self.checkpoint().await?;
+        let mut claims =
+            vec![Claim { checkpoint: checkpoint.clone(), source: Source::Log }, self.offered()];
+        if let Some(file) = &self.audit.state {
+            let key_of = |origin: &str| {
+                if origin == self.key.name { Ok(self.key.clone()) } else { Err(Error::LogForged) }
+            };
+            claims.extend(kept::read(file, key_of).await?);
+        }
+        let mut report = Report {
+            name: self.trust.parameters().name.clone(),
+            checkpoint,
+            unwatched: 0,
+            former: 0,
+            counts: Counts::default(),
+            witnesses: Vec::new(),
+            faults: Faults::default(),
+        };
+        let notaries = self.trust.with_role(Role::Notary);
+        let asked = notaries.filter_map(|card| {
+            let url = card.card().endpoint.clone()?.into();
+            Some(witnesses::ask(&self.fetch, card.id().clone(), url, &self.key))
+        });
+        for (witness, theirs) in join_all(asked).await {
+            report.witnesses.push(witness);
+            claims.extend(theirs);
+        }
+        self.replay(&mut report, claims).await?;
+        self.look_at_manifests(&mut report).await?;
+        Ok(report)
+    }
+
+    async fn checkpoint(&self) -> Result<SignedCheckpoint, Unchecked> {
+        let (url, path) = (&self.audit.url, "/manifests/log/checkpoint");
+        let unchecked = || Unchecked::of(format!("{url}{path}"));
+        let note = self.fetch.bytes(url, path, MAX_TEXT).await?;
+        let note = note.ok_or(Error::NotFound).map_err(unchecked())?;
+        let note = String::from_utf8(note).map_err(|_| Error::LogForged).map_err(unchecked())?;
+        let checkpoint = SignedCheckpoint::parse(&note).map_err(unchecked())?;
+        checkpoint.verify_log(&self.key, &AwsPrimitives).await.map_err(unchecked())?;
+        Ok(checkpoint)
+    }
+
+    /// What the documents rest on.
+    fn offered(&self) -> Claim {
+        Claim { checkpoint: self.trust.checkpoint().clone(), source: Source::Log }
+    }
+
+    /// Reads the log, and holds it against the claims.
+    async fn replay(&self, report: &mut Report, claims: Vec<Claim>) -> Result<(), Unchecked> {
+        let base = format!("{}/manifests", self.audit.url.trim_end_matches('/'));
+        let published = report.checkpoint.checkpoint().size;
+        let mut replay =
+            Replay::new(&self.fetch, &base, claims, std::mem::take(&mut report.faults));
+        replay.read_to(published, &|_| ()).await?;
+        for claim in replay.unmet() {
+            // What is co-signed and waits for the others is not published yet: one is no fault.
+            let leaves = replay.size();
+            if claim.source == Source::Kept || claim.size() > leaves + 1 {
+                replay.faults.push(Fault::Shrunk { claim, leaves });
+            }
+        }
+        (report.counts, report.faults) = (replay.counts, replay.faults);
+        Ok(())
+    }
+
+    /// Reads every manifest, and looks who has co-signed it.
+    async fn look_at_manifests(&self, report: &mut Report) -> Result<(), Unchecked> {
+        let (mut tree, mut before) = (Tree::default(), None);
+        for number in 1..=report.checkpoint.checkpoint().size {
+            let path = format!("/manifests/{number}");
+            let numbered: Numbered = self.fetch.json(&self.audit.url, &path, MANIFEST).await?;
+            tree.push(leaf_hash(&leaf(&numbered.manifest)));
+            let Ok((claims, checkpoint)) = self.read(&numbered, number, &tree).await else {
+                report.faults.push(Fault::ManifestForged(number));
+                before = None;
+                continue;
+            };
+            self.look_at_witnesses(report, before.as_ref(), &claims, &checkpoint).await;
+            before = Some(claims);
+        }
+        Ok(())
+    }
+
+    /// What a manifest says, and the checkpoint whose last leaf it is.
+    async fn read(
+        &self,
+        numbered: &Numbered,
+        number: u64,
+        tree: &Tree,
+    ) -> Result<(Manifest, SignedCheckpoint), Error> {
+        let claims = Manifest::unverified(&numbered.manifest)?;
+        if let Some(key) = self.trust.doorman(claims.iss.as_ref(), claims.iat) {
+            verify_by::<Manifest>(&numbered.manifest, &[key], &AwsPrimitives).await?;
+        }
+        let checkpoint = SignedCheckpoint::parse(&numbered.checkpoint)?;
+        checkpoint.verify_log(&self.key, &AwsPrimitives).await?;
+        let (signed, root) = (checkpoint.checkpoint(), tree::root(tree, number)?);
+        let same = (signed.size, signed.root, claims.number) == (number, root, number);
+        if same { Ok((claims, checkpoint)) } else { Err(Error::LogForged) }
+    }
+
+    async fn look_at_witnesses(
+        &self,
+        report: &mut Report,
+        before: Option<&Manifest>,
+        claims: &Manifest,
+        checkpoint: &SignedCheckpoint,
+    ) {
+        let is_present = claims.doormen == digest(&self.trust.documents().doormen);
+        report.former += u64::from(!is_present);
+        let same_list = before.filter(|before| before.doormen == claims.doormen);
+        let required = match same_list {
+            Some(before) => &before.witnesses[..],
+            None if is_present => self.trust.first_witnesses(),
+            None => return,
+        };
+        let mut cosigned = 0;
+        for witness in required {
+            match checkpoint.cosignature_time(&witness.key(), &AwsPrimitives).await {
+                Ok(time) => cosigned += usize::from(time.is_some()),
+                Err(_) => report.faults.push(Fault::CosignatureForged(witness.notary.clone())),
+            }
+        }
+        report.unwatched += u64::from(required.is_empty());
+        if cosigned < majority(required.len()) {
+            report.faults.push(Fault::ManifestUnwitnessed(claims.number));
+        }
+    }
+}

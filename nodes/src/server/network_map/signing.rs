@@ -1,0 +1,189 @@
+//! What the network's documents say, signed anew where it is new.
+
+use hdms::Error;
+use hdms::envelope;
+use hdms::ids::NodeId;
+use hdms::jose::digest;
+use hdms::json;
+use hdms::network::{
+    self, Manifest, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog, Parameters,
+    Revocations,
+};
+use hdms::provider::Clock;
+use rusqlite::{Connection, OptionalExtension};
+use serde::Serialize;
+
+use super::super::certificate::Certificate;
+use super::super::manifests::{Newest, Next};
+use super::super::rules::History;
+use super::Network;
+use crate::sqlite::Failure;
+
+impl Network {
+    /// Parameters, map and revocation list.
+    pub(super) async fn drafts(
+        &self,
+        (certificate, rules): (&Certificate, &History),
+        (nodes, logs): (Vec<String>, Vec<NotaryLog>),
+        revoked: Vec<NodeId>,
+        iat: u64,
+    ) -> Result<[Draft; 3], Error> {
+        let iss = || certificate.id.clone();
+        let forever = u64::MAX;
+        let said = self.parameters((certificate, rules), 0, 0);
+        let parameters = |number| self.parameters((certificate, rules), iat, number);
+        let map = |number| {
+            let (nodes, logs) = (nodes.clone(), logs.clone());
+            NetworkMap { iss: iss(), iat, number, nodes, logs }
+        };
+        let revocations = |number| {
+            let revoked = revoked.iter().cloned().collect();
+            Revocations { iss: iss(), iat, number, revoked }
+        };
+        let (by, age) = (certificate, rules.revocation_age / 4);
+        Ok([
+            self.draft(by, "parameters", &said, forever, parameters).await?,
+            self.draft(by, "map", &(&nodes, &logs), forever, map).await?,
+            self.draft(by, "revocations", &revoked, age, revocations).await?,
+        ])
+    }
+
+    /// The manifest that is to follow `newest`, unless that says it all.
+    pub(super) async fn next(
+        &self,
+        (certificate, rules): (&Certificate, &History),
+        newest: Option<Newest>,
+        [parameters, map, revocations]: &[Draft; 3],
+        members: Vec<NotaryLog>,
+        now: u64,
+    ) -> Result<Option<Next>, Error> {
+        let mut documents = NetworkDocuments {
+            doormen: certificate.jwt.clone(),
+            parameters: parameters.jwt.clone(),
+            map: map.jwt.clone(),
+            revocations: revocations.jwt.clone(),
+            manifest: String::new(),
+            proof: String::new(),
+            consistency: Vec::new(),
+            before: Vec::new(),
+        };
+        let age = rules.revocation_age;
+        let witnesses =
+            newest.as_ref().map_or_else(Vec::new, |newest| newest.next_witnesses(&members));
+        let number = newest.as_ref().map_or(1, |newest| newest.claims.number + 1);
+        let (iss, times) = (certificate.id.clone(), (now, now + age));
+        let claims = Manifest::binding(iss, number, times, &documents, witnesses);
+        let before = newest.as_ref().map(|newest| &newest.claims);
+        let same = before.is_some_and(|before| {
+            let (number, iat, exp) = (before.number, before.iat, before.exp);
+            let young = before.iat + age / 4 > now;
+            young && Manifest { number, iat, exp, ..claims.clone() } == *before
+        });
+        if same {
+            return Ok(None);
+        }
+        let same_list = before.filter(|before| before.doormen == claims.doormen);
+        let required = match (same_list, &certificate.list.log) {
+            (Some(before), _) => before.witnesses.clone(),
+            (None, log) => log.as_ref().map_or_else(Vec::new, |log| log.witnesses.clone()),
+        };
+        let turning = same_list.is_none_or(|before| before.witnesses != claims.witnesses);
+        documents.manifest = network::sign(&claims, &certificate.keys).await?;
+        Ok(Some(Next { claims, documents, required, turning }))
+    }
+
+    fn parameters(
+        &self,
+        (certificate, rules): (&Certificate, &History),
+        iat: u64,
+        number: u64,
+    ) -> Parameters {
+        Parameters {
+            iss: certificate.id.clone(),
+            iat,
+            number,
+            name: rules.name.clone(),
+            root: certificate.list.iss.clone(),
+            max_envelope: envelope::MAX_BYTES as u64,
+            minimum_version: rules.minimum_version,
+            revocation_age: rules.revocation_age,
+            vapid: Some(self.vapid.clone()),
+            witnesses: rules.witnesses.clone(),
+        }
+    }
+
+    /// The signed document of this kind: the kept one while its content is `content` and it is
+    /// younger than `age`, else a new one.
+    async fn draft<D: NetworkDocument>(
+        &self,
+        certificate: &Certificate,
+        kind: &'static str,
+        content: &impl Serialize,
+        age: u64,
+        document: impl FnOnce(u64) -> D,
+    ) -> Result<Draft, Error> {
+        let content = digest(json::write(&(&certificate.id, content))?);
+        let now = self.clock.now().seconds();
+        let kept = self.database.read(move |connection| kept_document(connection, kind)).await?;
+        let number = match kept {
+            Some(kept) if kept.content == content && kept.issued.saturating_add(age) > now => {
+                return Ok(Draft { jwt: kept.jwt, new: None });
+            }
+            Some(kept) => kept.number + 1,
+            None => 1,
+        };
+        let jwt = network::sign(&document(number), &certificate.keys).await?;
+        let row = Row { kind, number, issued: now, content, jwt: jwt.clone() };
+        Ok(Draft { jwt, new: Some(row) })
+    }
+}
+
+/// A document, and the row that is to keep it if it is new: all of one manifest in one transaction
+/// with it.
+pub(super) struct Draft {
+    jwt: String,
+    new: Option<Row>,
+}
+
+impl Draft {
+    /// Keeps it if it is new.
+    pub fn keep(&self, tx: &Connection) -> Result<(), Failure> {
+        self.new.as_ref().map_or(Ok(()), |row| row.keep(tx))
+    }
+}
+
+struct Row {
+    kind: &'static str,
+    number: u64,
+    issued: u64,
+    content: String,
+    jwt: String,
+}
+
+impl Row {
+    fn keep(&self, tx: &Connection) -> Result<(), Failure> {
+        let row = (self.kind, self.number, self.issued, &self.content, &self.jwt);
+        tx.execute("INSERT OR REPLACE INTO documents VALUES (?1, ?2, ?3, ?4, ?5)", row)?;
+        Ok(())
+    }
+}
+
+struct KeptDocument {
+    number: u64,
+    issued: u64,
+    content: String,
+    jwt: String,
+}
+
+fn kept_document(connection: &Connection, kind: &str) -> Result<Option<KeptDocument>, Failure> {
+    let sql = "SELECT number, issued, content, jwt FROM documents WHERE kind = ?1";
+    let row = connection.prepare_cached(sql)?.query_row([kind], |row| {
+        Ok(KeptDocument {
+            number: row.get(0)?,
+            issued: row.get(1)?,
+            content: row.get(2)?,
+            jwt: row.get(3)?,
+        })
+    });
+    Ok(row.optional()?)
+}

@@ -1,0 +1,234 @@
+//! A server whose database was put back to an older state finds itself behind the log of its own
+//! manifests, which others have witnessed: it takes back what it has said since, from a notary that
+//! keeps it, and goes on above. So no number comes round again, and who was revoked stays so.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use hdms::Error;
+use hdms::answers::DOCUMENTS;
+use hdms::card::{Role, VerifiedCard};
+use hdms::doorman::AdmissionRequest;
+use hdms::endpoint::Endpoint;
+use hdms::ids::{MessageId, NodeId};
+use hdms::log::{NoteKey, SignedCheckpoint};
+use hdms::network::{
+    NetworkDocuments, NetworkMap, NotaryLog, Numbered, Revocations, Trust, verify_by,
+};
+use hdms::provider::Clock;
+use rusqlite::Connection;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::certificate::Certificate;
+use super::manifests::Manifests;
+use super::nodes::{self, IssuedCard, Status};
+use super::trail::{self, Act};
+use crate::client::Client;
+use crate::keys::AwsPrimitives;
+use crate::log::tree::Tree;
+use crate::notary::State;
+use crate::sqlite::Failure;
+use crate::system::{NodeClock, SystemRandomness};
+
+/// Why a node that was in the Network Map and is no more is revoked.
+const REASON: &str = "it was no longer a member when the server's database was put back";
+
+/// How long a notary has to say what it has witnessed.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks the notaries.
+pub struct Recovery<'a> {
+    /// With this.
+    pub client: &'a Client,
+    /// What the server has said, as far as it knows.
+    pub manifests: &'a Manifests,
+    /// The Doorman's key and the root key.
+    pub certificate: &'a Certificate,
+    /// When.
+    pub clock: &'a NodeClock,
+}
+
+#[derive(Deserialize)]
+struct States {
+    logs: Vec<State>,
+}
+
+/// What a notary has kept beyond what the server knows.
+struct Taken {
+    trust: Trust,
+    map: NetworkMap,
+    revocations: Revocations,
+    said: Vec<(Numbered, SignedCheckpoint)>,
+}
+
+impl Recovery<'_> {
+    /// Takes back what `notaries` have witnessed beyond what is published here. Answers the tree, if
+    /// there was anything.
+    ///
+    /// Errors: those of the store. What no notary could give is asked for again; the witnesses refuse
+    /// whatever is signed in its place meanwhile.
+    pub async fn run(&self, notaries: Vec<(NotaryLog, Endpoint)>) -> Result<Option<Tree>, Error> {
+        let own = self.manifests.published().await?;
+        let asked = notaries.into_iter().map(async |(_, endpoint)| {
+            let size = timeout(PATIENCE, self.witnessed(&endpoint)).await;
+            (size.unwrap_or(Err(Error::TimedOut)).unwrap_or(0), endpoint)
+        });
+        let mut ahead = join_all(asked).await;
+        ahead.retain(|(size, _)| *size > own);
+        ahead.sort_by_key(|(size, _)| Reverse(*size));
+        for (size, endpoint) in &ahead {
+            let notary = endpoint.as_ref();
+            tracing::error!(own, size, notary, "the database is older than what was witnessed");
+            match self.take_back(endpoint, own).await {
+                Ok(tree) => {
+                    tracing::warn!(size, notary, "what was said since was taken back");
+                    return Ok(Some(tree));
+                }
+                Err(error) => tracing::error!(%error, notary, "nothing could be taken back there"),
+            }
+        }
+        Ok(None)
+    }
+
+    /// How many manifests the notary there has co-signed.
+    async fn witnessed(&self, endpoint: &Endpoint) -> Result<u64, Error> {
+        let States { logs } = self.json(endpoint, "/witness/state").await?;
+        let key = self.manifests.key();
+        let own = logs.iter().find(|state| state.log == key.name).ok_or(Error::NotFound)?;
+        let checkpoint = signed(&own.checkpoint, key).await?;
+        Ok(checkpoint.checkpoint().size)
+    }
+
+    async fn take_back(&self, endpoint: &Endpoint, from: u64) -> Result<Tree, Error> {
+        let Taken { trust, map, revocations, said } = self.kept_at(endpoint, from).await?;
+        let now = self.clock.now().seconds();
+        let documents = NetworkDocuments {
+            consistency: Vec::new(),
+            before: Vec::new(),
+            ..trust.documents().clone()
+        };
+        let rows = [
+            ("parameters", trust.parameters().number, documents.parameters.clone()),
+            ("map", map.number, documents.map.clone()),
+            ("revocations", revocations.number, documents.revocations.clone()),
+        ];
+        let members = members(&map, now).await?;
+        let detail = json!({ "from": from, "to": trust.manifest().number, "by": endpoint });
+        let keep = move |tx: &Connection| {
+            for (kind, number, jwt) in &rows {
+                // No content is the same as this one: the next look signs it anew, with the next number.
+                let sql = "INSERT OR REPLACE INTO documents VALUES (?1, ?2, ?3, '', ?4)";
+                tx.execute(sql, (kind, number, now, jwt))?;
+            }
+            follow(tx, &map, &members, &revocations, now)?;
+            trail::append(tx, now, Act::TakenBack, None, &detail)
+        };
+        self.manifests.take_back(said, documents, keep).await
+    }
+
+    /// What the notary there keeps beyond `size` manifests, checked but for the tree.
+    async fn kept_at(&self, endpoint: &Endpoint, size: u64) -> Result<Taken, Error> {
+        let documents: NetworkDocuments = self.json(endpoint, "/manifests").await?;
+        let Certificate { root, jwt, list, .. } = self.certificate;
+        if documents.doormen != *jwt {
+            // Another list of Doormen was installed since: it has to be installed again first.
+            return Err(Error::Uncertified);
+        }
+        let trust = Trust::reopen(&documents, root, self.clock.now(), &AwsPrimitives).await?;
+        let keys: Vec<_> = list.doormen.iter().map(|doorman| &doorman.key).collect();
+        let map = verify_by(&documents.map, &keys, &AwsPrimitives).await?;
+        let revocations = verify_by(&documents.revocations, &keys, &AwsPrimitives).await?;
+        let mut said = Vec::new();
+        for number in size + 1..=trust.manifest().number {
+            let numbered: Numbered = self.json(endpoint, &format!("/manifests/{number}")).await?;
+            let checkpoint = signed(&numbered.checkpoint, self.manifests.key()).await?;
+            said.push((numbered, checkpoint));
+        }
+        if said.is_empty() {
+            Err(Error::NotFound)
+        } else {
+            Ok(Taken { trust, map, revocations, said })
+        }
+    }
+
+    async fn json<T: DeserializeOwned>(&self, base: &Endpoint, path: &str) -> Result<T, Error> {
+        let bytes = self.client.resource(base.as_ref(), path, DOCUMENTS).await?;
+        serde_json::from_slice(&bytes).map_err(|_| Error::NetworkUnreachable)
+    }
+}
+
+async fn signed(note: &str, key: &NoteKey) -> Result<SignedCheckpoint, Error> {
+    let checkpoint = SignedCheckpoint::parse(note)?;
+    checkpoint.verify_log(key, &AwsPrimitives).await?;
+    Ok(checkpoint)
+}
+
+/// What the listed nodes were admitted as, by their cards: all but what only the operator knew.
+async fn members(map: &NetworkMap, now: u64) -> Result<Vec<(AdmissionRequest, IssuedCard)>, Error> {
+    let mut members = Vec::new();
+    for jwt in &map.nodes {
+        let card = VerifiedCard::vouched(jwt, &AwsPrimitives).await?;
+        let card = card.card();
+        let log = map.logs.iter().find(|log| log.notary == card.sub).map(|log| log.keys);
+        let request = AdmissionRequest {
+            iss: card.sub.clone(),
+            iat: now,
+            jti: MessageId::new(&NodeClock::default(), &SystemRandomness)?,
+            role: card.role,
+            name: card.name.clone(),
+            endpoint: card.endpoint.clone(),
+            about: None,
+            signing_key: card.signing_key.clone(),
+            encryption_key: card.encryption_key.clone(),
+            changes: card.changes.clone(),
+            log: log.filter(|_| card.role == Role::Notary),
+        };
+        members.push((
+            request,
+            IssuedCard { jwt: jwt.clone(), claims: String::new(), expires: card.exp },
+        ));
+    }
+    Ok(members)
+}
+
+/// Brings the table of nodes to what the documents say.
+fn follow(
+    tx: &Connection,
+    map: &NetworkMap,
+    members: &[(AdmissionRequest, IssuedCard)],
+    revocations: &Revocations,
+    now: u64,
+) -> Result<(), Failure> {
+    let is_listed = |id: &NodeId| members.iter().any(|(request, _)| request.iss == *id);
+    for known in nodes::listed(tx)? {
+        let id = &known.request.iss;
+        let is_member = known.status != Status::Revoked && known.admitted_as().is_some();
+        if is_member && !is_listed(id) {
+            let ended = map.logs.iter().find(|log| log.notary == *id).and_then(|log| log.until);
+            nodes::decide(tx, &known, Status::Revoked, Some(REASON), ended.unwrap_or(now))?;
+        }
+    }
+    for (request, card) in members {
+        let known = nodes::find(tx, &request.iss)?;
+        let is_member = known
+            .as_ref()
+            .is_some_and(|known| known.status != Status::Revoked && known.admitted_as().is_some());
+        if !is_member {
+            nodes::take_back(tx, request, card)?;
+        }
+    }
+    for id in &revocations.revoked {
+        if let Some(known) = nodes::find(tx, id)?
+            && known.status != Status::Revoked
+        {
+            nodes::decide(tx, &known, Status::Revoked, Some(REASON), now)?;
+        }
+        // It may have a newer card than is known here.
+        nodes::bar(tx, id, now)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! A server that shows a browser two networks under one number: the node tells of it, keeps both as
+//! evidence, and goes on with the first.
+#![cfg(target_arch = "wasm32")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/device.rs"]
+mod device;
+mod support;
+
+use device::Device;
+use hdms_worker::commands::Command;
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+wasm_bindgen_test_configure!(run_in_service_worker);
+
+#[wasm_bindgen_test]
+async fn two_networks_under_one_number_are_told_of_and_kept() {
+    let mut device = Device::new().await;
+    device.worker.execute("", Command::Sync).await.unwrap();
+    assert_eq!(device.evidence().await, None);
+    let first = device.world.documents.clone();
+
+    device.restart().await;
+    device.shows_another_network().await;
+    assert_eq!(
+        device.worker.execute("", Command::Sync).await.err(),
+        Some(hdms::Error::NetworkSplit)
+    );
+    let evidence = device.evidence().await.unwrap();
+    assert_eq!(evidence.held.manifest, first.manifest);
+    assert_eq!(evidence.offered.manifest, device.world.documents.manifest);
+    let status = device.worker.status().await.unwrap();
+    assert_eq!(status.problem.unwrap().code, "network/split");
+}
