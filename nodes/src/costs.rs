@@ -30,6 +30,14 @@ pub struct Costs {
     pub entries_of_pair: u32,
 }
 
+impl Costs {
+    /// Where one patient does what many do elsewhere: in scenarios and measurements.
+    pub fn unlimited() -> Self {
+        let most = u32::MAX;
+        Self { messages: most, entries: most, entries_of_pair: most, ..Self::default() }
+    }
+}
+
 impl Default for Costs {
     fn default() -> Self {
         Self { limits: Limits::default(), messages: 600, entries: 2_000, entries_of_pair: 1_000 }

@@ -181,7 +181,7 @@ impl Plan<'_> {
             }),
             endpoint,
             reach: Reach::Local,
-            costs: Costs::default(),
+            costs: Costs::unlimited(),
             log: None,
             refresh: REFRESH,
         }

@@ -14,4 +14,5 @@ mod say_it_twice;
 #[path = "../stage/mod.rs"]
 mod stage;
 mod trap;
+mod use_up_limits;
 mod watched;

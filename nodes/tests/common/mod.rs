@@ -254,8 +254,7 @@ impl Net {
             name: name.into(),
             endpoint: endpoint.parse().ok(),
             reach: Reach::Local,
-            // Tests and benches deposit more than anybody may.
-            costs: Costs { entries: u32::MAX, entries_of_pair: u32::MAX, ..Costs::default() },
+            costs: Costs::unlimited(),
             about: Some(about()),
             log: None,
             refresh: Duration::from_millis(100),
