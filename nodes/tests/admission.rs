@@ -294,6 +294,7 @@ async fn a_native_node_refuses_older_documents_and_keeps_the_last_good_ones() {
     common::prepare_keys(&net.dir.path().join("patient"), &[""]);
     let config = MemberConfig {
         role: Role::Personal,
+        name: String::new(),
         endpoint: None,
         about: None,
         ..net.member_config("patient", String::new())
