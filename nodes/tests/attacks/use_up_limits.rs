@@ -1,10 +1,9 @@
 //! A stranger wants others to be refused: it uses up the limits that they share with it.
 
-use hdms::card::Role;
 use hdms_nodes::proxies::{Block, Proxies};
 use reqwest::{Client, StatusCode};
 
-use crate::common::{Net, keys};
+use crate::common::Net;
 
 /// A server that takes two admission requests a minute of an address, behind this proxy.
 async fn behind(proxy: &str) -> Net {
@@ -47,22 +46,4 @@ async fn nobody_is_believed_who_is_no_trusted_proxy() {
         let status = garbage(&net, &format!("192.0.2.{number}")).await;
         assert_eq!(status.as_u16(), expected, "{number}");
     }
-}
-
-#[tokio::test]
-async fn applications_that_nobody_approves_go_by_themselves() {
-    let mut net = Net::start().await;
-    let request = net.request(keys(0), Role::Institution, "Nobody");
-    net.ask(keys(0), &request).await.unwrap_err();
-    let hospital = net.hospital(1).await;
-    net.clock.advance(31 * 24 * 3600 * 1000);
-    net.restart().await;
-    for _ in 0..100 {
-        if net.operator().pending().await.unwrap().is_empty() {
-            assert!(net.trust().await.node(&hospital.id).is_ok(), "a member stays");
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("the application is still there");
 }
