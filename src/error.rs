@@ -94,6 +94,7 @@ refusals! {
     EndorsementMissing = "ledger/endorsement-missing", 403, "An entry needs the endorsements of both participants; add the missing one.";
     EntryMismatch = "ledger/mismatch", 409, "The endorsements, the receipt and the document speak of different entries; send those that belong together.";
     NotParticipant = "ledger/not-participant", 403, "Only the participants of an entry may deposit it.";
+    EntryNotForRole = "ledger/not-for-role", 403, "A request is by a patient's node to an institution, and a result by an institution; no other nodes may log an entry.";
     ReceiptForged = "ledger/receipt", 400, "The receipt does not prove that the case's notary logged this entry before enough witnesses; fetch it again from the notary.";
     LogForged = "log/forged", 400, "The log's checkpoint, signature or proof does not hold; fetch it again, and keep this one as evidence if that stays so.";
     EntryConflict = "notary/conflict", 409, "The notary has already logged another entry in this place of the case; fetch the case's ledger and build on it.";
@@ -101,6 +102,7 @@ refusals! {
     EntryQuota = "notary/quota", 429, "This node or these two have had as many entries logged as they may for now; what is refused is deposited again by itself.";
     PredecessorUnknown = "notary/unknown-predecessor", 409, "The notary has not logged the entry that this one follows; deposit that one first.";
 
+    FormerCase = "treatment/former-version", 409, "This case began under version 1 of the protocol: it can be read and verified, and takes no new entries; begin a new case.";
     UnknownCase = "treatment/unknown-case", 404, "No such case is known here; begin with a treatment request.";
     NotAllowedNow = "treatment/not-allowed-now", 409, "The state of the case does not allow this; look at the case and do what it waits for.";
     AlreadyDecided = "treatment/already-decided", 409, "This was decided before, and differently; the first decision stands.";

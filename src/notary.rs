@@ -6,11 +6,13 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::card::{self, VerifiedCard};
+use crate::card::{self, Role, VerifiedCard};
 use crate::envelope::{MessageType, Opened};
 use crate::error::Error;
 use crate::ids::{EntryId, NodeId};
-use crate::ledger::{Endorsed, Entry, Salt, VerifiedEndorsement};
+use crate::ledger::{
+    CaseSecret, Commitment, Endorsed, Entry, EntryKind, Salt, VerifiedEndorsement,
+};
 use crate::network::Trust;
 use crate::provider::{Primitives, Timestamp};
 
@@ -26,6 +28,9 @@ pub const MAX_QUERIED: usize = 100;
 pub struct Deposit {
     /// The author's and the counterparty's endorsement, in this order.
     pub endorsements: [String; 2],
+    /// The case's secret, with its first entry alone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub case_secret: Option<CaseSecret>,
 }
 
 /// Body of `notary/deposit`: 1 to [`MAX_DEPOSITS`].
@@ -98,18 +103,28 @@ impl DepositCards {
     }
 }
 
-/// Checks one deposit: both endorsements under their cards, and that the depositor is a
-/// participant.
+/// A deposit whose every signature was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The entry, endorsed by both participants.
+    pub endorsed: Endorsed,
+    /// The secret of the case that it begins.
+    pub secret: Option<CaseSecret>,
+}
+
+/// Checks one deposit: both endorsements under their cards, that the depositor is a participant, and
+/// that entries of this kind are for nodes of these roles, and that a case's secret is the one that
+/// both have endorsed.
 ///
 /// Errors: those of [`VerifiedCard::verify`] and [`VerifiedEndorsement::verify`],
 /// [`Error::CardUnknown`], [`Error::EntryMismatch`], [`Error::EndorsementMissing`],
-/// [`Error::NotParticipant`].
+/// [`Error::NotParticipant`], [`Error::EntryNotForRole`].
 pub async fn check(
     deposit: &Deposit,
     depositor: &NodeId,
     cards: &DepositCards,
     primitives: &impl Primitives,
-) -> Result<Endorsed, Error> {
+) -> Result<Checked, Error> {
     let mut endorsements = Vec::with_capacity(2);
     for endorsement in &deposit.endorsements {
         let by = cards.of(&VerifiedEndorsement::claimed_by(endorsement)?)?;
@@ -119,7 +134,24 @@ pub async fn check(
         endorsements.try_into().map_err(|_| Error::EndorsementMissing)?;
     let endorsed = Endorsed::join(a, b)?;
     endorsed.entry().other(depositor)?;
-    Ok(endorsed)
+    expect_roles(endorsed.entry(), cards)?;
+    let Entry { case_secret: endorsed_secret, previous, .. } = endorsed.entry();
+    let secret = deposit.case_secret;
+    let fits = *endorsed_secret == secret.map(Commitment::to_secret)
+        && (secret.is_none() || previous.is_none());
+    if fits { Ok(Checked { endorsed, secret }) } else { Err(Error::EntryMismatch) }
+}
+
+/// A request is by a personal node to an institution, a result by an institution: whoever wants to
+/// fill a log for nothing needs a member that the operator has looked at.
+fn expect_roles(entry: &Entry, cards: &DepositCards) -> Result<(), Error> {
+    let role = |node| Ok::<_, Error>(cards.of(node)?.card().role);
+    let (author, counterparty) = (role(&entry.author)?, role(&entry.counterparty)?);
+    let fits = match entry.kind {
+        EntryKind::Request => author == Role::Personal && counterparty == Role::Institution,
+        EntryKind::Result => author == Role::Institution && counterparty != Role::Notary,
+    };
+    if fits { Ok(()) } else { Err(Error::EntryNotForRole) }
 }
 
 /// What the notary's log already holds around an entry.
@@ -131,6 +163,8 @@ pub struct Place {
     pub predecessor: Option<Entry>,
     /// The entry already logged in the same place: same case and same predecessor.
     pub occupant: Option<Entry>,
+    /// The case's secret, when the predecessor is logged.
+    pub secret: Option<CaseSecret>,
 }
 
 /// What is to be done with a checked entry.
@@ -146,9 +180,10 @@ pub enum Decision {
 
 /// Uniqueness and idempotence: the same entry again gets the same receipt, an entry has one
 /// successor, a case one first entry, and a successor the same participants. Which entry came
-/// first is told only to its participants.
+/// first is told only to its participants. A case without a secret, of before version 2, takes no new
+/// entries.
 ///
-/// Errors: [`Error::PredecessorUnknown`], [`Error::NotParticipant`].
+/// Errors: [`Error::PredecessorUnknown`], [`Error::NotParticipant`], [`Error::FormerCase`].
 pub fn decide(entry: &Entry, place: &Place) -> Result<Decision, Error> {
     if place.same.as_ref() == Some(entry) {
         return Ok(Decision::Repeat);
@@ -164,7 +199,8 @@ pub fn decide(entry: &Entry, place: &Place) -> Result<Decision, Error> {
         }
         expect_same_participants(predecessor, entry)?;
     }
-    Ok(Decision::Log)
+    let has_secret = entry.case_secret.is_some() || place.secret.is_some();
+    if has_secret { Ok(Decision::Log) } else { Err(Error::FormerCase) }
 }
 
 fn expect_same_participants(logged: &Entry, entry: &Entry) -> Result<(), Error> {

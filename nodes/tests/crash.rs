@@ -69,7 +69,8 @@ fn free_address() -> String {
 }
 
 fn start_server(data: &Path, address: &str) -> Process {
-    Process::start(&["server", "--data", data.to_str().unwrap(), "--listen", address])
+    let data = data.to_str().unwrap();
+    Process::start(&["server", "--data", data, "--listen", address, "--witnesses", "0"])
 }
 
 /// A server process and its network.
@@ -144,7 +145,7 @@ async fn all_messages(net: &Net, of: &Person) -> HashMap<u64, String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_receipt_is_forgotten_when_the_notary_is_killed() {
     let (net, server, _) = network().await;
-    let (author, other) = (net.person(0).await, net.person(1).await);
+    let (author, other) = (net.person(0).await, net.hospital(1).await);
     let (notary, start) = notary(&net).await;
     let id = net.until(|trust| trust.with_role(Role::Notary).next().is_some()).await;
     let id = id.with_role(Role::Notary).next().unwrap().id().clone();

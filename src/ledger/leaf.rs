@@ -1,6 +1,8 @@
 //! What a notary's log holds of an entry: commitments from which nobody learns anything, and which
 //! a participant, or whoever a participant tells, can open.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -11,8 +13,11 @@ use crate::jose::{decode, encode};
 use crate::log::Hash;
 use crate::provider::Randomness;
 
-/// The first byte of a leaf.
-const VERSION: u8 = 1;
+/// The first byte of the leaves of cases without a secret, of before version 2 of the protocol.
+const FORMER: u8 = 1;
+
+/// The first byte of all others.
+pub(super) const PRESENT: u8 = 2;
 
 /// Bytes of a leaf.
 pub const LEAF_BYTES: usize = 1 + 8 + 3 * 32;
@@ -26,6 +31,18 @@ pub struct Commitment(pub Hash);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Salt(pub [u8; 16]);
+
+/// What the two participants of a case and its notary know, and nobody else: 32 unpredictable bytes,
+/// as base64url. Without it nobody tells which leaves of a log are of one case.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CaseSecret(pub [u8; 32]);
+
+impl fmt::Debug for CaseSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CaseSecret")
+    }
+}
 
 macro_rules! base64url {
     ($($name:ident),+) => {$(
@@ -46,7 +63,16 @@ macro_rules! base64url {
     )+};
 }
 
-base64url!(Commitment, Salt);
+base64url!(Commitment, Salt, CaseSecret);
+
+impl CaseSecret {
+    /// A new one.
+    pub fn new(randomness: &impl Randomness) -> Result<Self, Error> {
+        let mut bytes = [0; 32];
+        randomness.fill(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+}
 
 impl Salt {
     /// A new one.
@@ -63,10 +89,20 @@ impl Commitment {
         hash("hdms-document/v1", &salt.0, &[entry.as_ref(), key.as_ref()])
     }
 
-    /// To the place in its case that an entry takes. It has no salt, so that whoever reads the log
-    /// sees that no place is taken twice; nobody guesses a case's id.
-    pub fn to_place(case: &CaseId, previous: Option<&EntryId>) -> Self {
-        hash("hdms-place/v1", &[], &[case.as_ref(), previous.map_or("", |id| id.as_ref())])
+    /// To the secret of a case, in its first entry: its participants have endorsed which it is.
+    pub fn to_secret(secret: CaseSecret) -> Self {
+        hash("hdms-case-secret/v2", &secret.0, &[])
+    }
+
+    /// To the place in its case that an entry takes. It has no salt of its own, so that whoever reads
+    /// the log sees that no place is taken twice; the case's secret keeps those from finding it who
+    /// were shown one of its records. A case of before version 2 has none.
+    pub fn to_place(secret: Option<CaseSecret>, case: &CaseId, previous: Option<&EntryId>) -> Self {
+        let parts = [case.as_ref(), previous.map_or("", |id| id.as_ref())];
+        match secret {
+            Some(secret) => hash("hdms-place/v2", &secret.0, &parts),
+            None => hash("hdms-place/v1", &[], &parts),
+        }
     }
 
     /// To kind, case, predecessor and participants.
@@ -91,9 +127,16 @@ fn hash(name: &str, salt: &[u8], parts: &[&str]) -> Commitment {
     Commitment(hasher.finalize().into())
 }
 
+/// Of the leaves of a case with this secret, or without one.
+pub(super) fn version(secret: Option<CaseSecret>) -> u8 {
+    if secret.is_some() { PRESENT } else { FORMER }
+}
+
 /// The leaf of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
+    /// 2, or 1 in a case without a secret.
+    pub version: u8,
     /// When the entry was logged, seconds.
     pub time: u64,
     /// See [`Commitment::to_document`].
@@ -105,12 +148,19 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// Of an entry logged at `time`, blinded with the salts of its document and of its parties.
-    pub fn of(entry: &Entry, [document, parties]: [Salt; 2], time: u64) -> Self {
+    /// Of an entry logged at `time`, blinded with the salts of its document and of its parties, and
+    /// its case's secret.
+    pub fn of(
+        entry: &Entry,
+        [document, parties]: [Salt; 2],
+        secret: Option<CaseSecret>,
+        time: u64,
+    ) -> Self {
         Self {
+            version: version(secret),
             time,
             document: Commitment::to_document(document, &entry.id, &entry.verification_key),
-            place: Commitment::to_place(&entry.case, entry.previous.as_ref()),
+            place: Commitment::to_place(secret, &entry.case, entry.previous.as_ref()),
             parties: Commitment::to_parties(parties, entry),
         }
     }
@@ -118,13 +168,14 @@ impl Leaf {
     /// The bytes that the log hashes: version, time, big-endian, and the three commitments.
     pub fn to_bytes(&self) -> Vec<u8> {
         let commitments = [self.document.0, self.place.0, self.parties.0];
-        [&[VERSION], &self.time.to_be_bytes()[..], commitments.as_flattened()].concat()
+        [&[self.version], &self.time.to_be_bytes()[..], commitments.as_flattened()].concat()
     }
 
     /// The leaf with these bytes. [`Error::LogForged`] for any others.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let forged = Error::LogForged;
-        let (&[VERSION], rest) = bytes.split_first_chunk().ok_or(forged)? else {
+        let (&[version @ (FORMER | PRESENT)], rest) = bytes.split_first_chunk().ok_or(forged)?
+        else {
             return Err(forged);
         };
         let (time, rest) = rest.split_first_chunk().ok_or(forged)?;
@@ -132,6 +183,6 @@ impl Leaf {
         let [document, place, parties] = commitments else { return Err(forged) };
         let time = u64::from_be_bytes(*time);
         let [document, place, parties] = [*document, *place, *parties].map(Commitment);
-        Ok(Self { time, document, place, parties })
+        Ok(Self { version, time, document, place, parties })
     }
 }

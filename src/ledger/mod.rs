@@ -1,6 +1,7 @@
 //! The ledger: entries, the endorsements of their participants, the notary's receipts, and when an
 //! entry is final (DESIGN section 5).
 
+mod cosignatures;
 mod leaf;
 mod receipt;
 
@@ -14,7 +15,8 @@ use crate::jose::{decode, digest};
 use crate::json;
 use crate::provider::{NodeKeys, Primitives, Timestamp};
 
-pub use leaf::{Commitment, LEAF_BYTES, Leaf, Salt};
+pub use cosignatures::Cosignatures;
+pub use leaf::{CaseSecret, Commitment, LEAF_BYTES, Leaf, Salt};
 pub use receipt::{Conflict, LeafOpening, Receipt, VerifiedReceipt};
 
 const ENDORSEMENT: &str = "hdms-endorsement+jwt";
@@ -81,6 +83,10 @@ pub struct Entry {
     pub verification_key: VerificationKey,
     /// The entry of the same case that this one follows; `null` for the first.
     pub previous: Option<EntryId>,
+    /// In a case's first entry [`Commitment::to_secret`] of the case's secret; cases of before
+    /// version 2 have none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub case_secret: Option<Commitment>,
 }
 
 impl Entry {
@@ -210,9 +216,14 @@ pub struct Final {
 }
 
 impl Final {
-    /// [`Error::EntryMismatch`] when the receipt is about another entry.
-    pub fn new(endorsed: Endorsed, receipt: VerifiedReceipt) -> Result<Self, Error> {
-        receipt.expect(&endorsed.entry)?;
+    /// In a case with this secret, or without one. [`Error::EntryMismatch`] when the receipt is about
+    /// another entry.
+    pub fn new(
+        endorsed: Endorsed,
+        receipt: VerifiedReceipt,
+        secret: Option<CaseSecret>,
+    ) -> Result<Self, Error> {
+        receipt.expect(&endorsed.entry, secret)?;
         Ok(Self { endorsed, receipt })
     }
 

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::leaf::{Commitment, Leaf, Salt};
+use super::cosignatures::Cosignatures;
+use super::leaf::{CaseSecret, Commitment, Leaf, PRESENT, Salt, version};
 use super::{Entry, VerificationKey};
 use crate::card::VerifiedCard;
 use crate::error::Error;
@@ -21,7 +22,7 @@ const CONFLICT: &str = "hdms-conflict+jwt";
 pub struct Receipt {
     /// The notary.
     pub iss: NodeId,
-    /// When the entry was logged, seconds.
+    /// When the entry was logged, seconds, as the notary says.
     pub iat: u64,
     /// The entry.
     pub entry: EntryId,
@@ -34,6 +35,9 @@ pub struct Receipt {
 /// What opens a leaf: JSON in the `extra` of a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeafOpening {
+    /// Of the leaf; 1 where it is left out.
+    #[serde(skip_serializing_if = "is_former", default = "former")]
+    pub version: u8,
     /// The entry.
     pub entry: EntryId,
     /// Its verification key.
@@ -51,11 +55,21 @@ pub struct LeafOpening {
     pub parties_salt: Option<Salt>,
 }
 
+fn former() -> u8 {
+    version(None)
+}
+
+fn is_former(version: &u8) -> bool {
+    *version == former()
+}
+
 impl LeafOpening {
-    /// Of an entry logged at `time` with these salts, as its participants get it.
-    pub fn of(entry: &Entry, salts: [Salt; 2], time: u64) -> Self {
-        let leaf = Leaf::of(entry, salts, time);
+    /// Of an entry logged at `time` with these salts in a case with this secret, as its participants
+    /// get it.
+    pub fn of(entry: &Entry, salts: [Salt; 2], secret: Option<CaseSecret>, time: u64) -> Self {
+        let leaf = Leaf::of(entry, salts, secret, time);
         Self {
+            version: leaf.version,
             entry: entry.id.clone(),
             verification_key: entry.verification_key.clone(),
             time,
@@ -74,7 +88,8 @@ impl LeafOpening {
     /// The leaf that it opens.
     pub fn leaf(&self) -> Leaf {
         let document = Commitment::to_document(self.salt, &self.entry, &self.verification_key);
-        Leaf { time: self.time, document, place: self.place, parties: self.parties }
+        let Self { version, time, place, parties, .. } = *self;
+        Leaf { version, time, document, place, parties }
     }
 
     /// The receipt with this opening and that proof.
@@ -85,7 +100,8 @@ impl LeafOpening {
     fn parse(proof: &TlogProof) -> Result<Self, Error> {
         let forged = Error::ReceiptForged;
         let extra = proof.extra.as_deref().ok_or(forged)?;
-        json::read(json::parse(extra).map_err(|_| forged)?, forged)
+        let opening: Self = json::read(json::parse(extra).map_err(|_| forged)?, forged)?;
+        if opening.version <= PRESENT { Ok(opening) } else { Err(forged) }
     }
 }
 
@@ -94,13 +110,15 @@ impl LeafOpening {
 pub struct VerifiedReceipt {
     receipt: Receipt,
     opening: LeafOpening,
+    time: Option<u64>,
     witnesses: Vec<NodeId>,
     text: String,
 }
 
 impl VerifiedReceipt {
-    /// Checks that the leaf is in the tree of the checkpoint, that the notary signed this while it
-    /// was a member, and that as many other notaries have co-signed it as the network asks for.
+    /// Checks that the leaf is in the tree of the checkpoint, that the notary has signed this, and that
+    /// as many other notaries have co-signed it, after the leaf's time, as the network asked for when
+    /// they did ([`Cosignatures`]).
     ///
     /// Errors: [`Error::ReceiptForged`]; [`Error::NodeUnknown`] for a notary that the Network Map
     /// has never listed.
@@ -111,18 +129,23 @@ impl VerifiedReceipt {
     ) -> Result<Self, Error> {
         let forged = Error::ReceiptForged;
         let proof = TlogProof::parse(text).map_err(|_| forged)?;
-        let iss = notary_of(&proof.checkpoint.checkpoint().origin).map_err(|_| forged)?;
+        let tree = proof.checkpoint.checkpoint();
+        let iss = notary_of(&tree.origin).map_err(|_| forged)?;
         let log = trust.log(&iss)?;
         let opening = LeafOpening::parse(&proof)?;
-        if !proof.includes(&opening.leaf().to_bytes()) || !log.counts_at(opening.time) {
+        if !proof.includes(&opening.leaf().to_bytes()) {
             return Err(forged);
         }
         let signed = proof.checkpoint.verify_log(&log.log_key(), primitives).await;
         signed.map_err(as_receipt)?;
-        let witnesses = witnesses(&proof, &iss, trust, primitives).await?;
-        if witnesses.len() < trust.parameters().witnesses_needed(opening.time) {
+        let cosignatures = Cosignatures::read(&proof.checkpoint, log, trust, primitives).await;
+        let cosignatures = cosignatures.map_err(as_receipt)?;
+        let time = cosignatures.time();
+        let ahead = time.is_some_and(|time| opening.time > time);
+        if ahead || !cosignatures.suffice(tree, log, trust.parameters()) {
             return Err(forged);
         }
+        let witnesses = cosignatures.witnesses().map(|witness| witness.notary.clone()).collect();
         let receipt = Receipt {
             iss,
             iat: opening.time,
@@ -130,7 +153,7 @@ impl VerifiedReceipt {
             verification_key: opening.verification_key.clone(),
             index: proof.index,
         };
-        Ok(Self { receipt, opening, witnesses, text: text.to_owned() })
+        Ok(Self { receipt, opening, time, witnesses, text: text.to_owned() })
     }
 
     /// What it says.
@@ -143,7 +166,14 @@ impl VerifiedReceipt {
         &self.opening
     }
 
-    /// The other notaries that have co-signed it, each while it was a member.
+    /// When the entry was in the log by the word of its witnesses, seconds; by the notary's own, that
+    /// nobody has watched, where there are none.
+    pub fn time(&self) -> u64 {
+        self.time.unwrap_or(self.receipt.iat)
+    }
+
+    /// The other notaries that have co-signed it and were members then; without any, nobody watches
+    /// the log.
     pub fn witnesses(&self) -> &[NodeId] {
         &self.witnesses
     }
@@ -158,13 +188,15 @@ impl VerifiedReceipt {
         self.opening.clone().for_others().receipt(TlogProof::parse(&self.text)?)
     }
 
-    /// As a participant: [`Error::EntryMismatch`] unless all that the leaf commits to is `entry`.
-    pub fn expect(&self, entry: &Entry) -> Result<(), Error> {
+    /// As a participant: [`Error::EntryMismatch`] unless all that the leaf commits to is `entry`, in
+    /// its place in a case with this secret, or without one.
+    pub fn expect(&self, entry: &Entry, secret: Option<CaseSecret>) -> Result<(), Error> {
         let LeafOpening { place, parties, parties_salt, .. } = self.opening;
         let parties_salt = parties_salt.ok_or(Error::EntryMismatch)?;
-        let same = self.receipt.entry == entry.id
+        let same = self.opening.version == version(secret)
+            && self.receipt.entry == entry.id
             && self.receipt.verification_key == entry.verification_key
-            && place == Commitment::to_place(&entry.case, entry.previous.as_ref())
+            && place == Commitment::to_place(secret, &entry.case, entry.previous.as_ref())
             && parties == Commitment::to_parties(parties_salt, entry);
         if same { Ok(()) } else { Err(Error::EntryMismatch) }
     }
@@ -173,24 +205,6 @@ impl VerifiedReceipt {
     pub fn expect_agreement(&self, other: &VerifiedReceipt) -> Result<(), Error> {
         if self.receipt == other.receipt { Ok(()) } else { Err(Error::EntryMismatch) }
     }
-}
-
-/// The notaries other than `notary` that have co-signed. [`Error::ReceiptForged`] for a line in the
-/// name of one that it has not signed (C2SP signed-note).
-async fn witnesses(
-    proof: &TlogProof,
-    notary: &NodeId,
-    trust: &Trust,
-    primitives: &impl Primitives,
-) -> Result<Vec<NodeId>, Error> {
-    let mut found = Vec::new();
-    for witness in trust.logs().iter().filter(|log| log.notary != *notary) {
-        let time = proof.checkpoint.cosignature_time(&witness.witness_key(), primitives).await;
-        if time.map_err(as_receipt)?.is_some_and(|at| witness.counts_at(at)) {
-            found.push(witness.notary.clone());
-        }
-    }
-    Ok(found)
 }
 
 fn as_receipt(error: Error) -> Error {
@@ -218,13 +232,14 @@ impl Conflict {
         jws::sign_ps256(CONFLICT, self.iss.as_ref(), self, notary).await
     }
 
-    /// Checks that `notary` refuses `entry` and proves why: that the first entry is in its log and
-    /// takes the same place, or has the same id with another document or place.
+    /// Checks that `notary` refuses `entry`, of a case with this secret or without one, and proves
+    /// why: that the first entry is in its log and takes the same place, or has the same id with
+    /// another document or place.
     ///
     /// Errors: [`Error::ReceiptForged`], those of [`VerifiedReceipt::verify`].
     pub async fn verify(
         jwt: &str,
-        entry: &Entry,
+        (entry, secret): (&Entry, Option<CaseSecret>),
         notary: &VerifiedCard,
         trust: &Trust,
         primitives: &impl Primitives,
@@ -235,7 +250,7 @@ impl Conflict {
         let checked = notary.keys().check(&signed, conflict.iat, primitives).await;
         checked.map_err(|error| if error.is_passing() { error } else { forged })?;
         let first = VerifiedReceipt::verify(&conflict.receipt, trust, primitives).await?;
-        let place = Commitment::to_place(&entry.case, entry.previous.as_ref());
+        let place = Commitment::to_place(secret, &entry.case, entry.previous.as_ref());
         let same_id = conflict.first == entry.id;
         let same_place = first.opening.place == place;
         let same_document = first.receipt.verification_key == entry.verification_key;

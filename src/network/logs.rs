@@ -17,19 +17,41 @@ const MANIFESTS: &str = "hdms-manifests/";
 #[serde(try_from = "String", into = "String")]
 pub struct Ed25519Key(pub [u8; 32]);
 
-impl TryFrom<String> for Ed25519Key {
-    type Error = Error;
+/// The root of a log's tree, as base64url of its 32 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TreeRoot(pub [u8; 32]);
 
-    fn try_from(text: String) -> Result<Self, Error> {
-        let bytes = decode(text).and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Self).ok_or(Error::KeyMalformed)
-    }
+macro_rules! base64url {
+    ($($name:ident = $malformed:ident),+) => {$(
+        impl TryFrom<String> for $name {
+            type Error = Error;
+
+            fn try_from(text: String) -> Result<Self, Error> {
+                let bytes = decode(text).and_then(|bytes| bytes.try_into().ok());
+                bytes.map(Self).ok_or(Error::$malformed)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(bytes: $name) -> String {
+                encode(bytes.0)
+            }
+        }
+    )+};
 }
 
-impl From<Ed25519Key> for String {
-    fn from(key: Ed25519Key) -> String {
-        encode(key.0)
-    }
+base64url!(Ed25519Key = KeyMalformed, TreeRoot = LogForged);
+
+/// A log as it was before there were witnesses: receipts under this checkpoint need none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedLog {
+    /// The notary.
+    pub notary: NodeId,
+    /// Leaves.
+    pub size: u64,
+    /// The root of their tree.
+    pub root: TreeRoot,
 }
 
 /// The keys with which a notary signs its own log's checkpoints and co-signs others'.
@@ -61,8 +83,8 @@ pub struct NotaryLog {
     pub notary: NodeId,
     /// Its keys.
     pub keys: LogKeys,
-    /// When the notary ceased to be a member, seconds: nothing that it logged or co-signed from then
-    /// on counts.
+    /// When the notary ceased to be a member, seconds: nothing of it counts that was co-signed from
+    /// then on.
     pub until: Option<u64>,
 }
 

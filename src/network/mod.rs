@@ -18,10 +18,12 @@ use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::jwk::RsaJwk;
 use crate::jose::jws;
+use crate::log::Checkpoint;
 use crate::provider::NodeKeys;
 
 pub use logs::{
-    Ed25519Key, LogKeys, ManifestsLog, NotaryLog, Witness, manifests_origin, notary_of, origin,
+    Ed25519Key, LogKeys, ManifestsLog, NotaryLog, PinnedLog, TreeRoot, Witness, manifests_origin,
+    notary_of, origin,
 };
 pub use manifest::{Logged, Manifest, Numbered, leaf, majority};
 pub use split::{Split, keep_split, split};
@@ -29,7 +31,7 @@ pub use trust::{Trust, verify_by};
 pub use warnings::{KeyWarning, dismiss, keep, warnings};
 
 /// The version of the protocol that this code speaks.
-pub const PROTOCOL_VERSION: u64 = 1;
+pub const PROTOCOL_VERSION: u64 = 2;
 
 /// The network's documents as the server offers them at `GET /network`, each a JWT.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,22 +115,33 @@ pub struct Parameters {
     /// How many witnesses a receipt needs, oldest rule first; without a rule it needs none.
     #[serde(default)]
     pub witnesses: Vec<WitnessRule>,
+    /// Logs of before there were witnesses, as they were then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pinned_logs: Vec<PinnedLog>,
 }
 
 /// From when on how many notaries must have co-signed a receipt's checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WitnessRule {
-    /// Entries logged from this time on, seconds.
+    /// Checkpoints co-signed from this time on, seconds; the first rule counts before it as well.
     pub since: u64,
     /// How many.
     pub needed: u64,
 }
 
 impl Parameters {
-    /// How many witnesses a receipt needs for an entry logged at `time`, seconds.
+    /// How many witnesses a receipt needs whose checkpoint was co-signed at `time`, seconds. No time is
+    /// before the first rule: nobody gets around it by an old date.
     pub fn witnesses_needed(&self, time: u64) -> usize {
         let rule = self.witnesses.iter().rev().find(|rule| rule.since <= time);
+        let rule = rule.or(self.witnesses.first());
         rule.map_or(0, |rule| usize::try_from(rule.needed).unwrap_or(usize::MAX))
+    }
+
+    /// Whether this is, for the log of `notary`, a checkpoint of before there were witnesses.
+    pub fn pins(&self, notary: &NodeId, checkpoint: &Checkpoint) -> bool {
+        let mut pinned = self.pinned_logs.iter().filter(|pinned| pinned.notary == *notary);
+        pinned.any(|pinned| (pinned.size, pinned.root.0) == (checkpoint.size, checkpoint.root))
     }
 }
 

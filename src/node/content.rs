@@ -27,7 +27,8 @@ impl<P: Platform> Node<P> {
                 if body.name.len() > MAX_NAME {
                     return Err(Error::BodyMalformed);
                 }
-                Content::Request { record, endorsement, name: body.name }
+                let RequestBody { name, case_secret: secret, .. } = body;
+                Content::Request { record, endorsement, secret, name }
             }
             MessageType::MedicalResult => {
                 let body: ResultBody = opened.body()?;

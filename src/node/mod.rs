@@ -259,8 +259,8 @@ impl<P: Platform> Node<P> {
             Effect::Send { to, kind, body } => {
                 queued.push(self.seal(case, &to, kind, body).await?);
             }
-            Effect::Deposit { notary, endorsed } => {
-                queued.push(OutboxItem::deposit(case, notary, &endorsed, self.now()));
+            Effect::Deposit { notary, endorsed, secret } => {
+                queued.push(OutboxItem::deposit(case, notary, &endorsed, secret, self.now()));
             }
             Effect::KeepEndorsement(endorsement) => {
                 let key = format!("{case}/{}/{}", endorsement.entry().id, endorsement.by());

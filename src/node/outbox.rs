@@ -13,7 +13,7 @@ use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ids::{CaseId, MessageId, NodeId};
 use crate::json;
-use crate::ledger::{Conflict, Endorsed, Final, VerifiedEndorsement};
+use crate::ledger::{CaseSecret, Conflict, Endorsed, Entry, Final, VerifiedEndorsement};
 use crate::notary::{Deposit, DepositAnswer, DepositBody, MAX_DEPOSITS};
 use crate::provider::{Store, Table, Timestamp, Write};
 use crate::treatment::Flow;
@@ -57,6 +57,9 @@ pub enum Payload {
         endorsements: [String; 2],
         /// Both, in the same order.
         participants: [NodeId; 2],
+        /// The case's secret, with its first entry alone.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        case_secret: Option<CaseSecret>,
     },
 }
 
@@ -78,6 +81,7 @@ impl OutboxItem {
         case: &CaseId,
         notary: NodeId,
         endorsed: &Endorsed,
+        case_secret: Option<CaseSecret>,
         since: Timestamp,
     ) -> Self {
         let entry = endorsed.entry();
@@ -89,6 +93,7 @@ impl OutboxItem {
             payload: Payload::Deposit {
                 endorsements: endorsed.jwts().clone(),
                 participants: [entry.author.clone(), entry.counterparty.clone()],
+                case_secret,
             },
             since,
             refused: None,
@@ -198,16 +203,19 @@ impl<P: Platform> Node<P> {
         item: &OutboxItem,
         answer: &DepositAnswer,
     ) -> Result<(), Error> {
-        let Payload::Deposit { endorsements, participants } = &item.payload else {
+        let Payload::Deposit { endorsements, participants, .. } = &item.payload else {
             return Err(Error::BodyMalformed);
         };
+        let secret = self.case::<F>(&item.case).await?.secret();
         let mut done = vec![taken_off(item)];
         let committed = match answer {
             DepositAnswer::Receipt(text) => {
-                Ok(self.finality(endorsements, participants, text).await?)
+                let endorsed = self.endorsed(endorsements, participants).await?;
+                Ok(Final::new(endorsed, self.verify_receipt(text).await?, secret)?)
             }
             DepositAnswer::Conflict(jwt) => {
-                self.verify_conflict(item, endorsements, participants, jwt).await?;
+                let endorsed = self.endorsed(endorsements, participants).await?;
+                self.verify_conflict(item, (endorsed.entry(), secret), jwt).await?;
                 // The notary's word for what was first is kept with the entry that it refused.
                 let key = format!("{}/{}/conflict", item.case, item.id);
                 done.push(put(Table::Receipts, key, jwt.clone().into()));
@@ -272,11 +280,12 @@ impl<P: Platform> Node<P> {
         let mut deposits = Vec::with_capacity(items.len());
         let mut known = BTreeSet::new();
         for item in items {
-            let Payload::Deposit { endorsements, participants } = &item.payload else {
+            let Payload::Deposit { endorsements, participants, case_secret } = &item.payload else {
                 return Err(Error::BodyMalformed);
             };
             known.extend(participants);
-            deposits.push(Deposit { endorsements: endorsements.clone() });
+            let (endorsements, case_secret) = (endorsements.clone(), *case_secret);
+            deposits.push(Deposit { endorsements, case_secret });
         }
         let Some(first) = items.first() else { return Err(Error::BodyMalformed) };
         let cards = known.into_iter().filter_map(|node| cards.get(node).cloned()).collect();
@@ -311,29 +320,16 @@ impl<P: Platform> Node<P> {
         Ok(self.card_of(node).await?.jwt().to_owned())
     }
 
-    /// The proof that an entry is final, from its parts.
-    async fn finality(
-        &self,
-        endorsements: &[String; 2],
-        participants: &[NodeId; 2],
-        receipt: &str,
-    ) -> Result<Final, Error> {
-        let endorsed = self.endorsed(endorsements, participants).await?;
-        Final::new(endorsed, self.verify_receipt(receipt).await?)
-    }
-
     /// That the notary has logged another entry in the place of the deposited one.
     async fn verify_conflict(
         &self,
         item: &OutboxItem,
-        endorsements: &[String; 2],
-        participants: &[NodeId; 2],
+        entry: (&Entry, Option<CaseSecret>),
         jwt: &str,
     ) -> Result<(), Error> {
-        let endorsed = self.endorsed(endorsements, participants).await?;
         let (notary, trust) = (self.known_card(&item.to).await?, self.trust());
         let primitives = self.platform.primitives();
-        Conflict::verify(jwt, endorsed.entry(), &notary, &trust, primitives).await.map(drop)
+        Conflict::verify(jwt, entry, &notary, &trust, primitives).await.map(drop)
     }
 
     /// Both endorsements of a deposit that was answered. Whether its participants are members by now

@@ -6,7 +6,7 @@ use super::{Node, Platform, put, record_key};
 use crate::card::Role;
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, MessageId, NodeId};
-use crate::ledger::{Entry, EntryKind, VerificationKey};
+use crate::ledger::{CaseSecret, Commitment, Entry, EntryKind, VerificationKey};
 use crate::provider::{HolderKeys, Store, Table};
 use crate::record::{self, Record, Selection};
 use crate::treatment::message::{MAX_NAME, SharedRecord, check_text};
@@ -58,6 +58,7 @@ impl<P: Platform> Node<P> {
         let trust = self.trust();
         trust.node(hospital)?.expect_role(Role::Institution).map_err(|_| Error::NodeUnknown)?;
         let holder = self.platform.holders().make_holder_key().await?;
+        let secret = CaseSecret::new(self.platform.randomness())?;
         let content = record::Content {
             author: self.id().as_ref(),
             patient: self.id().as_ref(),
@@ -76,10 +77,11 @@ impl<P: Platform> Node<P> {
             counterparty: hospital.clone(),
             verification_key: VerificationKey::of(record.jwt()),
             previous: None,
+            case_secret: Some(Commitment::to_secret(secret)),
         };
         let endorsement = self.endorse(&entry).await?;
         let authored = Authored { record, endorsement };
-        let step = PatientCase::ask((request, name), holder, authored, self.now())?;
+        let step = PatientCase::ask((request, name), (holder, secret), authored, self.now())?;
         self.carry_out(id, step, Vec::new()).await?;
         self.case(id).await
     }
@@ -226,14 +228,17 @@ impl<P: Platform> Node<P> {
         request: &MessageId,
         hospital: &NodeId,
     ) -> Result<SharedRecord, Error> {
+        // Whoever has one record is not to find the others of its case.
+        let without = ["/case".to_owned()];
+        let selection = Selection::AllBut(&without);
         let Some(receipt) = self.receipt(&name.case, &name.entry).await? else {
-            return Ok(SharedRecord { record: record.compact().to_owned(), receipt: None });
+            let record = record.select(selection)?.compact().to_owned();
+            return Ok(SharedRecord { record, receipt: None });
         };
         let p = &self.platform;
         let (nonce, audience) = (request.as_ref(), hospital.as_ref());
         let (keys, clock) = (p.holders(), p.clock());
-        let presented =
-            record::present(record, Selection::All, nonce, audience, keys, clock).await?;
+        let presented = record::present(record, selection, nonce, audience, keys, clock).await?;
         Ok(SharedRecord { record: presented, receipt: Some(receipt.for_others()?) })
     }
 }

@@ -26,6 +26,8 @@ pub const WINDOW: u64 = crate::envelope::LIFETIME;
 pub enum Selection<'a> {
     /// Everything.
     All,
+    /// Everything but these places with what is below them.
+    AllBut(&'a [String]),
     /// Each place with everything below it.
     Whole(&'a [String]),
     /// Each place without what is concealed below it: of `/fhir/entry/3` a laboratory value, but
@@ -38,6 +40,7 @@ impl Selection<'_> {
     fn includes(&self, place: &str) -> bool {
         match self {
             Selection::All => true,
+            Selection::AllBut(chosen) => !chosen.iter().any(|chosen| is_within(place, chosen)),
             Selection::Whole(chosen) => {
                 chosen.iter().any(|chosen| is_within(chosen, place) || is_within(place, chosen))
             }
@@ -50,8 +53,11 @@ impl Record {
     /// The record with only the disclosures of `selection`. [`Error::RecordMalformed`] when this is
     /// no sound record, [`Error::CommandMalformed`] when a place is not in it.
     pub fn select(&self, selection: Selection<'_>) -> Result<Record, Error> {
-        let (Selection::Whole(chosen) | Selection::Bare(chosen)) = selection else {
-            return Ok(self.clone());
+        let chosen = match selection {
+            Selection::All => return Ok(self.clone()),
+            Selection::AllBut(chosen) | Selection::Whole(chosen) | Selection::Bare(chosen) => {
+                chosen
+            }
         };
         let processed = self.processed()?;
         let claims = Value::Object(processed.claims);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
-use crate::ledger::{VerifiedEndorsement, VerifiedReceipt};
+use crate::ledger::{CaseSecret, VerifiedEndorsement, VerifiedReceipt};
 use crate::provider::Timestamp;
 use crate::record::VerifiedRecord;
 
@@ -40,6 +40,8 @@ pub struct RequestBody {
     pub endorsement: String,
     /// How the patient wants to be called; may be empty.
     pub name: String,
+    /// The case's secret.
+    pub case_secret: CaseSecret,
 }
 
 /// Longest name of a patient, bytes of UTF-8.
@@ -158,6 +160,8 @@ pub enum Content {
         endorsement: VerifiedEndorsement,
         /// How the patient wants to be called.
         name: String,
+        /// The case's secret.
+        secret: CaseSecret,
     },
     /// `treatment/approval`
     Approval {

@@ -15,7 +15,7 @@ use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
 use crate::json;
-use crate::ledger::{Endorsed, Entry, Final, VerifiedEndorsement, VerifiedReceipt};
+use crate::ledger::{CaseSecret, Endorsed, Entry, Final, VerifiedEndorsement, VerifiedReceipt};
 use crate::provider::Timestamp;
 use crate::record::Record;
 use message::{Received, SharedRecord};
@@ -38,6 +38,8 @@ pub enum Effect {
         notary: NodeId,
         /// The entry with both endorsements.
         endorsed: Endorsed,
+        /// The case's secret, with its first entry alone.
+        secret: Option<CaseSecret>,
     },
     /// Keep an endorsement of an entry.
     KeepEndorsement(VerifiedEndorsement),
@@ -104,6 +106,9 @@ pub trait Flow: Clone + Serialize + DeserializeOwned {
 
     /// The notary refused a deposit with this code. The decision that led to it may be taken again.
     fn deposit_refused(&self, entry: &EntryId, code: &str, now: Timestamp) -> Step<Self>;
+
+    /// The case's secret; a case of before version 2 has none, and takes no new entries.
+    fn secret(&self) -> Option<CaseSecret>;
 
     /// Every entry of the case so far, in the order in which they began.
     fn entries(&self) -> Vec<&Entry>;

@@ -284,11 +284,12 @@ notaryName: string,
  */
 index: number, 
 /**
- * When the entry was logged.
+ * When the entry was logged, by the witnesses' word where there are any.
  */
 time: number, 
 /**
- * How people call the other notaries that have co-signed the notary's log.
+ * How people call the other notaries that have co-signed the notary's log; without any
+ * nobody watches it.
  */
 witnesses: Array<string>, };
 
@@ -956,12 +957,14 @@ export type ErrorCode =
   | "ledger/endorsement-missing"
   | "ledger/mismatch"
   | "ledger/not-participant"
+  | "ledger/not-for-role"
   | "ledger/receipt"
   | "log/forged"
   | "notary/conflict"
   | "notary/witnesses"
   | "notary/quota"
   | "notary/unknown-predecessor"
+  | "treatment/former-version"
   | "treatment/unknown-case"
   | "treatment/not-allowed-now"
   | "treatment/already-decided"

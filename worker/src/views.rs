@@ -246,9 +246,10 @@ views! {
         pub notary_name: String,
         /// Place in the notary's log.
         pub index: u64,
-        /// When the entry was logged.
+        /// When the entry was logged, by the witnesses' word where there are any.
         pub time: u64,
-        /// How people call the other notaries that have co-signed the notary's log.
+        /// How people call the other notaries that have co-signed the notary's log; without any
+        /// nobody watches it.
         pub witnesses: Vec<String>,
     }
 

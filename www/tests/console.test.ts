@@ -220,7 +220,7 @@ test("an unknown case says so", async () => {
 
 const SHARED = {
   ...{ verificationKey: "k1", author: "h2", authorName: "Lakeside Clinic", notary: "n1" },
-  ...{ notaryName: "Notary One", receiptIndex: 3, resourceType: "AllergyIntolerance" },
+  ...{ notaryName: "Notary One", receiptIndex: 3, witnesses: [], resourceType: "AllergyIntolerance" },
   ...{ title: "Penicillin", fhir: PENICILLIN },
 };
 

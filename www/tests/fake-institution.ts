@@ -6,7 +6,10 @@ import type { Answered, Case, Checked, KeyWarning, Quarantined, Trouble, Undeliv
 
 /** The only key that it accepts. */
 export const API_KEY = "a-key-of-the-his-0123456789";
-const LOGGED = { notary: "n2", notaryName: "Notary Two", index: 7, time: 1_795_000_000_000 };
+const LOGGED = {
+  ...{ notary: "n2", notaryName: "Notary Two", index: 7, time: 1_795_000_000_000 },
+  witnesses: ["Notary One"],
+};
 
 /** Answers what the console asks at `api/`. */
 export class FakeInstitution {

@@ -4,15 +4,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hdms::ids::{CaseId, EntryId};
-use hdms::ledger::{Entry, EntryKind, VerificationKey};
+use hdms::ledger::{Commitment, Entry, EntryKind, VerificationKey};
 use hdms::provider::{Clock, Timestamp};
 use hdms::testing::FixedClock;
-use hdms_nodes::notary::{Import, Notary};
+use hdms_nodes::notary::{Import, Imported, Notary};
 use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Net, PASSPHRASE};
+use crate::common::{Net, PASSPHRASE, SECRET};
 use crate::is_quick;
 
 /// Entries that are made at a time.
@@ -57,8 +57,9 @@ async fn filled(net: &Net, size: u64) -> Notary {
             counterparty: id.clone(),
             verification_key: VerificationKey::of("request"),
             previous: None,
+            case_secret: Some(Commitment::to_secret(SECRET)),
         };
-        (entry, clock.now().seconds())
+        Imported { entry, secret: Some(SECRET), time: clock.now().seconds() }
     };
     for _ in 0..size / CHUNK {
         import.append((0..CHUNK).map(entry).collect()).await.unwrap();

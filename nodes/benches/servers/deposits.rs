@@ -7,16 +7,16 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use hdms::Error;
 use hdms::ids::{CaseId, EntryId};
-use hdms::ledger::{Entry, EntryKind, VerificationKey, VerifiedEndorsement};
+use hdms::ledger::{Commitment, Entry, EntryKind, VerificationKey, VerifiedEndorsement};
 use hdms::notary::{Deposit, MAX_DEPOSITS};
 use hdms::provider::{Clock, Timestamp};
 use hdms::testing::FixedClock;
-use hdms_nodes::notary::{Import, Notary};
+use hdms_nodes::notary::{Import, Imported, Notary};
 use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{PASSPHRASE, Person, sealed};
+use crate::common::{PASSPHRASE, Person, SECRET, sealed};
 use crate::is_quick;
 use crate::network::{Members, processor_time};
 
@@ -35,7 +35,7 @@ const APART: u64 = 3_000;
 /// Prints the figures.
 pub async fn measure(members: &Members) {
     let net = &members.net;
-    let people = [net.person(0).await, net.person(1).await];
+    let people = [net.person(0).await, net.hospital(1).await];
     let mut notary = net.notary("notary").await;
     let sizes = if is_quick() { [0, 20_000, 100_000] } else { [0, 1_000_000, 10_000_000] };
     let mut past = Past { people: &people, logged: 0, firsts: Vec::new() };
@@ -94,12 +94,13 @@ impl Past<'_> {
             let entries: Vec<_> = (0..count)
                 .map(|_| {
                     clock.advance(APART);
-                    (first(self.people, &clock), clock.now().seconds())
+                    let (entry, time) = (first(self.people, &clock), clock.now().seconds());
+                    Imported { entry, secret: Some(SECRET), time }
                 })
                 .collect();
             // Spread evenly, so that later entries follow early ones and late ones.
             let every = (size as usize / MEASURED.iter().sum::<usize>()).max(1);
-            self.firsts.extend(entries.iter().step_by(every).map(|(entry, _)| entry.clone()));
+            self.firsts.extend(entries.iter().step_by(every).map(|one| one.entry.clone()));
             import.append(entries).await.unwrap();
             self.logged += count;
         }
@@ -132,7 +133,8 @@ impl Past<'_> {
                     let signed = VerifiedEndorsement::sign(&entry, &id, now, keys).await.unwrap();
                     endorsements.push(signed.jwt().to_owned());
                 }
-                Deposit { endorsements: endorsements.try_into().unwrap() }
+                let case_secret = entry.case_secret.map(|_| SECRET);
+                Deposit { endorsements: endorsements.try_into().unwrap(), case_secret }
             })
         });
         join_all(signing.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect()
@@ -148,12 +150,15 @@ fn first([author, other]: &[Person; 2], clock: &impl Clock) -> Entry {
         counterparty: other.id.clone(),
         verification_key: VerificationKey::of("request"),
         previous: None,
+        case_secret: Some(Commitment::to_secret(SECRET)),
     }
 }
 
 fn following(first: &Entry) -> Entry {
     let id = EntryId::new(&SystemClock, &SystemRandomness).unwrap();
-    Entry { id, kind: EntryKind::Result, previous: Some(first.id.clone()), ..first.clone() }
+    let (author, counterparty) = (first.counterparty.clone(), first.author.clone());
+    let (kind, previous) = (EntryKind::Result, Some(first.id.clone()));
+    Entry { id, kind, author, counterparty, previous, case_secret: None, ..first.clone() }
 }
 
 /// How sending went.

@@ -29,7 +29,7 @@ pub async fn measure() {
             config.rules.witnesses = needed;
         })
         .await;
-        let people = [net.person(0).await, net.person(1).await];
+        let people = [net.person(0).await, net.hospital(1).await];
         let mut started = Vec::new();
         for number in 0..notaries {
             started.push(notary(&net, &format!("notary-{number}")).await);

@@ -34,7 +34,8 @@ struct RuleArgs {
     /// Seconds after which nodes no longer rely on a revocation list.
     #[arg(long, value_name = "SECONDS")]
     revocation_age: Option<u64>,
-    /// Notaries that must have co-signed the log before a receipt counts.
+    /// Other notaries that must have co-signed a notary's log before a receipt counts: 1 unless it is
+    /// said otherwise; with 0 nobody watches the notaries.
     #[arg(long, value_name = "N")]
     witnesses: Option<u64>,
     /// Lowest protocol version with which a node may take part.

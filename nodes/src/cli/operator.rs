@@ -1,5 +1,5 @@
-//! `hdms server pending`, `admit`, `refuse`, `revoke`, `show`, `set` and `trail`: what the operator
-//! decides.
+//! `hdms server pending`, `admit`, `refuse`, `revoke`, `pin-log`, `show`, `set` and `trail`: what the
+//! operator decides.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use hdms::ids::NodeId;
 use hdms_nodes::server::operator::{Applicant, Operator};
 
 use super::limits::{SettingArgs, lines};
-use super::{Outcome, date};
+use super::{Outcome, date, read};
 
 /// On which server.
 #[derive(Debug, Args)]
@@ -53,6 +53,25 @@ impl Set {
         let operator = self.server.operator()?;
         operator.set(|settings| self.settings.apply(settings)).await?;
         self.server.show_settings().await
+    }
+}
+
+/// Which log, and as it was when.
+#[derive(Debug, Args)]
+pub struct PinLog {
+    /// A checkpoint that the log has published: `curl NOTARY/log/checkpoint`.
+    #[arg(value_name = "FILE")]
+    checkpoint: PathBuf,
+    #[command(flatten)]
+    server: OnServer,
+}
+
+impl PinLog {
+    /// Pins it and shows what.
+    pub async fn run(self) -> Outcome {
+        let pinned = self.server.operator()?.pin_log(&read(&self.checkpoint)?).await?;
+        println!("pinned: {} with {} leaves", pinned.notary, pinned.size);
+        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ use hdms_nodes::system::NodeClock;
 use super::certificate::{Install, OnKeys, how_to_certify};
 use super::limits::{ProxyArgs, SettingArgs};
 use super::manifests::Audit;
-use super::operator::{OnNode, OnServer, Set, TurnDown};
+use super::operator::{OnNode, OnServer, PinLog, Set, TurnDown};
 use super::push::PushArgs;
 use super::{NodeArgs, Outcome};
 
@@ -51,6 +51,8 @@ enum Command {
     /// Changes them: what is given. Nodes follow the rules at their next look, the server what it
     /// allows at its next start.
     Set(Box<Set>),
+    /// Pins a notary's log as it was before there were witnesses: receipts under it need none.
+    PinLog(PinLog),
     /// Shows everything that was decided, and checks that nothing of it was altered.
     Trail(OnServer),
     /// Audits the log of a network's manifests, from anywhere.
@@ -90,6 +92,7 @@ impl Server {
             Some(Command::Revoke(turn_down)) => turn_down.revoke().await,
             Some(Command::Show(server)) => server.show_settings().await,
             Some(Command::Set(set)) => set.run().await,
+            Some(Command::PinLog(pin)) => pin.run().await,
             Some(Command::Trail(server)) => server.show_trail().await,
             Some(Command::Audit(audit)) => audit.run().await,
         }

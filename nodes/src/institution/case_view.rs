@@ -199,8 +199,11 @@ pub struct ReceiptView {
     pub notary_name: String,
     /// Place in its log.
     pub index: u64,
-    /// When it was logged, milliseconds since 1970.
+    /// When it was logged, by the witnesses' word where there are any, milliseconds since 1970.
     pub time: u64,
+    /// Names of the other notaries that have co-signed the notary's log; without any nobody watches
+    /// it.
+    pub witnesses: Vec<String>,
 }
 
 impl CaseSummary {
@@ -345,12 +348,15 @@ impl EntryView {
 impl ReceiptView {
     /// Of a checked receipt.
     pub fn of(node: &NativeNode, receipt: &VerifiedReceipt) -> Self {
+        let witnesses = receipt.witnesses().iter().map(|id| listed_name(node, id)).collect();
+        let time = Timestamp::from_seconds(receipt.time()).0;
         let receipt = receipt.receipt();
         Self {
             notary: receipt.iss.to_string(),
             notary_name: listed_name(node, &receipt.iss),
             index: receipt.index,
-            time: Timestamp::from_seconds(receipt.iat).0,
+            time,
+            witnesses,
         }
     }
 }

@@ -150,6 +150,8 @@ pub struct SharedRecordView {
     pub notary_name: Option<String>,
     /// Place in the notary's log.
     pub receipt_index: Option<u64>,
+    /// Names of the other notaries that have co-signed its log; without any nobody watches it.
+    pub witnesses: Vec<String>,
     /// FHIR resource type.
     pub resource_type: String,
     /// What it is.
@@ -330,7 +332,8 @@ impl SharedRecordView {
             author: author.into(),
             receipt_index: receipt.as_ref().map(|receipt| receipt.index),
             notary_name: receipt.as_ref().map(|receipt| receipt.notary_name.clone()),
-            notary: receipt.map(|receipt| receipt.notary),
+            notary: receipt.as_ref().map(|receipt| receipt.notary.clone()),
+            witnesses: receipt.map(|receipt| receipt.witnesses).unwrap_or_default(),
             resource_type: resource::kind(record.fhir()).unwrap_or_default().to_owned(),
             title: resource::title(record.fhir()),
             fhir: record.fhir().to_string(),

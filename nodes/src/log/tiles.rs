@@ -61,7 +61,7 @@ pub fn keep_checkpoint(tx: &Connection, checkpoint: &SignedCheckpoint) -> Result
 /// published never will be.
 pub fn publish(tx: &Connection, checkpoint: &SignedCheckpoint) -> Result<(), Failure> {
     let size = checkpoint.checkpoint().size;
-    let sql = "UPDATE checkpoints SET note = ?2, published = 1 WHERE size = ?1 AND NOT published";
+    let sql = "UPDATE checkpoints SET note = ?2, published = 1 WHERE size = ?1";
     tx.prepare_cached(sql)?.execute((size, checkpoint.to_text()))?;
     let sql = "DELETE FROM checkpoints WHERE size < ?1 AND NOT published";
     tx.prepare_cached(sql)?.execute([size])?;
@@ -84,6 +84,14 @@ pub fn first_published(
     index: u64,
 ) -> Result<Option<SignedCheckpoint>, Failure> {
     checkpoint(connection, "size > ?1 AND published ORDER BY size", index)
+}
+
+/// The newest published checkpoint, if it covers the leaf at `index`.
+pub fn newest_covering(
+    connection: &Connection,
+    index: u64,
+) -> Result<Option<SignedCheckpoint>, Failure> {
+    checkpoint(connection, "size > ?1 AND published ORDER BY size DESC", index)
 }
 
 /// The checkpoint of exactly so many leaves.

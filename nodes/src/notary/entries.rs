@@ -4,7 +4,9 @@
 use hdms::Error;
 use hdms::ids::{CaseId, EntryId, NodeId};
 use hdms::jose::{decode, encode};
-use hdms::ledger::{Entry, EntryKind, Leaf, LeafOpening, Salt, VerificationKey};
+use hdms::ledger::{
+    CaseSecret, Commitment, Entry, EntryKind, Leaf, LeafOpening, Salt, VerificationKey,
+};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use uuid::Uuid;
 
@@ -29,8 +31,12 @@ pub const TABLE: &str = "
     ) STRICT;
 ";
 
+/// SQL of what version 2 of the protocol added: the secret of the entry's case; none in those of
+/// before.
+pub const SECRETS: &str = "ALTER TABLE entries ADD COLUMN secret BLOB;";
+
 const COLUMNS: &str = "place, time, kind, id, case_id, previous, author, counterparty, \
-                       verification_key, document_salt, parties_salt";
+                       verification_key, document_salt, parties_salt, secret";
 
 /// An entry as it is logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,24 +49,27 @@ pub struct LoggedEntry {
     pub entry: Entry,
     /// Of its document's and of its parties' commitment.
     pub salts: [Salt; 2],
+    /// Of its case.
+    pub secret: Option<CaseSecret>,
 }
 
 impl LoggedEntry {
     /// The bytes that the log hashes.
     pub fn leaf(&self) -> Vec<u8> {
-        Leaf::of(&self.entry, self.salts, self.time).to_bytes()
+        Leaf::of(&self.entry, self.salts, self.secret, self.time).to_bytes()
     }
 
     /// What opens the leaf, for the entry's participants.
     pub fn opening(&self) -> LeafOpening {
-        LeafOpening::of(&self.entry, self.salts, self.time)
+        LeafOpening::of(&self.entry, self.salts, self.secret, self.time)
     }
 
     /// Adds it to the table.
     pub fn insert(&self, tx: &Connection) -> Result<(), Failure> {
         let entry = &self.entry;
         let sql = format!(
-            "INSERT INTO entries ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+            "INSERT INTO entries ({COLUMNS}) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
         );
         let previous = entry.previous.as_ref().map(uuid).transpose()?;
         let row = (
@@ -75,6 +84,7 @@ impl LoggedEntry {
             hash(&entry.verification_key)?,
             self.salts[0].0,
             self.salts[1].0,
+            self.secret.map(|secret| secret.0),
         );
         tx.prepare_cached(&sql)?.execute(row)?;
         Ok(())
@@ -86,6 +96,7 @@ impl LoggedEntry {
             [] => None,
             bytes => Some(id(bytes.try_into().map_err(|_| Error::StoreCorrupt)?)?),
         };
+        let secret = row.get::<_, Option<[u8; 32]>>(11)?.map(CaseSecret);
         Ok(Self {
             index: row.get(0)?,
             time: row.get(1)?,
@@ -93,12 +104,14 @@ impl LoggedEntry {
                 kind: if row.get::<_, bool>(2)? { EntryKind::Result } else { EntryKind::Request },
                 id: id(row.get(3)?)?,
                 case: id(row.get(4)?)?,
+                case_secret: secret.filter(|_| previous.is_none()).map(Commitment::to_secret),
                 previous,
                 author: node(row.get(6)?)?,
                 counterparty: node(row.get(7)?)?,
                 verification_key: verification_key(row.get(8)?)?,
             },
             salts: [Salt(row.get(9)?), Salt(row.get(10)?)],
+            secret,
         })
     }
 }

@@ -5,10 +5,9 @@
 use hdms::Error;
 use hdms::jose::decode;
 use hdms::json;
-use hdms::ledger::Entry;
 use rusqlite::Connection;
 
-use super::import::Import;
+use super::import::{Import, Imported};
 use crate::sqlite::Failure;
 
 /// SQL of the table as it was at first.
@@ -43,7 +42,7 @@ pub async fn take_over(import: &Import) -> Result<(), Error> {
 }
 
 /// The first of them, with their times; they are gone from the former table.
-fn take(tx: &Connection) -> Result<Vec<(Entry, u64)>, Failure> {
+fn take(tx: &Connection) -> Result<Vec<Imported>, Failure> {
     let sql = "DELETE FROM former_entries WHERE place IN \
                (SELECT place FROM former_entries ORDER BY place LIMIT 10000) \
                RETURNING place, entry, receipt";
@@ -54,7 +53,8 @@ fn take(tx: &Connection) -> Result<Vec<(Entry, u64)>, Failure> {
         let (place, entry, receipt): (u64, String, String) =
             (row.get(0)?, row.get(1)?, row.get(2)?);
         let time = time(&receipt).ok_or(Error::StoreCorrupt)?;
-        taken.push((place, (json::stored(entry.as_bytes())?, time)));
+        let entry = json::stored(entry.as_bytes())?;
+        taken.push((place, Imported { entry, secret: None, time }));
     }
     // SQLite leaves open in which order it returns them.
     taken.sort_by_key(|(place, _)| *place);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hdms::Error;
 use hdms::ids::NodeId;
-use hdms::ledger::{Entry, Salt};
+use hdms::ledger::{CaseSecret, Entry, Salt};
 use hdms::log::NoteKey;
 use hdms::network::NotaryLog;
 use rusqlite::Connection;
@@ -17,6 +17,17 @@ use crate::keys::{NotaryKeys, open_or_make_log};
 use crate::log::{sign, tiles};
 use crate::sqlite::{Database, Failure};
 use crate::system::SystemRandomness;
+
+/// An entry that was decided on before.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// The entry.
+    pub entry: Entry,
+    /// Of its case.
+    pub secret: Option<CaseSecret>,
+    /// When it was logged, seconds.
+    pub time: u64,
+}
 
 /// The log of a notary that does not run.
 #[derive(Clone, Debug)]
@@ -38,23 +49,24 @@ impl Import {
 
     /// Adds entries in their order, each as logged at its time, seconds, or with the one before it if
     /// that was later. Errors: those of the store.
-    pub async fn append(&self, entries: Vec<(Entry, u64)>) -> Result<(), Error> {
+    pub async fn append(&self, entries: Vec<Imported>) -> Result<(), Error> {
         self.append_from(move |_| Ok(entries)).await.map(drop)
     }
 
     /// Adds in one transaction what `read` takes out of the database. Answers how many.
     pub(super) async fn append_from(
         &self,
-        read: impl FnOnce(&Connection) -> Result<Vec<(Entry, u64)>, Failure> + Send + 'static,
+        read: impl FnOnce(&Connection) -> Result<Vec<Imported>, Failure> + Send + 'static,
     ) -> Result<usize, Error> {
         let (mut tree, _) = store::open(&self.database, &self.key).await?;
         let (keys, key) = (self.keys.clone(), self.key.clone());
         let work = move |tx: &Connection| {
             let (first, mut last) = (tree.size(), entries::last_time(tx)?);
-            let entries = (first..).zip(read(tx)?).map(|(index, (entry, time))| {
+            let entries = (first..).zip(read(tx)?).map(|(index, imported)| {
+                let Imported { entry, secret, time } = imported;
                 last = last.max(time);
                 let salts = [Salt::new(&SystemRandomness)?, Salt::new(&SystemRandomness)?];
-                Ok(LoggedEntry { index, time: last, entry, salts })
+                Ok(LoggedEntry { index, time: last, entry, salts, secret })
             });
             let entries = entries.collect::<Result<Vec<_>, Error>>()?;
             if !entries.is_empty() {

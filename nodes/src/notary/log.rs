@@ -75,7 +75,7 @@ impl Log {
     async fn proven(&self, index: u64, news: Option<&News>) -> Result<Proven, Error> {
         match news.and_then(|news| news.at(index)) {
             Some((entry, tree, checkpoint)) => Proven::new(entry, tree, checkpoint.clone()),
-            None => self.reader.proven(index).await,
+            None => self.reader.proven(index, &self.notary.standing().trust).await,
         }
     }
 

@@ -30,7 +30,7 @@ use crate::serve::{Serving, with_common_answers};
 use crate::sqlite::{Database, Schema};
 use crate::store::{META, SqliteStore};
 use crate::system::NodeClock;
-pub use import::Import;
+pub use import::{Import, Imported};
 use log::Log;
 use manifests::Keeper;
 use reader::LogReader;
@@ -51,6 +51,7 @@ const SCHEMA: Schema = Schema {
         tiles::TABLES,
         witness::TABLES,
         manifests::TABLE,
+        entries::SECRETS,
     ],
 };
 

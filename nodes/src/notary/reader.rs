@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use hdms::Error;
 use hdms::ids::EntryId;
-use hdms::ledger::{LeafOpening, Salt};
+use hdms::ledger::{Cosignatures, LeafOpening, Salt};
 use hdms::log::{NoteKey, SignedCheckpoint, TlogProof};
-use rusqlite::Connection;
+use hdms::network::{Trust, notary_of};
 use tlog_tiles::HashReader;
 
 use super::entries::{self, LoggedEntry};
@@ -15,7 +15,7 @@ use crate::keys::AwsPrimitives;
 use crate::log::publication::Published;
 use crate::log::tiles::{self, StoredTree, Tiles};
 use crate::log::tree;
-use crate::sqlite::{Database, Failure};
+use crate::sqlite::Database;
 
 /// Reads a log. Clones read the same one.
 #[derive(Clone, Debug)]
@@ -58,6 +58,19 @@ impl Proven {
         self.opening.for_others().receipt(self.proof)
     }
 
+    /// Whether enough have co-signed it, and none of them before the entry was logged, as far as the
+    /// Network Map lists this log yet.
+    async fn counts(&self, trust: &Trust) -> Result<bool, Error> {
+        let tree = self.proof.checkpoint.checkpoint();
+        let Ok(log) = notary_of(&tree.origin).and_then(|notary| trust.log(&notary)) else {
+            return Ok(true);
+        };
+        let signed = &self.proof.checkpoint;
+        let cosignatures = Cosignatures::read(signed, log, trust, &AwsPrimitives).await?;
+        let ahead = cosignatures.time().is_some_and(|time| self.opening.time > time);
+        Ok(!ahead && cosignatures.suffice(tree, log, trust.parameters()))
+    }
+
     /// [`Error::StoreCorrupt`] unless the entry is in the tree that `key` has signed.
     async fn expect(self, key: &NoteKey) -> Result<Self, Error> {
         let signed = self.proof.checkpoint.verify_log(key, &AwsPrimitives).await;
@@ -76,29 +89,40 @@ impl LogReader {
         Self { database, key }
     }
 
-    /// The entry at `index` with its proof under the first published checkpoint that covers it.
+    /// The entry at `index` with its proof under the first published checkpoint that covers it; when
+    /// that does not count any more as `trust` has it, under the newest.
     ///
     /// Errors: [`Error::WitnessesMissing`] before there is one, [`Error::StoreCorrupt`].
-    pub async fn proven(&self, index: u64) -> Result<Proven, Error> {
-        let proven = self.database.read(|connection| {
-            let entry = entries::at(connection, index)?.ok_or(Error::StoreCorrupt)?;
-            prove(connection, &entry)
-        });
-        proven.await?.expect(&self.key).await
+    pub async fn proven(&self, index: u64, trust: &Trust) -> Result<Proven, Error> {
+        for checkpoint in [tiles::first_published, tiles::newest_covering] {
+            let proven = self.database.read(|connection| {
+                let entry = entries::at(connection, index)?.ok_or(Error::StoreCorrupt)?;
+                let checkpoint = checkpoint(connection, index)?.ok_or(Error::WitnessesMissing)?;
+                let stored = StoredTree::new(connection);
+                stored.explain(Proven::new(&entry, &stored, checkpoint))
+            });
+            let proven = proven.await?.expect(&self.key).await?;
+            if proven.counts(trust).await? {
+                return Ok(proven);
+            }
+        }
+        Err(Error::WitnessesMissing)
     }
 
     /// The same for the entry with this id, if it is logged, published, and its document's
     /// commitment has this salt.
-    pub async fn opened(&self, id: &EntryId, salt: Salt) -> Result<Option<Proven>, Error> {
-        let proven = self.database.read(|connection| {
-            let entry = entries::with_id(connection, id)?;
-            let entry = entry.filter(|entry| is_same(entry.salts[0], salt));
-            entry.map(|entry| prove(connection, &entry)).transpose()
-        });
-        match proven.await {
-            Ok(Some(proven)) => proven.expect(&self.key).await.map(Some),
+    pub async fn opened(
+        &self,
+        id: &EntryId,
+        salt: Salt,
+        trust: &Trust,
+    ) -> Result<Option<Proven>, Error> {
+        let entry = self.database.read(|connection| entries::with_id(connection, id)).await?;
+        let entry = entry.filter(|entry| is_same(entry.salts[0], salt));
+        let Some(LoggedEntry { index, .. }) = entry else { return Ok(None) };
+        match self.proven(index, trust).await {
             Err(Error::WitnessesMissing) => Ok(None),
-            otherwise => otherwise,
+            proven => proven.map(Some),
         }
     }
 }
@@ -111,13 +135,6 @@ impl Published for LogReader {
     async fn leaves(&self, indexes: Range<u64>) -> Result<Vec<Vec<u8>>, Error> {
         self.database.read(|connection| entries::leaves(connection, indexes)).await
     }
-}
-
-fn prove(connection: &Connection, entry: &LoggedEntry) -> Result<Proven, Failure> {
-    let checkpoint = tiles::first_published(connection, entry.index)?;
-    let checkpoint = checkpoint.ok_or(Error::WitnessesMissing)?;
-    let stored = StoredTree::new(connection);
-    stored.explain(Proven::new(entry, &stored, checkpoint))
 }
 
 /// In a time that does not tell where they differ.

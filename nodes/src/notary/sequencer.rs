@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use hdms::Error;
 use hdms::ids::{CaseId, EntryId};
-use hdms::ledger::{Endorsed, Entry, Salt};
+use hdms::ledger::{CaseSecret, Cosignatures, Entry, Salt};
 use hdms::log::{NoteKey, SignedCheckpoint};
-use hdms::notary::{Decision, Place, decide};
+use hdms::network::{NotaryLog, Parameters, Trust};
+use hdms::notary::{self, Decision, Place, decide};
 use hdms::provider::Clock;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::entries::{self, LoggedEntry};
 use super::store;
-use crate::keys::NotaryKeys;
+use crate::keys::{AwsPrimitives, NotaryKeys};
 use crate::log::tree::Tree;
 use crate::log::{Witnesses, sign, tiles};
 use crate::member::Member;
@@ -35,9 +36,12 @@ const CACHE: i32 = 64 * 1024;
 /// How long an unpublished checkpoint waits for its next try, if no deposit comes before.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// How far the clocks of notaries may be apart, seconds: a rule that begins or ends so near counts.
+const APART: u64 = 300;
+
 /// What was found about one deposit before its place in the log matters: the entry that both
 /// participants endorsed, or why it is refused.
-pub type Checked = Result<Endorsed, Error>;
+pub type Checked = Result<notary::Checked, Error>;
 
 /// What becomes of one deposit; entries are named by their place in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +108,9 @@ pub struct Sequencer<W> {
     published: u64,
     /// When the last entry was logged, seconds: times never go back, whatever the clock does.
     last: u64,
+    /// How far this clock was ahead of the witnesses' when they co-signed last, seconds: an entry
+    /// that seems logged after it was co-signed is none.
+    ahead: u64,
 }
 
 impl<W: Witnesses> Sequencer<W> {
@@ -123,7 +130,20 @@ impl<W: Witnesses> Sequencer<W> {
         let published = published.map_or(0, |published| published.checkpoint().size);
         let last = database.read(entries::last_time).await?;
         database.write(|tx| Ok(tx.pragma_update(None, "cache_size", -CACHE)?)).await?;
-        Ok(Self { member, keys, key, database, clock, witnesses, tree, newest, published, last })
+        let ahead = 0;
+        Ok(Self {
+            member,
+            keys,
+            key,
+            database,
+            clock,
+            witnesses,
+            tree,
+            newest,
+            published,
+            last,
+            ahead,
+        })
     }
 
     /// Works until nobody can send it jobs any more. A checkpoint that was not published is tried
@@ -167,7 +187,7 @@ impl<W: Witnesses> Sequencer<W> {
         &mut self,
         deposits: Vec<Vec<Checked>>,
     ) -> Result<(Vec<Vec<Ruling>>, Vec<LoggedEntry>), Error> {
-        let time = self.clock.now().seconds().max(self.last);
+        let time = self.clock.now().seconds().saturating_sub(self.ahead).max(self.last);
         let (mut tree, keys, key) = (self.tree.clone(), self.keys.clone(), self.key.clone());
         let work = move |tx: &Connection| {
             let mut batch = Batch::new(tree.size(), time);
@@ -204,43 +224,63 @@ impl<W: Witnesses> Sequencer<W> {
         }
     }
 
-    /// Has the newest checkpoint co-signed by as many as are needed, and publishes it.
+    /// Has the newest checkpoint co-signed by as many as are needed, and publishes it; again, when it
+    /// was published with fewer than are asked for by now.
     async fn publish(&mut self) -> Result<(), Error> {
-        let Some(newest) = self.newest.as_mut().filter(|_| self.tree.size() > self.published)
-        else {
+        let Some(newest) = self.newest.clone() else { return Ok(()) };
+        let standing = self.member.standing();
+        if !self.is_behind() && self.counts(&newest, &standing.trust).await? {
             return Ok(());
-        };
-        let needed = needed(&self.member, &self.database, self.published, &self.clock).await?;
-        let mut checkpoint = newest.clone();
+        }
+        let needed = needed(standing.trust.parameters(), self.clock.now().seconds());
+        let mut checkpoint = newest;
         let cosignatures = self.witnesses.cosign(&checkpoint, needed).await;
-        if cosignatures.len() < needed {
+        let missing = cosignatures.len() < needed;
+        cosignatures.into_iter().for_each(|cosignature| checkpoint.add(cosignature));
+        let counts = self.is_after_its_leaves(&checkpoint, &standing.trust).await?;
+        if missing || !counts {
             return Err(Error::WitnessesMissing);
         }
-        cosignatures.into_iter().for_each(|cosignature| checkpoint.add(cosignature));
         let kept = checkpoint.clone();
         self.database.write(move |tx| tiles::publish(tx, &kept)).await?;
         self.published = checkpoint.checkpoint().size;
-        *newest = checkpoint;
+        self.newest = Some(checkpoint);
         Ok(())
+    }
+
+    /// Whether a published checkpoint still counts as the network's rules are now.
+    async fn counts(&self, newest: &SignedCheckpoint, trust: &Trust) -> Result<bool, Error> {
+        let own = self.own();
+        let cosignatures = Cosignatures::read(newest, &own, trust, &AwsPrimitives).await?;
+        Ok(cosignatures.suffice(newest.checkpoint(), &own, trust.parameters()))
+    }
+
+    /// Whether the witnesses have co-signed no earlier than the last entry was logged, by its time, and
+    /// not at a time that has not come; notes how their clocks go.
+    async fn is_after_its_leaves(
+        &mut self,
+        checkpoint: &SignedCheckpoint,
+        trust: &Trust,
+    ) -> Result<bool, Error> {
+        let own = self.own();
+        let cosignatures = Cosignatures::read(checkpoint, &own, trust, &AwsPrimitives).await?;
+        let Some(time) = cosignatures.time() else { return Ok(true) };
+        let now = self.clock.now().seconds();
+        self.ahead = now.saturating_sub(time);
+        Ok(self.last <= time && time <= now.saturating_add(APART))
+    }
+
+    fn own(&self) -> NotaryLog {
+        NotaryLog { notary: self.member.id().clone(), keys: self.keys.public(), until: None }
     }
 }
 
-/// How many witnesses it takes for all leaves from `first` on: the most that a rule asks for that
-/// was in force when one of them may have been logged.
-async fn needed(
-    member: &Member,
-    database: &Database,
-    first: u64,
-    clock: &NodeClock,
-) -> Result<usize, Error> {
-    let first = database.read(|connection| entries::at(connection, first)).await?;
-    let now = clock.now().seconds();
-    let since = first.map_or(now, |entry| entry.time);
-    let standing = member.standing();
-    let parameters = standing.trust.parameters();
+/// How many witnesses a checkpoint needs that is co-signed about `now`, seconds.
+fn needed(parameters: &Parameters, now: u64) -> usize {
+    let near = now.saturating_sub(APART)..=now.saturating_add(APART);
     let changes = parameters.witnesses.iter().map(|rule| rule.since);
-    let times = iter::once(since).chain(changes.filter(|time| (since..=now).contains(time)));
-    Ok(times.map(|time| parameters.witnesses_needed(time)).max().unwrap_or(0))
+    let times = iter::once(*near.start()).chain(changes.filter(|time| near.contains(time)));
+    times.map(|time| parameters.witnesses_needed(time)).max().unwrap_or(0)
 }
 
 /// The new entries of a batch, seen by those that come after them in it.
@@ -259,8 +299,8 @@ impl Batch {
     }
 
     fn rule(&mut self, tx: &Connection, deposit: Checked) -> Result<Ruling, Failure> {
-        let endorsed = match deposit {
-            Ok(endorsed) => endorsed,
+        let notary::Checked { endorsed, secret } = match deposit {
+            Ok(checked) => checked,
             Err(error) => return Ok(Ruling::Refused(error)),
         };
         let entry = endorsed.entry();
@@ -272,19 +312,21 @@ impl Batch {
             Some(number) => Some(self.entries[*number].clone()),
             None => entries::following(tx, case, previous)?,
         };
+        let secret = secret.or(predecessor.as_ref().and_then(|logged| logged.secret));
         let first = same.as_ref().or(occupant.as_ref()).map(|logged| logged.index);
         let entry_of = |logged: Option<LoggedEntry>| logged.map(|logged| logged.entry);
         let place = Place {
             same: entry_of(same),
             predecessor: entry_of(predecessor),
             occupant: entry_of(occupant),
+            secret,
         };
         Ok(match (decide(entry, &place), first) {
             (Ok(Decision::Repeat), Some(first)) => Ruling::Logged(first),
             (Ok(Decision::Conflict(_)), Some(first)) => {
                 Ruling::Conflict { refused: entry.id.clone(), first }
             }
-            (Ok(_), _) => Ruling::Logged(self.add(entry)?),
+            (Ok(_), _) => Ruling::Logged(self.add(entry, secret)?),
             (Err(error), _) => Ruling::Refused(error),
         })
     }
@@ -297,13 +339,13 @@ impl Batch {
     }
 
     /// Answers its place in the log.
-    fn add(&mut self, entry: &Entry) -> Result<u64, Error> {
+    fn add(&mut self, entry: &Entry, secret: Option<CaseSecret>) -> Result<u64, Error> {
         let (number, time) = (self.entries.len(), self.time);
         let index = self.first + number as u64;
         let salts = [Salt::new(&SystemRandomness)?, Salt::new(&SystemRandomness)?];
         self.by_id.insert(entry.id.clone(), number);
         self.by_place.insert((entry.case.clone(), entry.previous.clone()), number);
-        self.entries.push(LoggedEntry { index, time, entry: entry.clone(), salts });
+        self.entries.push(LoggedEntry { index, time, entry: entry.clone(), salts, secret });
         Ok(index)
     }
 }

@@ -12,7 +12,6 @@ use axum::routing::post;
 use axum::{Json, Router};
 use hdms::Error;
 use hdms::envelope::{self, Letter, MessageType, Opened, Opening, Sealed};
-use hdms::ledger::Endorsed;
 use hdms::notary::{
     AnswerBody, DepositAnswers, DepositBody, DepositCards, check, deposits, queried,
 };
@@ -91,9 +90,10 @@ impl Services {
         for deposit in &deposits {
             let found = check(deposit, depositor.id(), &cards, &AwsPrimitives).await;
             let by = (depositor.id(), depositor.card().role);
-            let counted =
-                |endorsed: Endorsed| self.quotas.take(by, endorsed.entry(), at).map(|()| endorsed);
-            checked.push(found.and_then(counted));
+            checked.push(found.and_then(|found| {
+                self.quotas.take(by, found.endorsed.entry(), at)?;
+                Ok(found)
+            }));
             // Other requests have their turn between two of the many that an envelope may hold.
             yield_now().await;
         }
@@ -105,7 +105,8 @@ impl Services {
         let Received { opened, standing, .. } = self.open(envelope).await?;
         let mut receipts = Vec::new();
         for asked in queried(&opened)? {
-            let proven = self.log.reader().opened(&asked.entry, asked.salt).await?;
+            let proven =
+                self.log.reader().opened(&asked.entry, asked.salt, &standing.trust).await?;
             receipts.push(proven.map(|proven| proven.receipt_for_others()).transpose()?);
         }
         let letter = Letter {

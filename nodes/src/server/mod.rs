@@ -12,6 +12,7 @@ mod network_map;
 mod nodes;
 pub mod operator;
 mod pages;
+mod pins;
 mod proofs;
 mod push;
 mod quota;

@@ -6,11 +6,13 @@ use std::path::Path;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::ids::NodeId;
+use hdms::network::PinnedLog;
 use hdms::provider::Clock;
 use rusqlite::Connection;
 use serde_json::json;
 
 use super::nodes::{self, Known, Status};
+use super::pins;
 use super::schema;
 use super::settings::{self, Refused, Settings};
 use super::trail::{self, Act, Trail};
@@ -134,6 +136,13 @@ impl Operator {
                 Ok(Some(notaries).filter(|notaries| settings::lacking(needed, *notaries)))
             })
             .await
+    }
+
+    /// Pins the log of a notary as it was before there were witnesses: a signed note.
+    ///
+    /// Errors: [`Error::LogForged`]; [`Error::NodeUnknown`] for the log of no notary.
+    pub async fn pin_log(&self, note: &str) -> Result<PinnedLog, Error> {
+        pins::pin(&self.database, note, self.clock.now().seconds()).await
     }
 
     /// Everything that was decided.

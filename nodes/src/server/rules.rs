@@ -4,7 +4,7 @@
 
 use hdms::Error;
 use hdms::json;
-use hdms::network::WitnessRule;
+use hdms::network::{PROTOCOL_VERSION, WitnessRule};
 use hdms::provider::Timestamp;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,12 @@ pub struct Rules {
 impl Rules {
     /// The usual ones, without witnesses.
     pub fn named(name: &str) -> Self {
-        Self { name: name.into(), revocation_age: 24 * 3600, witnesses: 0, minimum_version: 1 }
+        Self {
+            name: name.into(),
+            revocation_age: 24 * 3600,
+            witnesses: 0,
+            minimum_version: PROTOCOL_VERSION,
+        }
     }
 }
 

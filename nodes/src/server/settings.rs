@@ -164,7 +164,8 @@ impl Settings {
     }
 
     fn of((rules, allowances): (Option<History>, Option<Allowances>)) -> Self {
-        let usual = || Rules::named("HDMS");
+        // Somebody is to watch the notaries, unless the operator wants it otherwise.
+        let usual = || Rules { witnesses: 1, ..Rules::named("HDMS") };
         let rules = rules.map_or_else(usual, |history| history.newest());
         Self { rules, allowances: allowances.unwrap_or_default() }
     }

@@ -39,6 +39,8 @@ pub enum Act {
     Moved,
     /// The database was put back, and what the server had said since was taken back from a notary.
     TakenBack,
+    /// The operator pinned a log of before there were witnesses.
+    Pinned,
 }
 
 /// One row.

@@ -1,15 +1,15 @@
 //! A real notary, and its database after somebody has altered it.
 
 use hdms::ids::NodeId;
-use hdms::ledger::{Entry, EntryKind, VerificationKey};
+use hdms::ledger::{Commitment, Entry, EntryKind, VerificationKey};
 use hdms::provider::Clock;
-use hdms_nodes::notary::{Import, Notary};
+use hdms_nodes::notary::{Import, Imported, Notary};
 use hdms_nodes::system::NodeClock;
 use rusqlite::Connection;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Net, PASSPHRASE, case_id, deposit, entry_id, sealed};
+use crate::common::{Net, PASSPHRASE, SECRET, case_id, deposit, entry_id, sealed};
 use crate::stage::{Audited, audit};
 
 struct Real {
@@ -41,7 +41,7 @@ impl Real {
         self.after(async |net, id| {
             let import = Import::open(&net.dir.path().join("notary"), PASSPHRASE, id).unwrap();
             let now = net.clock.now().seconds();
-            let entry = |_| Entry {
+            let entry = || Entry {
                 id: entry_id(),
                 kind: EntryKind::Request,
                 case: case_id(),
@@ -49,8 +49,10 @@ impl Real {
                 counterparty: id.clone(),
                 verification_key: VerificationKey::of("request"),
                 previous: None,
+                case_secret: Some(Commitment::to_secret(SECRET)),
             };
-            import.append((0..count).map(|index| (entry(index), now)).collect()).await.unwrap();
+            let imported = |_| Imported { entry: entry(), secret: Some(SECRET), time: now };
+            import.append((0..count).map(imported).collect()).await.unwrap();
         })
         .await
     }
@@ -76,7 +78,7 @@ async fn a_notary_that_nobody_altered_passes_while_it_logs_more() {
     real.audit().await.is_unchecked("/log/checkpoint", "api/not-found");
     let real = real.with_entries(600).await;
     real.audit().await.is_good().says("read        600 leaves in 3 bundles, 4 tiles");
-    let people = [real.net.person(0).await, real.net.person(1).await];
+    let people = [real.net.person(0).await, real.net.hospital(1).await];
     let deposit = deposit(&people[0], &people[1]).await;
     let card = real.notary.member().standing().card.clone();
     let envelope = sealed([&people[0], &people[1]], &card, vec![deposit]).await;

@@ -170,5 +170,5 @@ pub fn leaf(index: u64) -> Leaf {
         Commitment(bytes)
     };
     let (document, place, parties) = (commitment(1), commitment(2), commitment(3));
-    Leaf { time: 1_700_000_000 + index, document, place, parties }
+    Leaf { version: 2, time: 1_700_000_000 + index, document, place, parties }
 }

@@ -62,7 +62,7 @@ impl Played {
 
     /// Adds its cosignature to a checkpoint.
     pub fn cosign(&self, checkpoint: &mut SignedCheckpoint) {
-        let time = 1_700_000_000;
+        let time = 1_750_000_000;
         let text = cosigned_text(&checkpoint.note().text, time);
         let signature = self.keys.sign_as_witness(text.as_bytes()).unwrap();
         checkpoint.add(cosignature(&self.log.witness_key(), time, signature));

@@ -15,7 +15,9 @@ use hdms::doorman::{About, AdmissionRequest, ChallengeAnswer};
 use hdms::envelope::{self, Letter, MessageType};
 use hdms::ids::{CaseId, EntryId, MessageId, NodeId};
 use hdms::jose::jwk::RsaJwk;
-use hdms::ledger::{Entry, EntryKind, VerificationKey, VerifiedEndorsement};
+use hdms::ledger::{
+    CaseSecret, Commitment, Entry, EntryKind, VerificationKey, VerifiedEndorsement,
+};
 use hdms::mailbox::{Delivery, DeliveryAnswer};
 use hdms::network::{Ed25519Key, LogKeys, Trust};
 use hdms::notary::{Deposit, DepositBody};
@@ -37,6 +39,9 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
+
+/// Of every case that the tests make.
+pub const SECRET: CaseSecret = CaseSecret([7; 32]);
 
 pub const PASSPHRASE: &str = "correct horse";
 
@@ -410,19 +415,24 @@ impl JsonBody for reqwest::Response {
 pub async fn deposit(author: &Person, other: &Person) -> Deposit {
     let entry = Entry {
         id: entry_id(),
-        kind: EntryKind::Request,
+        kind: match author.card.card().role {
+            Role::Personal => EntryKind::Request,
+            _ => EntryKind::Result,
+        },
         case: case_id(),
         author: author.id.clone(),
         counterparty: other.id.clone(),
         verification_key: VerificationKey::of("request"),
         previous: None,
+        case_secret: Some(Commitment::to_secret(SECRET)),
     };
     let endorse = async |by: &Person| {
         let now = SystemClock.now();
         let signed = VerifiedEndorsement::sign(&entry, &by.id, now, by.keys).await.unwrap();
         signed.jwt().to_owned()
     };
-    Deposit { endorsements: [endorse(author).await, endorse(other).await] }
+    let endorsements = [endorse(author).await, endorse(other).await];
+    Deposit { endorsements, case_secret: Some(SECRET) }
 }
 
 /// An envelope for the notary with deposits of both participants, of which the first sends it.

@@ -8,7 +8,8 @@ use hdms::Error;
 use hdms::envelope::{self, Letter, MessageType};
 use hdms::ids::{CaseId, EntryId};
 use hdms::ledger::{
-    Conflict, Entry, EntryKind, VerificationKey, VerifiedEndorsement, VerifiedReceipt,
+    CaseSecret, Commitment, Conflict, Entry, EntryKind, VerificationKey, VerifiedEndorsement,
+    VerifiedReceipt,
 };
 use hdms::network::Trust;
 use hdms::notary::{Deposit, DepositAnswer, DepositBody};
@@ -18,7 +19,7 @@ use hdms_nodes::system::{NodeClock, SystemRandomness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Net, Person, case_id, entry_id};
+use crate::common::{Net, Person, SECRET, case_id, entry_id};
 
 pub struct Case {
     pub net: Net,
@@ -27,6 +28,8 @@ pub struct Case {
     pub patient: Person,
     pub hospital: Person,
     pub id: CaseId,
+    /// None in a case of version 1.
+    pub secret: Option<CaseSecret>,
     pub trust: Trust,
 }
 
@@ -35,19 +38,19 @@ impl Case {
         let net = Net::start().await;
         let (patient, hospital) = (net.person(0).await, net.hospital(1).await);
         let notary = net.notary("notary").await;
-        Self::of(net, notary, patient, hospital, case_id()).await
+        Self::of(net, notary, [patient, hospital], case_id(), Some(SECRET)).await
     }
 
     pub async fn of(
         net: Net,
         notary: Notary,
-        patient: Person,
-        hospital: Person,
+        [patient, hospital]: [Person; 2],
         id: CaseId,
+        secret: Option<CaseSecret>,
     ) -> Self {
         let trust = net.until(|trust| trust.log(notary.member().id()).is_ok()).await;
         let address = notary.address();
-        Self { net, notary: Some(notary), address, patient, hospital, id, trust }
+        Self { net, notary: Some(notary), address, patient, hospital, id, secret, trust }
     }
 
     /// The notary, which runs.
@@ -65,6 +68,7 @@ impl Case {
             counterparty: self.hospital.id.clone(),
             verification_key: VerificationKey::of(content),
             previous: previous.cloned(),
+            case_secret: previous.is_none().then(|| Commitment::to_secret(SECRET)),
         }
     }
 
@@ -82,9 +86,9 @@ impl Case {
     /// The entry with both endorsements.
     pub async fn endorsed(&self, entry: &Entry) -> Deposit {
         let (patient, hospital) = (&self.patient, &self.hospital);
-        Deposit {
-            endorsements: [self.endorse(entry, patient).await, self.endorse(entry, hospital).await],
-        }
+        let endorsements =
+            [self.endorse(entry, patient).await, self.endorse(entry, hospital).await];
+        Deposit { endorsements, case_secret: entry.case_secret.map(|_| SECRET) }
     }
 
     pub fn cards(&self) -> Vec<String> {
@@ -156,7 +160,7 @@ impl Case {
     /// The place in the log that a receipt proves, once it is seen to be one for `entry`.
     pub async fn place(&self, answer: &DepositAnswer, entry: &Entry) -> u64 {
         let receipt = self.receipt(answer).await;
-        receipt.expect(entry).unwrap();
+        receipt.expect(entry, self.secret).unwrap();
         receipt.receipt().index
     }
 
@@ -164,6 +168,7 @@ impl Case {
     pub async fn first(&self, answer: &DepositAnswer, entry: &Entry) -> EntryId {
         let DepositAnswer::Conflict(jwt) = answer else { panic!("{answer:?}") };
         let (card, trust) = (self.notary().member().standing().card.clone(), &self.trust);
+        let entry = (entry, self.secret);
         Conflict::verify(jwt, entry, &card, trust, &AwsPrimitives).await.unwrap().first
     }
 

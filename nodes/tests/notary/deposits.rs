@@ -80,6 +80,7 @@ async fn a_conflict_tells_nothing_to_those_who_are_no_participants() {
             case.endorse(&rival, &stranger).await,
             case.endorse(&rival, &case.hospital).await,
         ],
+        case_secret: Some(crate::common::SECRET),
     };
     let cards = [&stranger, &case.hospital].map(|one| one.card.jwt().to_owned()).into();
     let envelope = case.seal_with(&stranger, cards, vec![deposit]).await;

@@ -1,11 +1,12 @@
 //! A database that a notary wrote before its log was a Merkle tree.
 
+use hdms::Error;
 use hdms::ids::CaseId;
 use hdms::jose::encode;
 use hdms::ledger::{Entry, EntryKind, VerificationKey};
 use rusqlite::Connection;
 
-use crate::case::Case;
+use crate::case::{Case, refused};
 use crate::common::{Net, case_id, entry_id};
 
 /// As it was: two migrations.
@@ -47,20 +48,22 @@ async fn what_was_logged_before_there_were_trees_is_kept_in_its_order() {
     for place in 0..300 {
         let entry = Entry {
             id: entry_id(),
-            kind: if place % 2 == 0 { EntryKind::Request } else { EntryKind::Result },
+            kind: EntryKind::Request,
             case: id.clone(),
             author: patient.id.clone(),
             counterparty: hospital.id.clone(),
             verification_key: VerificationKey::of(&place.to_string()),
             previous: chain.last().map(|entry| entry.id.clone()),
+            case_secret: None,
         };
         insert(&database, place, 1_700_000_000 + place, &entry);
         chain.push(entry);
     }
     drop(database);
     let notary = net.notary("notary").await;
-    let mut case = Case::of(net, notary, patient, hospital, id).await;
+    let mut case = Case::of(net, notary, [patient, hospital], id, None).await;
 
+    // They are of version 1: they keep their receipts, and their case takes no more.
     let next = case.entry(Some(&chain[299].id), "next");
     let rival = case.entry(Some(&chain[10].id), "rival");
     let asked = [&chain[0], &chain[299], &next, &rival];
@@ -69,9 +72,10 @@ async fn what_was_logged_before_there_were_trees_is_kept_in_its_order() {
         deposits.push(case.endorsed(entry).await);
     }
     let answers = case.deposit(&case.hospital, deposits.clone()).await;
-    for (answer, (entry, place)) in answers.iter().zip(asked.into_iter().zip([0, 299, 300])) {
+    for (answer, (entry, place)) in answers.iter().zip(asked.into_iter().zip([0, 299])) {
         assert_eq!(case.place(answer, entry).await, place);
     }
+    assert_eq!(answers[2], refused(Error::FormerCase));
     assert_eq!(case.receipt(&answers[0]).await.receipt().iat, 1_700_000_000);
     assert_eq!(case.first(&answers[3], &rival).await, chain[11].id);
 

@@ -60,7 +60,11 @@ async fn who_was_given_an_entry_gets_its_proof_and_learns_nothing_of_its_parties
         assert_eq!(receipt.receipt().index, place as u64);
         assert_eq!(receipt.receipt().verification_key, entry.verification_key);
         assert_eq!(receipt.opening().parties_salt, None);
-        assert_eq!(receipt.expect(entry), Err(Error::EntryMismatch), "the parties stay closed");
+        assert_eq!(
+            receipt.expect(entry, case.secret),
+            Err(Error::EntryMismatch),
+            "the parties stay closed"
+        );
     }
 }
 

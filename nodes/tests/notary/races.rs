@@ -7,7 +7,7 @@ use hdms::provider::Randomness;
 use hdms::testing::SeededRandomness;
 
 use crate::case::Case;
-use crate::common::entry_id;
+use crate::common::{SECRET, entry_id};
 
 /// Cases in which two rivals race for the next place, and how often: a thousand races.
 const CASES: usize = 50;
@@ -48,6 +48,7 @@ fn next(entry: &Entry, content: &str) -> Entry {
         id: entry_id(),
         previous,
         verification_key: VerificationKey::of(content),
+        case_secret: None,
         ..entry.clone()
     }
 }
@@ -97,7 +98,8 @@ async fn endorsed(case: &Case, entries: &[Entry]) -> Vec<Deposit> {
                     signed.jwt().to_owned()
                 }
             });
-            Deposit { endorsements: [one.await, other.await] }
+            let case_secret = entry.case_secret.map(|_| SECRET);
+            Deposit { endorsements: [one.await, other.await], case_secret }
         })
     });
     join_all(signing.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect()

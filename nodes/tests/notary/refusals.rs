@@ -7,12 +7,12 @@ use hdms_nodes::keys::AwsPrimitives;
 use hdms_nodes::system::{NodeClock, SystemRandomness};
 
 use crate::case::{Case, refused};
-use crate::common::problem;
+use crate::common::{SECRET, problem};
 
 #[tokio::test]
 async fn only_participants_deposit_and_a_successor_has_the_same_ones() {
     let case = Case::begin().await;
-    let stranger = case.net.person(2).await;
+    let stranger = case.net.hospital(2).await;
     let first = case.entry(None, "request");
     let deposit = case.endorsed(&first).await;
     let answers = case.deposit(&stranger, vec![deposit.clone()]).await;
@@ -26,6 +26,7 @@ async fn only_participants_deposit_and_a_successor_has_the_same_ones() {
             case.endorse(&hijack, &case.patient).await,
             case.endorse(&hijack, &stranger).await,
         ],
+        case_secret: None,
     };
     let cards = [&case.patient, &stranger].map(|one| one.card.jwt().to_owned()).into();
     let envelope = case.seal_with(&stranger, cards, vec![hijack]).await;
@@ -52,8 +53,10 @@ async fn forged_missing_and_mismatched_endorsements_are_refused_each_by_its_code
     altered[last] = if altered[last] == b'A' { b'B' } else { b'A' };
     let altered = String::from_utf8(altered).unwrap();
 
-    let with =
-        |endorsements: [&String; 2]| Deposit { endorsements: endorsements.map(Clone::clone) };
+    let with = |endorsements: [&String; 2]| Deposit {
+        endorsements: endorsements.map(Clone::clone),
+        case_secret: Some(SECRET),
+    };
     let nothing = String::new();
     let deposits = [
         (with([&by_patient, &altered]), Error::EndorsementForged),
@@ -142,7 +145,8 @@ async fn envelopes_that_are_no_deposit_are_refused_whole() {
     ] {
         refused(case.seal_body(&case.patient, body(json)).await, Error::BodyMalformed).await;
     }
-    let many = vec![Deposit { endorsements: Default::default() }; MAX_DEPOSITS + 1];
+    let many =
+        vec![Deposit { endorsements: Default::default(), case_secret: None }; MAX_DEPOSITS + 1];
     refused(case.seal(&case.patient, many).await, Error::BodyMalformed).await;
 
     let request = case.seal_as(&case.patient, MessageType::TreatmentRequest, body("{}")).await;

@@ -1,5 +1,6 @@
 //! Version 1 of the protocol, as commit d3a5b34 had stored it.
 
+use hdms::Error;
 use hdms::ids::CaseId;
 use hdms::node::patient::RecordName;
 use hdms::treatment::Flow;
@@ -80,7 +81,7 @@ async fn a_patient_reads_records_and_verifies_receipts() {
     assert!(matches!(status, ResultStatus::Committed { .. }));
     for entry in done.entries() {
         let receipt = node.receipt(&done.id, &entry.id).await.unwrap().unwrap();
-        receipt.expect(entry).unwrap();
+        receipt.expect(entry, None).unwrap();
         assert!(!receipt.witnesses().is_empty());
     }
     assert_eq!(case(&copied.kept.cases.open).await.results[0].status, ResultStatus::Received);
@@ -92,4 +93,23 @@ async fn a_patient_reads_records_and_verifies_receipts() {
     for RecordName { case, entry } in &names {
         hdms::record::Record::parse(&node.record(case, entry).await.unwrap()).unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cases_of_version_1_take_no_new_entries() {
+    let mut copied = Copied::of(VERSION);
+    let _server = copied.server().await;
+    let hospital = copied.hospital().await;
+    let his = His::new(&hospital.url(), hospital.api_key());
+    let (cases, former) = (&copied.kept.cases, Error::FormerCase);
+    for path in [format!("{}/approval", cases.asked), format!("{}/results", cases.open)] {
+        let answer = his.post(&format!("/api/cases/{path}"), RESULT).await;
+        assert_eq!((answer.status, answer.code()), (409, former.code()), "{path}");
+    }
+    let patient = copied.patient().await;
+    let open: PatientCase = patient.node().case(&cases.open).await.unwrap();
+    let waiting = &open.results[0].entry.id;
+    assert_eq!(patient.node().confirm(&cases.open, waiting).await, Err(former));
+    let disputed = patient.node().dispute(&cases.open, waiting, "Too late").await.unwrap();
+    assert!(matches!(disputed.results[0].status, ResultStatus::Disputed { .. }));
 }

@@ -30,7 +30,7 @@ pub fn refused(error: Error) -> Outcome {
 
 impl<'a> Depositors<'a> {
     pub async fn of(net: &'a Net) -> Self {
-        Self { net, people: [net.person(0).await, net.person(1).await] }
+        Self { net, people: [net.person(0).await, net.hospital(1).await] }
     }
 
     pub async fn entry(&self) -> Deposit {

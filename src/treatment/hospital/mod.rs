@@ -24,7 +24,8 @@ use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
 use crate::ledger::{
-    Endorsed, Entry, EntryKind, Final, VerificationKey, VerifiedEndorsement, VerifiedReceipt,
+    CaseSecret, Commitment, Endorsed, Entry, EntryKind, Final, VerificationKey,
+    VerifiedEndorsement, VerifiedReceipt,
 };
 use crate::provider::Timestamp;
 use crate::record::VerifiedRecord;
@@ -34,7 +35,8 @@ pub use state::{DataAnswer, DataRequest, HospitalCase, MedicalResult, Phase, Res
 impl HospitalCase {
     /// Steps 4 and 7-9: approves the request. `theirs` is the patient's endorsement as it was
     /// verified when the request came, `mine` the hospital's over the same entry, `notary` the one
-    /// that was drawn for the case. Repeating it does nothing. [`Error::AlreadyDecided`].
+    /// that was drawn for the case. Repeating it does nothing. [`Error::AlreadyDecided`],
+    /// [`Error::FormerCase`].
     pub fn approve(
         &self,
         mine: VerifiedEndorsement,
@@ -47,11 +49,12 @@ impl HospitalCase {
             Phase::Approving { .. } | Phase::Approved => return Ok(Step::Repeated),
             Phase::Declined { .. } => return Err(Error::AlreadyDecided),
         }
+        let secret = Some(self.secret.ok_or(Error::FormerCase)?);
         let mut case = self.clone();
         case.phase = Phase::Approving { endorsement: mine.jwt().to_owned(), refused: None };
         case.notary = Some(notary.clone());
         let endorsed = Endorsed::join(mine.clone(), theirs)?;
-        let deposit = Effect::Deposit { notary, endorsed };
+        let deposit = Effect::Deposit { notary, endorsed, secret };
         Ok(case.applied(now, vec![Effect::KeepEndorsement(mine), deposit]))
     }
 
@@ -89,12 +92,13 @@ impl HospitalCase {
     }
 
     /// Step 14: the HIS hands in a result; it waits for its turn. Repeating it with the same id
-    /// does nothing. [`Error::NotAllowedNow`] before the request is final.
+    /// does nothing. [`Error::NotAllowedNow`] before the request is final, [`Error::FormerCase`].
     pub fn hand_in(&self, id: EntryId, fhir: Value, now: Timestamp) -> Result<Step<Self>, Error> {
         self.expect_approved()?;
         if self.results.iter().any(|result| result.id == id) {
             return Ok(Step::Repeated);
         }
+        self.secret.ok_or(Error::FormerCase)?;
         let mut case = self.clone();
         let status = ResultStatus::Waiting;
         case.results.push(MedicalResult { id: id.clone(), handed_in: now, status });
@@ -103,7 +107,8 @@ impl HospitalCase {
 
     /// The result whose turn it is, if one waits and none is under way.
     pub fn next_result(&self) -> Option<&EntryId> {
-        if self.results.iter().any(|result| result.status.is_under_way()) {
+        let under_way = self.results.iter().any(|result| result.status.is_under_way());
+        if under_way || self.secret.is_none() {
             return None;
         }
         let waits = |result: &&MedicalResult| result.status == ResultStatus::Waiting;
@@ -120,6 +125,7 @@ impl HospitalCase {
             counterparty: self.patient.clone(),
             verification_key,
             previous: self.head.clone(),
+            case_secret: None,
         }
     }
 
@@ -167,6 +173,7 @@ impl HospitalCase {
         (sender, name): (&NodeId, &str),
         record: &VerifiedRecord,
         theirs: &VerifiedEndorsement,
+        secret: CaseSecret,
         at: Timestamp,
     ) -> Result<Step<Self>, Error> {
         let entry = theirs.entry().clone();
@@ -179,18 +186,20 @@ impl HospitalCase {
         let fits = entry.kind == EntryKind::Request
             && entry.author == *sender
             && entry.previous.is_none()
+            && entry.case_secret == Some(Commitment::to_secret(secret))
             && entry.verification_key.as_ref() == record.verification_key();
         if !fits {
             return Err(Error::EntryMismatch);
         }
         let case = Self {
-            version: 1,
+            version: 2,
             id: entry.case.clone(),
             patient: sender.clone(),
             patient_name: name.to_owned(),
             hospital: entry.counterparty.clone(),
             holder: record.holder().cloned().ok_or(Error::RecordMalformed)?,
             request: TreatmentRequest::from_fhir(record.fhir())?,
+            secret: Some(secret),
             phase: Phase::Requested,
             notary: None,
             data_requests: Vec::new(),
@@ -272,12 +281,12 @@ impl HospitalCase {
         if *theirs.entry() != entry {
             return Err(Error::EntryMismatch);
         }
-        receipt.expect(&entry)?;
+        receipt.expect(&entry, self.secret)?;
         let receipt = receipt.receipt().clone();
         result.status = ResultStatus::Confirmed { entry, receipt, refused: None };
         let endorsed = Endorsed::join(mine.clone(), theirs.clone())?;
-        let effects =
-            vec![Effect::KeepEndorsement(theirs.clone()), Effect::Deposit { notary, endorsed }];
+        let deposit = Effect::Deposit { notary, endorsed, secret: None };
+        let effects = vec![Effect::KeepEndorsement(theirs.clone()), deposit];
         Ok(case.applied(at, effects))
     }
 
@@ -334,9 +343,10 @@ impl HospitalCase {
 impl Flow for HospitalCase {
     fn receive(case: Option<&Self>, message: &Received) -> Result<Step<Self>, Error> {
         let at = message.at;
-        if let Content::Request { record, endorsement, name } = &message.content {
+        if let Content::Request { record, endorsement, secret, name } = &message.content {
+            let sender = (&message.sender, name.as_str());
             return match case {
-                None => Self::requested((&message.sender, name), record, endorsement, at),
+                None => Self::requested(sender, record, endorsement, *secret, at),
                 Some(case) if case.entry == *endorsement.entry() => Ok(Step::Repeated),
                 Some(_) => Err(Error::NotAllowedNow),
             };
@@ -378,6 +388,10 @@ impl Flow for HospitalCase {
             *refused = code;
         }
         case.applied(now, Vec::new())
+    }
+
+    fn secret(&self) -> Option<CaseSecret> {
+        self.secret
     }
 
     fn entries(&self) -> Vec<&Entry> {

@@ -20,7 +20,8 @@ use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
 use crate::jose::jwk::EcJwk;
 use crate::ledger::{
-    Endorsed, Entry, EntryKind, Final, VerificationKey, VerifiedEndorsement, VerifiedReceipt,
+    CaseSecret, Endorsed, Entry, EntryKind, Final, VerificationKey, VerifiedEndorsement,
+    VerifiedReceipt,
 };
 use crate::provider::Timestamp;
 use crate::record::VerifiedRecord;
@@ -33,19 +34,20 @@ impl PatientCase {
     /// name for the hospital alone.
     pub fn ask(
         (request, name): (TreatmentRequest, &str),
-        holder: EcJwk,
+        (holder, secret): (EcJwk, CaseSecret),
         authored: Authored,
         now: Timestamp,
     ) -> Result<Step<Self>, Error> {
         let Authored { record, endorsement } = authored;
         let entry = endorsement.entry().clone();
         let case = Self {
-            version: 1,
+            version: 2,
             id: entry.case.clone(),
             patient: entry.author.clone(),
             hospital: entry.counterparty.clone(),
             holder,
             request,
+            secret: Some(secret),
             phase: Phase::Requested,
             notary: None,
             data_requests: Vec::new(),
@@ -59,6 +61,7 @@ impl PatientCase {
             record: record.compact().to_owned(),
             endorsement: endorsement.jwt().to_owned(),
             name: name.to_owned(),
+            case_secret: secret,
         };
         let send = Effect::send(&case.hospital, MessageType::TreatmentRequest, &body)?;
         let keep =
@@ -114,11 +117,12 @@ impl PatientCase {
     /// The entry that a confirmation endorses; `None` when it is confirmed already.
     ///
     /// Errors: [`Error::UnknownEntry`], [`Error::AlreadyDecided`], [`Error::EntryConflict`] when
-    /// another result has taken its place in the ledger.
+    /// another result has taken its place in the ledger, [`Error::FormerCase`].
     pub fn to_confirm(&self, entry: &EntryId) -> Result<Option<&Entry>, Error> {
         let result = self.result(entry)?;
         match result.status {
             ResultStatus::Received | ResultStatus::Refused { .. } => {
+                self.secret.ok_or(Error::FormerCase)?;
                 let next = result.entry.previous == self.head;
                 if next { Ok(Some(&result.entry)) } else { Err(Error::EntryConflict) }
             }
@@ -143,7 +147,7 @@ impl PatientCase {
         case.result_mut(&entry)?.status = ResultStatus::Confirming;
         let notary = case.notary.clone().ok_or(Error::NotAllowedNow)?;
         let endorsed = Endorsed::join(mine.clone(), theirs)?;
-        let deposit = Effect::Deposit { notary, endorsed };
+        let deposit = Effect::Deposit { notary, endorsed, secret: None };
         Ok(case.applied(now, vec![Effect::KeepEndorsement(mine), deposit]))
     }
 
@@ -205,7 +209,7 @@ impl PatientCase {
         if *theirs.entry() != self.entry {
             return Err(Error::EntryMismatch);
         }
-        receipt.expect(&self.entry)?;
+        receipt.expect(&self.entry, self.secret)?;
         let mut case = self.clone();
         case.phase = Phase::Approved;
         case.notary = Some(receipt.receipt().iss.clone());
@@ -361,6 +365,10 @@ impl Flow for PatientCase {
         }
         result.status = ResultStatus::Refused { code: code.to_owned() };
         case.applied(now, Vec::new())
+    }
+
+    fn secret(&self) -> Option<CaseSecret> {
+        self.secret
     }
 
     fn entries(&self) -> Vec<&Entry> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{CaseId, EntryId, NodeId};
 use crate::jose::jwk::EcJwk;
-use crate::ledger::{Entry, VerificationKey};
+use crate::ledger::{CaseSecret, Entry, VerificationKey};
 use crate::provider::Timestamp;
 use crate::treatment::message::DataRequestBody;
 use crate::treatment::request::TreatmentRequest;
@@ -26,6 +26,9 @@ pub struct PatientCase {
     pub request: TreatmentRequest,
     /// The request's ledger entry.
     pub entry: Entry,
+    /// The case's secret; cases of version 1 have none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub secret: Option<CaseSecret>,
     /// Where the case stands.
     pub phase: Phase,
     /// The case's notary, once the hospital has drawn it.

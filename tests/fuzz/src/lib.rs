@@ -140,6 +140,7 @@ async fn documents(
         revocation_age: card::LIFETIME,
         vapid: None,
         witnesses: vec![WitnessRule { since: 1, needed: 1 }],
+        pinned_logs: Vec::new(),
     };
     let map = NetworkMap { iss: iss.clone(), iat, number, nodes, logs: vec![log(30)?, log(40)?] };
     let revocations = Revocations { iss, iat, number, revoked: Default::default() };

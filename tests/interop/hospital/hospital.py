@@ -15,7 +15,7 @@ from wire import open_envelope, seal, unverified
 
 STATUS = {"treatment/unknown-case": 404, "treatment/unknown-entry": 404, "network/stale": 503}
 BODIES = {
-    "treatment/request": {"record": str, "endorsement": str, "name": str},
+    "treatment/request": {"record": str, "endorsement": str, "name": str, "case_secret": str},
     "treatment/data": {"request": UUID7, "records": list},
     "treatment/data-refusal": {"request": UUID7, "reason": str},
     "treatment/confirmation": {"endorsement": str, "receipt": str},
@@ -45,10 +45,11 @@ class Hospital(Member):
         answer = self.deliver(patient["sub"], id, envelope)
         expect("accepted" in answer, answer.get("refused"))
 
-    def notarise(self, case, endorsements, authors):
-        """The receipt of the case's notary for an entry (section 10)."""
+    def notarise(self, case, endorsements, authors, secret=None):
+        """The receipt of the case's notary for an entry (section 10), of which the first brings the
+        case's secret."""
         cards = [self.card if node == self.id else self.kept[node] for node in authors]
-        [answer] = self.deposit(case["notary"], case["id"], [(endorsements, cards)])
+        [answer] = self.deposit(case["notary"], case["id"], [(endorsements, cards, secret)])
         expect("receipt" in answer, answer.get("refused"))
         return answer["receipt"]
 
@@ -100,6 +101,7 @@ class Hospital(Member):
         expect(own, "record/wrong-author")
         fits = entry["kind"] == "request" and entry["author"] == patient["sub"]
         fits = fits and entry["previous"] is None
+        fits = fits and entry.get("case_secret") == log.secret_of(body["case_secret"])
         key = record.verification_key(body["record"])
         expect(fits and entry["verification_key"] == key, "ledger/mismatch")
         expect("cnf" in claims, "record/malformed")
@@ -107,7 +109,7 @@ class Hospital(Member):
         self.cases[id] = {
             "id": id, "patient": patient["sub"], "name": body["name"], "holder": claims["cnf"]["jwk"], "entry": entry,
             "theirs": body["endorsement"], "request": wish(claims["fhir"]), "phase": "requested",
-            "notary": None, "head": None, "asked": {}, "results": {},
+            "secret": body["case_secret"], "notary": None, "head": None, "asked": {}, "results": {},
         }
         return "applied"
 
@@ -120,7 +122,8 @@ class Hospital(Member):
             case["notary"] = random.SystemRandom().choice(notaries)
             mine = record.endorse(case["entry"], self.keys["signing"], int(time.time()))
             both = [case["theirs"], mine]
-            receipt = self.notarise(case, both, [case["patient"], self.id])
+            authors = [case["patient"], self.id]
+            receipt = self.notarise(case, both, authors, case["secret"])
             self.check_receipt(receipt, case, case["entry"])
             case |= {"phase": "approved", "head": case["entry"]["id"]}
             self.send(case, "treatment/approval", {"endorsement": mine, "receipt": receipt})
@@ -231,7 +234,7 @@ class Hospital(Member):
 
     def check_receipt(self, text, case, entry):
         """A receipt of the case's notary for this entry."""
-        claims = log.receipted(text, self.trust, entry)
+        claims = log.receipted(text, self.trust, entry, secret=case["secret"])
         expect(claims["iss"] == case["notary"], "ledger/receipt")
         return claims
 

@@ -52,7 +52,8 @@ def test_the_envelope_and_all_that_it_carries(trust, hospital):
     assert claims["fhir"]["resourceType"] == "ServiceRequest"
     entry = record.endorsed(message["body"]["endorsement"], patient)
     assert entry["verification_key"] == record.verification_key(message["body"]["record"])
-    log.receipted(EXAMPLES["receipt"], trust, entry)
+    secret = message["body"]["case_secret"]
+    log.receipted(EXAMPLES["receipt"], trust, entry, secret=secret)
 
 
 def test_the_record_of_a_result_has_its_authors_text(hospital):

@@ -1,6 +1,7 @@
 """Our server and notaries answer as docs/protocol.md says, also what they refuse."""
 
 import json
+import os
 import time
 import urllib.request
 
@@ -11,7 +12,7 @@ import record
 import wire
 from member import Member, ask
 from test_examples import EXAMPLES
-from wire import Refused, answer_to, new_id, public, seal, sign
+from wire import Refused, answer_to, encode, new_id, public, seal, sign
 
 
 @pytest.fixture(scope="module")
@@ -212,13 +213,14 @@ def place(patient, hospital, notary):
 class Place:
     def __init__(self, patient, hospital, notary):
         self.patient, self.hospital, self.notary = patient, hospital, notary
-        self.case = new_id()
+        self.case, self.secret = new_id(), encode(os.urandom(32))
 
     def entry(self, **changed):
+        first = {} if "previous" in changed else {"case_secret": log.secret_of(self.secret)}
         return {
             "id": new_id(), "kind": "request", "case": self.case, "author": self.patient.id,
             "counterparty": self.hospital.id, "verification_key": "A" * 43, "previous": None,
-        } | changed
+        } | first | changed
 
     def endorsed(self, entry, by):
         return record.endorse(entry, by.keys["signing"], int(time.time()))
@@ -227,7 +229,8 @@ class Place:
         by = by or (self.patient, self.hospital)
         both = [self.endorsed(entry, each) for each in by]
         depositor = depositor or self.hospital
-        deposits = [(both, [each.card for each in by])]
+        secret = self.secret if "case_secret" in entry else None
+        deposits = [(both, [each.card for each in by], secret)]
         [answer] = depositor.deposit(self.notary["sub"], self.case, deposits)
         return answer
 
@@ -237,13 +240,13 @@ def refused_for(place, entry, first):
     [(kind, jwt)] = place.deposit(entry).items()
     trust = place.hospital.trust
     notary = trust.notary(place.notary["sub"])
-    return kind == "conflict" and log.conflict(jwt, trust, notary, entry) == first["id"]
+    return kind == "conflict" and log.conflict(jwt, trust, notary, entry, place.secret) == first["id"]
 
 
 def test_an_entry_has_one_receipt_and_one_successor(place):
     first, second = place.entry(), place.entry()
     answer = place.deposit(first)
-    receipt = log.receipted(answer["receipt"], place.hospital.trust, first)
+    receipt = log.receipted(answer["receipt"], place.hospital.trust, first, secret=place.secret)
     assert receipt["iss"] == place.notary["sub"]
     assert place.deposit(first) == place.deposit(first, place.patient) == answer
     assert refused_for(place, first | {"verification_key": "B" * 42 + "A"}, first)
@@ -268,19 +271,19 @@ def altered(receipt):
 def test_no_altered_receipt_is_taken(place):
     entry = place.entry()
     receipt, trust = place.deposit(entry)["receipt"], place.hospital.trust
-    assert log.receipted(receipt, trust, entry)["entry"] == entry["id"]
+    assert log.receipted(receipt, trust, entry, secret=place.secret)["entry"] == entry["id"]
     forgeries = list(altered(receipt))
     assert len(forgeries) > 4
     for forged in forgeries:
         with pytest.raises(Refused):
-            log.receipted(forged, trust, entry)
+            log.receipted(forged, trust, entry, secret=place.secret)
 
 
 def test_a_query_is_answered_to_whom_the_entry_was_given(place, network):
     entry, notary = place.entry(), place.notary["sub"]
     receipt = place.deposit(entry)["receipt"]
     trust = place.hospital.trust
-    salt = log.receipted(receipt, trust, entry)["salt"]
+    salt = log.receipted(receipt, trust, entry, secret=place.secret)["salt"]
     asked = [
         {"entry": entry["id"], "salt": salt}, {"entry": new_id(), "salt": salt},
         {"entry": entry["id"], "salt": "A" * 22},
@@ -303,10 +306,10 @@ def test_both_participants_endorse_and_one_of_them_deposits(place, network):
     once = place.deposit(entry, by=(patient, patient))
     assert once == {"refused": "ledger/endorsement-missing"}
     both = [place.endorsed(entry, patient), place.endorsed(place.entry(), hospital)]
-    deposits = [(both, [patient.card, hospital.card])]
+    deposits = [(both, [patient.card, hospital.card], place.secret)]
     answers = hospital.deposit(place.notary["sub"], place.case, deposits)
     assert answers == [{"refused": "ledger/mismatch"}]
-    alone = [(both, [patient.card])]
+    alone = [(both, [patient.card], place.secret)]
     answers = hospital.deposit(place.notary["sub"], place.case, alone)
     assert answers == [{"refused": "card/unknown"}]
     third = Member(network.server, "personal", "")

@@ -276,8 +276,15 @@ class Trust:
         return claims
 
     def witnesses_needed(self, time):
-        rules = [rule for rule in self.parameters.get("witnesses", []) if rule["since"] <= time]
-        return rules[-1]["needed"] if rules else 0
+        """At this time; without one, by the last rule."""
+        rules = self.parameters.get("witnesses", [])
+        begun = [rule for rule in rules if time is None or rule["since"] <= time] or rules[:1]
+        return begun[-1]["needed"] if begun else 0
+
+    def pins(self, notary, size, root):
+        """Whether this is a log of before there were witnesses."""
+        pinned = self.parameters.get("pinned_logs", [])
+        return {"notary": notary, "size": size, "root": encode(root)} in pinned
 
     def chain(self, jwt):
         code, typ = "card/malformed", "hdms-card+jwt"
@@ -311,7 +318,7 @@ def card_form(claims):
     code = "card/malformed"
     form(claims, {
         "iss": NODE_ID, "sub": NODE_ID, "role": re.compile("personal|institution|notary"),
-        "name": str, "endpoint?": str, "signing_key": dict, "encryption_key": dict,
+        "name?": str, "endpoint?": str, "signing_key": dict, "encryption_key": dict,
         "changes?": list, "iat": int, "exp": int,
     }, code, closed=False)
     rsa(claims["signing_key"], code)

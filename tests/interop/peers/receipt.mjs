@@ -40,7 +40,7 @@ export function received(receipt, log) {
   const document = sha256('hdms-document/v1\n', base64url(salt), `${entry}\n${verification_key}`);
   const commitments = [document, base64url(opening.place), base64url(opening.parties)];
   const logged = {
-    canonicalizedBody: Buffer.concat([Buffer.from([1]), time, ...commitments]),
+    canonicalizedBody: Buffer.concat([Buffer.from([opening.version]), time, ...commitments]),
     inclusionProof: {
       logIndex: index.split(' ')[1],
       hashes: hashes.map((hash) => Buffer.from(hash, 'base64')),

@@ -110,7 +110,9 @@ def test_a_request_of_ours_is_opened_and_the_approval_taken_in(lib, network):
     header = {"alg": "PS256", "typ": "hdms-endorsement+jwt", "kid": me}
     mine = lib.sign({"iss": me, "iat": network.now, "entry": entry}, header, MINE["signing"])
     cards = [network.cards["patient"], network.cards["hospital"]]
-    deposits = {"cards": cards, "deposits": [{"endorsements": [theirs, mine]}]}
+    secret = claims["body"]["case_secret"]
+    first = {"endorsements": [theirs, mine], "case_secret": secret}
+    deposits = {"cards": cards, "deposits": [first]}
     deposit = message(lib, network, notary, "notary/deposit", case, deposits)
     answers = network.ask({"deposit": {"envelope": enclose(lib, deposit, notary)}})["answers"]
     receipt = answers[0]["receipt"]

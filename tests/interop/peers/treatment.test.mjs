@@ -2,6 +2,7 @@
 // seals.
 
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, beforeEach, test } from 'node:test';
 import { start } from './network.mjs';
 import { Peer, card, logs, uuid, verificationKey, verified } from './peer.mjs';
@@ -11,6 +12,9 @@ const OBSERVATION = {
   resourceType: 'Observation', id: 'hba1c', status: 'final', code: { text: 'HbA1c' },
   subject: { display: 'Kim Minji' }, valueQuantity: { value: 6.1, unit: '%' },
 };
+/** Of the cases that our patient begins, and what their first entry says of it. */
+const SECRET = Buffer.alloc(32, 7);
+const CASE_SECRET = createHash('sha256').update('hdms-case-secret/v2\n').update(SECRET).digest('base64url');
 const ASKED = { resources: ['Observation'], purpose: 'Before surgery' };
 
 let network, patient, hospital, cards, log, thd;
@@ -38,7 +42,8 @@ function entry(kind, record, previous) {
   const [author, counterparty] =
     kind === 'request' ? [patient.id, hospital.id] : [hospital.id, patient.id];
   const verification_key = verificationKey(record);
-  return { id: uuid(network), kind, case: thd, author, counterparty, verification_key, previous };
+  const first = previous === null ? { case_secret: CASE_SECRET } : {};
+  return { id: uuid(network), kind, case: thd, author, counterparty, verification_key, previous, ...first };
 }
 
 /** A receipt, seen to be the notary's and about `about`. */
@@ -55,10 +60,10 @@ async function endorsed(jwt, by) {
   return claims.entry;
 }
 
-/** Deposits an entry as `peer`; the notary's receipt. */
-async function deposit(peer, about, endorsements) {
+/** Deposits an entry as `peer`, the first of a case with its secret; the notary's receipt. */
+async function deposit(peer, about, endorsements, case_secret) {
   const known = [network.cards.patient, network.cards.hospital];
-  const body = { cards: known, deposits: [{ endorsements }] };
+  const body = { cards: known, deposits: [{ endorsements, case_secret }] };
   const envelope = await peer.seal(cards.notary, 'notary/deposit', thd, body);
   const { answers } = await network.ask({ deposit: { envelope } });
   return receipt(answers[0].receipt, about);
@@ -70,7 +75,7 @@ test('no altered receipt of ours is taken by another log\'s verifier', async () 
   const { body } = await hospital.open(await network.mail('treatment/request'), cards.patient, 'treatment/request');
   const request = await endorsed(body.endorsement, cards.patient);
   const mine = await hospital.endorse(request);
-  const lines = (await deposit(hospital, request, [body.endorsement, mine])).split('\n');
+  const lines = (await deposit(hospital, request, [body.endorsement, mine], body.case_secret)).split('\n');
   const signature = lines.findIndex((line) => line.startsWith('\u2014 hdms-log/'));
   const altered = lines.slice(0, signature + 1).flatMap((line, place) => {
     const middle = Math.floor(line.length / 2);
@@ -92,7 +97,8 @@ test('a patient written with jose and @sd-jwt/core is treated by our hospital', 
   });
   const request = entry('request', record, null);
   const mine = await patient.endorse(request);
-  const body = { record, endorsement: mine, name: 'Kim Minji' };
+  const case_secret = SECRET.toString('base64url');
+  const body = { record, endorsement: mine, name: 'Kim Minji', case_secret };
   const first = await patient.seal(cards.hospital, 'treatment/request', thd, body);
   assert.equal(await toHospital(first), 'applied');
   assert.equal(await toHospital(first), 'repeated');
@@ -139,7 +145,7 @@ test('a hospital written with jose and @sd-jwt/core treats our patient', async (
   const request = await endorsed(asked.body.endorsement, cards.patient);
   assert.equal(request.verification_key, verificationKey(asked.body.record));
   const mine = await hospital.endorse(request);
-  const proof = await deposit(hospital, request, [asked.body.endorsement, mine]);
+  const proof = await deposit(hospital, request, [asked.body.endorsement, mine], asked.body.case_secret);
   const approval = { endorsement: mine, receipt: proof };
   assert.equal(await toPatient(await hospital.seal(cards.patient, 'treatment/approval', thd, approval)), 'applied');
 

@@ -4,7 +4,7 @@ use hdms::Error;
 use hdms::card::VerifiedCard;
 use hdms::envelope::{self, Letter, MessageType, Opened, Opening, Sealed};
 use hdms::ids::{CaseId, EntryId};
-use hdms::ledger::{Conflict, Entry, LeafOpening, Salt};
+use hdms::ledger::{CaseSecret, Conflict, Entry, LeafOpening, Salt};
 use hdms::log::TlogProof;
 use hdms::network::Trust;
 use hdms::notary::{
@@ -24,6 +24,8 @@ use crate::log::{Log, LogSigner};
 pub struct Logged {
     /// The entry.
     pub entry: Entry,
+    /// Of its case.
+    pub secret: Option<CaseSecret>,
     /// What opens its leaf, as its participants get it.
     pub opening: LeafOpening,
     /// Its receipt, under the first checkpoint that was co-signed with it; none before.
@@ -161,30 +163,34 @@ impl Notary {
         cards: &DepositCards,
     ) -> Result<(EntryId, Decision), Error> {
         let depositor = opened.sender().id();
-        let endorsed = notary::check(deposit, depositor, cards, &self.primitives).await?;
-        let entry = endorsed.entry();
-        let decision = notary::decide(entry, &self.place(entry))?;
+        let checked = notary::check(deposit, depositor, cards, &self.primitives).await?;
+        let entry = checked.endorsed.entry();
+        let place = self.place(entry, checked.secret);
+        let decision = notary::decide(entry, &place)?;
         if decision == Decision::Log {
             let Providers { clock, randomness } = &self.providers;
             let salts = [Salt::new(randomness)?, Salt::new(randomness)?];
-            let opening = LeafOpening::of(entry, salts, clock.now().seconds());
+            let secret = place.secret;
+            let opening = LeafOpening::of(entry, salts, secret, clock.now().seconds());
             self.log.append(opening.leaf().to_bytes());
-            self.logged.push(Logged { entry: entry.clone(), opening, receipt: None });
+            self.logged.push(Logged { entry: entry.clone(), secret, opening, receipt: None });
         }
         Ok((entry.id.clone(), decision))
     }
 
-    fn place(&self, entry: &Entry) -> Place {
+    fn place(&self, entry: &Entry, secret: Option<CaseSecret>) -> Place {
+        let predecessor = entry.previous.as_ref().and_then(|previous| self.find(previous));
         let find = |test: &dyn Fn(&Entry) -> bool| {
             let mut entries = self.logged.iter().map(|logged| &logged.entry);
             entries.find(|logged| test(logged)).cloned()
         };
         Place {
             same: find(&|logged| logged.id == entry.id),
-            predecessor: find(&|logged| Some(&logged.id) == entry.previous.as_ref()),
+            predecessor: predecessor.map(|logged| logged.entry.clone()),
             occupant: find(&|logged| {
                 logged.case == entry.case && logged.previous == entry.previous
             }),
+            secret: secret.or(predecessor.and_then(|logged| logged.secret)),
         }
     }
 
@@ -193,11 +199,11 @@ impl Notary {
         let Some(newest) = self.logged.last().filter(|newest| newest.receipt.is_none()) else {
             return Ok(());
         };
-        let needed = self.trust.parameters().witnesses_needed(newest.opening.time);
-        if self.witnesses.len() < needed {
+        let now = self.providers.clock.now().seconds();
+        let needed = self.trust.parameters().witnesses_needed(now);
+        if newest.opening.time > now || self.witnesses.len() < needed {
             return Err(Error::WitnessesMissing);
         }
-        let now = self.providers.clock.now().seconds();
         let mut checkpoint = self.signer.sign(self.log.checkpoint(self.card.id()));
         for witness in &self.witnesses {
             checkpoint.add(witness.cosign(&checkpoint, now));

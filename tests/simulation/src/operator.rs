@@ -12,7 +12,7 @@ use hdms::jose::jwk::RsaJwk;
 use hdms::json;
 use hdms::network::{
     self, DoormanKey, Doormen, Manifest, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog,
-    Parameters, Revocations, Witness, WitnessRule,
+    PROTOCOL_VERSION, Parameters, Revocations, Witness, WitnessRule,
 };
 use hdms::software::SoftwareKeys;
 use hdms::testing::SeededRandomness;
@@ -167,10 +167,11 @@ impl Operator {
                 name: "Simulation".into(),
                 root,
                 max_envelope: hdms::envelope::MAX_BYTES as u64,
-                minimum_version: 1,
+                minimum_version: PROTOCOL_VERSION,
                 revocation_age: 90 * 24 * 3600,
                 vapid: None,
                 witnesses: vec![WitnessRule { since: iat, needed: 1 }],
+                pinned_logs: Vec::new(),
             },
             map: NetworkMap { iss: iss.clone(), iat, number, nodes: listed.to_vec(), logs },
             revocations: Revocations {

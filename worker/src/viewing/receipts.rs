@@ -1,7 +1,7 @@
 //! The ledger of a case, each receipt checked again.
 
 use hdms::Error;
-use hdms::ledger::{self, Entry};
+use hdms::ledger::{self, CaseSecret, Entry};
 use hdms::node::Node;
 use hdms::treatment::patient::PatientCase;
 
@@ -24,7 +24,7 @@ impl Viewer {
         entry: &Entry,
     ) -> Result<EntryView, Error> {
         let endorsers = node.endorsers(&case.id, &entry.id).await?;
-        let Checked { receipt, problem } = self.receipt(node, entry).await?;
+        let Checked { receipt, problem } = self.receipt(node, entry, case.secret).await?;
         Ok(EntryView {
             id: entry.id.to_string(),
             kind: match entry.kind {
@@ -46,10 +46,11 @@ impl Viewer {
         &self,
         node: &Node<Browser>,
         entry: &Entry,
+        secret: Option<CaseSecret>,
     ) -> Result<Checked, Error> {
         let kept = node.receipt(&entry.case, &entry.id).await;
         let kept = kept.and_then(|kept| {
-            kept.as_ref().map_or(Ok(()), |kept| kept.expect(entry))?;
+            kept.as_ref().map_or(Ok(()), |kept| kept.expect(entry, secret))?;
             Ok(kept)
         });
         let kept = match kept {
@@ -68,7 +69,7 @@ impl Viewer {
             notary: receipt.iss.to_string(),
             notary_name: self.name(node, &receipt.iss).await?,
             index: receipt.index,
-            time: milliseconds(receipt.iat),
+            time: milliseconds(kept.time()),
             witnesses,
         };
         Ok(Checked { receipt: Some(receipt), problem: None })

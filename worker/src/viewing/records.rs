@@ -71,12 +71,14 @@ impl Viewer {
     ) -> Result<RecordView, Error> {
         let record = node.open_record(&name.case, &name.entry).await?;
         let verification_key = VerificationKey::of(record.record().jwt());
-        let result = find_result(node, name).await?;
-        let Checked { receipt, problem } = match &result {
+        let case = find_case(node, name).await?;
+        let result = case.as_ref().and_then(|case| case.result(&name.entry).ok());
+        let secret = case.as_ref().and_then(|case| case.secret);
+        let Checked { receipt, problem } = match result {
             Some(result) if result.entry.verification_key != verification_key => {
                 return Err(Error::EntryMismatch);
             }
-            Some(result) => self.receipt(node, &result.entry).await?,
+            Some(result) => self.receipt(node, &result.entry, secret).await?,
             None => Checked::default(),
         };
         let summary = self.record_summary(node, name).await?.ok_or(Error::UnknownEntry)?;
@@ -89,11 +91,7 @@ impl Viewer {
         node: &Node<Browser>,
         name: &RecordName,
     ) -> Result<Option<RecordSummary>, Error> {
-        let case = match node.case::<PatientCase>(&name.case).await {
-            Ok(case) => Some(case),
-            Err(Error::UnknownCase) => None,
-            Err(error) => return Err(error),
-        };
+        let case = find_case(node, name).await?;
         let result = case.as_ref().and_then(|case| case.result(&name.entry).ok());
         if case.is_some() && result.is_none() {
             return Ok(None);
@@ -185,12 +183,10 @@ fn record_state(result: Option<&MedicalResult>) -> RecordState {
     }
 }
 
-async fn find_result(
-    node: &Node<Browser>,
-    name: &RecordName,
-) -> Result<Option<MedicalResult>, Error> {
-    match node.case::<PatientCase>(&name.case).await {
-        Ok(case) => Ok(case.result(&name.entry).ok().cloned()),
+/// None for a record of the patient's own.
+async fn find_case(node: &Node<Browser>, name: &RecordName) -> Result<Option<PatientCase>, Error> {
+    match node.case(&name.case).await {
+        Ok(case) => Ok(Some(case)),
         Err(Error::UnknownCase) => Ok(None),
         Err(error) => Err(error),
     }

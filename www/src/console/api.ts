@@ -61,7 +61,7 @@ export type Entry = {
   author: string;
   endorsedByPatient: boolean;
   endorsedByHospital: boolean;
-  receipt: { notary: string; notaryName: string; index: number; time: number } | null;
+  receipt: { notary: string; notaryName: string; index: number; time: number; witnesses: string[] } | null;
 };
 
 /** A case with everything in it. */
@@ -80,6 +80,7 @@ export type SharedRecord = {
   notary: string | null;
   notaryName: string | null;
   receiptIndex: number | null;
+  witnesses: string[];
   resourceType: string;
   title: string;
   fhir: string;

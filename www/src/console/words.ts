@@ -122,6 +122,7 @@ export function ledgerSteps({ ledger, summary }: Case, hospital: string): Ledger
       notary: receipt.notaryName,
       index: receipt.index,
       time: receipt.time,
+      witnesses: receipt.witnesses,
     },
   }));
 }

@@ -8,7 +8,7 @@ export type LedgerStep = {
   /** Names of those who have endorsed it. */
   signers: string[];
   /** The notary's receipt; `time` in milliseconds since 1970, `witnesses` by name. */
-  receipt: { notary: string; index: number; time: number; witnesses?: string[] } | null;
+  receipt: { notary: string; index: number; time: number; witnesses: string[] } | null;
   /** Why the receipt that is kept does not count. */
   problem?: Problem | null;
 };

@@ -6,6 +6,9 @@ export type Tone = "plain" | "good" | "warn" | "bad";
 /** A word for a badge, its tone, and what it means for whoever reads it. */
 export type Word = { label: string; tone: Tone; meaning: string };
 
+/** What a receipt says of its witnesses when it has none. */
+export const UNWATCHED = "none: nobody watches this notary's log";
+
 /** `1 record`, `2 records`. */
 export function count(number: number, one: string, many = `${one}s`): string {
   return `${number} ${number === 1 ? one : many}`;

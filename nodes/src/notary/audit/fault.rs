@@ -29,6 +29,12 @@ pub enum Fault {
         /// How many are asked for.
         needed: usize,
     },
+    /// The log's notary was no member any more when its checkpoint was co-signed, or nobody knows
+    /// when that was.
+    Former {
+        /// When it ceased to be one, seconds.
+        until: Option<u64>,
+    },
     /// A resource that the log has signed for is not there.
     Missing(TilePath),
     /// A resource has another length than it must have.
@@ -49,6 +55,13 @@ pub enum Fault {
         time: u64,
         /// The time of the one before it.
         before: u64,
+    },
+    /// The last leaf was logged, as it says, after its checkpoint was co-signed.
+    TimeAhead {
+        /// Its time, seconds.
+        time: u64,
+        /// When the checkpoint was co-signed, seconds.
+        cosigned: u64,
     },
     /// Two leaves take one place.
     PlaceTaken {
@@ -137,6 +150,10 @@ impl fmt::Display for Fault {
             Self::TooFewWitnesses { found, needed } => {
                 write!(f, "checkpoint: co-signed by {found} other notaries, not by {needed}")
             }
+            Self::Former { until } => {
+                let until = until.unwrap_or_default();
+                write!(f, "checkpoint: its notary ceased to be a member at {until}, before that")
+            }
             Self::Missing(path) => write!(f, "{path}: it is missing"),
             Self::Malformed(path) => write!(f, "{path}: it has another length than it must have"),
             Self::ManifestForged(number) => {
@@ -153,6 +170,9 @@ impl fmt::Display for Fault {
                 f,
                 "leaf {index}: its time {time} is before {before}, the time of the leaf before it"
             ),
+            Self::TimeAhead { time, cosigned } => {
+                write!(f, "last leaf: its time {time} is after {cosigned}, when it was co-signed")
+            }
             Self::PlaceTaken { first, second } => {
                 write!(f, "leaves {first} and {second}: both take the same place in a case")
             }

@@ -20,7 +20,7 @@ use hdms::card::Role;
 use hdms::endpoint::Endpoint;
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
-use hdms::ledger::LEAF_BYTES;
+use hdms::ledger::{Cosignatures, LEAF_BYTES};
 use hdms::log::{MAX_TEXT, NoteKey, SignedCheckpoint};
 use hdms::network::{NotaryLog, Trust, notary_of};
 use hdms::provider::Clock;
@@ -60,7 +60,6 @@ struct Audited<'a> {
     audit: &'a Audit,
     fetch: Fetch,
     trust: Trust,
-    now: u64,
 }
 
 impl Audit {
@@ -79,7 +78,7 @@ impl Audit {
         let documents = fetch.json(&self.server, "/network", MAX_DOCUMENTS).await?;
         let trust = Trust::verify(&documents, &self.root, None, clock.now(), &AwsPrimitives).await;
         let trust = trust.map_err(Unchecked::of(format!("{}/network", self.server)))?;
-        let audited = Audited { audit: self, fetch, trust, now: clock.now().seconds() };
+        let audited = Audited { audit: self, fetch, trust };
         let report = audited.report(progress).await?;
         if let (Some(file), Some(checkpoint), true) =
             (&self.state, &report.checkpoint, report.is_good())
@@ -136,7 +135,8 @@ impl Audited<'_> {
             name: None,
             checkpoint: None,
             cosigned: Vec::new(),
-            needed: self.trust.parameters().witnesses_needed(self.now),
+            needed: self.trust.parameters().witnesses_needed(u64::MAX),
+            time: None,
             kept: None,
             witnesses: Vec::new(),
             leaves: 0,
@@ -205,17 +205,26 @@ impl Audited<'_> {
         checkpoint: &SignedCheckpoint,
         report: &mut Report,
     ) {
+        let mut found = Vec::new();
         for witness in self.trust.logs().iter().filter(|other| other.notary != log.notary) {
-            let id = witness.notary.clone();
             match checkpoint.cosignature_time(&witness.witness_key(), &AwsPrimitives).await {
-                Ok(Some(time)) if witness.counts_at(time) => report.cosigned.push((id, time)),
-                Ok(_) => {}
-                Err(_) => report.faults.push(Fault::CosignatureForged(id)),
+                Ok(time) => found.extend(time.map(|time| (witness.clone(), time))),
+                Err(_) => report.faults.push(Fault::CosignatureForged(witness.notary.clone())),
             }
         }
-        let (found, needed) = (report.cosigned.len(), report.needed);
-        if found < needed {
-            report.faults.push(Fault::TooFewWitnesses { found, needed });
+        let cosignatures = Cosignatures::of(found.clone());
+        let counts = |witness: &NotaryLog| cosignatures.witnesses().any(|one| one == witness);
+        found.retain(|(witness, _)| counts(witness));
+        report.cosigned = found.into_iter().map(|(witness, time)| (witness.notary, time)).collect();
+        report.time = cosignatures.time();
+        let parameters = self.trust.parameters();
+        report.needed = cosignatures.needed(parameters);
+        if !cosignatures.suffice(checkpoint.checkpoint(), log, parameters) {
+            let (found, needed) = (report.cosigned.len(), report.needed);
+            report.faults.push(match report.time.or(log.until) {
+                Some(time) if !log.counts_at(time) => Fault::Former { until: log.until },
+                _ => Fault::TooFewWitnesses { found, needed },
+            });
         }
     }
 
@@ -250,7 +259,7 @@ impl Audited<'_> {
         let is_kept = |claim: &Claim| claim.source == Source::Kept;
         let beyond = claims.iter().filter(|claim| !is_kept(claim)).map(Claim::size).max();
         let signed = beyond.unwrap_or(published);
-        let mut faults = std::mem::take(&mut report.faults);
+        let (mut faults, time) = (std::mem::take(&mut report.faults), report.time);
         if let Some(claim) = claims.iter().find(|claim| is_kept(claim) && claim.size() > published)
         {
             faults.push(Fault::Shrunk { claim: claim.clone(), leaves: published });
@@ -258,6 +267,7 @@ impl Audited<'_> {
         let mut replay = Replay::new(&self.fetch, &self.audit.url, claims, faults);
         let read = async {
             replay.read_to(published, &|leaves| progress(leaves, published)).await?;
+            replay.hold_to_time(time);
             if replay.size() == published && signed > published {
                 replay.read_to(signed, &|leaves| progress(leaves, signed)).await?;
             }

@@ -166,6 +166,14 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// Holds the last leaf's time against when the checkpoint over it was co-signed.
+    pub fn hold_to_time(&mut self, cosigned: Option<u64>) {
+        let (Some([_, time]), Some(cosigned)) = (self.counts.times, cosigned) else { return };
+        if time > cosigned {
+            self.faults.push(Fault::TimeAhead { time, cosigned });
+        }
+    }
+
     /// Looks again at leaves that seem to take one place.
     pub async fn look_at_places(&mut self) -> Result<(), Unchecked> {
         self.counts.places = self.places.count();

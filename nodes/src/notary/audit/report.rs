@@ -91,6 +91,8 @@ pub struct Report {
     pub cosigned: Vec<(NodeId, u64)>,
     /// How many must have.
     pub needed: usize,
+    /// When it was co-signed, by the upper median of the cosignatures' times, seconds.
+    pub time: Option<u64>,
     /// Leaves of the checkpoint that was kept from the last audit.
     pub kept: Option<u64>,
     /// The witnesses that were asked.

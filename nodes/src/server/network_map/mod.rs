@@ -24,6 +24,7 @@ use tokio::sync::Mutex;
 use super::certificate::{Certificate, Keyring};
 use super::manifests::{self, Manifests, Newest};
 use super::nodes::{self, IssuedCard, Known, Status};
+use super::pins;
 use super::recovery::Recovery;
 use super::rules::History;
 use crate::client::Client;
@@ -244,11 +245,13 @@ impl Network {
     /// it may be: not while another waits for its witnesses, unless the root key has named others.
     async fn sign_next(&self, tree: &mut Tree) -> Result<bool, Error> {
         let now = self.clock.now().seconds();
-        let (listed, revoked, rules) = self
+        let (listed, revoked, rules, pinned) = self
             .database
             .read(move |connection| {
                 let rules = History::kept(connection)?.ok_or(Error::StoreCorrupt)?;
-                Ok((nodes::listed(connection)?, nodes::revoked(connection, now)?, rules))
+                let listed = nodes::listed(connection)?;
+                let revoked = nodes::revoked(connection, now)?;
+                Ok((listed, revoked, rules, pins::pinned(connection)?))
             })
             .await?;
         let certificate = self.certificate();
@@ -264,7 +267,8 @@ impl Network {
         for node in listed {
             cards.extend(self.current_card(node, now).await?);
         }
-        let drafts = self.drafts((&certificate, &rules), (cards, logs), revoked, now).await?;
+        let drafts =
+            self.drafts((&certificate, &rules, pinned), (cards, logs), revoked, now).await?;
         let Some(next) = self.next((&certificate, &rules), newest, &drafts, members, now).await?
         else {
             return Ok(false);

@@ -6,8 +6,8 @@ use hdms::ids::NodeId;
 use hdms::jose::digest;
 use hdms::json;
 use hdms::network::{
-    self, Manifest, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog, Parameters,
-    Revocations,
+    self, Manifest, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog, PROTOCOL_VERSION,
+    Parameters, PinnedLog, Revocations,
 };
 use hdms::provider::Clock;
 use rusqlite::{Connection, OptionalExtension};
@@ -23,15 +23,18 @@ impl Network {
     /// Parameters, map and revocation list.
     pub(super) async fn drafts(
         &self,
-        (certificate, rules): (&Certificate, &History),
+        (certificate, rules, pinned): (&Certificate, &History, Vec<PinnedLog>),
         (nodes, logs): (Vec<String>, Vec<NotaryLog>),
         revoked: Vec<NodeId>,
         iat: u64,
     ) -> Result<[Draft; 3], Error> {
         let iss = || certificate.id.clone();
         let forever = u64::MAX;
-        let said = self.parameters((certificate, rules), 0, 0);
-        let parameters = |number| self.parameters((certificate, rules), iat, number);
+        let parameters = |iat, number| {
+            let pinned_logs = pinned.clone();
+            Parameters { pinned_logs, ..self.parameters((certificate, rules), iat, number) }
+        };
+        let (said, parameters) = (parameters(0, 0), |number| parameters(iat, number));
         let map = |number| {
             let (nodes, logs) = (nodes.clone(), logs.clone());
             NetworkMap { iss: iss(), iat, number, nodes, logs }
@@ -105,10 +108,12 @@ impl Network {
             name: rules.name.clone(),
             root: certificate.list.iss.clone(),
             max_envelope: envelope::MAX_BYTES as u64,
-            minimum_version: rules.minimum_version,
+            // What was set when this server spoke an older version admits nobody whom it can't serve.
+            minimum_version: rules.minimum_version.max(PROTOCOL_VERSION),
             revocation_age: rules.revocation_age,
             vapid: Some(self.vapid.clone()),
             witnesses: rules.witnesses.clone(),
+            pinned_logs: Vec::new(),
         }
     }
 

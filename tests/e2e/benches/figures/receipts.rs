@@ -108,6 +108,7 @@ impl Fixture {
             providers.randomness.fill(hash)?;
         }
         let opening = LeafOpening {
+            version: 2,
             entry: EntryId::new(&providers.clock, &providers.randomness)?,
             verification_key: VerificationKey::of("a document"),
             time: providers.clock.now().seconds(),

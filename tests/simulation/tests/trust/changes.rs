@@ -5,7 +5,9 @@ use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::{Card, KeyChange, MAX_CHANGES, VerifiedCard};
 use hdms::envelope::{Letter, MessageType};
-use hdms::ledger::{Entry, EntryKind, VerificationKey, VerifiedEndorsement, VerifiedReceipt};
+use hdms::ledger::{
+    Commitment, Entry, EntryKind, VerificationKey, VerifiedEndorsement, VerifiedReceipt,
+};
 use hdms::node::{Node, Platform};
 use hdms::notary::{Deposit, DepositAnswer, DepositBody};
 use hdms::provider::{Clock, NodeKeys, Timestamp};
@@ -16,6 +18,7 @@ use hdms::treatment::hospital::{HospitalCase, ResultStatus};
 use hdms_simulation::{Simulated, World, keys};
 use serde_json::json;
 
+use crate::logbook::SECRET;
 use crate::{approved, asked, case, id, next_mail, seal, with_result};
 
 type Keys = SoftwareKeys<SeededRandomness>;
@@ -179,6 +182,7 @@ fn an_entry_endorsed_with_former_and_with_present_keys_is_logged() {
             counterparty: world.hospital.id().clone(),
             verification_key: VerificationKey::of("a document"),
             previous: None,
+            case_secret: Some(Commitment::to_secret(SECRET)),
         };
         let mut endorsements = Vec::new();
         for node in [&world.patient, &world.hospital] {
@@ -187,7 +191,8 @@ fn an_entry_endorsed_with_former_and_with_present_keys_is_logged() {
             endorsements.push(signed.jwt().to_owned());
             change(&world, &world.patient, "stranger").await;
         }
-        let deposits = vec![Deposit { endorsements: endorsements.try_into().unwrap() }];
+        let endorsements = endorsements.try_into().unwrap();
+        let deposits = vec![Deposit { endorsements, case_secret: Some(SECRET) }];
         let cards = [&world.patient, &world.hospital].map(|node| node.card().jwt().to_owned());
         let body = DepositBody { cards: cards.into(), deposits };
         let body = serde_json::to_value(body).unwrap();
@@ -197,7 +202,7 @@ fn an_entry_endorsed_with_former_and_with_present_keys_is_logged() {
         let DepositAnswer::Receipt(receipt) = &answers[0] else { panic!("{answers:?}") };
         let (trust, software) = (world.patient.trust(), world.software());
         let receipt = VerifiedReceipt::verify(receipt, &trust, &software).await.unwrap();
-        receipt.expect(&entry).unwrap();
+        receipt.expect(&entry, Some(SECRET)).unwrap();
     });
 }
 

@@ -18,7 +18,7 @@ use hdms::provider::{NodeKeys, Store, Table};
 use hdms::treatment::hospital::{HospitalCase, Phase};
 use hdms_simulation::{BEGIN, Simulated, World};
 
-use crate::logbook::Logbook;
+use crate::logbook::{Logbook, SECRET};
 use crate::{case, id, seal};
 
 const NOW: u64 = BEGIN.0 / 1000;
@@ -48,6 +48,7 @@ async fn verify(
 ) -> Result<Conflict, Error> {
     let jwt = conflict.sign(signer).await.unwrap();
     let notary: &VerifiedCard = book.world.notary.card();
+    let entry = (entry, Some(SECRET));
     Conflict::verify(&jwt, entry, notary, &book.trust(), &book.world.software()).await
 }
 
@@ -105,7 +106,8 @@ fn the_notary_logs_repeats_refuses_and_tells_strangers_nothing() {
             |entry: &Entry, same: Option<&Entry>, before: Option<&Entry>, there: Option<&Entry>| {
                 let [same, predecessor, occupant] =
                     [same, before, there].map(|entry| entry.cloned());
-                notary::decide(entry, &Place { same, predecessor, occupant })
+                let secret = predecessor.as_ref().map(|_| SECRET);
+                notary::decide(entry, &Place { same, predecessor, occupant, secret })
             };
         assert_eq!(rule(first, None, None, None), Ok(Decision::Log));
         assert_eq!(rule(next, None, Some(first), None), Ok(Decision::Log));
@@ -120,6 +122,14 @@ fn the_notary_logs_repeats_refuses_and_tells_strangers_nothing() {
             ..second.clone()
         };
         assert_eq!(rule(&turned, None, None, Some(first)), taken, "both are participants");
+
+        let former = Entry { case_secret: None, ..first.clone() };
+        assert_eq!(rule(&former, None, None, None), Err(Error::FormerCase));
+        let repeated = rule(&former, Some(&former), None, Some(&former));
+        assert_eq!(repeated, Ok(Decision::Repeat), "it keeps its receipt");
+        let predecessor = Some(former.clone());
+        let place = Place { predecessor, ..Place::default() };
+        assert_eq!(notary::decide(next, &place), Err(Error::FormerCase));
 
         assert_eq!(rule(next, None, None, None), Err(Error::PredecessorUnknown));
         let elsewhere = Entry { case: id(99), ..first.clone() };
@@ -149,7 +159,8 @@ async fn deposit(world: &World, by: &Node<Simulated>, entries: &[&Entry]) -> Str
             let signed = VerifiedEndorsement::sign(entry, node.id(), BEGIN, keys).await.unwrap();
             endorsements.push(signed.jwt().to_owned());
         }
-        deposits.push(Deposit { endorsements: endorsements.try_into().unwrap() });
+        let case_secret = entry.case_secret.map(|_| SECRET);
+        deposits.push(Deposit { endorsements: endorsements.try_into().unwrap(), case_secret });
     }
     sealed(world, by, deposits).await
 }
@@ -175,13 +186,15 @@ fn the_same_deposit_gets_the_same_receipt_and_another_in_its_place_a_conflict() 
         assert_eq!(*again, DepositAnswer::Receipt(receipt.clone()));
         let (trust, software) = (world.patient.trust(), world.software());
         let notary = world.notary.card();
-        let proven = Conflict::verify(conflict, &second, notary, &trust, &software).await.unwrap();
+        let second = (&second, Some(SECRET));
+        let proven = Conflict::verify(conflict, second, notary, &trust, &software).await.unwrap();
         assert_eq!(proven.first, first.id);
         assert!(!proven.receipt.contains("parties_salt"));
         let logged = VerifiedReceipt::verify(receipt, &trust, &software).await.unwrap();
-        assert_eq!(logged.expect(first), Ok(()));
-        let place = Commitment::to_place(&case(), None);
-        assert_eq!(logged.opening().place, place, "whoever reads the log can see it");
+        assert_eq!(logged.expect(first, Some(SECRET)), Ok(()));
+        let place = Commitment::to_place(Some(SECRET), &case(), None);
+        assert_eq!(logged.opening().place, place);
+        assert_ne!(place, Commitment::to_place(None, &case(), None), "the case is not enough");
 
         let from_patient = deposit(&world, &world.patient, &[first]).await;
         let later = world.notary.receive(&from_patient).await.unwrap();
@@ -194,7 +207,8 @@ fn the_same_deposit_gets_the_same_receipt_and_another_in_its_place_a_conflict() 
 fn no_deposits_too_many_and_more_cards_than_they_need_are_refused() {
     block_on(async {
         let mut world = World::new(1).await.unwrap();
-        let deposit = Deposit { endorsements: ["a.b.c".into(), "d.e.f".into()] };
+        let endorsements = ["a.b.c".into(), "d.e.f".into()];
+        let deposit = Deposit { endorsements, case_secret: None };
         for count in [0, MAX_DEPOSITS + 1] {
             let envelope = sealed(&world, &world.hospital, vec![deposit.clone(); count]).await;
             let answer = world.notary.receive(&envelope).await;
@@ -226,7 +240,7 @@ fn with_too_few_witnesses_nothing_is_answered_and_nothing_is_lost() {
         let answers = book.world.notary.receive(&envelope).await.unwrap().answers;
         for (answer, entry) in answers.iter().zip([&one, &two]) {
             let DepositAnswer::Receipt(text) = answer else { panic!("{answer:?}") };
-            book.verify(text).await.unwrap().expect(entry).unwrap();
+            book.verify(text).await.unwrap().expect(entry, Some(SECRET)).unwrap();
         }
         assert_eq!(book.world.notary.log().len(), 2, "each was logged once");
     });
@@ -242,6 +256,7 @@ async fn refused_by(
     book.world.hospital.approve(&case()).await.unwrap();
     let requested: HospitalCase = book.world.hospital.case(&case()).await.unwrap();
     let waiting = book.world.hospital.waiting("", 1).await.unwrap();
+    book.secret = requested.secret.unwrap();
     let answer = DepositAnswer::Conflict(conflict(&book, &requested.entry).await);
     let drawn = requested.notary;
     assert_eq!(drawn.as_ref(), Some(book.notary_id()));

@@ -2,7 +2,9 @@
 
 use hdms::Error;
 use hdms::ids::{EntryId, NodeId};
-use hdms::ledger::{Entry, EntryKind, LeafOpening, Salt, VerificationKey, VerifiedReceipt};
+use hdms::ledger::{
+    CaseSecret, Commitment, Entry, EntryKind, LeafOpening, Salt, VerificationKey, VerifiedReceipt,
+};
 use hdms::log::SignedCheckpoint;
 use hdms::network::Trust;
 use hdms_simulation::log::{Log, LogSigner};
@@ -16,7 +18,12 @@ pub struct Logbook {
     pub entries: Vec<Entry>,
     pub notary: LogSigner,
     pub witnesses: Vec<LogSigner>,
+    /// Of the case.
+    pub secret: CaseSecret,
 }
+
+/// Of the case, unless a test chooses another.
+pub const SECRET: CaseSecret = CaseSecret([7; 32]);
 
 /// Who co-signs, and when, seconds.
 pub type Cosigners<'a> = &'a [(&'a LogSigner, u64)];
@@ -34,8 +41,9 @@ impl Logbook {
             counterparty: world.patient.id().clone(),
             verification_key: VerificationKey::of(&format!("document {number}")),
             previous: number.checked_sub(1).map(|before| id::<EntryId>(10 + before)),
+            case_secret: (number == 0).then(|| Commitment::to_secret(SECRET)),
         };
-        Self { entries: (0..3).map(entry).collect(), world, notary, witnesses }
+        Self { entries: (0..3).map(entry).collect(), world, notary, witnesses, secret: SECRET }
     }
 
     pub fn notary_id(&self) -> &NodeId {
@@ -44,7 +52,7 @@ impl Logbook {
 
     pub fn opening(&self, number: usize, time: u64) -> LeafOpening {
         let salts = [Salt([2 * number as u8; 16]), Salt([2 * number as u8 + 1; 16])];
-        LeafOpening::of(&self.entries[number], salts, time)
+        LeafOpening::of(&self.entries[number], salts, Some(self.secret), time)
     }
 
     /// The receipt of the entry of this number in a log whose entries were all logged at `time`.

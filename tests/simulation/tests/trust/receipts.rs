@@ -4,13 +4,13 @@ use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::ids::NodeId;
 use hdms::jose::digest;
-use hdms::ledger::{Commitment, Entry, EntryKind, LeafOpening, VerificationKey};
+use hdms::ledger::{CaseSecret, Commitment, Entry, EntryKind, LeafOpening, VerificationKey};
 use hdms::log::{Checkpoint, SignedCheckpoint, TlogProof};
-use hdms::network::{WitnessRule, origin};
+use hdms::network::{PinnedLog, TreeRoot, WitnessRule, origin};
 use hdms_simulation::BEGIN;
 use hdms_simulation::log::LogSigner;
 
-use crate::logbook::Logbook;
+use crate::logbook::{Logbook, SECRET};
 use crate::{case, id};
 
 const NOW: u64 = BEGIN.0 / 1000;
@@ -28,12 +28,12 @@ fn no_participant_takes_a_receipt_with_any_character_changed() {
     block_on(async {
         let book = with_rules(&[(NOW, 2)]).await;
         let good = book.good();
-        book.verify(&good).await.unwrap().expect(&book.entries[1]).unwrap();
+        book.verify(&good).await.unwrap().expect(&book.entries[1], Some(SECRET)).unwrap();
         for (at, was) in good.char_indices() {
             let other = if was == 'A' { 'B' } else { 'A' };
             let forged = format!("{}{other}{}", &good[..at], &good[at + was.len_utf8()..]);
             let taken = match book.verify(&forged).await {
-                Ok(receipt) => receipt.expect(&book.entries[1]),
+                Ok(receipt) => receipt.expect(&book.entries[1], Some(SECRET)),
                 Err(error) => Err(error),
             };
             let refusals = [Error::ReceiptForged, Error::NodeUnknown, Error::EntryMismatch];
@@ -105,6 +105,7 @@ fn every_member_of_the_opening_is_committed_to() {
         let other = book.opening(2, NOW);
         let receipt = |opening: LeafOpening| opening.receipt(proof.clone()).unwrap();
         let forged = [
+            LeafOpening { version: 1, ..opening.clone() },
             LeafOpening { entry: other.entry.clone(), ..opening.clone() },
             LeafOpening { verification_key: VerificationKey::of("other"), ..opening.clone() },
             LeafOpening { time: NOW + 1, ..opening.clone() },
@@ -118,7 +119,7 @@ fn every_member_of_the_opening_is_committed_to() {
         }
         let salted = receipt(LeafOpening { parties_salt: other.parties_salt, ..opening });
         let salted = book.verify(&salted).await.unwrap();
-        assert_eq!(salted.expect(&book.entries[1]), Err(Error::EntryMismatch));
+        assert_eq!(salted.expect(&book.entries[1], Some(SECRET)), Err(Error::EntryMismatch));
     });
 }
 
@@ -128,7 +129,7 @@ fn a_participant_takes_only_the_receipt_of_exactly_its_entry() {
         let book = Logbook::new().await;
         let receipt = book.verify(&book.good()).await.unwrap();
         let entry = &book.entries[1];
-        assert_eq!(receipt.expect(entry), Ok(()));
+        assert_eq!(receipt.expect(entry, Some(SECRET)), Ok(()));
         let stranger: NodeId = digest("a stranger").parse().unwrap();
         for other in [
             Entry { id: id(99), ..entry.clone() },
@@ -139,7 +140,14 @@ fn a_participant_takes_only_the_receipt_of_exactly_its_entry() {
             Entry { verification_key: VerificationKey::of("other"), ..entry.clone() },
             Entry { previous: None, ..entry.clone() },
         ] {
-            assert_eq!(receipt.expect(&other), Err(Error::EntryMismatch), "{other:?}");
+            assert_eq!(
+                receipt.expect(&other, Some(SECRET)),
+                Err(Error::EntryMismatch),
+                "{other:?}"
+            );
+        }
+        for other in [None, Some(CaseSecret([8; 32]))] {
+            assert_eq!(receipt.expect(entry, other), Err(Error::EntryMismatch), "{other:?}");
         }
     });
 }
@@ -194,11 +202,11 @@ fn a_line_in_the_name_of_a_witness_that_it_has_not_signed_is_a_forgery() {
 }
 
 #[test]
-fn a_former_notarys_receipts_count_for_what_it_logged_in_its_time() {
+fn a_former_notarys_receipts_count_that_were_co_signed_in_its_time() {
     block_on(async {
         let mut book = Logbook::new().await;
         let witness = book.witnesses[0].clone();
-        let at = |book: &Logbook, time| book.receipt(1, time, &[(&witness, NOW)]);
+        let at = |book: &Logbook, time| book.receipt(1, NOW, &[(&witness, time)]);
         book.world.network.map.logs[0].until = Some(NOW + 10);
         book.world.network.map.nodes.remove(1);
         let trust = book.publish().await;
@@ -213,31 +221,79 @@ fn a_former_notarys_receipts_count_for_what_it_logged_in_its_time() {
 }
 
 #[test]
-fn a_former_witness_counts_for_what_it_co_signed_in_its_time() {
+fn a_former_witness_counts_for_what_was_co_signed_in_its_time() {
     block_on(async {
         let mut book = Logbook::new().await;
-        let witness = book.witnesses[0].clone();
+        let [first, second] = [book.witnesses[0].clone(), book.witnesses[1].clone()];
         book.world.network.map.logs[1].until = Some(NOW + 10);
         book.publish().await;
-        let before = book.verify(&book.receipt(1, NOW, &[(&witness, NOW + 9)])).await.unwrap();
-        assert_eq!(before.witnesses(), [witness.listed().notary.clone()]);
-        let after = book.verify(&book.receipt(1, NOW, &[(&witness, NOW + 10)])).await;
+        let before = book.verify(&book.receipt(1, NOW, &[(&first, NOW + 9)])).await.unwrap();
+        assert_eq!(before.witnesses(), [first.listed().notary.clone()]);
+        let after = book.verify(&book.receipt(1, NOW, &[(&first, NOW + 10)])).await;
         assert_eq!(after.err(), Some(Error::ReceiptForged));
+        let both = book.receipt(1, NOW, &[(&first, NOW + 1), (&second, NOW + 20)]);
+        let both = book.verify(&both).await.unwrap();
+        assert_eq!(both.witnesses(), [second.listed().notary.clone()], "the later of two decides");
+        assert_eq!(both.time(), NOW + 20);
     });
 }
 
 #[test]
-fn the_rule_counts_that_was_in_force_when_the_entry_was_logged() {
+fn the_rule_counts_that_was_in_force_when_witnesses_co_signed() {
     block_on(async {
         let book = with_rules(&[(100, 1), (200, 2), (300, 0)]).await;
         let [first, second] = &book.witnesses[..] else { panic!("two witnesses") };
-        for (time, needed) in [(99, 0), (100, 1), (199, 1), (200, 2), (299, 2), (300, 0)] {
-            for number in 0..=2 {
-                let cosigners = [(first, 1), (second, 1)];
-                let verified = book.verify(&book.receipt(1, time, &cosigners[..number])).await;
+        for (time, needed) in [(99, 1), (100, 1), (199, 1), (200, 2), (299, 2), (300, 1)] {
+            for number in 1..=2 {
+                let cosigners = [(first, time), (second, time)];
+                let verified = book.verify(&book.receipt(1, 50, &cosigners[..number])).await;
                 assert_eq!(verified.is_ok(), number >= needed, "{number} at {time}");
             }
         }
+    });
+}
+
+#[test]
+fn without_a_cosignature_the_last_rule_counts_and_the_receipt_says_that_nobody_watches() {
+    block_on(async {
+        for (rules, counts) in [
+            (&[][..], true),
+            (&[(100, 1), (NOW + 1000, 0)], true),
+            (&[(100, 0), (200, 1)], false),
+            (&[(100, 0), (NOW + 1000, 1)], false),
+        ] {
+            let mut book = with_rules(rules).await;
+            let text = book.receipt(1, 50, &[]);
+            let receipt = book.verify(&text).await;
+            assert_eq!(receipt.is_ok(), counts, "{rules:?}");
+            assert!(receipt.is_ok_and(|receipt| receipt.witnesses().is_empty()) || !counts);
+            // When nobody knows when it was signed, a former notary may have signed it since.
+            book.world.network.map.logs[0].until = Some(NOW + 10);
+            book.publish().await;
+            assert_eq!(book.verify(&text).await.err(), Some(Error::ReceiptForged));
+        }
+    });
+}
+
+#[test]
+fn a_pinned_checkpoint_counts_without_witnesses_and_no_other_of_its_log() {
+    block_on(async {
+        let mut book = Logbook::new().await;
+        let (text, other) = (book.receipt(1, 50, &[]), book.receipt(1, 51, &[]));
+        assert_eq!(book.verify(&text).await.err(), Some(Error::ReceiptForged));
+        let (_, checkpoint) = book.log(50, &[]);
+        let Checkpoint { size, root, .. } = *checkpoint.checkpoint();
+        let pinned =
+            |notary: &NodeId| PinnedLog { notary: notary.clone(), size, root: TreeRoot(root) };
+        let another = book.witnesses[0].listed().notary.clone();
+        book.world.network.parameters.pinned_logs = vec![pinned(&another)];
+        book.publish().await;
+        assert_eq!(book.verify(&text).await.err(), Some(Error::ReceiptForged));
+        book.world.network.parameters.pinned_logs.push(pinned(book.notary_id()));
+        book.world.network.map.logs[0].until = Some(100);
+        book.publish().await;
+        assert!(book.verify(&text).await.unwrap().witnesses().is_empty());
+        assert_eq!(book.verify(&other).await.err(), Some(Error::ReceiptForged));
     });
 }
 
@@ -251,7 +307,10 @@ fn others_are_shown_the_document_and_not_whose_it_is() {
             let shown = book.verify(&text).await.unwrap().for_others().unwrap();
             let receipt = book.verify(&shown).await.unwrap();
             assert_eq!(receipt.receipt().entry, book.entries[number].id);
-            assert_eq!(receipt.expect(&book.entries[number]), Err(Error::EntryMismatch));
+            assert_eq!(
+                receipt.expect(&book.entries[number], Some(SECRET)),
+                Err(Error::EntryMismatch)
+            );
             let extra = TlogProof::parse(&shown).unwrap().extra.unwrap();
             let extra = String::from_utf8(extra).unwrap();
             for told in [book.world.patient.id(), book.world.hospital.id()] {
