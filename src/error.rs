@@ -114,6 +114,7 @@ refusals! {
     StoreCorrupt = "store/corrupt", 500, "A stored value does not have the form it was written in; restore the node from its counterparts.";
     StoreBusy = "store/busy", 409, "Another instance of this node has the storage open; close it, then start this one again.";
     StoreLost = "store/lost", 410, "This device had a node, and its storage is gone: the browser or somebody has removed it; restore the node, or make a new one.";
+    StoreExposed = "store/exposed", 500, "Others on this machine may read or exchange the node's files, and the node may not change that; give it a folder of its own, owned by the user that it runs as.";
     StoreNewer = "store/newer", 409, "The storage was written by a newer version; update this node.";
     RandomnessFailed = "platform/randomness", 500, "The platform gives no randomness; restart it.";
     CryptoFailed = "platform/crypto", 500, "The platform's cryptography failed; restart it, and report it if it happens again.";

@@ -13,10 +13,10 @@ use hdms::endpoint::Endpoint;
 use hdms::jose::jwk::RsaJwk;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use crate::costs::Costs;
 use crate::institution::{self, Institution};
+use crate::keys::Passphrase;
 use crate::member::MemberConfig;
 use crate::notary::Notary;
 use crate::reach::Reach;
@@ -200,6 +200,8 @@ impl Plan<'_> {
         let config = institution::Config {
             member: self.member(folder, name, Role::Institution, Some(url.parse()?)),
             api_key: None,
+            console: None,
+            origins: Vec::new(),
             pages: self.config.pages.clone(),
             samples: self.config.samples.clone(),
         };
@@ -244,6 +246,7 @@ async fn listen(config: &LocalConfig, place: usize) -> Result<(TcpListener, Stri
     Ok((listener, format!("http://127.0.0.1:{port}")))
 }
 
-fn passphrase() -> Zeroizing<String> {
-    Zeroizing::new(PASSPHRASE.to_owned())
+/// [`PASSPHRASE`], which is no secret.
+pub fn passphrase() -> Passphrase {
+    Passphrase::of_no_secret(PASSPHRASE)
 }

@@ -18,6 +18,8 @@ enum Hdms {
     Notary(cli::notary::Notary),
     /// The node of a hospital or a research institute.
     Institution(cli::institution::Institution),
+    /// Copies what a node keeps.
+    Backup(cli::backup::Backup),
     /// The keys of a stopped institution or notary.
     Keys(cli::keys::Keys),
     /// Starts a whole network with sample records on this machine.
@@ -38,6 +40,7 @@ async fn main() -> ExitCode {
         Hdms::Root(root) => root.run().await,
         Hdms::Notary(notary) => notary.run().await,
         Hdms::Institution(institution) => institution.run().await,
+        Hdms::Backup(backup) => backup.run().await,
         Hdms::Keys(keys) => keys.run().await,
         Hdms::Demo(demo) => demo.run().await,
         Hdms::Scenario(scenario) => scenario.run().await,

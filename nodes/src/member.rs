@@ -30,11 +30,10 @@ use hdms::network::{self, KeyWarning, LogKeys, Trust};
 use hdms::provider::{Clock, Store, Table, Write};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use crate::client::{Client, Signer};
 use crate::costs::Costs;
-use crate::keys::AwsKeys;
+use crate::keys::{AwsKeys, Passphrase};
 use crate::pause::doubled;
 use crate::problem::Problem;
 use crate::reach::Reach;
@@ -51,7 +50,7 @@ pub struct MemberConfig {
     /// The node's folder, with its key file.
     pub data: PathBuf,
     /// Opens the key file.
-    pub passphrase: Zeroizing<String>,
+    pub passphrase: Passphrase,
     /// Base URL of the HDMS server.
     pub server: String,
     /// The network's root key; without it, what the server says at the first start is pinned.

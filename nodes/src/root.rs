@@ -15,7 +15,7 @@ use hdms::network::{DoormanKey, Doormen, ManifestsLog, NetworkDocument, sign, ve
 use hdms::provider::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::keys::{self, AwsKeys, AwsPrimitives, write_durably};
+use crate::keys::{self, AwsKeys, AwsPrimitives, Passphrase, write_durably};
 
 /// The name of the file with the public half, a JWK, for everyone to pin.
 pub const PUBLIC_FILE: &str = "root.jwk";
@@ -86,7 +86,7 @@ pub struct Root {
 impl Root {
     /// Opens the key kept in `folder`. [`Error::UnknownKey`] when there is none, and the errors of
     /// [`keys::open_or_make`].
-    pub fn open(folder: &Path, passphrase: &str) -> Result<Self, Error> {
+    pub fn open(folder: &Path, passphrase: &Passphrase) -> Result<Self, Error> {
         if !folder.join(keys::KEY_FILE).exists() {
             return Err(Error::UnknownKey);
         }
@@ -94,7 +94,7 @@ impl Root {
     }
 
     /// Opens the key kept in `folder`, or makes a new one, and writes its public half beside it.
-    pub fn open_or_make(folder: &Path, passphrase: &str) -> Result<Self, Error> {
+    pub fn open_or_make(folder: &Path, passphrase: &Passphrase) -> Result<Self, Error> {
         let keys = keys::open_or_make(folder, passphrase)?;
         let public = folder.join(PUBLIC_FILE);
         if !public.exists() {

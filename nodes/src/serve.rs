@@ -1,25 +1,25 @@
-//! What every native node does around its routes: answers strangers' pages (CORS), refuses unknown
-//! addresses and methods by their codes, and stops cleanly.
+//! What every native node does around its routes: answers strangers' pages (CORS) where they may
+//! ask, refuses unknown addresses and methods by their codes, and stops cleanly.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::Method;
 use axum::http::header::{
     AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, RETRY_AFTER,
 };
+use axum::http::{HeaderValue, Method};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use hdms::proof;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tower_http::cors::{Any, CorsLayer};
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::connections::{self, Limits};
-use crate::problem;
+use crate::{headers, problem};
 
 /// How long requests under way may take to end when the node stops.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -85,14 +85,26 @@ impl Serving {
     }
 }
 
-/// Gives `router` what all nodes answer alike: CORS for any origin, `api/not-found` and
-/// `api/method`; and a line in the log for each request.
-pub fn with_common_answers(router: Router) -> Router {
-    router
+/// Gives `router`, that of a node with the base URL `url`, what all nodes answer alike:
+/// `api/not-found` and `api/method`, and the headers of every answer; and a line in the log for each
+/// request.
+pub fn with_common_answers(router: Router, url: &str) -> Router {
+    let router = router
         .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed);
+    headers::on_all(router, url).layer(middleware::from_fn(logged))
+}
+
+/// Lets pages of every origin ask: requests prove who they are from by themselves.
+pub fn open_to_all(router: Router) -> Router {
+    router.method_not_allowed_fallback(problem::method_not_allowed).layer(cors().allow_origin(Any))
+}
+
+/// Lets pages of these origins ask, and of no other: who asks has a key that a page could keep.
+pub fn open_to(router: Router, origins: Vec<HeaderValue>) -> Router {
+    router
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(cors())
-        .layer(middleware::from_fn(logged))
+        .layer(cors().allow_origin(AllowOrigin::list(origins)))
 }
 
 /// Paths hold ids at most; queries, headers and bodies are not logged.
@@ -109,10 +121,8 @@ async fn logged(request: Request, next: Next) -> Response {
     response
 }
 
-/// Pages of every origin may talk to a node: requests prove who they are from by themselves.
-pub fn cors() -> CorsLayer {
+fn cors() -> CorsLayer {
     CorsLayer::new()
-        .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([
             HeaderName::from_static(proof::HEADER),

@@ -1,6 +1,7 @@
 //! SQLite as every native node uses it: one thread that writes, and commits all that is waiting at
 //! once (so that many small writes share one `fsync`); whoever reads does so by itself. WAL,
-//! `synchronous=FULL`: what was answered is on stable storage.
+//! `synchronous=FULL`: what was answered is on stable storage. `secure_delete`, and a WAL that is
+//! emptied a minute after it was written to: what was deleted is in none of the files any more.
 //!
 //! The schema is the list of its migrations, oldest first. `user_version` counts those that were
 //! applied; each is applied in one transaction with its count, and none is ever edited.
@@ -9,22 +10,29 @@ mod failure;
 
 use std::fmt;
 use std::fs::{self, File, TryLockError};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdms::Error;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
+use crate::private;
 use failure::{explained, path_of};
 
 pub use failure::Failure;
 
 /// How long one process waits for another's transaction.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// How long after a write the WAL is emptied.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// How long the writer waits, when it empties the WAL, for those who still read what it holds.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Most jobs in one commit: bounds how long the first of them waits.
 const MAX_GROUP: usize = 512;
@@ -50,15 +58,12 @@ impl Database {
     ///
     /// Errors: [`Error::StoreBusy`] when another process has it, [`Error::StoreNewer`] when a newer
     /// version wrote it, [`Error::StoreCorrupt`] when it is no such database,
-    /// [`Error::StoreFull`], [`Error::StoreFailed`].
+    /// [`Error::StoreFull`], [`Error::StoreFailed`], [`Error::StoreExposed`] when others may read it
+    /// and that can't be changed.
     pub fn open(path: &Path, schema: &Schema) -> Result<Self, Error> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|_| Error::StoreFailed)?;
+        private::folder(path.parent().unwrap_or(Path::new(".")))?;
         let lock = lock(path)?;
+        close_to_others(path)?;
         let mut writer = connect(path, OpenFlags::default())?;
         migrate(&mut writer, schema).map_err(|failure| explained(failure, path))?;
         Self::start(path, writer, Some(lock))
@@ -91,7 +96,15 @@ impl Database {
             // Whoever asked may be gone; the work is done all the same.
             (failed, Box::new(move |committed| drop(answer.send(committed.and(outcome)))))
         });
-        self.0.writes()?.send(job).map_err(|_| Error::StoreFailed)?;
+        self.0.writes()?.send(Job::Write(job)).map_err(|_| Error::StoreFailed)?;
+        answered.await.map_err(|_| Error::StoreFailed)?
+    }
+
+    /// Empties the WAL, unless somebody reads it just now: what was deleted is in none of the files
+    /// then. It is done by itself a minute after a write.
+    pub async fn tidy(&self) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        self.0.writes()?.send(Job::Tidy(answer)).map_err(|_| Error::StoreFailed)?;
         answered.await.map_err(|_| Error::StoreFailed)?
     }
 
@@ -133,15 +146,21 @@ impl Database {
 type Finish = Box<dyn FnOnce(Result<(), Error>)>;
 type WriteJob = Box<dyn FnOnce(&Connection) -> (Option<Error>, Finish) + Send>;
 
+/// What the writer is to do.
+enum Job {
+    Write(WriteJob),
+    Tidy(oneshot::Sender<Result<(), Error>>),
+}
+
 struct Connections {
     path: PathBuf,
     /// Those that nobody reads from just now: as many as there were readers at one time.
     readers: Mutex<Vec<Connection>>,
-    writer: Option<(mpsc::Sender<WriteJob>, JoinHandle<()>)>,
+    writer: Option<(mpsc::Sender<Job>, JoinHandle<()>)>,
 }
 
 impl Connections {
-    fn writes(&self) -> Result<&mpsc::Sender<WriteJob>, Error> {
+    fn writes(&self) -> Result<&mpsc::Sender<Job>, Error> {
         self.writer.as_ref().map(|(writes, _)| writes).ok_or(Error::StoreFailed)
     }
 
@@ -169,25 +188,68 @@ impl fmt::Debug for Connections {
     }
 }
 
-fn write_in_groups(connection: &Connection, waiting: &mpsc::Receiver<WriteJob>) {
-    while let Ok(first) = waiting.recv() {
-        let group = std::iter::once(first).chain(waiting.try_iter().take(MAX_GROUP - 1));
-        let mut finishes = Vec::new();
-        let committed = commit_group(connection, group, &mut finishes);
-        let committed = committed.map_err(|failure| explained(failure, path_of(connection)));
-        if committed.is_err()
-            && !connection.is_autocommit()
-            && let Err(error) = connection.execute_batch("ROLLBACK")
-        {
-            tracing::error!(%error, "rollback failed");
+fn write_in_groups(connection: &Connection, waiting: &mpsc::Receiver<Job>) {
+    // When the WAL is to be emptied, if something was written since it last was.
+    let mut due: Option<Instant> = None;
+    loop {
+        let pause = due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()));
+        let first = match waiting.recv_timeout(pause) {
+            Ok(job) => Some(job),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let jobs = first.into_iter().chain(waiting.try_iter().take(MAX_GROUP - 1));
+        let (mut group, mut asked) = (Vec::new(), Vec::new());
+        for job in jobs {
+            match job {
+                Job::Write(job) => group.push(job),
+                Job::Tidy(answer) => asked.push(answer),
+            }
         }
-        finishes.into_iter().for_each(|finish| finish(committed));
+        if !group.is_empty() {
+            write_group(connection, group);
+            due.get_or_insert_with(|| Instant::now() + TIDY);
+        }
+        if !asked.is_empty() || due.is_some_and(|due| due <= Instant::now()) {
+            let emptied = empty_wal(connection);
+            due = (emptied == Ok(false)).then(|| Instant::now() + TIDY);
+            for answer in asked {
+                // Whoever asked may be gone.
+                let _gone = answer.send(emptied.map(drop)).is_err();
+            }
+        }
     }
+}
+
+/// Writes all of the WAL into the database file and cuts it to nothing; answers whether that could
+/// be done.
+fn empty_wal(connection: &Connection) -> Result<bool, Error> {
+    let empty = || {
+        connection.busy_timeout(PATIENCE)?;
+        let emptied = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy: Result<bool, _> = connection.query_row(emptied, [], |row| row.get(0));
+        connection.busy_timeout(BUSY)?;
+        Ok(!busy?)
+    };
+    empty().map_err(|error: rusqlite::Error| explained(error.into(), path_of(connection)))
+}
+
+fn write_group(connection: &Connection, group: Vec<WriteJob>) {
+    let mut finishes = Vec::new();
+    let committed = commit_group(connection, group, &mut finishes);
+    let committed = committed.map_err(|failure| explained(failure, path_of(connection)));
+    if committed.is_err()
+        && !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(%error, "rollback failed");
+    }
+    finishes.into_iter().for_each(|finish| finish(committed));
 }
 
 fn commit_group(
     connection: &Connection,
-    jobs: impl Iterator<Item = WriteJob>,
+    jobs: Vec<WriteJob>,
     finishes: &mut Vec<Finish>,
 ) -> Result<(), Failure> {
     run(connection, "BEGIN IMMEDIATE")?;
@@ -223,6 +285,19 @@ fn run(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
+/// Copies the database at `path`, as it is at one moment and whether a node has it open or not, into
+/// the new file `to`, for its owner alone. What was deleted is not in it.
+///
+/// Errors: those of [`Database::join`]; [`Error::StoreFailed`] when there is such a file.
+pub fn copy(path: &Path, to: &Path) -> Result<(), Error> {
+    let file = private::make(to).map_err(|_| Error::StoreFailed)?;
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let name = to.to_str().ok_or(Error::StoreFailed)?;
+    let copied = connection.execute("VACUUM INTO ?1", [name]);
+    copied.map_err(|error| explained(error.into(), path))?;
+    file.sync_all().map_err(|_| Error::StoreFailed)
+}
+
 /// Sees to it that no node opens a database in the folder `dir` as long as the answer is kept.
 /// [`Error::StoreBusy`] when one has, [`Error::StoreFailed`].
 pub fn hold_all(dir: &Path) -> Result<Vec<File>, Error> {
@@ -237,14 +312,24 @@ pub fn hold_all(dir: &Path) -> Result<Vec<File>, Error> {
 /// Held as long as the database is open. A file of its own: SQLite's locks on the database itself
 /// would be lost whenever another handle to it is closed.
 fn lock(path: &Path) -> Result<File, Error> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = File::create(PathBuf::from(name)).map_err(|_| Error::StoreFailed)?;
+    let file = private::open_or_make(&beside(path, ".lock")).map_err(|_| Error::StoreFailed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::StoreBusy),
         Err(TryLockError::Error(_)) => Err(Error::StoreFailed),
     }
+}
+
+/// SQLite gives what it makes beside the database the database's own mode.
+fn close_to_others(path: &Path) -> Result<(), Error> {
+    drop(private::open_or_make(path).map_err(|_| Error::StoreFailed)?);
+    ["", "-wal", "-shm", ".lock"].iter().try_for_each(|end| private::file(&beside(path, end)))
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
@@ -256,6 +341,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "foreign_keys", "ON")?;
+            connection.pragma_update(None, "secure_delete", "ON")?;
         }
         Ok(connection)
     };
@@ -402,5 +488,52 @@ mod tests {
         database.write(|tx| Ok(tx.pragma_update(None, "max_page_count", 10_000)?)).await.unwrap();
         insert(&database, "after").await.unwrap();
         assert_eq!(values(&database).await, ["before", "after"]);
+    }
+
+    #[tokio::test]
+    async fn what_was_deleted_or_replaced_is_in_none_of_the_files_once_they_are_tidied() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = open(dir.path(), &ONE).unwrap();
+        let secret = "a sealed envelope, ".repeat(2000);
+        for _ in 0..3 {
+            insert(&database, &secret).await.unwrap();
+            let gone = "UPDATE t SET v = NULL WHERE v IS NOT NULL";
+            database.write(move |tx| Ok(tx.execute(gone, []).map(drop)?)).await.unwrap();
+        }
+        insert(&database, "a sealed envelope, short").await.unwrap();
+        database.write(|tx| Ok(tx.execute("DELETE FROM t", []).map(drop)?)).await.unwrap();
+        let files = || {
+            let entries = std::fs::read_dir(dir.path().join("node")).unwrap();
+            entries.map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
+        };
+        let found = |text: &[u8]| text.windows(17).any(|part| part == b"a sealed envelope");
+        assert!(files().any(|file| found(&file)), "nothing would be shown by what follows");
+        database.tidy().await.unwrap();
+        assert!(!files().any(|file| found(&file)));
+    }
+
+    #[tokio::test]
+    async fn every_file_is_its_owners_alone_also_where_it_was_there_before() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("node");
+        let first = open(dir.path(), &ONE).unwrap();
+        insert(&first, "kept").await.unwrap();
+        let entries = || std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let others = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o077;
+        assert_eq!(entries().count(), 4, "with -wal, -shm and .lock");
+        assert!(entries().all(|path| others(&path) == 0));
+        // As after a kill -9 of a version that made them for all to read.
+        let copies: Vec<_> = entries().map(|path| (std::fs::read(&path).unwrap(), path)).collect();
+        drop(first);
+        for (content, path) in copies {
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let again = open(dir.path(), &ONE).unwrap();
+        assert_eq!(values(&again).await, ["kept"]);
+        insert(&again, "more").await.unwrap();
+        assert!(others(&folder) == 0 && entries().all(|path| others(&path) == 0));
     }
 }

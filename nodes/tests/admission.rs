@@ -11,14 +11,13 @@ use hdms::doorman::{ChallengeAnswer, PATIENCE};
 use hdms::envelope::{Letter, MessageType, seal};
 use hdms::network::Trust;
 use hdms_nodes::institution::{self, Institution};
-use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::keys::{AwsPrimitives, Passphrase};
 use hdms_nodes::member::{Member, MemberConfig};
 use hdms_nodes::server::{Server, ServerConfig};
 use hdms_nodes::store::SqliteStore;
 use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 #[tokio::test]
 async fn a_personal_node_is_admitted_at_once_and_listed_nowhere() {
@@ -348,7 +347,14 @@ async fn running_hospital(net: &Net, stop: &CancellationToken) -> Institution {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let member = net.member_config("hospital", endpoint);
     let member = MemberConfig { role: Role::Institution, ..member };
-    let config = institution::Config { member, api_key: None, pages: None, samples: None };
+    let config = institution::Config {
+        member,
+        api_key: None,
+        console: None,
+        origins: Vec::new(),
+        pages: None,
+        samples: None,
+    };
     let clock = NodeClock::new(net.clock.clone());
     let starting = Institution::start(config, clock, listener, stop.clone());
     let (started, ()) = tokio::join!(starting, net.admit_next());
@@ -365,7 +371,7 @@ async fn a_second_server_or_a_wrong_passphrase_is_refused() {
 
 async fn start_another(net: &Net, passphrase: &str) -> Option<Error> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let passphrase = Zeroizing::new(passphrase.to_owned());
+    let passphrase = Passphrase::of_no_secret(passphrase);
     let config = ServerConfig::new(net.data(), passphrase, "http://127.0.0.1".into());
     Server::start(config, listener, NodeClock::default(), CancellationToken::new()).await.err()
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use common::answering::until_it_answers;
-use common::{Net, PASSPHRASE, keyring, keys, prepare_server};
+use common::{Net, PASSPHRASE, keyring, keys, passphrase, prepare_server};
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
 use hdms::network::Doormen;
@@ -21,7 +21,7 @@ use rusqlite::Connection;
 
 /// The network's root key, at hand as an operator has it for a ceremony.
 fn root(net: &Net) -> Root {
-    Root::open(&net.dir.path().join("root"), PASSPHRASE).unwrap()
+    Root::open(&net.dir.path().join("root"), &passphrase()).unwrap()
 }
 
 fn doorman(net: &Net) -> Keyring {
@@ -124,7 +124,7 @@ async fn only_what_the_pinned_root_says_of_this_servers_key_is_installed() {
     let mut altered = jwt.clone();
     altered.replace_range(jwt.len() - 6..jwt.len() - 5, "-");
     assert_eq!(doorman(&net).install(&altered, None).await.err(), Some(Error::NetworkForged));
-    let other = Root::open_or_make(&net.dir.path().join("other"), PASSPHRASE).unwrap();
+    let other = Root::open_or_make(&net.dir.path().join("other"), &passphrase()).unwrap();
     let request = Request::verify(&doorman(&net).request().await.unwrap().0).await.unwrap();
     assert_eq!(
         other.next(&request, &Terms { years: 1, drop: Vec::new() }, net.now()).await.err(),

@@ -29,6 +29,17 @@ test("the node's page shows what waits, what was set aside and whether it is cut
   await look(page, "node");
 });
 
+test("a person changes the name under which hospitals are asked", async () => {
+  const page = await site.visit("?node=ready#/node");
+  const card = page.getByRole("form", { name: "Your name" });
+  const keep = card.getByRole("button", { name: "Keep this name" });
+  expect(await keep.isDisabled()).toBe(true);
+  await card.getByLabel("Name").fill("Maria F. Kim");
+  await keep.click();
+  await card.getByRole("button", { name: "Keep this name", disabled: true }).waitFor();
+  expect(await card.getByLabel("Name").inputValue()).toBe("Maria F. Kim");
+});
+
 test("a person is invited to notifications, and can switch them off again", async () => {
   const page = await site.visit("");
   await page.getByRole("button", { name: "Make my node" }).click();

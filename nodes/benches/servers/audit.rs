@@ -12,7 +12,7 @@ use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Net, PASSPHRASE, SECRET};
+use crate::common::{Net, SECRET, passphrase};
 use crate::is_quick;
 
 /// Entries that are made at a time.
@@ -45,7 +45,7 @@ async fn filled(net: &Net, size: u64) -> Notary {
     let notary = net.notary("audited").await;
     let (address, id) = (notary.address(), notary.member().id().clone());
     notary.serving().stop().await;
-    let import = Import::open(&net.dir.path().join("audited"), PASSPHRASE, &id).unwrap();
+    let import = Import::open(&net.dir.path().join("audited"), &passphrase(), &id).unwrap();
     let clock = FixedClock::new(Timestamp(SystemClock.now().0 - size * APART));
     let entry = |_| {
         clock.advance(APART);

@@ -16,7 +16,7 @@ use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{PASSPHRASE, Person, SECRET, sealed};
+use crate::common::{Person, SECRET, passphrase, sealed};
 use crate::is_quick;
 use crate::network::{Members, processor_time};
 
@@ -81,7 +81,7 @@ impl Past<'_> {
         let net = &members.net;
         let folder = net.dir.path().join("notary");
         let import = loop {
-            match Import::open(&folder, PASSPHRASE, &id) {
+            match Import::open(&folder, &passphrase(), &id) {
                 // What keeps the member up to date ends a moment later.
                 Err(Error::StoreBusy) => tokio::time::sleep(Duration::from_millis(20)).await,
                 opened => break opened.unwrap(),

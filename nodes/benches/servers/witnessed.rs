@@ -10,7 +10,7 @@ use hdms_nodes::system::NodeClock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Net, PASSPHRASE, Person, deposit, sealed};
+use crate::common::{Net, Person, deposit, passphrase, sealed};
 use crate::deposits::send_all;
 use crate::network::without_rates;
 
@@ -62,7 +62,7 @@ fn milliseconds(duration: Duration) -> f64 {
 
 /// With keys of its own.
 async fn notary(net: &Net, name: &str) -> Notary {
-    open_or_make(&net.dir.path().join(name), PASSPHRASE).unwrap();
+    open_or_make(&net.dir.path().join(name), &passphrase()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = net.member_config(name, format!("http://{}", listener.local_addr().unwrap()));
     let clock = NodeClock::new(net.clock.clone());

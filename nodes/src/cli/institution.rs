@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::{HeaderValue, Uri};
 use clap::Args;
 use hdms::Error;
 use hdms::card::Role;
@@ -15,7 +16,7 @@ use hdms_nodes::system::NodeClock;
 
 use super::about::AboutArgs;
 use super::limits::CostArgs;
-use super::{NetworkArgs, NodeArgs, Outcome};
+use super::{NetworkArgs, NodeArgs, Outcome, bind};
 
 /// Serves as a hospital or a research institute.
 #[derive(Debug, Args)]
@@ -23,6 +24,13 @@ pub struct Institution {
     /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:8720")]
     listen: SocketAddr,
+    /// Another address for the HIS's interface and the console; only /inbox is at the first then.
+    #[arg(long, value_name = "ADDR")]
+    console_listen: Option<SocketAddr>,
+    /// Origin of pages that may use the HIS's interface, such as https://his.example; may be
+    /// repeated. The console needs none.
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    allow_origin: Vec<HeaderValue>,
     #[command(flatten)]
     node: NodeArgs,
     #[command(flatten)]
@@ -39,6 +47,18 @@ pub struct Institution {
     pages: Option<PathBuf>,
 }
 
+/// Scheme and host, and the port if there is one: what browsers send.
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let uri: Option<Uri> = text.parse().ok();
+    let is_origin = uri.is_some_and(|uri| {
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let host = uri.authority().map_or("", |host| host.as_str());
+        ["https", "http"].contains(&scheme) && format!("{scheme}://{host}") == text
+    });
+    let header = HeaderValue::try_from(text).ok().filter(|_| is_origin);
+    header.ok_or_else(|| "an origin is a scheme and a host: https://his.example".into())
+}
+
 impl Institution {
     /// Serves until it is told to stop.
     pub async fn run(self) -> Outcome {
@@ -47,6 +67,10 @@ impl Institution {
         let passphrase = self.node.passphrase()?;
         let root = self.network.root()?;
         let (listener, url) = self.node.bind(self.listen).await?;
+        let console = match self.console_listen {
+            Some(listen) => Some(bind(listen).await?),
+            None => None,
+        };
         let key_file = self.api_key_file.clone();
         let key_file = key_file.unwrap_or_else(|| data.join(API_KEY_FILE));
         let config = institution::Config {
@@ -65,6 +89,8 @@ impl Institution {
                 refresh: Duration::from_secs(self.network.refresh),
             },
             api_key: self.api_key_file,
+            console,
+            origins: self.allow_origin,
             pages: self.pages,
             samples: None,
         };

@@ -2,6 +2,7 @@
 
 mod about;
 mod audit;
+pub mod backup;
 mod certificate;
 pub mod demo;
 pub mod institution;
@@ -26,6 +27,8 @@ use clap::Args;
 use hdms::endpoint::Endpoint;
 use hdms::jose::jwk::RsaJwk;
 use hdms_nodes::connections::raise_open_files;
+use hdms_nodes::keys::Passphrase;
+use hdms_nodes::private;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
@@ -90,9 +93,7 @@ impl NodeArgs {
         listen: SocketAddr,
     ) -> Result<(TcpListener, Endpoint), Box<dyn std::error::Error>> {
         raise_open_files();
-        let listener = TcpListener::bind(listen)
-            .await
-            .map_err(|error| format!("can't listen on {listen}: {error}"))?;
+        let listener = bind(listen).await?;
         let address = listener.local_addr()?;
         let url = match self.public_url.clone() {
             Some(url) => url,
@@ -104,24 +105,25 @@ impl NodeArgs {
     }
 
     /// The passphrase of the node's keys.
-    pub fn passphrase(&self) -> Result<Zeroizing<String>, Box<dyn std::error::Error>> {
+    pub fn passphrase(&self) -> Result<Passphrase, Box<dyn std::error::Error>> {
         self.passphrase.get()
     }
 }
 
 impl PassphraseArgs {
     /// The passphrase.
-    pub fn get(&self) -> Result<Zeroizing<String>, Box<dyn std::error::Error>> {
+    pub fn get(&self) -> Result<Passphrase, Box<dyn std::error::Error>> {
         let given = match &self.passphrase_file {
-            Some(file) => read(file)?.trim_end_matches(['\r', '\n']).to_owned(),
-            None => std::env::var("HDMS_PASSPHRASE").unwrap_or_default(),
+            Some(file) => Zeroizing::new(read_secret(file)?),
+            None => Zeroizing::new(std::env::var("HDMS_PASSPHRASE").unwrap_or_default()),
         };
+        let given = Zeroizing::new(given.trim_end_matches(['\r', '\n']).to_owned());
         if given.is_empty() {
             return Err("give a passphrase for the keys: --passphrase-file FILE, or \
                         HDMS_PASSPHRASE in the environment"
                 .into());
         }
-        Ok(Zeroizing::new(given))
+        Ok(Passphrase::new(given))
     }
 }
 
@@ -151,6 +153,12 @@ pub fn exit_code(outcome: Outcome) -> ExitCode {
     }
 }
 
+/// Opens a listener.
+async fn bind(listen: SocketAddr) -> Result<TcpListener, String> {
+    let listener = TcpListener::bind(listen).await;
+    listener.map_err(|error| format!("can't listen on {listen}: {error}"))
+}
+
 /// The public RSA key in a file, a JWK.
 fn jwk(file: &Path) -> Result<RsaJwk, Box<dyn std::error::Error>> {
     let jwk = serde_json::from_str(&read(file)?);
@@ -160,6 +168,12 @@ fn jwk(file: &Path) -> Result<RsaJwk, Box<dyn std::error::Error>> {
 /// A time, seconds, for people.
 fn date(seconds: u64) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds.min(LATEST)))
+}
+
+/// The same of a secret; says so in the log when others may read it.
+fn read_secret(file: &Path) -> Result<String, String> {
+    private::warn_of_others(file);
+    read(file)
 }
 
 fn read(file: &Path) -> Result<String, String> {

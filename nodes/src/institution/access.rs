@@ -1,25 +1,45 @@
-//! The API key with which the HIS comes: who holds it may act for the hospital.
+//! The API key with which the HIS comes: who holds it may act for the hospital. Guesses are counted
+//! for the address that they come from.
 
+use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use axum::extract::Request;
+use aws_lc_rs::digest::{Digest, SHA256, digest};
+use axum::extract::{ConnectInfo, Request};
 use axum::http::header::AUTHORIZATION;
 use hdms::Error;
 use hdms::jose;
-use hdms::provider::Randomness;
+use hdms::provider::{Clock, Randomness, Timestamp};
 use zeroize::Zeroizing;
 
-use crate::system::SystemRandomness;
+use crate::connections::subscriber;
+use crate::private;
+use crate::system::{NodeClock, SystemRandomness};
 
 /// The file of the key that is made where none is given, within the node's folder.
 pub const KEY_FILE: &str = "api-key";
 
 /// Shortest key accepted, bytes.
 const SHORTEST: usize = 16;
+
+/// Wrong keys from one address within [`A_MINUTE`] after which it has to wait.
+const WRONG: u32 = 10;
+
+/// How long wrong keys count, milliseconds.
+const A_MINUTE: u64 = 60_000;
+
+/// How long an address that came with the right key is never made to wait, milliseconds: a day. So
+/// nobody behind the same proxy locks the HIS out.
+const A_DAY: u64 = 24 * 3600 * 1000;
+
+/// Addresses remembered before those that don't count any more are forgotten.
+const MANY: usize = 10_000;
 
 /// The institution's API key.
 pub struct ApiKey(Zeroizing<String>);
@@ -28,6 +48,7 @@ impl ApiKey {
     /// The key in the file `path`, white space around it left out. [`Error::StoreFailed`] when it
     /// can't be read, [`Error::CommandMalformed`] when it is shorter than 16 bytes.
     pub fn read(path: &Path) -> Result<Self, Error> {
+        private::warn_of_others(path);
         let text = Zeroizing::new(fs::read_to_string(path).map_err(|_| Error::StoreFailed)?);
         let key = text.trim();
         if key.len() < SHORTEST {
@@ -59,22 +80,94 @@ impl ApiKey {
     pub fn secret(&self) -> &str {
         &self.0
     }
+}
 
-    /// [`Error::Unauthorised`] unless the request carries `Authorization: Bearer <key>`.
+/// What stands between the interface and those who ask.
+#[derive(Debug)]
+pub struct Door {
+    /// Of the key: digests have one length, so that comparing takes the same time for all.
+    key: Digest,
+    clock: NodeClock,
+    callers: Mutex<HashMap<IpAddr, Caller>>,
+}
+
+/// What an address came with.
+#[derive(Clone, Copy, Debug, Default)]
+struct Caller {
+    /// Wrong keys since `since`, milliseconds.
+    wrong: u32,
+    since: u64,
+    /// The right one, last.
+    right: Option<Timestamp>,
+}
+
+impl Door {
+    /// One that opens to this key.
+    pub fn new(key: &ApiKey, clock: NodeClock) -> Self {
+        let key = digest(&SHA256, key.0.as_bytes());
+        Self { key, clock, callers: Mutex::default() }
+    }
+
+    /// [`Error::Unauthorised`] unless the request carries `Authorization: Bearer <key>`;
+    /// [`Error::TooManyRequests`], whatever it carries, from an address that guesses.
     pub fn check(&self, request: &Request) -> Result<(), Error> {
+        let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let from = from.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(from)| from.ip());
         let header = request.headers().get(AUTHORIZATION).map(|header| header.as_bytes());
         let given = header.and_then(|header| header.strip_prefix(b"Bearer "));
-        match given.map(|given| verify_slices_are_equal(given, self.0.as_bytes())) {
-            Some(Ok(())) => Ok(()),
-            _ => Err(Error::Unauthorised),
+        self.admit(from, given.ok_or(Error::Unauthorised)?, self.clock.now())
+    }
+
+    fn admit(&self, from: IpAddr, given: &[u8], now: Timestamp) -> Result<(), Error> {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if callers.len() >= MANY {
+            callers.retain(|_, caller| caller.counts(now));
         }
+        let caller = callers.entry(subscriber(from)).or_default();
+        if caller.has_to_wait(now) {
+            return Err(Error::TooManyRequests);
+        }
+        let given = digest(&SHA256, given);
+        if verify_slices_are_equal(given.as_ref(), self.key.as_ref()).is_ok() {
+            *caller = Caller { right: Some(now), ..Caller::default() };
+            return Ok(());
+        }
+        caller.note_wrong(now);
+        if caller.wrong <= WRONG {
+            tracing::warn!(%from, wrong = caller.wrong, "a wrong API key");
+        }
+        Err(Error::Unauthorised)
+    }
+}
+
+impl Caller {
+    fn note_wrong(&mut self, now: Timestamp) {
+        if now.0 >= self.since + A_MINUTE {
+            (self.wrong, self.since) = (0, now.0);
+        }
+        self.wrong = self.wrong.saturating_add(1);
+    }
+
+    fn has_to_wait(&self, now: Timestamp) -> bool {
+        !self.is_known(now) && self.wrong >= WRONG && now.0 < self.since + A_MINUTE
+    }
+
+    fn is_known(&self, now: Timestamp) -> bool {
+        self.right.is_some_and(|right| now.0 < right.0 + A_DAY)
+    }
+
+    fn counts(&self, now: Timestamp) -> bool {
+        self.is_known(now) || now.0 < self.since + A_MINUTE
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ApiKey, KEY_FILE};
+    use super::{ApiKey, Door, KEY_FILE, WRONG};
+    use crate::system::NodeClock;
     use hdms::Error;
+    use hdms::provider::Timestamp;
+    use std::net::IpAddr;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -97,5 +190,28 @@ mod tests {
         assert_eq!(ApiKey::read(&path).err(), Some(Error::CommandMalformed));
         std::fs::write(&path, "long enough for a key\n").unwrap();
         assert_eq!(ApiKey::read(&path).unwrap().secret(), "long enough for a key");
+    }
+
+    #[test]
+    fn an_address_that_guesses_waits_and_one_that_came_with_the_key_never_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = ApiKey::open_or_make(dir.path()).unwrap();
+        let door = Door::new(&key, NodeClock::default());
+        let [thief, his]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|it| it.parse().unwrap());
+        let come = |from, given: &str, second| {
+            door.admit(from, given.as_bytes(), Timestamp::from_seconds(second))
+        };
+        assert_eq!(come(his, key.secret(), 1000), Ok(()));
+        for from in [thief, his] {
+            for _ in 0..WRONG {
+                assert_eq!(come(from, "a guess", 1000), Err(Error::Unauthorised));
+            }
+        }
+        assert_eq!(come(thief, "a guess", 1059), Err(Error::TooManyRequests));
+        assert_eq!(come(thief, key.secret(), 1059), Err(Error::TooManyRequests), "no oracle");
+        assert_eq!(come(his, "a guess", 1059), Err(Error::Unauthorised));
+        assert_eq!(come(his, key.secret(), 1059), Ok(()));
+        assert_eq!(come(thief, "a guess", 1060), Err(Error::Unauthorised));
+        assert_eq!(come(thief, key.secret(), 1061), Ok(()));
     }
 }

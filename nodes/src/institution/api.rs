@@ -21,7 +21,7 @@ use hdms::treatment::message::DataRequestBody;
 use serde::de::DeserializeOwned;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::access::ApiKey;
+use super::access::Door;
 use super::case_view::{CaseSummary, CaseView, CasesView, PhaseView};
 use super::hand_in::{IDEMPOTENCY_KEY, entry_ids};
 use super::outcome::{FHIR_JSON, Outcome};
@@ -47,14 +47,14 @@ const PAGE: (usize, usize) = (100, 1000);
 const CASES_BYTES: usize = 1024 * 1024;
 pub(super) const SHARED_BYTES: usize = 4 * 1024 * 1024;
 
-/// The interface's routes; every one asks for `key`.
-pub fn routes(key: Arc<ApiKey>) -> Router<Desk> {
-    let guarded = key.clone();
+/// The interface's routes, behind `door`.
+pub fn routes(door: Arc<Door>) -> Router<Desk> {
+    let guarded = door.clone();
     let fhir = Router::new()
         .route("/api/cases/{case}/results", post(hand_in))
         .route("/api/cases/{case}/results/{entry}", get(result))
         .method_not_allowed_fallback(async || Outcome(Error::MethodNotAllowed))
-        .route_layer(from_fn(move |request, next| pass::<Outcome>(key.clone(), request, next)));
+        .route_layer(from_fn(move |request, next| pass::<Outcome>(door.clone(), request, next)));
     Router::new()
         .route("/api/node", get(node))
         .route("/api/cases", get(cases))
@@ -76,11 +76,11 @@ pub fn routes(key: Arc<ApiKey>) -> Router<Desk> {
 }
 
 async fn pass<R: From<Error> + IntoResponse>(
-    key: Arc<ApiKey>,
+    door: Arc<Door>,
     request: Request,
     next: Next,
 ) -> Result<Response, R> {
-    key.check(&request)?;
+    door.check(&request)?;
     Ok(next.run(request).await)
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::future::join;
@@ -34,6 +34,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use access::Door;
 pub use access::{ApiKey, KEY_FILE as API_KEY_FILE};
 
 use crate::client::Taken;
@@ -42,7 +43,7 @@ use crate::member::{Member, MemberConfig};
 use crate::platform::{NativeNode, NativePlatform, Side, adopt, follow, hope};
 use crate::problem::{Problem, read_body};
 use crate::sender::Sender;
-use crate::serve::{Serving, with_common_answers};
+use crate::serve::{Serving, open_to, open_to_all, with_common_answers};
 use crate::store::SqliteStore;
 use crate::system::NodeClock;
 
@@ -59,6 +60,10 @@ pub struct Config {
     pub member: MemberConfig,
     /// The file that holds the API key; without it, one is made in the node's folder.
     pub api_key: Option<PathBuf>,
+    /// Where the HIS and the console are served, if not where the inbox is.
+    pub console: Option<TcpListener>,
+    /// Origins whose pages may use the HIS's interface; the console's own always may.
+    pub origins: Vec<HeaderValue>,
     /// The built pages; without them there is no console.
     pub pages: Option<PathBuf>,
     /// Sample results that the console offers to hand in.
@@ -70,6 +75,7 @@ pub struct Config {
 pub struct Institution {
     node: Arc<NativeNode>,
     serving: Serving,
+    console: Option<Serving>,
     sending: JoinHandle<Result<(), Error>>,
     api_key: String,
 }
@@ -95,6 +101,7 @@ impl Institution {
     ) -> Result<Self, Error> {
         config.member.role = Role::Institution;
         let folder = config.member.data.clone();
+        let url = config.member.endpoint.as_ref().map(ToString::to_string).unwrap_or_default();
         let store = SqliteStore::open(&folder.join(DATABASE))?;
         let api_key = match &config.api_key {
             Some(path) => ApiKey::read(path)?,
@@ -102,9 +109,11 @@ impl Institution {
         };
         let member =
             Member::join(config.member, store.clone(), clock.clone(), stop.clone()).await?;
+        let node_clock = clock.clone();
         let (platform, queue) = NativePlatform::new(member, store, clock);
         let node = follow(platform, &stop);
         let secret = api_key.secret().to_owned();
+        let door = Arc::new(Door::new(&api_key, node_clock));
         let sending = Sender::<HospitalCase>::run(node.clone(), queue, stop.clone());
         let sending = tokio::spawn(sending);
         go_on_with_all(&node).await?;
@@ -113,9 +122,17 @@ impl Institution {
         tokio::spawn(async move { errands_stop.run_until_cancelled(errands).await });
         let limits = node.platform().member().costs().limits.clone();
         let desk = Desk { node: node.clone(), gate: Gate::new(), stop: stop.clone() };
-        let router = router(desk, api_key, config.pages, config.samples);
-        let serving = Serving::start(listener, router, limits, stop);
-        Ok(Self { node, serving, sending, api_key: secret })
+        let (inbox, his) = (inbox_routes(desk.clone()), his_routes(desk, door, config.origins));
+        let his = pages::routes(his, config.pages, config.samples, &url);
+        let serve = |listener, router| {
+            let router = with_common_answers(router, &url);
+            Serving::start(listener, router, limits.clone(), stop.clone())
+        };
+        let (serving, console) = match config.console {
+            Some(console) => (serve(listener, inbox), Some(serve(console, his))),
+            None => (serve(listener, inbox.merge(his)), None),
+        };
+        Ok(Self { node, serving, console, sending, api_key: secret })
     }
 
     /// The node.
@@ -126,6 +143,12 @@ impl Institution {
     /// Where it is reached.
     pub fn url(&self) -> String {
         format!("http://{}", self.serving.address())
+    }
+
+    /// Where the HIS and the console are served.
+    pub fn console_url(&self) -> String {
+        let serving = self.console.as_ref().unwrap_or(&self.serving);
+        format!("http://{}", serving.address())
     }
 
     /// Asks the server for newer network documents, now.
@@ -144,6 +167,9 @@ impl Institution {
     /// Returns when it has stopped and everything under way has ended.
     pub async fn ended(self) {
         self.serving.ended().await;
+        if let Some(console) = self.console {
+            console.ended().await;
+        }
         match self.sending.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "sending ended"),
@@ -167,13 +193,15 @@ async fn go_on_with_all(node: &NativeNode) -> Result<(), Error> {
     }
 }
 
-fn router(desk: Desk, key: ApiKey, pages: Option<PathBuf>, samples: Option<PathBuf>) -> Router {
-    let router = Router::new()
-        .route("/inbox", post(inbox))
-        .route("/openapi.json", get(openapi::document))
-        .merge(api::routes(Arc::new(key)))
-        .with_state(desk);
-    with_common_answers(pages::routes(router, pages, samples))
+/// For other nodes, patients' browsers among them.
+fn inbox_routes(desk: Desk) -> Router {
+    open_to_all(Router::new().route("/inbox", post(inbox)).with_state(desk))
+}
+
+/// For the HIS.
+fn his_routes(desk: Desk, door: Arc<Door>, origins: Vec<HeaderValue>) -> Router {
+    let router = Router::new().route("/openapi.json", get(openapi::document));
+    open_to(router.merge(api::routes(door)).with_state(desk), origins)
 }
 
 /// Takes in an envelope: on stable storage before it is answered.

@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use axum::http::HeaderValue;
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use hdms::fhir::resource;
 use serde::Serialize;
 use tower_http::services::{ServeDir, ServeFile};
 use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::headers::Policy;
 
 /// The console among the built pages.
 const CONSOLE: &str = "console.html";
@@ -22,7 +25,12 @@ struct Sample {
 }
 
 /// `router` with the console at `/` and what it needs, and `/samples`.
-pub fn routes(router: Router, pages: Option<PathBuf>, samples: Option<PathBuf>) -> Router {
+pub fn routes(
+    router: Router,
+    pages: Option<PathBuf>,
+    samples: Option<PathBuf>,
+    url: &str,
+) -> Router {
     let mut router = router;
     if let Some(folder) = samples {
         let list = list(&folder);
@@ -34,11 +42,18 @@ pub fn routes(router: Router, pages: Option<PathBuf>, samples: Option<PathBuf>) 
         // Nobody keeps a page that has a newer version.
         let fresh = HeaderValue::from_static("no-cache");
         let fresh = SetResponseHeaderLayer::overriding(CACHE_CONTROL, fresh);
-        router = router
-            .merge(
-                Router::new().route_service("/", ServeFile::new(folder.join(CONSOLE))).layer(fresh),
-            )
-            .nest_service("/assets", ServeDir::new(folder.join("assets")));
+        // Vite names the files in there by their content.
+        let forever = SetResponseHeaderLayer::overriding(CACHE_CONTROL, |answer: &Response| {
+            let found = answer.status().is_success();
+            found.then_some(HeaderValue::from_static("public, max-age=31536000, immutable"))
+        });
+        let policy = Policy::Console.header(url);
+        let policy = SetResponseHeaderLayer::overriding(CONTENT_SECURITY_POLICY, policy);
+        let page =
+            Router::new().route_service("/", ServeFile::new(folder.join(CONSOLE))).layer(fresh);
+        let assets = ServeDir::new(folder.join("assets"));
+        let assets = Router::new().nest_service("/assets", assets).layer(forever);
+        router = router.merge(page.merge(assets).layer(policy));
     }
     router
 }

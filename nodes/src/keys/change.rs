@@ -15,8 +15,8 @@ use hdms::provider::Timestamp;
 use pkcs8::LineEnding;
 use pkcs8::der::pem::{decode_vec, encode_string};
 
-use super::AwsKeys;
 use super::file::{self, KEY_FILE, Pkcs8};
+use super::{AwsKeys, Passphrase};
 
 const LABEL: &str = "HDMS KEY CHANGE";
 const BEGIN: &str = "-----BEGIN HDMS KEY CHANGE-----";
@@ -34,7 +34,7 @@ impl NodeKeyFile {
     }
 
     /// [`Error::PassphraseWrong`], [`Error::KeyFileMalformed`].
-    pub fn open(text: &str, passphrase: &str) -> Result<Self, Error> {
+    pub fn open(text: &str, passphrase: &Passphrase) -> Result<Self, Error> {
         let (private, changes) = text.split_at(text.find(BEGIN).unwrap_or(text.len()));
         let changes = changes.trim_end().split_inclusive(END);
         let changes = changes.filter(|block| !block.is_empty()).map(|block| {
@@ -51,7 +51,7 @@ impl NodeKeyFile {
     }
 
     /// What is written into the file. [`Error::CryptoFailed`].
-    pub fn to_text(&self, passphrase: &str) -> Result<String, Error> {
+    pub fn to_text(&self, passphrase: &Passphrase) -> Result<String, Error> {
         let mut text = file::sealed(&self.private, passphrase)?;
         for jwt in &self.changes {
             let block = encode_string(LABEL, LineEnding::LF, jwt.as_bytes());
@@ -108,7 +108,7 @@ fn node_of(jwt: &str) -> Result<NodeId, Error> {
 /// Errors: [`Error::NotFound`] when there is no key file; [`Error::CardMalformed`] when the keys were
 /// changed as often as a card can tell; [`Error::PassphraseWrong`], [`Error::KeyFileMalformed`],
 /// [`Error::StoreFailed`].
-pub async fn change(dir: &Path, passphrase: &str, now: Timestamp) -> Result<NodeId, Error> {
+pub async fn change(dir: &Path, passphrase: &Passphrase, now: Timestamp) -> Result<NodeId, Error> {
     let path = dir.join(KEY_FILE);
     let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Error::NotFound,
@@ -129,7 +129,7 @@ pub async fn change(dir: &Path, passphrase: &str, now: Timestamp) -> Result<Node
 #[cfg(test)]
 mod tests {
     use super::{END, change};
-    use crate::keys::{AwsPrimitives, KEY_FILE, open_or_make};
+    use crate::keys::{AwsPrimitives, KEY_FILE, Passphrase, open_or_make};
     use crate::system::SystemRandomness;
     use hdms::Error;
     use hdms::card::{Card, Role, SigningKeys};
@@ -139,10 +139,14 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
+    fn p(text: &str) -> Passphrase {
+        Passphrase::of_no_secret(text)
+    }
+
     #[tokio::test]
     async fn changed_keys_are_vouched_for_by_the_old_ones_and_open_what_was_sealed_before() {
         let dir = tempfile::tempdir().unwrap();
-        let first = open_or_make(dir.path(), "p").unwrap();
+        let first = open_or_make(dir.path(), &p("p")).unwrap();
         let sealed = jwe::encrypt(
             b"a result".to_vec(),
             None,
@@ -152,8 +156,8 @@ mod tests {
         );
         let sealed = sealed.await.unwrap();
         for changes in 1..=2 {
-            let node = change(dir.path(), "p", NOW).await.unwrap();
-            let keys = open_or_make(dir.path(), "p").unwrap();
+            let node = change(dir.path(), &p("p"), NOW).await.unwrap();
+            let keys = open_or_make(dir.path(), &p("p")).unwrap();
             assert_eq!((&node, keys.changes().len()), (first.node(), changes));
             assert_eq!(keys.node(), first.node());
             assert_ne!(keys.public(), first.public());
@@ -182,18 +186,18 @@ mod tests {
     async fn keys_stay_as_they_are_when_they_cant_be_changed() {
         let dir = tempfile::tempdir().unwrap();
         let (home, path) = (dir.path(), dir.path().join(KEY_FILE));
-        assert_eq!(change(home, "p", NOW).await, Err(Error::NotFound));
-        open_or_make(home, "p").unwrap();
+        assert_eq!(change(home, &p("p"), NOW).await, Err(Error::NotFound));
+        open_or_make(home, &p("p")).unwrap();
         let before = fs::read_to_string(&path).unwrap();
-        assert_eq!(change(home, "wrong", NOW).await, Err(Error::PassphraseWrong));
+        assert_eq!(change(home, &p("wrong"), NOW).await, Err(Error::PassphraseWrong));
         assert_eq!(fs::read_to_string(&path).unwrap(), before);
-        change(home, "p", NOW).await.unwrap();
+        change(home, &p("p"), NOW).await.unwrap();
         let whole = fs::read_to_string(&path).unwrap();
         let without_statement = whole.split_at(whole.find("-----BEGIN HDMS").unwrap()).0;
         for damaged in [without_statement, whole.trim_end().strip_suffix(END).unwrap()] {
             fs::write(&path, damaged).unwrap();
-            assert_eq!(open_or_make(home, "p").err(), Some(Error::KeyFileMalformed));
-            assert_eq!(change(home, "p", NOW).await, Err(Error::KeyFileMalformed));
+            assert_eq!(open_or_make(home, &p("p")).err(), Some(Error::KeyFileMalformed));
+            assert_eq!(change(home, &p("p"), NOW).await, Err(Error::KeyFileMalformed));
         }
     }
 }

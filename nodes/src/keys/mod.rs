@@ -5,6 +5,7 @@ mod change;
 mod es256;
 mod file;
 mod log;
+mod passphrase;
 mod public;
 
 pub use aws::{AwsKeys, AwsPrimitives, Work, private_work};
@@ -12,5 +13,6 @@ pub use change::change;
 pub use es256::Es256Key;
 pub use file::{KEY_FILE, LOG_KEY_FILE, open_or_make, open_or_make_es256, open_or_make_log};
 pub use log::NotaryKeys;
+pub use passphrase::Passphrase;
 
 pub(crate) use file::{replace_durably, write_durably};

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use super::entries::{self, LoggedEntry};
 use super::{FILE, SCHEMA, store};
-use crate::keys::{NotaryKeys, open_or_make_log};
+use crate::keys::{NotaryKeys, Passphrase, open_or_make_log};
 use crate::log::{sign, tiles};
 use crate::sqlite::{Database, Failure};
 use crate::system::SystemRandomness;
@@ -40,7 +40,7 @@ pub struct Import {
 impl Import {
     /// Opens the log in the folder of `notary`. Errors: those of [`Database::open`] and
     /// [`open_or_make_log`].
-    pub fn open(folder: &Path, passphrase: &str, notary: &NodeId) -> Result<Self, Error> {
+    pub fn open(folder: &Path, passphrase: &Passphrase, notary: &NodeId) -> Result<Self, Error> {
         let database = Database::open(&folder.join(FILE), &SCHEMA)?;
         let keys = Arc::new(open_or_make_log(folder, passphrase)?);
         let log = NotaryLog { notary: notary.clone(), keys: keys.public(), until: None };

@@ -26,7 +26,7 @@ use crate::keys::open_or_make_log;
 use crate::log::publication::Published;
 use crate::log::{Others, publication, tiles};
 use crate::member::{Member, MemberConfig};
-use crate::serve::{Serving, with_common_answers};
+use crate::serve::{Serving, open_to_all, with_common_answers};
 use crate::sqlite::{Database, Schema};
 use crate::store::{META, SqliteStore};
 use crate::system::NodeClock;
@@ -78,6 +78,7 @@ impl Notary {
         let keys = Arc::new(open_or_make_log(&config.data, &config.passphrase)?);
         let store = SqliteStore::over(database.clone());
         let config = MemberConfig { log: Some(keys.public()), ..config };
+        let url = config.endpoint.as_ref().map(ToString::to_string).unwrap_or_default();
         let member = Member::join(config, store, clock.clone(), stop.clone()).await?;
         let own = NotaryLog { notary: member.id().clone(), keys: keys.public(), until: None };
         let key = own.log_key();
@@ -99,7 +100,8 @@ impl Notary {
             .merge(witness)
             .merge(manifests::routes(keeper.clone()));
         let limits = member.costs().limits.clone();
-        let serving = Serving::start(listener, with_common_answers(router), limits, stop);
+        let router = with_common_answers(open_to_all(router), &url);
+        let serving = Serving::start(listener, router, limits, stop);
         let serving = serving.alongside(sequencer).alongside(keeping);
         Ok(Self { serving, member })
     }

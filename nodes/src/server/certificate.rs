@@ -11,11 +11,10 @@ use hdms::json;
 use hdms::network::{Doormen, ManifestsLog, sign, verify_by};
 use hdms::provider::Clock;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::trail::{self, Act};
 use super::{manifests, nodes, schema};
-use crate::keys::{self, AwsKeys, AwsPrimitives, KEY_FILE, NotaryKeys};
+use crate::keys::{self, AwsKeys, AwsPrimitives, KEY_FILE, NotaryKeys, Passphrase};
 use crate::root::{Request, Root, Terms, YEARS};
 use crate::sqlite::Database;
 use crate::system::NodeClock;
@@ -67,7 +66,7 @@ pub struct Certificate {
 #[derive(Clone, Debug)]
 pub struct Keyring {
     data: PathBuf,
-    passphrase: Zeroizing<String>,
+    passphrase: Passphrase,
     database: Database,
     clock: NodeClock,
 }
@@ -75,18 +74,14 @@ pub struct Keyring {
 impl Keyring {
     /// Of the server with the folder `data`, which may be running or never have run. Errors as
     /// [`Database::open`].
-    pub fn open(
-        data: &Path,
-        passphrase: Zeroizing<String>,
-        clock: NodeClock,
-    ) -> Result<Self, Error> {
+    pub fn open(data: &Path, passphrase: Passphrase, clock: NodeClock) -> Result<Self, Error> {
         Ok(Self::over(data.to_owned(), passphrase, schema::open(data)?, clock))
     }
 
     /// The same over the server's own database.
     pub(super) fn over(
         data: PathBuf,
-        passphrase: Zeroizing<String>,
+        passphrase: Passphrase,
         database: Database,
         clock: NodeClock,
     ) -> Self {

@@ -36,10 +36,10 @@ use hdms::jose::jwk::RsaJwk;
 use hdms::provider::Clock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use crate::client::Client;
 use crate::connections::Limits;
+use crate::keys::Passphrase;
 use crate::reach::Reach;
 use crate::serve::Serving;
 use crate::sqlite::Database;
@@ -73,7 +73,7 @@ pub struct ServerConfig {
     /// Its folder: database and key files. Made when it is not there.
     pub data: PathBuf,
     /// Opens the key files.
-    pub passphrase: Zeroizing<String>,
+    pub passphrase: Passphrase,
     /// Base URL by which nodes know it; their proofs name it.
     pub public_url: String,
     /// The rules with which a network begins; later those in the database count.
@@ -94,7 +94,7 @@ pub struct ServerConfig {
 
 impl ServerConfig {
     /// The usual network at this address, without pages.
-    pub fn new(data: PathBuf, passphrase: Zeroizing<String>, public_url: String) -> Self {
+    pub fn new(data: PathBuf, passphrase: Passphrase, public_url: String) -> Self {
         Self {
             data,
             passphrase,

@@ -5,22 +5,26 @@ use std::path::Path;
 use axum::Router;
 use axum::extract::Request;
 use axum::handler::HandlerWithoutStateExt;
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::services::ServeDir;
+use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::headers::{self, Policy};
 use crate::problem;
 
 /// Vite names the files in here by their content.
 const FOREVER: &str = "/assets/";
 
 /// Serves the files of `folder` at every address that `router` does not have.
-pub(super) fn behind(router: Router, folder: &Path) -> Router {
+pub(super) fn behind(router: Router, folder: &Path, url: &str) -> Router {
     let files = ServeDir::new(folder).fallback(problem::not_found.into_service());
     let files = Router::new().fallback_service(files).layer(middleware::from_fn(with_headers));
-    router.fallback_service(files)
+    let policy =
+        SetResponseHeaderLayer::overriding(CONTENT_SECURITY_POLICY, Policy::Patient.header(url));
+    router.fallback_service(headers::on_all(files.layer(policy), url))
 }
 
 /// A worker may control the whole origin, and nobody keeps a page that has a newer version.

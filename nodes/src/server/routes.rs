@@ -33,7 +33,7 @@ use super::proofs::Proven;
 use super::{FirebaseApp, Services, pages, stream};
 use crate::log::publication;
 use crate::problem::{Problem, read_body, retry_after};
-use crate::serve::with_common_answers;
+use crate::serve::{open_to_all, with_common_answers};
 
 /// Largest body of what is small, bytes.
 const SMALL: usize = 64 * 1024;
@@ -76,9 +76,10 @@ pub(super) fn router(services: Arc<Services>, pages: Option<PathBuf>, url: &str)
         .route("/mailbox/subscriptions/removal", post(unsubscribe))
         .with_state(services)
         .nest("/manifests/log", publication::routes(log));
-    let Some(folder) = pages else { return with_common_answers(router) };
+    let Some(folder) = pages else { return with_common_answers(open_to_all(router), url) };
     let configuration = get(async move || (headers, Json(configuration)));
-    pages::behind(with_common_answers(router.route("/network.json", configuration)), &folder)
+    let router = open_to_all(router.route("/network.json", configuration));
+    pages::behind(with_common_answers(router, url), &folder, url)
 }
 
 /// How much of the manifests' log has been seen.

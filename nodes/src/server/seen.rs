@@ -1,7 +1,7 @@
 //! Ids that may be used once: which of them were used, for as long as they could be used again.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::mem;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use aws_lc_rs::digest;
 use hdms::Error;
 use hdms::provider::Timestamp;
+
+use crate::private;
 
 /// Bytes of an id as it is remembered, and in a file those of its time before it.
 const ID: usize = 16;
@@ -121,10 +123,11 @@ impl Journal {
             recent.extend(records.filter(|record| split(record).0 + age > now));
         }
         let moved = folder.join("proofs.tmp");
-        fs::write(&moved, recent.as_flattened())?;
+        let mut kept = private::made_anew(&moved)?;
+        kept.write_all(recent.as_flattened())?;
         fs::rename(&moved, &before)?;
         let ids = recent.iter().map(|record| split(record).1).collect();
-        let file = File::create(&growing)?;
+        let file = private::made_anew(&growing)?;
         Ok((Self { growing, before, file }, ids))
     }
 
@@ -137,7 +140,7 @@ impl Journal {
 
     fn rotate(&mut self) -> io::Result<()> {
         fs::rename(&self.growing, &self.before)?;
-        self.file = OpenOptions::new().create(true).append(true).open(&self.growing)?;
+        self.file = private::made_anew(&self.growing)?;
         Ok(())
     }
 }

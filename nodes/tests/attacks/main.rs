@@ -6,6 +6,7 @@
 mod common;
 mod fill_memory;
 mod lead_inside;
+mod learn_from_what_is_kept;
 mod lock_out;
 mod lose_mail;
 mod lying_server;
@@ -14,5 +15,6 @@ mod say_it_twice;
 #[path = "../stage/mod.rs"]
 mod stage;
 mod trap;
+mod use_the_console;
 mod use_up_limits;
 mod watched;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{JsonBody, Net, PASSPHRASE};
+use crate::common::{JsonBody, Net, passphrase};
 
 pub const NAMES: [&str; 3] = ["notary-a", "notary-b", "notary-c"];
 
@@ -16,7 +16,7 @@ pub async fn network() -> (Net, Vec<Notary>) {
     let net = Net::start().await;
     let mut notaries = Vec::new();
     for name in NAMES {
-        open_or_make(&net.dir.path().join(name), PASSPHRASE).unwrap();
+        open_or_make(&net.dir.path().join(name), &passphrase()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (notary, ()) = tokio::join!(start(&net, name, listener), net.admit_next());
         notaries.push(notary);

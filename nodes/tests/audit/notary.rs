@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Net, PASSPHRASE, SECRET, case_id, deposit, entry_id, sealed};
+use crate::common::{Net, SECRET, case_id, deposit, entry_id, passphrase, sealed};
 use crate::stage::{Audited, audit};
 
 struct Real {
@@ -39,7 +39,7 @@ impl Real {
 
     async fn with_entries(self, count: u64) -> Self {
         self.after(async |net, id| {
-            let import = Import::open(&net.dir.path().join("notary"), PASSPHRASE, id).unwrap();
+            let import = Import::open(&net.dir.path().join("notary"), &passphrase(), id).unwrap();
             let now = net.clock.now().seconds();
             let entry = || Entry {
                 id: entry_id(),

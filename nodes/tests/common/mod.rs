@@ -25,7 +25,7 @@ use hdms::provider::{Clock, Timestamp};
 use hdms::testing::FixedClock;
 use hdms_nodes::client::{Client, Signer};
 use hdms_nodes::costs::Costs;
-use hdms_nodes::keys::{AwsKeys, AwsPrimitives, KEY_FILE, open_or_make};
+use hdms_nodes::keys::{AwsKeys, AwsPrimitives, KEY_FILE, Passphrase, open_or_make};
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::notary::Notary;
 use hdms_nodes::problem::ProblemDocument;
@@ -38,12 +38,15 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 /// Of every case that the tests make.
 pub const SECRET: CaseSecret = CaseSecret([7; 32]);
 
 pub const PASSPHRASE: &str = "correct horse";
+
+pub fn passphrase() -> Passphrase {
+    Passphrase::of_no_secret(PASSPHRASE)
+}
 
 /// A running server and what belongs to its network.
 pub struct Net {
@@ -252,7 +255,7 @@ impl Net {
     pub fn member_config(&self, name: &str, endpoint: String) -> MemberConfig {
         MemberConfig {
             data: self.dir.path().join(name),
-            passphrase: Zeroizing::new(PASSPHRASE.into()),
+            passphrase: passphrase(),
             server: self.url.clone(),
             root: Some(self.root.clone()),
             role: Role::Notary,
@@ -293,8 +296,7 @@ async fn serve(
 ) -> Result<(Server, String, CancellationToken), Error> {
     let listener = TcpListener::bind(address).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let passphrase = Zeroizing::new(PASSPHRASE.into());
-    let mut config = ServerConfig::new(dir.join("server"), passphrase, url.clone());
+    let mut config = ServerConfig::new(dir.join("server"), passphrase(), url.clone());
     adjust(&mut config);
     let stop = CancellationToken::new();
     let clock = NodeClock::new(clock.clone());
@@ -331,7 +333,7 @@ pub fn prepare_server(home: &Path) {
 
 /// The Doorman's keys of the server with this folder.
 pub fn keyring(data: &Path, clock: NodeClock) -> Keyring {
-    Keyring::open(data, Zeroizing::new(PASSPHRASE.into()), clock).unwrap()
+    Keyring::open(data, passphrase(), clock).unwrap()
 }
 
 /// Puts a member's key file made once for all tests into each of `folders` within `home`.
@@ -339,7 +341,7 @@ pub fn prepare_keys(home: &Path, folders: &[&str]) {
     static MADE: OnceLock<TempDir> = OnceLock::new();
     let made = MADE.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        open_or_make(dir.path(), PASSPHRASE).unwrap();
+        open_or_make(dir.path(), &passphrase()).unwrap();
         dir
     });
     for folder in folders {

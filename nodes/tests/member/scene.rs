@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Net, PASSPHRASE};
+use crate::common::{Net, passphrase};
 use crate::stage::{His, ask, received, until};
 
 const OFTEN: Duration = Duration::from_millis(100);
@@ -163,7 +163,14 @@ async fn start_hospital(
 ) -> Result<(Institution, CancellationToken), Error> {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let member = config(net, "hospital", endpoint, OFTEN);
-    let config = Config { member, api_key: None, pages: None, samples: None };
+    let config = Config {
+        member,
+        api_key: None,
+        console: None,
+        origins: Vec::new(),
+        pages: None,
+        samples: None,
+    };
     let stop = CancellationToken::new();
     Ok((Institution::start(config, clock(net), listener, stop.clone()).await?, stop))
 }
@@ -174,7 +181,7 @@ fn prepare_keys(home: &Path) {
     let made = MADE.get_or_init(|| {
         let made = tempfile::tempdir().unwrap();
         for folder in FOLDERS {
-            open_or_make(&made.path().join(folder), PASSPHRASE).unwrap();
+            open_or_make(&made.path().join(folder), &passphrase()).unwrap();
         }
         made
     });

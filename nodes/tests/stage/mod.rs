@@ -17,7 +17,7 @@ use hdms::treatment::patient::{PatientCase, ResultStatus};
 use hdms::treatment::request::TreatmentRequest;
 use hdms_nodes::costs::Costs;
 use hdms_nodes::keys::{KEY_FILE, open_or_make};
-use hdms_nodes::local::{LocalConfig, LocalNetwork, PASSPHRASE};
+use hdms_nodes::local::{LocalConfig, LocalNetwork, PASSPHRASE, passphrase};
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::personal::Personal;
 use hdms_nodes::platform::NativeNode;
@@ -30,7 +30,6 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 pub const RESULT: &str = r#"{"resourceType":"Observation","status":"final","code":{"text":"Pulse"},"valueQuantity":{"value":61.0}}"#;
 
@@ -197,9 +196,9 @@ pub fn prepare_keys(dir: &Path) {
     let made = MADE.get_or_init(|| {
         let made = tempfile::tempdir().unwrap();
         for node in FILES.iter().filter_map(|file| file.strip_suffix(KEY_FILE)) {
-            open_or_make(&made.path().join(node), PASSPHRASE).unwrap();
+            open_or_make(&made.path().join(node), &passphrase()).unwrap();
         }
-        let (server, passphrase) = (made.path().join("server"), PASSPHRASE.to_owned().into());
+        let (server, passphrase) = (made.path().join("server"), passphrase());
         let keyring = Keyring::open(&server, passphrase, NodeClock::default()).unwrap();
         let root = made.path().join("root");
         futures_lite::future::block_on(keyring.certify_here(&root)).unwrap();
@@ -216,7 +215,7 @@ pub fn prepare_keys(dir: &Path) {
 pub fn personal(dir: &Path, server: &str) -> MemberConfig {
     MemberConfig {
         data: dir.join("patient"),
-        passphrase: Zeroizing::new(PASSPHRASE.into()),
+        passphrase: passphrase(),
         server: server.to_owned(),
         root: None,
         role: Role::Personal,

@@ -10,7 +10,7 @@ use hdms::provider::{Store, Table, Timestamp, Write};
 use hdms::testing::FixedClock;
 use hdms_nodes::costs::Costs;
 use hdms_nodes::institution::{self, Institution};
-use hdms_nodes::local::PASSPHRASE;
+use hdms_nodes::local::passphrase;
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::notary::Notary;
 use hdms_nodes::personal::Personal;
@@ -23,7 +23,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 /// The patient's tables, as a browser would keep them.
 pub const TABLES: &str = "patient/tables.json";
@@ -110,7 +109,14 @@ impl Copied {
     pub async fn hospital(&self) -> Institution {
         let endpoint = Some(self.kept.hospital.clone());
         let member = self.member("hospital", Role::Institution, endpoint);
-        let config = institution::Config { member, api_key: None, pages: None, samples: None };
+        let config = institution::Config {
+            member,
+            api_key: None,
+            console: None,
+            origins: Vec::new(),
+            pages: None,
+            samples: None,
+        };
         let (listener, _) = listen().await;
         Institution::start(config, self.node_clock(), listener, self.stop.clone()).await.unwrap()
     }
@@ -175,10 +181,6 @@ pub fn copy(from: &Path, to: &Path) {
             std::fs::copy(&path, &to).unwrap();
         }
     }
-}
-
-fn passphrase() -> Zeroizing<String> {
-    Zeroizing::new(PASSPHRASE.into())
 }
 
 async fn listen() -> (TcpListener, String) {

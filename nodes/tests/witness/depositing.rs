@@ -12,7 +12,7 @@ use hdms_nodes::keys::{AwsPrimitives, open_or_make_log};
 use hdms_nodes::notary::Notary;
 use tokio::net::TcpListener;
 
-use crate::common::{Net, PASSPHRASE, Person, deposit, sealed};
+use crate::common::{Net, Person, deposit, passphrase, sealed};
 use crate::scene::{meets, name, network, restart, start, url};
 
 /// A patient and a hospital.
@@ -135,7 +135,7 @@ async fn a_former_notary_is_no_witness_any_more() {
     assert_eq!(verified.witnesses(), [witness.member().id().clone()]);
     let trust = net.trust().await;
     let log = trust.log(witness.member().id()).unwrap();
-    let keys = open_or_make_log(&net.dir.path().join(name(&witness)), PASSPHRASE).unwrap();
+    let keys = open_or_make_log(&net.dir.path().join(name(&witness)), &passphrase()).unwrap();
     for (time, counts) in [(log.until.unwrap() - 1, true), (log.until.unwrap(), false)] {
         let mut proof = TlogProof::parse(&before).unwrap();
         let text = cosigned_text(&proof.checkpoint.note().text, time);

@@ -12,7 +12,7 @@ use hdms_nodes::keys::{NotaryKeys, open_or_make_log};
 use reqwest::header::CONTENT_TYPE;
 use tlog_tiles::{HashReader, prove_tree, stored_hashes_for_record_hash, tree_hash};
 
-use crate::common::{Net, PASSPHRASE, id, keys};
+use crate::common::{Net, id, keys, passphrase};
 
 /// A tree, as an implementation of others keeps it.
 #[derive(Clone, Default)]
@@ -83,7 +83,7 @@ impl PlayedLog {
     /// Never admitted.
     pub fn stranger(net: &Net, number: usize) -> Self {
         let dir = net.dir.path().join(format!("played-{number}"));
-        let (id, log_keys) = (id(keys(number)), open_or_make_log(&dir, PASSPHRASE).unwrap());
+        let (id, log_keys) = (id(keys(number)), open_or_make_log(&dir, &passphrase()).unwrap());
         let log = NotaryLog { notary: id.clone(), keys: log_keys.public(), until: None };
         Self { id, key: log.log_key(), keys: log_keys }
     }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{JsonBody, Net, PASSPHRASE};
+use crate::common::{JsonBody, Net, passphrase};
 use crate::played::{Answer, PlayedLog, submit};
 
 const NAMES: [&str; 3] = ["notary-a", "notary-b", "notary-c"];
@@ -141,7 +141,7 @@ pub fn prepare(home: &Path) {
     let made = MADE.get_or_init(|| {
         let made = tempfile::tempdir().unwrap();
         for name in NAMES {
-            open_or_make(&made.path().join(name), PASSPHRASE).unwrap();
+            open_or_make(&made.path().join(name), &passphrase()).unwrap();
         }
         made
     });

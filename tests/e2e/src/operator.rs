@@ -5,7 +5,7 @@ use hdms::doorman::About;
 use hdms::network::{NetworkDocuments, Parameters, sign, verify_by};
 use hdms_nodes::institution::{Config, Institution};
 use hdms_nodes::keys::AwsPrimitives;
-use hdms_nodes::local::PASSPHRASE;
+use hdms_nodes::local::passphrase;
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::server::certificate::Keyring;
 use hdms_nodes::server::operator::Operator;
@@ -50,7 +50,14 @@ impl Network {
             about: Some(about),
             ..self.local.personal("another", name)
         };
-        let config = Config { member, api_key: None, pages: None, samples: None };
+        let config = Config {
+            member,
+            api_key: None,
+            console: None,
+            origins: Vec::new(),
+            pages: None,
+            samples: None,
+        };
         let (clock, stop) = (NodeClock::default(), CancellationToken::new());
         let operator = self.operator()?;
         let admitting = until("an applicant", async || {
@@ -67,7 +74,7 @@ impl Network {
     /// The server asks for this version of the protocol at least.
     pub async fn require_version(&self, minimum_version: u64) -> Result<()> {
         let (folder, clock) = (self.server_folder(), NodeClock::default());
-        let keyring = Keyring::open(&folder, PASSPHRASE.to_owned().into(), clock)?;
+        let keyring = Keyring::open(&folder, passphrase(), clock)?;
         let certificate = keyring.certificate().await?;
         let keys: Vec<_> = certificate.list.doormen.iter().map(|doorman| &doorman.key).collect();
         let documents = self.documents().await?;

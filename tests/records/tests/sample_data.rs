@@ -6,12 +6,16 @@ use std::collections::BTreeMap;
 
 use hdms::Error;
 use hdms::fhir::{intake, resource};
+use hdms::padding;
 use hdms::record::Selection;
 use hdms_records::{WORLD, sample};
 use serde_json::Value;
 
 /// Bytes of the largest record that intake may lead to, that an envelope has room for.
 const LARGEST: usize = hdms::record::MAX_BYTES;
+
+/// Bytes of what goes with a record in a message: claims and endorsement.
+const AROUND: usize = 2_000;
 
 /// The author's text without the space between its tokens.
 fn text(bytes: &[u8]) -> String {
@@ -30,7 +34,7 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn every_example_survives_issue_and_verification_to_the_byte() {
     for folder in ["r4-examples", "ips", "synthea"] {
-        let (mut files, mut content, mut records) = (0, 0, 0);
+        let (mut files, mut content, mut records, mut padded) = (0, 0, 0, 0);
         for (path, bytes) in sample(folder) {
             let fhir = resource::parse(&bytes)
                 .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -40,8 +44,12 @@ fn every_example_survives_issue_and_verification_to_the_byte() {
             assert_eq!(verified.subject(), Some("patient-node"));
             (files, content, records) =
                 (files + 1, content + text(&bytes).len(), records + record.compact().len());
+            padded += padding::class(record.compact().len() + AROUND) - AROUND;
         }
-        eprintln!("{folder}: {files} files, {content} bytes of FHIR, {records} bytes of records");
+        eprintln!(
+            "{folder}: {files} files, {content} bytes of FHIR, {records} bytes of records, {padded} with \
+             the padding of their envelopes"
+        );
     }
 }
 

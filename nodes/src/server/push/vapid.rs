@@ -74,12 +74,12 @@ impl Vapid {
 #[cfg(test)]
 mod tests {
     use super::{LIFETIME, MARGIN, Vapid};
-    use crate::keys::open_or_make_es256;
+    use crate::keys::{Passphrase, open_or_make_es256};
 
     #[test]
     fn a_token_is_used_until_it_nears_its_end_and_each_origin_has_its_own() {
         let dir = tempfile::tempdir().unwrap();
-        let key = open_or_make_es256(dir.path(), "p").unwrap();
+        let key = open_or_make_es256(dir.path(), &Passphrase::of_no_secret("p")).unwrap();
         let vapid = Vapid::new(key, "mailto:operator@example.org".into());
         let at = |origin, now| vapid.authorization(origin, now).unwrap();
         let first = at("https://one.example", 1000);
