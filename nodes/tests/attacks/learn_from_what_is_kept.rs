@@ -99,7 +99,7 @@ async fn what_was_acknowledged_is_in_none_of_the_servers_files_a_minute_later() 
         &envelope[end - 60..end]
     });
     assert!(!holding(&net.data(), &kept).is_empty(), "they wait");
-    net.client.acknowledge(&net.url, patient.signer(), 2).await.unwrap();
+    net.client.acknowledge(&net.url, patient.signer(), 2, Vec::new()).await.unwrap();
     // What the server does by itself within a minute.
     let database = Connection::open(net.data().join("server.sqlite")).unwrap();
     let tidied = "PRAGMA wal_checkpoint(TRUNCATE)";
