@@ -34,7 +34,7 @@ struct OnSmallDisk {
 impl OnSmallDisk {
     /// `seed` is what the disk holds at first; `arguments` are followed by `--data` and the folder.
     fn start(at: &Path, seed: &Path, passphrase: &str, arguments: &[&str]) -> Self {
-        const MOUNT: &str = r#"mount -t tmpfs -o size=3m none "$0" && cp -r "$1"/. "$0" && shift \
+        const MOUNT: &str = r#"mount -t tmpfs -o size=3m,mode=0700 none "$0" && cp -r "$1"/. "$0" && shift \
             && exec "$@" --data "$0""#;
         fs::create_dir_all(at).unwrap();
         let process = Command::new("unshare")

@@ -91,7 +91,7 @@ export class FakeInstitution {
     const found = this.cases.get(id);
     if (!found) return problem(route, 404, "treatment/unknown-case", "There is no such case.");
     if (request.method() === "GET") {
-      return json(route, deed ? { shared: this.shared.get(id) ?? [] } : found);
+      return json(route, deed ? { shared: this.shared.get(id) ?? [], next: null } : found);
     }
     return this.#command(route, found, deed ?? "", request.postData() ?? "");
   }

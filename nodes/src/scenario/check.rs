@@ -53,9 +53,10 @@ async fn own_view(
     let endorsers = patient.endorsers(&case.id, &entry.id).await?;
     let receipt = patient.receipt(&case.id, &entry.id).await?;
     let receipt = receipt.ok_or_else(|| Failed::new("an entry has no receipt"))?;
-    let receipt = receipt.receipt();
     let trust = patient.trust();
-    let notary = trust.notary(&receipt.iss)?;
+    let name = |id| trust.node(id).map(|card| card.card().name.clone()).unwrap_or_default();
+    let witnesses: Vec<_> = receipt.witnesses().iter().map(name).collect();
+    let (time, receipt) = (receipt.time(), receipt.receipt());
     let both = endorsers.contains(&case.patient) && endorsers.contains(&case.hospital);
     if !both || case.notary.as_ref() != Some(&receipt.iss) {
         return Err(Failed::new("an entry is not final"));
@@ -73,9 +74,10 @@ async fn own_view(
         "endorsedByHospital": true,
         "receipt": {
             "notary": receipt.iss,
-            "notaryName": notary.card().name,
+            "notaryName": name(&receipt.iss),
             "index": receipt.index,
-            "time": Timestamp::from_seconds(receipt.iat).0,
+            "time": Timestamp::from_seconds(time).0,
+            "witnesses": witnesses,
         },
     }))
 }

@@ -29,10 +29,11 @@ fn forms(text: &str) -> Vec<Vec<u8>> {
         let encoded = last.iter().flat_map(|bytes| {
             (0..3).map(|shift| {
                 let whole = encode([&vec![0; shift][..], bytes].concat()).into_bytes();
-                whole[2 * shift..whole.len() - 2].to_vec()
+                whole.get(2 * shift..whole.len() - 2).unwrap_or_default().to_vec()
             })
         });
-        last = encoded.collect();
+        // Shorter ones are found anywhere by chance.
+        last = encoded.filter(|part: &Vec<u8>| part.len() >= 8).collect();
         all.extend(last.iter().cloned());
     }
     all

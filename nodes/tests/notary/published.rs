@@ -70,7 +70,7 @@ async fn the_checkpoint_the_tiles_and_the_leaves_belong_together() {
     for (path, tile) in [("tile/entries/000", 0), ("tile/entries/001.p/44", 1)] {
         let bundle = bytes(&case, path).await;
         let leaves = bundle.chunks(107).map(|leaf| {
-            assert_eq!(leaf[..3], [0, 105, 1]);
+            assert_eq!(leaf[..3], [0, 105, 2]);
             leaf_hash(&leaf[2..])
         });
         assert_eq!(leaves.collect::<Vec<_>>().concat(), tiles.0[tile], "{path}");

@@ -43,15 +43,14 @@ async fn nothing_that_everybody_may_read_names_a_personal_node_or_where_it_is_wo
     let folder = pages.path().to_owned();
     stage.net.restart_with(|config| config.pages = Some(folder)).await;
     let keys = keys(1);
-    let named = stage.net.request(keys, Role::Personal, "Patricia Doe");
-    stage.net.ask(keys, &named).await.unwrap();
+    let person = stage.net.request(keys, Role::Personal, "");
+    stage.net.ask(keys, &person).await.unwrap();
     let browser = stage.stranger().await;
     stage.subscribe(&browser.subscription).await;
     let (key, seal) = keys.public();
     let Subscription::WebPush { endpoint, .. } = &browser.subscription else { panic!() };
     let secrets = [
         stage.patient.id.to_string(),
-        "Patricia".into(),
         seal.thumbprint(),
         serde_json::to_value(key).unwrap()["n"].as_str().unwrap().to_owned(),
         browser.id(),

@@ -219,7 +219,7 @@ pub fn personal(dir: &Path, server: &str) -> MemberConfig {
         server: server.to_owned(),
         root: None,
         role: Role::Personal,
-        name: PATIENT.into(),
+        name: String::new(),
         endpoint: None,
         reach: Reach::Local,
         costs: Costs::default(),

@@ -15,6 +15,7 @@ use hdms_nodes::member::MemberConfig;
 use hdms_nodes::notary::Notary;
 use hdms_nodes::personal::Personal;
 use hdms_nodes::reach::Reach;
+use hdms_nodes::server::certificate::Keyring;
 use hdms_nodes::server::{Server, ServerConfig};
 use hdms_nodes::store::SqliteStore;
 use hdms_nodes::system::NodeClock;
@@ -91,6 +92,10 @@ impl Copied {
     pub async fn server(&mut self) -> Server {
         let (listener, url) = listen().await;
         let folder = self.dir.path().join("server");
+        // As docs/operator.md asks of those who update.
+        let keyring = Keyring::open(&folder, passphrase(), self.node_clock()).unwrap();
+        keyring.certify_here(&self.dir.path().join("root")).await.unwrap();
+        drop(keyring);
         let mut config = ServerConfig::new(folder, passphrase(), url.clone());
         config.rules.witnesses = 1;
         self.server = url;
