@@ -47,6 +47,8 @@ async fn a_server_that_gives_an_envelope_as_challenge_learns_nothing_and_is_told
     server.challenge_with(&envelope);
     let answered = server.answers().len();
     net.clock.advance(LIFETIME * 1000 * 3 / 4);
+    // The server signs its documents anew for whoever is admitted.
+    net.hospital(1).await;
     net.until(|trust| trust.check_revocation(hospital.id(), net.now()).is_ok()).await;
     hospital.refresh().await.unwrap();
 

@@ -71,7 +71,7 @@ impl Commands {
         ]
         .concat();
         Self {
-            server: of("server", "server", 0, &["--public-url", url]),
+            server: of("server", "server", 0, &["--public-url", url, "--witnesses", "0"]),
             notary: of("notary", "notary-1", 1, &notary),
             hospital: of("institution", "hospital", 2, &with_key),
         }

@@ -20,6 +20,8 @@ async fn a_hospital_starts_and_works_while_the_server_is_away() {
     scene.his.until(&case, receipt).await;
     scene.hospital_until(|view| view["waiting"] == 1).await;
     scene.net.start_again(|_| ()).await;
+    // Longer than any pause so far.
+    scene.net.clock.advance(60_000);
     until(scene.node(), &case, |case| case.phase == Phase::Approved).await;
 }
 
