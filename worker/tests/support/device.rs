@@ -154,7 +154,8 @@ impl Device {
 
     /// From now on the server has these messages, counted from 1, and these subscriptions.
     pub fn has_mail(&self, envelopes: &[&str], subscriptions: &[String]) {
-        let message = |(at, envelope)| json!({"seq": at + 1, "envelope": envelope});
+        let from = self.world.hospital.id();
+        let message = |(at, envelope)| json!({"seq": at + 1, "from": from, "envelope": envelope});
         let messages: Vec<_> = envelopes.iter().enumerate().map(message).collect();
         let mailbox = json!({"messages": messages, "more": false, "subscriptions": subscriptions});
         self.change("answers", json!({
