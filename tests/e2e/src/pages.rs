@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, json};
 use tempfile::TempDir;
 
 use crate::Result;
@@ -59,12 +58,13 @@ const SDK: [(&str, &str); 9] = [
     ("idb", "idb/build/index.js"),
 ];
 
-/// A page with the node's client and nothing else.
+/// A page with the node's client and nothing else; its script, as the server's Content-Security-Policy
+/// wants it, in a file of its own.
 const BARE: &str = r#"<!doctype html><html lang="en"><title>Node</title>
-<script type="importmap">IMPORTS</script><script type="module">
-import { connect, uuidv7 } from "./client/index.js";
+<script type="module" src="./bare.js"></script>"#;
+const BARE_SCRIPT: &str = r#"import { connect, uuidv7 } from "./client/index.js";
 window.hdms = { ...(await connect({ worker: "./sw.js" })), uuidv7 };
-</script>"#;
+"#;
 
 /// Where the bare page of [`with_hooks`] lies.
 pub const BARE_PAGE: &str = "bare.html";
@@ -86,7 +86,8 @@ pub fn twice() -> Result<TempDir> {
 pub fn with_hooks() -> Result<TempDir> {
     let folder = copy(&built())?;
     copy_into(&hooked(), folder.path())?;
-    write(folder.path(), BARE_PAGE, &bare_page())?;
+    write(folder.path(), BARE_PAGE, BARE)?;
+    write(folder.path(), "bare.js", BARE_SCRIPT)?;
     add_hooks(folder.path())?;
     Ok(folder)
 }
@@ -101,23 +102,34 @@ pub fn bare() -> Result<TempDir> {
 /// A bare page on the npm package in this folder.
 pub fn bare_on(package: &Path) -> Result<TempDir> {
     let folder = copy(package)?;
-    write(folder.path(), "index.html", &bare_page())?;
+    write(folder.path(), "index.html", BARE)?;
+    write(folder.path(), "bare.js", BARE_SCRIPT)?;
     Ok(folder)
 }
 
-fn bare_page() -> String {
-    let imports = SDK.map(|(name, path)| (name.to_owned(), format!("./{path}").into()));
-    let imports = json!({"imports": Map::from_iter(imports)}).to_string();
-    BARE.replace("IMPORTS", &imports)
-}
-
-/// Puts Firebase's SDK where the bare page finds it.
+/// Puts Firebase's SDK where the bare page finds it, as a bundler would.
 pub fn add_firebase(folder: &Path) -> Result<()> {
+    lead_imports(&folder.join("client/firebase.js"))?;
     for (_, path) in SDK {
-        let path = Path::new(path).parent().ok_or("no folder")?;
-        copy_into(&root().join("node_modules").join(path), &folder.join(path))?;
+        let parent = Path::new(path).parent().ok_or("no folder")?;
+        copy_into(&root().join("node_modules").join(parent), &folder.join(parent))?;
+        lead_imports(&folder.join(path))?;
     }
     Ok(())
+}
+
+/// Leads a module's imports of the SDK to where it lies.
+fn lead_imports(module: &Path) -> Result<()> {
+    let mut text = fs::read_to_string(module)?;
+    for (name, path) in SDK {
+        for (word, end) in [("from ", ""), ("import ", ""), ("import(", ")")] {
+            for quote in ['"', '\''] {
+                let bare = format!("{word}{quote}{name}{quote}{end}");
+                text = text.replace(&bare, &format!("{word}\"/{path}\"{end}"));
+            }
+        }
+    }
+    Ok(fs::write(module, text)?)
 }
 
 fn add_hooks(folder: &Path) -> Result<()> {
