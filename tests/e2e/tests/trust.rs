@@ -1,6 +1,7 @@
 //! What a patient's node relies on: receipts that it checks by itself, and network documents that no
 //! server can take back.
 
+use hdms::network::PROTOCOL_VERSION;
 use hdms_tests::browser::Browser;
 use hdms_tests::engine::Engine;
 use hdms_tests::network::{HOSPITAL, Network};
@@ -114,7 +115,7 @@ async fn below_the_minimum_version_a_node_takes_in_and_sends_nothing_until_it_ma
     leave(browser).await?;
     // Before the hospital hears of it.
     let entry = hand_in_meanwhile(&world, &case).await?;
-    network.require_version(2).await?;
+    network.require_version(PROTOCOL_VERSION + 1).await?;
     browser.go(network.url()).await?;
     browser.node(&problem_is("network/version"), Vec::new()).await?;
     browser.node(ARRIVED, vec![json!(case)]).await?;
@@ -127,7 +128,7 @@ async fn below_the_minimum_version_a_node_takes_in_and_sends_nothing_until_it_ma
     assert_eq!(waits, json!(["network/version", true, true, false]));
     network.result_is(&case, &entry, "sent").await?;
 
-    network.require_version(1).await?;
+    network.require_version(PROTOCOL_VERSION).await?;
     network.refresh().await?;
     browser.node(&problem_is(""), Vec::new()).await?;
     browser.node(FINAL, vec![json!(case)]).await?;
