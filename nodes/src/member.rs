@@ -30,6 +30,7 @@ use hdms::network::{self, KeyWarning, LogKeys, Trust};
 use hdms::provider::{Clock, Store, Table, Write};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::client::{Client, Signer};
 use crate::costs::Costs;
@@ -100,6 +101,9 @@ struct Inner {
     asking: tokio::sync::Mutex<Asking>,
     /// Whether the server does not know the node any more.
     unknown: AtomicBool,
+    /// What it does beside all else, until `stop` is cancelled.
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 /// How asking the server has fared.
@@ -133,18 +137,27 @@ impl Member {
     ) -> Result<Self, Error> {
         let applicant = Applicant::new(config, store, clock)?;
         let member = tokio::select! {
-            member = applicant.join() => member?,
+            member = applicant.join(stop.clone()) => member?,
             () = stop.cancelled() => return Err(Error::NodeStopped),
         };
         // It does not hold the member, and with it the database, while it waits.
-        let kept = Arc::downgrade(&member.0);
-        tokio::spawn(async move {
-            tokio::select! {
-                () = keep_up_to_date(kept) => {}
-                () = stop.cancelled() => {}
-            }
-        });
+        member.spawn(keep_up_to_date(Arc::downgrade(&member.0)));
         Ok(member)
+    }
+
+    /// Does `task` beside all else, until the node is stopped.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.0.stop.clone();
+        self.0.tasks.spawn(async move {
+            stop.run_until_cancelled(task).await;
+        });
+    }
+
+    /// Returns once the node was stopped and nothing of what it [did beside](Member::spawn) goes on.
+    pub async fn ended(&self) {
+        self.0.stop.cancelled().await;
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
     }
 
     /// The node's id.

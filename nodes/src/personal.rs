@@ -56,7 +56,7 @@ impl Personal {
         let store = SqliteStore::open(&config.data.join(DATABASE))?;
         let member = Member::join(config, store.clone(), clock.clone(), stop.clone()).await?;
         let (platform, queue) = NativePlatform::new(member, store, clock);
-        let node = follow(platform, &stop);
+        let node = follow(platform);
         let tasks = TaskTracker::new();
         let sending = Sender::<PatientCase>::run(node.clone(), queue, stop.clone());
         tasks.spawn(async move {
@@ -65,13 +65,9 @@ impl Personal {
             }
         });
         let mailbox = Mailbox { node: node.clone(), last: 0 };
-        let (hoping, hoping_stops) = (hope::<PatientCase>(node.clone()), stop.clone());
-        tasks.spawn(async move {
-            hoping_stops.run_until_cancelled(hoping).await;
-        });
-        tasks.spawn(async move {
-            stop.run_until_cancelled(mailbox.watch()).await;
-        });
+        let member = node.platform().member();
+        member.spawn(hope::<PatientCase>(node.clone()));
+        member.spawn(mailbox.watch());
         tasks.close();
         Ok(Self { node, name, tasks })
     }
@@ -89,6 +85,7 @@ impl Personal {
     /// Returns when it has stopped and everything under way has ended.
     pub async fn ended(self) {
         self.tasks.wait().await;
+        self.node.platform().member().ended().await;
     }
 }
 

@@ -16,7 +16,6 @@ use hdms::treatment::Flow;
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::patient::PatientCase;
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast, mpsc};
-use tokio_util::sync::CancellationToken;
 
 use crate::keys::{AwsKeys, AwsPrimitives};
 use crate::member::{Member, Standing};
@@ -100,15 +99,14 @@ impl NativePlatform {
     }
 }
 
-/// A node on `platform`, that is and trusts what its member comes to be and to trust, until `stop` is
-/// cancelled.
-pub fn follow(platform: NativePlatform, stop: &CancellationToken) -> Arc<NativeNode> {
+/// A node on `platform`, that is and trusts what its member comes to be and to trust.
+pub fn follow(platform: NativePlatform) -> Arc<NativeNode> {
     let mut changes = platform.member().changes();
     let standing = changes.borrow_and_update().clone();
     let node = Arc::new(Node::new(platform, standing.card.clone(), Trust::clone(&standing.trust)));
-    let (follower, stop) = (node.clone(), stop.clone());
-    tokio::spawn(async move {
-        while let Some(Ok(())) = stop.run_until_cancelled(changes.changed()).await {
+    let follower = node.clone();
+    node.platform().member().spawn(async move {
+        while changes.changed().await.is_ok() {
             let standing = changes.borrow_and_update().clone();
             adopt(&follower, &standing);
         }

@@ -18,11 +18,12 @@ use hdms::mailbox::{Delivery, DeliveryAnswer, MAX_DELIVERIES};
 use hdms::node::{Occasion, OutboxItem, Parcel, Payload, Platform, Setback};
 use hdms::notary::{DepositAnswer, DepositAnswers};
 use hdms::provider::{Clock, Timestamp};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client::{Client, Delivered};
+use crate::member::Standing;
 use crate::platform::{NativeNode, Side, adopt};
 use crate::problem::Problem;
 
@@ -143,12 +144,18 @@ impl<F: Side> Sender<F> {
             let _stopping = lane.waiting.send(item).is_err();
         } else if item.refused.is_none() {
             let (back, road) = (lane.waiting.downgrade(), lane.road.clone());
-            self.clone().spawn(self.clone().wait(vec![item], back, road));
+            let changes = self.changes();
+            self.clone().spawn(self.clone().wait(vec![item], back, road, changes));
         }
     }
 
     fn now(&self) -> Timestamp {
         self.node.platform().clock().now()
+    }
+
+    /// Tells of what changes in the network from now on.
+    fn changes(&self) -> watch::Receiver<Arc<Standing>> {
+        self.node.platform().member().changes()
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -172,8 +179,10 @@ impl<F: Side> Sender<F> {
                 return;
             }
             let (sender, back, road) = (self.clone(), back.clone(), road.clone());
+            // What changes while a request is under way may be what it lacked.
+            let changes = self.changes();
             if road.rests(self.now()) {
-                self.spawn(sender.wait(batch, back, road));
+                self.spawn(sender.wait(batch, back, road, changes));
                 continue;
             }
             self.spawn(async move {
@@ -182,7 +191,7 @@ impl<F: Side> Sender<F> {
                 if failed.is_empty() {
                     road.reached.notify_waiters();
                 }
-                sender.wait(failed, back, road).await;
+                sender.wait(failed, back, road, changes).await;
             });
         }
     }
@@ -240,15 +249,14 @@ impl<F: Side> Sender<F> {
         mut items: Vec<OutboxItem>,
         back: mpsc::WeakUnboundedSender<OutboxItem>,
         road: Arc<Road>,
+        mut changes: watch::Receiver<Arc<Standing>>,
     ) {
-        let member = self.node.platform().member();
-        let mut changes = member.changes();
         while !items.is_empty() {
             let occasion = tokio::select! {
                 () = tokio::time::sleep(road.pause(&items, self.now())) => Occasion::Time,
                 () = road.reached.notified() => Occasion::Reached,
                 Ok(()) = changes.changed() => {
-                    adopt(&self.node, &member.standing());
+                    adopt(&self.node, &self.node.platform().member().standing());
                     Occasion::Documents
                 }
             };

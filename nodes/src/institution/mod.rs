@@ -111,15 +111,16 @@ impl Institution {
             Member::join(config.member, store.clone(), clock.clone(), stop.clone()).await?;
         let node_clock = clock.clone();
         let (platform, queue) = NativePlatform::new(member, store, clock);
-        let node = follow(platform, &stop);
+        let node = follow(platform);
         let secret = api_key.secret().to_owned();
         let door = Arc::new(Door::new(&api_key, node_clock));
         let sending = Sender::<HospitalCase>::run(node.clone(), queue, stop.clone());
         let sending = tokio::spawn(sending);
         go_on_with_all(&node).await?;
         let errands = join(hope::<HospitalCase>(node.clone()), reports::watch(node.clone()));
-        let errands_stop = stop.clone();
-        tokio::spawn(async move { errands_stop.run_until_cancelled(errands).await });
+        node.platform().member().spawn(async move {
+            errands.await;
+        });
         let limits = node.platform().member().costs().limits.clone();
         let desk = Desk { node: node.clone(), gate: Gate::new(), stop: stop.clone() };
         let (inbox, his) = (inbox_routes(desk.clone()), his_routes(desk, door, config.origins));
@@ -175,6 +176,7 @@ impl Institution {
             Ok(Err(error)) => tracing::error!(%error, "sending ended"),
             Err(_) => tracing::error!("sending broke off"),
         }
+        self.node.platform().member().ended().await;
     }
 }
 

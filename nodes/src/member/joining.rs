@@ -11,6 +11,8 @@ use hdms::json;
 use hdms::network::Trust;
 use hdms::provider::{Clock, Store, Table};
 use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::card::{self, CARD};
 use super::documents::{self, Kept};
@@ -43,7 +45,7 @@ impl Applicant {
         Ok(Self { config, keys, store, client, clock })
     }
 
-    pub async fn join(self) -> Result<Member, Error> {
+    pub async fn join(self, stop: CancellationToken) -> Result<Member, Error> {
         let root =
             self.persistently("the root key", async || Ok(self.pinned_root().await?)).await?;
         let documents = async || Ok(self.network(&root).await?);
@@ -54,8 +56,20 @@ impl Applicant {
         let Self { config, keys, store, client, clock } = self;
         let asking = Mutex::new(Asking { etag, ..Asking::default() });
         let unknown = AtomicBool::new(false);
-        let inner = Inner { config, keys, root, store, client, clock, standing, asking, unknown };
-        let member = Member(Arc::new(inner));
+        let tasks = TaskTracker::new();
+        let member = Member(Arc::new(Inner {
+            config,
+            keys,
+            root,
+            store,
+            client,
+            clock,
+            standing,
+            asking,
+            unknown,
+            tasks,
+            stop,
+        }));
         // What was kept may be old: take what the server has now, if it is there.
         if let Err(error) = member.refresh().await {
             tracing::warn!(%error, "starting with the documents kept from before");

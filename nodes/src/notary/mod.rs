@@ -102,7 +102,9 @@ impl Notary {
         let limits = member.costs().limits.clone();
         let router = with_common_answers(open_to_all(router), &url);
         let serving = Serving::start(listener, router, limits, stop);
-        let serving = serving.alongside(sequencer).alongside(keeping);
+        let kept_up = member.clone();
+        let beside = tokio::spawn(async move { kept_up.ended().await });
+        let serving = serving.alongside(sequencer).alongside(keeping).alongside(beside);
         Ok(Self { serving, member })
     }
 

@@ -272,7 +272,8 @@ impl Net {
     /// Admits the next node that waits, whoever it is.
     pub async fn admit_next(&self) {
         let operator = self.operator();
-        for _ in 0..200 {
+        // Making keys takes its time where much else is going on.
+        for _ in 0..2400 {
             if let Some(applicant) = operator.pending().await.unwrap().pop() {
                 return operator.admit(applicant.id).await.unwrap();
             }

@@ -78,18 +78,9 @@ impl Scene {
     }
 
     pub async fn start_hospital(&mut self) -> Result<(), Error> {
-        for _ in 0..100 {
-            let (listener, _) = listen(&self.address.to_string()).await;
-            match start_hospital(&self.net, listener).await {
-                // The last of what was stopped is about to end.
-                Err(Error::StoreBusy) => tokio::time::sleep(Duration::from_millis(20)).await,
-                started => {
-                    self.hospital = Some(started?);
-                    return Ok(());
-                }
-            }
-        }
-        Err(Error::StoreBusy)
+        let (listener, _) = listen(&self.address.to_string()).await;
+        self.hospital = Some(start_hospital(&self.net, listener).await?);
+        Ok(())
     }
 
     pub fn node(&self) -> &NativeNode {

@@ -53,9 +53,10 @@ async fn a_revoked_hospital_says_why_sends_nothing_and_goes_on_when_it_is_admitt
     scene.hospital_until(|view| view["waiting"] == 1).await;
     assert_eq!(scene.his.get(&format!("/api/cases/{case}")).await.status, 200);
 
-    // The patient's node looks again and again: a message that comes before it knows is refused.
+    // Everybody learns of it at another moment, and time goes on: what was refused is tried again.
     let looking = async {
         loop {
+            scene.net.clock.advance(100);
             scene.node().platform().member().refresh().await.unwrap();
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use hdms::Error;
 use hdms::log::{NoteSignature, SignedCheckpoint};
@@ -56,13 +55,7 @@ pub async fn restart(net: &Net, notary: Notary, meanwhile: impl FnOnce(&Path)) -
     let (address, name) = (notary.address(), name(&notary));
     notary.serving().stop().await;
     meanwhile(&net.dir.path().join(&name));
-    loop {
-        match start(net, &name, TcpListener::bind(address).await.unwrap()).await {
-            // What the notary was just doing by itself may still hold its database.
-            Err(Error::StoreBusy) => tokio::time::sleep(Duration::from_millis(50)).await,
-            started => return started.unwrap(),
-        }
-    }
+    start(net, &name, TcpListener::bind(address).await.unwrap()).await.unwrap()
 }
 
 /// The name of the notary, and of its folder.

@@ -153,7 +153,7 @@ impl Witness {
         if !member.standing().trust.manifests_log().is_ok_and(is_manifests) {
             return;
         }
-        tokio::spawn(async move {
+        self.member.spawn(async move {
             for pause in FETCHES {
                 tokio::time::sleep(pause).await;
                 if member.standing().trust.manifest().number >= size {
