@@ -52,6 +52,7 @@ refusals! {
     CardForged = "card/forged", 403, "The card is not signed by a Doorman that this network's root key certifies; ask the Doorman for one.";
     CardExpired = "card/expired", 403, "The card has expired; renew it at the Doorman.";
     CardRevoked = "card/revoked", 403, "The card was revoked by the network's operator; ask the operator why.";
+    CardSuperseded = "card/superseded", 403, "The node has changed its keys since this card was issued; send its newest card, and sign with its present key.";
     CardUnknown = "card/unknown", 403, "The sender's card is not known here; send it with the first message of the case.";
     CardMismatch = "card/mismatch", 403, "The card belongs to another node than the one that signed; send your own card.";
     KeyTooShort = "key/size", 400, "RSA keys must have 2048 to 4096 bits and the exponent 65537; make a new key pair.";
@@ -167,6 +168,7 @@ impl Error {
                 | Error::CardForged
                 | Error::CardExpired
                 | Error::CardRevoked
+                | Error::CardSuperseded
                 | Error::NodeUnknown
                 | Error::ReceiptForged
                 | Error::LogForged

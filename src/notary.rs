@@ -90,12 +90,25 @@ impl DepositCards {
         for jwt in cards {
             let Ok((id, _)) = card::claimed(jwt) else { continue };
             let carried = VerifiedCard::verify(jwt, trust, now, primitives).await;
-            let listed = trust.node(&id).ok().filter(|listed| {
-                carried.as_ref().is_ok_and(|carried| carried.card().iat < listed.card().iat)
+            let listed = trust.node(&id).ok().filter(|listed| match &carried {
+                Ok(carried) => carried.card().iat < listed.card().iat,
+                Err(error) => *error == Error::CardSuperseded,
             });
             checked.insert(id, listed.map_or(carried, |listed| Ok(listed.clone())));
         }
         Self(checked)
+    }
+
+    /// The cards that are good.
+    pub fn good(&self) -> impl Iterator<Item = &VerifiedCard> {
+        self.0.values().filter_map(|card| card.as_ref().ok())
+    }
+
+    /// Takes the cards of these nodes for superseded: the notary has seen newer ones, with other keys.
+    pub fn supersede(&mut self, nodes: &[NodeId]) {
+        for node in nodes {
+            self.0.insert(node.clone(), Err(Error::CardSuperseded));
+        }
     }
 
     fn of(&self, id: &NodeId) -> Result<&VerifiedCard, Error> {

@@ -64,8 +64,8 @@ pub struct Card {
     pub exp: u64,
 }
 
-/// A card whose chain to the pinned root key holds and which was neither expired nor revoked when
-/// it was looked at: [`VerifiedCard::verify`] makes it. Of one by [`VerifiedCard::verify_chain`] or
+/// A card whose chain to the pinned root key holds and which was neither expired, revoked nor
+/// superseded when it was looked at: [`VerifiedCard::verify`] makes it. Of one by [`VerifiedCard::verify_chain`] or
 /// [`VerifiedCard::vouched`] less is certain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedCard {
@@ -77,8 +77,8 @@ pub struct VerifiedCard {
 impl VerifiedCard {
     /// Checks form, Doorman's signature, node id, expiry and revocation, in this order.
     ///
-    /// Errors: [`Error::CardMalformed`], [`Error::CardForged`], [`Error::CardMismatch`],
-    /// [`Error::CardExpired`], [`Error::CardRevoked`], [`Error::NetworkStale`].
+    /// Errors: [`Error::CardMalformed`], [`Error::CardForged`], [`Error::CardMismatch`], those of
+    /// [`VerifiedCard::check_validity`].
     pub async fn verify(
         jwt: &str,
         trust: &Trust,
@@ -130,13 +130,16 @@ impl VerifiedCard {
         Ok(Self { card, keys, jwt: jwt.to_owned() })
     }
 
-    /// [`Error::CardExpired`], [`Error::CardRevoked`], or [`Error::NetworkStale`] when the
-    /// revocation list is too old to say.
+    /// [`Error::CardExpired`], [`Error::CardRevoked`], [`Error::CardSuperseded`], or
+    /// [`Error::NetworkStale`] when the revocation list is too old to say.
     pub fn check_validity(&self, trust: &Trust, now: Timestamp) -> Result<(), Error> {
         if now.seconds() >= self.card.exp {
             return Err(Error::CardExpired);
         }
-        trust.check_revocation(&self.card.sub, now)
+        match trust.check_revocation(&self.card.sub, now) {
+            Err(Error::CardRevoked) => Err(Error::CardRevoked),
+            known => trust.check_superseded(&self.card.sub, self.card.iat).and(known),
+        }
     }
 
     /// The node.
@@ -152,6 +155,12 @@ impl VerifiedCard {
     /// The keys with which it signs and has signed.
     pub fn keys(&self) -> &SigningKeys {
         &self.keys
+    }
+
+    /// Whether somebody has seen a card of the node since, with this many changes of keys: then the
+    /// key of this one was given up.
+    pub fn is_former(&self, changes_seen: usize) -> bool {
+        self.keys.changes().len() < changes_seen
     }
 
     /// Whether what is sealed to the key with this thumbprint is for the node: its present

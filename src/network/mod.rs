@@ -161,7 +161,7 @@ pub struct NetworkMap {
     pub logs: Vec<NotaryLog>,
 }
 
-/// The nodes whose cards no longer count.
+/// The nodes and the cards that no longer count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocations {
     /// Thumbprint of the Doorman's key.
@@ -172,6 +172,19 @@ pub struct Revocations {
     pub number: u64,
     /// Revoked nodes.
     pub revoked: HashSet<NodeId>,
+    /// Cards that their nodes' changes of keys have ended, at most one of each node: a key that was
+    /// given up signs nothing by the card of its time. Left out once all such cards have expired.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub superseded: Vec<Superseded>,
+}
+
+/// The cards of a node that no longer count because it has changed its keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Superseded {
+    /// The node.
+    pub node: NodeId,
+    /// Those that were issued before this time, seconds.
+    pub before: u64,
 }
 
 /// A document that the Doorman signs, with its `typ`.

@@ -1,6 +1,7 @@
 //! What a node trusts because of the network's documents.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
@@ -29,6 +30,7 @@ pub struct Trust {
     doormen: Doormen,
     parameters: Parameters,
     revocations: Revocations,
+    superseded: HashMap<NodeId, u64>,
     map_number: u64,
     logs: Vec<NotaryLog>,
     nodes: Vec<VerifiedCard>,
@@ -40,9 +42,9 @@ const REMEMBERED: usize = 4096;
 
 impl Trust {
     /// Checks the documents against the pinned `root` key, and that they continue those that were good
-    /// before, if there were any: `previous`. A listed node whose card has expired or was
-    /// revoked is left out. A manifest that has ended is taken: nothing that needs to be new rests on
-    /// it ([`Trust::check_revocation`]).
+    /// before, if there were any: `previous`. A listed node whose card does not count any
+    /// more is left out. A manifest that has ended is taken: nothing that needs to be new rests on it
+    /// ([`Trust::check_revocation`]).
     ///
     /// Errors: [`Error::NetworkForged`], [`Error::NetworkRollback`]; [`Error::NetworkSplit`] when a
     /// number that was seen before says something else now, or the manifests' log is another;
@@ -82,7 +84,10 @@ impl Trust {
             return Err(Error::NetworkForged);
         }
         let map: NetworkMap = verify(&documents.map, &doormen, primitives).await?;
-        let revocations = verify(&documents.revocations, &doormen, primitives).await?;
+        let mut revocations: Revocations =
+            verify(&documents.revocations, &doormen, primitives).await?;
+        let superseded = mem::take(&mut revocations.superseded).into_iter();
+        let superseded = superseded.map(|it| (it.node, it.before)).collect();
         let (map_number, logs, nodes) = (map.number, map.logs, Vec::new());
         let previous = before.seen();
         let checkpoint = before.followed(documents, &manifest, &doormen, primitives).await?;
@@ -96,6 +101,7 @@ impl Trust {
             doormen,
             parameters,
             revocations,
+            superseded,
             map_number,
             logs,
             nodes,
@@ -121,7 +127,7 @@ impl Trust {
             // A stale revocation list is no reason to forget the map; it is one not to rely on a
             // card, and is looked at wherever one is used.
             match card.check_validity(self, now) {
-                Err(Error::CardExpired | Error::CardRevoked) => {}
+                Err(Error::CardExpired | Error::CardRevoked | Error::CardSuperseded) => {}
                 _ => self.nodes.push(card),
             }
         }
@@ -187,7 +193,7 @@ impl Trust {
 
     /// Why others would refuse for good what the node with this card sends now:
     /// [`Error::VersionTooOld`], [`Error::CardForged`] when the Doorman's key that signed it was
-    /// given up, [`Error::CardExpired`], [`Error::CardRevoked`].
+    /// given up, [`Error::CardExpired`], [`Error::CardRevoked`], [`Error::CardSuperseded`].
     pub fn check_standing(&self, own: &VerifiedCard, now: Timestamp) -> Result<(), Error> {
         self.check_version()?;
         let card = own.card();
@@ -235,6 +241,13 @@ impl Trust {
         let good_until = self.revocations.iat.saturating_add(self.parameters.revocation_age);
         let ended = now.seconds() >= self.manifest.exp;
         if ended || now.seconds() > good_until { Err(Error::NetworkStale) } else { Ok(()) }
+    }
+
+    /// [`Error::CardSuperseded`] when `node` has changed its keys since it got a card at `issued`,
+    /// seconds.
+    pub(crate) fn check_superseded(&self, node: &NodeId, issued: u64) -> Result<(), Error> {
+        let ended = self.superseded.get(node).is_some_and(|before| issued < *before);
+        if ended { Err(Error::CardSuperseded) } else { Ok(()) }
     }
 
     /// The card that these bytes were seen to be.

@@ -20,13 +20,15 @@ impl<P: Platform> Node<P> {
 
     /// As [`Node::card_of`], for what a person decides while the network is away: with a revocation
     /// list too old to rely on, the card will do to prepare a message, which then waits for a newer
-    /// list before it is sent. A personal node's card will also do once it has expired: the newer one
-    /// comes with its next message, and has the same keys.
+    /// list before it is sent. A personal node's card will also do once it has expired or was
+    /// superseded: the newer one comes with its next message.
     pub(super) async fn card_for_later(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
         let card = self.known_card(id).await?;
         match card.check_validity(&self.trust(), self.now()) {
             Ok(()) | Err(Error::NetworkStale) => Ok(card),
-            Err(Error::CardExpired) if card.card().role == Role::Personal => {
+            Err(Error::CardExpired | Error::CardSuperseded)
+                if card.card().role == Role::Personal =>
+            {
                 // An expired card may be a revoked one.
                 match self.trust().check_revocation(id, self.now()) {
                     Err(Error::CardRevoked) => Err(Error::CardRevoked),

@@ -139,16 +139,16 @@ impl<P: Platform> Node<P> {
         let step = F::receive(state.as_ref(), &message)?;
         let no_longer_held = Write::Delete { table: Table::Inbox, key: held_key.clone() };
         let [released, uncounted] = self.released(envelope);
+        // The newest of the sender's that is known: an earlier one is not taken from now on.
+        let sender = put(Table::Cards, message.sender.to_string(), opened.sender().jwt().into());
         match &step {
             Step::Applied(..) => {
-                let card = opened.sender().jwt().into();
-                let sender = put(Table::Cards, message.sender.to_string(), card);
                 let along = vec![seen, no_longer_held, released, uncounted, sender];
                 self.carry_out(case, step, along).await?;
                 Ok(Outcome::Applied)
             }
             Step::Repeated => {
-                let along = vec![seen, no_longer_held, released, uncounted];
+                let along = vec![seen, no_longer_held, released, uncounted, sender];
                 self.carry_out(case, step, along).await?;
                 Ok(Outcome::Repeated)
             }
@@ -156,7 +156,7 @@ impl<P: Platform> Node<P> {
                 self.expect_room_to_hold(case, &held_key).await?;
                 let envelope = String::from_utf8_lossy(envelope).into_owned();
                 let held = json::write(&Held { received, envelope })?;
-                let along = vec![put(Table::Inbox, held_key, held), released, uncounted];
+                let along = vec![put(Table::Inbox, held_key, held), released, uncounted, sender];
                 self.carry_out(case, step, along).await?;
                 Ok(Outcome::Held)
             }

@@ -921,6 +921,7 @@ export type ErrorCode =
   | "card/forged"
   | "card/expired"
   | "card/revoked"
+  | "card/superseded"
   | "card/unknown"
   | "card/mismatch"
   | "key/size"

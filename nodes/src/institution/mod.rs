@@ -70,6 +70,14 @@ pub struct Config {
     pub samples: Option<PathBuf>,
 }
 
+impl Config {
+    /// Of a member, with everything else left as it is by itself.
+    pub fn new(member: MemberConfig) -> Self {
+        let origins = Vec::new();
+        Self { member, api_key: None, console: None, origins, pages: None, samples: None }
+    }
+}
+
 /// A running institution.
 #[derive(Debug)]
 pub struct Institution {

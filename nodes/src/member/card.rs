@@ -33,7 +33,7 @@ pub(super) fn is_due(
     let young = now.seconds() < card.card().iat + LIFETIME * 2 / 3;
     let counts = !matches!(
         trust.check_standing(card, now),
-        Err(Error::CardForged | Error::CardExpired | Error::CardRevoked)
+        Err(Error::CardForged | Error::CardExpired | Error::CardRevoked | Error::CardSuperseded)
     );
     let card = card.card();
     !(young && counts && card.name == config.name && card.endpoint == config.endpoint)

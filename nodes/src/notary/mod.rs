@@ -8,6 +8,7 @@ mod former;
 mod import;
 mod log;
 mod manifests;
+mod newest;
 mod reader;
 mod sequencer;
 mod services;
@@ -52,6 +53,7 @@ const SCHEMA: Schema = Schema {
         witness::TABLES,
         manifests::TABLE,
         entries::SECRETS,
+        newest::TABLE,
     ],
 };
 
@@ -89,13 +91,13 @@ impl Notary {
         let witnesses = Others::new(roll, member.client().clone(), reader.tiles());
         let witness =
             witness::routes(member.clone(), keys.clone(), database.clone(), clock.clone());
-        let kept = database.clone();
+        let (kept, cards) = (database.clone(), database.clone());
         let sequencer =
             Sequencer::open(member.clone(), keys, key, database, clock.clone(), witnesses).await?;
         let keeper = Keeper { member: member.clone(), database: kept };
         let keeping = tokio::spawn(keeper.clone().run(stop.clone()));
         let (log, sequencer) = Log::start(member.clone(), sequencer, reader.clone(), clock.clone());
-        let router = services::routes(member.clone(), log, clock)
+        let router = services::routes(member.clone(), log, cards, clock)
             .nest("/log", publication::routes(reader))
             .merge(witness)
             .merge(manifests::routes(keeper.clone()));

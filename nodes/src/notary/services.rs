@@ -19,18 +19,21 @@ use hdms::provider::{Clock, Timestamp};
 use tokio::task::yield_now;
 
 use super::log::Log;
+use super::newest;
 use super::sequencer::Checked;
 use crate::costs::EntryQuotas;
 use crate::gate::Gate;
 use crate::keys::AwsPrimitives;
 use crate::member::{Member, Standing};
 use crate::problem::{Problem, read_body};
+use crate::sqlite::Database;
 use crate::system::{NodeClock, SystemRandomness};
 
 #[derive(Debug)]
 struct Services {
     member: Member,
     log: Log,
+    cards: Database,
     clock: NodeClock,
     quotas: EntryQuotas,
     deposits: Arc<Gate>,
@@ -44,11 +47,11 @@ struct Received {
     at: Timestamp,
 }
 
-/// The routes `/deposits` and `/queries`.
-pub fn routes(member: Member, log: Log, clock: NodeClock) -> Router {
+/// The routes `/deposits` and `/queries`; what is seen of changed keys is kept in `cards`.
+pub fn routes(member: Member, log: Log, cards: Database, clock: NodeClock) -> Router {
     let quotas = EntryQuotas::new(member.costs());
     let (deposits, queries) = (Gate::new(), Gate::new());
-    let services = Arc::new(Services { member, log, clock, quotas, deposits, queries });
+    let services = Arc::new(Services { member, log, cards, clock, quotas, deposits, queries });
     Router::new()
         .route("/deposits", post(deposit))
         .route("/queries", post(query))
@@ -85,6 +88,7 @@ impl Services {
         let Received { opened, standing, at } = self.open(envelope).await?;
         let DepositBody { cards, deposits } = deposits(&opened)?;
         let cards = DepositCards::verify(&cards, &standing.trust, at, &AwsPrimitives).await;
+        let cards = self.without_former(cards).await?;
         let depositor = opened.sender();
         let mut checked: Vec<Checked> = Vec::with_capacity(deposits.len());
         for deposit in &deposits {
@@ -130,6 +134,18 @@ impl Services {
         let opened = decrypted.verify(None, opening, &AwsPrimitives).await?;
         let sender = opened.sender();
         self.quotas.hear(sender.id(), sender.card().role, at)?;
+        if !newest::former(&self.cards, &[sender]).await?.is_empty() {
+            return Err(Error::CardSuperseded);
+        }
+        newest::remember(&self.cards, &[sender]).await?;
         Ok(Received { opened, standing, at })
+    }
+
+    /// Without the cards of nodes of which newer ones with other keys were seen.
+    async fn without_former(&self, mut cards: DepositCards) -> Result<DepositCards, Error> {
+        let former = newest::former(&self.cards, &cards.good().collect::<Vec<_>>()).await?;
+        cards.supersede(&former);
+        newest::remember(&self.cards, &cards.good().collect::<Vec<_>>()).await?;
+        Ok(cards)
     }
 }

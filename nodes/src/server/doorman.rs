@@ -25,6 +25,10 @@ use crate::reach::Reach;
 use crate::sqlite::Database;
 use crate::system::{NodeClock, SystemRandomness};
 
+/// Most personal nodes whose former cards the revocation list names at a time: everybody reads it, and
+/// anybody may be a personal node.
+const MOST_PERSONS: usize = 5_000;
+
 /// Admits nodes.
 #[derive(Debug)]
 pub struct Doorman {
@@ -94,11 +98,12 @@ impl Doorman {
     /// Errors: [`Error::Replayed`] when the node has made a later one; [`Error::PossessionUnproven`]
     /// when it has other keys than before and its old ones have not said so;
     /// [`Error::AdmissionMalformed`] for another role, or another log of a notary;
+    /// [`Error::TooManyRequests`] while too many personal nodes have changed their keys;
     /// [`Error::AdmissionPending`]; [`Error::AdmissionRefused`] and [`Error::CardRevoked`] with the
     /// operator's reason.
     pub async fn decide(&self, request: AdmissionRequest) -> Result<Admitted, Problem> {
-        let asked = request.clone();
-        let (known, rival) = self
+        let (asked, now) = (request.clone(), self.clock.now().seconds());
+        let (known, rival, persons) = self
             .database
             .read(move |connection| {
                 let known = nodes::find(connection, &asked.iss)?;
@@ -107,18 +112,25 @@ impl Doorman {
                     return Err(Error::CardRevoked.into());
                 }
                 let rival = if listed { nodes::rival(connection, &asked)? } else { None };
-                Ok((known, rival))
+                Ok((known, rival, nodes::superseded_persons(connection, now)?))
             })
             .await?;
         if let Some(known) = &known {
             expect_newest(&known.request, &request)?;
             self.expect_same_node(&known.request, &request).await?;
         }
+        let ended = known.as_ref().and_then(|known| ends_cards(known, &request, now));
+        if ended.is_some() && request.role == Role::Personal && persons >= MOST_PERSONS {
+            return Err(Error::TooManyRequests.into());
+        }
         match decide(known.as_ref(), &request, rival.is_some())? {
-            Decision::Admit => Ok(self.admit(known, request).await?),
+            Decision::Admit => Ok(self.admit(known, request, ended).await?),
             Decision::Wait => {
                 if known.as_ref().is_none_or(|known| !is_repeated(&known.request, &request)) {
-                    self.keep(known, request, Status::Pending, None).await?;
+                    self.keep(known, request, Status::Pending, (None, ended)).await?;
+                }
+                if ended.is_some() {
+                    self.network.refresh().await?;
                 }
                 Err(Error::AdmissionPending.into())
             }
@@ -135,6 +147,7 @@ impl Doorman {
         &self,
         known: Option<Known>,
         request: AdmissionRequest,
+        ended: Option<u64>,
     ) -> Result<Admitted, Error> {
         let good = |card: &IssuedCard| {
             let young = card.expires > self.clock.now().seconds() + LIFETIME / 3;
@@ -147,10 +160,11 @@ impl Doorman {
             return Ok(Admitted { card: card.jwt.clone() });
         }
         let listed = request.role != Role::Personal;
-        let card = self.network.issue(&request).await?;
+        let since = ended.or(known.as_ref().and_then(|known| known.superseded));
+        let card = self.network.issue(&request, since).await?;
         let jwt = card.jwt.clone();
-        self.keep(known, request, Status::Admitted, Some(card)).await?;
-        if listed {
+        self.keep(known, request, Status::Admitted, (Some(card), ended)).await?;
+        if listed || ended.is_some() {
             self.network.refresh().await?;
         }
         Ok(Admitted { card: jwt })
@@ -161,13 +175,13 @@ impl Doorman {
         known: Option<Known>,
         request: AdmissionRequest,
         status: Status,
-        card: Option<IssuedCard>,
+        (card, ended): (Option<IssuedCard>, Option<u64>),
     ) -> Result<(), Error> {
         let acts = acts(known.as_ref(), &request, status);
         let now = self.clock.now().seconds();
         self.database
             .write(move |tx| {
-                nodes::keep_request(tx, &request, status)?;
+                nodes::keep_request(tx, &request, status, ended)?;
                 for act in acts {
                     trail::append(tx, now, act, Some(&request.iss), &Claims::of(&request))?;
                 }
@@ -265,6 +279,14 @@ fn is_repeated(before: &AdmissionRequest, request: &AdmissionRequest) -> bool {
 
 fn changes_keys(before: &AdmissionRequest, request: &AdmissionRequest) -> bool {
     before.signing_key != request.signing_key || before.encryption_key != request.encryption_key
+}
+
+/// Since when the node's cards so far don't count, seconds, if it has changed its signing key: later
+/// than the last of them was issued.
+fn ends_cards(known: &Known, request: &AdmissionRequest, now: u64) -> Option<u64> {
+    let changed = known.request.signing_key != request.signing_key;
+    let last = known.card.as_ref().map_or(0, |card| card.issued() + 1);
+    changed.then_some(now.max(last))
 }
 
 /// What the trail says of a request; nothing of a personal node's, nor of those who were never

@@ -4,7 +4,7 @@ use hdms::Error;
 use hdms::card::LIFETIME;
 use hdms::doorman::AdmissionRequest;
 use hdms::ids::NodeId;
-use hdms::network::{Ed25519Key, LogKeys, NotaryLog};
+use hdms::network::{Ed25519Key, LogKeys, NotaryLog, Superseded};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::claims::role_name;
@@ -52,6 +52,8 @@ pub struct Known {
     pub card: Option<IssuedCard>,
     /// When it was revoked, seconds.
     pub until: Option<u64>,
+    /// Since when its cards of before its last change of keys don't count, seconds.
+    pub superseded: Option<u64>,
     admitted: Option<AdmissionRequest>,
 }
 
@@ -64,6 +66,13 @@ pub struct IssuedCard {
     pub claims: String,
     /// When it expires, seconds.
     pub expires: u64,
+}
+
+impl IssuedCard {
+    /// When it was issued, seconds.
+    pub fn issued(&self) -> u64 {
+        self.expires.saturating_sub(LIFETIME)
+    }
 }
 
 impl Known {
@@ -79,7 +88,7 @@ impl Known {
     }
 }
 
-const COLUMNS: &str = "request, status, admitted, reason, until, card, claims, expires";
+const COLUMNS: &str = "request, status, admitted, reason, until, card, claims, expires, superseded";
 
 /// The node with this id.
 pub fn find(connection: &Connection, id: &NodeId) -> Result<Option<Known>, Failure> {
@@ -107,6 +116,34 @@ pub fn revoked(connection: &Connection, now: u64) -> Result<Vec<NodeId>, Failure
     )?;
     let ids = statement.query_map([now], |row| row.get::<_, String>(0))?;
     ids.map(|id| Ok(id?.parse()?)).collect()
+}
+
+/// Which cards no longer count at `now` because their nodes have changed their keys, in the order of
+/// their ids; those that have expired are left out.
+pub fn superseded(connection: &Connection, now: u64) -> Result<Vec<Superseded>, Failure> {
+    let mut statement = connection
+        .prepare_cached("SELECT id, superseded FROM nodes WHERE superseded > ?1 ORDER BY id")?;
+    let since = now.saturating_sub(LIFETIME);
+    let rows = statement.query_map([since], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+    rows.map(|row| {
+        let (id, before) = row?;
+        Ok(Superseded { node: id.parse()?, before })
+    })
+    .collect()
+}
+
+/// Ends the cards that a known node had before then, if later ones were not ended already.
+pub fn supersede(tx: &Connection, ended: &Superseded) -> Result<(), Failure> {
+    let sql = "UPDATE nodes SET superseded = max(coalesce(superseded, 0), ?2) WHERE id = ?1";
+    tx.execute(sql, (ended.node.as_ref(), ended.before))?;
+    Ok(())
+}
+
+/// How many personal nodes are among them.
+pub fn superseded_persons(connection: &Connection, now: u64) -> Result<usize, Failure> {
+    let sql = "SELECT count(*) FROM nodes WHERE superseded > ?1 AND role = 'personal'";
+    let since = now.saturating_sub(LIFETIME);
+    Ok(connection.prepare_cached(sql)?.query_row([since], |row| row.get(0))?)
 }
 
 /// Another node that stands in the way of `request`: a listed one with its name or its address, or a
@@ -143,12 +180,14 @@ fn plain(name: &str) -> String {
     words.join(" ")
 }
 
-/// Keeps what a node asked to be, and where it stands now. Its keys count at once, also where the
-/// rest waits. One that was revoked stays so: [`Error::CardRevoked`].
+/// Keeps what a node asked to be, and where it stands now; when it has changed its keys, since when
+/// its former cards don't count. Its keys count at once, also where the rest waits. One that was
+/// revoked stays so: [`Error::CardRevoked`].
 pub fn keep_request(
     tx: &Connection,
     request: &AdmissionRequest,
     status: Status,
+    superseded: Option<u64>,
 ) -> Result<(), Failure> {
     let before = find(tx, &request.iss)?;
     if before.as_ref().is_some_and(|known| known.status == Status::Revoked) {
@@ -163,12 +202,14 @@ pub fn keep_request(
         ..before.clone()
     });
     let admitted = admitted.as_ref().map(json).transpose()?;
-    let values =
-        (request.iss.as_ref(), role_name(request.role), status.name(), json(request)?, admitted);
+    let (id, role) = (request.iss.as_ref(), role_name(request.role));
+    let values = (id, role, status.name(), json(request)?, admitted, superseded);
     tx.prepare_cached(
-        "INSERT INTO nodes (id, role, status, request, admitted) VALUES (?1, ?2, ?3, ?4, ?5) \
+        "INSERT INTO nodes (id, role, status, request, admitted, superseded) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT (id) DO UPDATE SET status = excluded.status, request = excluded.request, \
-         admitted = excluded.admitted, reason = NULL",
+         admitted = excluded.admitted, reason = NULL, \
+         superseded = coalesce(excluded.superseded, superseded)",
     )?
     .execute(values)?;
     Ok(())
@@ -262,7 +303,7 @@ pub fn take_back(
     card: &IssuedCard,
 ) -> Result<(), Failure> {
     tx.execute("DELETE FROM nodes WHERE id = ?1", [request.iss.as_ref()])?;
-    keep_request(tx, request, Status::Admitted)?;
+    keep_request(tx, request, Status::Admitted, None)?;
     keep_card(tx, &request.iss, card)
 }
 
@@ -321,6 +362,7 @@ fn known(row: &Row<'_>) -> Result<Known, Failure> {
         admitted: row.get::<_, Option<String>>(2)?.map(request).transpose()?,
         reason: row.get(3)?,
         until: row.get(4)?,
+        superseded: row.get(8)?,
         card,
     })
 }

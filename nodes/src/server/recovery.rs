@@ -214,12 +214,16 @@ fn follow(
     }
     for (request, card) in members {
         let known = nodes::find(tx, &request.iss)?;
-        let is_member = known
-            .as_ref()
-            .is_some_and(|known| known.status != Status::Revoked && known.admitted_as().is_some());
-        if !is_member {
+        let is_the_same = known.as_ref().is_some_and(|known| {
+            let admitted = known.admitted_as().is_some_and(|it| it.changes == request.changes);
+            known.status != Status::Revoked && admitted
+        });
+        if !is_the_same {
             nodes::take_back(tx, request, card)?;
         }
+    }
+    for ended in &revocations.superseded {
+        nodes::supersede(tx, ended)?;
     }
     for id in &revocations.revoked {
         if let Some(known) = nodes::find(tx, id)?

@@ -150,6 +150,14 @@ pub const SCHEMA: Schema = Schema {
         tiles::TABLES,
         manifests::TABLE,
         nodes::BARRED,
+        "
+    -- Since when the cards that a node had before it changed its keys don't count, seconds.
+    ALTER TABLE nodes ADD COLUMN superseded INTEGER;
+    UPDATE nodes SET superseded = expires - 90 * 24 * 3600
+        WHERE expires > 0 AND CASE WHEN json_valid(request)
+            THEN coalesce(json_array_length(request, '$.changes'), 0) > 0 ELSE 0 END;
+    CREATE INDEX nodes_superseded ON nodes (superseded) WHERE superseded IS NOT NULL;
+    ",
     ],
 };
 

@@ -14,6 +14,7 @@ mod read_mail;
 mod say_it_twice;
 #[path = "../stage/mod.rs"]
 mod stage;
+mod stolen_key;
 mod trap;
 mod use_the_console;
 mod use_up_limits;

@@ -21,14 +21,7 @@ async fn running_hospital(net: &Net, stop: &CancellationToken) -> Institution {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let member = net.member_config("hospital", endpoint);
     let member = MemberConfig { role: Role::Institution, ..member };
-    let config = Config {
-        member,
-        api_key: None,
-        console: None,
-        origins: Vec::new(),
-        pages: None,
-        samples: None,
-    };
+    let config = Config::new(member);
     let clock = NodeClock::new(net.clock.clone());
     let starting = Institution::start(config, clock, listener, stop.clone());
     let (started, ()) = tokio::join!(starting, net.admit_next());

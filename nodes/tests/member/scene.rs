@@ -154,14 +154,7 @@ async fn start_hospital(
 ) -> Result<(Institution, CancellationToken), Error> {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let member = config(net, "hospital", endpoint, OFTEN);
-    let config = Config {
-        member,
-        api_key: None,
-        console: None,
-        origins: Vec::new(),
-        pages: None,
-        samples: None,
-    };
+    let config = Config::new(member);
     let stop = CancellationToken::new();
     Ok((Institution::start(config, clock(net), listener, stop.clone()).await?, stop))
 }

@@ -114,14 +114,7 @@ impl Copied {
     pub async fn hospital(&self) -> Institution {
         let endpoint = Some(self.kept.hospital.clone());
         let member = self.member("hospital", Role::Institution, endpoint);
-        let config = institution::Config {
-            member,
-            api_key: None,
-            console: None,
-            origins: Vec::new(),
-            pages: None,
-            samples: None,
-        };
+        let config = institution::Config::new(member);
         let (listener, _) = listen().await;
         Institution::start(config, self.node_clock(), listener, self.stop.clone()).await.unwrap()
     }

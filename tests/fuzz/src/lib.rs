@@ -143,7 +143,8 @@ async fn documents(
         pinned_logs: Vec::new(),
     };
     let map = NetworkMap { iss: iss.clone(), iat, number, nodes, logs: vec![log(30)?, log(40)?] };
-    let revocations = Revocations { iss, iat, number, revoked: Default::default() };
+    let (revoked, superseded) = Default::default();
+    let revocations = Revocations { iss, iat, number, revoked, superseded };
     let documents = NetworkDocuments {
         doormen: network::sign(&doormen, &Trusting).await?,
         parameters: network::sign(&parameters, &Trusting).await?,

@@ -231,7 +231,8 @@ class Trust:
                 signing_keys(card_form(card))
             except Refused:
                 raise Refused(forged) from None
-            if now < card["exp"] and card["sub"] not in self.revocations["revoked"]:
+            ended = card["sub"] in self.revocations["revoked"] or self.superseded(card)
+            if now < card["exp"] and not ended:
                 self.nodes[card["sub"]] = card | {"jwt": jwt}
 
     def follow(self, documents, root, previous):
@@ -303,10 +304,16 @@ class Trust:
         claims = self.chain(jwt)
         expect(now < claims["exp"], "card/expired")
         expect(claims["sub"] not in self.revocations["revoked"], "card/revoked")
+        expect(not self.superseded(claims), "card/superseded")
         age = now - self.revocations["iat"]
         fresh = age <= self.parameters["revocation_age"] and now < self.manifest["exp"]
         expect(fresh, "network/stale")
         return claims | {"jwt": jwt}
+
+    def superseded(self, card):
+        """Whether the node has changed its keys since it got this card."""
+        ended = self.revocations.get("superseded", [])
+        return any(one["node"] == card["sub"] and card["iat"] < one["before"] for one in ended)
 
     def notary(self, node):
         card = self.nodes.get(node)

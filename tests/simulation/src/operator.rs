@@ -179,6 +179,7 @@ impl Operator {
                 iat,
                 number,
                 revoked: revoked.iter().cloned().collect(),
+                superseded: Vec::new(),
             },
             number,
             lasts: 90 * 24 * 3600,

@@ -203,7 +203,8 @@ fn what_is_decided_on_an_old_revocation_list_waits_for_a_new_one() {
 async fn trust(world: &World, iat: u64) -> Trust {
     let doorman = keys("doorman", world.providers.randomness.clone()).unwrap();
     let iss = doorman.public().0.thumbprint().parse().unwrap();
-    let revocations = Revocations { iss, iat, number: 1, revoked: HashSet::new() };
+    let (number, revoked, superseded) = (1, HashSet::new(), Vec::new());
+    let revocations = Revocations { iss, iat, number, revoked, superseded };
     let revocations = network::sign(&revocations, &doorman).await.unwrap();
     let documents = NetworkDocuments { revocations, ..world.documents.clone() };
     let documents = world.operator.bind(documents, &world.network).await.unwrap();

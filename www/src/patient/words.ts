@@ -47,6 +47,13 @@ const STANDINGS: Record<string, Standing> = {
       "this device and can be read. Ask the operator, or your hospital, why.",
     help: "none",
   },
+  "card/superseded": {
+    title: "Your node's keys were changed elsewhere",
+    meaning:
+      "Another device, or a newer copy of this one, has changed them, and hospitals refuse what these " +
+      "keys sign. Your records stay on this device and can be read. Go on there, or ask the operator.",
+    help: "none",
+  },
   "card/expired": {
     title: "Your node's membership has run out",
     meaning: `Nothing is sent before it is renewed, which your node asks for by itself. ${KEPT}`,

@@ -173,10 +173,15 @@ impl Network {
         self.behind.load(Ordering::Relaxed)
     }
 
-    /// Signs a card for what a node asked to be.
-    pub async fn issue(&self, request: &AdmissionRequest) -> Result<IssuedCard, Error> {
+    /// Signs a card for what a node asked to be, dated `since`, seconds, if that is later than now.
+    pub async fn issue(
+        &self,
+        request: &AdmissionRequest,
+        since: Option<u64>,
+    ) -> Result<IssuedCard, Error> {
         let certificate = self.certificate();
-        let card = request.card(&certificate.id, self.clock.now());
+        let since = Timestamp::from_seconds(since.unwrap_or(0));
+        let card = request.card(&certificate.id, self.clock.now().max(since));
         let jwt = card::issue(&card, &certificate.keys).await?;
         Ok(IssuedCard { jwt, claims: claims(request, &certificate.id)?, expires: card.exp })
     }
@@ -245,13 +250,13 @@ impl Network {
     /// it may be: not while another waits for its witnesses, unless the root key has named others.
     async fn sign_next(&self, tree: &mut Tree) -> Result<bool, Error> {
         let now = self.clock.now().seconds();
-        let (listed, revoked, rules, pinned) = self
+        let (listed, ended, rules, pinned) = self
             .database
             .read(move |connection| {
                 let rules = History::kept(connection)?.ok_or(Error::StoreCorrupt)?;
                 let listed = nodes::listed(connection)?;
-                let revoked = nodes::revoked(connection, now)?;
-                Ok((listed, revoked, rules, pins::pinned(connection)?))
+                let ended = (nodes::revoked(connection, now)?, nodes::superseded(connection, now)?);
+                Ok((listed, ended, rules, pins::pinned(connection)?))
             })
             .await?;
         let certificate = self.certificate();
@@ -267,8 +272,7 @@ impl Network {
         for node in listed {
             cards.extend(self.current_card(node, now).await?);
         }
-        let drafts =
-            self.drafts((&certificate, &rules, pinned), (cards, logs), revoked, now).await?;
+        let drafts = self.drafts((&certificate, &rules, pinned), (cards, logs), ended, now).await?;
         let Some(next) = self.next((&certificate, &rules), newest, &drafts, members, now).await?
         else {
             return Ok(false);
@@ -294,7 +298,7 @@ impl Network {
         {
             return Ok(kept);
         }
-        let card = self.issue(admitted).await?;
+        let card = self.issue(admitted, node.superseded).await?;
         let (jwt, id) = (card.jwt.clone(), admitted.iss.clone());
         self.database.write(move |tx| nodes::keep_card(tx, &id, &card)).await?;
         Ok(Some(jwt))

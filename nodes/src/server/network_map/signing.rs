@@ -7,7 +7,7 @@ use hdms::jose::digest;
 use hdms::json;
 use hdms::network::{
     self, Manifest, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog, PROTOCOL_VERSION,
-    Parameters, PinnedLog, Revocations,
+    Parameters, PinnedLog, Revocations, Superseded,
 };
 use hdms::provider::Clock;
 use rusqlite::{Connection, OptionalExtension};
@@ -25,7 +25,7 @@ impl Network {
         &self,
         (certificate, rules, pinned): (&Certificate, &History, Vec<PinnedLog>),
         (nodes, logs): (Vec<String>, Vec<NotaryLog>),
-        revoked: Vec<NodeId>,
+        ended: (Vec<NodeId>, Vec<Superseded>),
         iat: u64,
     ) -> Result<[Draft; 3], Error> {
         let iss = || certificate.id.clone();
@@ -40,14 +40,15 @@ impl Network {
             NetworkMap { iss: iss(), iat, number, nodes, logs }
         };
         let revocations = |number| {
-            let revoked = revoked.iter().cloned().collect();
-            Revocations { iss: iss(), iat, number, revoked }
+            let (revoked, superseded) = ended.clone();
+            let revoked = revoked.into_iter().collect();
+            Revocations { iss: iss(), iat, number, revoked, superseded }
         };
         let (by, age) = (certificate, rules.revocation_age / 4);
         Ok([
             self.draft(by, "parameters", &said, forever, parameters).await?,
             self.draft(by, "map", &(&nodes, &logs), forever, map).await?,
-            self.draft(by, "revocations", &revoked, age, revocations).await?,
+            self.draft(by, "revocations", &ended, age, revocations).await?,
         ])
     }
 

@@ -15,8 +15,10 @@ mod freeze_documents;
 mod learn_from_what_travels;
 mod lose_mail;
 mod mix_documents;
+mod pass_off;
 mod read_mail;
 mod split_network;
+mod stolen_key;
 mod write_the_past;
 
 use std::str::FromStr;

@@ -1,0 +1,158 @@
+//! Somebody has a key that its node has given up, and signs with it under the card of its time.
+
+use std::time::Duration;
+
+use hdms::Error;
+use hdms::card::{KeyChange, Role, VerifiedCard};
+use hdms::doorman::AdmissionRequest;
+use hdms::envelope::{Letter, MessageType, seal};
+use hdms::notary::{Deposit, DepositAnswer};
+use hdms_nodes::institution::{self, Institution};
+use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::member::MemberConfig;
+use hdms_nodes::notary::Notary;
+use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::common::{Net, Person, case_id, deposit, keys, message_id, prepare_keys, sealed};
+
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// The patient with the keys 0 changes them to the keys 1: as the thief is, and as the patient is.
+async fn given_up(net: &Net) -> (Person, Person) {
+    let former = net.person(0).await;
+    net.clock.advance(1000);
+    let request = net.request(keys(0), Role::Personal, "");
+    let (signing_key, encryption_key) = keys(1).public();
+    let change = KeyChange {
+        iss: request.iss.clone(),
+        iat: net.now().seconds(),
+        former_signing_key: request.signing_key.clone(),
+        former_encryption_key: request.encryption_key.thumbprint(),
+        signing_key: signing_key.clone(),
+        encryption_key: encryption_key.clone(),
+    };
+    let changed = AdmissionRequest {
+        jti: message_id(),
+        signing_key: signing_key.clone(),
+        encryption_key: encryption_key.clone(),
+        changes: vec![change.sign(keys(0)).await.unwrap()],
+        ..request
+    };
+    let card = net.ask(keys(1), &changed).await.unwrap();
+    let card = VerifiedCard::vouched(&card, &AwsPrimitives).await.unwrap();
+    let newer = Person { keys: keys(1), id: former.id.clone(), card };
+    (former, newer)
+}
+
+async fn listening() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    (listener, endpoint)
+}
+
+/// A notary that asks for no newer documents by itself.
+async fn notary(net: &Net, stop: &CancellationToken) -> (Notary, String) {
+    prepare_keys(&net.dir.path().join("notary"), &[""]);
+    let (listener, endpoint) = listening().await;
+    let config = MemberConfig { refresh: NEVER, ..net.member_config("notary", endpoint.clone()) };
+    let clock = NodeClock::new(net.clock.clone());
+    let starting = Notary::start(config, listener, clock, stop.clone());
+    (tokio::join!(starting, net.admit_next()).0.unwrap(), endpoint)
+}
+
+async fn hospital(net: &Net, stop: &CancellationToken) -> Institution {
+    let (listener, endpoint) = listening().await;
+    let member = MemberConfig {
+        role: Role::Institution,
+        refresh: NEVER,
+        ..net.member_config("hospital", endpoint)
+    };
+    let config = institution::Config::new(member);
+    let clock = NodeClock::new(net.clock.clone());
+    let starting = Institution::start(config, clock, listener, stop.clone());
+    tokio::join!(starting, net.admit_next()).0.unwrap()
+}
+
+async fn is_known(net: &Net, former: &Person) {
+    let ended = |trust: &hdms::network::Trust| {
+        former.card.check_validity(trust, net.now()) == Err(Error::CardSuperseded)
+    };
+    net.until(ended).await;
+}
+
+#[tokio::test]
+async fn a_hospital_and_a_notary_that_never_saw_the_newer_card_refuse_the_former_one() {
+    let (net, stop) = (Net::start().await, CancellationToken::new());
+    let (notary, endpoint) = notary(&net, &stop).await;
+    let hospital = hospital(&net, &stop).await;
+    let (former, newer) = given_up(&net).await;
+    is_known(&net, &former).await;
+    notary.member().refresh().await.unwrap();
+    hospital.refresh().await.unwrap();
+    let trust = net.trust().await;
+    assert_eq!(newer.card.check_validity(&trust, net.now()), Ok(()));
+
+    let to_hospital = hospital.node().card();
+    let (case, kind) = (&case_id(), MessageType::TreatmentRequest);
+    let body = serde_json::json!({"record": "r", "endorsement": "e"});
+    let letter = Letter { from: &former.card, to: &to_hospital, case, kind, body };
+    let forged = seal(letter, keys(0), &AwsPrimitives, &SystemClock, &SystemRandomness).await;
+    let refused = net.client.send_envelope(&hospital.url(), forged.unwrap().1).await;
+    assert_eq!(refused.err().map(Error::from), Some(Error::CardSuperseded));
+
+    let to_notary = notary.member().standing().card.clone();
+    let other = net.person(2).await;
+    let entry = deposit(&former, &other).await;
+    let own = sealed([&former, &other], &to_notary, vec![entry.clone()]).await;
+    let refused = net.client.deposit(&endpoint, own).await;
+    assert_eq!(refused.err().map(Error::from), Some(Error::CardSuperseded));
+    let others = sealed([&other, &former], &to_notary, vec![entry]).await;
+    let answers = net.client.deposit(&endpoint, others).await.unwrap().answers;
+    assert_eq!(answers, [DepositAnswer::Refused("card/superseded".into())]);
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn a_notary_that_saw_the_newer_card_refuses_the_former_one_before_the_list_says_so() {
+    let (net, stop) = (Net::start().await, CancellationToken::new());
+    let (notary, endpoint) = notary(&net, &stop).await;
+    let (former, newer) = given_up(&net).await;
+    let (other, to) = (net.hospital(2).await, notary.member().standing().card.clone());
+    notary.member().refresh().await.unwrap();
+    let send = async |from: [&Person; 2], deposit: Deposit| {
+        let envelope = sealed(from, &to, vec![deposit]).await;
+        net.client.deposit(&endpoint, envelope).await.map(|answers| answers.answers)
+    };
+    let logged = send([&newer, &other], deposit(&newer, &other).await).await.unwrap();
+    assert!(matches!(logged[..], [DepositAnswer::Receipt(_)]), "{logged:?}");
+    let entry = deposit(&former, &other).await;
+    let refused = send([&former, &other], entry.clone()).await;
+    assert_eq!(refused.err().map(Error::from), Some(Error::CardSuperseded));
+    let answers = send([&other, &former], entry.clone()).await.unwrap();
+    assert_eq!(answers, [DepositAnswer::Refused("card/superseded".into())]);
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn the_list_tells_of_a_change_of_keys_until_every_former_card_has_expired() {
+    let net =
+        Net::start_with(|config| config.rules.revocation_age = 4 * hdms::card::LIFETIME).await;
+    let (former, newer) = given_up(&net).await;
+    is_known(&net, &former).await;
+    net.clock.advance(hdms::card::LIFETIME * 1000 + 1000);
+    let mut renewed = net.request(keys(1), Role::Personal, "");
+    renewed.iss = former.id.clone();
+    renewed.changes = newer.card.card().changes.clone();
+    let card = net.ask(keys(1), &renewed).await.unwrap();
+    let card = VerifiedCard::vouched(&card, &AwsPrimitives).await.unwrap();
+    let forgotten = |trust: &hdms::network::Trust| {
+        former.card.check_validity(trust, hdms::provider::Timestamp(0)) == Ok(())
+    };
+    // Somebody who comes makes the server sign its documents anew.
+    net.hospital(3).await;
+    let trust = net.until(forgotten).await;
+    assert_eq!(former.card.check_validity(&trust, net.now()), Err(Error::CardExpired));
+    assert_eq!(card.check_validity(&trust, net.now()), Ok(()));
+}

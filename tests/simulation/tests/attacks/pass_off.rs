@@ -1,0 +1,343 @@
+//! Somebody passes off one thing that a key has signed as another: each signed form is tried in the
+//! place of each other, and each form's content under every other form's name.
+
+use futures_lite::future::block_on;
+use hdms::Error;
+use hdms::card::{Card, KeyChange, VerifiedCard};
+use hdms::doorman::{About, AdmissionRequest};
+use hdms::envelope::{Letter, MessageType, Opening, Sealed, seal};
+use hdms::ids::MessageId;
+use hdms::jose::jwk::EcJwk;
+use hdms::jose::{decode, digest, encode, jwe};
+use hdms::ledger::{Entry, EntryKind, VerificationKey, VerifiedEndorsement};
+use hdms::log::checkpoint::{cosignature, log_signature};
+use hdms::log::{Checkpoint, SignedCheckpoint};
+use hdms::network::{
+    Doormen, NetworkDocument, NetworkMap, Parameters, Revocations, origin, verify_by,
+};
+use hdms::node::Platform;
+use hdms::proof::{ClaimedProof, RequestProof};
+use hdms::provider::{Clock, HolderKeys, NodeKeys};
+use hdms::record;
+use hdms::software::{SoftwareHolders, SoftwareKeys};
+use hdms::testing::SeededRandomness;
+use hdms_simulation::log::LogSigner;
+use hdms_simulation::{World, keys};
+use serde_json::{Value, json};
+
+use crate::{case, id};
+
+type Keys = SoftwareKeys<SeededRandomness>;
+
+/// Every signed form whose check can be asked by itself. Conflicts are in `trust/conflicts.rs`, and a
+/// Doorman's request to the root key in `nodes/tests/root.rs`; their names are tried here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Doormen,
+    Parameters,
+    Map,
+    Revocations,
+    Card,
+    Admission,
+    Proof,
+    Message,
+    Record,
+    KeyBinding,
+    Endorsement,
+    KeyChange,
+}
+
+const FORMS: [(Form, &str); 12] = [
+    (Form::Doormen, "hdms-doormen+jwt"),
+    (Form::Parameters, "hdms-parameters+jwt"),
+    (Form::Map, "hdms-map+jwt"),
+    (Form::Revocations, "hdms-revocations+jwt"),
+    (Form::Card, "hdms-card+jwt"),
+    (Form::Admission, "hdms-admission+jwt"),
+    (Form::Proof, "hdms-proof+jwt"),
+    (Form::Message, "hdms+jwt"),
+    (Form::Record, "hdms-record+sd-jwt"),
+    (Form::KeyBinding, "kb+jwt"),
+    (Form::Endorsement, "hdms-endorsement+jwt"),
+    (Form::KeyChange, "hdms-key-change+jwt"),
+];
+
+/// Names of forms besides [`FORMS`], and what is no name of any.
+const OTHERS: [&str; 7] = [
+    "hdms-conflict+jwt",
+    "hdms-doorman-request+jwt",
+    "JWT",
+    "",
+    "HDMS+JWT",
+    "application/hdms-card+jwt",
+    "hdms-card+jwt ",
+];
+
+/// A hospital under whose keys everything is signed, and what it has signed.
+struct Scene {
+    world: World,
+    holders: SoftwareHolders<SeededRandomness>,
+    holder: EcJwk,
+    /// The record whose presentation is bound.
+    record: String,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let world = World::new(1).await.unwrap();
+        let holders = SoftwareHolders::new(world.providers.randomness.clone());
+        let holder = holders.make_holder_key().await.unwrap();
+        let content = record::Content {
+            author: world.hospital.id().as_ref(),
+            patient: world.patient.id().as_ref(),
+            case: "a case",
+            holder: Some(&holder),
+            issued: world.providers.clock.now(),
+            fhir: json!({"resourceType": "Observation"}),
+        };
+        let keys = named(&world, "hospital");
+        let record = record::issue(&content, &keys, &world.providers.randomness).await.unwrap();
+        let record = String::from(record);
+        Self { world, holders, holder, record }
+    }
+
+    fn signer(&self, form: Form) -> Keys {
+        named(
+            &self.world,
+            match form {
+                Form::Doormen => "root",
+                Form::Parameters | Form::Map | Form::Revocations | Form::Card => "doorman",
+                _ => "hospital",
+            },
+        )
+    }
+
+    /// What the form's owner has signed.
+    async fn genuine(&self, form: Form) -> String {
+        let (world, keys) = (&self.world, self.signer(form));
+        let (hospital, now) = (world.hospital.card(), world.providers.clock.now());
+        match form {
+            Form::Doormen => world.documents.doormen.clone(),
+            Form::Parameters => world.documents.parameters.clone(),
+            Form::Map => world.documents.map.clone(),
+            Form::Revocations => world.documents.revocations.clone(),
+            Form::Card => hospital.jwt().to_owned(),
+            Form::Admission => self.admission().sign(&keys).await.unwrap(),
+            Form::Proof => {
+                let node = hospital.id();
+                let proof = RequestProof::new(node, self.id(), "GET", "https://s", b"", now);
+                proof.sign(&keys).await.unwrap()
+            }
+            Form::Message => self.message().await,
+            Form::Record => self.record.split_once('~').unwrap().0.to_owned(),
+            Form::KeyBinding => {
+                let record = record::Record::try_from(self.record.clone()).unwrap();
+                let all = record::Selection::All;
+                let (holders, clock) = (&self.holders, &world.providers.clock);
+                let shown = record::present(&record, all, "n", "a", holders, clock).await;
+                shown.unwrap().rsplit_once('~').unwrap().1.to_owned()
+            }
+            Form::Endorsement => {
+                let by = hospital.id();
+                let signed = VerifiedEndorsement::sign(&self.entry(), by, now, &keys).await;
+                signed.unwrap().jwt().to_owned()
+            }
+            Form::KeyChange => self.change().sign(&keys).await.unwrap(),
+        }
+    }
+
+    /// Whether it is taken for what `form` is.
+    async fn takes(&self, form: Form, jwt: &str) -> Result<(), Error> {
+        let (world, software) = (&self.world, self.world.software());
+        let (hospital, trust) = (world.hospital.card(), world.patient.trust());
+        let now = world.providers.clock.now();
+        match form {
+            Form::Doormen => self.document::<Doormen>(form, jwt).await,
+            Form::Parameters => self.document::<Parameters>(form, jwt).await,
+            Form::Map => self.document::<NetworkMap>(form, jwt).await,
+            Form::Revocations => self.document::<Revocations>(form, jwt).await,
+            Form::Card => VerifiedCard::verify(jwt, &trust, now, &software).await.map(drop),
+            Form::Admission => AdmissionRequest::verify(jwt, now, &software).await.map(drop),
+            Form::Proof => {
+                let (key, asked) = (&hospital.card().signing_key, ("GET", "https://s"));
+                ClaimedProof::parse(jwt)?.verify(key, asked, now, &software).await.map(drop)
+            }
+            Form::Message => self.receive(jwt).await,
+            Form::Record => {
+                let compact = format!("{jwt}~{}", self.record.split_once('~').unwrap().1);
+                record::verify(&compact, hospital.keys(), &software).await.map(drop)
+            }
+            Form::KeyBinding => {
+                let compact = format!("{}{jwt}", self.record);
+                let author = hospital.keys();
+                let shown = record::verify_presentation(&compact, author, "a", "n", now, &software);
+                shown.await.map(drop)
+            }
+            Form::Endorsement => {
+                VerifiedEndorsement::verify(jwt, &hospital, &software).await.map(drop)
+            }
+            Form::KeyChange => {
+                let signing_key = self.change().signing_key;
+                let changes = vec![jwt.to_owned()];
+                let card = Card { signing_key, changes, ..hospital.card().clone() };
+                let card = world.operator.sign(&card).await.unwrap();
+                VerifiedCard::verify(&card, &trust, now, &software).await.map(drop)
+            }
+        }
+    }
+
+    async fn document<D: NetworkDocument>(&self, form: Form, jwt: &str) -> Result<(), Error> {
+        let keys = self.signer(form);
+        verify_by::<D>(jwt, &[keys.public().0], &self.world.software()).await.map(drop)
+    }
+
+    /// The same content under another form's name, signed by the same key.
+    async fn renamed(&self, form: Form, jwt: &str, typ: &str) -> String {
+        let (header, rest) = jwt.split_once('.').unwrap();
+        let payload = rest.split_once('.').unwrap().0;
+        let mut header: Value = serde_json::from_slice(&decode(header).unwrap()).unwrap();
+        header["typ"] = typ.into();
+        let input = format!("{}.{payload}", encode(header.to_string()));
+        let signature = if form == Form::KeyBinding {
+            self.holders.sign_es256(&self.holder, input.as_bytes()).await
+        } else {
+            self.signer(form).sign_ps256(input.as_bytes()).await
+        };
+        format!("{input}.{}", encode(signature.unwrap()))
+    }
+
+    fn admission(&self) -> AdmissionRequest {
+        let card = self.world.hospital.card().card().clone();
+        let said = || "said".to_owned();
+        AdmissionRequest {
+            iss: card.sub,
+            iat: self.world.providers.clock.now().seconds(),
+            jti: self.id(),
+            role: card.role,
+            name: card.name,
+            endpoint: card.endpoint,
+            about: Some(About { registry_number: said(), address: said(), contact: said() }),
+            signing_key: card.signing_key,
+            encryption_key: card.encryption_key,
+            changes: Vec::new(),
+            log: None,
+        }
+    }
+
+    fn change(&self) -> KeyChange {
+        let card = self.world.hospital.card().card().clone();
+        let new = named(&self.world, "stranger");
+        KeyChange {
+            iss: card.sub,
+            iat: card.iat,
+            former_signing_key: card.signing_key,
+            former_encryption_key: card.encryption_key.thumbprint(),
+            signing_key: new.public().0.clone(),
+            encryption_key: new.public().1.clone(),
+        }
+    }
+
+    fn entry(&self) -> Entry {
+        Entry {
+            id: id(2),
+            kind: EntryKind::Result,
+            case: case(),
+            author: self.world.hospital.id().clone(),
+            counterparty: self.world.patient.id().clone(),
+            verification_key: VerificationKey::of("a document"),
+            previous: None,
+            case_secret: None,
+        }
+    }
+
+    /// What the hospital has signed and sealed for the patient, without its seal.
+    async fn message(&self) -> String {
+        let (from, to) = (self.world.hospital.card(), self.world.patient.card());
+        let (p, case) = (self.world.hospital.platform(), case());
+        let (kind, body) = (MessageType::TreatmentRefusal, json!({}));
+        let letter = Letter { from: &from, to: &to, case: &case, kind, body };
+        let sealing = seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
+        let sealed = jwe::Sealed::parse(&sealing.await.unwrap().1).unwrap();
+        let p = self.world.patient.platform();
+        let plaintext = sealed.decrypt(p.keys(), p.primitives()).await.unwrap();
+        String::from_utf8(plaintext).unwrap()
+    }
+
+    /// Whether the patient takes it for a message of the hospital's.
+    async fn receive(&self, jwt: &str) -> Result<(), Error> {
+        let (me, p) = (self.world.patient.card(), self.world.patient.platform());
+        let (primitives, plaintext) = (p.primitives(), jwt.as_bytes().to_vec());
+        let key = &me.card().encryption_key;
+        let sealed = jwe::encrypt(plaintext, Some("JWT"), key, primitives, p.randomness()).await?;
+        let sealed = Sealed::parse(sealed.as_bytes(), &me)?;
+        let (trust, received) = (self.world.patient.trust(), p.clock().now());
+        let opening = Opening { me: &me, trust: &trust, received };
+        let decrypted = sealed.decrypt(p.keys(), primitives).await?;
+        decrypted.verify(None, opening, primitives).await.map(drop)
+    }
+
+    fn id(&self) -> MessageId {
+        MessageId::new(&self.world.providers.clock, &self.world.providers.randomness).unwrap()
+    }
+}
+
+fn named(world: &World, name: &str) -> Keys {
+    keys(name, world.providers.randomness.clone()).unwrap()
+}
+
+#[test]
+fn each_signed_form_is_taken_in_its_own_place_and_in_no_other() {
+    block_on(async {
+        let scene = Scene::set().await;
+        for (form, _) in FORMS {
+            let genuine = scene.genuine(form).await;
+            for (place, _) in FORMS {
+                let taken = scene.takes(place, &genuine).await;
+                assert_eq!(taken.is_ok(), place == form, "{form:?} as {place:?}: {taken:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_content_of_a_form_under_another_name_is_refused_though_its_key_has_signed_it() {
+    block_on(async {
+        let scene = Scene::set().await;
+        for (form, own) in FORMS {
+            let genuine = scene.genuine(form).await;
+            let again = scene.renamed(form, &genuine, own).await;
+            assert_eq!(scene.takes(form, &again).await, Ok(()), "{form:?} signed again");
+            let names = FORMS.iter().map(|(_, typ)| *typ).chain(OTHERS);
+            for typ in names.filter(|typ| *typ != own) {
+                let renamed = scene.renamed(form, &genuine, typ).await;
+                assert!(scene.takes(form, &renamed).await.is_err(), "{form:?} as {typ:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_logs_signature_is_no_cosignature_and_a_cosignature_no_logs_signature() {
+    block_on(async {
+        let world = World::new(2).await.unwrap();
+        let (notary, software) = (digest("a notary").parse().unwrap(), world.software());
+        let signer = LogSigner::of(&notary).unwrap();
+        let (log, witness) = (signer.listed().log_key(), signer.listed().witness_key());
+        let checkpoint = Checkpoint { origin: origin(&notary), size: 7, root: [7; 32] };
+        let signed = signer.sign(checkpoint.clone());
+        let cosigned = signer.cosign(&signed, 1);
+        let bytes = |signature: &[u8]| signature[signature.len() - 64..].try_into().unwrap();
+        let by_log = bytes(signed.note().signature_of(&log).unwrap());
+        let by_witness = bytes(&cosigned.signature);
+
+        let as_log = SignedCheckpoint::new(checkpoint, log_signature(&log, by_witness));
+        assert_eq!(as_log.verify_log(&log, &software).await, Err(Error::LogForged));
+        let mut as_witness = signed.clone();
+        as_witness.add(cosignature(&witness, 1, by_log));
+        let time = as_witness.cosignature_time(&witness, &software).await;
+        assert_eq!(time, Err(Error::LogForged));
+        // Also where one key was used for both.
+        let same = hdms::log::NoteKey { key: witness.key, ..log.clone() };
+        assert_eq!(as_log.verify_log(&same, &software).await, Err(Error::LogForged));
+    });
+}
