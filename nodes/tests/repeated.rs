@@ -104,7 +104,7 @@ async fn a_treatment_in_which_everything_is_delivered_twice_happens_once() {
     let clock = NodeClock::default();
     let member = Member::join(config, store.clone(), clock.clone(), stop.clone()).await.unwrap();
     let (platform, queue) = NativePlatform::new(member, store, clock);
-    let node = follow(platform, &stop);
+    let node = follow(platform);
     let mut patient = Carrier { node, queue, last: 0, carried: HashMap::new() };
 
     let case = ask(&patient.node, hospital.node().id()).await;

@@ -113,7 +113,7 @@ impl Play {
         let member =
             Member::join(config, store.clone(), clock.clone(), stop.clone()).await.unwrap();
         let (platform, queue) = NativePlatform::new(member, store, clock);
-        let node = follow(platform, &stop);
+        let node = follow(platform);
         let hospital_id = listed_hospital(&node).await;
         Self {
             his: His::new(&format!("http://127.0.0.1:{}", port + 2), KEY),
