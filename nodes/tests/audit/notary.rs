@@ -1,6 +1,5 @@
 //! A real notary, and its database after somebody has altered it.
 
-
 use hdms::ids::NodeId;
 use hdms::ledger::{Commitment, Entry, EntryKind, VerificationKey};
 use hdms::provider::Clock;

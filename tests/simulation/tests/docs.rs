@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use futures_lite::future::block_on;
 use hdms::Error;
@@ -47,5 +48,22 @@ fn every_link_within_the_page_leads_somewhere() {
     for link in PAGE.split("](#").skip(1) {
         let (target, _) = link.split_once(')').unwrap();
         assert!(anchors.contains(target), "{target}");
+    }
+}
+
+#[test]
+fn every_file_that_a_page_names_is_there() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let pages = ["architecture.md", "operator.md", "privacy.md", "threats.md"];
+    let rooms = ["docs/", "nodes/", "src/", "tests/", "worker/", "www/"];
+    for page in pages {
+        let text = std::fs::read_to_string(top.join("docs").join(page)).unwrap();
+        let quoted = text.split('`').skip(1).step_by(2);
+        let files: Vec<_> =
+            quoted.filter(|text| rooms.iter().any(|room| text.starts_with(room))).collect();
+        assert!(page == "operator.md" || !files.is_empty(), "{page}");
+        for file in files {
+            assert!(top.join(file).exists(), "{page}: {file}");
+        }
     }
 }
