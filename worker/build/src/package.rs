@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::process::Command;
-use std::{env, fs};
+use std::{env, fs, mem};
 use wasm_bindgen_cli_support::Bindgen;
 
 /// What rustc uses on wasm32 by default and every supported browser has. Named one by one:
@@ -41,6 +41,10 @@ const BINARYEN: &str = "node_modules/binaryen";
 /// The shim, as it is and as the package calls it.
 const SHIM: &str = "js/sw.js";
 
+/// Where the minifier comes from, and what calls it.
+const MINIFIER: &str = "node_modules/rolldown";
+const MINIFY: &str = "build/minify.js";
+
 /// How the client is compiled.
 const TSCONFIG: &str = "tsconfig.build.json";
 
@@ -56,7 +60,17 @@ pub fn make(worker: &Path, module: &Path, package: &Path) -> Result<()> {
     if package.exists() {
         fs::remove_dir_all(package).context("the old package can't be removed")?;
     }
-    Bindgen::new()
+    glue(module, package).context("wasm-bindgen could not make the glue")?;
+    optimise(root, &package.join("hdms_worker_bg.wasm"))?;
+    shim(worker, package, &made_from)?;
+    minify(worker, package)?;
+    client(root, worker, package)?;
+    fs::write(stamp, made_from).context("the package can't be written")
+}
+
+/// The module and what connects it with the browser.
+fn glue(module: &Path, package: &Path) -> Result<()> {
+    let mut output = Bindgen::new()
         .input_path(module)
         .web(true)?
         .typescript(false)
@@ -64,12 +78,28 @@ pub fn make(worker: &Path, module: &Path, package: &Path) -> Result<()> {
         .reset_state_function(true)
         .remove_name_section(true)
         .remove_producers_section(true)
-        .generate(package)
-        .context("wasm-bindgen could not make the glue")?;
-    optimise(root, &package.join("hdms_worker_bg.wasm"))?;
-    shim(worker, package, &made_from)?;
-    client(root, worker, package)?;
-    fs::write(stamp, made_from).context("the package can't be written")
+        .generate_output()?;
+    // Their names end with digests, which no compression makes shorter.
+    let mut names = Vec::new();
+    for (number, import) in output.wasm_mut().imports.iter_mut().enumerate() {
+        if import.name.starts_with("__wb") {
+            names.push((mem::replace(&mut import.name, format!("f{number}")), number));
+        }
+    }
+    let mut script = output.js().to_owned();
+    for (name, number) in names {
+        script = script.replace(&format!(" {name}: function("), &format!(" f{number}: function("));
+    }
+    output.emit(package)?;
+    fs::write(package.join("hdms_worker.js"), script)?;
+    Ok(())
+}
+
+/// Takes out of the scripts what only people read.
+fn minify(worker: &Path, package: &Path) -> Result<()> {
+    let mut minifier = Command::new("node");
+    minifier.arg(worker.join(MINIFY)).arg(package);
+    run(&mut minifier, "the minifier")
 }
 
 /// The service worker's script. Its version keeps the cached modules of two versions apart.
@@ -96,8 +126,10 @@ fn fingerprint(root: &Path, worker: &Path, module: &Path) -> Result<String> {
     let mut paths = vec![
         module.to_owned(),
         root.join(BINARYEN).join("package.json"),
+        root.join(MINIFIER).join("package.json"),
         env::current_exe()?,
         worker.join(SHIM),
+        worker.join(MINIFY),
         worker.join(TSCONFIG),
     ];
     let mut client = Vec::new();
