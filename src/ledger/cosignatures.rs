@@ -29,9 +29,13 @@ impl Cosignatures {
     }
 
     /// Those that were found to hold, each with its time, seconds.
-    pub fn of(mut found: Vec<(NotaryLog, u64)>) -> Self {
-        found.sort_by_key(|(_, time)| *time);
-        Self(found)
+    pub fn of(found: Vec<(NotaryLog, u64)>) -> Self {
+        let mut sorted = Vec::with_capacity(found.len());
+        for (witness, time) in found {
+            let place = sorted.partition_point(|(_, earlier)| *earlier <= time);
+            sorted.insert(place, (witness, time));
+        }
+        Self(sorted)
     }
 
     /// When the checkpoint was co-signed, seconds: the upper median of the cosignatures' times, so

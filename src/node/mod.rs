@@ -14,7 +14,7 @@ pub mod patient;
 mod quarantine;
 mod query;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde_json::Value;
@@ -87,7 +87,7 @@ pub struct Node<P> {
     card: RwLock<Arc<VerifiedCard>>,
     trust: RwLock<Arc<Trust>>,
     /// How sending has fared, of what that could not be kept with.
-    unkept: Mutex<BTreeMap<String, Attempts>>,
+    unkept: Mutex<HashMap<String, Attempts>>,
     /// What is kept of refusals, once that was read.
     room: Mutex<Option<Room>>,
 }

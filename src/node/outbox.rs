@@ -1,7 +1,7 @@
 //! What goes out: queued in the transaction of the step that caused it, grouped into parcels for
 //! the transport, and taken off once the other side has answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -251,7 +251,7 @@ impl<P: Platform> Node<P> {
         parcels: &mut Vec<Parcel>,
         stuck: &mut Vec<Stuck>,
     ) {
-        let (mut ready, mut cards) = (Vec::with_capacity(items.len()), BTreeMap::new());
+        let (mut ready, mut cards) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
             match self.add_cards(item, &mut cards).await {
                 Ok(()) => ready.push(item.clone()),
@@ -275,10 +275,10 @@ impl<P: Platform> Node<P> {
         &self,
         notary: &NodeId,
         items: &[OutboxItem],
-        cards: &BTreeMap<NodeId, String>,
+        cards: &[(NodeId, String)],
     ) -> Result<Parcel, Error> {
         let mut deposits = Vec::with_capacity(items.len());
-        let mut known = BTreeSet::new();
+        let mut known = HashSet::new();
         for item in items {
             let Payload::Deposit { endorsements, participants, case_secret } = &item.payload else {
                 return Err(Error::BodyMalformed);
@@ -288,7 +288,8 @@ impl<P: Platform> Node<P> {
             deposits.push(Deposit { endorsements, case_secret });
         }
         let Some(first) = items.first() else { return Err(Error::BodyMalformed) };
-        let cards = known.into_iter().filter_map(|node| cards.get(node).cloned()).collect();
+        let cards = cards.iter().filter(|(node, _)| known.contains(node));
+        let cards = cards.map(|(_, card)| card.clone()).collect();
         let body = json::value(&DepositBody { cards, deposits })?;
         let to = self.card_of(notary).await?;
         let (_, envelope) = self.seal_letter(&first.case, &to, MessageType::Deposit, body).await?;
@@ -296,18 +297,19 @@ impl<P: Platform> Node<P> {
         Ok(Parcel::Deposits { endpoint, items, envelope })
     }
 
-    /// Adds the cards of a deposit's participants to those at hand.
+    /// Adds the cards of a deposit's participants to those at hand, which are in the order of their
+    /// nodes.
     async fn add_cards(
         &self,
         item: &OutboxItem,
-        cards: &mut BTreeMap<NodeId, String>,
+        cards: &mut Vec<(NodeId, String)>,
     ) -> Result<(), Error> {
         let Payload::Deposit { participants, .. } = &item.payload else {
             return Err(Error::BodyMalformed);
         };
         for node in participants {
-            if !cards.contains_key(node) {
-                cards.insert(node.clone(), self.card_jwt(node).await?);
+            if let Err(place) = cards.binary_search_by(|(known, _)| known.cmp(node)) {
+                cards.insert(place, (node.clone(), self.card_jwt(node).await?));
             }
         }
         Ok(())

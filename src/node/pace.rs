@@ -1,7 +1,7 @@
 //! When what waits may be sent: decided here alone. Timers, pushes, pages and people only ask. All
 //! that is needed is kept with what waits, so that it outlives the node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
@@ -121,7 +121,7 @@ impl<P: Platform> Node<P> {
     pub async fn due(
         &self,
         occasion: Occasion,
-        tried: &BTreeSet<String>,
+        tried: &HashSet<String>,
     ) -> Result<Vec<OutboxItem>, Error> {
         let (now, resting) = (self.now(), self.resting().await?);
         let rests = |item: &OutboxItem| {
@@ -210,8 +210,8 @@ impl<P: Platform> Node<P> {
     }
 
     /// Recipients that have asked to be left alone, and until when.
-    async fn resting(&self) -> Result<BTreeMap<NodeId, Timestamp>, Error> {
-        let (now, mut after, mut resting) = (self.now(), String::new(), BTreeMap::new());
+    async fn resting(&self) -> Result<HashMap<NodeId, Timestamp>, Error> {
+        let (now, mut after, mut resting) = (self.now(), String::new(), HashMap::new());
         loop {
             let page = self.unsettled(&after).await?;
             let Some(last) = page.last() else { return Ok(resting) };

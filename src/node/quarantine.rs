@@ -3,7 +3,6 @@
 
 mod room;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::PoisonError;
 
@@ -237,17 +236,17 @@ impl<P: Platform> Node<P> {
             return Ok(());
         }
         self.adopt_earlier().await?;
-        let (mut places, mut after) = (BTreeMap::new(), String::new());
+        let (mut read, mut after) = (Room::default(), String::new());
         loop {
             let rows = self.platform.store().scan(Table::Meta, PLACES, &after, PAGE).await?;
             let Some((last, _)) = rows.last() else { break };
             after = last.clone();
             for (key, row) in rows {
-                places.insert(key[PLACES.len()..].to_owned(), json::stored(&row)?);
+                read.count(key[PLACES.len()..].to_owned(), json::stored(&row)?);
             }
         }
         let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
-        room.get_or_insert_with(|| Room::new(places));
+        room.get_or_insert(read);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Selective disclosure for JWTs (RFC 9901): disclosures, their digests, the compact serialisation
 //! and the verification rules of section 7. SHA-256 only. Who signed is checked elsewhere.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BinaryHeap, HashMap};
 
 use serde_json::{Map, Value, json};
 
@@ -93,11 +93,11 @@ impl<'a, R: Randomness> Concealer<'a, R> {
 
 /// An object of the members that stay visible and the digests of those concealed, sorted so that
 /// they don't tell the order (RFC 9901 section 4.2.4.1).
-pub fn object(members: Map<String, Value>, mut digests: Vec<String>) -> Map<String, Value> {
+pub fn object(members: Map<String, Value>, digests: Vec<String>) -> Map<String, Value> {
     if digests.is_empty() {
         return members;
     }
-    digests.sort_unstable();
+    let digests = BinaryHeap::from(digests).into_sorted_vec();
     let mut object = Map::new();
     object.insert(DIGESTS.into(), digests.into());
     object.extend(members);
@@ -176,10 +176,10 @@ impl Disclosure {
 }
 
 struct Processing {
-    by_digest: HashMap<String, usize>,
+    /// Where the disclosure is that belongs to a digest; none for a digest that was met.
+    by_digest: HashMap<String, Option<usize>>,
     disclosures: Vec<Option<Disclosure>>,
     places: Vec<String>,
-    digests: BTreeSet<String>,
     pointer: String,
 }
 
@@ -188,19 +188,13 @@ impl Processing {
         let mut by_digest = HashMap::new();
         let mut disclosures = Vec::new();
         for text in encoded {
-            if by_digest.insert(jose::digest(text), disclosures.len()).is_some() {
+            if by_digest.insert(jose::digest(text), Some(disclosures.len())).is_some() {
                 return Err(Error::RecordForged);
             }
             disclosures.push(Some(Disclosure::parse(text)?));
         }
         let places = vec![String::new(); disclosures.len()];
-        Ok(Self {
-            by_digest,
-            disclosures,
-            places,
-            digests: BTreeSet::new(),
-            pointer: String::new(),
-        })
+        Ok(Self { by_digest, disclosures, places, pointer: String::new() })
     }
 
     fn value(&mut self, value: Value, depth: usize) -> Result<Value, Error> {
@@ -278,10 +272,10 @@ impl Processing {
     /// The disclosure that a digest met on the way belongs to, if it was given.
     fn disclosed(&mut self, digest: Value) -> Result<Option<(usize, Disclosure)>, Error> {
         let Value::String(digest) = digest else { return Err(Error::RecordMalformed) };
-        let place = self.by_digest.get(&digest).copied();
-        if !self.digests.insert(digest) {
-            return Err(Error::RecordMalformed);
-        }
+        let place = match self.by_digest.insert(digest, None) {
+            Some(None) => return Err(Error::RecordMalformed),
+            known => known.flatten(),
+        };
         Ok(place.and_then(|place| Some((place, self.disclosures.get_mut(place)?.take()?))))
     }
 

@@ -1,7 +1,7 @@
 //! How much of what was refused is kept: of each deliverer so much, so that none can use up the room
 //! of another, and in all so much that no disk is filled.
 
-use std::collections::BTreeMap;
+use std::collections::{BinaryHeap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,10 +34,19 @@ pub struct Place {
 
 /// What is kept, by digest of the envelope.
 #[derive(Debug, Default)]
-pub struct Room {
-    places: BTreeMap<String, Place>,
-    /// How often each of those that may become good was tried again.
-    tried: BTreeMap<String, u32>,
+pub struct Room(HashMap<String, Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    place: Place,
+    /// How often it was tried again.
+    tried: u32,
+}
+
+impl Kept {
+    fn is_hoped_for(&self) -> bool {
+        self.place.hopeful && self.place.bytes > 0
+    }
 }
 
 /// What is to be done so that a refusal can be kept.
@@ -69,14 +78,14 @@ impl Sum {
 }
 
 impl Room {
-    /// With what is kept.
-    pub fn new(places: BTreeMap<String, Place>) -> Self {
-        Self { places, tried: BTreeMap::new() }
+    /// Counts what is kept.
+    pub fn count(&mut self, digest: String, place: Place) {
+        self.0.insert(digest, Kept { place, tried: 0 });
     }
 
     /// Whether this envelope is kept until it may be taken in.
     pub fn hopes_for(&self, digest: &str) -> bool {
-        self.places.get(digest).is_some_and(|place| place.hopeful && place.bytes > 0)
+        self.0.get(digest).is_some_and(Kept::is_hoped_for)
     }
 
     /// Takes up room for a refusal. Of one that is hopeless the reason is kept where its envelope
@@ -97,48 +106,46 @@ impl Room {
             self.forget(&oldest);
             gone.push(oldest);
         }
-        self.places.insert(digest.to_owned(), place.clone());
+        self.count(digest.to_owned(), place.clone());
         Admission { place: Some(place), gone }
     }
 
     /// What was kept long enough by now.
     pub fn take_old(&mut self, now: Timestamp) -> Vec<String> {
-        let is_old = |place: &Place| now.0.saturating_sub(place.received.0) > KEPT;
-        let old = self.places.extract_if(.., |_, place| is_old(place));
+        let is_old = |kept: &Kept| now.0.saturating_sub(kept.place.received.0) > KEPT;
+        let old = self.0.extract_if(|_, kept| is_old(kept));
         old.map(|(digest, _)| digest).collect()
     }
 
     /// Some of what may become good: what was tried least.
     pub fn to_try(&mut self, limit: usize) -> Vec<String> {
-        let hopeful = self.places.iter().filter(|(_, place)| place.hopeful && place.bytes > 0);
-        let tried = |digest: &String| self.tried.get(digest).copied().unwrap_or_default();
-        let mut waiting: Vec<_> =
-            hopeful.map(|(digest, _)| (tried(digest), digest.clone())).collect();
-        waiting.sort();
-        waiting.truncate(limit);
-        for (times, digest) in &waiting {
-            self.tried.insert(digest.clone(), times.saturating_add(1));
+        let hopeful = self.0.iter().filter(|(_, kept)| kept.is_hoped_for());
+        let waiting = hopeful.map(|(digest, kept)| (kept.tried, digest.clone()));
+        let waiting = BinaryHeap::from_iter(waiting).into_sorted_vec();
+        let least: Vec<_> = waiting.into_iter().take(limit).map(|(_, digest)| digest).collect();
+        for digest in &least {
+            if let Some(kept) = self.0.get_mut(digest) {
+                kept.tried = kept.tried.saturating_add(1);
+            }
         }
-        waiting.into_iter().map(|(_, digest)| digest).collect()
+        least
     }
 
     /// It is hopeless after all.
     pub fn give_up(&mut self, digest: &str) -> Option<Place> {
-        self.tried.remove(digest);
-        let place = self.places.get_mut(digest)?;
-        place.hopeful = false;
-        Some(place.clone())
+        let kept = self.0.get_mut(digest)?;
+        kept.place.hopeful = false;
+        Some(kept.place.clone())
     }
 
     /// It is not kept any more.
     pub fn forget(&mut self, digest: &str) {
-        self.tried.remove(digest);
-        self.places.remove(digest);
+        self.0.remove(digest);
     }
 
     fn sum(&self, which: impl Fn(&Place) -> bool) -> Sum {
         let mut sum = Sum::default();
-        for place in self.places.values().filter(|place| which(place)) {
+        for place in self.places().filter(|place| which(place)) {
             sum.refusals += 1;
             sum.bytes += place.bytes;
         }
@@ -147,17 +154,22 @@ impl Room {
 
     /// The oldest refusal of the deliverer of whom most is kept, unless that is the newcomer's own.
     fn oldest_of_the_largest(&self, newcomer: &Place) -> Option<String> {
-        let mut sums: BTreeMap<&str, Sum> = BTreeMap::new();
+        let mut sums: HashMap<&str, Sum> = HashMap::new();
         let same = |place: &&Place| place.hopeful == newcomer.hopeful;
-        for place in self.places.values().filter(same) {
+        for place in self.places().filter(same) {
             let sum = sums.entry(&place.by).or_default();
             sum.refusals += 1;
             sum.bytes += place.bytes;
         }
-        let (largest, _) = sums.into_iter().max_by_key(|(_, sum)| sum.weight())?;
-        let of_largest = self.places.iter().filter(|(_, place)| same(place) && place.by == largest);
-        let oldest = of_largest.min_by_key(|(_, place)| place.received)?.0;
+        let (largest, _) = sums.into_iter().max_by_key(|(by, sum)| (sum.weight(), *by))?;
+        let places = self.0.iter().map(|(digest, kept)| (digest, &kept.place));
+        let of_largest = places.filter(|(_, place)| same(place) && place.by == largest);
+        let oldest = of_largest.min_by_key(|(digest, place)| (place.received, *digest))?.0;
         (largest != newcomer.by).then(|| oldest.clone())
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        self.0.values().map(|kept| &kept.place)
     }
 }
 

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails so")]
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use futures_lite::future::block_on;
 use hdms::Error;
@@ -52,7 +52,7 @@ async fn ask_again(world: &World) {
 
 /// How many items may go on this occasion.
 async fn due(world: &World, occasion: Occasion) -> usize {
-    world.patient.due(occasion, &BTreeSet::new()).await.unwrap().len()
+    world.patient.due(occasion, &HashSet::new()).await.unwrap().len()
 }
 
 async fn postpone(world: &World, item: OutboxItem, why: Error, retry_after: Option<u64>) {
@@ -117,7 +117,7 @@ fn a_person_has_it_sent_once_and_then_it_waits_again() {
     block_on(async {
         let world = asked(6).await;
         postpone(&world, only(&world).await, Error::StoreFull, Some(60)).await;
-        let mut tried = BTreeSet::new();
+        let mut tried = HashSet::new();
         let items = world.patient.due(Occasion::Person, &tried).await.unwrap();
         assert_eq!(items.len(), 1);
         tried.insert(items[0].id.clone());

@@ -1,7 +1,7 @@
 //! The outbox on its way: sent when it is due, settled by the answers, and kept with the reason when
 //! there is none.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use hdms::Error;
@@ -36,7 +36,7 @@ impl Delivery {
             self.next.set(waits.then_some(later));
             return Ok(false);
         }
-        let (mut tried, mut silent) = (BTreeSet::new(), Vec::new());
+        let (mut tried, mut silent) = (HashSet::new(), Vec::new());
         loop {
             let items = member.node.due(occasion, &tried).await?;
             if items.is_empty() {
@@ -57,7 +57,7 @@ impl Delivery {
 
     /// Whether something may go now.
     pub async fn is_anything_due(&self, member: &Member) -> Result<bool, Error> {
-        Ok(!member.node.due(Occasion::Time, &BTreeSet::new()).await?.is_empty())
+        Ok(!member.node.due(Occasion::Time, &HashSet::new()).await?.is_empty())
     }
 
     /// Notes when the next item is due, and asks the browser to wake the node once there is a
