@@ -79,7 +79,7 @@ async fn import_jwk(
     algorithm: &Object,
     usage: &str,
 ) -> Result<CryptoKey, Error> {
-    let jwk: Object = serde_wasm_bindgen::to_value(jwk).map_err(failed)?.unchecked_into();
+    let jwk: Object = js::from(jwk).map_err(failed)?.unchecked_into();
     let usages = usages(&[usage]);
     let promise = subtle()?.import_key_with_object("jwk", &jwk, algorithm, false, &usages);
     settled(promise, Error::KeyMalformed).await
