@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use hdms::Error;
+use hdms::answers::PAGE;
 use hdms::mailbox::{Acknowledgement, MAX_PAGE, MailboxMessage, MailboxPage, Refused};
 use hdms::node::{Deliverer, Occasion, Outcome, Taken};
 use hdms::proof::HEADER;
@@ -194,7 +195,8 @@ impl Delivery {
             let url = format!("{mailbox}?after={after}&limit={MAX_PAGE}");
             let proof = member.proof("GET", &url, b"").await?;
             let asked = BrowserClock.now();
-            let page: MailboxPage = transport::get(&url, &[(HEADER, &proof)]).await?.json()?;
+            let page: MailboxPage =
+                transport::get(&url, &[(HEADER, &proof)], PAGE).await?.json()?;
             self.contact.reached();
             self.standing.replace(Some(Standing { asked, ids: page.subscriptions }));
             let (dealt, stopped) = self.take_in(member, page.messages, after).await;

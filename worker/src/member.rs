@@ -7,6 +7,7 @@ mod standing;
 use std::cell::{Cell, RefCell};
 
 use futures_util::try_join;
+use hdms::answers::SMALL;
 use hdms::card::VerifiedCard;
 use hdms::ids::MessageId;
 use hdms::jose::jwk::RsaJwk;
@@ -210,7 +211,7 @@ struct Configuration {
 }
 
 async fn configuration(name: String) -> Result<Config, Error> {
-    let Configuration { server, root } = transport::get(CONFIGURATION, &[]).await?.json()?;
+    let Configuration { server, root } = transport::get(CONFIGURATION, &[], SMALL).await?.json()?;
     let server = server.trim_end_matches('/').to_owned();
     Ok(Config { version: 1, server, root, name })
 }

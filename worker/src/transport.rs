@@ -1,16 +1,27 @@
 //! HTTP over `fetch`. Whatever goes wrong on the way is [`Error::NetworkUnreachable`], and is tried
 //! again later.
 
-use gloo_net::http::{Request, RequestBuilder};
 use hdms::Error;
+use hdms::answers::RECEIPTS;
 use hdms::json;
 use hdms::proof::HEADER;
+use js_sys::Array;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use web_sys::{AbortSignal, RequestCache};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
 
-/// How long a request may take, milliseconds.
-const TIMEOUT: u32 = 20_000;
+#[wasm_bindgen(module = "/js/exchange.js")]
+extern "C" {
+    #[wasm_bindgen(catch)]
+    async fn exchange(
+        method: &str,
+        url: &str,
+        headers: &Array,
+        body: Option<String>,
+        limit: usize,
+    ) -> Result<JsValue, JsValue>;
+}
 
 /// The other side's answer.
 #[derive(Debug)]
@@ -22,22 +33,22 @@ pub struct Answer {
 }
 
 /// `GET url` with these headers, such as a proof where the server asks for one.
-pub async fn get(url: &str, headers: &[(&str, &str)]) -> Result<Answer, Error> {
-    let request = prepare(Request::get(url), headers).build();
-    send(request.map_err(|_| Error::NetworkUnreachable)?).await
+/// [`Error::AnswerTooLarge`] when the answer has more than `limit` bytes; no more is read.
+pub async fn get(url: &str, headers: &[(&str, &str)], limit: usize) -> Result<Answer, Error> {
+    send("GET", url, headers, None, limit).await
 }
 
-/// `POST url`, with a proof where the server asks for one.
+/// `POST url`, with a proof where the server asks for one. [`Error::AnswerTooLarge`] when the answer
+/// has more than [`RECEIPTS`] bytes.
 pub async fn post(
     url: &str,
     content_type: &str,
     body: String,
     proof: Option<&str>,
 ) -> Result<Answer, Error> {
-    let proof = proof.map(|proof| (HEADER, proof));
-    let request = prepare(Request::post(url), proof.as_slice());
-    let request = request.header("content-type", content_type);
-    send(request.body(body).map_err(|_| Error::NetworkUnreachable)?).await
+    let mut headers = vec![("content-type", content_type)];
+    headers.extend(proof.map(|proof| (HEADER, proof)));
+    send("POST", url, &headers, Some(body), RECEIPTS).await
 }
 
 impl Answer {
@@ -83,17 +94,23 @@ impl Answer {
     }
 }
 
-fn prepare(request: RequestBuilder, headers: &[(&str, &str)]) -> RequestBuilder {
-    let limit = AbortSignal::timeout_with_u32(TIMEOUT);
-    let request = request.cache(RequestCache::NoStore).abort_signal(Some(&limit));
-    headers.iter().fold(request, |request, (name, value)| request.header(name, value))
-}
-
-async fn send(request: Request) -> Result<Answer, Error> {
-    let response = request.send().await.map_err(|_| Error::NetworkUnreachable)?;
-    let (status, headers) = (response.status(), response.headers());
-    let retry_after = headers.get("retry-after").and_then(|value| value.parse().ok());
-    let etag = headers.get("etag");
-    let body = response.text().await.map_err(|_| Error::NetworkUnreachable)?;
-    Ok(Answer { status, retry_after, etag, body })
+async fn send(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: Option<String>,
+    limit: usize,
+) -> Result<Answer, Error> {
+    let header = |(name, value): &(&str, &str)| Array::of2(&(*name).into(), &(*value).into());
+    let headers = headers.iter().map(header).collect();
+    let answer = exchange(method, url, &headers, body, limit).await;
+    let answer = Array::from(&answer.map_err(|_| Error::NetworkUnreachable)?);
+    let status = answer.get(0).as_f64().map(|status| status as u16);
+    let text = |index| answer.get(index).as_string();
+    Ok(Answer {
+        status: status.ok_or(Error::NetworkUnreachable)?,
+        retry_after: text(1).and_then(|seconds| seconds.parse().ok()),
+        etag: text(2),
+        body: text(3).ok_or(Error::AnswerTooLarge)?,
+    })
 }

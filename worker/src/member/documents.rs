@@ -1,6 +1,7 @@
 //! The network's documents: fetched when there are newer ones, and the last good ones kept, also
 //! against older ones that a server offers after a restart.
 
+use hdms::answers::DOCUMENTS;
 use hdms::ids::NodeId;
 use hdms::network::{self, KeyWarning, NetworkDocuments, Trust};
 use hdms::node::Platform;
@@ -121,7 +122,7 @@ pub(super) async fn fetch(
 ) -> Result<Option<Fetched>, Error> {
     let known = etag.as_deref().map(|etag| ("if-none-match", etag));
     let url = format!("{}/network?size={size}", config.server);
-    let answer = transport::get(&url, known.as_slice()).await?;
+    let answer = transport::get(&url, known.as_slice(), DOCUMENTS).await?;
     if known.is_some() && answer.status() == NOT_MODIFIED {
         return Ok(None);
     }
