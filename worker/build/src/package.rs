@@ -2,10 +2,11 @@
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 use std::{env, fs, mem};
-use wasm_bindgen_cli_support::Bindgen;
+use wasm_bindgen_cli_support::{Bindgen, Output};
 
 /// What rustc uses on wasm32 by default and every supported browser has. Named one by one:
 /// `--all-features` would let wasm-opt write instructions that no browser knows.
@@ -45,6 +46,9 @@ const SHIM: &str = "js/sw.js";
 const MINIFIER: &str = "node_modules/rolldown";
 const MINIFY: &str = "build/minify.js";
 
+/// What the module calls its script.
+const SCRIPT: &str = "./hdms_worker_bg.js";
+
 /// How the client is compiled.
 const TSCONFIG: &str = "tsconfig.build.json";
 
@@ -79,20 +83,42 @@ fn glue(module: &Path, package: &Path) -> Result<()> {
         .remove_name_section(true)
         .remove_producers_section(true)
         .generate_output()?;
-    // Their names end with digests, which no compression makes shorter.
-    let mut names = Vec::new();
-    for (number, import) in output.wasm_mut().imports.iter_mut().enumerate() {
-        if import.name.starts_with("__wb") {
-            names.push((mem::replace(&mut import.name, format!("f{number}")), number));
+    let names = shorten_names(&mut output);
+    output.emit(package)?;
+    let path = package.join("hdms_worker.js");
+    let script = rename(&fs::read_to_string(&path)?, &names)?;
+    Ok(fs::write(path, script)?)
+}
+
+/// Gives what the module imports from its script short names: their own end with digests, which no
+/// compression makes shorter. Answers the new name of each.
+fn shorten_names(output: &mut Output) -> HashMap<String, String> {
+    let mut names = HashMap::new();
+    let imports = output.wasm_mut().imports.iter_mut();
+    for import in imports.filter(|import| import.module == SCRIPT) {
+        let short = format!("f{}", names.len());
+        names.insert(mem::replace(&mut import.name, short.clone()), short);
+    }
+    names
+}
+
+/// The script with the functions of these names called otherwise.
+fn rename(script: &str, names: &HashMap<String, String>) -> Result<String> {
+    let (mut renamed, mut found) = (String::new(), 0);
+    for line in script.lines() {
+        let function = line.trim_start().split_once(": function(");
+        let short = function.and_then(|(name, rest)| Some((names.get(name)?, rest)));
+        if let Some((name, rest)) = short {
+            renamed += &format!("{name}: function({rest}\n");
+            found += 1;
+        } else {
+            renamed += &format!("{line}\n");
         }
     }
-    let mut script = output.js().to_owned();
-    for (name, number) in names {
-        script = script.replace(&format!(" {name}: function("), &format!(" f{number}: function("));
+    if found != names.len() {
+        bail!("the script has {found} of {} functions that the module imports", names.len());
     }
-    output.emit(package)?;
-    fs::write(package.join("hdms_worker.js"), script)?;
-    Ok(())
+    Ok(renamed)
 }
 
 /// Takes out of the scripts what only people read.
