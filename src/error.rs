@@ -69,6 +69,7 @@ refusals! {
     NetworkUnreachable = "network/unreachable", 503, "The other node can't be reached; it is tried again by itself.";
     AnswerTooLarge = "network/answer", 502, "The other node's answer is larger than any of the protocol; it is tried again by itself, tell its operator if that stays so.";
     VersionTooOld = "network/version", 503, "The network asks for a newer version than this node's; update it: what is to be sent waits until then.";
+    ManifestUnknown = "network/unknown-manifest", 404, "The draw of the case's notary goes by a manifest of the network that is not known here; fetch the network's documents again.";
     NodeUnknown = "network/unknown-node", 404, "The Network Map lists no such node; fetch the map again.";
     NoNotary = "network/no-notary", 503, "The Network Map lists no notary; ask the operator to admit one.";
 
@@ -100,10 +101,12 @@ refusals! {
     LogForged = "log/forged", 400, "The log's checkpoint, signature or proof does not hold; fetch it again, and keep this one as evidence if that stays so.";
     EntryConflict = "notary/conflict", 409, "The notary has already logged another entry in this place of the case; fetch the case's ledger and build on it.";
     WitnessesMissing = "notary/witnesses", 503, "Too few witnesses have co-signed the notary's log just now; it is tried again by itself.";
+    NotDrawn = "notary/not-drawn", 403, "This is not the case's notary, or its draw does not hold; deposit the request where the draw leads, and say who was passed over and why.";
     EntryQuota = "notary/quota", 429, "This node or these two have had as many entries logged as they may for now; what is refused is deposited again by itself.";
     PredecessorUnknown = "notary/unknown-predecessor", 409, "The notary has not logged the entry that this one follows; deposit that one first.";
 
     FormerCase = "treatment/former-version", 409, "This case began under version 1 of the protocol: it can be read and verified, and takes no new entries; begin a new case.";
+    RequestOutdated = "treatment/outdated", 409, "The request goes by a manifest of the network that has ended, or by a key that this hospital no longer has; fetch the network's documents and ask again in a new case.";
     UnknownCase = "treatment/unknown-case", 404, "No such case is known here; begin with a treatment request.";
     NotAllowedNow = "treatment/not-allowed-now", 409, "The state of the case does not allow this; look at the case and do what it waits for.";
     AlreadyDecided = "treatment/already-decided", 409, "This was decided before, and differently; the first decision stands.";
@@ -170,6 +173,7 @@ impl Error {
                 | Error::CardRevoked
                 | Error::CardSuperseded
                 | Error::NodeUnknown
+                | Error::ManifestUnknown
                 | Error::ReceiptForged
                 | Error::LogForged
         )

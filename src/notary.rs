@@ -11,9 +11,10 @@ use crate::envelope::{MessageType, Opened};
 use crate::error::Error;
 use crate::ids::{EntryId, NodeId};
 use crate::ledger::{
-    CaseSecret, Commitment, Endorsed, Entry, EntryKind, Salt, VerifiedEndorsement,
+    CaseSecret, Commitment, Drawn, Endorsed, Entry, EntryKind, Salt, VerifiedDraw,
+    VerifiedEndorsement,
 };
-use crate::network::Trust;
+use crate::network::{Manifest, Trust};
 use crate::provider::{Primitives, Timestamp};
 
 /// Most deposits in one envelope, as far as they fit into it.
@@ -31,6 +32,9 @@ pub struct Deposit {
     /// The case's secret, with its first entry alone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub case_secret: Option<CaseSecret>,
+    /// How the case's notary was drawn, with its first entry alone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub draw: Option<Drawn>,
 }
 
 /// Body of `notary/deposit`: 1 to [`MAX_DEPOSITS`].
@@ -123,15 +127,18 @@ pub struct Checked {
     pub endorsed: Endorsed,
     /// The secret of the case that it begins.
     pub secret: Option<CaseSecret>,
+    /// How the notary of the case that it begins was drawn.
+    pub draw: Option<VerifiedDraw>,
 }
 
 /// Checks one deposit: both endorsements under their cards, that the depositor is a participant, and
-/// that entries of this kind are for nodes of these roles, and that a case's secret is the one that
-/// both have endorsed.
+/// that entries of this kind are for nodes of these roles, that a case's secret is the one that both
+/// have endorsed, and that the hospital has signed its part of the draw. Whose turn it is by that is
+/// for [`Checked::expect_drawn`].
 ///
 /// Errors: those of [`VerifiedCard::verify`] and [`VerifiedEndorsement::verify`],
 /// [`Error::CardUnknown`], [`Error::EntryMismatch`], [`Error::EndorsementMissing`],
-/// [`Error::NotParticipant`], [`Error::EntryNotForRole`].
+/// [`Error::NotParticipant`], [`Error::EntryNotForRole`], [`Error::NotDrawn`].
 pub async fn check(
     deposit: &Deposit,
     depositor: &NodeId,
@@ -148,11 +155,56 @@ pub async fn check(
     let endorsed = Endorsed::join(a, b)?;
     endorsed.entry().other(depositor)?;
     expect_roles(endorsed.entry(), cards)?;
-    let Entry { case_secret: endorsed_secret, previous, .. } = endorsed.entry();
+    let Entry { case_secret: endorsed_secret, draw, previous, counterparty, .. } = endorsed.entry();
     let secret = deposit.case_secret;
     let fits = *endorsed_secret == secret.map(Commitment::to_secret)
         && (secret.is_none() || previous.is_none());
-    if fits { Ok(Checked { endorsed, secret }) } else { Err(Error::EntryMismatch) }
+    if !fits {
+        return Err(Error::EntryMismatch);
+    }
+    let draw = match (&deposit.draw, draw.is_some() || secret.is_some()) {
+        (Some(drawn), true) => {
+            let hospital = cards.of(counterparty)?.keys();
+            let entry = endorsed.entry();
+            Some(VerifiedDraw::verify(entry, drawn.clone(), hospital, primitives).await?)
+        }
+        (None, false) => None,
+        _ => return Err(Error::NotDrawn),
+    };
+    Ok(Checked { endorsed, secret, draw })
+}
+
+impl Checked {
+    /// Numbers of the manifests that [`Checked::expect_drawn`] looks at.
+    pub fn manifests(&self) -> Vec<u64> {
+        let numbers = |draw: &VerifiedDraw| {
+            let delisted = draw.delisted().map(|(number, _)| number);
+            [draw.draw().number].into_iter().chain(delisted).collect()
+        };
+        self.draw.as_ref().map_or_else(Vec::new, numbers)
+    }
+
+    /// That a case which the entry begins was drawn for the notary `me`, at `now`, with those of
+    /// [`Checked::manifests`] that the network has said. [`Error::NotDrawn`].
+    pub fn expect_drawn(
+        &self,
+        me: &NodeId,
+        manifests: &HashMap<u64, String>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let Some(draw) = &self.draw else { return Ok(()) };
+        let manifest = |number| manifests.get(&number).ok_or(Error::NotDrawn);
+        let named = manifest(draw.draw().number)?;
+        if !draw.draw().goes_by(named) {
+            return Err(Error::NotDrawn);
+        }
+        let named = Manifest::unverified(named)?;
+        draw.expect(me, &named.notaries, (named.iat, now.seconds()))?;
+        for (number, notary) in draw.delisted() {
+            Manifest::unverified(manifest(number)?)?.expect_delisted(notary, draw.draw())?;
+        }
+        Ok(())
+    }
 }
 
 /// A request is by a personal node to an institution, a result by an institution: whoever wants to

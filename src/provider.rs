@@ -50,6 +50,14 @@ pub trait Primitives {
         signature: &[u8],
     ) -> Result<(), Error>;
 
+    /// Checks an RSASSA-PKCS1-v1_5 signature with SHA-256 (RFC 8017 section 8.2.2); errors as above.
+    async fn verify_pkcs1(
+        &self,
+        key: &RsaJwk,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Error>;
+
     /// Checks an ES256 signature (RFC 7518 section 3.4: `r || s`, 64 bytes).
     async fn verify_es256(
         &self,
@@ -96,6 +104,13 @@ pub trait Primitives {
 pub trait NodeKeys {
     /// Signs with the node's signing key, PS256.
     async fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, Error>;
+
+    /// Signs with the node's signing key, RSASSA-PKCS1-v1_5 with SHA-256: the one signature that this key
+    /// makes over a message. Only the draw of a notary is signed so. [`Error::PlatformUnsupported`]
+    /// where the platform binds the key to PS256, as browsers do; patients' nodes never need it.
+    async fn sign_pkcs1(&self, _message: &[u8]) -> Result<Vec<u8>, Error> {
+        Err(Error::PlatformUnsupported)
+    }
 
     /// Decrypts with the node's encryption key, RSA-OAEP-256. [`Error::DecryptionFailed`] for
     /// whatever the reason.

@@ -39,6 +39,9 @@ pub type NativeNode = Node<NativePlatform>;
 pub trait Side: Flow + Send + Sync + 'static {
     /// What may go on by itself once something happened in `case`.
     fn go_on(node: &NativeNode, case: &CaseId) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// What may go on by itself as time passes and documents change.
+    fn go_on_in_time(node: &NativeNode) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 impl Side for HospitalCase {
@@ -46,11 +49,21 @@ impl Side for HospitalCase {
     async fn go_on(node: &NativeNode, case: &CaseId) -> Result<(), Error> {
         node.send_next_result(case).await
     }
+
+    /// Deposits at the next notary where one is gone.
+    async fn go_on_in_time(node: &NativeNode) -> Result<(), Error> {
+        node.pass_over().await
+    }
 }
 
 impl Side for PatientCase {
     /// Nothing: the patient decides.
     async fn go_on(_: &NativeNode, _: &CaseId) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Nothing.
+    async fn go_on_in_time(_: &NativeNode) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -122,7 +135,7 @@ pub fn adopt(node: &NativeNode, standing: &Standing) {
     }
 }
 
-/// Tries again what was refused and may become good: now and then, and once the node comes to trust
+/// Tries again what was refused and may become good, and what else goes on by itself: now and then, and once the node comes to trust
 /// newer documents. Never ends.
 pub async fn hope<F: Side>(node: Arc<NativeNode>) {
     let member = node.platform().member();
@@ -136,10 +149,10 @@ pub async fn hope<F: Side>(node: Arc<NativeNode>) {
             for taken in node.retry_hopeful::<F>().await? {
                 F::go_on(&node, &taken.case).await?;
             }
-            Ok::<_, Error>(())
+            F::go_on_in_time(&node).await
         };
         if let Err(error) = tried.await {
-            tracing::warn!(%error, "what was refused is tried again later");
+            tracing::warn!(%error, "what waits is tried again later");
         }
     }
 }

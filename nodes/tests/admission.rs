@@ -328,7 +328,7 @@ async fn a_revocation_reaches_institutions_and_notaries_that_run() {
     notary.member().refresh().await.unwrap();
     hospital.refresh().await.unwrap();
 
-    let deposits = vec![common::deposit(&person, &person).await];
+    let deposits = vec![common::deposit(&person, &person, &notary).await];
     let envelope = common::sealed([&person, &person], &to_notary, deposits).await;
     let endpoint = format!("http://{}", notary.address());
     let refused = net.client.deposit(&endpoint, envelope).await;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::answering::until_it_answers;
 use common::{
-    Net, PASSPHRASE, Person, delivery, deposit, keys, prepare_keys, prepare_server, sealed,
+    Net, PASSPHRASE, Person, delivery, deposit_for, keys, prepare_keys, prepare_server, sealed,
 };
 use futures_util::future::join_all;
 use hdms::card::Role;
@@ -147,13 +147,13 @@ async fn no_receipt_is_forgotten_when_the_notary_is_killed() {
     let (net, server, _) = network().await;
     let (author, other) = (net.person(0).await, net.hospital(1).await);
     let (notary, start) = notary(&net).await;
-    let id = net.until(|trust| trust.with_role(Role::Notary).next().is_some()).await;
-    let id = id.with_role(Role::Notary).next().unwrap().id().clone();
+    let trust = net.until(|trust| trust.with_role(Role::Notary).next().is_some()).await;
+    let id = trust.with_role(Role::Notary).next().unwrap().id().clone();
     let killed = AtomicBool::new(false);
     let lane = async |_: usize| {
         let mut sent = Vec::new();
         while !killed.load(Ordering::Relaxed) {
-            let deposit = deposit(&author, &other).await;
+            let deposit = deposit_for(&author, &other, &id, &trust).await;
             let answer = send(&net, &id, [&author, &other], &deposit).await;
             sent.push((deposit, answer.ok()));
         }

@@ -103,6 +103,13 @@ impl SigningKeys {
         &self.changes
     }
 
+    /// The key with this thumbprint, if it is or was one of the node's.
+    pub fn with_thumbprint(&self, thumbprint: &str) -> Option<&RsaJwk> {
+        let former = self.changes.iter().map(|change| &change.former_signing_key);
+        let mut keys = former.chain([&self.current]);
+        keys.find(|key| key.thumbprint() == thumbprint)
+    }
+
     /// Whether the node has signed this, which says that it was signed at `dated`, seconds: with
     /// its present key, or with a former one before that was changed.
     ///

@@ -63,6 +63,8 @@ macro_rules! base64url {
     )+};
 }
 
+pub(super) use base64url;
+
 base64url!(Commitment, Salt, CaseSecret);
 
 impl CaseSecret {

@@ -2,6 +2,7 @@
 //! entry is final (DESIGN section 5).
 
 mod cosignatures;
+mod draw;
 mod leaf;
 mod receipt;
 
@@ -16,6 +17,7 @@ use crate::json;
 use crate::provider::{NodeKeys, Primitives, Timestamp};
 
 pub use cosignatures::Cosignatures;
+pub use draw::{Draw, DrawSignature, DrawValue, Drawn, Passed, SILENCE, VerifiedDraw};
 pub use leaf::{CaseSecret, Commitment, LEAF_BYTES, Leaf, Salt};
 pub use receipt::{Conflict, LeafOpening, Receipt, VerifiedReceipt};
 
@@ -87,6 +89,9 @@ pub struct Entry {
     /// version 2 have none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub case_secret: Option<Commitment>,
+    /// In a case's first entry the patient's part of the draw of its notary.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub draw: Option<Draw>,
 }
 
 impl Entry {

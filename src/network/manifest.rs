@@ -32,6 +32,9 @@ pub struct Manifest {
     pub map: String,
     /// The revocation list.
     pub revocations: String,
+    /// Every notary that the map lists: a case's is drawn from them.
+    #[serde(default)]
+    pub notaries: Vec<NodeId>,
     /// Most of these must have co-signed the next manifest.
     pub witnesses: Vec<Witness>,
 }
@@ -51,12 +54,12 @@ impl Manifest {
         number: u64,
         (iat, exp): (u64, u64),
         documents: &NetworkDocuments,
-        witnesses: Vec<Witness>,
+        (notaries, witnesses): (Vec<NodeId>, Vec<Witness>),
     ) -> Self {
         let NetworkDocuments { doormen, parameters, map, revocations, .. } = documents;
         let [doormen, parameters, map, revocations] =
             [doormen, parameters, map, revocations].map(digest);
-        Self { iss, iat, exp, number, doormen, parameters, map, revocations, witnesses }
+        Self { iss, iat, exp, number, doormen, parameters, map, revocations, notaries, witnesses }
     }
 
     /// That these are the documents that it binds. [`Error::NetworkForged`].

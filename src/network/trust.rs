@@ -1,6 +1,6 @@
 //! What a node trusts because of the network's documents.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -120,9 +120,11 @@ impl Trust {
         now: Timestamp,
         primitives: &impl Primitives,
     ) -> Result<(), Error> {
+        let mut notaries = HashSet::new();
         for jwt in cards {
             let card = VerifiedCard::vouched(jwt, primitives).await;
             let card = card.map_err(|_| Error::NetworkForged)?;
+            notaries.extend(Some(card.id().clone()).filter(|_| card.card().role == Role::Notary));
             self.remember(&card);
             // A stale revocation list is no reason to forget the map; it is one not to rely on a
             // card, and is looked at wherever one is used.
@@ -131,7 +133,9 @@ impl Trust {
                 _ => self.nodes.push(card),
             }
         }
-        Ok(())
+        let named = &self.manifest.notaries;
+        let same = named.len() == notaries.len() && named.iter().all(|id| notaries.contains(id));
+        if same { Ok(()) } else { Err(Error::NetworkForged) }
     }
 
     /// The Doorman's key with this thumbprint, if it signed cards at `time`, seconds.
@@ -156,6 +160,25 @@ impl Trust {
     /// What binds the documents.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// What another manifest says that a Doorman has signed in his time, as far as these documents tell.
+    ///
+    /// Errors: [`Error::ManifestUnknown`], also for another one with the number of this.
+    pub async fn earlier(
+        &self,
+        jwt: &str,
+        primitives: &impl Primitives,
+    ) -> Result<Manifest, Error> {
+        if *jwt == self.documents.manifest {
+            return Ok(self.manifest.clone());
+        }
+        let unknown = Error::ManifestUnknown;
+        let claimed = Manifest::unverified(jwt).map_err(|_| unknown)?;
+        let doorman = self.doorman(claimed.iss.as_ref(), claimed.iat).ok_or(unknown)?;
+        let verified = verify_by::<Manifest>(jwt, &[doorman], primitives).await;
+        let verified = verified.map_err(|_| unknown)?;
+        if verified.number == self.manifest.number { Err(unknown) } else { Ok(verified) }
     }
 
     /// Of the manifests' log, with the manifest as its last leaf.

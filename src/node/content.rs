@@ -27,8 +27,9 @@ impl<P: Platform> Node<P> {
                 if body.name.len() > MAX_NAME {
                     return Err(Error::BodyMalformed);
                 }
+                let ranking = self.rank(endorsement.entry(), &body.manifest).await?;
                 let RequestBody { name, case_secret: secret, .. } = body;
-                Content::Request { record, endorsement, secret, name }
+                Content::Request { record, endorsement, secret, name, ranking }
             }
             MessageType::MedicalResult => {
                 let body: ResultBody = opened.body()?;
@@ -39,10 +40,9 @@ impl<P: Platform> Node<P> {
             MessageType::TreatmentApproval => {
                 let body: ApprovalBody = opened.body()?;
                 let endorsement = self.verify_endorsement(opened, &body.endorsement).await?;
-                Content::Approval {
-                    endorsement,
-                    receipt: self.verify_receipt(&body.receipt).await?,
-                }
+                let draw = self.verify_draw(opened, endorsement.entry(), body.draw).await?;
+                let receipt = self.verify_receipt(&body.receipt).await?;
+                Content::Approval { endorsement, receipt, draw }
             }
             MessageType::Confirmation => {
                 let body: ConfirmationBody = opened.body()?;

@@ -3,22 +3,22 @@
 use serde_json::Value;
 
 use super::{Node, Platform, draft_key, shared_key};
-use crate::card::Role;
 use crate::error::Error;
 use crate::fhir;
-use crate::ids::{CaseId, EntryId, MessageId, NodeId};
+use crate::ids::{CaseId, EntryId, MessageId};
 use crate::json;
 use crate::ledger::VerificationKey;
-use crate::provider::{Randomness, Store, Table};
+use crate::provider::{Store, Table};
 use crate::record;
 use crate::treatment::hospital::{HospitalCase, Phase};
 use crate::treatment::message::{DataRequestBody, SharedRecord, check_text};
 use crate::treatment::{Authored, Step};
 
 impl<P: Platform> Node<P> {
-    /// Steps 4 and 7-9: approves a request, drawing the case's notary at random.
+    /// Steps 4 and 7-9: approves a request; it goes to the notary that was drawn when it came.
     ///
-    /// Errors: [`Error::UnknownCase`], [`Error::AlreadyDecided`], [`Error::NoNotary`].
+    /// Errors: [`Error::UnknownCase`], [`Error::AlreadyDecided`], [`Error::NoNotary`],
+    /// [`Error::FormerCase`].
     pub async fn approve(&self, id: &CaseId) -> Result<HospitalCase, Error> {
         let _guard = self.platform.lock_case(id).await;
         let case: HospitalCase = self.case(id).await?;
@@ -29,7 +29,7 @@ impl<P: Platform> Node<P> {
         }
         let theirs = self.kept_endorsement(id, &case.entry.id, &case.patient).await?;
         let mine = self.endorse(&case.entry).await?;
-        let step = case.approve(mine, theirs, self.draw_notary()?, self.now())?;
+        let step = case.approve(mine, theirs, self.now())?;
         self.carry_out(id, step, Vec::new()).await?;
         self.case(id).await
     }
@@ -121,15 +121,5 @@ impl<P: Platform> Node<P> {
         let step = decision(&self.case(id).await?)?;
         self.carry_out(id, step, Vec::new()).await?;
         self.case(id).await
-    }
-
-    fn draw_notary(&self) -> Result<NodeId, Error> {
-        let trust = self.trust();
-        let notaries: Vec<_> = trust.with_role(Role::Notary).map(|card| card.id()).collect();
-        let mut random = [0; 8];
-        self.platform.randomness().fill(&mut random)?;
-        let count = notaries.len() as u64;
-        let drawn = u64::from_le_bytes(random).checked_rem(count).ok_or(Error::NoNotary)?;
-        notaries.get(drawn as usize).map(|id| (*id).clone()).ok_or(Error::NoNotary)
     }
 }

@@ -5,6 +5,7 @@
 
 mod cards;
 mod content;
+mod draw;
 pub mod hospital;
 mod inbox;
 mod mailed;
@@ -259,8 +260,8 @@ impl<P: Platform> Node<P> {
             Effect::Send { to, kind, body } => {
                 queued.push(self.seal(case, &to, kind, body).await?);
             }
-            Effect::Deposit { notary, endorsed, secret } => {
-                queued.push(OutboxItem::deposit(case, notary, &endorsed, secret, self.now()));
+            Effect::Deposit { notary, endorsed, first } => {
+                queued.push(OutboxItem::deposit(case, notary, &endorsed, first, self.now()));
             }
             Effect::KeepEndorsement(endorsement) => {
                 let key = format!("{case}/{}/{}", endorsement.entry().id, endorsement.by());

@@ -13,7 +13,7 @@ use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ids::{CaseId, MessageId, NodeId};
 use crate::json;
-use crate::ledger::{CaseSecret, Conflict, Endorsed, Entry, Final, VerifiedEndorsement};
+use crate::ledger::{CaseSecret, Conflict, Drawn, Endorsed, Entry, Final, VerifiedEndorsement};
 use crate::notary::{Deposit, DepositAnswer, DepositBody, MAX_DEPOSITS};
 use crate::provider::{Store, Table, Timestamp, Write};
 use crate::treatment::Flow;
@@ -60,6 +60,9 @@ pub enum Payload {
         /// The case's secret, with its first entry alone.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         case_secret: Option<CaseSecret>,
+        /// How the case's notary was drawn, with its first entry alone.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        draw: Option<Drawn>,
     },
 }
 
@@ -81,10 +84,11 @@ impl OutboxItem {
         case: &CaseId,
         notary: NodeId,
         endorsed: &Endorsed,
-        case_secret: Option<CaseSecret>,
+        first: Option<(CaseSecret, Drawn)>,
         since: Timestamp,
     ) -> Self {
         let entry = endorsed.entry();
+        let (case_secret, draw) = first.unzip();
         Self {
             id: entry.id.to_string(),
             case: case.clone(),
@@ -94,6 +98,7 @@ impl OutboxItem {
                 endorsements: endorsed.jwts().clone(),
                 participants: [entry.author.clone(), entry.counterparty.clone()],
                 case_secret,
+                draw,
             },
             since,
             refused: None,
@@ -227,6 +232,11 @@ impl<P: Platform> Node<P> {
             },
         };
         let _guard = self.platform.lock_case(&item.case).await;
+        let waiting = self.waiting_item(&item.id).await?;
+        if waiting.is_some_and(|waiting| waiting.to != item.to) {
+            // This notary was passed over while it was asked.
+            return Ok(());
+        }
         let state: F = self.case(&item.case).await?;
         let step = match committed {
             Ok(committed) => state.deposited(&committed, self.now())?,
@@ -280,12 +290,13 @@ impl<P: Platform> Node<P> {
         let mut deposits = Vec::with_capacity(items.len());
         let mut known = HashSet::new();
         for item in items {
-            let Payload::Deposit { endorsements, participants, case_secret } = &item.payload else {
+            let Payload::Deposit { endorsements, participants, case_secret, draw } = &item.payload
+            else {
                 return Err(Error::BodyMalformed);
             };
             known.extend(participants);
             let (endorsements, case_secret) = (endorsements.clone(), *case_secret);
-            deposits.push(Deposit { endorsements, case_secret });
+            deposits.push(Deposit { endorsements, case_secret, draw: draw.clone() });
         }
         let Some(first) = items.first() else { return Err(Error::BodyMalformed) };
         let cards = cards.iter().filter(|(node, _)| known.contains(node));
@@ -336,7 +347,7 @@ impl<P: Platform> Node<P> {
 
     /// Both endorsements of a deposit that was answered. Whether its participants are members by now
     /// is no matter: the notary has looked.
-    async fn endorsed(
+    pub(super) async fn endorsed(
         &self,
         endorsements: &[String; 2],
         participants: &[NodeId; 2],

@@ -197,7 +197,7 @@ impl<P: Platform> Node<P> {
         (waiting, kept)
     }
 
-    async fn waiting_item(&self, id: &str) -> Result<Option<OutboxItem>, Error> {
+    pub(super) async fn waiting_item(&self, id: &str) -> Result<Option<OutboxItem>, Error> {
         let row = self.platform.store().read(Table::Outbox, id).await?;
         let item = row.map(|row| json::stored(&row)).transpose()?;
         Ok(item.map(|item| self.remembering(item)))

@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::{Node, Platform, put, record_key};
-use crate::card::Role;
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, MessageId, NodeId};
 use crate::ledger::{CaseSecret, Commitment, Entry, EntryKind, VerificationKey};
@@ -38,7 +37,8 @@ impl<P: Platform> Node<P> {
     /// patient wants to be called there.
     ///
     /// Errors: [`Error::NodeUnknown`], [`Error::AlreadyDecided`] when the case asks for something
-    /// else already, [`Error::BodyMalformed`] for a name longer than [`MAX_NAME`].
+    /// else already, [`Error::BodyMalformed`] for a name longer than [`MAX_NAME`],
+    /// [`Error::NoNotary`].
     pub async fn ask_by_name(
         &self,
         id: &CaseId,
@@ -56,7 +56,7 @@ impl<P: Platform> Node<P> {
         }
         request.check()?;
         let trust = self.trust();
-        trust.node(hospital)?.expect_role(Role::Institution).map_err(|_| Error::NodeUnknown)?;
+        let draw = self.draw(&trust, hospital)?;
         let holder = self.platform.holders().make_holder_key().await?;
         let secret = CaseSecret::new(self.platform.randomness())?;
         let content = record::Content {
@@ -78,10 +78,13 @@ impl<P: Platform> Node<P> {
             verification_key: VerificationKey::of(record.jwt()),
             previous: None,
             case_secret: Some(Commitment::to_secret(secret)),
+            draw: Some(draw),
         };
         let endorsement = self.endorse(&entry).await?;
         let authored = Authored { record, endorsement };
-        let step = PatientCase::ask((request, name), (holder, secret), authored, self.now())?;
+        let manifest = (trust.documents().manifest.as_str(), &trust.manifest().notaries[..]);
+        let (asked, private) = ((request, name), (holder, secret));
+        let step = PatientCase::ask(asked, private, manifest, authored, self.now())?;
         self.carry_out(id, step, Vec::new()).await?;
         self.case(id).await
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rsa::traits::{PaddingScheme, PrivateKeyParts, PublicKeyParts, SignatureScheme};
-use rsa::{BoxedUint, Oaep, Pss, RsaPrivateKey};
+use rsa::{BoxedUint, Oaep, Pkcs1v15Sign, Pss, RsaPrivateKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
@@ -68,6 +68,14 @@ impl<R: Randomness> NodeKeys for SoftwareKeys<R> {
         let mut stream = Stream::draw(&self.randomness)?;
         Pss::<Sha256>::new()
             .sign(Some(&mut stream), &self.signing.private, &Sha256::digest(message))
+            .map_err(|_| Error::CryptoFailed)
+    }
+
+    async fn sign_pkcs1(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        // Against timing only: what comes out is the same.
+        let mut blinding = Stream::draw(&self.randomness)?;
+        Pkcs1v15Sign::new::<Sha256>()
+            .sign(Some(&mut blinding), &self.signing.private, &Sha256::digest(message))
             .map_err(|_| Error::CryptoFailed)
     }
 

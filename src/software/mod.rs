@@ -16,7 +16,7 @@ use aes_gcm::{Aes256Gcm, Nonce};
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use rsa::traits::{PaddingScheme, SignatureScheme};
-use rsa::{BoxedUint, Oaep, Pss, RsaPublicKey};
+use rsa::{BoxedUint, Oaep, Pkcs1v15Sign, Pss, RsaPublicKey};
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
@@ -44,6 +44,17 @@ impl<R: Randomness> Primitives for Software<R> {
         signature: &[u8],
     ) -> Result<(), Error> {
         Pss::<Sha256>::new()
+            .verify(&public_key(key)?, &Sha256::digest(message), signature)
+            .map_err(|_| Error::SignatureInvalid)
+    }
+
+    async fn verify_pkcs1(
+        &self,
+        key: &RsaJwk,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        Pkcs1v15Sign::new::<Sha256>()
             .verify(&public_key(key)?, &Sha256::digest(message), signature)
             .map_err(|_| Error::SignatureInvalid)
     }

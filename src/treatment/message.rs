@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
-use crate::ledger::{CaseSecret, VerifiedEndorsement, VerifiedReceipt};
+use crate::ledger::{CaseSecret, Drawn, VerifiedDraw, VerifiedEndorsement, VerifiedReceipt};
 use crate::provider::Timestamp;
 use crate::record::VerifiedRecord;
 
@@ -42,6 +42,8 @@ pub struct RequestBody {
     pub name: String,
     /// The case's secret.
     pub case_secret: CaseSecret,
+    /// The network's manifest that the draw of the case's notary goes by.
+    pub manifest: String,
 }
 
 /// Longest name of a patient, bytes of UTF-8.
@@ -55,6 +57,8 @@ pub struct ApprovalBody {
     pub endorsement: String,
     /// The notary's receipt.
     pub receipt: String,
+    /// How the notary was drawn.
+    pub draw: Drawn,
 }
 
 /// Body of `treatment/refusal` (step 10).
@@ -162,6 +166,8 @@ pub enum Content {
         name: String,
         /// The case's secret.
         secret: CaseSecret,
+        /// Who may become the case's notary.
+        ranking: Ranking,
     },
     /// `treatment/approval`
     Approval {
@@ -169,6 +175,8 @@ pub enum Content {
         endorsement: VerifiedEndorsement,
         /// The case's notary's.
         receipt: VerifiedReceipt,
+        /// How that was drawn.
+        draw: VerifiedDraw,
     },
     /// `treatment/refusal`
     Refusal(RefusalBody),
@@ -201,6 +209,15 @@ pub enum Content {
     },
     /// `treatment/dispute`
     Dispute(DisputeBody),
+}
+
+/// The notaries of a request's manifest as the hospital has ranked them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ranking {
+    /// The first is the case's notary.
+    pub notaries: Vec<NodeId>,
+    /// The hospital's part of the draw.
+    pub drawn: Drawn,
 }
 
 /// A shared record whose author, holder and, if it came with one, receipt were checked.

@@ -15,7 +15,9 @@ use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
 use crate::json;
-use crate::ledger::{CaseSecret, Endorsed, Entry, Final, VerifiedEndorsement, VerifiedReceipt};
+use crate::ledger::{
+    CaseSecret, Drawn, Endorsed, Entry, Final, VerifiedEndorsement, VerifiedReceipt,
+};
 use crate::provider::Timestamp;
 use crate::record::Record;
 use message::{Received, SharedRecord};
@@ -38,8 +40,8 @@ pub enum Effect {
         notary: NodeId,
         /// The entry with both endorsements.
         endorsed: Endorsed,
-        /// The case's secret, with its first entry alone.
-        secret: Option<CaseSecret>,
+        /// The case's secret and how its notary was drawn, with its first entry alone.
+        first: Option<(CaseSecret, Drawn)>,
     },
     /// Keep an endorsement of an entry.
     KeepEndorsement(VerifiedEndorsement),

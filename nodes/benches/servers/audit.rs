@@ -58,6 +58,7 @@ async fn filled(net: &Net, size: u64) -> Notary {
             verification_key: VerificationKey::of("request"),
             previous: None,
             case_secret: Some(Commitment::to_secret(SECRET)),
+            draw: None,
         };
         Imported { entry, secret: Some(SECRET), time: clock.now().seconds() }
     };

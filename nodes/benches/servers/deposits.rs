@@ -7,7 +7,9 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use hdms::Error;
 use hdms::ids::{CaseId, EntryId};
-use hdms::ledger::{Commitment, Entry, EntryKind, VerificationKey, VerifiedEndorsement};
+use hdms::ledger::{
+    Commitment, Draw, Drawn, Entry, EntryKind, VerificationKey, VerifiedEndorsement,
+};
 use hdms::notary::{Deposit, MAX_DEPOSITS};
 use hdms::provider::{Clock, Timestamp};
 use hdms::testing::FixedClock;
@@ -16,7 +18,7 @@ use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Person, SECRET, passphrase, sealed};
+use crate::common::{Person, SECRET, passphrase, sealed, trust_of};
 use crate::is_quick;
 use crate::network::{Members, processor_time};
 
@@ -43,10 +45,14 @@ pub async fn measure(members: &Members) {
         notary = past.fill(members, notary, size).await;
         let url = format!("http://{}/deposits", notary.address());
         let card = notary.member().standing().card.clone();
+        let trust = trust_of(&notary).await;
+        let (number, manifest) = (trust.manifest().number, &trust.documents().manifest);
+        let key = people[1].card.card().signing_key.thumbprint();
+        let draw = Draw::new(number, manifest, key, &SystemRandomness).unwrap();
         for ((each, count), producers) in [1, MAX_DEPOSITS].into_iter().zip(MEASURED).zip(PRODUCERS)
         {
             let mut prepared = Vec::new();
-            for deposits in past.endorsed(count).await.chunks(each) {
+            for deposits in past.endorsed(count, &draw).await.chunks(each) {
                 prepared.push(sealed([&people[0], &people[1]], &card, deposits.to_vec()).await);
             }
             let sent = send_all(&url, prepared, producers).await;
@@ -112,7 +118,7 @@ impl Past<'_> {
     }
 
     /// Half of them begin a case, the others follow what was logged long ago, if anything was.
-    async fn endorsed(&mut self, count: usize) -> Vec<Deposit> {
+    async fn endorsed(&mut self, count: usize, draw: &Draw) -> Vec<Deposit> {
         let mut entries = Vec::new();
         for number in 0..count {
             // Here and there, so that what is followed is old and young.
@@ -120,7 +126,7 @@ impl Past<'_> {
             let follows = number % 2 == 1 && place < self.firsts.len();
             entries.push(match follows.then(|| self.firsts.swap_remove(place)) {
                 Some(first) => following(&first),
-                None => first(self.people, &SystemClock),
+                None => Entry { draw: Some(draw.clone()), ..first(self.people, &SystemClock) },
             });
         }
         let both = self.people.each_ref().map(|one| (one.id.clone(), one.keys));
@@ -128,13 +134,14 @@ impl Past<'_> {
             let both = both.clone();
             tokio::spawn(async move {
                 let mut endorsements = Vec::new();
+                let draw = Drawn::sign(&entry, both[1].1).await.ok();
                 for (id, keys) in both {
                     let now = SystemClock.now();
                     let signed = VerifiedEndorsement::sign(&entry, &id, now, keys).await.unwrap();
                     endorsements.push(signed.jwt().to_owned());
                 }
                 let case_secret = entry.case_secret.map(|_| SECRET);
-                Deposit { endorsements: endorsements.try_into().unwrap(), case_secret }
+                Deposit { endorsements: endorsements.try_into().unwrap(), case_secret, draw }
             })
         });
         join_all(signing.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect()
@@ -151,6 +158,7 @@ fn first([author, other]: &[Person; 2], clock: &impl Clock) -> Entry {
         verification_key: VerificationKey::of("request"),
         previous: None,
         case_secret: Some(Commitment::to_secret(SECRET)),
+        draw: None,
     }
 }
 
@@ -158,7 +166,8 @@ fn following(first: &Entry) -> Entry {
     let id = EntryId::new(&SystemClock, &SystemRandomness).unwrap();
     let (author, counterparty) = (first.counterparty.clone(), first.author.clone());
     let (kind, previous) = (EntryKind::Result, Some(first.id.clone()));
-    Entry { id, kind, author, counterparty, previous, case_secret: None, ..first.clone() }
+    let (case_secret, draw) = (None, None);
+    Entry { id, kind, author, counterparty, previous, case_secret, draw, ..first.clone() }
 }
 
 /// How sending went.

@@ -12,7 +12,8 @@ use aws_lc_rs::rsa::{
     KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey,
 };
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, KeyPair, RSA_PSS_SHA256, RsaKeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ED25519, KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
+    RSA_PSS_SHA256, RsaEncoding, RsaKeyPair, RsaPublicKeyComponents, UnparsedPublicKey,
 };
 use hdms::Error;
 use hdms::ids::NodeId;
@@ -39,6 +40,17 @@ impl Primitives for AwsPrimitives {
             .map_err(|_| Error::SignatureInvalid)?
             .verifying
             .verify_sig(message, signature)
+            .map_err(|_| Error::SignatureInvalid)
+    }
+
+    async fn verify_pkcs1(
+        &self,
+        key: &RsaJwk,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        RsaPublicKeyComponents { n: key.modulus(), e: key.exponent() }
+            .verify(&RSA_PKCS1_2048_8192_SHA256, message, signature)
             .map_err(|_| Error::SignatureInvalid)
     }
 
@@ -202,6 +214,14 @@ impl AwsKeys {
         &self.changes
     }
 
+    fn sign(&self, scheme: &'static dyn RsaEncoding, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut signature = vec![0; self.signing.public_modulus_len()];
+        let random = SystemRandom::new();
+        counted(|| self.signing.sign(scheme, &random, message, &mut signature))
+            .map_err(|_| Error::CryptoFailed)?;
+        Ok(signature)
+    }
+
     /// The signing and the encryption key.
     pub(super) fn generate_pkcs8() -> Result<[Pkcs8; 2], Error> {
         let make = || -> Result<Pkcs8, Error> {
@@ -216,11 +236,11 @@ impl AwsKeys {
 
 impl NodeKeys for AwsKeys {
     async fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        let mut signature = vec![0; self.signing.public_modulus_len()];
-        let (padding, random) = (&RSA_PSS_SHA256, SystemRandom::new());
-        counted(|| self.signing.sign(padding, &random, message, &mut signature))
-            .map_err(|_| Error::CryptoFailed)?;
-        Ok(signature)
+        self.sign(&RSA_PSS_SHA256, message)
+    }
+
+    async fn sign_pkcs1(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.sign(&RSA_PKCS1_SHA256, message)
     }
 
     async fn decrypt_oaep(&self, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {

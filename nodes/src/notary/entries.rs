@@ -4,6 +4,7 @@
 use hdms::Error;
 use hdms::ids::{CaseId, EntryId, NodeId};
 use hdms::jose::{decode, encode};
+use hdms::json;
 use hdms::ledger::{
     CaseSecret, Commitment, Entry, EntryKind, Leaf, LeafOpening, Salt, VerificationKey,
 };
@@ -35,8 +36,11 @@ pub const TABLE: &str = "
 /// before.
 pub const SECRETS: &str = "ALTER TABLE entries ADD COLUMN secret BLOB;";
 
+/// SQL of the patient's part of the draw, JSON, in a case's first entry.
+pub const DRAWS: &str = "ALTER TABLE entries ADD COLUMN draw BLOB;";
+
 const COLUMNS: &str = "place, time, kind, id, case_id, previous, author, counterparty, \
-                       verification_key, document_salt, parties_salt, secret";
+                       verification_key, document_salt, parties_salt, secret, draw";
 
 /// An entry as it is logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +73,7 @@ impl LoggedEntry {
         let entry = &self.entry;
         let sql = format!(
             "INSERT INTO entries ({COLUMNS}) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
         );
         let previous = entry.previous.as_ref().map(uuid).transpose()?;
         let row = (
@@ -85,6 +89,7 @@ impl LoggedEntry {
             self.salts[0].0,
             self.salts[1].0,
             self.secret.map(|secret| secret.0),
+            entry.draw.as_ref().map(json::write).transpose()?,
         );
         tx.prepare_cached(&sql)?.execute(row)?;
         Ok(())
@@ -97,6 +102,7 @@ impl LoggedEntry {
             bytes => Some(id(bytes.try_into().map_err(|_| Error::StoreCorrupt)?)?),
         };
         let secret = row.get::<_, Option<[u8; 32]>>(11)?.map(CaseSecret);
+        let draw = row.get::<_, Option<Vec<u8>>>(12)?;
         Ok(Self {
             index: row.get(0)?,
             time: row.get(1)?,
@@ -109,6 +115,7 @@ impl LoggedEntry {
                 author: node(row.get(6)?)?,
                 counterparty: node(row.get(7)?)?,
                 verification_key: verification_key(row.get(8)?)?,
+                draw: draw.map(|draw| json::stored(&draw)).transpose()?,
             },
             salts: [Salt(row.get(9)?), Salt(row.get(10)?)],
             secret,

@@ -1,7 +1,9 @@
 //! The network's manifests as a notary keeps them, who may have co-signed them: all of them, and of the
 //! newest what it binds. A server that was put back to an older state takes them back from here.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Path, State};
 use axum::routing::get;
@@ -11,6 +13,7 @@ use hdms::log::decimal;
 use hdms::log::merkle::leaf_hash;
 use hdms::network::{NetworkDocuments, Numbered, Trust, leaf};
 use rusqlite::{Connection, OptionalExtension};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::log::tree::{self, Tree};
@@ -37,7 +40,11 @@ pub struct Keeper {
     pub member: Member,
     /// With the table.
     pub database: Database,
+    asked: Arc<Mutex<Option<Instant>>>,
 }
+
+/// So long the server is not asked again for what somebody says that there is.
+const ASKED: Duration = Duration::from_secs(5);
 
 /// The routes `/manifests` and `/manifests/{number}`.
 pub fn routes(keeper: Keeper) -> Router {
@@ -62,6 +69,45 @@ async fn numbered(
 }
 
 impl Keeper {
+    /// See the fields.
+    pub fn new(member: Member, database: Database) -> Self {
+        Self { member, database, asked: Arc::default() }
+    }
+
+    /// The manifests with these numbers. Where this notary has not heard of one, it asks the server.
+    ///
+    /// Errors: those of the store; [`Error::NetworkStale`] while it still has not.
+    pub async fn manifests(&self, numbers: Vec<u64>) -> Result<HashMap<u64, String>, Error> {
+        let Some(last) = numbers.iter().copied().max() else { return Ok(HashMap::new()) };
+        let newest = || self.member.standing().trust.manifest().number;
+        if last > newest() {
+            self.asked().await;
+            if last > newest() {
+                return Err(Error::NetworkStale);
+            }
+        }
+        let trust = self.member.standing().trust.clone();
+        let mut found = HashMap::with_capacity(numbers.len());
+        let newest = (trust.manifest().number, &trust.documents().manifest);
+        let (at_hand, kept) = numbers.into_iter().partition::<Vec<_>, _>(|it| *it == newest.0);
+        found.extend(at_hand.into_iter().map(|number| (number, newest.1.clone())));
+        if !kept.is_empty() {
+            found.extend(self.database.read(move |tx| some(tx, &kept)).await?);
+        }
+        Ok(found)
+    }
+
+    /// Asks the server for newer documents, unless it was asked just now.
+    async fn asked(&self) {
+        let mut last = self.asked.lock().await;
+        if last.is_none_or(|last| last.elapsed() >= ASKED) {
+            if let Err(error) = self.member.refresh().await {
+                tracing::warn!(code = error.code(), "a manifest that a deposit names is not known");
+            }
+            *last = Some(Instant::now());
+        }
+    }
+
     /// Fetches what is new whenever the notary has newer documents, until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut changes = self.member.changes();
@@ -117,6 +163,16 @@ fn one(connection: &Connection, number: u64) -> Result<Option<Numbered>, Failure
         .prepare_cached(sql)?
         .query_row([number], |row| Ok(Numbered { manifest: row.get(0)?, checkpoint: row.get(1)? }));
     Ok(row.optional()?)
+}
+
+fn some(connection: &Connection, numbers: &[u64]) -> Result<HashMap<u64, String>, Failure> {
+    let mut found = HashMap::with_capacity(numbers.len());
+    for number in numbers {
+        // All up to the newest come to be kept.
+        let numbered = one(connection, *number)?.ok_or(Error::NetworkStale)?;
+        found.insert(*number, numbered.manifest);
+    }
+    Ok(found)
 }
 
 fn all(connection: &Connection) -> Result<Vec<String>, Failure> {

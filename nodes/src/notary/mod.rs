@@ -54,6 +54,7 @@ const SCHEMA: Schema = Schema {
         manifests::TABLE,
         entries::SECRETS,
         newest::TABLE,
+        entries::DRAWS,
     ],
 };
 
@@ -91,13 +92,13 @@ impl Notary {
         let witnesses = Others::new(roll, member.client().clone(), reader.tiles());
         let witness =
             witness::routes(member.clone(), keys.clone(), database.clone(), clock.clone());
-        let (kept, cards) = (database.clone(), database.clone());
+        let kept = database.clone();
         let sequencer =
             Sequencer::open(member.clone(), keys, key, database, clock.clone(), witnesses).await?;
-        let keeper = Keeper { member: member.clone(), database: kept };
+        let keeper = Keeper::new(member.clone(), kept);
         let keeping = tokio::spawn(keeper.clone().run(stop.clone()));
         let (log, sequencer) = Log::start(member.clone(), sequencer, reader.clone(), clock.clone());
-        let router = services::routes(member.clone(), log, cards, clock)
+        let router = services::routes(member.clone(), log, keeper.clone(), clock)
             .nest("/log", publication::routes(reader))
             .merge(witness)
             .merge(manifests::routes(keeper.clone()));

@@ -299,7 +299,7 @@ impl Batch {
     }
 
     fn rule(&mut self, tx: &Connection, deposit: Checked) -> Result<Ruling, Failure> {
-        let notary::Checked { endorsed, secret } = match deposit {
+        let notary::Checked { endorsed, secret, .. } = match deposit {
             Ok(checked) => checked,
             Err(error) => return Ok(Ruling::Refused(error)),
         };

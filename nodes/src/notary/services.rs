@@ -11,14 +11,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use hdms::Error;
+use hdms::card::Role;
 use hdms::envelope::{self, Letter, MessageType, Opened, Opening, Sealed};
+use hdms::ids::NodeId;
 use hdms::notary::{
-    AnswerBody, DepositAnswers, DepositBody, DepositCards, check, deposits, queried,
+    AnswerBody, Deposit, DepositAnswers, DepositBody, DepositCards, check, deposits, queried,
 };
 use hdms::provider::{Clock, Timestamp};
 use tokio::task::yield_now;
 
 use super::log::Log;
+use super::manifests::Keeper;
 use super::newest;
 use super::sequencer::Checked;
 use crate::costs::EntryQuotas;
@@ -26,14 +29,13 @@ use crate::gate::Gate;
 use crate::keys::AwsPrimitives;
 use crate::member::{Member, Standing};
 use crate::problem::{Problem, read_body};
-use crate::sqlite::Database;
 use crate::system::{NodeClock, SystemRandomness};
 
 #[derive(Debug)]
 struct Services {
     member: Member,
     log: Log,
-    cards: Database,
+    keeper: Keeper,
     clock: NodeClock,
     quotas: EntryQuotas,
     deposits: Arc<Gate>,
@@ -47,11 +49,11 @@ struct Received {
     at: Timestamp,
 }
 
-/// The routes `/deposits` and `/queries`; what is seen of changed keys is kept in `cards`.
-pub fn routes(member: Member, log: Log, cards: Database, clock: NodeClock) -> Router {
+/// The routes `/deposits` and `/queries`; what is seen of changed keys is kept in the keeper's database.
+pub fn routes(member: Member, log: Log, keeper: Keeper, clock: NodeClock) -> Router {
     let quotas = EntryQuotas::new(member.costs());
     let (deposits, queries) = (Gate::new(), Gate::new());
-    let services = Arc::new(Services { member, log, cards, clock, quotas, deposits, queries });
+    let services = Arc::new(Services { member, log, keeper, clock, quotas, deposits, queries });
     Router::new()
         .route("/deposits", post(deposit))
         .route("/queries", post(query))
@@ -92,16 +94,26 @@ impl Services {
         let depositor = opened.sender();
         let mut checked: Vec<Checked> = Vec::with_capacity(deposits.len());
         for deposit in &deposits {
-            let found = check(deposit, depositor.id(), &cards, &AwsPrimitives).await;
             let by = (depositor.id(), depositor.card().role);
-            checked.push(found.and_then(|found| {
-                self.quotas.take(by, found.endorsed.entry(), at)?;
-                Ok(found)
-            }));
+            checked.push(self.found(deposit, by, &cards, at).await);
             // Other requests have their turn between two of the many that an envelope may hold.
             yield_now().await;
         }
         Ok(checked)
+    }
+
+    async fn found(
+        &self,
+        deposit: &Deposit,
+        by: (&NodeId, Role),
+        cards: &DepositCards,
+        at: Timestamp,
+    ) -> Checked {
+        let found = check(deposit, by.0, cards, &AwsPrimitives).await?;
+        let manifests = self.keeper.manifests(found.manifests()).await?;
+        found.expect_drawn(self.member.id(), &manifests, at)?;
+        self.quotas.take(by, found.endorsed.entry(), at)?;
+        Ok(found)
     }
 
     /// The sealed answer to a query.
@@ -134,18 +146,19 @@ impl Services {
         let opened = decrypted.verify(None, opening, &AwsPrimitives).await?;
         let sender = opened.sender();
         self.quotas.hear(sender.id(), sender.card().role, at)?;
-        if !newest::former(&self.cards, &[sender]).await?.is_empty() {
+        if !newest::former(&self.keeper.database, &[sender]).await?.is_empty() {
             return Err(Error::CardSuperseded);
         }
-        newest::remember(&self.cards, &[sender]).await?;
+        newest::remember(&self.keeper.database, &[sender]).await?;
         Ok(Received { opened, standing, at })
     }
 
     /// Without the cards of nodes of which newer ones with other keys were seen.
     async fn without_former(&self, mut cards: DepositCards) -> Result<DepositCards, Error> {
-        let former = newest::former(&self.cards, &cards.good().collect::<Vec<_>>()).await?;
+        let former =
+            newest::former(&self.keeper.database, &cards.good().collect::<Vec<_>>()).await?;
         cards.supersede(&former);
-        newest::remember(&self.cards, &cards.good().collect::<Vec<_>>()).await?;
+        newest::remember(&self.keeper.database, &cards.good().collect::<Vec<_>>()).await?;
         Ok(cards)
     }
 }

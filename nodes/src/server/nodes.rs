@@ -1,7 +1,7 @@
 //! The table of nodes: who asked, who was admitted, who was refused or revoked.
 
 use hdms::Error;
-use hdms::card::LIFETIME;
+use hdms::card::{LIFETIME, Role};
 use hdms::doorman::AdmissionRequest;
 use hdms::ids::NodeId;
 use hdms::network::{Ed25519Key, LogKeys, NotaryLog, Superseded};
@@ -79,6 +79,11 @@ impl Known {
     /// What it was admitted as last, if it ever was.
     pub fn admitted_as(&self) -> Option<&AdmissionRequest> {
         if self.status == Status::Admitted { Some(&self.request) } else { self.admitted.as_ref() }
+    }
+
+    /// Whether it is listed as a notary, where it is.
+    pub fn is_notary(&self) -> bool {
+        self.admitted_as().unwrap_or(&self.request).role == Role::Notary
     }
 
     /// The log of a notary that is or was a member.

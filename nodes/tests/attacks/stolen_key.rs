@@ -104,7 +104,7 @@ async fn a_hospital_and_a_notary_that_never_saw_the_newer_card_refuse_the_former
 
     let to_notary = notary.member().standing().card.clone();
     let other = net.person(2).await;
-    let entry = deposit(&former, &other).await;
+    let entry = deposit(&former, &other, &notary).await;
     let own = sealed([&former, &other], &to_notary, vec![entry.clone()]).await;
     let refused = net.client.deposit(&endpoint, own).await;
     assert_eq!(refused.err().map(Error::from), Some(Error::CardSuperseded));
@@ -125,9 +125,9 @@ async fn a_notary_that_saw_the_newer_card_refuses_the_former_one_before_the_list
         let envelope = sealed(from, &to, vec![deposit]).await;
         net.client.deposit(&endpoint, envelope).await.map(|answers| answers.answers)
     };
-    let logged = send([&newer, &other], deposit(&newer, &other).await).await.unwrap();
+    let logged = send([&newer, &other], deposit(&newer, &other, &notary).await).await.unwrap();
     assert!(matches!(logged[..], [DepositAnswer::Receipt(_)]), "{logged:?}");
-    let entry = deposit(&former, &other).await;
+    let entry = deposit(&former, &other, &notary).await;
     let refused = send([&former, &other], entry.clone()).await;
     assert_eq!(refused.err().map(Error::from), Some(Error::CardSuperseded));
     let answers = send([&other, &former], entry.clone()).await.unwrap();

@@ -51,6 +51,7 @@ impl Real {
                 verification_key: VerificationKey::of("request"),
                 previous: None,
                 case_secret: Some(Commitment::to_secret(SECRET)),
+                draw: None,
             };
             let imported = |_| Imported { entry: entry(), secret: Some(SECRET), time: now };
             import.append((0..count).map(imported).collect()).await.unwrap();
@@ -80,7 +81,7 @@ async fn a_notary_that_nobody_altered_passes_while_it_logs_more() {
     let real = real.with_entries(600).await;
     real.audit().await.is_good().says("read        600 leaves in 3 bundles, 4 tiles");
     let people = [real.net.person(0).await, real.net.hospital(1).await];
-    let deposit = deposit(&people[0], &people[1]).await;
+    let deposit = deposit(&people[0], &people[1], &real.notary).await;
     let card = real.notary.member().standing().card.clone();
     let envelope = sealed([&people[0], &people[1]], &card, vec![deposit]).await;
     let url = format!("http://{}", real.notary.address());

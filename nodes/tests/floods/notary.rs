@@ -29,7 +29,7 @@ async fn floods_of_a_notary_keep_no_entry_from_its_log() {
         (notary.member().standing().card.clone(), format!("http://{}", notary.address()));
     notary.member().refresh().await.unwrap();
     let honest = async || {
-        let deposits = vec![deposit(&patient, &hospital).await];
+        let deposits = vec![deposit(&patient, &hospital, &notary).await];
         let envelope = sealed([&patient, &hospital], &card, deposits).await;
         let answers = net.client.deposit(&url, envelope).await.unwrap().answers;
         assert!(matches!(answers[0], DepositAnswer::Receipt(_)), "{answers:?}");
@@ -58,14 +58,14 @@ async fn two_nodes_have_no_more_entries_logged_than_they_may() {
     let adjusted = |config| MemberConfig { costs, ..config };
     let notary = net.notary_with("notary", adjusted).await;
     let (patient, hospital) = (net.person(0).await, net.hospital(1).await);
-    let other = net.hospital(2).await;
+    let (other, another) = (net.hospital(2).await, net.person(3).await);
     notary.member().refresh().await.unwrap();
     let card = notary.member().standing().card.clone();
     let url = format!("http://{}", notary.address());
-    let log = async |from, counterpart, count: usize| {
+    let log = async |from, counterpart, [patient, hospital]: [&Person; 2], count: usize| {
         let mut deposits = Vec::new();
         for _ in 0..count {
-            deposits.push(deposit(from, counterpart).await);
+            deposits.push(deposit(patient, hospital, &notary).await);
         }
         let envelope = sealed([from, counterpart], &card, deposits).await;
         let answers = net.client.deposit(&url, envelope).await.unwrap().answers;
@@ -74,8 +74,18 @@ async fn two_nodes_have_no_more_entries_logged_than_they_may() {
         assert!(answers[..logged].iter().all(|it| matches!(it, DepositAnswer::Receipt(_))));
         logged
     };
-    assert_eq!(log(&patient, &hospital, 5).await, 3, "of the pair");
-    assert_eq!(log(&hospital, &patient, 1).await, 0, "whoever deposits it");
-    assert_eq!(log(&patient, &other, 5).await, 0, "of the patient, who has asked for five");
-    assert_eq!(log(&other, &hospital, 2).await, 2, "others are not concerned");
+    let both = [&patient, &hospital];
+    assert_eq!(log(&patient, &hospital, both, 5).await, 3, "of the pair");
+    assert_eq!(log(&hospital, &patient, both, 1).await, 0, "whoever deposits it");
+    let with_other = [&patient, &other];
+    assert_eq!(
+        log(&patient, &other, with_other, 5).await,
+        0,
+        "of the patient, who has asked for five"
+    );
+    assert_eq!(
+        log(&another, &hospital, [&another, &hospital], 2).await,
+        2,
+        "others are not concerned"
+    );
 }

@@ -8,8 +8,8 @@ use hdms::Error;
 use hdms::envelope::{self, Letter, MessageType};
 use hdms::ids::{CaseId, EntryId};
 use hdms::ledger::{
-    CaseSecret, Commitment, Conflict, Entry, EntryKind, VerificationKey, VerifiedEndorsement,
-    VerifiedReceipt,
+    CaseSecret, Commitment, Conflict, Draw, Drawn, Entry, EntryKind, VerificationKey,
+    VerifiedEndorsement, VerifiedReceipt,
 };
 use hdms::network::Trust;
 use hdms::notary::{Deposit, DepositAnswer, DepositBody};
@@ -19,7 +19,7 @@ use hdms_nodes::system::{NodeClock, SystemRandomness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Net, Person, SECRET, case_id, entry_id};
+use crate::common::{Net, Person, SECRET, case_id, entry_id, trust_of};
 
 pub struct Case {
     pub net: Net,
@@ -31,6 +31,8 @@ pub struct Case {
     /// None in a case of version 1.
     pub secret: Option<CaseSecret>,
     pub trust: Trust,
+    /// Of every case: there is one notary.
+    pub draw: Draw,
 }
 
 impl Case {
@@ -49,8 +51,11 @@ impl Case {
         secret: Option<CaseSecret>,
     ) -> Self {
         let trust = net.until(|trust| trust.log(notary.member().id()).is_ok()).await;
-        let address = notary.address();
-        Self { net, notary: Some(notary), address, patient, hospital, id, secret, trust }
+        let (address, known) = (notary.address(), trust_of(&notary).await);
+        let (number, manifest) = (known.manifest().number, &known.documents().manifest);
+        let key = hospital.card.card().signing_key.thumbprint();
+        let draw = Draw::new(number, manifest, key, &SystemRandomness).unwrap();
+        Self { net, notary: Some(notary), address, patient, hospital, id, secret, trust, draw }
     }
 
     /// The notary, which runs.
@@ -69,6 +74,7 @@ impl Case {
             verification_key: VerificationKey::of(content),
             previous: previous.cloned(),
             case_secret: previous.is_none().then(|| Commitment::to_secret(SECRET)),
+            draw: previous.is_none().then(|| self.draw.clone()),
         }
     }
 
@@ -88,7 +94,14 @@ impl Case {
         let (patient, hospital) = (&self.patient, &self.hospital);
         let endorsements =
             [self.endorse(entry, patient).await, self.endorse(entry, hospital).await];
-        Deposit { endorsements, case_secret: entry.case_secret.map(|_| SECRET) }
+        let case_secret = entry.case_secret.map(|_| SECRET);
+        Deposit { endorsements, case_secret, draw: self.drawn(entry).await }
+    }
+
+    /// The hospital's part of the entry's draw, if it has one.
+    pub async fn drawn(&self, entry: &Entry) -> Option<Drawn> {
+        let drawn = Drawn::sign(entry, self.hospital.keys).await;
+        drawn.ok().filter(|_| entry.draw.is_some())
     }
 
     pub fn cards(&self) -> Vec<String> {

@@ -81,6 +81,7 @@ async fn a_conflict_tells_nothing_to_those_who_are_no_participants() {
             case.endorse(&rival, &case.hospital).await,
         ],
         case_secret: Some(crate::common::SECRET),
+        draw: case.drawn(&rival).await,
     };
     let cards = [&stranger, &case.hospital].map(|one| one.card.jwt().to_owned()).into();
     let envelope = case.seal_with(&stranger, cards, vec![deposit]).await;

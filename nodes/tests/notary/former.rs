@@ -55,6 +55,7 @@ async fn what_was_logged_before_there_were_trees_is_kept_in_its_order() {
             verification_key: VerificationKey::of(&place.to_string()),
             previous: chain.last().map(|entry| entry.id.clone()),
             case_secret: None,
+            draw: None,
         };
         insert(&database, place, 1_700_000_000 + place, &entry);
         chain.push(entry);

@@ -1,7 +1,7 @@
 //! Deposits that race for one place.
 
 use futures_util::future::join_all;
-use hdms::ledger::{Entry, VerificationKey, VerifiedEndorsement};
+use hdms::ledger::{Drawn, Entry, VerificationKey, VerifiedEndorsement};
 use hdms::notary::{Deposit, DepositAnswer};
 use hdms::provider::Randomness;
 use hdms::testing::SeededRandomness;
@@ -49,6 +49,7 @@ fn next(entry: &Entry, content: &str) -> Entry {
         previous,
         verification_key: VerificationKey::of(content),
         case_secret: None,
+        draw: None,
         ..entry.clone()
     }
 }
@@ -89,7 +90,7 @@ fn below(chance: &SeededRandomness, end: usize) -> usize {
 async fn endorsed(case: &Case, entries: &[Entry]) -> Vec<Deposit> {
     let signing = entries.iter().map(|entry| {
         let both = [&case.patient, &case.hospital].map(|one| (one.id.clone(), one.keys));
-        let (entry, now) = (entry.clone(), case.net.now());
+        let (entry, now, hospital) = (entry.clone(), case.net.now(), case.hospital.keys);
         tokio::spawn(async move {
             let [one, other] = both.map(|(id, keys)| {
                 let entry = &entry;
@@ -99,7 +100,8 @@ async fn endorsed(case: &Case, entries: &[Entry]) -> Vec<Deposit> {
                 }
             });
             let case_secret = entry.case_secret.map(|_| SECRET);
-            Deposit { endorsements: [one.await, other.await], case_secret }
+            let draw = Drawn::sign(&entry, hospital).await.ok();
+            Deposit { endorsements: [one.await, other.await], case_secret, draw }
         })
     });
     join_all(signing.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect()

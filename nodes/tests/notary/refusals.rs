@@ -27,6 +27,7 @@ async fn only_participants_deposit_and_a_successor_has_the_same_ones() {
             case.endorse(&hijack, &stranger).await,
         ],
         case_secret: None,
+        draw: None,
     };
     let cards = [&case.patient, &stranger].map(|one| one.card.jwt().to_owned()).into();
     let envelope = case.seal_with(&stranger, cards, vec![hijack]).await;
@@ -56,6 +57,7 @@ async fn forged_missing_and_mismatched_endorsements_are_refused_each_by_its_code
     let with = |endorsements: [&String; 2]| Deposit {
         endorsements: endorsements.map(Clone::clone),
         case_secret: Some(SECRET),
+        draw: good.draw.clone(),
     };
     let nothing = String::new();
     let deposits = [
@@ -145,8 +147,8 @@ async fn envelopes_that_are_no_deposit_are_refused_whole() {
     ] {
         refused(case.seal_body(&case.patient, body(json)).await, Error::BodyMalformed).await;
     }
-    let many =
-        vec![Deposit { endorsements: Default::default(), case_secret: None }; MAX_DEPOSITS + 1];
+    let nothing = Deposit { endorsements: Default::default(), case_secret: None, draw: None };
+    let many = vec![nothing; MAX_DEPOSITS + 1];
     refused(case.seal(&case.patient, many).await, Error::BodyMalformed).await;
 
     let request = case.seal_as(&case.patient, MessageType::TreatmentRequest, body("{}")).await;

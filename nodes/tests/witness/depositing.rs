@@ -33,8 +33,8 @@ impl<'a> Depositors<'a> {
         Self { net, people: [net.person(0).await, net.hospital(1).await] }
     }
 
-    pub async fn entry(&self) -> Deposit {
-        deposit(&self.people[0], &self.people[1]).await
+    pub async fn entry(&self, notary: &Notary) -> Deposit {
+        deposit(&self.people[0], &self.people[1], notary).await
     }
 
     pub async fn send(&self, notary: &Notary, deposit: Deposit) -> Outcome {
@@ -50,7 +50,7 @@ impl<'a> Depositors<'a> {
 
     /// Deposits a new entry.
     pub async fn deposit(&self, notary: &Notary) -> Outcome {
-        self.send(notary, self.entry().await).await
+        self.send(notary, self.entry(notary).await).await
     }
 
     /// Deposits as many, each with a receipt that holds.
@@ -77,7 +77,7 @@ async fn with_too_few_witnesses_depositors_wait_and_lose_nothing() {
 
     let (address, name) = (witness.address(), name(&witness));
     witness.serving().stop().await;
-    let waiting = [people.entry().await, people.entry().await];
+    let waiting = [people.entry(&notary).await, people.entry(&notary).await];
     for deposit in waiting.iter().chain(&waiting) {
         let outcome = people.send(&notary, deposit.clone()).await;
         assert_eq!(outcome, refused(Error::WitnessesMissing));
@@ -108,7 +108,7 @@ async fn one_of_two_witnesses_that_is_silent_or_gone_costs_nothing() {
     for listener in [Some(TcpListener::bind(address).await.unwrap()), None] {
         let mut slowest = Duration::ZERO;
         for _ in 0..10 {
-            let deposit = people.entry().await;
+            let deposit = people.entry(&notary).await;
             let begin = Instant::now();
             let receipt = people.send(&notary, deposit).await.unwrap();
             slowest = slowest.max(begin.elapsed());

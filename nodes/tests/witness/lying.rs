@@ -93,7 +93,7 @@ async fn only_a_cosignature_that_holds_is_used() {
     let serving = axum::serve(listener, routes.with_state(witness.clone())).into_future();
     let serving = tokio::spawn(serving);
     meets(&notary, 2).await;
-    let deposit = people.entry().await;
+    let deposit = people.entry(&notary).await;
     for lie in [
         Says::Nothing,
         Says::AnotherText,

@@ -8,6 +8,7 @@ mod alarms;
 mod common;
 mod cosigning;
 mod depositing;
+mod drawing;
 mod killed;
 mod lying;
 mod played;

@@ -16,7 +16,8 @@ mod state;
 use serde_json::Value;
 
 use super::message::{
-    ApprovalBody, Content, DataRequestBody, Received, RefusalBody, ResultBody, VerifiedShare,
+    ApprovalBody, Content, DataRequestBody, Ranking, Received, RefusalBody, ResultBody,
+    VerifiedShare,
 };
 use super::request::TreatmentRequest;
 use super::{Authored, Effect, Flow, Step};
@@ -24,7 +25,7 @@ use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
 use crate::ledger::{
-    CaseSecret, Commitment, Endorsed, Entry, EntryKind, Final, VerificationKey,
+    CaseSecret, Commitment, Endorsed, Entry, EntryKind, Final, Passed, VerificationKey,
     VerifiedEndorsement, VerifiedReceipt,
 };
 use crate::provider::Timestamp;
@@ -34,14 +35,12 @@ pub use state::{DataAnswer, DataRequest, HospitalCase, MedicalResult, Phase, Res
 
 impl HospitalCase {
     /// Steps 4 and 7-9: approves the request. `theirs` is the patient's endorsement as it was
-    /// verified when the request came, `mine` the hospital's over the same entry, `notary` the one
-    /// that was drawn for the case. Repeating it does nothing. [`Error::AlreadyDecided`],
-    /// [`Error::FormerCase`].
+    /// verified when the request came, `mine` the hospital's over the same entry. Repeating it does
+    /// nothing. [`Error::AlreadyDecided`], [`Error::FormerCase`], [`Error::NoNotary`].
     pub fn approve(
         &self,
         mine: VerifiedEndorsement,
         theirs: VerifiedEndorsement,
-        notary: NodeId,
         now: Timestamp,
     ) -> Result<Step<Self>, Error> {
         match self.phase {
@@ -49,13 +48,37 @@ impl HospitalCase {
             Phase::Approving { .. } | Phase::Approved => return Ok(Step::Repeated),
             Phase::Declined { .. } => return Err(Error::AlreadyDecided),
         }
-        let secret = Some(self.secret.ok_or(Error::FormerCase)?);
+        let secret = self.secret.ok_or(Error::FormerCase)?;
+        let Ranking { notaries, drawn } = self.ranking.clone().ok_or(Error::FormerCase)?;
+        let notary = notaries.get(drawn.passed.len()).ok_or(Error::NoNotary)?.clone();
         let mut case = self.clone();
         case.phase = Phase::Approving { endorsement: mine.jwt().to_owned(), refused: None };
         case.notary = Some(notary.clone());
         let endorsed = Endorsed::join(mine.clone(), theirs)?;
-        let deposit = Effect::Deposit { notary, endorsed, secret };
+        let deposit = Effect::Deposit { notary, endorsed, first: Some((secret, drawn)) };
         Ok(case.applied(now, vec![Effect::KeepEndorsement(mine), deposit]))
+    }
+
+    /// The case's notary was passed over before it answered: the request goes to the next in rank.
+    /// [`Error::NotAllowedNow`] unless it is awaited, [`Error::NoNotary`] when none is left.
+    pub fn pass_over(
+        &self,
+        passed: Passed,
+        endorsed: Endorsed,
+        now: Timestamp,
+    ) -> Result<Step<Self>, Error> {
+        let Phase::Approving { refused: None, .. } = self.phase else {
+            return Err(Error::NotAllowedNow);
+        };
+        let (secret, ranking) = (self.secret.ok_or(Error::FormerCase)?, &self.ranking);
+        let Ranking { notaries, mut drawn } = ranking.clone().ok_or(Error::FormerCase)?;
+        drawn.passed.push(passed);
+        let notary = notaries.get(drawn.passed.len()).ok_or(Error::NoNotary)?.clone();
+        let mut case = self.clone();
+        case.ranking = Some(Ranking { notaries, drawn: drawn.clone() });
+        case.notary = Some(notary.clone());
+        let deposit = Effect::Deposit { notary, endorsed, first: Some((secret, drawn)) };
+        Ok(case.applied(now, vec![deposit]))
     }
 
     /// Steps 4 and 10: declines the request. Repeating it does nothing.
@@ -126,6 +149,7 @@ impl HospitalCase {
             verification_key,
             previous: self.head.clone(),
             case_secret: None,
+            draw: None,
         }
     }
 
@@ -173,7 +197,7 @@ impl HospitalCase {
         (sender, name): (&NodeId, &str),
         record: &VerifiedRecord,
         theirs: &VerifiedEndorsement,
-        secret: CaseSecret,
+        (secret, ranking): (CaseSecret, &Ranking),
         at: Timestamp,
     ) -> Result<Step<Self>, Error> {
         let entry = theirs.entry().clone();
@@ -200,6 +224,7 @@ impl HospitalCase {
             holder: record.holder().cloned().ok_or(Error::RecordMalformed)?,
             request: TreatmentRequest::from_fhir(record.fhir())?,
             secret: Some(secret),
+            ranking: Some(ranking.clone()),
             phase: Phase::Requested,
             notary: None,
             data_requests: Vec::new(),
@@ -285,7 +310,7 @@ impl HospitalCase {
         let receipt = receipt.receipt().clone();
         result.status = ResultStatus::Confirmed { entry, receipt, refused: None };
         let endorsed = Endorsed::join(mine.clone(), theirs.clone())?;
-        let deposit = Effect::Deposit { notary, endorsed, secret: None };
+        let deposit = Effect::Deposit { notary, endorsed, first: None };
         let effects = vec![Effect::KeepEndorsement(theirs.clone()), deposit];
         Ok(case.applied(at, effects))
     }
@@ -315,7 +340,8 @@ impl HospitalCase {
         let mut case = self.clone();
         case.phase = Phase::Approved;
         case.head = Some(case.entry.id.clone());
-        let body = ApprovalBody { endorsement, receipt: receipt.text().to_owned() };
+        let draw = case.ranking.clone().ok_or(Error::FormerCase)?.drawn;
+        let body = ApprovalBody { endorsement, receipt: receipt.text().to_owned(), draw };
         let send = Effect::send(&case.patient, MessageType::TreatmentApproval, &body)?;
         Ok(case.applied(now, vec![Effect::KeepReceipt(receipt.clone()), send]))
     }
@@ -343,10 +369,10 @@ impl HospitalCase {
 impl Flow for HospitalCase {
     fn receive(case: Option<&Self>, message: &Received) -> Result<Step<Self>, Error> {
         let at = message.at;
-        if let Content::Request { record, endorsement, secret, name } = &message.content {
+        if let Content::Request { record, endorsement, secret, name, ranking } = &message.content {
             let sender = (&message.sender, name.as_str());
             return match case {
-                None => Self::requested(sender, record, endorsement, *secret, at),
+                None => Self::requested(sender, record, endorsement, (*secret, ranking), at),
                 Some(case) if case.entry == *endorsement.entry() => Ok(Step::Repeated),
                 Some(_) => Err(Error::NotAllowedNow),
             };

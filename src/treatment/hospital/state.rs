@@ -6,7 +6,7 @@ use crate::ids::{CaseId, EntryId, NodeId};
 use crate::jose::jwk::EcJwk;
 use crate::ledger::{CaseSecret, Entry, Receipt, VerificationKey};
 use crate::provider::Timestamp;
-use crate::treatment::message::DataRequestBody;
+use crate::treatment::message::{DataRequestBody, Ranking};
 use crate::treatment::request::TreatmentRequest;
 
 /// A treatment as the hospital's node keeps it.
@@ -32,9 +32,12 @@ pub struct HospitalCase {
     /// The case's secret; cases of version 1 have none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub secret: Option<CaseSecret>,
+    /// Who may become the case's notary; cases of before it was drawn by both have none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ranking: Option<Ranking>,
     /// Where the case stands.
     pub phase: Phase,
-    /// The case's notary, once drawn.
+    /// The case's notary, once the request is approved.
     pub notary: Option<NodeId>,
     /// What the hospital asked to read.
     pub data_requests: Vec<DataRequest>,

@@ -20,8 +20,8 @@ use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
 use crate::jose::jwk::EcJwk;
 use crate::ledger::{
-    CaseSecret, Endorsed, Entry, EntryKind, Final, VerificationKey, VerifiedEndorsement,
-    VerifiedReceipt,
+    CaseSecret, Endorsed, Entry, EntryKind, Final, VerificationKey, VerifiedDraw,
+    VerifiedEndorsement, VerifiedReceipt,
 };
 use crate::provider::Timestamp;
 use crate::record::VerifiedRecord;
@@ -31,10 +31,11 @@ pub use state::{DataAnswer, DataRequest, MedicalResult, PatientCase, Phase, Resu
 impl PatientCase {
     /// Steps 2-3: asks `hospital` for treatment. The record is that of
     /// [`TreatmentRequest::to_fhir`], the endorsement the patient's over the case's first entry, the
-    /// name for the hospital alone.
+    /// name for the hospital alone, the manifest that which the draw goes by, with its notaries.
     pub fn ask(
         (request, name): (TreatmentRequest, &str),
         (holder, secret): (EcJwk, CaseSecret),
+        (manifest, notaries): (&str, &[NodeId]),
         authored: Authored,
         now: Timestamp,
     ) -> Result<Step<Self>, Error> {
@@ -48,6 +49,7 @@ impl PatientCase {
             holder,
             request,
             secret: Some(secret),
+            notaries: notaries.to_vec(),
             phase: Phase::Requested,
             notary: None,
             data_requests: Vec::new(),
@@ -62,6 +64,7 @@ impl PatientCase {
             endorsement: endorsement.jwt().to_owned(),
             name: name.to_owned(),
             case_secret: secret,
+            manifest: manifest.to_owned(),
         };
         let send = Effect::send(&case.hospital, MessageType::TreatmentRequest, &body)?;
         let keep =
@@ -147,7 +150,7 @@ impl PatientCase {
         case.result_mut(&entry)?.status = ResultStatus::Confirming;
         let notary = case.notary.clone().ok_or(Error::NotAllowedNow)?;
         let endorsed = Endorsed::join(mine.clone(), theirs)?;
-        let deposit = Effect::Deposit { notary, endorsed, secret: None };
+        let deposit = Effect::Deposit { notary, endorsed, first: None };
         Ok(case.applied(now, vec![Effect::KeepEndorsement(mine), deposit]))
     }
 
@@ -194,11 +197,12 @@ impl PatientCase {
         Step::Applied(self, effects)
     }
 
-    /// Step 10: the hospital's approval makes the request final.
+    /// Step 10: the hospital's approval makes the request final, where the case's notary was drawn as
+    /// it should be.
     fn approval(
         &self,
         theirs: &VerifiedEndorsement,
-        receipt: &VerifiedReceipt,
+        (receipt, draw): (&VerifiedReceipt, &VerifiedDraw),
         at: Timestamp,
     ) -> Result<Step<Self>, Error> {
         match self.phase {
@@ -210,6 +214,8 @@ impl PatientCase {
             return Err(Error::EntryMismatch);
         }
         receipt.expect(&self.entry, self.secret)?;
+        let times = (self.begun.seconds(), at.seconds());
+        draw.expect(&receipt.receipt().iss, &self.notaries, times)?;
         let mut case = self.clone();
         case.phase = Phase::Approved;
         case.notary = Some(receipt.receipt().iss.clone());
@@ -326,7 +332,9 @@ impl Flow for PatientCase {
         let case = case.filter(|case| case.hospital == message.sender).ok_or(Error::UnknownCase)?;
         let at = message.at;
         match &message.content {
-            Content::Approval { endorsement, receipt } => case.approval(endorsement, receipt, at),
+            Content::Approval { endorsement, receipt, draw } => {
+                case.approval(endorsement, (receipt, draw), at)
+            }
             Content::Refusal(body) => case.refusal(&body.entry, &body.reason, at),
             Content::DataRequest(body) => case.asked_for_data(body, at),
             Content::Result { record, endorsement } => case.result_came(record, endorsement, at),

@@ -29,9 +29,12 @@ pub struct PatientCase {
     /// The case's secret; cases of version 1 have none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub secret: Option<CaseSecret>,
+    /// The notaries of the manifest that the draw goes by; cases of before there was one have none.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub notaries: Vec<NodeId>,
     /// Where the case stands.
     pub phase: Phase,
-    /// The case's notary, once the hospital has drawn it.
+    /// The case's notary, once the request is approved.
     pub notary: Option<NodeId>,
     /// What the hospital asked to read.
     pub data_requests: Vec<DataRequest>,

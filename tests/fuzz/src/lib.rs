@@ -156,7 +156,8 @@ async fn documents(
         before: Vec::new(),
     };
     let times = (iat, iat + card::LIFETIME);
-    let manifest = Manifest::binding(map.iss.clone(), number, times, &documents, Vec::new());
+    let named = (Vec::new(), Vec::new());
+    let manifest = Manifest::binding(map.iss.clone(), number, times, &documents, named);
     let manifest = network::sign(&manifest, &Trusting).await?;
     let key = doormen.log.as_ref().ok_or(Error::NetworkForged)?.key(&doormen.iss);
     let root = leaf_hash(&network::leaf(&manifest));

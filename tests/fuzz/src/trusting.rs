@@ -15,6 +15,10 @@ impl Primitives for Trusting {
         Ok(())
     }
 
+    async fn verify_pkcs1(&self, _: &RsaJwk, _: &[u8], _: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn verify_es256(&self, _: &EcJwk, _: &[u8], _: &[u8]) -> Result<(), Error> {
         Ok(())
     }

@@ -2,11 +2,11 @@
 of a treatment. Its state lives in memory: it is a peer for tests."""
 
 import json
-import random
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import draw
 import log
 import record
 from member import Member
@@ -15,7 +15,8 @@ from wire import open_envelope, seal, unverified
 
 STATUS = {"treatment/unknown-case": 404, "treatment/unknown-entry": 404, "network/stale": 503}
 BODIES = {
-    "treatment/request": {"record": str, "endorsement": str, "name": str, "case_secret": str},
+    "treatment/request": {"record": str, "endorsement": str, "name": str, "case_secret": str,
+                          "manifest": str},
     "treatment/data": {"request": UUID7, "records": list},
     "treatment/data-refusal": {"request": UUID7, "reason": str},
     "treatment/confirmation": {"endorsement": str, "receipt": str},
@@ -45,11 +46,11 @@ class Hospital(Member):
         answer = self.deliver(patient["sub"], id, envelope)
         expect("accepted" in answer, answer.get("refused"))
 
-    def notarise(self, case, endorsements, authors, secret=None):
+    def notarise(self, case, endorsements, authors, first=(None, None)):
         """The receipt of the case's notary for an entry (section 10), of which the first brings the
-        case's secret."""
+        case's secret and how the notary was drawn."""
         cards = [self.card if node == self.id else self.kept[node] for node in authors]
-        [answer] = self.deposit(case["notary"], case["id"], [(endorsements, cards, secret)])
+        [answer] = self.deposit(case["notary"], case["id"], [(endorsements, cards, *first)])
         expect("receipt" in answer, answer.get("refused"))
         return answer["receipt"]
 
@@ -104,12 +105,15 @@ class Hospital(Member):
         fits = fits and entry.get("case_secret") == log.secret_of(body["case_secret"])
         key = record.verification_key(body["record"])
         expect(fits and entry["verification_key"] == key, "ledger/mismatch")
+        expect("draw" in entry, "ledger/mismatch")
+        key, now = self.keys["signing"], int(time.time())
+        part, notaries = draw.taken(entry, body["manifest"], self.trust, key, now)
         expect("cnf" in claims, "record/malformed")
         record.holder_key(claims["cnf"]["jwk"])
         self.cases[id] = {
             "id": id, "patient": patient["sub"], "name": body["name"], "holder": claims["cnf"]["jwk"], "entry": entry,
             "theirs": body["endorsement"], "request": wish(claims["fhir"]), "phase": "requested",
-            "secret": body["case_secret"], "notary": None, "head": None, "asked": {}, "results": {},
+            "secret": body["case_secret"], "draw": part, "notary": notaries[0], "head": None, "asked": {}, "results": {},
         }
         return "applied"
 
@@ -118,15 +122,14 @@ class Hospital(Member):
         with self.one_at_a_time:
             case = self.cases[id]
             expect(case["phase"] == "requested", "treatment/already-decided")
-            notaries = [node for node, card in self.trust.nodes.items() if card["role"] == "notary"]
-            case["notary"] = random.SystemRandom().choice(notaries)
             mine = record.endorse(case["entry"], self.keys["signing"], int(time.time()))
             both = [case["theirs"], mine]
             authors = [case["patient"], self.id]
-            receipt = self.notarise(case, both, authors, case["secret"])
+            receipt = self.notarise(case, both, authors, (case["secret"], case["draw"]))
             self.check_receipt(receipt, case, case["entry"])
             case |= {"phase": "approved", "head": case["entry"]["id"]}
-            self.send(case, "treatment/approval", {"endorsement": mine, "receipt": receipt})
+            body = {"endorsement": mine, "receipt": receipt, "draw": case["draw"]}
+            self.send(case, "treatment/approval", body)
 
     def decline(self, id, reason):
         """Steps 4 and 10."""

@@ -107,11 +107,11 @@ class Member:
         return reports
 
     def deposit(self, notary, case, deposits):
-        """The notary's answers to deposits, each `(endorsements, cards, secret)`."""
+        """The notary's answers to deposits, each `(endorsements, cards, secret, draw)`."""
         notary = self.trust.card(self.trust.notary(notary)["jwt"], int(time.time()))
-        cards = list(dict.fromkeys(card for _, cards, _ in deposits for card in cards))
+        cards = list(dict.fromkeys(card for _, cards, *_ in deposits for card in cards))
         each = [{"endorsements": both} | ({"case_secret": secret} if secret else {})
-                for both, _, secret in deposits]
+                | ({"draw": draw} if draw else {}) for both, _, secret, draw in deposits]
         body = {"cards": cards, "deposits": each}
         return self.submit(notary, case, "notary/deposit", body)["answers"]
 

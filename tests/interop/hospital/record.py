@@ -26,7 +26,7 @@ NUMBER = "\0number:"
 ENTRY = {
     "id": UUID7, "kind": re.compile("request|result"), "case": UUID7, "author": NODE_ID,
     "counterparty": NODE_ID, "verification_key": str, "previous": (str, type(None)),
-    "case_secret?": str,
+    "case_secret?": str, "draw?": dict,
 }
 
 

@@ -7,6 +7,7 @@ import re
 import pytest
 from jwcrypto.jwk import JWK
 
+import draw
 import log
 import record
 import wire
@@ -53,6 +54,11 @@ def test_the_envelope_and_all_that_it_carries(trust, hospital):
     entry = record.endorsed(message["body"]["endorsement"], patient)
     assert entry["verification_key"] == record.verification_key(message["body"]["record"])
     secret = message["body"]["case_secret"]
+    assert entry == EXAMPLES["entry of a request"]
+    part = EXAMPLES["body of treatment/approval"]["draw"]
+    key, manifest = keys("hospital")["signing"], message["body"]["manifest"]
+    assert draw.taken(entry, manifest, trust, key, NOW) == (part, trust.manifest["notaries"])
+    draw.check(entry, part, hospital)
     log.receipted(EXAMPLES["receipt"], trust, entry, secret=secret)
 
 

@@ -7,6 +7,7 @@ import urllib.request
 
 import pytest
 
+import draw
 import log
 import record
 import wire
@@ -216,11 +217,25 @@ class Place:
         self.case, self.secret = new_id(), encode(os.urandom(32))
 
     def entry(self, **changed):
-        first = {} if "previous" in changed else {"case_secret": log.secret_of(self.secret)}
-        return {
+        entry = {
             "id": new_id(), "kind": "request", "case": self.case, "author": self.patient.id,
             "counterparty": self.hospital.id, "verification_key": "A" * 43, "previous": None,
-        } | first | changed
+        } | changed
+        return entry if entry["previous"] else self.first(entry)
+
+    def first(self, entry):
+        """What the first entry of a case has besides: of many draws the one for our notary."""
+        trust = self.hospital.trust
+        while True:
+            asked = draw.asked(trust, trust.said["manifest"], self.hospital.id)
+            first = entry | {"case_secret": log.secret_of(self.secret), "draw": asked}
+            signature, notaries = self.drawn(first)["signature"], trust.manifest["notaries"]
+            if draw.ranked(first, signature, notaries)[0] == self.notary["sub"]:
+                return first
+
+    def drawn(self, entry):
+        """The hospital's part, if the patient has one."""
+        return draw.drawn(entry, self.hospital.keys["signing"]) if "draw" in entry else None
 
     def endorsed(self, entry, by):
         return record.endorse(entry, by.keys["signing"], int(time.time()))
@@ -230,7 +245,7 @@ class Place:
         both = [self.endorsed(entry, each) for each in by]
         depositor = depositor or self.hospital
         secret = self.secret if "case_secret" in entry else None
-        deposits = [(both, [each.card for each in by], secret)]
+        deposits = [(both, [each.card for each in by], secret, self.drawn(entry))]
         [answer] = depositor.deposit(self.notary["sub"], self.case, deposits)
         return answer
 
@@ -249,12 +264,29 @@ def test_an_entry_has_one_receipt_and_one_successor(place):
     receipt = log.receipted(answer["receipt"], place.hospital.trust, first, secret=place.secret)
     assert receipt["iss"] == place.notary["sub"]
     assert place.deposit(first) == place.deposit(first, place.patient) == answer
-    assert refused_for(place, first | {"verification_key": "B" * 42 + "A"}, first)
+    same_id = place.entry(id=first["id"], verification_key="B" * 42 + "A")
+    assert refused_for(place, same_id, first)
     assert refused_for(place, second, first)
     next = place.entry(previous=first["id"])
     assert "receipt" in place.deposit(next)
     other = place.entry(previous=first["id"])
     assert refused_for(place, other, next)
+
+
+def test_a_request_is_logged_by_the_notary_that_was_drawn_for_it(place, network):
+    entry, not_drawn = place.entry(), {"refused": "notary/not-drawn"}
+    good, case, (patient, hospital) = place.drawn(entry), place.case, (place.patient, place.hospital)
+    both = [place.endorsed(entry, each) for each in (patient, hospital)]
+    cards = [patient.card, hospital.card]
+    others = [node for node in hospital.trust.manifest["notaries"] if node != place.notary["sub"]]
+    for part, notary in [
+        (good, others[0]), (None, place.notary["sub"]),
+        (good | {"signature": "A" + good["signature"][1:]}, place.notary["sub"]),
+        (good | {"passed": [{"notary": place.notary["sub"], "silent": int(time.time())}]}, others[0]),
+    ]:
+        deposits = [(both, cards, place.secret, part)]
+        assert hospital.deposit(notary, case, deposits) == [not_drawn]
+    assert "receipt" in place.deposit(entry)
 
 
 def altered(receipt):
@@ -306,10 +338,11 @@ def test_both_participants_endorse_and_one_of_them_deposits(place, network):
     once = place.deposit(entry, by=(patient, patient))
     assert once == {"refused": "ledger/endorsement-missing"}
     both = [place.endorsed(entry, patient), place.endorsed(place.entry(), hospital)]
-    deposits = [(both, [patient.card, hospital.card], place.secret)]
+    drawn = place.drawn(entry)
+    deposits = [(both, [patient.card, hospital.card], place.secret, drawn)]
     answers = hospital.deposit(place.notary["sub"], place.case, deposits)
     assert answers == [{"refused": "ledger/mismatch"}]
-    alone = [(both, [patient.card], place.secret)]
+    alone = [(both, [patient.card], place.secret, drawn)]
     answers = hospital.deposit(place.notary["sub"], place.case, alone)
     assert answers == [{"refused": "card/unknown"}]
     third = Member(network.server, "personal", "")

@@ -1,7 +1,7 @@
 // A participant of the network, written with npm `jose` and `@sd-jwt/core` from the protocol alone.
 
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, createPrivateKey, randomBytes, sign as signPkcs1 } from 'node:crypto';
 import { SDJwtInstance } from '@sd-jwt/core';
 import * as jose from 'jose';
 import { KEYS } from './network.mjs';
@@ -81,6 +81,16 @@ export async function encrypt(text, header, jwk) {
     .encrypt(key);
 }
 
+/** What a hospital signs for the draw of a case's notary, by RSASSA-PKCS1-v1_5. */
+export function drawText(entry) {
+  const { case: about, id, author, counterparty, verification_key, case_secret, draw } = entry;
+  const { number, manifest, key, value } = draw;
+  return Buffer.from([
+    'hdms-notary-draw/v2', about, id, author, counterparty, verification_key, case_secret,
+    number, manifest, key, value,
+  ].join('\n'));
+}
+
 export class Peer {
   /** Plays `name` (`patient` or `hospital`) with its keys. */
   static async play(name, network) {
@@ -142,6 +152,12 @@ export class Peer {
   async endorse(entry) {
     const claims = { iss: this.id, iat: this.network.now, entry };
     return sign(claims, { alg: 'PS256', typ: 'hdms-endorsement+jwt', kid: this.id }, this.keys.signing);
+  }
+
+  /** This hospital's part of the draw of a case's notary, of which there is one here. */
+  drawn(entry) {
+    const key = createPrivateKey({ key: this.keys.signing, format: 'jwk' });
+    return { signature: signPkcs1('sha256', drawText(entry), key).toString('base64url') };
   }
 
   /** Issues a record over FHIR content; `frame` names what of `fhir` is concealed. */

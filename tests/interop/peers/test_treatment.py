@@ -7,6 +7,9 @@ import json
 import secrets
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from jwcrypto.jwk import JWK
 
 from libraries import Joserfc, Jwcrypto
 from network import KEYS, Network
@@ -75,6 +78,16 @@ def open_envelope(lib, envelope, sender, kind):
     return claims
 
 
+def drawn(entry):
+    """Our part of the draw of a case's notary, of which there is one here."""
+    names = ("case", "id", "author", "counterparty", "verification_key", "case_secret")
+    lines = ["hdms-notary-draw/v2", *(entry[name] for name in names)]
+    lines += [str(entry["draw"][name]) for name in ("number", "manifest", "key", "value")]
+    key = JWK(**MINE["signing"]).get_op_key("sign")
+    signature = key.sign("\n".join(lines).encode(), PKCS1v15(), SHA256())
+    return base64.urlsafe_b64encode(signature).decode().rstrip("=")
+
+
 def altered(compact, part):
     """One bit of a part changed."""
     parts = compact.split(".")
@@ -111,7 +124,8 @@ def test_a_request_of_ours_is_opened_and_the_approval_taken_in(lib, network):
     mine = lib.sign({"iss": me, "iat": network.now, "entry": entry}, header, MINE["signing"])
     cards = [network.cards["patient"], network.cards["hospital"]]
     secret = claims["body"]["case_secret"]
-    first = {"endorsements": [theirs, mine], "case_secret": secret}
+    draw = {"signature": drawn(entry)}
+    first = {"endorsements": [theirs, mine], "case_secret": secret, "draw": draw}
     deposits = {"cards": cards, "deposits": [first]}
     deposit = message(lib, network, notary, "notary/deposit", case, deposits)
     answers = network.ask({"deposit": {"envelope": enclose(lib, deposit, notary)}})["answers"]
@@ -119,7 +133,7 @@ def test_a_request_of_ours_is_opened_and_the_approval_taken_in(lib, network):
     opening = json.loads(base64.b64decode(receipt.split("\n")[1].removeprefix("extra ")))
     assert opening["entry"] == entry["id"] and f"\nhdms-log/{notary['sub']}\n" in receipt
 
-    body = {"endorsement": mine, "receipt": answers[0]["receipt"]}
+    body = {"endorsement": mine, "receipt": answers[0]["receipt"], "draw": draw}
     approval = message(lib, network, patient, "treatment/approval", case, body)
     assert network.receive(True, enclose(lib, approval, patient)) == {"ok": "applied"}
     state = network.ask({"state": {"ofPatient": True, "case": case}})

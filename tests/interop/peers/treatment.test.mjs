@@ -2,10 +2,10 @@
 // seals.
 
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { createHash, createPublicKey, randomBytes, verify } from 'node:crypto';
 import { after, before, beforeEach, test } from 'node:test';
 import { start } from './network.mjs';
-import { Peer, card, logs, uuid, verificationKey, verified } from './peer.mjs';
+import { Peer, card, drawText, logs, uuid, verificationKey, verified } from './peer.mjs';
 import { received } from './receipt.mjs';
 
 const OBSERVATION = {
@@ -42,8 +42,16 @@ function entry(kind, record, previous) {
   const [author, counterparty] =
     kind === 'request' ? [patient.id, hospital.id] : [hospital.id, patient.id];
   const verification_key = verificationKey(record);
-  const first = previous === null ? { case_secret: CASE_SECRET } : {};
+  const first = previous === null ? { case_secret: CASE_SECRET, draw: draw() } : {};
   return { id: uuid(network), kind, case: thd, author, counterparty, verification_key, previous, ...first };
+}
+
+/** Our patient's part of the draw of a case's notary. */
+function draw() {
+  const { manifest } = network.documents;
+  const { number } = JSON.parse(Buffer.from(manifest.split('.')[1], 'base64url').toString());
+  const value = randomBytes(32).toString('base64url');
+  return { number, manifest: verificationKey(manifest), key: hospital.id, value };
 }
 
 /** A receipt, seen to be the notary's and about `about`. */
@@ -61,9 +69,9 @@ async function endorsed(jwt, by) {
 }
 
 /** Deposits an entry as `peer`, the first of a case with its secret; the notary's receipt. */
-async function deposit(peer, about, endorsements, case_secret) {
+async function deposit(peer, about, endorsements, case_secret, drawn) {
   const known = [network.cards.patient, network.cards.hospital];
-  const body = { cards: known, deposits: [{ endorsements, case_secret }] };
+  const body = { cards: known, deposits: [{ endorsements, case_secret, draw: drawn }] };
   const envelope = await peer.seal(cards.notary, 'notary/deposit', thd, body);
   const { answers } = await network.ask({ deposit: { envelope } });
   return receipt(answers[0].receipt, about);
@@ -75,7 +83,7 @@ test('no altered receipt of ours is taken by another log\'s verifier', async () 
   const { body } = await hospital.open(await network.mail('treatment/request'), cards.patient, 'treatment/request');
   const request = await endorsed(body.endorsement, cards.patient);
   const mine = await hospital.endorse(request);
-  const lines = (await deposit(hospital, request, [body.endorsement, mine], body.case_secret)).split('\n');
+  const lines = (await deposit(hospital, request, [body.endorsement, mine], body.case_secret, hospital.drawn(request))).split('\n');
   const signature = lines.findIndex((line) => line.startsWith('\u2014 hdms-log/'));
   const altered = lines.slice(0, signature + 1).flatMap((line, place) => {
     const middle = Math.floor(line.length / 2);
@@ -98,7 +106,8 @@ test('a patient written with jose and @sd-jwt/core is treated by our hospital', 
   const request = entry('request', record, null);
   const mine = await patient.endorse(request);
   const case_secret = SECRET.toString('base64url');
-  const body = { record, endorsement: mine, name: 'Kim Minji', case_secret };
+  const { manifest } = network.documents;
+  const body = { record, endorsement: mine, name: 'Kim Minji', case_secret, manifest };
   const first = await patient.seal(cards.hospital, 'treatment/request', thd, body);
   assert.equal(await toHospital(first), 'applied');
   assert.equal(await toHospital(first), 'repeated');
@@ -107,6 +116,9 @@ test('a patient written with jose and @sd-jwt/core is treated by our hospital', 
   const approval = await patient.open(await network.mail('treatment/approval'), cards.hospital, 'treatment/approval');
   assert.deepEqual(await endorsed(approval.body.endorsement, cards.hospital), request);
   receipt(approval.body.receipt, request);
+  const signature = Buffer.from(approval.body.draw.signature, 'base64url');
+  const key = createPublicKey({ key: cards.hospital.signing_key, format: 'jwk' });
+  assert.ok(verify('sha256', drawText(request), key, signature));
 
   const result = uuid(network);
   await network.ask({ 'hand-in': { case: thd, entry: result, fhir: OBSERVATION } });
@@ -145,8 +157,8 @@ test('a hospital written with jose and @sd-jwt/core treats our patient', async (
   const request = await endorsed(asked.body.endorsement, cards.patient);
   assert.equal(request.verification_key, verificationKey(asked.body.record));
   const mine = await hospital.endorse(request);
-  const proof = await deposit(hospital, request, [asked.body.endorsement, mine], asked.body.case_secret);
-  const approval = { endorsement: mine, receipt: proof };
+  const proof = await deposit(hospital, request, [asked.body.endorsement, mine], asked.body.case_secret, hospital.drawn(request));
+  const approval = { endorsement: mine, receipt: proof, draw: hospital.drawn(request) };
   assert.equal(await toPatient(await hospital.seal(cards.patient, 'treatment/approval', thd, approval)), 'applied');
 
   const bundle = { resourceType: 'Bundle', type: 'collection', entry: [{ resource: OBSERVATION }, { resource: { resourceType: 'Patient', gender: 'female' } }] };

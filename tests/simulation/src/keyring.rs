@@ -49,6 +49,10 @@ impl NodeKeys for Keyring {
         self.present().sign_ps256(message).await
     }
 
+    async fn sign_pkcs1(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.present().sign_pkcs1(message).await
+    }
+
     async fn decrypt_oaep(&self, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
         let former = self.former.borrow().clone();
         let mut outcome = self.present().decrypt_oaep(ciphertext).await;

@@ -16,6 +16,7 @@ use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
 use hdms::ids::CaseId;
 use hdms::jose::jwk::RsaJwk;
+use hdms::ledger::{Draw, Drawn, Entry};
 use hdms::memory::MemoryStore;
 use hdms::network::{NetworkDocuments, Trust};
 use hdms::node::{Node, OutboxItem, Outcome, Parcel, Payload, Platform, Taken};
@@ -186,6 +187,22 @@ impl World {
         Software::new(self.providers.randomness.clone())
     }
 
+    /// The patient's part of a draw, by the documents that everybody trusts.
+    pub fn draw(&self) -> Result<Draw, Error> {
+        let (trust, hospital) = (self.patient.trust(), self.hospital.card());
+        let (number, manifest) = (trust.manifest().number, &trust.documents().manifest);
+        let key = hospital.card().signing_key.thumbprint();
+        Draw::new(number, manifest, key, &self.providers.randomness)
+    }
+
+    /// The hospital's part, for an entry that has the patient's.
+    pub async fn drawn(&self, entry: &Entry) -> Result<Option<Drawn>, Error> {
+        match &entry.draw {
+            Some(_) => Drawn::sign(entry, self.hospital.platform().keys()).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// What the documents are trusted for now by a node that trusted `previous` before.
     pub async fn trust(&self, previous: Option<&Trust>) -> Result<Trust, Error> {
         let now = self.providers.clock.now();
@@ -205,6 +222,11 @@ impl World {
         self.hospital.set_trust(trust.clone());
         self.notary.set_trust(trust);
         Ok(())
+    }
+
+    /// What the hospital has queued finds nobody, and stays in its outbox.
+    pub fn unanswered(&self) -> Vec<OutboxItem> {
+        self.hospital.platform().queued.take()
     }
 
     /// Collects what both nodes have queued: messages into [`World::mail`], deposits to the notary

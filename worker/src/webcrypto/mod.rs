@@ -19,6 +19,7 @@ use web_sys::{CryptoKey, SubtleCrypto, WorkerGlobalScope};
 use crate::js;
 
 const PSS: &str = "RSA-PSS";
+const PKCS1: &str = "RSASSA-PKCS1-v1_5";
 const OAEP: &str = "RSA-OAEP";
 const ED25519: &str = "Ed25519";
 const GCM: &str = "AES-GCM";

@@ -10,8 +10,8 @@ use wasm_bindgen::JsValue;
 use web_sys::CryptoKey;
 
 use super::{
-    ED25519, GCM, OAEP, PSS, SHA256, algorithm, bytes, es256, import_jwk, p256, pss, settled,
-    subtle, usages,
+    ED25519, GCM, OAEP, PKCS1, PSS, SHA256, algorithm, bytes, es256, import_jwk, p256, pss,
+    settled, subtle, usages,
 };
 
 /// How many imported keys are kept. A patient's node knows a handful of other nodes.
@@ -61,6 +61,18 @@ impl Primitives for WebPrimitives {
             signature,
             message,
         );
+        holds(settled(promise, Error::SignatureInvalid).await?)
+    }
+
+    async fn verify_pkcs1(
+        &self,
+        key: &RsaJwk,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        let key = self.import(key, PKCS1, "verify").await?;
+        let promise =
+            subtle()?.verify_with_str_and_u8_array_and_u8_array(PKCS1, &key, signature, message);
         holds(settled(promise, Error::SignatureInvalid).await?)
     }
 

@@ -268,13 +268,17 @@ impl Network {
         }
         let logs: Vec<_> = listed.iter().filter_map(Known::log).collect();
         let members = manifests::members(&listed).into_iter().map(|(log, _)| log).collect();
-        let mut cards = Vec::new();
+        let (mut cards, mut notaries) = (Vec::new(), Vec::new());
         for node in listed {
-            cards.extend(self.current_card(node, now).await?);
+            let notary = Some(node.request.iss.clone()).filter(|_| node.is_notary());
+            if let Some(card) = self.current_card(node, now).await? {
+                cards.push(card);
+                notaries.extend(notary);
+            }
         }
         let drafts = self.drafts((&certificate, &rules, pinned), (cards, logs), ended, now).await?;
-        let Some(next) = self.next((&certificate, &rules), newest, &drafts, members, now).await?
-        else {
+        let by = (&*certificate, &rules);
+        let Some(next) = self.next(by, newest, &drafts, (notaries, members), now).await? else {
             return Ok(false);
         };
         let keep = move |tx: &Connection| drafts.iter().try_for_each(|draft| draft.keep(tx));

@@ -58,7 +58,7 @@ impl Network {
         (certificate, rules): (&Certificate, &History),
         newest: Option<Newest>,
         [parameters, map, revocations]: &[Draft; 3],
-        members: Vec<NotaryLog>,
+        (notaries, members): (Vec<NodeId>, Vec<NotaryLog>),
         now: u64,
     ) -> Result<Option<Next>, Error> {
         let mut documents = NetworkDocuments {
@@ -76,7 +76,8 @@ impl Network {
             newest.as_ref().map_or_else(Vec::new, |newest| newest.next_witnesses(&members));
         let number = newest.as_ref().map_or(1, |newest| newest.claims.number + 1);
         let (iss, times) = (certificate.id.clone(), (now, now + age));
-        let claims = Manifest::binding(iss, number, times, &documents, witnesses);
+        let named = (notaries, witnesses);
+        let claims = Manifest::binding(iss, number, times, &documents, named);
         let before = newest.as_ref().map(|newest| &newest.claims);
         let same = before.is_some_and(|before| {
             let (number, iat, exp) = (before.number, before.iat, before.exp);

@@ -122,6 +122,8 @@ async fn messages(run: &Run) -> Result<Vec<Named>, Error> {
     all.extend(other_answers(run)?);
     let record = |body: Value| text(&body["record"]);
     let endorsement = |body: Value| text(&body["endorsement"]);
+    let first = endorsement(body(run, MessageType::TreatmentRequest).await?);
+    all.push(("entry of a request", Example::Json(part(&first, 1)?["entry"].clone())));
     let request = record(body(run, MessageType::TreatmentRequest).await?);
     let result = body(run, MessageType::MedicalResult).await?;
     let shared = opened(&run.world, run.messages.last().ok_or(Error::NotFound)?).await?;

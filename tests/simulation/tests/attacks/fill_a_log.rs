@@ -5,7 +5,7 @@ use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
 use hdms::envelope::{self, Letter, MessageType};
-use hdms::ledger::{Commitment, Entry, EntryKind, VerificationKey, VerifiedEndorsement};
+use hdms::ledger::{Commitment, Drawn, Entry, EntryKind, VerificationKey, VerifiedEndorsement};
 use hdms::node::Platform;
 use hdms::notary::{Deposit, DepositAnswer, DepositBody};
 use hdms::software::SoftwareKeys;
@@ -45,6 +45,7 @@ async fn answer(
         verification_key: VerificationKey::of("anything"),
         previous: None,
         case_secret: Some(Commitment::to_secret(SECRET)),
+        draw: Some(world.draw().unwrap()),
     };
     let mut endorsements = Vec::new();
     for by in [author, other] {
@@ -52,7 +53,8 @@ async fn answer(
         endorsements.push(signed.unwrap().jwt().to_owned());
     }
     let endorsements = endorsements.try_into().unwrap();
-    let deposits = vec![Deposit { endorsements, case_secret: Some(SECRET) }];
+    let draw = Drawn::sign(&entry, &other.keys).await.ok();
+    let deposits = vec![Deposit { endorsements, case_secret: Some(SECRET), draw }];
     let cards = [author, other].map(|one| one.card.jwt().to_owned()).into();
     let body = serde_json::to_value(DepositBody { cards, deposits }).unwrap();
     let (case, kind, to) = (case(), MessageType::Deposit, world.notary.card());

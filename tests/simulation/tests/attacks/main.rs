@@ -6,6 +6,7 @@
 #[path = "../trust/logbook.rs"]
 mod logbook;
 
+mod choose_the_notary;
 mod drop_witnesses;
 mod fill_a_log;
 mod fill_pages;

@@ -247,6 +247,7 @@ impl Scene {
             verification_key: VerificationKey::of("a document"),
             previous: None,
             case_secret: None,
+            draw: None,
         }
     }
 

@@ -25,6 +25,10 @@ impl<K: NodeKeys> NodeKeys for Watched<'_, K> {
         self.keys.sign_ps256(message).await
     }
 
+    async fn sign_pkcs1(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.keys.sign_pkcs1(message).await
+    }
+
     async fn decrypt_oaep(&self, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
         self.decrypted.set(self.decrypted.get() + 1);
         self.keys.decrypt_oaep(ciphertext).await

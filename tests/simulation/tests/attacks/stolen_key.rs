@@ -79,6 +79,7 @@ async fn deposit(world: &World) -> Deposit {
         verification_key: VerificationKey::of("a document"),
         previous: None,
         case_secret: Some(Commitment::to_secret(SECRET)),
+        draw: Some(world.draw().unwrap()),
     };
     let endorse = async |node: &Node<Simulated>| {
         let (now, keys) = (world.providers.clock.now(), node.platform().keys());
@@ -86,7 +87,8 @@ async fn deposit(world: &World) -> Deposit {
         signed.jwt().to_owned()
     };
     let endorsements = [endorse(&world.patient).await, endorse(&world.hospital).await];
-    Deposit { endorsements, case_secret: Some(SECRET) }
+    let draw = world.drawn(&entry).await.unwrap();
+    Deposit { endorsements, case_secret: Some(SECRET), draw }
 }
 
 fn deposits(cards: [&VerifiedCard; 2], deposit: Deposit) -> (MessageType, Value) {

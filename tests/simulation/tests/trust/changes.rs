@@ -183,6 +183,7 @@ fn an_entry_endorsed_with_former_and_with_present_keys_is_logged() {
             verification_key: VerificationKey::of("a document"),
             previous: None,
             case_secret: Some(Commitment::to_secret(SECRET)),
+            draw: Some(world.draw().unwrap()),
         };
         let mut endorsements = Vec::new();
         for node in [&world.patient, &world.hospital] {
@@ -192,7 +193,8 @@ fn an_entry_endorsed_with_former_and_with_present_keys_is_logged() {
             change(&world, &world.patient, "stranger").await;
         }
         let endorsements = endorsements.try_into().unwrap();
-        let deposits = vec![Deposit { endorsements, case_secret: Some(SECRET) }];
+        let draw = world.drawn(&entry).await.unwrap();
+        let deposits = vec![Deposit { endorsements, case_secret: Some(SECRET), draw }];
         let cards = [&world.patient, &world.hospital].map(|node| node.card().jwt().to_owned());
         let body = DepositBody { cards: cards.into(), deposits };
         let body = serde_json::to_value(body).unwrap();
@@ -257,6 +259,8 @@ fn a_message_to_keys_that_were_never_the_nodes_is_refused() {
         let other = named(&world, "stranger").public().1.thumbprint();
         assert!(!card.opens(&other));
         assert!(card.opens(&named(&world, "hospital").public().1.thumbprint()));
-        assert!(world.hospital.receive::<HospitalCase>(&envelope).await.is_ok());
+        // It is opened; but it asks for a draw with the key that signed then.
+        let taken = world.hospital.receive::<HospitalCase>(&envelope).await;
+        assert_eq!(taken.err(), Some(Error::RequestOutdated));
     });
 }

@@ -160,7 +160,8 @@ async fn deposit(world: &World, by: &Node<Simulated>, entries: &[&Entry]) -> Str
             endorsements.push(signed.jwt().to_owned());
         }
         let case_secret = entry.case_secret.map(|_| SECRET);
-        deposits.push(Deposit { endorsements: endorsements.try_into().unwrap(), case_secret });
+        let (endorsements, draw) = (endorsements.try_into().unwrap(), world.drawn(entry).await);
+        deposits.push(Deposit { endorsements, case_secret, draw: draw.unwrap() });
     }
     sealed(world, by, deposits).await
 }
@@ -208,7 +209,7 @@ fn no_deposits_too_many_and_more_cards_than_they_need_are_refused() {
     block_on(async {
         let mut world = World::new(1).await.unwrap();
         let endorsements = ["a.b.c".into(), "d.e.f".into()];
-        let deposit = Deposit { endorsements, case_secret: None };
+        let deposit = Deposit { endorsements, case_secret: None, draw: None };
         for count in [0, MAX_DEPOSITS + 1] {
             let envelope = sealed(&world, &world.hospital, vec![deposit.clone(); count]).await;
             let answer = world.notary.receive(&envelope).await;

@@ -41,9 +41,24 @@ impl Logbook {
             counterparty: world.patient.id().clone(),
             verification_key: VerificationKey::of(&format!("document {number}")),
             previous: number.checked_sub(1).map(|before| id::<EntryId>(10 + before)),
-            case_secret: (number == 0).then(|| Commitment::to_secret(SECRET)),
+            case_secret: None,
+            draw: None,
         };
-        Self { entries: (0..3).map(entry).collect(), world, notary, witnesses, secret: SECRET }
+        let request = Entry {
+            kind: EntryKind::Request,
+            author: world.patient.id().clone(),
+            counterparty: world.hospital.id().clone(),
+            case_secret: Some(Commitment::to_secret(SECRET)),
+            draw: Some(world.draw().unwrap()),
+            ..entry(0)
+        };
+        Self {
+            entries: vec![request, entry(1), entry(2)],
+            world,
+            notary,
+            witnesses,
+            secret: SECRET,
+        }
     }
 
     pub fn notary_id(&self) -> &NodeId {
