@@ -128,7 +128,7 @@ impl<P: Platform> Node<P> {
         let old = self.in_room(|room| room.take_old(now));
         self.keep_in_room(old.iter().flat_map(|key| dropped(key)).collect()).await?;
         let mut taken = Vec::new();
-        for key in self.in_room(|room| room.to_try(TRIES)) {
+        for key in self.in_room(|room| room.next_to_try(TRIES)) {
             taken.extend(self.retry::<F>(&key).await?);
         }
         Ok(taken)

@@ -118,7 +118,7 @@ impl Room {
     }
 
     /// Some of what may become good: what was tried least.
-    pub fn to_try(&mut self, limit: usize) -> Vec<String> {
+    pub fn next_to_try(&mut self, limit: usize) -> Vec<String> {
         let hopeful = self.0.iter().filter(|(_, kept)| kept.is_hoped_for());
         let waiting = hopeful.map(|(digest, kept)| (kept.tried, digest.clone()));
         let waiting = BinaryHeap::from_iter(waiting).into_sorted_vec();
@@ -237,7 +237,7 @@ mod tests {
         for name in ["a", "b", "c"] {
             room.admit(name, place("a", 0, 1, true));
         }
-        assert_eq!(room.to_try(2), ["a", "b"]);
-        assert_eq!(room.to_try(2), ["c", "a"]);
+        assert_eq!(room.next_to_try(2), ["a", "b"]);
+        assert_eq!(room.next_to_try(2), ["c", "a"]);
     }
 }

@@ -146,7 +146,7 @@ fn client(root: &Path, worker: &Path, package: &Path) -> Result<()> {
 }
 
 /// A digest of all that decides what the package holds: the module, the sources of shim and client,
-/// wasm-opt's version, this program.
+/// the versions of wasm-opt and the minifier, this program.
 fn fingerprint(root: &Path, worker: &Path, module: &Path) -> Result<String> {
     let mut digest = Sha256::new();
     let mut paths = vec![
