@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hdms::Error;
 use hdms::card::Role;
+use hdms::envelope::MessageType;
 use hdms::ids::NodeId;
 use hdms::ledger::Entry;
 use hdms::provider::Timestamp;
@@ -24,6 +25,8 @@ pub struct Costs {
     pub limits: Limits,
     /// Messages of one personal node that are taken in a minute; ten times as many of others.
     pub messages: u32,
+    /// Treatments that one personal node may ask an institution for a day: each is a case for good.
+    pub treatments: u32,
     /// Entries that one personal node may have logged a day; a hundred times as many of others.
     pub entries: u32,
     /// Entries between two nodes that may be logged a day.
@@ -34,13 +37,58 @@ impl Costs {
     /// Where one patient does what many do elsewhere: in scenarios and measurements.
     pub fn unlimited() -> Self {
         let most = u32::MAX;
-        Self { messages: most, entries: most, entries_of_pair: most, ..Self::default() }
+        Self {
+            messages: most,
+            treatments: most,
+            entries: most,
+            entries_of_pair: most,
+            ..Self::default()
+        }
     }
 }
 
 impl Default for Costs {
     fn default() -> Self {
-        Self { limits: Limits::default(), messages: 600, entries: 2_000, entries_of_pair: 1_000 }
+        Self {
+            limits: Limits::default(),
+            messages: 600,
+            treatments: 100,
+            entries: 2_000,
+            entries_of_pair: 1_000,
+        }
+    }
+}
+
+/// What an institution takes in of whom.
+#[derive(Debug)]
+pub struct InboxQuotas {
+    heard: NodeRates,
+    treatments: RateLimit<NodeId>,
+}
+
+impl InboxQuotas {
+    /// As `costs` says.
+    pub fn new(costs: &Costs) -> Self {
+        Self {
+            heard: NodeRates::per_minute(costs.messages),
+            treatments: RateLimit::new(costs.treatments, DAY),
+        }
+    }
+
+    /// Whether a message of this kind of this verified sender is taken now.
+    /// [`Error::TooManyRequests`].
+    pub fn hear(
+        &self,
+        (sender, role): (&NodeId, Role),
+        kind: MessageType,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.heard.take(sender, role, now)?;
+        if kind == MessageType::TreatmentRequest {
+            self.treatments.take(sender, now)
+        } else {
+            Ok(())
+        }
     }
 }
 

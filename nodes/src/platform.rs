@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
+use hdms::envelope::MessageType;
 use hdms::ids::CaseId;
 use hdms::network::Trust;
 use hdms::node::{Node, OutboxItem, Platform};
@@ -17,9 +18,9 @@ use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::patient::PatientCase;
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast, mpsc};
 
+use crate::costs::InboxQuotas;
 use crate::keys::{AwsKeys, AwsPrimitives};
 use crate::member::{Member, Standing};
-use crate::server::NodeRates;
 use crate::store::SqliteStore;
 use crate::system::{NodeClock, SystemRandomness};
 
@@ -76,7 +77,7 @@ pub struct NativePlatform {
     holders: SoftwareHolders<SystemRandomness>,
     store: WatchedStore,
     locks: Vec<Arc<Mutex<()>>>,
-    senders: NodeRates,
+    quotas: InboxQuotas,
     outgoing: mpsc::UnboundedSender<OutboxItem>,
 }
 
@@ -90,7 +91,7 @@ impl NativePlatform {
     ) -> (Self, mpsc::UnboundedReceiver<OutboxItem>) {
         let (outgoing, queue) = mpsc::unbounded_channel();
         let platform = Self {
-            senders: NodeRates::per_minute(member.costs().messages),
+            quotas: InboxQuotas::new(member.costs()),
             member,
             clock,
             holders: SoftwareHolders::new(SystemRandomness),
@@ -198,11 +199,11 @@ impl Platform for NativePlatform {
     }
 
     /// Whom a mailbox holds messages of, its server has limited.
-    fn hear(&self, sender: &VerifiedCard) -> Result<(), Error> {
+    fn hear(&self, sender: &VerifiedCard, kind: MessageType) -> Result<(), Error> {
         if self.member.standing().card.card().role != Role::Institution {
             return Ok(());
         }
-        self.senders.take(sender.id(), sender.card().role, self.clock.now())
+        self.quotas.hear((sender.id(), sender.card().role), kind, self.clock.now())
     }
 
     fn queued(&self, items: Vec<OutboxItem>) {

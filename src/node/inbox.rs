@@ -118,7 +118,7 @@ impl<P: Platform> Node<P> {
         if let Some(seen) = self.read_text(Table::Inbox, &seen_key).await? {
             return if seen == fingerprint { Ok(Outcome::Repeated) } else { Err(Error::Replayed) };
         }
-        self.platform.hear(opened.sender())?;
+        self.platform.hear(opened.sender(), opened.kind())?;
         let seen = put(Table::Inbox, seen_key, fingerprint.into());
         let held_key = format!("held/{}/{}", opened.case(), opened.id());
         self.apply::<F>(envelope, received, opened, seen, held_key).await

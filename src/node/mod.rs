@@ -71,9 +71,9 @@ pub trait Platform {
     /// Waits until nobody else works on `case`. A platform that handles one thing at a time has
     /// nothing to wait for.
     async fn lock_case(&self, case: &CaseId) -> Self::CaseGuard;
-    /// Whether a message of this verified sender, which was not taken in before, may be taken in now: a
-    /// node that anybody may write to sets limits. [`Error::TooManyRequests`].
-    fn hear(&self, _sender: &VerifiedCard) -> Result<(), Error> {
+    /// Whether a message of this kind of this verified sender, which was not taken in before, may be
+    /// taken in now: a node that anybody may write to sets limits. [`Error::TooManyRequests`].
+    fn hear(&self, _sender: &VerifiedCard, _kind: MessageType) -> Result<(), Error> {
         Ok(())
     }
     /// Called after a commit with what it queued for sending.

@@ -93,6 +93,9 @@ pub struct CostArgs {
     /// Messages of one personal node that are taken in a minute; ten times as many of others.
     #[arg(long, default_value_t = Costs::default().messages)]
     messages_per_minute: u32,
+    /// Treatments that one personal node may ask an institution for a day.
+    #[arg(long, default_value_t = Costs::default().treatments)]
+    treatments_per_day: u32,
     /// Entries that a notary logs for one personal node a day; a hundred times as many for others.
     #[arg(long, default_value_t = Costs::default().entries)]
     entries_per_day: u32,
@@ -110,6 +113,7 @@ impl From<CostArgs> for Costs {
                 ..Limits::default()
             },
             messages: args.messages_per_minute,
+            treatments: args.treatments_per_day,
             entries: args.entries_per_day,
             entries_of_pair: args.pair_entries_per_day,
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hdms::Error;
 use hdms::ids::{CaseId, EntryId};
 use hdms::treatment::patient::ResultStatus;
+use hdms_nodes::costs::Costs;
 use hdms_nodes::institution::{Config, Institution};
 use hdms_nodes::keys::{KEY_FILE, open_or_make};
 use hdms_nodes::member::MemberConfig;
@@ -35,6 +36,8 @@ pub struct Scene {
     pub notary: Notary,
     pub patient: Personal,
     pub his: His,
+    /// What the hospital lets others cost it, once it is started again.
+    pub costs: Costs,
     hospital: Option<(Institution, CancellationToken)>,
     address: SocketAddr,
     stop: CancellationToken,
@@ -57,14 +60,15 @@ impl Scene {
         let notary = tokio::join!(notary, net.admit_next()).0.unwrap();
         let (listener, _) = listen("127.0.0.1:0").await;
         let address = listener.local_addr().unwrap();
-        let hospital = start_hospital(&net, listener);
+        let costs = Costs::unlimited();
+        let hospital = start_hospital(&net, listener, &costs);
         let hospital = tokio::join!(hospital, net.admit_next()).0.unwrap();
         net.until(|trust| trust.nodes().len() == 2).await;
         hospital.0.refresh().await.unwrap();
         let config = self::config(&net, "patient", String::new(), NEVER);
         let patient = Personal::start(config, self::clock(&net), stop.clone()).await.unwrap();
         let his = His::new(&hospital.0.url(), hospital.0.api_key());
-        Self { net, notary, patient, his, hospital: Some(hospital), address, stop }
+        Self { net, notary, patient, his, costs, hospital: Some(hospital), address, stop }
     }
 
     pub fn hospital(&self) -> &Institution {
@@ -79,7 +83,7 @@ impl Scene {
 
     pub async fn start_hospital(&mut self) -> Result<(), Error> {
         let (listener, _) = listen(&self.address.to_string()).await;
-        self.hospital = Some(start_hospital(&self.net, listener).await?);
+        self.hospital = Some(start_hospital(&self.net, listener, &self.costs).await?);
         Ok(())
     }
 
@@ -114,7 +118,7 @@ impl Scene {
 
     /// What the hospital says of itself, once it is as `wanted`.
     pub async fn hospital_until(&self, wanted: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..200 {
+        for _ in 0..1200 {
             let view = self.his.get("/api/node").await.body;
             if wanted(&view) {
                 return view;
@@ -151,9 +155,11 @@ fn config(net: &Net, name: &str, endpoint: String, refresh: Duration) -> MemberC
 async fn start_hospital(
     net: &Net,
     listener: TcpListener,
+    costs: &Costs,
 ) -> Result<(Institution, CancellationToken), Error> {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let member = config(net, "hospital", endpoint, OFTEN);
+    let member = MemberConfig { costs: costs.clone(), ..member };
     let config = Config::new(member);
     let stop = CancellationToken::new();
     Ok((Institution::start(config, clock(net), listener, stop.clone()).await?, stop))
