@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::mailbox::{Delivery, DeliveryAnswer, MAX_DELIVERIES};
-use hdms::node::{Occasion, OutboxItem, Parcel, Payload, Platform, Setback};
+use hdms::node::{LONGEST_PAUSE, Occasion, OutboxItem, Parcel, Payload, Platform, Setback};
 use hdms::notary::{DepositAnswer, DepositAnswers};
 use hdms::provider::{Clock, Timestamp};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -77,14 +77,19 @@ struct Road {
 
 impl Road {
     fn rests(&self, now: Timestamp) -> bool {
-        self.rest.load(Ordering::Relaxed) > now.0
+        self.rest(now) > 0
+    }
+
+    /// Milliseconds. A time further ahead than any pause was set when the clock was wrong.
+    fn rest(&self, now: Timestamp) -> u64 {
+        let rest = self.rest.load(Ordering::Relaxed).saturating_sub(now.0);
+        if rest > LONGEST_PAUSE { 0 } else { rest }
     }
 
     /// How long it rests from now on, and what waits by itself.
     fn pause(&self, items: &[OutboxItem], now: Timestamp) -> Duration {
-        let rest = self.rest.load(Ordering::Relaxed).saturating_sub(now.0);
         let first = items.iter().map(|item| item.pause(now)).min();
-        Duration::from_millis(first.unwrap_or_default().max(rest))
+        Duration::from_millis(first.unwrap_or_default().max(self.rest(now)))
     }
 }
 

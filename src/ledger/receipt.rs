@@ -101,7 +101,7 @@ impl LeafOpening {
         let forged = Error::ReceiptForged;
         let extra = proof.extra.as_deref().ok_or(forged)?;
         let opening: Self = json::read(json::parse(extra).map_err(|_| forged)?, forged)?;
-        if opening.version <= PRESENT { Ok(opening) } else { Err(forged) }
+        if (1..=PRESENT).contains(&opening.version) { Ok(opening) } else { Err(forged) }
     }
 }
 

@@ -28,6 +28,13 @@ pub struct NoteSignature {
     pub signature: Vec<u8>,
 }
 
+impl NoteSignature {
+    /// The time that a cosignature names, seconds; nothing checks here that it is one.
+    pub fn cosigned_at(&self) -> Option<u64> {
+        self.signature.first_chunk().map(|time| u64::from_be_bytes(*time))
+    }
+}
+
 impl Note {
     /// Reads a note, checking no signature. [`Error::LogForged`] if it is not one in its one form,
     /// is larger than [`MAX_TEXT`] or has more than [`MAX_SIGNATURES`].

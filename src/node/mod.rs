@@ -35,7 +35,7 @@ use crate::treatment::{Effect, Flow, Step};
 pub use inbox::{MOST_HELD, Outcome, Taken};
 pub use mailed::Undelivered;
 pub use outbox::{OutboxItem, Parcel, Payload, Stuck};
-pub use pace::{Attempts, Occasion, Setback};
+pub use pace::{Attempts, LONGEST_PAUSE, Occasion, Setback};
 use quarantine::Room;
 pub use quarantine::{DELIVERERS, Deliverer, KEPT, MOST_REFUSALS, MOST_REFUSED_BYTES, Quarantined};
 

@@ -35,6 +35,10 @@ impl Backup {
     /// Copies, and says how much.
     pub async fn run(self) -> Outcome {
         private::folder(&self.to)?;
+        if self.to.canonicalize()?.starts_with(self.data.canonicalize()?) {
+            let (to, data) = (said(&self.to), said(&self.data));
+            return Err(format!("{to}: a backup goes elsewhere than into {data}").into());
+        }
         if entries(&self.to)?.next().is_some() {
             return Err(format!("{}: a backup goes into an empty folder", said(&self.to)).into());
         }
@@ -117,6 +121,9 @@ mod tests {
         fs::write(data.join("proofs.new"), "used").unwrap();
         fs::create_dir(&to).unwrap();
         fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).unwrap();
+        let within = Backup { data: data.clone(), to: data.join("backup") };
+        assert!(within.run().await.unwrap_err().to_string().contains("elsewhere"));
+        fs::remove_dir(data.join("backup")).unwrap();
         Backup { data: data.clone(), to: to.clone() }.run().await.unwrap();
         let others = |file: &str| to.join(file).metadata().unwrap().permissions().mode() & 0o077;
         let made = ["", "node.sqlite", "vapid", "vapid/keys.pem"];

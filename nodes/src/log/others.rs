@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -165,8 +166,16 @@ impl<R: Roll> Others<R> {
 }
 
 impl<R: Roll> Witnesses for Others<R> {
-    async fn cosign(&self, checkpoint: &SignedCheckpoint, needed: usize) -> Vec<NoteSignature> {
+    async fn cosign(
+        &self,
+        checkpoint: &SignedCheckpoint,
+        needed: usize,
+        times: RangeInclusive<u64>,
+    ) -> Vec<NoteSignature> {
         let moment = if needed > 0 { MOMENT } else { Duration::ZERO };
-        self.cosign_until(checkpoint, |lines| lines.len() >= needed, moment).await
+        let counts =
+            |line: &&NoteSignature| line.cosigned_at().is_some_and(|time| times.contains(&time));
+        let enough = |lines: &[NoteSignature]| lines.iter().filter(counts).count() >= needed;
+        self.cosign_until(checkpoint, enough, moment).await
     }
 }

@@ -232,15 +232,19 @@ impl<W: Witnesses> Sequencer<W> {
         if !self.is_behind() && self.counts(&newest, &standing.trust).await? {
             return Ok(());
         }
-        let needed = needed(standing.trust.parameters(), self.clock.now().seconds());
+        let now = self.clock.now().seconds();
+        let needed = needed(standing.trust.parameters(), now);
         let mut checkpoint = newest;
-        let cosignatures = self.witnesses.cosign(&checkpoint, needed).await;
-        let missing = cosignatures.len() < needed;
-        cosignatures.into_iter().for_each(|cosignature| checkpoint.add(cosignature));
-        let counts = self.is_after_its_leaves(&checkpoint, &standing.trust).await?;
-        if missing || !counts {
+        let latest = now.saturating_add(APART);
+        let lines = self.witnesses.cosign(&checkpoint, needed, self.last..=latest).await;
+        let timed = lines.into_iter().filter_map(|line| Some((line.cosigned_at()?, line)));
+        let timed: Vec<_> = timed.filter(|(time, _)| *time <= latest).collect();
+        self.note_clocks(timed.iter().map(|(time, _)| *time), now);
+        let good: Vec<_> = timed.into_iter().filter(|(time, _)| *time >= self.last).collect();
+        if good.len() < needed {
             return Err(Error::WitnessesMissing);
         }
+        good.into_iter().for_each(|(_, line)| checkpoint.add(line));
         let kept = checkpoint.clone();
         self.database.write(move |tx| tiles::publish(tx, &kept)).await?;
         self.published = checkpoint.checkpoint().size;
@@ -255,19 +259,14 @@ impl<W: Witnesses> Sequencer<W> {
         Ok(cosignatures.suffice(newest.checkpoint(), &own, trust.parameters()))
     }
 
-    /// Whether the witnesses have co-signed no earlier than the last entry was logged, by its time, and
-    /// not at a time that has not come; notes how their clocks go.
-    async fn is_after_its_leaves(
-        &mut self,
-        checkpoint: &SignedCheckpoint,
-        trust: &Trust,
-    ) -> Result<bool, Error> {
-        let own = self.own();
-        let cosignatures = Cosignatures::read(checkpoint, &own, trust, &AwsPrimitives).await?;
-        let Some(time) = cosignatures.time() else { return Ok(true) };
-        let now = self.clock.now().seconds();
-        self.ahead = now.saturating_sub(time);
-        Ok(self.last <= time && time <= now.saturating_add(APART))
+    /// Notes how far this clock is ahead of what most witnesses say: an entry must not be later than
+    /// they co-sign it.
+    fn note_clocks(&mut self, witnesses: impl Iterator<Item = u64>, now: u64) {
+        let mut times: Vec<_> = witnesses.collect();
+        times.sort_unstable();
+        if let Some(time) = times.get(times.len() / 2) {
+            self.ahead = now.saturating_sub(*time);
+        }
     }
 
     fn own(&self) -> NotaryLog {

@@ -27,6 +27,9 @@ const ALLOWANCES: &str = "allowances";
 /// looks once a minute, nodes fetch it every half a minute and may have to try again.
 pub const LEAST_AGE: u64 = 300;
 
+/// Longest, seconds: a year, so that everything ends.
+pub const MOST_AGE: u64 = 366 * 24 * 3600;
+
 /// Longest name of a network, bytes.
 const MAX_NAME: usize = 200;
 
@@ -65,7 +68,7 @@ pub enum Refused {
     Kept,
     /// The name is empty or longer than 200 bytes.
     Name,
-    /// The age of a revocation list is below [`LEAST_AGE`].
+    /// The age of a revocation list is below [`LEAST_AGE`] or above [`MOST_AGE`].
     Age,
     /// A notary can't get as many witnesses: there are so many other notaries.
     Witnesses(u64),
@@ -93,8 +96,9 @@ impl fmt::Display for Refused {
             Self::Name => write!(f, "a network's name has 1 to {MAX_NAME} bytes"),
             Self::Age => write!(
                 f,
-                "the revocation age must be {LEAST_AGE} seconds or more: with less, nodes would \
-                 stop to rely on the list before they could have fetched a new one"
+                "the revocation age must be {LEAST_AGE} to {MOST_AGE} seconds: with less, nodes would \
+                 stop to rely on the list before they could have fetched a new one; with more, they \
+                 would rely on what has long ended"
             ),
             Self::Witnesses(others) => write!(
                 f,
@@ -196,7 +200,8 @@ impl Settings {
         if name.trim().is_empty() || name.len() > MAX_NAME {
             return Err(Refused::Name);
         }
-        if *revocation_age < LEAST_AGE && is_new(|rules| rules.revocation_age) {
+        let ages = LEAST_AGE..=MOST_AGE;
+        if !ages.contains(revocation_age) && is_new(|rules| rules.revocation_age) {
             return Err(Refused::Age);
         }
         if lacking(*witnesses, notaries) && is_new(|rules| rules.witnesses) {
@@ -262,6 +267,7 @@ mod tests {
     fn what_no_network_could_be_run_by_is_refused() {
         assert_eq!(check(0, |_| ()), Ok(()));
         assert_eq!(check(0, |it| it.rules.name = " ".into()), Err(Refused::Name));
+        assert_eq!(check(0, |it| it.rules.revocation_age = u64::MAX), Err(Refused::Age));
         assert_eq!(check(0, |it| it.rules.revocation_age = 299), Err(Refused::Age));
         assert_eq!(check(0, |it| it.rules.witnesses = 2), Ok(()), "they are still to come");
         assert_eq!(check(3, |it| it.rules.witnesses = 2), Ok(()));

@@ -13,7 +13,9 @@ use hdms::network::NotaryLog;
 use hdms::provider::Clock;
 use hdms_nodes::system::SystemClock;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
+use crate::common::Net;
 use crate::depositing::{Depositors, refused};
 use crate::played::PlayedLog;
 use crate::scene::{meets, network, url};
@@ -29,6 +31,7 @@ enum Says {
     AnotherSizeEachTime(u64),
     NoProof,
     ThatItIsBroken,
+    At(u64),
     TheTruth,
 }
 
@@ -40,7 +43,10 @@ struct Witness {
 
 impl Witness {
     fn line(&self, text: &str, by: impl Fn(&[u8]) -> [u8; 64]) -> NoteSignature {
-        let time = SystemClock.now().seconds();
+        self.line_at(SystemClock.now().seconds(), text, by)
+    }
+
+    fn line_at(&self, time: u64, text: &str, by: impl Fn(&[u8]) -> [u8; 64]) -> NoteSignature {
         cosignature(&self.key, time, by(cosigned_text(text, time).as_bytes()))
     }
 
@@ -65,6 +71,7 @@ impl Witness {
             }
             Says::NoProof => return (StatusCode::UNPROCESSABLE_ENTITY, String::new()),
             Says::ThatItIsBroken => return (StatusCode::INTERNAL_SERVER_ERROR, "?".into()),
+            Says::At(time) => self.line_at(*time, text, sign),
             Says::TheTruth => self.line(text, sign),
         };
         (StatusCode::OK, line.to_line())
@@ -78,20 +85,44 @@ async fn add_checkpoint(
     witness.answer(&asked)
 }
 
+/// A witness of the network of `net` that says what it likes, at first nothing.
+async fn liar(net: &Net) -> (Arc<Witness>, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let log = PlayedLog::admitted_at(net, 2, &endpoint).await;
+    let listed = NotaryLog { notary: log.id.clone(), keys: log.keys.public(), until: None };
+    let says = Mutex::new(Says::Nothing);
+    let witness = Arc::new(Witness { key: listed.witness_key(), log, says });
+    let routes = Router::new().route("/witness/add-checkpoint", post(add_checkpoint));
+    let routes = routes.with_state(witness.clone());
+    let serving = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    (witness, serving)
+}
+
+#[tokio::test]
+async fn a_witness_that_lies_about_the_time_keeps_no_log_from_being_co_signed() {
+    let (net, mut notaries) = network(1, 2).await;
+    let people = Depositors::of(&net).await;
+    let (_honest, notary) = (notaries.pop().unwrap(), notaries.pop().unwrap());
+    let (witness, serving) = liar(&net).await;
+    meets(&notary, 3).await;
+    let now = net.now().seconds();
+    people.logged(&notary, 1).await;
+    for time in [1000, now - 3600, now + 3600, u64::from(u32::MAX)] {
+        *witness.says.lock().unwrap() = Says::At(time);
+        let receipt = people.send(&notary, people.entry().await).await.unwrap();
+        let verified = people.verified(&receipt).await.unwrap();
+        assert!(!verified.witnesses().contains(&witness.log.id), "{time}");
+    }
+    serving.abort();
+}
+
 #[tokio::test]
 async fn only_a_cosignature_that_holds_is_used() {
     let (net, mut notaries) = network(1, 1).await;
     let people = Depositors::of(&net).await;
     let notary = notaries.remove(0);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let log = PlayedLog::admitted_at(&net, 2, &endpoint).await;
-    let listed = NotaryLog { notary: log.id.clone(), keys: log.keys.public(), until: None };
-    let says = Mutex::new(Says::Nothing);
-    let witness = Arc::new(Witness { key: listed.witness_key(), log, says });
-    let routes = Router::new().route("/witness/add-checkpoint", post(add_checkpoint));
-    let serving = axum::serve(listener, routes.with_state(witness.clone())).into_future();
-    let serving = tokio::spawn(serving);
+    let (witness, serving) = liar(&net).await;
     meets(&notary, 2).await;
     let deposit = people.entry(&notary).await;
     for lie in [

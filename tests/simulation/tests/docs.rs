@@ -35,19 +35,31 @@ fn every_code_and_type_that_the_page_names_exists() {
     assert!(MessageType::ALL.iter().all(|kind| named.contains(kind.name())));
 }
 
-#[test]
-fn every_link_within_the_page_leads_somewhere() {
+/// The anchors of a page's headings.
+fn anchors(page: &str) -> HashSet<String> {
     let anchor = |heading: &str| {
         let kept =
             heading.chars().filter(|letter| letter.is_alphanumeric() || " -".contains(*letter));
         kept.collect::<String>().to_lowercase().replace(' ', "-")
     };
-    let headings = PAGE.lines().filter_map(|line| line.strip_prefix("##"));
-    let anchors: HashSet<_> =
-        headings.map(|heading| anchor(heading.trim_start_matches('#').trim())).collect();
-    for link in PAGE.split("](#").skip(1) {
-        let (target, _) = link.split_once(')').unwrap();
-        assert!(anchors.contains(target), "{target}");
+    let headings = page.lines().filter_map(|line| line.strip_prefix("##"));
+    headings.map(|heading| anchor(heading.trim_start_matches('#').trim())).collect()
+}
+
+#[test]
+fn every_link_within_and_between_the_pages_leads_somewhere() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    for page in ["architecture.md", "operator.md", "privacy.md", "protocol.md", "threats.md"] {
+        let text = std::fs::read_to_string(docs.join(page)).unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://")) {
+            let (file, target) = link.split_once('#').unwrap_or((link, ""));
+            let there = docs.join(if file.is_empty() { page } else { file });
+            assert!(there.exists(), "{page}: {link}");
+            let led = target.is_empty()
+                || anchors(&std::fs::read_to_string(&there).unwrap()).contains(target);
+            assert!(led, "{page}: {link}");
+        }
     }
 }
 
