@@ -49,7 +49,7 @@ struct Received {
     at: Timestamp,
 }
 
-/// The routes `/deposits` and `/queries`; what is seen of changed keys is kept in the keeper's database.
+/// The routes `/deposits` and `/queries`; what is seen of changed keys is kept in `keeper`'s database.
 pub fn routes(member: Member, log: Log, keeper: Keeper, clock: NodeClock) -> Router {
     let quotas = EntryQuotas::new(member.costs());
     let (deposits, queries) = (Gate::new(), Gate::new());

@@ -31,7 +31,7 @@ pub use state::{DataAnswer, DataRequest, MedicalResult, PatientCase, Phase, Resu
 impl PatientCase {
     /// Steps 2-3: asks `hospital` for treatment. The record is that of
     /// [`TreatmentRequest::to_fhir`], the endorsement the patient's over the case's first entry, the
-    /// name for the hospital alone, the manifest that which the draw goes by, with its notaries.
+    /// name for the hospital alone, the manifest the one that the draw goes by, with its notaries.
     pub fn ask(
         (request, name): (TreatmentRequest, &str),
         (holder, secret): (EcJwk, CaseSecret),
