@@ -9,7 +9,7 @@ use hdms_nodes::costs::Costs;
 use hdms_nodes::member::MemberConfig;
 use reqwest::Client;
 
-use crate::common::{Net, deposit, sealed};
+use crate::common::{Net, Person, deposit, sealed};
 use crate::row;
 
 /// The same envelope with another content key, which no private key opens.
