@@ -11,6 +11,7 @@
 //! The notary accepts one successor of an entry, so results go out one at a time; what is handed in
 //! meanwhile waits.
 
+mod approval;
 mod state;
 
 use serde_json::Value;
@@ -25,7 +26,7 @@ use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
 use crate::ledger::{
-    CaseSecret, Commitment, Endorsed, Entry, EntryKind, Final, Passed, VerificationKey,
+    CaseSecret, Commitment, Endorsed, Entry, EntryKind, Final, VerificationKey,
     VerifiedEndorsement, VerifiedReceipt,
 };
 use crate::provider::Timestamp;
@@ -34,53 +35,6 @@ use crate::record::VerifiedRecord;
 pub use state::{DataAnswer, DataRequest, HospitalCase, MedicalResult, Phase, ResultStatus};
 
 impl HospitalCase {
-    /// Steps 4 and 7-9: approves the request. `theirs` is the patient's endorsement as it was
-    /// verified when the request came, `mine` the hospital's over the same entry. Repeating it does
-    /// nothing. [`Error::AlreadyDecided`], [`Error::FormerCase`], [`Error::NoNotary`].
-    pub fn approve(
-        &self,
-        mine: VerifiedEndorsement,
-        theirs: VerifiedEndorsement,
-        now: Timestamp,
-    ) -> Result<Step<Self>, Error> {
-        match self.phase {
-            Phase::Requested | Phase::Approving { refused: Some(_), .. } => {}
-            Phase::Approving { .. } | Phase::Approved => return Ok(Step::Repeated),
-            Phase::Declined { .. } => return Err(Error::AlreadyDecided),
-        }
-        let secret = self.secret.ok_or(Error::FormerCase)?;
-        let Ranking { notaries, drawn } = self.ranking.clone().ok_or(Error::FormerCase)?;
-        let notary = notaries.get(drawn.passed.len()).ok_or(Error::NoNotary)?.clone();
-        let mut case = self.clone();
-        case.phase = Phase::Approving { endorsement: mine.jwt().to_owned(), refused: None };
-        case.notary = Some(notary.clone());
-        let endorsed = Endorsed::join(mine.clone(), theirs)?;
-        let deposit = Effect::Deposit { notary, endorsed, first: Some((secret, drawn)) };
-        Ok(case.applied(now, vec![Effect::KeepEndorsement(mine), deposit]))
-    }
-
-    /// The case's notary was passed over before it answered: the request goes to the next in rank.
-    /// [`Error::NotAllowedNow`] unless it is awaited, [`Error::NoNotary`] when none is left.
-    pub fn pass_over(
-        &self,
-        passed: Passed,
-        endorsed: Endorsed,
-        now: Timestamp,
-    ) -> Result<Step<Self>, Error> {
-        let Phase::Approving { refused: None, .. } = self.phase else {
-            return Err(Error::NotAllowedNow);
-        };
-        let (secret, ranking) = (self.secret.ok_or(Error::FormerCase)?, &self.ranking);
-        let Ranking { notaries, mut drawn } = ranking.clone().ok_or(Error::FormerCase)?;
-        drawn.passed.push(passed);
-        let notary = notaries.get(drawn.passed.len()).ok_or(Error::NoNotary)?.clone();
-        let mut case = self.clone();
-        case.ranking = Some(Ranking { notaries, drawn: drawn.clone() });
-        case.notary = Some(notary.clone());
-        let deposit = Effect::Deposit { notary, endorsed, first: Some((secret, drawn)) };
-        Ok(case.applied(now, vec![deposit]))
-    }
-
     /// Steps 4 and 10: declines the request. Repeating it does nothing.
     /// [`Error::AlreadyDecided`].
     pub fn decline(&self, reason: &str, now: Timestamp) -> Result<Step<Self>, Error> {
