@@ -83,7 +83,7 @@ async fn prepared(
     for _ in 0..requests {
         let mut deposits: Vec<Deposit> = Vec::new();
         for _ in 0..each {
-            deposits.push(deposit(&people[0], &people[1]).await);
+            deposits.push(deposit(&people[0], &people[1], notary).await);
         }
         prepared.push(sealed([&people[0], &people[1]], &card, deposits).await);
     }

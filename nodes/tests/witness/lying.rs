@@ -110,7 +110,7 @@ async fn a_witness_that_lies_about_the_time_keeps_no_log_from_being_co_signed() 
     people.logged(&notary, 1).await;
     for time in [1000, now - 3600, now + 3600, u64::from(u32::MAX)] {
         *witness.says.lock().unwrap() = Says::At(time);
-        let receipt = people.send(&notary, people.entry().await).await.unwrap();
+        let receipt = people.send(&notary, people.entry(&notary).await).await.unwrap();
         let verified = people.verified(&receipt).await.unwrap();
         assert!(!verified.witnesses().contains(&witness.log.id), "{time}");
     }
