@@ -1,4 +1,4 @@
-// One request over `fetch`, and no more of its answer than is wanted.
+// One request over `fetch`, led nowhere else, and no more of its answer than is wanted.
 
 /** How long both may take, milliseconds. */
 const TIMEOUT = 20_000;
@@ -6,7 +6,8 @@ const TIMEOUT = 20_000;
 // Answers status, `retry-after`, `etag` and text, which is null when it has more than `limit` bytes.
 export async function exchange(method, url, headers, body, limit) {
   const signal = AbortSignal.timeout(TIMEOUT);
-  const answer = await fetch(url, { method, headers, body, cache: "no-store", signal });
+  const asked = { method, headers, body, cache: "no-store", redirect: "error", signal };
+  const answer = await fetch(url, asked);
   const text = await read(answer.body, limit);
   return [answer.status, answer.headers.get("retry-after"), answer.headers.get("etag"), text];
 }

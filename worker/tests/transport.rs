@@ -15,7 +15,7 @@ const URL: &str = "https://server.test/";
 const PART: usize = 1000;
 
 #[wasm_bindgen(inline_js = r#"
-    let parts = 0, ended = false;
+    let parts = 0, ended = false, redirects = null;
     export function answer_without_end(part) {
         globalThis.fetch = async () => new Response(new ReadableStream({
             pull(controller) {
@@ -28,16 +28,21 @@ const PART: usize = 1000;
         }));
     }
     export function answer(text) {
-        globalThis.fetch = async () => new Response(text, { headers: { etag: "1", "retry-after": "7" } });
+        globalThis.fetch = async (_, { redirect }) => {
+            redirects = redirect;
+            return new Response(text, { headers: { etag: "1", "retry-after": "7" } });
+        };
     }
     export const read = () => parts;
     export const was_ended = () => ended;
+    export const follows = () => redirects;
 "#)]
 extern "C" {
     fn answer_without_end(part: usize);
     fn answer(text: &str);
     fn read() -> usize;
     fn was_ended() -> bool;
+    fn follows() -> Option<String>;
 }
 
 #[wasm_bindgen_test]
@@ -56,5 +61,6 @@ async fn an_answer_of_just_the_limit_is_read() {
     assert_eq!(found.json::<Vec<String>>(), Ok(vec!["ä".to_owned()]));
     assert_eq!((found.status(), found.etag().as_deref()), (200, Some("1")));
     assert_eq!(found.retry_after(), Some(7));
+    assert_eq!(follows().as_deref(), Some("error"), "led to another address");
     assert_eq!(get(URL, &[], 5).await.err(), Some(Error::AnswerTooLarge));
 }
