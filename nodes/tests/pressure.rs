@@ -18,6 +18,7 @@ use hdms::mailbox::{Deliveries, Delivery};
 use hdms::proof::RequestProof;
 use hdms::treatment::request::TreatmentRequest;
 use hdms_nodes::member::MemberConfig;
+use hdms_nodes::notary::Notary;
 use hdms_nodes::personal::Personal;
 use hdms_nodes::server::{Quota, Quotas};
 use hdms_nodes::system::NodeClock;
@@ -75,9 +76,10 @@ async fn busy_institution() -> (String, Arc<Mutex<Vec<Instant>>>) {
     (url, asked)
 }
 
-/// A network with a busy institution and a patient.
+/// A network with a notary, a busy institution and a patient.
 struct Stage {
     net: Net,
+    _notary: Notary,
     busy: NodeId,
     asked: Arc<Mutex<Vec<Instant>>>,
 }
@@ -85,6 +87,7 @@ struct Stage {
 impl Stage {
     async fn new() -> Self {
         let net = Net::start().await;
+        let notary = net.notary("notary").await;
         let (endpoint, asked) = busy_institution().await;
         let keys = common::keys(0);
         let request = net.request(keys, Role::Institution, "The Busy");
@@ -93,7 +96,7 @@ impl Stage {
         net.operator().admit(request.iss.clone()).await.unwrap();
         net.until(|trust| trust.node(&request.iss).is_ok()).await;
         common::prepare_keys(&net.dir.path().join("patient"), &[""]);
-        Self { net, busy: request.iss, asked }
+        Self { net, _notary: notary, busy: request.iss, asked }
     }
 
     async fn patient(&self, stop: &CancellationToken) -> Personal {
