@@ -95,7 +95,6 @@ impl Stage {
         net.ask(keys, &request).await.unwrap_err();
         net.operator().admit(request.iss.clone()).await.unwrap();
         net.until(|trust| trust.node(&request.iss).is_ok()).await;
-        common::prepare_keys(&net.dir.path().join("patient"), &[""]);
         Self { net, _notary: notary, busy: request.iss, asked }
     }
 

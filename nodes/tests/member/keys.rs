@@ -50,6 +50,9 @@ async fn a_hospitals_cases_go_on_with_its_new_keys() {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     scene.node().platform().member().refresh().await.unwrap();
+    while scene.node().trust().node(before.id()).unwrap().jwt() == before.jwt() {
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
     let again = scene.approved().await;
     scene.treat(&again).await;
     let warnings = scene.node().platform().member().warnings().await.unwrap();
