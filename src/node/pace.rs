@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
-use super::outbox::OutboxItem;
+use super::outbox::{OutboxItem, Payload};
 use super::{Node, Platform, put};
 use crate::card::Role;
 use crate::error::Error;
@@ -79,6 +79,12 @@ impl OutboxItem {
     /// How long it waits by itself from now on, milliseconds.
     pub fn pause(&self, now: Timestamp) -> u64 {
         ahead(self.attempts.next, now).max(ahead(self.attempts.asked, now))
+    }
+
+    /// Whether it is a case's first entry, which goes to the next notary in rank when the one that
+    /// was drawn is silent.
+    fn is_drawn(&self) -> bool {
+        matches!(self.payload, Payload::Deposit { draw: Some(_), .. })
     }
 
     fn was_unreachable(&self) -> bool {
@@ -169,14 +175,31 @@ impl<P: Platform> Node<P> {
         items: &[OutboxItem],
         setback: Setback,
     ) -> (Vec<OutboxItem>, Result<(), Error>) {
+        let (drawn, others): (Vec<_>, Vec<_>) = items.iter().partition(|item| item.is_drawn());
+        let (mut waiting, mut known) = self.postpone_all(&others, setback).await;
+        for item in drawn {
+            // The next notary in rank may get it meanwhile.
+            let _guard = self.platform.lock_case(&item.case).await;
+            let (one, kept) = self.postpone_all(&[item], setback).await;
+            waiting.extend(one);
+            known = known.and(kept);
+        }
+        (waiting, known)
+    }
+
+    async fn postpone_all(
+        &self,
+        items: &[&OutboxItem],
+        setback: Setback,
+    ) -> (Vec<OutboxItem>, Result<(), Error>) {
         let (mut waiting, mut known) = (Vec::with_capacity(items.len()), Ok(()));
         for item in items {
             let mut kept = match self.waiting_item(&item.id).await {
-                Ok(Some(kept)) => kept,
-                Ok(None) => continue,
+                Ok(Some(kept)) if kept.to == item.to => kept,
+                Ok(_) => continue,
                 Err(error) => {
                     known = Err(error);
-                    item.clone()
+                    (*item).clone()
                 }
             };
             let pause = self.draw_pause(kept.attempts.count.saturating_add(1));

@@ -63,7 +63,8 @@ async fn numbered(
     State(keeper): State<Arc<Keeper>>,
     Path(number): Path<String>,
 ) -> Result<Json<Numbered>, Problem> {
-    let number = decimal(&number).map_err(|_| Error::NotFound)?;
+    let number = decimal(&number).ok().filter(|number| *number <= i64::MAX as u64);
+    let number = number.ok_or(Error::NotFound)?;
     let found = keeper.database.read(move |connection| one(connection, number)).await?;
     Ok(Json(found.ok_or(Error::NotFound)?))
 }

@@ -38,6 +38,9 @@ use crate::serve::{open_to_all, with_common_answers};
 /// Largest body of what is small, bytes.
 const SMALL: usize = 64 * 1024;
 
+/// Largest number that the database counts to.
+const MOST: u64 = i64::MAX as u64;
+
 /// Between two signs of life on a live stream: proxies often cut what is silent for a minute.
 const ALIVE: Duration = Duration::from_secs(25);
 
@@ -99,14 +102,15 @@ async fn network(State(services): App, request: Request) -> Result<Response, Pro
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
     let json = [(CONTENT_TYPE, "application/json")];
-    Ok((headers, json, services.network.answer(&offered, seen.size).await?).into_response())
+    Ok((headers, json, services.network.answer(&offered, seen.size.min(MOST)).await?)
+        .into_response())
 }
 
 async fn manifest(
     State(services): App,
     Path(number): Path<String>,
 ) -> Result<impl IntoResponse, Problem> {
-    let number = decimal(&number).map_err(|_| Error::NotFound)?;
+    let number = decimal(&number).ok().filter(|number| *number <= MOST).ok_or(Error::NotFound)?;
     let manifest = services.network.manifests().numbered(number).await?;
     Ok(Json(manifest.ok_or(Error::NotFound)?))
 }

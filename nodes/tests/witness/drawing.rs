@@ -91,6 +91,8 @@ impl Stage {
             if let (Phase::Approved, Some(notary)) = (state.phase, state.notary) {
                 return notary;
             }
+            // What a notary has refused that had older documents is tried again.
+            self.net.clock.advance(20);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

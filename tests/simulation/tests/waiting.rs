@@ -192,8 +192,10 @@ fn what_is_decided_on_an_old_revocation_list_waits_for_a_new_one() {
         let listed = world.patient.card_of(world.hospital.id()).await;
         assert_eq!(listed.err(), Some(Error::NetworkStale));
 
+        world.network.number += 1;
         let fresh = trust(&world, BEGIN.seconds()).await;
-        world.patient.set_trust(fresh);
+        world.patient.set_trust(fresh.clone());
+        world.hospital.set_trust(fresh);
         world.deliver_all().await.unwrap();
         assert!(world.hospital.case::<HospitalCase>(&case()).await.is_ok());
     });
