@@ -14,9 +14,9 @@ use std::cell::RefCell;
 
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
-use hdms::ids::CaseId;
+use hdms::ids::{CaseId, EntryId};
 use hdms::jose::jwk::RsaJwk;
-use hdms::ledger::{Draw, Drawn, Entry};
+use hdms::ledger::{CaseSecret, Commitment, Draw, Drawn, Entry, EntryKind, VerificationKey};
 use hdms::memory::MemoryStore;
 use hdms::network::{NetworkDocuments, Trust};
 use hdms::node::{Node, OutboxItem, Outcome, Parcel, Payload, Platform, Taken};
@@ -185,6 +185,26 @@ impl World {
     /// The primitives of everybody.
     pub fn software(&self) -> Software<SeededRandomness> {
         Software::new(self.providers.randomness.clone())
+    }
+
+    /// The entry of a request by the patient to the hospital, of no document in particular.
+    pub fn first_entry(
+        &self,
+        id: EntryId,
+        case: CaseId,
+        secret: CaseSecret,
+    ) -> Result<Entry, Error> {
+        Ok(Entry {
+            id,
+            kind: EntryKind::Request,
+            case,
+            author: self.patient.id().clone(),
+            counterparty: self.hospital.id().clone(),
+            verification_key: VerificationKey::of("a document"),
+            previous: None,
+            case_secret: Some(Commitment::to_secret(secret)),
+            draw: Some(self.draw()?),
+        })
     }
 
     /// The patient's part of a draw, by the documents that everybody trusts.

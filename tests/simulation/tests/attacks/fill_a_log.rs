@@ -5,7 +5,7 @@ use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
 use hdms::envelope::{self, Letter, MessageType};
-use hdms::ledger::{Commitment, Drawn, Entry, EntryKind, VerificationKey, VerifiedEndorsement};
+use hdms::ledger::{Drawn, Entry, EntryKind, VerifiedEndorsement};
 use hdms::node::Platform;
 use hdms::notary::{Deposit, DepositAnswer, DepositBody};
 use hdms::software::SoftwareKeys;
@@ -37,15 +37,10 @@ async fn answer(
     kind: EntryKind,
 ) -> DepositAnswer {
     let entry = Entry {
-        id: id(20),
         kind,
-        case: case(),
         author: author.card.id().clone(),
         counterparty: other.card.id().clone(),
-        verification_key: VerificationKey::of("anything"),
-        previous: None,
-        case_secret: Some(Commitment::to_secret(SECRET)),
-        draw: Some(world.draw().unwrap()),
+        ..world.first_entry(id(20), case(), SECRET).unwrap()
     };
     let mut endorsements = Vec::new();
     for by in [author, other] {

@@ -13,7 +13,7 @@ use hdms::ledger::{Entry, EntryKind, VerificationKey, VerifiedEndorsement};
 use hdms::log::checkpoint::{cosignature, log_signature};
 use hdms::log::{Checkpoint, SignedCheckpoint};
 use hdms::network::{
-    Doormen, NetworkDocument, NetworkMap, Parameters, Revocations, origin, verify_by,
+    Doormen, Manifest, NetworkDocument, NetworkMap, Parameters, Revocations, origin, verify_by,
 };
 use hdms::node::Platform;
 use hdms::proof::{ClaimedProof, RequestProof};
@@ -37,6 +37,7 @@ enum Form {
     Parameters,
     Map,
     Revocations,
+    Manifest,
     Card,
     Admission,
     Proof,
@@ -47,11 +48,12 @@ enum Form {
     KeyChange,
 }
 
-const FORMS: [(Form, &str); 12] = [
+const FORMS: [(Form, &str); 13] = [
     (Form::Doormen, "hdms-doormen+jwt"),
     (Form::Parameters, "hdms-parameters+jwt"),
     (Form::Map, "hdms-map+jwt"),
     (Form::Revocations, "hdms-revocations+jwt"),
+    (Form::Manifest, "hdms-manifest+jwt"),
     (Form::Card, "hdms-card+jwt"),
     (Form::Admission, "hdms-admission+jwt"),
     (Form::Proof, "hdms-proof+jwt"),
@@ -106,7 +108,9 @@ impl Scene {
             &self.world,
             match form {
                 Form::Doormen => "root",
-                Form::Parameters | Form::Map | Form::Revocations | Form::Card => "doorman",
+                Form::Parameters | Form::Map | Form::Revocations | Form::Manifest | Form::Card => {
+                    "doorman"
+                }
                 _ => "hospital",
             },
         )
@@ -121,6 +125,7 @@ impl Scene {
             Form::Parameters => world.documents.parameters.clone(),
             Form::Map => world.documents.map.clone(),
             Form::Revocations => world.documents.revocations.clone(),
+            Form::Manifest => world.documents.manifest.clone(),
             Form::Card => hospital.jwt().to_owned(),
             Form::Admission => self.admission().sign(&keys).await.unwrap(),
             Form::Proof => {
@@ -156,6 +161,7 @@ impl Scene {
             Form::Parameters => self.document::<Parameters>(form, jwt).await,
             Form::Map => self.document::<NetworkMap>(form, jwt).await,
             Form::Revocations => self.document::<Revocations>(form, jwt).await,
+            Form::Manifest => self.document::<Manifest>(form, jwt).await,
             Form::Card => VerifiedCard::verify(jwt, &trust, now, &software).await.map(drop),
             Form::Admission => AdmissionRequest::verify(jwt, now, &software).await.map(drop),
             Form::Proof => {

@@ -4,7 +4,7 @@ use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::{Card, KeyChange, VerifiedCard};
 use hdms::envelope::{self, Letter, MessageType};
-use hdms::ledger::{Commitment, Entry, EntryKind, VerificationKey, VerifiedEndorsement};
+use hdms::ledger::VerifiedEndorsement;
 use hdms::network::Superseded;
 use hdms::node::{Node, Platform};
 use hdms::notary::{Deposit, DepositAnswer, DepositBody};
@@ -70,17 +70,7 @@ async fn stolen(
 
 /// An entry that the thief would have logged, endorsed by both.
 async fn deposit(world: &World) -> Deposit {
-    let entry = Entry {
-        id: id(2),
-        kind: EntryKind::Request,
-        case: case(),
-        author: world.patient.id().clone(),
-        counterparty: world.hospital.id().clone(),
-        verification_key: VerificationKey::of("a document"),
-        previous: None,
-        case_secret: Some(Commitment::to_secret(SECRET)),
-        draw: Some(world.draw().unwrap()),
-    };
+    let entry = world.first_entry(id(2), case(), SECRET).unwrap();
     let endorse = async |node: &Node<Simulated>| {
         let (now, keys) = (world.providers.clock.now(), node.platform().keys());
         let signed = VerifiedEndorsement::sign(&entry, node.id(), now, keys).await.unwrap();

@@ -5,9 +5,7 @@ use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::{Card, KeyChange, MAX_CHANGES, VerifiedCard};
 use hdms::envelope::{Letter, MessageType};
-use hdms::ledger::{
-    Commitment, Entry, EntryKind, VerificationKey, VerifiedEndorsement, VerifiedReceipt,
-};
+use hdms::ledger::{VerifiedEndorsement, VerifiedReceipt};
 use hdms::node::{Node, Platform};
 use hdms::notary::{Deposit, DepositAnswer, DepositBody};
 use hdms::provider::{Clock, NodeKeys, Timestamp};
@@ -174,17 +172,7 @@ fn records_and_endorsements_are_good_by_the_key_of_their_time() {
 fn an_entry_endorsed_with_former_and_with_present_keys_is_logged() {
     block_on(async {
         let mut world = World::new(5).await.unwrap();
-        let entry = Entry {
-            id: id(10),
-            kind: EntryKind::Request,
-            case: case(),
-            author: world.patient.id().clone(),
-            counterparty: world.hospital.id().clone(),
-            verification_key: VerificationKey::of("a document"),
-            previous: None,
-            case_secret: Some(Commitment::to_secret(SECRET)),
-            draw: Some(world.draw().unwrap()),
-        };
+        let entry = world.first_entry(id(10), case(), SECRET).unwrap();
         let mut endorsements = Vec::new();
         for node in [&world.patient, &world.hospital] {
             let (at, keys) = (world.providers.clock.now(), node.platform().keys());
