@@ -11,6 +11,7 @@ use hdms::doorman::{AdmissionRequest, Admitted, Challenge, ChallengeAnswer, PATI
 use hdms::ids::NodeId;
 use hdms::provider::{Clock, Timestamp};
 use reqwest::Url;
+use rusqlite::Connection;
 
 use super::challenges::Challenges;
 use super::claims::Claims;
@@ -22,7 +23,7 @@ use crate::connections::subscriber;
 use crate::keys::AwsPrimitives;
 use crate::problem::Problem;
 use crate::reach::Reach;
-use crate::sqlite::Database;
+use crate::sqlite::{Database, Failure};
 use crate::system::{NodeClock, SystemRandomness};
 
 /// Most personal nodes whose former cards the revocation list names at a time: everybody reads it, and
@@ -102,32 +103,37 @@ impl Doorman {
     /// [`Error::AdmissionPending`]; [`Error::AdmissionRefused`] and [`Error::CardRevoked`] with the
     /// operator's reason.
     pub async fn decide(&self, request: AdmissionRequest) -> Result<Admitted, Problem> {
-        let (asked, now) = (request.clone(), self.clock.now().seconds());
-        let (known, rival, persons) = self
-            .database
-            .read(move |connection| {
-                let known = nodes::find(connection, &asked.iss)?;
-                let listed = asked.role != Role::Personal;
-                if known.is_none() && nodes::is_barred(connection, &asked.iss)? {
-                    return Err(Error::CardRevoked.into());
-                }
-                let rival = if listed { nodes::rival(connection, &asked)? } else { None };
-                Ok((known, rival, nodes::superseded_persons(connection, now)?))
-            })
-            .await?;
-        if let Some(known) = &known {
-            expect_newest(&known.request, &request)?;
-            self.expect_same_node(&known.request, &request).await?;
+        loop {
+            // What somebody else did to the node meanwhile is looked at first.
+            if let Some(admitted) = self.decide_as_found(&request).await? {
+                return Ok(admitted);
+            }
         }
-        let ended = known.as_ref().and_then(|known| ends_cards(known, &request, now));
-        if ended.is_some() && request.role == Role::Personal && persons >= MOST_PERSONS {
+    }
+
+    /// Nothing when the node is no longer as it was found.
+    async fn decide_as_found(
+        &self,
+        request: &AdmissionRequest,
+    ) -> Result<Option<Admitted>, Problem> {
+        let (asked, now) = (request.clone(), self.clock.now().seconds());
+        let found = self.database.read(move |connection| find(connection, &asked, now)).await?;
+        let known = found.known.as_ref();
+        if let Some(known) = known {
+            expect_newest(&known.request, request)?;
+            self.expect_same_node(&known.request, request).await?;
+        }
+        let ended = known.and_then(|known| ends_cards(known, request, now));
+        if ended.is_some() && request.role == Role::Personal && found.is_crowded {
             return Err(Error::TooManyRequests.into());
         }
-        match decide(known.as_ref(), &request, rival.is_some())? {
-            Decision::Admit => Ok(self.admit(known, request, ended).await?),
+        match decide(known, request, found.has_rival)? {
+            Decision::Admit => Ok(self.admit(found, request, ended).await?),
             Decision::Wait => {
-                if known.as_ref().is_none_or(|known| !is_repeated(&known.request, &request)) {
-                    self.keep(known, request, Status::Pending, (None, ended)).await?;
+                let is_repeated = known.is_some_and(|known| is_repeated(&known.request, request));
+                let waits = (Status::Pending, None, ended);
+                if !is_repeated && !self.keep(found, request, waits).await? {
+                    return Ok(None);
                 }
                 if ended.is_some() {
                     self.network.refresh().await?;
@@ -135,57 +141,64 @@ impl Doorman {
                 Err(Error::AdmissionPending.into())
             }
             Decision::Refuse(error) => {
-                let reason = known.and_then(|known| known.reason);
+                let reason = known.and_then(|known| known.reason.clone());
                 Err(Problem { reason, ..error.into() })
             }
         }
     }
 
     /// The kept card while it says what the node asks to be and has a third of its life before it,
-    /// else a new one.
+    /// else a new one. Nothing when the node is no longer as it was found.
     async fn admit(
         &self,
-        known: Option<Known>,
-        request: AdmissionRequest,
+        found: Found,
+        request: &AdmissionRequest,
         ended: Option<u64>,
-    ) -> Result<Admitted, Error> {
+    ) -> Result<Option<Admitted>, Error> {
         let good = |card: &IssuedCard| {
             let young = card.expires > self.clock.now().seconds() + LIFETIME / 3;
-            Ok::<_, Error>(young && self.network.is_for(card, &request)?)
+            Ok::<_, Error>(young && self.network.is_for(card, request)?)
         };
-        let standing = known.as_ref().filter(|known| known.status == Status::Admitted);
+        let known = found.known.as_ref();
+        let standing = known.filter(|known| known.status == Status::Admitted);
         if let Some(card) = standing.and_then(|known| known.card.as_ref())
             && good(card)?
         {
-            return Ok(Admitted { card: card.jwt.clone() });
+            return Ok(Some(Admitted { card: card.jwt.clone() }));
         }
         let listed = request.role != Role::Personal;
-        let since = ended.or(known.as_ref().and_then(|known| known.superseded));
-        let card = self.network.issue(&request, since).await?;
+        let since = ended.or(known.and_then(|known| known.superseded));
+        let card = self.network.issue(request, since).await?;
         let jwt = card.jwt.clone();
-        self.keep(known, request, Status::Admitted, (Some(card), ended)).await?;
+        if !self.keep(found, request, (Status::Admitted, Some(card), ended)).await? {
+            return Ok(None);
+        }
         if listed || ended.is_some() {
             self.network.refresh().await?;
         }
-        Ok(Admitted { card: jwt })
+        Ok(Some(Admitted { card: jwt }))
     }
 
+    /// Keeps what was decided, if all that it rests on is still as it was found. Answers whether it is.
     async fn keep(
         &self,
-        known: Option<Known>,
-        request: AdmissionRequest,
-        status: Status,
-        (card, ended): (Option<IssuedCard>, Option<u64>),
-    ) -> Result<(), Error> {
-        let acts = acts(known.as_ref(), &request, status);
-        let now = self.clock.now().seconds();
+        found: Found,
+        request: &AdmissionRequest,
+        (status, card, ended): (Status, Option<IssuedCard>, Option<u64>),
+    ) -> Result<bool, Error> {
+        let acts = acts(found.known.as_ref(), request, status);
+        let (request, now) = (request.clone(), self.clock.now().seconds());
         self.database
             .write(move |tx| {
+                if find(tx, &request, now)? != found {
+                    return Ok(false);
+                }
                 nodes::keep_request(tx, &request, status, ended)?;
                 for act in acts {
                     trail::append(tx, now, act, Some(&request.iss), &Claims::of(&request))?;
                 }
-                card.map_or(Ok(()), |card| nodes::keep_card(tx, &request.iss, &card))
+                card.map_or(Ok(()), |card| nodes::keep_card(tx, &request.iss, &card))?;
+                Ok(true)
             })
             .await
     }
@@ -212,6 +225,28 @@ impl Doorman {
         let there = Url::parse(endpoint.as_ref()).is_ok_and(|url| self.reach.admits(&url));
         if there { Ok(()) } else { Err(Error::EndpointRefused) }
     }
+}
+
+/// What a decision on a request rests on.
+#[derive(PartialEq)]
+struct Found {
+    known: Option<Known>,
+    /// Whether another listed node has the name or the address.
+    has_rival: bool,
+    /// Whether too many personal nodes have changed their keys.
+    is_crowded: bool,
+}
+
+/// [`Error::CardRevoked`] for a node that was revoked before the database was put back.
+fn find(connection: &Connection, request: &AdmissionRequest, now: u64) -> Result<Found, Failure> {
+    let known = nodes::find(connection, &request.iss)?;
+    if known.is_none() && nodes::is_barred(connection, &request.iss)? {
+        return Err(Error::CardRevoked.into());
+    }
+    let listed = request.role != Role::Personal;
+    let has_rival = listed && nodes::rival(connection, request)?.is_some();
+    let is_crowded = nodes::superseded_persons(connection, now)? >= MOST_PERSONS;
+    Ok(Found { known, has_rival, is_crowded })
 }
 
 enum Decision {

@@ -40,7 +40,7 @@ impl Status {
 }
 
 /// One node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Known {
     /// What it asked to be last, proven to come from it.
     pub request: AdmissionRequest,
@@ -58,7 +58,7 @@ pub struct Known {
 }
 
 /// A card as the Doorman keeps it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct IssuedCard {
     /// The signed document.
     pub jwt: String,

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hdms::Error;
-use hdms::card::{KeyChange, Role, VerifiedCard};
+use hdms::card::{KeyChange, LIFETIME, Role, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
 use hdms::envelope::{Letter, MessageType, seal};
 use hdms::notary::{Deposit, DepositAnswer};
 use hdms_nodes::institution::{self, Institution};
-use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::keys::{AwsKeys, AwsPrimitives};
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::notary::Notary;
 use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
@@ -24,7 +25,21 @@ async fn given_up(net: &Net) -> (Person, Person) {
     let former = net.person(0).await;
     net.clock.advance(1000);
     let request = net.request(keys(0), Role::Personal, "");
-    let (signing_key, encryption_key) = keys(1).public();
+    let changed = change_keys(net, &request, keys(0), keys(1)).await;
+    let card = net.ask(keys(1), &changed).await.unwrap();
+    let card = VerifiedCard::vouched(&card, &AwsPrimitives).await.unwrap();
+    let newer = Person { keys: keys(1), id: former.id.clone(), card };
+    (former, newer)
+}
+
+/// The request of the same node with the keys `newer`, for which `former` vouch.
+async fn change_keys(
+    net: &Net,
+    request: &AdmissionRequest,
+    former: &AwsKeys,
+    newer: &AwsKeys,
+) -> AdmissionRequest {
+    let (signing_key, encryption_key) = newer.public();
     let change = KeyChange {
         iss: request.iss.clone(),
         iat: net.now().seconds(),
@@ -33,17 +48,16 @@ async fn given_up(net: &Net) -> (Person, Person) {
         signing_key: signing_key.clone(),
         encryption_key: encryption_key.clone(),
     };
-    let changed = AdmissionRequest {
+    let mut changes = request.changes.clone();
+    changes.push(change.sign(former).await.unwrap());
+    AdmissionRequest {
+        iat: net.now().seconds(),
         jti: message_id(),
         signing_key: signing_key.clone(),
         encryption_key: encryption_key.clone(),
-        changes: vec![change.sign(keys(0)).await.unwrap()],
-        ..request
-    };
-    let card = net.ask(keys(1), &changed).await.unwrap();
-    let card = VerifiedCard::vouched(&card, &AwsPrimitives).await.unwrap();
-    let newer = Person { keys: keys(1), id: former.id.clone(), card };
-    (former, newer)
+        changes,
+        ..request.clone()
+    }
 }
 
 async fn listening() -> (TcpListener, String) {
@@ -137,11 +151,10 @@ async fn a_notary_that_saw_the_newer_card_refuses_the_former_one_before_the_list
 
 #[tokio::test]
 async fn the_list_tells_of_a_change_of_keys_until_every_former_card_has_expired() {
-    let net =
-        Net::start_with(|config| config.rules.revocation_age = 4 * hdms::card::LIFETIME).await;
+    let net = Net::start_with(|config| config.rules.revocation_age = 4 * LIFETIME).await;
     let (former, newer) = given_up(&net).await;
     is_known(&net, &former).await;
-    net.clock.advance(hdms::card::LIFETIME * 1000 + 1000);
+    net.clock.advance(LIFETIME * 1000 + 1000);
     let mut renewed = net.request(keys(1), Role::Personal, "");
     renewed.iss = former.id.clone();
     renewed.changes = newer.card.card().changes.clone();
@@ -155,4 +168,45 @@ async fn the_list_tells_of_a_change_of_keys_until_every_former_card_has_expired(
     let trust = net.until(forgotten).await;
     assert_eq!(former.card.check_validity(&trust, net.now()), Err(Error::CardExpired));
     assert_eq!(card.check_validity(&trust, net.now()), Ok(()));
+}
+
+#[tokio::test]
+async fn what_asks_with_the_former_key_while_it_changes_gets_no_card_that_counts() {
+    let (net, mut owner) = (Net::start().await, None);
+    for round in 0..5 {
+        // The cards are to be renewed.
+        net.clock.advance(LIFETIME * 700);
+        let (former, newer) = (keys(round), keys(round + 1));
+        let before = owner.unwrap_or_else(|| net.request(keys(0), Role::Personal, ""));
+        if round == 0 {
+            net.ask(former, &before).await.unwrap();
+        }
+        let request = change_keys(&net, &before, former, newer).await;
+        let own = net.challenge(newer, &request).await.unwrap();
+        let mut thefts = Vec::new();
+        for _ in 0..4 {
+            let (iat, jti) = (request.iat, message_id());
+            let theft = AdmissionRequest { iat, jti, ..before.clone() };
+            thefts.push(net.challenge(former, &theft).await.unwrap());
+        }
+        let steal = thefts.iter().map(|theft| net.client.answer_challenge(&net.url, theft));
+        let own = net.client.answer_challenge(&net.url, &own);
+        let (stolen, own) = tokio::join!(join_all(steal), own);
+        let cards = stolen.into_iter().flatten().map(|admitted| admitted.card);
+        let own = match own.map_err(Error::from) {
+            // The thief has asked later, and was first.
+            Err(Error::Replayed) => {
+                let again = AdmissionRequest { jti: message_id(), ..request.clone() };
+                net.ask(newer, &again).await.unwrap()
+            }
+            own => own.unwrap().card,
+        };
+        let trust = net.trust().await;
+        for card in cards.filter(|card| *card != own) {
+            let card = VerifiedCard::vouched(&card, &AwsPrimitives).await.unwrap();
+            let counts = card.check_validity(&trust, net.now());
+            assert_eq!(counts, Err(Error::CardSuperseded), "in round {round}");
+        }
+        owner = Some(request);
+    }
 }

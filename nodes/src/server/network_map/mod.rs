@@ -288,24 +288,34 @@ impl Network {
 
     /// The card under which the map lists a node, newly issued where it lacks one for what it
     /// was admitted as.
-    async fn current_card(&self, node: Known, now: u64) -> Result<Option<String>, Error> {
-        let card = node.card.clone().filter(|card| card.expires > now);
-        let kept = card.as_ref().map(|card| card.jwt.clone());
-        let admitted = match (node.status, node.admitted_as()) {
-            (Status::Revoked, _) => return Ok(None),
-            // From before it was kept what a node was admitted as.
-            (_, None) => return Ok(kept),
-            (_, Some(admitted)) => admitted,
-        };
-        if let Some(card) = card
-            && self.is_for(&card, admitted)?
-        {
-            return Ok(kept);
+    async fn current_card(&self, mut node: Known, now: u64) -> Result<Option<String>, Error> {
+        loop {
+            let card = node.card.as_ref().filter(|card| card.expires > now);
+            let kept = card.map(|card| card.jwt.clone());
+            let admitted = match (node.status, node.admitted_as()) {
+                (Status::Revoked, _) => return Ok(None),
+                // From before it was kept what a node was admitted as.
+                (_, None) => return Ok(kept),
+                (_, Some(admitted)) => admitted,
+            };
+            if let Some(card) = card
+                && self.is_for(card, admitted)?
+            {
+                return Ok(kept);
+            }
+            let card = self.issue(admitted, node.superseded).await?;
+            let (jwt, id) = (card.jwt.clone(), admitted.iss.clone());
+            let keep = move |tx: &Connection| {
+                let found = nodes::find(tx, &id)?;
+                let is_same = found.as_ref() == Some(&node);
+                if is_same { nodes::keep_card(tx, &id, &card).map(|()| None) } else { Ok(found) }
+            };
+            match self.database.write(keep).await? {
+                None => return Ok(Some(jwt)),
+                // It has changed meanwhile.
+                Some(changed) => node = changed,
+            }
         }
-        let card = self.issue(admitted, node.superseded).await?;
-        let (jwt, id) = (card.jwt.clone(), admitted.iss.clone());
-        self.database.write(move |tx| nodes::keep_card(tx, &id, &card)).await?;
-        Ok(Some(jwt))
     }
 }
 
