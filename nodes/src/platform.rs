@@ -1,5 +1,5 @@
 //! What a native node brings to the core: keys and primitives by `aws-lc-rs`, SQLite, the machine's
-//! clock and randomness, and a lock for each case.
+//! clock and randomness, and locks for cases and senders.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
 use hdms::envelope::MessageType;
-use hdms::ids::CaseId;
+use hdms::ids::{CaseId, NodeId};
 use hdms::network::Trust;
 use hdms::node::{Node, OutboxItem, Platform};
 use hdms::provider::{Clock, Store, Table, Write};
@@ -24,7 +24,8 @@ use crate::member::{Member, Standing};
 use crate::store::SqliteStore;
 use crate::system::{NodeClock, SystemRandomness};
 
-/// Locks shared by all cases: two cases that meet in one wait for each other, no more.
+/// Locks shared by all cases: two cases that meet in one wait for each other, no more. So it is with
+/// senders.
 const LOCKS: usize = 256;
 
 /// So often is tried again what was refused and may become good.
@@ -76,7 +77,8 @@ pub struct NativePlatform {
     clock: NodeClock,
     holders: SoftwareHolders<SystemRandomness>,
     store: WatchedStore,
-    locks: Vec<Arc<Mutex<()>>>,
+    cases: Locks,
+    senders: Locks,
     quotas: InboxQuotas,
     outgoing: mpsc::UnboundedSender<OutboxItem>,
 }
@@ -96,7 +98,8 @@ impl NativePlatform {
             clock,
             holders: SoftwareHolders::new(SystemRandomness),
             store: WatchedStore { store, changes: broadcast::Sender::new(CHANGES) },
-            locks: (0..LOCKS).map(|_| Arc::default()).collect(),
+            cases: Locks::default(),
+            senders: Locks::default(),
             outgoing,
         };
         (platform, queue)
@@ -110,6 +113,24 @@ impl NativePlatform {
     /// From now on, the id of every case whose state was changed, once that is on stable storage.
     pub fn changes(&self) -> broadcast::Receiver<CaseId> {
         self.store.changes.subscribe()
+    }
+}
+
+#[derive(Debug)]
+struct Locks([Arc<Mutex<()>>; LOCKS]);
+
+impl Default for Locks {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Arc::default()))
+    }
+}
+
+impl Locks {
+    async fn lock(&self, what: &impl Hash) -> OwnedMutexGuard<()> {
+        let mut hasher = DefaultHasher::new();
+        what.hash(&mut hasher);
+        let lock = &self.0[hasher.finish() as usize % LOCKS];
+        lock.clone().lock_owned().await
     }
 }
 
@@ -165,7 +186,7 @@ impl Platform for NativePlatform {
     type Store = WatchedStore;
     type Clock = NodeClock;
     type Randomness = SystemRandomness;
-    type CaseGuard = OwnedMutexGuard<()>;
+    type Guard = OwnedMutexGuard<()>;
 
     fn primitives(&self) -> &AwsPrimitives {
         &AwsPrimitives
@@ -192,10 +213,11 @@ impl Platform for NativePlatform {
     }
 
     async fn lock_case(&self, case: &CaseId) -> OwnedMutexGuard<()> {
-        let mut hasher = DefaultHasher::new();
-        case.hash(&mut hasher);
-        let lock = &self.locks[hasher.finish() as usize % LOCKS];
-        lock.clone().lock_owned().await
+        self.cases.lock(case).await
+    }
+
+    async fn lock_sender(&self, sender: &NodeId) -> OwnedMutexGuard<()> {
+        self.senders.lock(sender).await
     }
 
     /// Whom a mailbox holds messages of, its server has limited.

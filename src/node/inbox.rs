@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::quarantine::{Deliverer, Refusal};
 use super::{Node, Platform, put};
+use crate::card;
 use crate::envelope::{MessageType, Opened, Opening, Sealed};
 use crate::error::Error;
 use crate::ids::CaseId;
@@ -99,7 +100,12 @@ impl<P: Platform> Node<P> {
         envelope: &[u8],
         received: Timestamp,
     ) -> Result<Taken, Refusal> {
-        let opened = self.open(envelope, received).await?;
+        let mut opened = self.open(envelope, received).await?;
+        let _guard = self.platform.lock_sender(opened.sender().id()).await;
+        if self.knows_newer_card(&opened).await? {
+            // It came meanwhile, with what the sender has written in another case.
+            opened = self.open(envelope, received).await?;
+        }
         let sender = opened.sender().id();
         let outcome = self.take_in_opened::<F>(envelope, received, &opened).await;
         let outcome = outcome.map_err(|why| Refusal { why, sender: Some(sender.clone()) })?;
@@ -161,6 +167,13 @@ impl<P: Platform> Node<P> {
                 Ok(Outcome::Held)
             }
         }
+    }
+
+    async fn knows_newer_card(&self, opened: &Opened) -> Result<bool, Error> {
+        let sender = opened.sender();
+        let known = self.read_text(Table::Cards, sender.id().as_ref()).await?;
+        let known = known.map(|jwt| card::claimed(&jwt)).transpose()?;
+        Ok(known.is_some_and(|(_, issued)| issued > sender.card().iat))
     }
 
     async fn open(&self, envelope: &[u8], received: Timestamp) -> Result<Opened, Error> {

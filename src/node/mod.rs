@@ -53,8 +53,8 @@ pub trait Platform {
     type Clock: Clock;
     /// Unpredictable bytes.
     type Randomness: Randomness;
-    /// While it lives, nobody else works on a case.
-    type CaseGuard;
+    /// While it lives, nobody else works on a case, or takes in what a node has sent.
+    type Guard;
 
     /// See the type.
     fn primitives(&self) -> &Self::Primitives;
@@ -70,7 +70,9 @@ pub trait Platform {
     fn randomness(&self) -> &Self::Randomness;
     /// Waits until nobody else works on `case`. A platform that handles one thing at a time has
     /// nothing to wait for.
-    async fn lock_case(&self, case: &CaseId) -> Self::CaseGuard;
+    async fn lock_case(&self, case: &CaseId) -> Self::Guard;
+    /// Waits until nobody else takes in what `sender` has sent; never while a case is locked.
+    async fn lock_sender(&self, sender: &NodeId) -> Self::Guard;
     /// Whether a message of this kind of this verified sender, which was not taken in before, may be
     /// taken in now: a node that anybody may write to sets limits. [`Error::TooManyRequests`].
     fn hear(&self, _sender: &VerifiedCard, _kind: MessageType) -> Result<(), Error> {

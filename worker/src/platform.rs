@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use hdms::Error;
-use hdms::ids::CaseId;
+use hdms::ids::{CaseId, NodeId};
 use hdms::node::{OutboxItem, Platform};
 use hdms::provider::{Clock, Randomness, Timestamp};
 
@@ -62,7 +62,7 @@ impl Platform for Browser {
     type Store = IndexedDb;
     type Clock = BrowserClock;
     type Randomness = BrowserRandomness;
-    type CaseGuard = ();
+    type Guard = ();
 
     fn primitives(&self) -> &WebPrimitives {
         &self.primitives
@@ -90,6 +90,8 @@ impl Platform for Browser {
 
     /// The queue handles one thing at a time.
     async fn lock_case(&self, _case: &CaseId) {}
+
+    async fn lock_sender(&self, _sender: &NodeId) {}
 
     /// The items themselves are in the outbox.
     fn queued(&self, _items: Vec<OutboxItem>) {

@@ -4,6 +4,7 @@
 
 pub mod docs;
 mod keyring;
+mod locks;
 pub mod log;
 mod manifests;
 pub mod notary;
@@ -12,9 +13,10 @@ pub mod transcript;
 
 use std::cell::RefCell;
 
+use futures_lite::future::yield_now;
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
-use hdms::ids::{CaseId, EntryId};
+use hdms::ids::{CaseId, EntryId, NodeId};
 use hdms::jose::jwk::RsaJwk;
 use hdms::ledger::{CaseSecret, Commitment, Draw, Drawn, Entry, EntryKind, VerificationKey};
 use hdms::memory::MemoryStore;
@@ -28,6 +30,7 @@ use hdms::treatment::Flow;
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::patient::PatientCase;
 pub use keyring::{Keyring, keys};
+use locks::{Guard, Locks};
 use notary::Notary;
 pub use operator::{Network, Operator, id};
 
@@ -43,6 +46,8 @@ pub struct Simulated {
     clock: FixedClock,
     randomness: SeededRandomness,
     queued: RefCell<Vec<OutboxItem>>,
+    cases: Locks,
+    senders: Locks,
 }
 
 impl Simulated {
@@ -55,6 +60,8 @@ impl Simulated {
             clock: world.clock.clone(),
             randomness: world.randomness.clone(),
             queued: RefCell::default(),
+            cases: Locks::default(),
+            senders: Locks::default(),
         }
     }
 }
@@ -66,7 +73,7 @@ impl Platform for Simulated {
     type Store = MemoryStore;
     type Clock = FixedClock;
     type Randomness = SeededRandomness;
-    type CaseGuard = ();
+    type Guard = Guard;
 
     fn primitives(&self) -> &Self::Primitives {
         &self.primitives
@@ -92,7 +99,15 @@ impl Platform for Simulated {
         &self.randomness
     }
 
-    async fn lock_case(&self, _: &CaseId) {}
+    /// Others who are at work at the same time have a turn first.
+    async fn lock_case(&self, case: &CaseId) -> Guard {
+        yield_now().await;
+        self.cases.lock(case.as_ref()).await
+    }
+
+    async fn lock_sender(&self, sender: &NodeId) -> Guard {
+        self.senders.lock(sender.as_ref()).await
+    }
 
     fn queued(&self, items: Vec<OutboxItem>) {
         self.queued.borrow_mut().extend(items);

@@ -1,7 +1,7 @@
 //! A node changes its keys and stays who it is: what it signed in their time stays good, and the
 //! former keys sign nothing new.
 
-use futures_lite::future::block_on;
+use futures_lite::future::{block_on, zip};
 use hdms::Error;
 use hdms::card::{Card, KeyChange, MAX_CHANGES, VerifiedCard};
 use hdms::envelope::{Letter, MessageType};
@@ -250,5 +250,25 @@ fn a_message_to_keys_that_were_never_the_nodes_is_refused() {
         // It is opened; but it asks for a draw with the key that signed then.
         let taken = world.hospital.receive::<HospitalCase>(&envelope).await;
         assert_eq!(taken.err(), Some(Error::RequestOutdated));
+    });
+}
+
+#[test]
+fn of_two_messages_that_come_at_once_the_newer_card_is_kept() {
+    block_on(async {
+        let mut world = asked(9).await;
+        change(&world, &world.patient, "stranger").await;
+        world.patient.ask(&id(2), world.hospital.id(), crate::request()).await.unwrap();
+        world.settle().await.unwrap();
+        let (former, newer) = (next_mail(&mut world), next_mail(&mut world));
+        let hospital = &world.hospital;
+        let (first, second) = zip(
+            hospital.receive::<HospitalCase>(&newer),
+            hospital.receive::<HospitalCase>(&former),
+        )
+        .await;
+        assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
+        let known = world.hospital.card_of(world.patient.id()).await.unwrap();
+        assert_eq!(known.jwt(), world.patient.card().jwt());
     });
 }
