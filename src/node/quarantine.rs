@@ -123,12 +123,11 @@ impl<P: Platform> Node<P> {
     ///
     /// Errors: those that [are passing](Error::is_passing).
     pub async fn retry_hopeful<F: Flow>(&self) -> Result<Vec<Taken>, Error> {
-        self.look_into_room().await?;
         let now = self.now();
-        let old = self.in_room(|room| room.take_old(now));
+        let old = self.in_room(|room| room.take_old(now)).await?;
         self.keep_in_room(old.iter().flat_map(|key| dropped(key)).collect()).await?;
         let mut taken = Vec::new();
-        for key in self.in_room(|room| room.next_to_try(TRIES)) {
+        for key in self.in_room(|room| room.next_to_try(TRIES)).await? {
             taken.extend(self.retry::<F>(&key).await?);
         }
         Ok(taken)
@@ -136,13 +135,13 @@ impl<P: Platform> Node<P> {
 
     async fn retry<F: Flow>(&self, key: &str) -> Result<Option<Taken>, Error> {
         let Some(row) = self.platform.store().read(Table::Quarantine, key).await? else {
-            self.in_room(|room| room.forget(key));
+            self.in_room(|room| room.forget(key)).await?;
             return Ok(None);
         };
         let mut kept: Quarantined = json::stored(&row)?;
         let why = match self.take_in_all::<F>(kept.envelope.as_bytes(), self.now()).await {
             Ok(taken) => {
-                self.in_room(|room| room.forget(key));
+                self.in_room(|room| room.forget(key)).await?;
                 self.platform.store().commit(dropped(key).into()).await?;
                 return Ok(Some(taken));
             }
@@ -157,7 +156,7 @@ impl<P: Platform> Node<P> {
             writes.push(put(Table::Quarantine, key.to_owned(), json::write(&kept)?));
         }
         if !why.may_become_good()
-            && let Some(place) = self.in_room(|room| room.give_up(key))
+            && let Some(place) = self.in_room(|room| room.give_up(key)).await?
         {
             writes.push(counted(key, &place)?);
         }
@@ -174,7 +173,6 @@ impl<P: Platform> Node<P> {
         by: &Deliverer,
     ) -> Result<(), Error> {
         let (store, key) = (self.platform.store(), digest(envelope));
-        self.look_into_room().await?;
         if store.read(Table::Quarantine, &key).await?.is_some() {
             return Ok(());
         }
@@ -185,7 +183,7 @@ impl<P: Platform> Node<P> {
             bytes: if fits { envelope.len() as u64 } else { 0 },
             hopeful: refusal.why.may_become_good(),
         };
-        let Admission { place, gone } = self.in_room(|room| room.admit(&key, place));
+        let Admission { place, gone } = self.in_room(|room| room.admit(&key, place)).await?;
         let mut writes: Vec<_> = gone.iter().flat_map(|key| dropped(key)).collect();
         if let Some(place) = place {
             let envelope = if place.bytes > 0 { envelope } else { &[] };
@@ -225,9 +223,14 @@ impl<P: Platform> Node<P> {
         kept
     }
 
-    fn in_room<T>(&self, look: impl FnOnce(&mut Room) -> T) -> T {
-        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
-        look(room.get_or_insert_default())
+    /// What failed to be kept by somebody else meanwhile is read anew first.
+    async fn in_room<T>(&self, look: impl FnOnce(&mut Room) -> T) -> Result<T, Error> {
+        loop {
+            self.look_into_room().await?;
+            if let Some(room) = &mut *self.room.lock().unwrap_or_else(PoisonError::into_inner) {
+                return Ok(look(room));
+            }
+        }
     }
 
     /// Reads what is kept, when the node has not done so yet.
