@@ -189,6 +189,13 @@ impl Error {
         about_content.contains(&kind) && !self.is_passing() && hopeless
     }
 
+    /// The same of a deposit, which a notary also refuses for what its log says. All else it seals anew:
+    /// with newer cards, and at another time.
+    pub fn is_final_of_deposit(self) -> bool {
+        let of_the_log = self.code().starts_with("notary/") && !self.is_passing();
+        of_the_log || self.is_final()
+    }
+
     /// The refusal with this code, for those who read it off the wire.
     pub fn from_code(code: &str) -> Option<Error> {
         Error::ALL.iter().copied().find(|error| error.code() == code)

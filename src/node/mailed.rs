@@ -61,7 +61,9 @@ impl<P: Platform> Node<P> {
         let (id, case, since) = (item.id.clone(), item.case.clone(), item.since);
         let row = json::write(&Mailed { id, case, kind, since })?;
         let mailed = put(Table::Meta, place(&item.to, seq), row);
-        self.platform.store().commit(vec![taken_off(item), mailed]).await
+        self.platform.store().commit(vec![taken_off(item), mailed]).await?;
+        self.settled(item);
+        Ok(())
     }
 
     /// The server has told what became of messages, oldest first.

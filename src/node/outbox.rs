@@ -188,7 +188,9 @@ impl<P: Platform> Node<P> {
 
     /// The recipient has taken the item.
     pub async fn delivered(&self, item: &OutboxItem) -> Result<(), Error> {
-        self.platform.store().commit(vec![taken_off(item)]).await
+        self.platform.store().commit(vec![taken_off(item)]).await?;
+        self.settled(item);
+        Ok(())
     }
 
     /// The recipient refused the item for good; it stays to be seen and is not sent again.
@@ -196,13 +198,15 @@ impl<P: Platform> Node<P> {
         let mut item = item.clone();
         item.refused = Some(code.to_owned());
         let write = put(Table::Outbox, item.id.clone(), json::write(&item)?);
-        self.platform.store().commit(vec![write]).await
+        self.platform.store().commit(vec![write]).await?;
+        self.settled(&item);
+        Ok(())
     }
 
     /// The notary has answered a deposit: the case goes on with the receipt or the refusal.
     ///
-    /// Errors: those of the receipt, and the refusal itself when it [is passing](Error::is_passing);
-    /// the item stays queued then.
+    /// Errors: those of the receipt, and the refusal itself unless it
+    /// [is final](Error::is_final_of_deposit); the item stays queued then.
     pub async fn deposit_answered<F: Flow>(
         &self,
         item: &OutboxItem,
@@ -227,7 +231,7 @@ impl<P: Platform> Node<P> {
                 Err(Error::EntryConflict.code())
             }
             DepositAnswer::Refused(code) => match Error::from_code(code) {
-                Some(error) if error.is_passing() => return Err(error),
+                Some(error) if !error.is_final_of_deposit() => return Err(error),
                 _ => Err(code.as_str()),
             },
         };
@@ -243,6 +247,7 @@ impl<P: Platform> Node<P> {
             Err(code) => state.deposit_refused(&item.id.parse()?, code, self.now()),
         };
         self.carry_out(&item.case, step, done).await?;
+        self.settled(item);
         Ok(())
     }
 

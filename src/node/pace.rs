@@ -111,6 +111,15 @@ fn ahead(then: Option<Timestamp>, now: Timestamp) -> u64 {
     if ahead > LONGEST_PAUSE { 0 } else { ahead }
 }
 
+/// Notes that its recipient has asked to be left alone, and until when.
+fn note_rest(item: &OutboxItem, now: Timestamp, resting: &mut HashMap<NodeId, Timestamp>) {
+    let asked = ahead(item.attempts.asked, now);
+    if asked > 0 {
+        let until = resting.entry(item.to.clone()).or_insert(now);
+        *until = (*until).max(Timestamp(now.0 + asked));
+    }
+}
+
 /// The first pause, and the longest that a node takes by itself, milliseconds. Between them it
 /// doubles with every failure.
 fn pauses(role: Role) -> (u64, u64) {
@@ -129,20 +138,25 @@ impl<P: Platform> Node<P> {
         occasion: Occasion,
         tried: &HashSet<String>,
     ) -> Result<Vec<OutboxItem>, Error> {
-        let (now, resting) = (self.now(), self.resting().await?);
-        let rests = |item: &OutboxItem| {
-            occasion != Occasion::Person && resting.get(&item.to).is_some_and(|then| *then > now)
+        let (now, mut resting) = (self.now(), HashMap::new());
+        let may_go = |item: &OutboxItem| item.may_go(occasion, now) && !tried.contains(&item.id);
+        let rests = |item: &OutboxItem, resting: &HashMap<NodeId, Timestamp>| {
+            occasion != Occasion::Person && resting.contains_key(&item.to)
         };
-        let mut after = String::new();
         loop {
-            let page = self.unsettled(&after).await?;
-            let Some(last) = page.last() else { return Ok(Vec::new()) };
-            after = last.id.clone();
-            let may_go = |item: &OutboxItem| {
-                item.may_go(occasion, now) && !tried.contains(&item.id) && !rests(item)
-            };
-            let due: Vec<_> = page.into_iter().filter(may_go).collect();
-            if !due.is_empty() {
+            let (mut due, mut after, mut are_all) = (Vec::new(), String::new(), true);
+            while let Some(page) = self.page_after(&mut after).await? {
+                for item in page {
+                    note_rest(&item, now, &mut resting);
+                    if may_go(&item) && !rests(&item, &resting) {
+                        are_all = due.len() < PAGE;
+                        due.extend(Some(item).filter(|_| are_all));
+                    }
+                }
+            }
+            // Who rests may be known by what comes later.
+            due.retain(|item| !rests(item, &resting));
+            if are_all || !due.is_empty() {
                 return Ok(due);
             }
         }
@@ -150,19 +164,20 @@ impl<P: Platform> Node<P> {
 
     /// When something is due next, which may be past; `None` when nothing waits.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
-        let (now, resting) = (self.now(), self.resting().await?);
-        let (mut next, mut after) = (None, String::new());
-        loop {
-            let page = self.unsettled(&after).await?;
-            let Some(last) = page.last() else { return Ok(next) };
-            after = last.id.clone();
-            let waiting = page.iter().filter(|item| item.refused.is_none());
-            let due = waiting.map(|item| {
+        let (now, mut resting, mut after) = (self.now(), HashMap::new(), String::new());
+        let mut next: HashMap<NodeId, Timestamp> = HashMap::new();
+        while let Some(page) = self.page_after(&mut after).await? {
+            for item in page {
+                note_rest(&item, now, &mut resting);
                 let own = Timestamp(now.0 + item.pause(now));
-                resting.get(&item.to).map_or(own, |then| own.max(*then))
-            });
-            next = due.chain(next).min();
+                let first = next.entry(item.to).or_insert(own);
+                *first = own.min(*first);
+            }
         }
+        let with_rest = |(to, own): (NodeId, Timestamp)| {
+            resting.get(&to).map_or(own, |until: &Timestamp| own.max(*until))
+        };
+        Ok(next.into_iter().map(with_rest).min())
     }
 
     /// Sending these failed for now: each is tried again after a pause that doubles with every
@@ -232,26 +247,19 @@ impl<P: Platform> Node<P> {
         self.platform.store().commit(rows).await
     }
 
-    /// Recipients that have asked to be left alone, and until when.
-    async fn resting(&self) -> Result<HashMap<NodeId, Timestamp>, Error> {
-        let (now, mut after, mut resting) = (self.now(), String::new(), HashMap::new());
-        loop {
-            let page = self.unsettled(&after).await?;
-            let Some(last) = page.last() else { return Ok(resting) };
-            after = last.id.clone();
-            for item in page.into_iter().filter(|item| item.refused.is_none()) {
-                let asked = ahead(item.attempts.asked, now);
-                if asked > 0 {
-                    let until = resting.entry(item.to).or_insert(now);
-                    *until = (*until).max(Timestamp(now.0 + asked));
-                }
-            }
-        }
+    /// What waits after this id, which moves on; none when that was all. What was refused for good is
+    /// left out.
+    async fn page_after(&self, after: &mut String) -> Result<Option<Vec<OutboxItem>>, Error> {
+        let page = self.waiting(after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        after.clone_from(&last.id);
+        let waiting = page.into_iter().filter(|item| item.refused.is_none());
+        Ok(Some(waiting.map(|item| self.remembering(item)).collect()))
     }
 
-    async fn unsettled(&self, after: &str) -> Result<Vec<OutboxItem>, Error> {
-        let page = self.waiting(after, PAGE).await?;
-        Ok(page.into_iter().map(|item| self.remembering(item)).collect())
+    /// Nothing more is to be remembered of it.
+    pub(super) fn settled(&self, item: &OutboxItem) {
+        self.unkept.lock().unwrap_or_else(PoisonError::into_inner).remove(&item.id);
     }
 
     /// With what could not be kept of it.

@@ -143,3 +143,40 @@ fn a_deposit_whose_counterpartys_card_is_not_known_holds_up_no_other() {
         assert_eq!(answers.len(), 2);
     });
 }
+
+#[test]
+fn a_deposit_that_is_refused_for_a_card_goes_again_once_that_is_mended() {
+    block_on(async {
+        let mut world = World::new(6).await.unwrap();
+        let waiting = with_deposits(&mut world, 1).await;
+        let (parcels, _) = world.hospital.parcels(waiting.clone()).await;
+        let [(items, envelope)] = deposits(&parcels)[..] else { panic!("one envelope") };
+        let patient = world.patient.id().clone();
+        world.network.revocations.revoked.insert(patient);
+        world.publish().await.unwrap();
+        let answers = world.notary.receive(envelope).await.unwrap().answers;
+        let answered = world.hospital.deposit_answered::<HospitalCase>(&items[0], &answers[0]);
+        assert_eq!(answered.await.err(), Some(Error::CardRevoked));
+        assert_eq!(world.hospital.waiting("", 10).await.unwrap(), waiting);
+
+        world.network.revocations.revoked.clear();
+        world.publish().await.unwrap();
+        world.deliver_all().await.unwrap();
+        let state: PatientCase = world.patient.case(&id(1)).await.unwrap();
+        assert!(state.notary.is_some(), "the approval has come");
+    });
+}
+
+#[test]
+fn which_refusals_end_a_deposit() {
+    for error in [Error::CardSuperseded, Error::CardUnknown, Error::CardExpired, Error::NodeUnknown]
+    {
+        assert!(!error.is_final_of_deposit(), "{error:?}");
+    }
+    for error in [Error::NotDrawn, Error::PredecessorUnknown, Error::EntryMismatch] {
+        assert!(error.is_final_of_deposit(), "{error:?}");
+    }
+    assert!(
+        !Error::WitnessesMissing.is_final_of_deposit() && !Error::EntryQuota.is_final_of_deposit()
+    );
+}
