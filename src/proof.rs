@@ -91,6 +91,11 @@ impl ClaimedProof {
         &self.proof.iss
     }
 
+    /// The id that it claims to use for the first time.
+    pub fn id(&self) -> &MessageId {
+        &self.proof.jti
+    }
+
     /// Checks that `key`, the present signing key of [`ClaimedProof::node`], signed it, and time,
     /// method and URL: all that can be known before the body has come. That
     /// `jti` is new is for the server to check, and then [`RequestProof::check_body`].

@@ -41,7 +41,7 @@ use crate::client::Taken;
 use crate::gate::Gate;
 use crate::member::{Member, MemberConfig};
 use crate::platform::{NativeNode, NativePlatform, Side, adopt, follow, hope};
-use crate::problem::{Problem, read_body};
+use crate::problem::Problem;
 use crate::sender::Sender;
 use crate::serve::{Serving, open_to, open_to_all, with_common_answers};
 use crate::store::SqliteStore;
@@ -220,8 +220,8 @@ async fn inbox(
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     body: Body,
 ) -> Result<(StatusCode, Json<Taken>), Problem> {
-    let place = desk.gate.enter(from.ip())?;
-    let envelope = read_body(body, envelope::MAX_BYTES, Error::EnvelopeTooLarge).await?;
+    let (limit, too_large) = (envelope::MAX_BYTES, Error::EnvelopeTooLarge);
+    let (place, envelope) = desk.gate.read(from.ip(), body, limit, too_large).await?;
     let by = Deliverer::Address(from.ip());
     let taken = place.work(desk.node.receive_from::<HospitalCase>(&envelope, &by)).await?;
     let outcome = match taken.outcome {

@@ -1,11 +1,12 @@
 //! A log over HTTP (C2SP tlog-tiles): the newest published checkpoint, tiles of hashes, and bundles
 //! of leaves, from which nobody learns anything about patients.
 
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -13,6 +14,7 @@ use hdms::Error;
 
 use super::tile_path::TilePath;
 use super::tiles::Tiles;
+use crate::gate::Gate;
 use crate::problem::Problem;
 
 /// What has this name never changes.
@@ -35,29 +37,43 @@ pub fn routes(log: impl Published) -> Router {
     Router::new()
         .route("/checkpoint", get(checkpoint))
         .route("/tile/{*path}", get(tile))
-        .with_state(Arc::new(log))
+        .with_state(Arc::new(Served { log, gate: Gate::new() }))
 }
 
-async fn checkpoint(State(log): State<Arc<impl Published>>) -> Result<Response, Problem> {
-    let checkpoint = log.tiles().checkpoint().await?.ok_or(Error::NotFound)?;
+/// A log, and who reads it.
+struct Served<L> {
+    log: L,
+    gate: Arc<Gate>,
+}
+
+async fn checkpoint(
+    State(served): State<Arc<Served<impl Published>>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+) -> Result<Response, Problem> {
+    let place = served.gate.enter(from.ip())?;
+    let checkpoint = place.work(served.log.tiles().checkpoint()).await?.ok_or(Error::NotFound)?;
     let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
     Ok((headers, checkpoint.to_text()).into_response())
 }
 
 async fn tile(
-    State(log): State<Arc<impl Published>>,
+    State(served): State<Arc<Served<impl Published>>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
     Path(path): Path<String>,
 ) -> Result<Response, Problem> {
     let path = TilePath::parse(&path).ok_or(Error::NotFound)?;
-    let bytes = match path.position() {
-        Some(position) => log.tiles().tile(position, path.width).await?,
-        None => {
-            let leaves = log.leaves(path.range()).await?;
-            (leaves.len() as u64 == path.width).then(|| bundle(&leaves))
-        }
-    };
+    let place = served.gate.enter(from.ip())?;
+    let bytes = place.work(bytes(&served.log, path)).await?;
     let headers = [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, FOR_EVER)];
     Ok((headers, bytes.ok_or(Error::NotFound)?).into_response())
+}
+
+async fn bytes(log: &impl Published, path: TilePath) -> Result<Option<Vec<u8>>, Error> {
+    if let Some(position) = path.position() {
+        return log.tiles().tile(position, path.width).await;
+    }
+    let leaves = log.leaves(path.range()).await?;
+    Ok((leaves.len() as u64 == path.width).then(|| bundle(&leaves)))
 }
 
 /// Each leaf behind its length, 16 bits, big-endian.

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -25,10 +25,10 @@ use super::manifests::Keeper;
 use super::newest;
 use super::sequencer::Checked;
 use crate::costs::EntryQuotas;
-use crate::gate::Gate;
+use crate::gate::{Gate, Place};
 use crate::keys::AwsPrimitives;
 use crate::member::{Member, Standing};
-use crate::problem::{Problem, read_body};
+use crate::problem::Problem;
 use crate::system::{NodeClock, SystemRandomness};
 
 #[derive(Debug)]
@@ -65,8 +65,7 @@ async fn deposit(
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     body: Body,
 ) -> Result<Json<DepositAnswers>, Problem> {
-    let place = services.deposits.enter(from.ip())?;
-    let envelope = read_body(body, envelope::MAX_BYTES, Error::EnvelopeTooLarge).await?;
+    let (place, envelope) = read(&services.deposits, from, body).await?;
     let checked = place.work(services.checked(&envelope)).await?;
     // While its turn at the log comes, others are checked.
     let answers = services.log.append(checked).await?;
@@ -78,10 +77,13 @@ async fn query(
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let place = services.queries.enter(from.ip())?;
-    let envelope = read_body(body, envelope::MAX_BYTES, Error::EnvelopeTooLarge).await?;
+    let (place, envelope) = read(&services.queries, from, body).await?;
     let answer = place.work(services.answer(&envelope)).await?;
     Ok(([(CONTENT_TYPE, "application/jose")], answer).into_response())
+}
+
+async fn read(gate: &Arc<Gate>, from: SocketAddr, body: Body) -> Result<(Place, Bytes), Error> {
+    gate.read(from.ip(), body, envelope::MAX_BYTES, Error::EnvelopeTooLarge).await
 }
 
 impl Services {

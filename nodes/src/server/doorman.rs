@@ -63,13 +63,18 @@ impl Doorman {
         })
     }
 
+    /// Whether this address may ask now, before anything is read of what it asks.
+    /// [`Error::TooManyRequests`].
+    pub fn hear(&self, from: IpAddr) -> Result<(), Error> {
+        self.by_address.take(&subscriber(from), self.clock.now())
+    }
+
     /// First call: a signed request for a challenge, of which nothing is kept here.
     ///
-    /// Errors: [`Error::TooManyRequests`], those of [`AdmissionRequest::verify`],
-    /// [`Error::EndpointRefused`] where the network's nodes don't go.
-    pub async fn ask(&self, jwt: &str, from: IpAddr) -> Result<Challenge, Error> {
+    /// Errors: those of [`AdmissionRequest::verify`], [`Error::EndpointRefused`] where the network's
+    /// nodes don't go.
+    pub async fn ask(&self, jwt: &str) -> Result<Challenge, Error> {
         let now = self.clock.now();
-        self.by_address.take(&subscriber(from), now)?;
         let request = AdmissionRequest::verify(jwt, now, &AwsPrimitives).await?;
         self.expect_reachable(&request)?;
         let expires = now.seconds() + PATIENCE;

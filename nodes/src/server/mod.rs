@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::connections::Limits;
+use crate::gate::Gate;
 use crate::keys::Passphrase;
 use crate::reach::Reach;
 use crate::serve::Serving;
@@ -57,6 +58,9 @@ pub use quota::{Quota, Quotas};
 pub use rate::Rates;
 pub(crate) use rate::{NodeRates, RateLimit};
 pub use rules::Rules;
+
+/// Deliveries under way at a time, each of up to 8 MB.
+const DELIVERIES: usize = 128;
 
 /// How often the server looks for what the operator's commands have changed.
 const LOOK: Duration = Duration::from_millis(200);
@@ -126,8 +130,29 @@ struct Services {
     mailboxes: Mailboxes,
     push: Arc<push::Sender>,
     bells: Arc<Bells>,
+    gates: Gates,
     clock: NodeClock,
     stop: CancellationToken,
+}
+
+/// Before what strangers ask, and before the bodies of what members ask.
+#[derive(Debug)]
+struct Gates {
+    network: Arc<Gate>,
+    doorman: Arc<Gate>,
+    mailboxes: Arc<Gate>,
+    deliveries: Arc<Gate>,
+}
+
+impl Default for Gates {
+    fn default() -> Self {
+        Self {
+            network: Gate::new(),
+            doorman: Gate::new(),
+            mailboxes: Gate::new(),
+            deliveries: Gate::with_places(DELIVERIES),
+        }
+    }
 }
 
 impl Server {
@@ -197,6 +222,7 @@ impl Services {
             network,
             push,
             bells,
+            gates: Gates::default(),
             clock,
             stop: stop.clone(),
         })

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::http::request::Parts;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::doorman::AdmissionRequest;
-use hdms::ids::NodeId;
+use hdms::ids::{MessageId, NodeId};
 use hdms::jose::jwk::RsaJwk;
 use hdms::proof::{self, ClaimedProof, RequestProof};
 use hdms::provider::{Clock, Timestamp};
@@ -18,12 +18,16 @@ use super::nodes::{self, Status};
 use super::rate::{NodeRates, RateLimit, Rates};
 use super::seen::Seen;
 use crate::connections::subscriber;
+use crate::gate::Gate;
 use crate::keys::AwsPrimitives;
 use crate::sqlite::Database;
 use crate::system::NodeClock;
 
 /// Nodes whose keys are kept at hand.
 const AT_HAND: usize = 10_000;
+
+/// Places for requests from addresses that fail too often.
+const DOUBTED: usize = 64;
 
 /// Checks proofs.
 #[derive(Debug)]
@@ -35,6 +39,9 @@ pub struct Proofs {
     seen: Seen,
     rates: NodeRates,
     failures: RateLimit<IpAddr>,
+    checks: Arc<Gate>,
+    /// For addresses that fail too often.
+    doubted: Arc<Gate>,
     at_hand: RwLock<AtHand>,
 }
 
@@ -51,6 +58,8 @@ struct Member {
     key: RsaJwk,
     role: Role,
     expires: u64,
+    /// Where its last good proof came from.
+    at: Option<IpAddr>,
 }
 
 impl Proofs {
@@ -71,37 +80,57 @@ impl Proofs {
             seen,
             rates: NodeRates::per_minute(rates.requests),
             failures: RateLimit::per_minute(rates.failures),
+            checks: Gate::new(),
+            doubted: Gate::with(DOUBTED, 1),
             at_hand: RwLock::default(),
         })
     }
 
     /// Who asks with these headers, as seen before the body of the request is read: so nobody else
-    /// can make the server read one. A failure is counted for the address `from`; a good proof is
-    /// accepted however many failed ones came from there.
+    /// can make the server read one. A failure is counted for the address `from`; where too many came
+    /// from there, only those nodes have their turn as before whose last good proof did as well, and of
+    /// all others one at a time is checked.
     ///
     /// Errors: [`Error::RequestProofInvalid`], [`Error::CardUnknown`] for one that never got a
-    /// card, [`Error::CardExpired`], [`Error::CardRevoked`]; [`Error::TooManyRequests`].
+    /// card, [`Error::CardExpired`], [`Error::CardRevoked`]; [`Error::TooManyRequests`],
+    /// [`Error::NodeBusy`].
     pub async fn check(&self, request: &Parts, from: IpAddr) -> Result<Proven, Error> {
-        let now = self.clock.now();
-        let failed = |error| self.failures.take(&subscriber(from), now).and(Err(error));
-        let proven = match self.verify(request, now).await {
+        let (now, from) = (self.clock.now(), subscriber(from));
+        let failed = |error| self.failures.take(&from, now).and(Err(error));
+        let claimed = match self.claimed(request) {
+            Ok(claimed) => claimed,
+            Err(error) => return failed(error),
+        };
+        let is_trusted = self.failures.has(&from, now) || self.is_known_at(claimed.node(), from);
+        let gate = if is_trusted { &self.checks } else { &self.doubted };
+        let place = gate.enter(from)?;
+        let verified = async { Ok::<_, Error>(self.verify(claimed, request, now).await) };
+        let proven = match place.work(verified).await? {
             Ok(proven) => proven,
             Err(error) => return failed(error),
         };
-        let id = format!("{}/{}", proven.node, proven.proof.jti);
-        // Who repeats what a node has sent uses up nothing of that node's.
-        if self.seen.has(&id) {
-            return failed(Error::RequestProofInvalid);
-        }
         self.rates.take(&proven.node, proven.role, now)?;
+        self.note(&proven.node, from);
+        let id = id(&proven.node, &proven.proof.jti);
         if self.seen.first_time(&id, now) { Ok(proven) } else { failed(Error::RequestProofInvalid) }
     }
 
-    async fn verify(&self, request: &Parts, now: Timestamp) -> Result<Proven, Error> {
+    /// The proof that a request carries. Who repeats what a node has sent uses up nothing of that
+    /// node's, nor the time to check it.
+    fn claimed(&self, request: &Parts) -> Result<ClaimedProof, Error> {
         let proof = request.headers.get(proof::HEADER).and_then(|value| value.to_str().ok());
-        let proof = proof.ok_or(Error::RequestProofInvalid)?;
-        let claimed = ClaimedProof::parse(proof)?;
-        let Member { key, role, expires } = self.member(claimed.node()).await?;
+        let claimed = ClaimedProof::parse(proof.ok_or(Error::RequestProofInvalid)?)?;
+        let is_repeated = self.seen.has(&id(claimed.node(), claimed.id()));
+        if is_repeated { Err(Error::RequestProofInvalid) } else { Ok(claimed) }
+    }
+
+    async fn verify(
+        &self,
+        claimed: ClaimedProof,
+        request: &Parts,
+        now: Timestamp,
+    ) -> Result<Proven, Error> {
+        let Member { key, role, expires, .. } = self.member(claimed.node()).await?;
         if now.seconds() >= expires {
             return Err(Error::CardExpired);
         }
@@ -109,6 +138,22 @@ impl Proofs {
         let asked = (request.method.as_str(), url.as_str());
         let proof = claimed.verify(&key, asked, now, &AwsPrimitives).await?;
         Ok(Proven { node: proof.iss.clone(), role, proof })
+    }
+
+    fn is_known_at(&self, node: &NodeId, from: IpAddr) -> bool {
+        let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
+        at_hand.members.get(node).is_some_and(|member| member.at == Some(from))
+    }
+
+    /// Notes where a good proof came from.
+    fn note(&self, node: &NodeId, from: IpAddr) {
+        if self.is_known_at(node, from) {
+            return;
+        }
+        let mut at_hand = self.at_hand.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(member) = at_hand.members.get_mut(node) {
+            member.at = Some(from);
+        }
     }
 
     /// Looks every node up anew from now on.
@@ -143,7 +188,7 @@ impl Proofs {
         }
         let card = known.card.ok_or(Error::CardUnknown)?;
         let AdmissionRequest { signing_key: key, role, .. } = known.request;
-        let member = Member { key, role, expires: card.expires };
+        let member = Member { key, role, expires: card.expires, at: None };
         self.keep_at_hand(node, &member, changes);
         Ok(member)
     }
@@ -159,6 +204,11 @@ impl Proofs {
         }
         at_hand.members.insert(node.clone(), member.clone());
     }
+}
+
+/// Under which a proof is remembered.
+fn id(node: &NodeId, jti: &MessageId) -> String {
+    format!("{node}/{jti}")
 }
 
 /// A request that a member has proven to be its own, but for its body.

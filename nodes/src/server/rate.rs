@@ -118,6 +118,12 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
         if tokens < 1.0 { Err(Error::TooManyRequests) } else { Ok(()) }
     }
 
+    /// Whether `key` may take something now.
+    pub fn has(&self, key: &K, now: Timestamp) -> bool {
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets.of.get(key).is_none_or(|bucket| self.filled(*bucket, now) >= 1.0)
+    }
+
     fn filled(&self, bucket: Bucket, now: Timestamp) -> f64 {
         let passed = now.0.saturating_sub(bucket.at.0) as f64 / self.refill;
         (bucket.tokens + passed * self.size).min(self.size)

@@ -1,6 +1,6 @@
 //! The server's addresses.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use super::proofs::Proven;
 use super::{FirebaseApp, Services, pages, stream};
 use crate::log::publication;
-use crate::problem::{Problem, read_body, retry_after};
+use crate::problem::{Problem, retry_after};
 use crate::serve::{open_to_all, with_common_answers};
 
 /// Largest body of what is small, bytes.
@@ -92,7 +92,11 @@ struct Seen {
     size: u64,
 }
 
-async fn network(State(services): App, request: Request) -> Result<Response, Problem> {
+async fn network(
+    State(services): App,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Result<Response, Problem> {
     let seen = Query::<Seen>::try_from_uri(request.uri()).map_err(|_| Error::CommandMalformed)?.0;
     let offered = services.network.offered();
     let asked = request.headers().get(IF_NONE_MATCH);
@@ -102,16 +106,19 @@ async fn network(State(services): App, request: Request) -> Result<Response, Pro
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
     let json = [(CONTENT_TYPE, "application/json")];
-    Ok((headers, json, services.network.answer(&offered, seen.size.min(MOST)).await?)
-        .into_response())
+    let place = services.gates.network.enter(from.ip())?;
+    let answer = place.work(services.network.answer(&offered, seen.size)).await?;
+    Ok((headers, json, answer).into_response())
 }
 
 async fn manifest(
     State(services): App,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
     Path(number): Path<String>,
 ) -> Result<impl IntoResponse, Problem> {
     let number = decimal(&number).ok().filter(|number| *number <= MOST).ok_or(Error::NotFound)?;
-    let manifest = services.network.manifests().numbered(number).await?;
+    let place = services.gates.network.enter(from.ip())?;
+    let manifest = place.work(services.network.manifests().numbered(number)).await?;
     Ok(Json(manifest.ok_or(Error::NotFound)?))
 }
 
@@ -124,15 +131,22 @@ async fn ask(
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     body: Body,
 ) -> Result<Json<Challenge>, Problem> {
-    let body = read_body(body, SMALL, Error::BodyTooLarge).await?;
+    services.doorman.hear(from.ip())?;
+    let gate = &services.gates.doorman;
+    let (place, body) = gate.read(from.ip(), body, SMALL, Error::BodyTooLarge).await?;
     let jwt = std::str::from_utf8(&body).map_err(|_| Error::AdmissionMalformed)?;
-    Ok(Json(services.doorman.ask(jwt.trim(), from.ip()).await?))
+    Ok(Json(place.work(services.doorman.ask(jwt.trim())).await?))
 }
 
-async fn answer(State(services): App, body: Body) -> Result<Json<Admitted>, Problem> {
-    let body = read_body(body, SMALL, Error::BodyTooLarge).await?;
+async fn answer(
+    State(services): App,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    body: Body,
+) -> Result<Json<Admitted>, Problem> {
+    let gate = &services.gates.doorman;
+    let (place, body) = gate.read(from.ip(), body, SMALL, Error::BodyTooLarge).await?;
     let answer: ChallengeAnswer = parse(&body)?;
-    let request = services.doorman.proven(&answer).await?;
+    let request = place.work(services.doorman.proven(&answer)).await?;
     let node = request.iss.clone();
     let decided = services.doorman.decide(request).await;
     services.proofs.forget_node(&node);
@@ -146,7 +160,10 @@ async fn deliver(State(services): App, request: Request) -> Result<Response, Pro
     if sender.role == Role::Personal {
         return Err(Error::TypeNotForRole.into());
     }
-    let body = body_of(&sender, body, MAX_DELIVERY_BYTES).await?;
+    let from = client(&parts);
+    let body = services.gates.deliveries.read(from, body, MAX_DELIVERY_BYTES, Error::BodyTooLarge);
+    let (_place, body) = body.await?;
+    sender.check_body(&body)?;
     let Deliveries { deliveries } = parse(&body)?;
     if deliveries.is_empty() || deliveries.len() > MAX_DELIVERIES {
         return Err(Error::CommandMalformed.into());
@@ -187,12 +204,12 @@ fn part(request: &Request) -> Result<Part, Error> {
 
 async fn mailbox(State(services): App, request: Request) -> Result<Json<MailboxPage>, Problem> {
     let part = part(&request)?;
-    let (node, _) = proven(&services, request, SMALL).await?;
+    let (node, _) = proven(&services, request).await?;
     Ok(Json(services.mailboxes.page(node, part.after, part.limit).await?))
 }
 
 async fn acknowledge(State(services): App, request: Request) -> Result<StatusCode, Problem> {
-    let (node, body) = proven(&services, request, SMALL).await?;
+    let (node, body) = proven(&services, request).await?;
     let dealt: Acknowledgement = parse(&body)?;
     let is_code = |one: &Refused| one.code.len() <= MAX_CODE && one.code.contains('/');
     if dealt.refused.len() > MAX_PAGE || !dealt.refused.iter().all(is_code) {
@@ -204,12 +221,12 @@ async fn acknowledge(State(services): App, request: Request) -> Result<StatusCod
 
 async fn reports(State(services): App, request: Request) -> Result<Json<ReportPage>, Problem> {
     let part = part(&request)?;
-    let (node, _) = proven(&services, request, SMALL).await?;
+    let (node, _) = proven(&services, request).await?;
     Ok(Json(services.mailboxes.reports(node, part.after, part.limit).await?))
 }
 
 async fn reports_read(State(services): App, request: Request) -> Result<StatusCode, Problem> {
-    let (node, body) = proven(&services, request, SMALL).await?;
+    let (node, body) = proven(&services, request).await?;
     let ReportsRead { upto } = parse(&body)?;
     services.mailboxes.reports_read(node, upto).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -217,7 +234,7 @@ async fn reports_read(State(services): App, request: Request) -> Result<StatusCo
 
 async fn listen(State(services): App, request: Request) -> Result<Response, Problem> {
     let seen = request.headers().get("last-event-id").cloned();
-    let (node, _) = proven(&services, request, SMALL).await?;
+    let (node, _) = proven(&services, request).await?;
     let seen = seen.and_then(|id| id.to_str().ok()?.parse().ok());
     // First the bell, then the place: what comes in between rings.
     let rings = services.bells.listen(&node)?;
@@ -228,40 +245,36 @@ async fn listen(State(services): App, request: Request) -> Result<Response, Prob
 }
 
 async fn subscribe(State(services): App, request: Request) -> Result<StatusCode, Problem> {
-    let (node, body) = proven(&services, request, SMALL).await?;
+    let (node, body) = proven(&services, request).await?;
     services.push.subscribe(node, parse(&body)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn unsubscribe(State(services): App, request: Request) -> Result<StatusCode, Problem> {
-    let (node, body) = proven(&services, request, SMALL).await?;
+    let (node, body) = proven(&services, request).await?;
     let SubscriptionRemoval { id } = parse(&body)?;
     services.push.unsubscribe(node, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Who asks, and the body of the request.
-async fn proven(
-    services: &Services,
-    request: Request,
-    limit: usize,
-) -> Result<(NodeId, Bytes), Error> {
+async fn proven(services: &Services, request: Request) -> Result<(NodeId, Bytes), Error> {
     let (parts, body) = request.into_parts();
     let asker = asker(services, &parts).await?;
-    let body = body_of(&asker, body, limit).await?;
+    let gate = &services.gates.mailboxes;
+    let (_, body) = gate.read(client(&parts), body, SMALL, Error::BodyTooLarge).await?;
+    asker.check_body(&body)?;
     Ok((asker.node, body))
 }
 
 async fn asker(services: &Services, parts: &Parts) -> Result<Proven, Error> {
-    let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let from = from.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(from)| from.ip());
-    services.proofs.check(parts, from).await
+    services.proofs.check(parts, client(parts)).await
 }
 
-async fn body_of(asker: &Proven, body: Body, limit: usize) -> Result<Bytes, Error> {
-    let body = read_body(body, limit, Error::BodyTooLarge).await?;
-    asker.check_body(&body)?;
-    Ok(body)
+/// From where it is asked.
+fn client(parts: &Parts) -> IpAddr {
+    let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    from.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(from)| from.ip())
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {

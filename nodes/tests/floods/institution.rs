@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hdms::card::Role;
 use hdms::envelope::{Letter, MessageType, seal};
 use hdms_nodes::client::JOSE;
+use hdms_nodes::costs::Costs;
 use hdms_nodes::institution::{Config, Institution};
 use hdms_nodes::keys::AwsPrimitives;
 use hdms_nodes::member::MemberConfig;
@@ -16,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 use crate::common::{Net, Person, case_id};
 use crate::row;
 
-async fn running_hospital(net: &Net, stop: &CancellationToken) -> Institution {
+pub async fn running_hospital(net: &Net, costs: Costs, stop: &CancellationToken) -> Institution {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let member = net.member_config("hospital", endpoint);
-    let member = MemberConfig { role: Role::Institution, ..member };
+    let member = MemberConfig { role: Role::Institution, costs, ..member };
     let config = Config::new(member);
     let clock = NodeClock::new(net.clock.clone());
     let starting = Institution::start(config, clock, listener, stop.clone());
@@ -29,7 +30,7 @@ async fn running_hospital(net: &Net, stop: &CancellationToken) -> Institution {
 }
 
 /// An envelope that is well sealed, and says nothing that the hospital knows.
-async fn senseless(from: &Person, hospital: &Institution) -> String {
+pub async fn senseless(from: &Person, hospital: &Institution) -> String {
     let to = hospital.node().card();
     let letter = Letter {
         from: &from.card,
@@ -47,7 +48,7 @@ async fn floods_of_a_hospital_keep_it_from_nothing() {
     let net = Net::start().await;
     let patient = net.person(0).await;
     let stop = CancellationToken::new();
-    let hospital = running_hospital(&net, &stop).await;
+    let hospital = running_hospital(&net, Costs::unlimited(), &stop).await;
     let (http, url) = (Client::new(), hospital.url());
     let honest = async || {
         let request = http.get(format!("{url}/api/cases")).bearer_auth(hospital.api_key());
@@ -60,12 +61,12 @@ async fn floods_of_a_hospital_keep_it_from_nothing() {
         let request = Arc::new(move |_: usize| {
             client.post(&to).header("content-type", JOSE).body(body.clone())
         });
-        row(&format!("`POST /inbox`, {name}"), request, &honest).await;
+        row(&format!("`POST /inbox`, {name}"), request, &[400, 429], &honest).await;
     }
     let (client, to) = (http.clone(), format!("{url}/api/cases"));
     let guessed =
         Arc::new(move |number: usize| client.get(&to).bearer_auth(format!("guess {number}")));
-    row("`GET /api/cases`, a guessed key", guessed, &honest).await;
+    row("`GET /api/cases`, a guessed key", guessed, &[401, 429], &honest).await;
     stop.cancel();
     hospital.ended().await;
 }

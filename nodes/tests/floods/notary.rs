@@ -41,14 +41,13 @@ async fn floods_of_a_notary_keep_no_entry_from_its_log() {
         let request = Arc::new(move |_: usize| {
             client.post(&to).header("content-type", JOSE).body(bad.clone())
         });
-        let answers = row(&format!("`POST /{path}`, opened by no key"), request, &honest).await;
-        assert!(answers.keys().all(|status| [0, 400, 429, 503].contains(status)), "{answers:?}");
+        row(&format!("`POST /{path}`, opened by no key"), request, &[400], &honest).await;
     }
     let (client, to) = (http.clone(), format!("{url}/witness/add-checkpoint"));
     let garbage = Arc::new(move |_: usize| client.post(&to).body("old 0"));
-    row("`POST /witness/add-checkpoint`, garbage", garbage, &honest).await;
+    row("`POST /witness/add-checkpoint`, garbage", garbage, &[400, 429], &honest).await;
     let (client, to) = (http, format!("{url}/log/checkpoint"));
-    row("`GET /log/checkpoint`", Arc::new(move |_: usize| client.get(&to)), &honest).await;
+    row("`GET /log/checkpoint`", Arc::new(move |_: usize| client.get(&to)), &[200], &honest).await;
 }
 
 #[tokio::test]

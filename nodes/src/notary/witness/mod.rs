@@ -27,10 +27,11 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::connections::subscriber;
+use crate::gate::Gate;
 use crate::keys::{AwsPrimitives, NotaryKeys};
 use crate::log::submission::{self, Submission};
 use crate::member::Member;
-use crate::problem::{Problem, read_body};
+use crate::problem::Problem;
 use crate::server::RateLimit;
 use crate::sqlite::{Database, Failure};
 use crate::system::NodeClock;
@@ -60,6 +61,7 @@ struct Witness {
     clock: NodeClock,
     cosigned: RateLimit<String>,
     refused: RateLimit<IpAddr>,
+    gate: Arc<Gate>,
 }
 
 /// The routes below `/witness`, over the tables of [`store`].
@@ -78,6 +80,7 @@ pub fn routes(
         clock,
         cosigned: RateLimit::per_minute(COSIGNED_PER_MINUTE),
         refused: RateLimit::per_minute(REFUSED_PER_MINUTE),
+        gate: Gate::new(),
     };
     Router::new()
         .route("/witness/add-checkpoint", post(add_checkpoint))
@@ -91,7 +94,9 @@ async fn add_checkpoint(
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     body: Body,
 ) -> Result<impl IntoResponse, Refusal> {
-    match witness.add(body).await {
+    let (limit, too_large) = (submission::MAX_BYTES, Error::BodyTooLarge);
+    let (place, body) = witness.gate.read(from.ip(), body, limit, too_large).await?;
+    match place.work(witness.add(&body)).await {
         Ok(line) => Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], line.to_line())),
         Err(refusal) => {
             witness.refused.take(&subscriber(from.ip()), witness.clock.now())?;
@@ -117,9 +122,8 @@ async fn alarms(
 
 impl Witness {
     /// The cosignature on what is submitted. It is kept before it is answered.
-    async fn add(&self, body: Body) -> Result<NoteSignature, Refusal> {
-        let body = read_body(body, submission::MAX_BYTES, Error::BodyTooLarge).await?;
-        let submission = Submission::parse(&body).map_err(|_| Refusal::Malformed)?;
+    async fn add(&self, body: &[u8]) -> Result<NoteSignature, Refusal> {
+        let submission = Submission::parse(body).map_err(|_| Refusal::Malformed)?;
         let key = self.log(&submission.checkpoint)?;
         submission.checkpoint.verify_log(&key, &AwsPrimitives).await.map_err(|error| {
             if error == Error::LogForged { Refusal::NotSigned } else { error.into() }

@@ -16,10 +16,10 @@ use hdms::ids::NodeId;
 use hdms::jose::digest;
 use hdms::jose::jwk::RsaJwk;
 use hdms::json;
-use hdms::network::NetworkDocuments;
+use hdms::network::{Manifest, NetworkDocuments};
 use hdms::provider::{Clock, Timestamp};
 use rusqlite::Connection;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::certificate::{Certificate, Keyring};
 use super::manifests::{self, Manifests, Newest};
@@ -43,8 +43,9 @@ const SAID: u64 = 24 * 3600;
 /// co-signed the one before it, say.
 const ROUNDS: usize = 3;
 
-/// How many answers are kept: most nodes have seen the same.
-const ANSWERS: usize = 64;
+/// Answers are kept for who has seen nothing, or one of so many newest manifests: most nodes have seen
+/// the same. Others are made when they are asked for.
+const ANSWERS: u64 = 64;
 
 /// Signs and offers the network's documents.
 #[derive(Debug)]
@@ -64,11 +65,16 @@ pub struct Network {
     warned: AtomicU64,
 }
 
+/// Made once each, however many ask for it at a time.
+type Answers = std::sync::Mutex<HashMap<u64, Arc<OnceCell<Bytes>>>>;
+
 /// The documents as they are offered.
 #[derive(Debug, Default)]
 pub struct Offered {
     documents: Option<NetworkDocuments>,
-    answers: Mutex<HashMap<u64, Bytes>>,
+    /// The number of the manifest.
+    number: u64,
+    answers: Answers,
     /// Changes with the documents.
     pub etag: String,
 }
@@ -149,18 +155,22 @@ impl Network {
     /// JSON of the [`NetworkDocuments`] that are `offered`, for who has seen the first `size`
     /// manifests.
     pub async fn answer(&self, offered: &Offered, size: u64) -> Result<Bytes, Error> {
-        let mut answers = offered.answers.lock().await;
-        if let Some(kept) = answers.get(&size) {
-            return Ok(kept.clone());
+        // Who has seen more than there is gets no proof, however much it says.
+        let size = size.min(offered.number + 1);
+        if size > 0 && size + ANSWERS <= offered.number {
+            return self.make_answer(offered, size).await;
         }
+        let kept = {
+            let mut answers = offered.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            answers.entry(size).or_default().clone()
+        };
+        Ok(kept.get_or_try_init(|| self.make_answer(offered, size)).await?.clone())
+    }
+
+    async fn make_answer(&self, offered: &Offered, size: u64) -> Result<Bytes, Error> {
         let documents = offered.documents.clone().ok_or(Error::NetworkUnwitnessed)?;
         let documents = self.manifests.offered_after(documents, size).await?;
-        let answer = Bytes::from(json::write(&documents)?);
-        if answers.len() >= ANSWERS {
-            answers.clear();
-        }
-        answers.insert(size, answer.clone());
-        Ok(answer)
+        Ok(Bytes::from(json::write(&documents)?))
     }
 
     /// The log of manifests.
@@ -208,8 +218,9 @@ impl Network {
         if let Some(documents) = self.manifests.offered().await? {
             let etag = format!("\"{}\"", digest(json::write(&documents)?));
             if etag != self.offered().etag {
-                let offered =
-                    Offered { documents: Some(documents), answers: Mutex::default(), etag };
+                let number = Manifest::unverified(&documents.manifest)?.number;
+                let (documents, answers) = (Some(documents), Answers::default());
+                let offered = Offered { documents, number, answers, etag };
                 let mut now = self.offered.write().unwrap_or_else(PoisonError::into_inner);
                 *now = Arc::new(offered);
             }
