@@ -81,8 +81,8 @@ pub struct MailboxMessage {
 pub struct Acknowledgement {
     /// The last place.
     pub upto: u64,
-    /// What of it was refused for good, or could not be kept until it may be taken in: at most
-    /// [`MAX_PAGE`]. Who delivered it is told.
+    /// What of it was refused for good, or could not be kept until it may be taken in, and what of all
+    /// before was given up since: at most [`MAX_PAGE`]. Who delivered it is told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refused>,
 }
@@ -130,7 +130,7 @@ pub struct Report {
 #[serde(rename_all = "lowercase")]
 pub enum Fate {
     /// Everything that the node delivered there, up to this place, was fetched or is gone; of what
-    /// was not taken in an earlier report tells.
+    /// was not taken in another report tells.
     Fetched,
     /// Its recipient has fetched it and not taken it in: the code.
     Refused(String),

@@ -149,9 +149,15 @@ impl Mailbox {
             }
             taken?;
             if !page.more {
-                return Ok(());
+                break;
             }
         }
+        let given_up = node.given_up().await?;
+        if !given_up.is_empty() {
+            client.acknowledge(server, member.signer(), self.last, given_up.clone()).await?;
+            node.told_given_up(&given_up).await?;
+        }
+        Ok(())
     }
 
     /// Takes in a page; stops before the first message that must come again.
@@ -160,9 +166,9 @@ impl Mailbox {
         messages: &[MailboxMessage],
         refused: &mut Vec<Refused>,
     ) -> Result<(), Error> {
-        let outcomes = messages.iter().map(|MailboxMessage { from, envelope, .. }| {
+        let outcomes = messages.iter().map(|MailboxMessage { seq, from, envelope }| {
             let (node, envelope) = (self.node.clone(), envelope.clone());
-            let by = Deliverer::Node(from.clone());
+            let by = Deliverer::Node { id: from.clone(), seq: *seq };
             tokio::spawn(async move {
                 let taken = node.receive_from::<PatientCase>(envelope.as_bytes(), &by).await;
                 node.to_report(envelope.as_bytes(), taken.as_ref().map_err(|error| *error))

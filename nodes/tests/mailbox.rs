@@ -278,13 +278,16 @@ async fn who_delivered_is_told_what_was_fetched_and_what_was_refused() {
     assert_eq!(told(&net, &hospital, 0).await, after_two, "of what goes, no more");
     acknowledge(4, vec![forged(4)]).await.unwrap();
     acknowledge(4, vec![forged(3)]).await.unwrap();
-    assert_eq!(told(&net, &hospital, 0).await, [(2, refused.clone()), (3, Fate::Fetched)]);
+    let given_up = [(2, refused.clone()), (3, Fate::Fetched), (3, refused.clone())];
+    assert_eq!(told(&net, &hospital, 0).await, given_up, "of what was given up since, too");
+    acknowledge(0, vec![forged(3), forged(2)]).await.unwrap();
+    assert_eq!(told(&net, &hospital, 0).await, given_up, "once");
     assert_eq!(told(&net, &other, 0).await, [(4, refused), (4, Fate::Fetched)]);
     assert_eq!(told(&net, &recipient, 0).await, [], "these are the deliverers' own");
 
     let first = net.client.reports(&net.url, hospital.signer(), 0).await.unwrap().reports[0].number;
     net.client.reports_read(&net.url, hospital.signer(), first).await.unwrap();
-    assert_eq!(told(&net, &hospital, 0).await, [(3, Fate::Fetched)]);
+    assert_eq!(told(&net, &hospital, 0).await, given_up[1..]);
     for refused in [vec![forged(1); 101], vec![Refused { seq: 1, code: "x".into() }]] {
         assert_eq!(acknowledge(4, refused).await, Err(Error::CommandMalformed));
     }

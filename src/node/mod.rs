@@ -93,6 +93,8 @@ pub struct Node<P> {
     unkept: Mutex<HashMap<String, Attempts>>,
     /// What is kept of refusals, once that was read.
     room: Mutex<Option<Room>>,
+    /// Up to where what lies in mailboxes was looked at last.
+    looked_at: Mutex<String>,
 }
 
 impl<P: Platform> Node<P> {
@@ -100,7 +102,8 @@ impl<P: Platform> Node<P> {
     pub fn new(platform: P, card: VerifiedCard, trust: Trust) -> Self {
         let id = card.id().clone();
         let (card, trust) = (RwLock::new(Arc::new(card)), RwLock::new(Arc::new(trust)));
-        Self { platform, id, card, trust, unkept: Mutex::default(), room: Mutex::default() }
+        let (unkept, room, looked_at) = Default::default();
+        Self { platform, id, card, trust, unkept, room, looked_at }
     }
 
     /// The node's id.

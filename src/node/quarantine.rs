@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::digest;
 use crate::json;
+use crate::mailbox::{MAX_PAGE, Refused};
 use crate::provider::{Store, Table, Timestamp, Write};
 use crate::treatment::Flow;
 
@@ -27,9 +28,11 @@ const PAGE: usize = 100;
 const TRIES: usize = 100;
 
 /// Rows of [`Table::Meta`]: what is counted of each refusal, by digest of the envelope, and that those
-/// of versions before this are among them.
+/// of versions before this are among them; and what is given up and the server has to be told, by place
+/// in the mailbox.
 const PLACES: &str = "refused/";
 const ADOPTED: &str = "refused-adopted";
+const GIVEN_UP: &str = "given-up/";
 
 /// An envelope that was refused: neither acted on nor, unless its deliverer overdoes it, lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +50,12 @@ pub struct Quarantined {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deliverer {
     /// A node: the server names it in a mailbox.
-    Node(NodeId),
+    Node {
+        /// Which.
+        id: NodeId,
+        /// The place in the mailbox.
+        seq: u64,
+    },
     /// Whoever is at this address, unless the envelope's sender is verified.
     Address(IpAddr),
     /// Nobody says.
@@ -55,11 +63,15 @@ pub enum Deliverer {
 }
 
 impl Deliverer {
+    fn seq(&self) -> Option<u64> {
+        if let Self::Node { seq, .. } = self { Some(*seq) } else { None }
+    }
+
     /// By which its refusals are counted. Of an address of IPv6 the network is, which one customer
     /// has for himself.
     fn label(&self, sender: Option<&NodeId>) -> String {
         match (self, sender) {
-            (Self::Node(node), _) | (_, Some(node)) => node.to_string(),
+            (Self::Node { id: node, .. }, _) | (_, Some(node)) => node.to_string(),
             (Self::Address(address), None) => match address.to_canonical() {
                 IpAddr::V4(address) => address.to_string(),
                 IpAddr::V6(address) => {
@@ -117,6 +129,19 @@ impl<P: Platform> Node<P> {
         }
     }
 
+    /// What was acknowledged as kept until it may be taken in, and is given up: for an acknowledgement,
+    /// at most [`MAX_PAGE`].
+    pub async fn given_up(&self) -> Result<Vec<Refused>, Error> {
+        let rows = self.platform.store().scan(Table::Meta, GIVEN_UP, "", MAX_PAGE).await?;
+        rows.into_iter().map(|(_, row)| json::stored(&row)).collect()
+    }
+
+    /// The server was told so.
+    pub async fn told_given_up(&self, told: &[Refused]) -> Result<(), Error> {
+        let delete = |one: &Refused| delete(Table::Meta, given_up(one.seq));
+        self.platform.store().commit(told.iter().map(delete).collect()).await
+    }
+
     /// Gives some of what [may become good](Error::may_become_good) another try, what was tried least
     /// first: now and then, and once the node trusts newer documents. Answers what was taken in; what
     /// is refused for another reason stays with that. Lets what was kept long enough go.
@@ -125,7 +150,8 @@ impl<P: Platform> Node<P> {
     pub async fn retry_hopeful<F: Flow>(&self) -> Result<Vec<Taken>, Error> {
         let now = self.now();
         let old = self.in_room(|room| room.take_old(now)).await?;
-        self.keep_in_room(old.iter().flat_map(|key| dropped(key)).collect()).await?;
+        let writes = self.dropping(&old).await?;
+        self.keep_in_room(writes).await?;
         let mut taken = Vec::new();
         for key in self.in_room(|room| room.next_to_try(TRIES)).await? {
             taken.extend(self.retry::<F>(&key).await?);
@@ -159,6 +185,7 @@ impl<P: Platform> Node<P> {
             && let Some(place) = self.in_room(|room| room.give_up(key)).await?
         {
             writes.push(counted(key, &place)?);
+            writes.extend(place.seq.map(|seq| to_tell(seq, &kept.code)).transpose()?);
         }
         self.keep_in_room(writes).await?;
         Ok(None)
@@ -182,9 +209,10 @@ impl<P: Platform> Node<P> {
             received,
             bytes: if fits { envelope.len() as u64 } else { 0 },
             hopeful: refusal.why.may_become_good(),
+            seq: by.seq(),
         };
         let Admission { place, gone } = self.in_room(|room| room.admit(&key, place)).await?;
-        let mut writes: Vec<_> = gone.iter().flat_map(|key| dropped(key)).collect();
+        let mut writes = self.dropping(&gone).await?;
         if let Some(place) = place {
             let envelope = if place.bytes > 0 { envelope } else { &[] };
             let quarantined = Quarantined {
@@ -196,6 +224,21 @@ impl<P: Platform> Node<P> {
             writes.push(put(Table::Quarantine, key, json::write(&quarantined)?));
         }
         self.keep_in_room(writes).await
+    }
+
+    /// Lets these go; who delivered what was hoped for is to be told.
+    async fn dropping(&self, gone: &[(String, Place)]) -> Result<Vec<Write>, Error> {
+        let mut writes = Vec::new();
+        for (key, place) in gone {
+            writes.extend(dropped(key));
+            let Some(seq) = place.seq.filter(|_| place.is_hoped_for()) else { continue };
+            let row = self.platform.store().read(Table::Quarantine, key).await;
+            if let Some(row) = row.inspect_err(|_| self.read_room_anew())? {
+                let kept: Quarantined = json::stored(&row)?;
+                writes.push(to_tell(seq, &kept.code)?);
+            }
+        }
+        Ok(writes)
     }
 
     /// What was refused before is taken in now.
@@ -217,10 +260,11 @@ impl<P: Platform> Node<P> {
             return Ok(());
         }
         let kept = self.platform.store().commit(writes).await;
-        if kept.is_err() {
-            *self.room.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        }
-        kept
+        kept.inspect_err(|_| self.read_room_anew())
+    }
+
+    fn read_room_anew(&self) {
+        *self.room.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// What failed to be kept by somebody else meanwhile is read anew first.
@@ -267,7 +311,7 @@ impl<P: Platform> Node<P> {
             let counted = page.iter().map(|(key, kept)| {
                 let hopeful = Error::from_code(&kept.code).is_some_and(Error::may_become_good);
                 let (by, bytes) = ("earlier".to_owned(), kept.envelope.len() as u64);
-                counted(key, &Place { by, received: kept.received, bytes, hopeful })
+                counted(key, &Place { by, received: kept.received, bytes, hopeful, seq: None })
             });
             store.commit(counted.collect::<Result<_, _>>()?).await?;
         }
@@ -279,7 +323,19 @@ fn counted(key: &str, place: &Place) -> Result<Write, Error> {
     Ok(put(Table::Meta, format!("{PLACES}{key}"), json::write(place)?))
 }
 
+fn to_tell(seq: u64, code: &str) -> Result<Write, Error> {
+    let refused = Refused { seq, code: code.to_owned() };
+    Ok(put(Table::Meta, given_up(seq), json::write(&refused)?))
+}
+
+fn given_up(seq: u64) -> String {
+    format!("{GIVEN_UP}{seq:020}")
+}
+
+fn delete(table: Table, key: String) -> Write {
+    Write::Delete { table, key }
+}
+
 fn dropped(key: &str) -> [Write; 2] {
-    let delete = |table, key| Write::Delete { table, key };
     [delete(Table::Quarantine, key.to_owned()), delete(Table::Meta, format!("{PLACES}{key}"))]
 }

@@ -208,9 +208,21 @@ impl Delivery {
                 return Err(error);
             }
             if !page.more {
-                return Ok(());
+                return self.tell_given_up(member, after).await;
             }
         }
+    }
+
+    /// Tells of what was acknowledged as kept until it may be taken in, and is given up.
+    async fn tell_given_up(&self, member: &Rc<Member>, upto: u64) -> Result<(), Error> {
+        let refused = member.node.given_up().await?;
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let told = refused.clone();
+        member.post("/mailbox/acknowledgement", &Acknowledgement { upto, refused }).await?;
+        let node = member.clone();
+        self.commands.run(async move { node.node.told_given_up(&told).await }).await
     }
 
     async fn retry_hopeful(&self, member: &Rc<Member>) -> Result<(), Error> {
@@ -237,7 +249,7 @@ impl Delivery {
     ) -> (Acknowledgement, Option<Error>) {
         let mut dealt = Acknowledgement { upto, refused: Vec::new() };
         for MailboxMessage { seq, from, envelope } in messages {
-            let (node, by) = (member.clone(), Deliverer::Node(from));
+            let (node, by) = (member.clone(), Deliverer::Node { id: from, seq });
             let received = self.commands.run(async move {
                 let (node, envelope) = (&node.node, envelope.as_bytes());
                 let taken = node.receive_from::<PatientCase>(envelope, &by).await;

@@ -25,8 +25,12 @@ use crate::system::NodeClock;
 const EXPIRE_AT_ONCE: usize = 1000;
 
 /// Acknowledged messages that a mailbox remembers, so that a delivery that is repeated late does not
-/// come a second time.
+/// come a second time, and what becomes of it can be told.
 const REMEMBERED: u64 = 1000;
+
+/// How long they are remembered, seconds: a recipient keeps what may become good as long as an envelope
+/// lives, and gives it up some time after.
+const GIVEN_UP: u64 = envelope::LIFETIME + 2 * 24 * 3600;
 
 /// Keeps messages.
 #[derive(Debug)]
@@ -84,9 +88,11 @@ impl Mailboxes {
         self.database.read(move |connection| page(connection, &node, after, limit, now)).await
     }
 
-    /// Lets everything up to a place go, and keeps for those who delivered it what became of it.
+    /// Lets everything up to a place go, and keeps for those who delivered it what became of it; also of
+    /// what went before, as far as it is remembered.
     pub async fn acknowledge(&self, node: NodeId, dealt: Acknowledgement) -> Result<(), Error> {
-        self.database.write(move |tx| acknowledge(tx, &node, &dealt)).await
+        let now = self.clock.now().seconds();
+        self.database.write(move |tx| acknowledge(tx, &node, &dealt, now)).await
     }
 
     /// Up to `limit` reports of what became of what `node` has delivered, after the number `after`.
@@ -203,13 +209,34 @@ fn places(connection: &Connection, node: &NodeId) -> Result<(u64, u64), Failure>
     Ok(row.optional()?.unwrap_or((0, 0)))
 }
 
-fn acknowledge(tx: &Connection, node: &NodeId, dealt: &Acknowledgement) -> Result<(), Failure> {
+fn acknowledge(
+    tx: &Connection,
+    node: &NodeId,
+    dealt: &Acknowledgement,
+    now: u64,
+) -> Result<(), Failure> {
     let (last, acknowledged) = places(tx, node)?;
-    let upto = dealt.upto.min(last);
-    if upto <= acknowledged {
-        return Ok(());
+    let (node, upto) = (node.as_ref(), dealt.upto.min(last).max(acknowledged));
+    for Refused { seq, code } in dealt.refused.iter().filter(|one| one.seq <= upto) {
+        let sql = "UPDATE messages SET refused = 1 \
+                   WHERE recipient = ?1 AND seq = ?2 AND refused = 0 RETURNING sender";
+        let sender = tx.prepare_cached(sql)?.query_row((node, seq), |row| row.get(0)).optional()?;
+        let Some(sender) = sender else { continue };
+        let (sender, fate): (String, _) = (sender, Fate::Refused(code.clone()));
+        reports::keep(tx, &Gone { sender: &sender, recipient: node, seq: *seq, fate })?;
     }
-    let node = node.as_ref();
+    if upto > acknowledged { let_go(tx, node, acknowledged, upto, now) } else { Ok(()) }
+}
+
+/// Lets what is after one place and up to another go, and remembers whose it was: its recipient may
+/// give it up as long as it may keep it.
+fn let_go(
+    tx: &Connection,
+    node: &str,
+    acknowledged: u64,
+    upto: u64,
+    now: u64,
+) -> Result<(), Failure> {
     let range = (node, acknowledged, upto);
     let gone = tx
         .prepare_cached(
@@ -219,19 +246,11 @@ fn acknowledge(tx: &Connection, node: &NodeId, dealt: &Acknowledgement) -> Resul
         )?
         .query_map(range, |row| Ok((row.get(0)?, quota_of(row)?, row.get(3)?)))?
         .collect::<Result<Vec<(String, Quota, u64)>, _>>()?;
-    let refused = dealt.refused.iter().filter(|one| one.seq > acknowledged && one.seq <= upto);
-    for Refused { seq, code } in refused {
-        let sql = "SELECT sender FROM messages \
-                   WHERE recipient = ?1 AND seq = ?2 AND envelope IS NOT NULL";
-        let sender = tx.prepare_cached(sql)?.query_row((node, seq), |row| row.get(0)).optional()?;
-        let Some(sender) = sender else { continue };
-        let (sender, fate): (String, _) = (sender, Fate::Refused(code.clone()));
-        reports::keep(tx, &Gone { sender: &sender, recipient: node, seq: *seq, fate })?;
-    }
     tx.prepare_cached(
-        "UPDATE messages SET envelope = NULL WHERE recipient = ?1 AND seq > ?2 AND seq <= ?3",
+        "UPDATE messages SET envelope = NULL, expires = max(expires, ?4) \
+         WHERE recipient = ?1 AND seq > ?2 AND seq <= ?3",
     )?
-    .execute(range)?;
+    .execute((node, acknowledged, upto, now + GIVEN_UP))?;
     tx.prepare_cached("DELETE FROM messages WHERE recipient = ?1 AND seq <= ?2")?
         .execute((node, upto.saturating_sub(REMEMBERED)))?;
     tx.prepare_cached("UPDATE mailboxes SET acknowledged = ?2 WHERE node = ?1")?
@@ -326,7 +345,7 @@ mod tests {
         let waiting = Vec::from_iter(page.messages.iter().map(|message| &*message.envelope));
         assert_eq!(waiting, ["a.b.c.d.12", "a.b.c.d.13", "a.b.c.d.e"]);
         let dealt = Acknowledgement { upto: 3, refused: Vec::new() };
-        database.write(move |tx| acknowledge(tx, &node('A'), &dealt)).await.unwrap();
+        database.write(move |tx| acknowledge(tx, &node('A'), &dealt, 1)).await.unwrap();
         assert_eq!(deliver(5).await, DeliveryAnswer::Accepted(5));
         assert_eq!(deliver(6).await, DeliveryAnswer::Accepted(6));
         assert_eq!(deliver(7).await, refused);

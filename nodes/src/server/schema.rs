@@ -158,6 +158,10 @@ pub const SCHEMA: Schema = Schema {
             THEN coalesce(json_array_length(request, '$.changes'), 0) > 0 ELSE 0 END;
     CREATE INDEX nodes_superseded ON nodes (superseded) WHERE superseded IS NOT NULL;
     ",
+        "
+    -- Whether its recipient has said that it was not taken in: once, also after it was acknowledged.
+    ALTER TABLE messages ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
+    ",
     ],
 };
 

@@ -30,6 +30,16 @@ pub struct Place {
     pub bytes: u64,
     /// Whether it may become good.
     pub hopeful: bool,
+    /// Its place in the mailbox from which it came, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+}
+
+impl Place {
+    /// Whether it is kept until it may be taken in.
+    pub fn is_hoped_for(&self) -> bool {
+        self.hopeful && self.bytes > 0
+    }
 }
 
 /// What is kept, by digest of the envelope.
@@ -43,19 +53,13 @@ struct Kept {
     tried: u32,
 }
 
-impl Kept {
-    fn is_hoped_for(&self) -> bool {
-        self.place.hopeful && self.place.bytes > 0
-    }
-}
-
 /// What is to be done so that a refusal can be kept.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Admission {
     /// What it is counted as; nothing where there is no room for it.
     pub place: Option<Place>,
     /// What goes for it: it is too old, or of the deliverer of whom most is kept.
-    pub gone: Vec<String>,
+    pub gone: Vec<(String, Place)>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -85,7 +89,7 @@ impl Room {
 
     /// Whether this envelope is kept until it may be taken in.
     pub fn hopes_for(&self, digest: &str) -> bool {
-        self.0.get(digest).is_some_and(Kept::is_hoped_for)
+        self.0.get(digest).is_some_and(|kept| kept.place.is_hoped_for())
     }
 
     /// Takes up room for a refusal. Of one that is hopeless the reason is kept where its envelope
@@ -103,23 +107,22 @@ impl Room {
             let Some(oldest) = self.oldest_of_the_largest(&place) else {
                 return Admission { place: None, gone };
             };
-            self.forget(&oldest);
-            gone.push(oldest);
+            gone.extend(self.forget(&oldest).map(|place| (oldest, place)));
         }
         self.count(digest.to_owned(), place.clone());
         Admission { place: Some(place), gone }
     }
 
     /// What was kept long enough by now.
-    pub fn take_old(&mut self, now: Timestamp) -> Vec<String> {
+    pub fn take_old(&mut self, now: Timestamp) -> Vec<(String, Place)> {
         let is_old = |kept: &Kept| now.0.saturating_sub(kept.place.received.0) > KEPT;
         let old = self.0.extract_if(|_, kept| is_old(kept));
-        old.map(|(digest, _)| digest).collect()
+        old.map(|(digest, kept)| (digest, kept.place)).collect()
     }
 
     /// Some of what may become good: what was tried least.
     pub fn next_to_try(&mut self, limit: usize) -> Vec<String> {
-        let hopeful = self.0.iter().filter(|(_, kept)| kept.is_hoped_for());
+        let hopeful = self.0.iter().filter(|(_, kept)| kept.place.is_hoped_for());
         let waiting = hopeful.map(|(digest, kept)| (kept.tried, digest.clone()));
         let waiting = BinaryHeap::from_iter(waiting).into_sorted_vec();
         let least: Vec<_> = waiting.into_iter().take(limit).map(|(_, digest)| digest).collect();
@@ -139,8 +142,8 @@ impl Room {
     }
 
     /// It is not kept any more.
-    pub fn forget(&mut self, digest: &str) {
-        self.0.remove(digest);
+    pub fn forget(&mut self, digest: &str) -> Option<Place> {
+        self.0.remove(digest).map(|kept| kept.place)
     }
 
     fn sum(&self, which: impl Fn(&Place) -> bool) -> Sum {
@@ -179,7 +182,7 @@ mod tests {
     use crate::provider::Timestamp;
 
     fn place(by: &str, at: u64, bytes: u64, hopeful: bool) -> Place {
-        Place { by: by.into(), received: Timestamp(at), bytes, hopeful }
+        Place { by: by.into(), received: Timestamp(at), bytes, hopeful, seq: None }
     }
 
     #[test]
@@ -228,7 +231,8 @@ mod tests {
             assert!(kept.gone.is_empty());
         }
         let kept = room.admit("x/0", place("x", 0, 0, false));
-        assert_eq!((kept.place.is_some(), &*kept.gone), (true, &["3/0".to_owned()][..]));
+        let gone: Vec<_> = kept.gone.iter().map(|(digest, _)| &**digest).collect();
+        assert_eq!((kept.place.is_some(), gone), (true, vec!["3/0"]));
     }
 
     #[test]

@@ -6,8 +6,10 @@ use hdms::Error;
 use hdms::envelope::{self, Letter, MessageType};
 use hdms::ids::{CaseId, NodeId};
 use hdms::json;
+use hdms::mailbox::{Fate, Refused, Report};
 use hdms::node::{Deliverer, MOST_REFUSALS, Node, Outcome, Platform, Quarantined};
 use hdms::provider::{Store, Table, Timestamp, Write};
+use hdms::treatment::message::DataRequestBody;
 use hdms::treatment::patient::PatientCase;
 use hdms::treatment::request::TreatmentRequest;
 use hdms_simulation::{BEGIN, Mail, Simulated, World};
@@ -21,7 +23,8 @@ fn case() -> CaseId {
 
 /// A member that the server admitted, and nothing good comes from.
 fn hostile() -> Deliverer {
-    Deliverer::Node("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".parse().unwrap())
+    let id = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".parse().unwrap();
+    Deliverer::Node { id, seq: 1 }
 }
 
 /// A hospital has approved the patient's request, and its message is on the way.
@@ -42,7 +45,7 @@ async fn fetch(world: &World, envelope: &str, by: &Deliverer) -> Result<Outcome,
 }
 
 fn hospital(world: &World) -> Deliverer {
-    Deliverer::Node(world.hospital.id().clone())
+    Deliverer::Node { id: world.hospital.id().clone(), seq: 2 }
 }
 
 /// What the hospital's keys sign, as large as an envelope may be.
@@ -122,6 +125,64 @@ fn what_was_not_kept_is_not_acknowledged_as_if_it_were() {
             }
         }
         assert_eq!((kept, reported, quarantined(&world.patient).await.len()), (4, 4, 4));
+    });
+}
+
+#[test]
+fn who_delivered_is_told_of_what_was_kept_in_hope_and_is_given_up() {
+    block_on(async {
+        let mut world = World::new(5).await.unwrap();
+        let clock = world.providers.clock.clone();
+        clock.advance(HOUR);
+        let approval = approval(&mut world).await;
+        clock.set(BEGIN);
+        assert_eq!(fetch(&world, &approval, &hospital(&world)).await, Err(Error::NotYetValid));
+        assert!(world.patient.hopes_for(approval.as_bytes()));
+        assert_eq!(world.patient.given_up().await.unwrap(), []);
+
+        clock.set(Timestamp(BEGIN.0 + 31 * 24 * HOUR));
+        world.patient.retry_hopeful::<PatientCase>().await.unwrap();
+        let told = Refused { seq: 2, code: Error::NotYetValid.code().into() };
+        let given_up = world.patient.given_up().await.unwrap();
+        assert_eq!(given_up, [told]);
+        world.patient.told_given_up(&given_up).await.unwrap();
+        assert_eq!(world.patient.given_up().await.unwrap(), [], "once");
+    });
+}
+
+/// What the hospital learns of this place of the patient's mailbox.
+async fn told(world: &World, outcome: Fate) {
+    let report = Report { number: 1, to: world.patient.id().clone(), seq: 7, outcome };
+    world.hospital.told(&[report]).await.unwrap();
+}
+
+#[test]
+fn what_is_told_of_a_message_before_its_place_is_known_is_not_forgotten() {
+    block_on(async {
+        for (early, also_late) in [(true, false), (false, true), (true, true)] {
+            let mut world = World::new(6).await.unwrap();
+            approval(&mut world).await;
+            let id = "019b7985-7400-7000-8000-000000000009".parse().unwrap();
+            let ask = DataRequestBody { id, resources: Vec::new(), purpose: String::new() };
+            world.hospital.ask_for_data(&case(), ask).await.unwrap();
+            let item = world.hospital.waiting("", 10).await.unwrap().remove(0);
+            let refused = Fate::Refused(Error::CardForged.code().into());
+            if early {
+                told(&world, refused.clone()).await;
+                told(&world, Fate::Fetched).await;
+            }
+            world.hospital.mailed(&item, 7).await.unwrap();
+            if also_late {
+                told(&world, Fate::Fetched).await;
+                told(&world, refused.clone()).await;
+            }
+            let undelivered = world.hospital.undelivered("", 10).await.unwrap();
+            assert_eq!(undelivered.len(), 1, "early {early}, late {also_late}");
+            assert_eq!((&undelivered[0].id, &*undelivered[0].code), (&item.id, "card/forged"));
+            let store = world.hospital.platform().store();
+            assert!(store.scan(Table::Meta, "mailed/", "", 10).await.unwrap().is_empty());
+            assert!(store.scan(Table::Meta, "told/", "", 10).await.unwrap().is_empty());
+        }
     });
 }
 
