@@ -80,6 +80,7 @@ refusals! {
     AdmissionRefused = "doorman/refused", 403, "The operator has refused this node; ask the operator, and apply again once the cause is gone.";
     AdmissionTaken = "doorman/taken", 409, "Another node has this name, address or log key; choose another, or have the operator revoke that node first.";
     EndpointRefused = "doorman/endpoint", 400, "The endpoint is not an https URL of a host that all others reach, with at most a port and a path; correct it, see docs/protocol.md.";
+    TooManyChanges = "doorman/changes", 429, "So many nodes have changed their keys lately that this one's change has to wait; it is tried again by itself, and the operator can revoke the node meanwhile.";
     Uncertified = "doorman/uncertified", 503, "The network's root key has not certified this server's key; have it certified as docs/operator.md says, then start the server again.";
     RequestProofInvalid = "proof/invalid", 401, "The request's proof is missing, old, used before or not for this request; sign a new one for each request.";
 

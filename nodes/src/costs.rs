@@ -1,8 +1,6 @@
 //! What others may cost a node that serves: how often a verified one is heard, and how much of it is
 //! kept for ever.
 
-use std::time::Duration;
-
 use hdms::Error;
 use hdms::card::Role;
 use hdms::envelope::MessageType;
@@ -11,9 +9,7 @@ use hdms::ledger::Entry;
 use hdms::provider::Timestamp;
 
 use crate::connections::Limits;
-use crate::server::{NodeRates, RateLimit};
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
+use crate::server::{DAY, NodeRates, RateLimit};
 
 /// An institution may have logged so many entries, for each of a personal node's: it has many patients.
 const MEMBERS: u32 = 100;

@@ -218,7 +218,7 @@ async fn certify(config: &LocalConfig, server: PathBuf) -> Result<(), Error> {
 /// Admits every applicant that is reached on this machine; answers only when that fails.
 async fn admit(operator: Operator) -> Error {
     let admit_all = async || {
-        for applicant in operator.pending().await? {
+        for applicant in operator.pending(None).await? {
             if applicant.claims.endpoint.starts_with("http://127.0.0.1:") {
                 operator.admit(applicant.id).await?;
             }

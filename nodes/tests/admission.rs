@@ -95,7 +95,7 @@ async fn nobody_brings_back_what_a_node_asked_for_before() {
     net.restart().await;
     let replayed = net.client.answer_challenge(&net.url, &before).await;
     assert_eq!(replayed.err().map(|problem| problem.error), Some(Error::Replayed));
-    let pending = net.operator().pending().await.unwrap();
+    let pending = net.operator().pending(None).await.unwrap();
     assert_eq!((&pending[0].id, &*pending[0].claims.name), (&hospital.id, "Royal Hospital"));
 }
 
@@ -138,7 +138,7 @@ async fn an_institution_waits_for_the_operator_and_is_listed_then() {
     assert_eq!(net.ask(keys(1), &request).await, Err(Error::AdmissionPending));
     assert!(net.trust().await.nodes().is_empty());
 
-    let pending = net.operator().pending().await.unwrap();
+    let pending = net.operator().pending(None).await.unwrap();
     assert_eq!(pending.len(), 1);
     assert_eq!(pending[0].id, request.iss);
     assert_eq!(pending[0].claims.name, "St. Elsewhere");
@@ -149,7 +149,7 @@ async fn an_institution_waits_for_the_operator_and_is_listed_then() {
     let again = net.request(keys(1), Role::Institution, "St. Elsewhere");
     let card = net.ask(keys(1), &again).await.unwrap();
     assert_eq!(trust.node(&request.iss).unwrap().jwt(), card);
-    assert!(net.operator().pending().await.unwrap().is_empty());
+    assert!(net.operator().pending(None).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ async fn the_operator_sees_all_that_a_node_claims_and_what_it_wants_changed() {
     let contact = About { contact: "Prof. Roe".into(), ..about() };
     let request = AdmissionRequest { about: Some(contact), ..anew(&request) };
     assert_eq!(net.ask(keys(0), &request).await, Err(Error::AdmissionPending));
-    let pending = net.operator().pending().await.unwrap();
+    let pending = net.operator().pending(None).await.unwrap();
     assert_eq!(pending[0].admitted.as_ref().unwrap().about, Some(about()));
     assert_eq!(pending[0].claims.about, request.about);
     assert!(net.trust().await.node(&request.iss).is_ok(), "it stays listed meanwhile");
@@ -97,7 +97,7 @@ async fn a_refused_or_revoked_node_is_told_why() {
         assert_eq!(problem.reason.as_deref(), Some("no such hospital in the register"));
     }
     assert_eq!(operator.refuse(request.iss.clone(), "x").await, Err(Error::NodeUnknown));
-    assert!(operator.pending().await.unwrap().is_empty());
+    assert!(operator.pending(None).await.unwrap().is_empty());
 
     let better = AdmissionRequest { name: "St. Elsewhere Ltd.".into(), ..anew(&request) };
     assert_eq!(refused(&net, keys(0), &better).await.code, "doorman/pending");
@@ -185,7 +185,7 @@ async fn no_name_address_or_log_key_is_had_twice() {
         AdmissionRequest { log: Some(crossed), ..own.clone() },
     ] {
         assert_eq!(net.ask(keys(1), &anew(&taken)).await, Err(Error::AdmissionPending));
-        let pending = net.operator().pending().await.unwrap();
+        let pending = net.operator().pending(None).await.unwrap();
         assert_eq!(pending[0].rival.as_ref(), Some(&first.iss));
         let admitted = net.operator().admit(own.iss.clone()).await;
         assert_eq!(admitted, Err(Error::AdmissionTaken));

@@ -947,6 +947,7 @@ export type ErrorCode =
   | "doorman/refused"
   | "doorman/taken"
   | "doorman/endpoint"
+  | "doorman/changes"
   | "doorman/uncertified"
   | "proof/invalid"
   | "record/malformed"

@@ -82,9 +82,15 @@ impl OnServer {
 
     /// Prints every node that waits, and what it claims.
     pub async fn list_pending(self) -> Outcome {
-        let waiting = self.operator()?.pending().await?;
-        waiting.iter().for_each(show);
-        Ok(())
+        let (operator, mut last) = (self.operator()?, None);
+        loop {
+            let waiting = operator.pending(last).await?;
+            waiting.iter().for_each(show);
+            match waiting.last() {
+                Some(applicant) => last = Some(applicant.id.clone()),
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Prints the rules and what the server allows.

@@ -17,7 +17,8 @@ use super::challenges::Challenges;
 use super::claims::Claims;
 use super::network_map::Network;
 use super::nodes::{self, IssuedCard, Known, Status};
-use super::rate::{RateLimit, Rates};
+use super::rate::{DAY, RateLimit, Rates};
+use super::strangers;
 use super::trail::{self, Act};
 use crate::connections::subscriber;
 use crate::keys::AwsPrimitives;
@@ -26,9 +27,8 @@ use crate::reach::Reach;
 use crate::sqlite::{Database, Failure};
 use crate::system::{NodeClock, SystemRandomness};
 
-/// Most personal nodes whose former cards the revocation list names at a time: everybody reads it, and
-/// anybody may be a personal node.
-const MOST_PERSONS: usize = 5_000;
+/// Personal nodes that may change their keys from one address a day.
+const CHANGES_OF_ADDRESS: u32 = 20;
 
 /// Admits nodes.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ pub struct Doorman {
     clock: NodeClock,
     by_address: RateLimit<IpAddr>,
     by_node: RateLimit<NodeId>,
+    changes: RateLimit<IpAddr>,
     challenges: Challenges,
     /// Where nodes may be: where all others of the network go.
     reach: Reach,
@@ -60,6 +61,7 @@ impl Doorman {
             clock,
             by_address: RateLimit::per_minute(rates.admissions),
             by_node: RateLimit::per_minute(rates.admissions_of_node),
+            changes: RateLimit::new(CHANGES_OF_ADDRESS, DAY),
         })
     }
 
@@ -99,18 +101,24 @@ impl Doorman {
         Ok(request)
     }
 
-    /// Decides on a request that is [`Doorman::proven`].
+    /// Decides on a request from this address that is [`Doorman::proven`].
     ///
     /// Errors: [`Error::Replayed`] when the node has made a later one; [`Error::PossessionUnproven`]
     /// when it has other keys than before and its old ones have not said so;
     /// [`Error::AdmissionMalformed`] for another role, or another log of a notary;
-    /// [`Error::TooManyRequests`] while too many personal nodes have changed their keys;
+    /// [`Error::TooManyChanges`] while too many personal nodes have changed their keys, and
+    /// [`Error::TooManyRequests`] while too many applicants wait who came from there;
     /// [`Error::AdmissionPending`]; [`Error::AdmissionRefused`] and [`Error::CardRevoked`] with the
     /// operator's reason.
-    pub async fn decide(&self, request: AdmissionRequest) -> Result<Admitted, Problem> {
+    pub async fn decide(
+        &self,
+        request: AdmissionRequest,
+        from: IpAddr,
+    ) -> Result<Admitted, Problem> {
+        let from = subscriber(from);
         loop {
             // What somebody else did to the node meanwhile is looked at first.
-            if let Some(admitted) = self.decide_as_found(&request).await? {
+            if let Some(admitted) = self.decide_as_found(&request, from).await? {
                 return Ok(admitted);
             }
         }
@@ -120,17 +128,20 @@ impl Doorman {
     async fn decide_as_found(
         &self,
         request: &AdmissionRequest,
+        from: IpAddr,
     ) -> Result<Option<Admitted>, Problem> {
-        let (asked, now) = (request.clone(), self.clock.now().seconds());
-        let found = self.database.read(move |connection| find(connection, &asked, now)).await?;
+        let (asked, now) = (request.clone(), self.clock.now());
+        let found = move |connection: &Connection| find(connection, &asked, (from, now.seconds()));
+        let found = self.database.read(found).await?;
         let known = found.known.as_ref();
         if let Some(known) = known {
             expect_newest(&known.request, request)?;
             self.expect_same_node(&known.request, request).await?;
         }
-        let ended = known.and_then(|known| ends_cards(known, request, now));
-        if ended.is_some() && request.role == Role::Personal && found.is_crowded {
-            return Err(Error::TooManyRequests.into());
+        let ended = known.and_then(|known| ends_cards(known, request, now.seconds()));
+        if ended.is_some() && request.role == Role::Personal {
+            let may = found.has_room && self.changes.take(&from, now).is_ok();
+            may.then_some(()).ok_or(Error::TooManyChanges)?;
         }
         match decide(known, request, found.has_rival)? {
             Decision::Admit => Ok(self.admit(found, request, ended).await?),
@@ -195,10 +206,14 @@ impl Doorman {
         let (request, now) = (request.clone(), self.clock.now().seconds());
         self.database
             .write(move |tx| {
-                if find(tx, &request, now)? != found {
+                if find(tx, &request, (found.from, now))? != found {
                     return Ok(false);
                 }
                 nodes::keep_request(tx, &request, status, ended)?;
+                if found.known.is_none() {
+                    let waits = status == Status::Pending;
+                    strangers::note_first(tx, &request.iss, now, waits.then_some(found.from))?;
+                }
                 for act in acts {
                     trail::append(tx, now, act, Some(&request.iss), &Claims::of(&request))?;
                 }
@@ -235,23 +250,33 @@ impl Doorman {
 /// What a decision on a request rests on.
 #[derive(PartialEq)]
 struct Found {
+    /// From where it was asked.
+    from: IpAddr,
     known: Option<Known>,
     /// Whether another listed node has the name or the address.
     has_rival: bool,
-    /// Whether too many personal nodes have changed their keys.
-    is_crowded: bool,
+    /// Whether so few personal nodes have changed their keys that this one may.
+    has_room: bool,
 }
 
-/// [`Error::CardRevoked`] for a node that was revoked before the database was put back.
-fn find(connection: &Connection, request: &AdmissionRequest, now: u64) -> Result<Found, Failure> {
+/// [`Error::CardRevoked`] for a node that was revoked before the database was put back;
+/// [`Error::TooManyRequests`] for one more applicant where many wait who came from there.
+fn find(
+    connection: &Connection,
+    request: &AdmissionRequest,
+    (from, now): (IpAddr, u64),
+) -> Result<Found, Failure> {
     let known = nodes::find(connection, &request.iss)?;
     if known.is_none() && nodes::is_barred(connection, &request.iss)? {
         return Err(Error::CardRevoked.into());
     }
     let listed = request.role != Role::Personal;
+    if known.is_none() && listed {
+        strangers::expect_few_applicants(connection, from)?;
+    }
     let has_rival = listed && nodes::rival(connection, request)?.is_some();
-    let is_crowded = nodes::superseded_persons(connection, now)? >= MOST_PERSONS;
-    Ok(Found { known, has_rival, is_crowded })
+    let has_room = strangers::has_room(connection, &request.iss, now)?;
+    Ok(Found { from, known, has_rival, has_room })
 }
 
 enum Decision {

@@ -24,6 +24,7 @@ mod rules;
 mod schema;
 mod seen;
 pub mod settings;
+mod strangers;
 mod stream;
 pub mod trail;
 
@@ -56,7 +57,7 @@ use stream::Bells;
 pub use push::{FirebaseApp, FirebaseConfig, PushConfig};
 pub use quota::{Quota, Quotas};
 pub use rate::Rates;
-pub(crate) use rate::{NodeRates, RateLimit};
+pub(crate) use rate::{DAY, NodeRates, RateLimit};
 pub use rules::Rules;
 
 /// Deliveries under way at a time, each of up to 8 MB.
@@ -272,7 +273,7 @@ impl Services {
         self.network.refresh().await?;
         self.silence_revoked(database).await?;
         let now = self.clock.now().seconds();
-        database.write(move |tx| nodes::drop_strangers(tx, now)).await?;
+        database.write(move |tx| strangers::drop_old(tx, now)).await?;
         self.push.expire().await?;
         self.mailboxes.expire().await
     }

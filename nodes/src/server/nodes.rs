@@ -5,9 +5,10 @@ use hdms::card::{LIFETIME, Role};
 use hdms::doorman::AdmissionRequest;
 use hdms::ids::NodeId;
 use hdms::network::{Ed25519Key, LogKeys, NotaryLog, Superseded};
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use super::claims::role_name;
+use super::strangers;
 use crate::sqlite::Failure;
 
 /// Where a node stands.
@@ -105,12 +106,18 @@ pub fn find(connection: &Connection, id: &NodeId) -> Result<Option<Known>, Failu
 
 /// Every institution and notary, in the order of their ids.
 pub fn listed(connection: &Connection) -> Result<Vec<Known>, Failure> {
-    all(connection, "role <> 'personal'")
+    some(connection, "role <> 'personal' AND id > ?1", ("", -1))
 }
 
-/// Every node that waits for the operator.
-pub fn pending(connection: &Connection) -> Result<Vec<Known>, Failure> {
-    all(connection, "role <> 'personal' AND status = 'pending'")
+/// The first nodes after this id that wait for the operator.
+pub fn pending(
+    connection: &Connection,
+    after: Option<&NodeId>,
+    limit: usize,
+) -> Result<Vec<Known>, Failure> {
+    let after = after.map_or("", |id| id.as_ref());
+    let condition = "role <> 'personal' AND status = 'pending' AND id > ?1";
+    some(connection, condition, (after, limit))
 }
 
 /// The revoked nodes whose last card would still be good at `now`, in the order of their ids.
@@ -142,13 +149,6 @@ pub fn supersede(tx: &Connection, ended: &Superseded) -> Result<(), Failure> {
     let sql = "UPDATE nodes SET superseded = max(coalesce(superseded, 0), ?2) WHERE id = ?1";
     tx.execute(sql, (ended.node.as_ref(), ended.before))?;
     Ok(())
-}
-
-/// How many personal nodes are among them.
-pub fn superseded_persons(connection: &Connection, now: u64) -> Result<usize, Failure> {
-    let sql = "SELECT count(*) FROM nodes WHERE superseded > ?1 AND role = 'personal'";
-    let since = now.saturating_sub(LIFETIME);
-    Ok(connection.prepare_cached(sql)?.query_row([since], |row| row.get(0))?)
 }
 
 /// Another node that stands in the way of `request`: a listed one with its name or its address, or a
@@ -220,35 +220,6 @@ pub fn keep_request(
     Ok(())
 }
 
-/// Most nodes that wait to be admitted for the first time; the one that applied first makes room.
-const MOST_APPLICANTS: u64 = 1_000;
-
-/// How long an application is kept that was never approved, and a personal node whose card has ended,
-/// seconds.
-const KEPT: u64 = 30 * 24 * 3600;
-
-/// Which were never admitted as anything.
-const APPLICANTS: &str = "status IN ('pending', 'refused') AND admitted IS NULL AND card IS NULL";
-
-/// Drops, at `now`, seconds, what strangers left behind: applications that were never approved, when
-/// they are old or too many, and personal nodes whose card ended long ago, which are admitted anew
-/// when they come back. One that has changed its keys stays: with a former key nobody comes back.
-pub fn drop_strangers(tx: &Connection, now: u64) -> Result<(), Failure> {
-    let old = now.saturating_sub(KEPT);
-    let sql = format!("DELETE FROM nodes WHERE {APPLICANTS} AND request ->> 'iat' < ?1");
-    tx.prepare_cached(&sql)?.execute([old])?;
-    let sql = format!(
-        "DELETE FROM nodes WHERE id IN (SELECT id FROM nodes WHERE role <> 'personal' \
-         AND {APPLICANTS} ORDER BY request ->> 'iat' DESC LIMIT -1 OFFSET ?1)"
-    );
-    tx.prepare_cached(&sql)?.execute([MOST_APPLICANTS])?;
-    let sql = "DELETE FROM nodes WHERE id IN (SELECT id FROM nodes WHERE role = 'personal' \
-               AND status = 'admitted' AND expires < ?1 \
-               AND coalesce(json_array_length(request, '$.changes'), 0) = 0 LIMIT 1000)";
-    tx.prepare_cached(sql)?.execute([old])?;
-    Ok(())
-}
-
 /// Keeps the card issued to a node. [`Error::CardRevoked`] when it was revoked meanwhile.
 pub fn keep_card(tx: &Connection, id: &NodeId, card: &IssuedCard) -> Result<(), Failure> {
     let sql = "UPDATE nodes SET card = ?2, claims = ?3, expires = ?4 \
@@ -275,6 +246,7 @@ pub fn decide(
     tx.execute(sql, (id, status.name(), reason, admitted, until))?;
     if status == Status::Admitted {
         tx.execute("DELETE FROM barred WHERE id = ?1", [id])?;
+        strangers::forget_origin(tx, id)?;
     }
     if status == Status::Revoked {
         tx.execute("DELETE FROM subscriptions WHERE node = ?1", [id])?;
@@ -341,10 +313,15 @@ pub fn set_setting(tx: &Connection, key: &str, value: &str) -> Result<(), Failur
     Ok(())
 }
 
-fn all(connection: &Connection, condition: &str) -> Result<Vec<Known>, Failure> {
-    let sql = format!("SELECT {COLUMNS} FROM nodes WHERE {condition} ORDER BY id");
+/// Those of this condition, in the order of their ids: after one, and so many.
+fn some(
+    connection: &Connection,
+    condition: &str,
+    part: impl Params,
+) -> Result<Vec<Known>, Failure> {
+    let sql = format!("SELECT {COLUMNS} FROM nodes WHERE {condition} ORDER BY id LIMIT ?2");
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(part)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(known(row)?);

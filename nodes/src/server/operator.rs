@@ -21,6 +21,9 @@ use crate::system::NodeClock;
 
 pub use super::claims::Claims;
 
+/// Nodes that wait, listed together.
+const PAGE: usize = 100;
+
 /// A node that waits for the operator's decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applicant {
@@ -64,11 +67,11 @@ impl Operator {
         Ok(Self { database, clock })
     }
 
-    /// Every node that waits.
-    pub async fn pending(&self) -> Result<Vec<Applicant>, Error> {
+    /// The next nodes that wait, in the order of their ids, after this one; none after the last.
+    pub async fn pending(&self, after: Option<NodeId>) -> Result<Vec<Applicant>, Error> {
         self.database
-            .read(|connection| {
-                let waiting = nodes::pending(connection)?;
+            .read(move |connection| {
+                let waiting = nodes::pending(connection, after.as_ref(), PAGE)?;
                 waiting.iter().map(|known| Applicant::of(connection, known)).collect()
             })
             .await

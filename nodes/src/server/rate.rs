@@ -12,6 +12,9 @@ use hdms::ids::NodeId;
 use hdms::provider::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// For limits of a day.
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// Buckets remembered before those that are full are forgotten.
 const MANY: usize = 10_000;
 

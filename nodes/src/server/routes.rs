@@ -148,7 +148,7 @@ async fn answer(
     let answer: ChallengeAnswer = parse(&body)?;
     let request = place.work(services.doorman.proven(&answer)).await?;
     let node = request.iss.clone();
-    let decided = services.doorman.decide(request).await;
+    let decided = services.doorman.decide(request, from.ip()).await;
     services.proofs.forget_node(&node);
     Ok(Json(decided?))
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hdms::Error;
 
-use super::{manifests, nodes};
+use super::{manifests, nodes, strangers};
 use crate::log::tiles;
 use crate::sqlite::{Database, Schema};
 
@@ -162,6 +162,7 @@ pub const SCHEMA: Schema = Schema {
     -- Whether its recipient has said that it was not taken in: once, also after it was acknowledged.
     ALTER TABLE messages ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
     ",
+        strangers::COLUMNS,
     ],
 };
 

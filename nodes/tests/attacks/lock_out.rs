@@ -1,10 +1,19 @@
 //! Somebody wants to keep others from becoming members.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, stream};
 use hdms::Error;
 use hdms::card::Role;
+use hdms::doorman::AdmissionRequest;
+use hdms::ids::NodeId;
+use hdms_nodes::proxies::{Block, Proxies};
+use rusqlite::Connection;
 
-use crate::common::{Net, keys};
+use crate::common::{Net, keys, problem};
+use crate::stolen_key::change_keys;
+
+const DAY: u64 = 24 * 3600;
 
 /// More than a server would remember.
 const MANY: usize = 20_500;
@@ -39,4 +48,128 @@ async fn answers_of_strangers_use_up_nothing_of_a_node() {
         assert_eq!(refused.err().map(|problem| problem.error), Some(Error::PossessionUnproven));
     }
     assert!(net.client.answer_challenge(&net.url, &answer).await.is_ok());
+}
+
+fn database(net: &Net) -> Connection {
+    Connection::open(net.data().join("server.sqlite")).unwrap()
+}
+
+/// Personal nodes that have changed their keys just now, as if each had come by the Doorman.
+fn changed(net: &Net, count: usize) {
+    let sql = "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < ?1) \
+               INSERT INTO nodes (id, role, status, request, superseded, since) \
+               SELECT printf('%042dA', n), 'personal', 'admitted', '{}', ?2, ?2 FROM n";
+    let changed = database(net).execute(sql, (count, net.now().seconds()));
+    assert_eq!(changed.unwrap(), count);
+}
+
+#[tokio::test]
+async fn who_changes_the_keys_of_many_nodes_leaves_older_ones_the_room_to_change_theirs() {
+    let net = Net::start().await;
+    let older = net.request(keys(0), Role::Personal, "");
+    let new = net.request(keys(1), Role::Personal, "");
+    for (keys, request) in [(keys(0), &older), (keys(1), &new)] {
+        net.ask(keys, request).await.unwrap();
+    }
+    let sql = "UPDATE nodes SET since = since - ?2 WHERE id = ?1";
+    database(&net).execute(sql, (older.iss.as_ref(), 30 * DAY)).unwrap();
+    changed(&net, 1000);
+    net.clock.advance(1000);
+    let mut answers = Vec::new();
+    for (former, request) in [(1, &new), (0, &older)] {
+        let changed = change_keys(&net, request, keys(former), keys(former + 2)).await;
+        answers.push(net.ask(keys(former + 2), &changed).await.err());
+    }
+    assert_eq!(answers, [Some(Error::TooManyChanges), None]);
+    // Those of a quarter of a year ago leave their room to others.
+    net.clock.advance(1000 * 91 * DAY);
+    let again = net.request(keys(1), Role::Personal, "");
+    let changed = change_keys(&net, &again, keys(1), keys(3)).await;
+    net.ask(keys(3), &changed).await.unwrap();
+}
+
+/// The node changes from the keys of one number to those of the other.
+async fn change(
+    net: &Net,
+    request: &mut AdmissionRequest,
+    (former, newer): (usize, usize),
+) -> Result<(), Error> {
+    net.clock.advance(1000);
+    let changed = change_keys(net, request, keys(former), keys(newer)).await;
+    net.ask(keys(newer), &changed).await?;
+    *request = changed;
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_address_changes_the_keys_of_twenty_nodes_a_day_and_no_more() {
+    let net = Net::start().await;
+    for first in [0, 2] {
+        let mut request = net.request(keys(first), Role::Personal, "");
+        net.ask(keys(first), &request).await.unwrap();
+        for _ in 0..5 {
+            change(&net, &mut request, (first, first + 1)).await.unwrap();
+            change(&net, &mut request, (first + 1, first)).await.unwrap();
+        }
+    }
+    let mut request = net.request(keys(4), Role::Personal, "");
+    net.ask(keys(4), &request).await.unwrap();
+    assert_eq!(change(&net, &mut request, (4, 5)).await, Err(Error::TooManyChanges));
+    net.clock.advance(1000 * 2 * 3600);
+    request.iat = net.now().seconds();
+    assert_eq!(change(&net, &mut request, (4, 5)).await, Ok(()));
+}
+
+/// As many more that have asked for the same as this applicant, from this address, after it.
+fn applied(net: &Net, id: &NodeId, from: &str, count: usize) {
+    let sql = "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < ?3) \
+               INSERT INTO nodes (id, role, status, request, since, origin) \
+               SELECT printf('%042dA', n + (SELECT count(*) FROM nodes)), role, status, \
+               json_set(request, '$.iat', since + n), since + n, ?2 \
+               FROM n, (SELECT * FROM nodes WHERE id = ?1)";
+    let applied = database(net).execute(sql, (id.as_ref(), from, count));
+    assert_eq!(applied.unwrap(), count);
+}
+
+async fn behind_a_proxy() -> Net {
+    let proxy: Block = "127.0.0.1".parse().unwrap();
+    Net::start_with(|config| config.limits.proxies = Proxies::from(vec![proxy])).await
+}
+
+#[tokio::test]
+async fn an_address_that_has_applied_often_waits_and_others_apply() {
+    let net = behind_a_proxy().await;
+    let first = net.request(keys(0), Role::Institution, "First");
+    assert_eq!(net.ask(keys(0), &first).await, Err(Error::AdmissionPending));
+    applied(&net, &first.iss, "192.0.2.1", 20);
+    let answer =
+        net.challenge(keys(1), &net.request(keys(1), Role::Institution, "Next")).await.unwrap();
+    let apply = async |from: &str| {
+        let url = format!("{}/doorman/answers", net.url);
+        let body = serde_json::to_vec(&answer).unwrap();
+        let request = reqwest::Client::new().post(url).header("x-forwarded-for", from).body(body);
+        problem(request.send().await.unwrap()).await.1
+    };
+    assert_eq!(apply("192.0.2.1").await, "api/too-many");
+    assert_eq!(apply("192.0.2.2").await, "doorman/pending");
+}
+
+#[tokio::test]
+async fn applications_by_the_thousand_push_out_none_from_elsewhere() {
+    let mut net = behind_a_proxy().await;
+    let honest = net.request(keys(0), Role::Institution, "Honest");
+    assert_eq!(net.ask(keys(0), &honest).await, Err(Error::AdmissionPending));
+    applied(&net, &honest.iss, "192.0.2.1", 1200);
+    // It looks for what is too much when it starts.
+    net.restart().await;
+    let waiting = || {
+        let sql = "SELECT count(*) FROM nodes WHERE status = 'pending'";
+        database(&net).query_row(sql, [], |row| row.get::<_, u64>(0)).unwrap()
+    };
+    while waiting() > 1000 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let operator = net.operator();
+    assert!(operator.applicant(&honest.iss).await.is_ok());
+    assert_eq!(operator.pending(None).await.unwrap().len(), 100, "a page");
 }

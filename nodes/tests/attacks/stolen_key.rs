@@ -33,7 +33,7 @@ async fn given_up(net: &Net) -> (Person, Person) {
 }
 
 /// The request of the same node with the keys `newer`, for which `former` vouch.
-async fn change_keys(
+pub async fn change_keys(
     net: &Net,
     request: &AdmissionRequest,
     former: &AwsKeys,

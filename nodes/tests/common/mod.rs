@@ -274,7 +274,7 @@ impl Net {
         let operator = self.operator();
         // Making keys takes its time where much else is going on.
         for _ in 0..2400 {
-            if let Some(applicant) = operator.pending().await.unwrap().pop() {
+            if let Some(applicant) = operator.pending(None).await.unwrap().pop() {
                 return operator.admit(applicant.id).await.unwrap();
             }
             tokio::time::sleep(Duration::from_millis(25)).await;

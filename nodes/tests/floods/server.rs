@@ -71,7 +71,7 @@ async fn applications_that_nobody_approved_are_on_no_trail() {
     let before = net.operator().trail().await.unwrap().entries.len();
     let request = net.request(keys(0), Role::Institution, "Nobody");
     net.ask(keys(0), &request).await.unwrap_err();
-    assert_eq!(net.operator().pending().await.unwrap().len(), 1);
+    assert_eq!(net.operator().pending(None).await.unwrap().len(), 1);
     assert_eq!(net.operator().trail().await.unwrap().entries.len(), before);
     net.operator().admit(request.iss).await.unwrap();
     assert_eq!(net.operator().trail().await.unwrap().entries.len(), before + 1);

@@ -252,7 +252,7 @@ async fn admit(dir: &Path, count: usize) {
     let operator = Operator::of(&dir.join("server")).unwrap();
     let mut admitted = 0;
     while admitted < count {
-        for applicant in operator.pending().await.unwrap() {
+        for applicant in operator.pending(None).await.unwrap() {
             operator.admit(applicant.id).await.unwrap();
             admitted += 1;
         }

@@ -233,7 +233,7 @@ pub fn personal(dir: &Path, server: &str) -> MemberConfig {
 pub async fn admit_the_hospital(dir: &Path) {
     let operator = Operator::of(&dir.join("server")).unwrap();
     loop {
-        if let Some(applicant) = operator.pending().await.unwrap().pop() {
+        if let Some(applicant) = operator.pending(None).await.unwrap().pop() {
             assert_eq!(applicant.claims.role, Role::Institution);
             return operator.admit(applicant.id).await.unwrap();
         }

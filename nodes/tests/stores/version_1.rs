@@ -19,7 +19,7 @@ async fn the_server_has_its_nodes_and_documents() {
     let documents = reqwest::get(format!("http://{}/network", server.address())).await.unwrap();
     assert_eq!(documents.status(), 200);
     let operator = Operator::of(&copied.dir.path().join("server")).unwrap();
-    assert!(operator.pending().await.unwrap().is_empty());
+    assert!(operator.pending(None).await.unwrap().is_empty());
     let member = copied.patient().await;
     let trust = member.node().trust();
     assert_eq!((trust.nodes().len(), trust.logs().len()), (4, 3));

@@ -61,7 +61,7 @@ impl Network {
         let (clock, stop) = (NodeClock::default(), CancellationToken::new());
         let operator = self.operator()?;
         let admitting = until("an applicant", async || {
-            let Some(applicant) = operator.pending().await?.pop() else { return Ok(false) };
+            let Some(applicant) = operator.pending(None).await?.pop() else { return Ok(false) };
             operator.admit(applicant.id).await?;
             Ok(true)
         });
