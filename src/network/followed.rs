@@ -44,8 +44,8 @@ struct Shown<'a> {
 /// The checkpoint of the manifest that comes with `documents`, which its log has signed. Where the
 /// documents are new to the node, which has `seen` those of before, all in between was followed.
 ///
-/// Errors: [`Error::NetworkForged`] for a proof that does not hold, [`Error::NetworkSplit`] for a log
-/// that does not continue the one that was seen, [`Error::NetworkUnwitnessed`].
+/// Errors: [`Error::NetworkForged`] for a proof that does not hold, also that the log continues the one
+/// that was seen; [`Error::NetworkSplit`] for another log of the same size; [`Error::NetworkUnwitnessed`].
 pub(super) async fn follow(
     documents: &NetworkDocuments,
     manifest: &Manifest,
@@ -127,7 +127,8 @@ impl Position {
         let proof = step.consistency.iter().map(|hash| decode_hash(hash));
         let proof = proof.collect::<Result<Vec<_>, _>>().map_err(|_| Error::NetworkForged)?;
         if !is_consistent(self.size, &self.root, tree.size, &tree.root, &proof) {
-            return Err(Error::NetworkSplit);
+            // The log may be another one, or only the proof is bad: it proves nothing.
+            return Err(Error::NetworkForged);
         }
         let witnesses = match claims.doormen == self.doormen {
             true => &self.witnesses[..],

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{NetworkDocuments, Trust};
+use super::{Manifest, NetworkDocuments, Trust};
 use crate::error::Error;
 use crate::json;
 use crate::provider::{Store, Table, Timestamp, Write};
@@ -11,7 +11,9 @@ use crate::provider::{Store, Table, Timestamp, Write};
 /// The row of [`Table::Meta`] that keeps it.
 const ROW: &str = "split";
 
-/// What goes together with nobody's word but the server's.
+/// What goes together with nobody's word but the server's: one number says two things, or one size of
+/// the manifests' log has two trees. That a log does not continue another one can't be seen from what is
+/// shown, and is no evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
     /// When it was offered.
@@ -20,6 +22,34 @@ pub struct Split {
     pub held: NetworkDocuments,
     /// What it was offered then.
     pub offered: NetworkDocuments,
+}
+
+/// A document's number, and what tells it from others.
+pub(super) type Numbered<'a> = (u64, &'a String);
+
+/// Of the manifest with this text, and of the four that it binds.
+pub(super) fn numbered<'a>(
+    bound: &'a Manifest,
+    text: &'a String,
+    [doormen, parameters, map, revocations]: [u64; 4],
+) -> [Numbered<'a>; 5] {
+    [
+        (bound.number, text),
+        (doormen, &bound.doormen),
+        (parameters, &bound.parameters),
+        (map, &bound.map),
+        (revocations, &bound.revocations),
+    ]
+}
+
+/// [`Error::NetworkSplit`] where one number says two things.
+pub(super) fn expect_one_saying(
+    before: &[Numbered<'_>],
+    after: &[Numbered<'_>],
+) -> Result<(), Error> {
+    let differs =
+        |(before, after): (&Numbered<'_>, &Numbered<'_>)| before.0 == after.0 && before != after;
+    if before.iter().zip(after).any(differs) { Err(Error::NetworkSplit) } else { Ok(()) }
 }
 
 /// The first that was found, if one was. Errors: those of the store.

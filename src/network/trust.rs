@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde_json::Value;
 
 use super::followed::{follow, reopen};
+use super::split::{Numbered, expect_one_saying, numbered};
 use super::{
     Doormen, Manifest, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog, PROTOCOL_VERSION,
     Parameters, Revocations, Witness,
@@ -90,7 +91,14 @@ impl Trust {
         let superseded = superseded.map(|it| (it.node, it.before)).collect();
         let (map_number, logs, nodes) = (map.number, map.logs, Vec::new());
         let previous = before.seen();
-        let checkpoint = before.followed(documents, &manifest, &doormen, primitives).await?;
+        let checkpoint = before.followed(documents, &manifest, &doormen, primitives).await;
+        if let (Err(Error::NetworkForged), Some(previous)) = (&checkpoint, previous) {
+            // Whatever the log's proofs say: a number that says two things is signed twice.
+            let numbers = [doormen.number, parameters.number, map_number, revocations.number];
+            let shown = numbered(&manifest, &documents.manifest, numbers);
+            expect_one_saying(&previous.numbered(), &shown)?;
+        }
+        let checkpoint = checkpoint?;
         let same_doormen = previous.filter(|previous| previous.doormen == doormen);
         let checked = same_doormen.map_or_else(Arc::default, |previous| previous.checked.clone());
         let documents = Arc::new(documents.clone());
@@ -291,28 +299,18 @@ impl Trust {
     /// Numbers never go back, and one number says one thing.
     fn refuse_rollback(&self, previous: &Trust) -> Result<(), Error> {
         let (before, after) = (previous.numbered(), self.numbered());
-        let differs =
-            |(before, after): (&Numbered, &Numbered)| before.0 == after.0 && before != after;
-        if differs((&before[0], &after[0])) {
-            return Err(Error::NetworkSplit);
-        }
-        let mut pairs = before.iter().zip(&after);
-        if pairs.clone().any(|(before, after)| after.0 < before.0) {
+        expect_one_saying(&before[..1], &after[..1])?;
+        if before.iter().zip(&after).any(|(before, after)| after.0 < before.0) {
             return Err(Error::NetworkRollback);
         }
-        if pairs.any(differs) { Err(Error::NetworkSplit) } else { Ok(()) }
+        expect_one_saying(&before, &after)
     }
 
     /// Number and digest of each document.
     fn numbered(&self) -> [Numbered<'_>; 5] {
-        let bound = &self.manifest;
-        [
-            (bound.number, &self.documents.manifest),
-            (self.doormen.number, &bound.doormen),
-            (self.parameters.number, &bound.parameters),
-            (self.map_number, &bound.map),
-            (self.revocations.number, &bound.revocations),
-        ]
+        let others =
+            [self.doormen.number, self.parameters.number, self.map_number, self.revocations.number];
+        numbered(&self.manifest, &self.documents.manifest, others)
     }
 }
 
@@ -347,9 +345,6 @@ impl<'a> Before<'a> {
         follow(documents, manifest, doormen, *seen, primitives).await
     }
 }
-
-/// A document's number, and what tells it from others.
-type Numbered<'a> = (u64, &'a String);
 
 async fn verify_doormen(
     jwt: &str,

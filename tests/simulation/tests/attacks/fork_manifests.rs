@@ -5,6 +5,7 @@ use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::log::TlogProof;
 use hdms::network::{NetworkDocuments, Trust};
+use hdms::provider::Clock;
 use hdms_simulation::World;
 
 /// The world with two more manifests, the node's trust in the first of them, and documents under a
@@ -28,8 +29,41 @@ fn a_log_that_forked_off_before_is_not_a_continuation() {
         let (mut world, held, documents) = forked(1).await;
         world.documents = documents;
         let taken = world.trust(Some(&held)).await.map(drop);
-        assert_eq!(taken, Err(Error::NetworkSplit), "with the proof of the other branch");
+        assert_eq!(taken, Err(Error::NetworkForged), "with the proof of the other branch");
         assert!(world.trust(None).await.is_ok(), "who has seen nothing yet can't know");
+    });
+}
+
+#[test]
+fn a_bad_proof_is_no_evidence_and_a_number_that_says_two_things_is_whatever_the_proof_says() {
+    block_on(async {
+        let mut world = World::new(4).await.unwrap();
+        let held = (*world.patient.trust()).clone();
+        for _ in 0..2 {
+            world.publish().await.unwrap();
+        }
+        let honest = world.documents.clone();
+        let mut shown = world.operator.offered(&honest, held.manifest().number);
+        shown.consistency[0] = hdms::log::encode(&[7; 32]);
+        let take = async |world: &World, documents: &NetworkDocuments| {
+            let now = world.providers.clock.now();
+            let software = world.software();
+            let trust = Trust::verify(documents, &world.root, Some(&held), now, &software).await;
+            trust.map(drop)
+        };
+        assert_eq!(take(&world, &shown).await, Err(Error::NetworkForged));
+        assert_eq!(
+            take(&world, &world.operator.offered(&honest, held.manifest().number)).await,
+            Ok(())
+        );
+
+        // The same numbers of all that the manifest binds, with another list.
+        world.network.revocations.revoked.insert(world.hospital.id().clone());
+        world.network.number += 1;
+        let forked = world.operator.publish(&world.network).await.unwrap();
+        let mut shown = world.operator.offered(&forked, held.manifest().number);
+        shown.consistency.clear();
+        assert_eq!(take(&world, &shown).await, Err(Error::NetworkSplit));
     });
 }
 
