@@ -37,6 +37,11 @@ use crate::system::{NodeClock, SystemRandomness};
 /// Why a node that was in the Network Map and is no more is revoked.
 const REASON: &str = "it was no longer a member when the server's database was put back";
 
+/// Most bytes of manifests that are taken back, all in memory: some decades of them. Largest answer with
+/// one.
+const MOST_TAKEN: usize = 64 * 1024 * 1024;
+const MANIFEST: usize = 1024 * 1024;
+
 /// How long a notary has to say what it has witnessed.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -78,7 +83,7 @@ impl Recovery<'_> {
             (size.unwrap_or(Err(Error::TimedOut)).unwrap_or(0), endpoint)
         });
         let mut ahead = join_all(asked).await;
-        ahead.retain(|(size, _)| *size > own);
+        ahead.retain(|(size, _)| *size > 0);
         ahead.sort_by_key(|(size, _)| Reverse(*size));
         for (size, endpoint) in &ahead {
             let notary = endpoint.as_ref();
@@ -94,13 +99,15 @@ impl Recovery<'_> {
         Ok(None)
     }
 
-    /// How many manifests the notary there has co-signed.
+    /// How many manifests the notary there has co-signed; 0 where that is what is signed here, published or
+    /// not.
     async fn witnessed(&self, endpoint: &Endpoint) -> Result<u64, Error> {
-        let States { logs } = self.json(endpoint, "/witness/state").await?;
+        let States { logs } = self.json(endpoint, "/witness/state", DOCUMENTS).await?;
         let key = self.manifests.key();
         let own = logs.iter().find(|state| state.log == key.name).ok_or(Error::NotFound)?;
         let checkpoint = signed(&own.checkpoint, key).await?;
-        Ok(checkpoint.checkpoint().size)
+        let is_own = self.manifests.has_signed(checkpoint.checkpoint()).await?;
+        Ok(if is_own { 0 } else { checkpoint.checkpoint().size })
     }
 
     async fn take_back(&self, endpoint: &Endpoint, from: u64) -> Result<Tree, Error> {
@@ -132,7 +139,7 @@ impl Recovery<'_> {
 
     /// What the notary there keeps beyond `size` manifests, checked but for the tree.
     async fn kept_at(&self, endpoint: &Endpoint, size: u64) -> Result<Taken, Error> {
-        let documents: NetworkDocuments = self.json(endpoint, "/manifests").await?;
+        let documents: NetworkDocuments = self.json(endpoint, "/manifests", DOCUMENTS).await?;
         let Certificate { root, jwt, list, .. } = self.certificate;
         if documents.doormen != *jwt {
             // Another list of Doormen was installed since: it has to be installed again first.
@@ -142,9 +149,12 @@ impl Recovery<'_> {
         let keys: Vec<_> = list.doormen.iter().map(|doorman| &doorman.key).collect();
         let map = verify_by(&documents.map, &keys, &AwsPrimitives).await?;
         let revocations = verify_by(&documents.revocations, &keys, &AwsPrimitives).await?;
-        let mut said = Vec::new();
+        let (mut said, mut room) = (Vec::new(), MOST_TAKEN);
         for number in size + 1..=trust.manifest().number {
-            let numbered: Numbered = self.json(endpoint, &format!("/manifests/{number}")).await?;
+            let path = format!("/manifests/{number}");
+            let numbered: Numbered = self.json(endpoint, &path, MANIFEST).await?;
+            let bytes = numbered.manifest.len() + numbered.checkpoint.len();
+            room = room.checked_sub(bytes).ok_or(Error::BodyTooLarge)?;
             let checkpoint = signed(&numbered.checkpoint, self.manifests.key()).await?;
             said.push((numbered, checkpoint));
         }
@@ -155,8 +165,13 @@ impl Recovery<'_> {
         }
     }
 
-    async fn json<T: DeserializeOwned>(&self, base: &Endpoint, path: &str) -> Result<T, Error> {
-        let bytes = self.client.resource(base.as_ref(), path, DOCUMENTS).await?;
+    async fn json<T: DeserializeOwned>(
+        &self,
+        base: &Endpoint,
+        path: &str,
+        limit: usize,
+    ) -> Result<T, Error> {
+        let bytes = self.client.resource(base.as_ref(), path, limit).await?;
         serde_json::from_slice(&bytes).map_err(|_| Error::NetworkUnreachable)
     }
 }

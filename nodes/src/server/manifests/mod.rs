@@ -11,7 +11,7 @@ use std::time::Duration;
 use hdms::Error;
 use hdms::endpoint::Endpoint;
 use hdms::log::merkle::leaf_hash;
-use hdms::log::{NoteKey, NoteSignature, SignedCheckpoint};
+use hdms::log::{Checkpoint, NoteKey, NoteSignature, SignedCheckpoint};
 use hdms::network::{Manifest, NetworkDocuments, NotaryLog, Numbered, Witness, leaf, majority};
 use rusqlite::Connection;
 
@@ -243,6 +243,17 @@ impl Manifests {
     pub async fn published(&self) -> Result<u64, Error> {
         let published = self.0.database.read(tiles::newest_published).await?;
         Ok(published.map_or(0, |published| published.checkpoint().size))
+    }
+
+    /// Whether this tree is among those that the log has signed here, as far as they are kept, or an
+    /// earlier one.
+    pub async fn has_signed(&self, tree: &Checkpoint) -> Result<bool, Error> {
+        let (size, root) = (tree.size, tree.root);
+        let kept = self.0.database.read(move |connection| tiles::of_size(connection, size)).await?;
+        match kept {
+            Some(kept) => Ok(kept.checkpoint().root == root),
+            None => Ok(size <= self.published().await?),
+        }
     }
 
     /// Takes back what the log has said after what is published here, as others have kept it, in one
