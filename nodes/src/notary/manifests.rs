@@ -5,13 +5,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use hdms::Error;
+use hdms::json;
 use hdms::log::decimal;
 use hdms::log::merkle::leaf_hash;
-use hdms::network::{NetworkDocuments, Numbered, Trust, leaf};
+use hdms::network::{Numbered, Trust, leaf};
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +37,9 @@ pub const TABLE: &str = "
 /// Largest answer with a manifest, bytes.
 const LIMIT: usize = 1024 * 1024;
 
+/// Manifests that are read or kept at a time.
+const PAGE: u64 = 100;
+
 /// Keeps the manifests.
 #[derive(Clone, Debug)]
 pub struct Keeper {
@@ -41,6 +48,14 @@ pub struct Keeper {
     /// With the table.
     pub database: Database,
     asked: Arc<Mutex<Option<Instant>>>,
+    answer: Arc<Mutex<Option<Answer>>>,
+}
+
+/// The documents under this manifest, as they are answered.
+#[derive(Debug)]
+struct Answer {
+    manifest: String,
+    json: Bytes,
 }
 
 /// So long the server is not asked again for what somebody says that there is.
@@ -55,8 +70,9 @@ pub fn routes(keeper: Keeper) -> Router {
 }
 
 /// The documents that this notary goes by.
-async fn documents(State(keeper): State<Arc<Keeper>>) -> Json<NetworkDocuments> {
-    Json(keeper.member.standing().trust.documents().clone())
+async fn documents(State(keeper): State<Arc<Keeper>>) -> Result<Response, Problem> {
+    let json = keeper.answer().await?;
+    Ok(([(CONTENT_TYPE, "application/json")], json).into_response())
 }
 
 async fn numbered(
@@ -72,7 +88,19 @@ async fn numbered(
 impl Keeper {
     /// See the fields.
     pub fn new(member: Member, database: Database) -> Self {
-        Self { member, database, asked: Arc::default() }
+        Self { member, database, asked: Arc::default(), answer: Arc::default() }
+    }
+
+    /// Written once for all who ask.
+    async fn answer(&self) -> Result<Bytes, Error> {
+        let trust = self.member.standing().trust.clone();
+        let (documents, mut answer) = (trust.documents(), self.answer.lock().await);
+        if let Some(kept) = answer.as_ref().filter(|kept| kept.manifest == documents.manifest) {
+            return Ok(kept.json.clone());
+        }
+        let json = Bytes::from(json::write(documents)?);
+        *answer = Some(Answer { manifest: documents.manifest.clone(), json: json.clone() });
+        Ok(json)
     }
 
     /// The manifests with these numbers. Where this notary has not heard of one, it asks the server.
@@ -111,14 +139,14 @@ impl Keeper {
 
     /// Fetches what is new whenever the notary has newer documents, until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let mut changes = self.member.changes();
+        let (mut changes, mut followed) = (self.member.changes(), Followed::default());
         loop {
             let trust = changes.borrow_and_update().trust.clone();
-            let followed = tokio::select! {
-                followed = self.follow(&trust) => followed,
+            let outcome = tokio::select! {
+                outcome = self.follow(&trust, &mut followed) => outcome,
                 () = stop.cancelled() => return,
             };
-            if let Err(error) = followed {
+            if let Err(error) = outcome {
                 tracing::warn!(
                     code = error.code(),
                     "the network's manifests were not all kept yet"
@@ -131,24 +159,61 @@ impl Keeper {
         }
     }
 
-    async fn follow(&self, trust: &Trust) -> Result<(), Error> {
-        let kept = self.database.read(all).await?;
-        let mut tree = Tree::default();
-        kept.iter().for_each(|manifest| tree.push(leaf_hash(&leaf(manifest))));
-        let mut new = Vec::new();
-        for number in tree.size() + 1..=trust.manifest().number {
-            let path = format!("/manifests/{number}");
-            let server = self.member.server();
-            let bytes = self.member.client().resource(server, &path, LIMIT).await?;
-            let numbered: Numbered =
-                serde_json::from_slice(&bytes).map_err(|_| Error::NetworkUnreachable)?;
-            tree.push(leaf_hash(&leaf(&numbered.manifest)));
-            new.push((number, numbered));
+    /// Keeps what is new, some at a time, so that what was fetched is not fetched again.
+    async fn follow(&self, trust: &Trust, followed: &mut Followed) -> Result<(), Error> {
+        let last = trust.manifest().number;
+        loop {
+            let size = followed.tree.size();
+            let kept = self.database.read(move |connection| some_after(connection, size)).await?;
+            if kept.is_empty() {
+                break;
+            }
+            kept.iter().for_each(|manifest| followed.push(manifest));
         }
-        if tree::root(&tree, tree.size())? != trust.checkpoint().checkpoint().root {
-            return Err(Error::LogForged);
+        while followed.tree.size() < last {
+            let (size, mut new) = (followed.tree.size(), Vec::new());
+            let mut grown = followed.clone();
+            for number in size + 1..=last.min(size + PAGE) {
+                let numbered = self.fetched(number).await?;
+                grown.push(&numbered.manifest);
+                new.push((number, numbered));
+            }
+            self.database.write(move |tx| new.iter().try_for_each(|row| keep(tx, row))).await?;
+            *followed = grown;
         }
-        self.database.write(move |tx| new.iter().try_for_each(|row| keep(tx, row))).await
+        let signed = trust.checkpoint().checkpoint();
+        let is_kept = signed.size == last && tree::root(&followed.tree, last)? == signed.root;
+        if is_kept {
+            followed.good = last;
+            return Ok(());
+        }
+        // What was fetched since is of another log.
+        let good = followed.good;
+        *followed = Followed::default();
+        self.database.write(move |tx| forget_after(tx, good)).await?;
+        Err(Error::LogForged)
+    }
+
+    async fn fetched(&self, number: u64) -> Result<Numbered, Error> {
+        let path = format!("/manifests/{number}");
+        let (client, server) = (self.member.client(), self.member.server());
+        let bytes = client.resource(server, &path, LIMIT).await?;
+        serde_json::from_slice(&bytes).map_err(|_| Error::NetworkUnreachable)
+    }
+}
+
+/// The tree of the manifests that are kept.
+#[derive(Clone, Debug, Default)]
+struct Followed {
+    tree: Tree,
+    /// Up to which number they were seen to be those of the network.
+    good: u64,
+}
+
+impl Followed {
+    fn push(&mut self, manifest: &str) {
+        self.tree.push(leaf_hash(&leaf(manifest)));
+        self.tree.forget_full();
     }
 }
 
@@ -176,9 +241,15 @@ fn some(connection: &Connection, numbers: &[u64]) -> Result<HashMap<u64, String>
     Ok(found)
 }
 
-fn all(connection: &Connection) -> Result<Vec<String>, Failure> {
-    let mut statement =
-        connection.prepare_cached("SELECT manifest FROM manifests ORDER BY number")?;
-    let manifests = statement.query_map([], |row| row.get(0))?;
+/// The next after this number.
+fn some_after(connection: &Connection, number: u64) -> Result<Vec<String>, Failure> {
+    let sql = "SELECT manifest FROM manifests WHERE number > ?1 ORDER BY number LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let manifests = statement.query_map([number, PAGE], |row| row.get(0))?;
     Ok(manifests.collect::<Result<_, _>>()?)
+}
+
+fn forget_after(tx: &Connection, number: u64) -> Result<(), Failure> {
+    tx.execute("DELETE FROM manifests WHERE number > ?1", [number])?;
+    Ok(())
 }
