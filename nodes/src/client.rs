@@ -14,7 +14,7 @@ use hdms::mailbox::{
     MailboxPage, Refused, ReportPage, ReportsRead,
 };
 use hdms::network::NetworkDocuments;
-use hdms::notary::DepositAnswers;
+use hdms::notary::{DepositAnswer, DepositAnswers};
 use hdms::proof::{self, RequestProof};
 use hdms::provider::{Clock, NodeKeys};
 use reqwest::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
@@ -77,6 +77,15 @@ pub struct Delivered {
     pub retry_after: Option<u64>,
 }
 
+/// What a notary answers to deposits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deposited {
+    /// One for each, in their order.
+    pub answers: Vec<DepositAnswer>,
+    /// How long it asks to be left alone with what it refused for now, seconds.
+    pub retry_after: Option<u64>,
+}
+
 impl Client {
     /// With connections of its own, as far as `reach`.
     pub fn new(clock: NodeClock, reach: Reach) -> Result<Self, Error> {
@@ -131,12 +140,13 @@ impl Client {
     }
 
     /// Hands deposits to a notary.
-    pub async fn deposit(
-        &self,
-        endpoint: &str,
-        envelope: String,
-    ) -> Result<DepositAnswers, Problem> {
-        self.post(url(endpoint, "/deposits")?, JOSE, envelope.into_bytes(), RECEIPTS).await
+    pub async fn deposit(&self, endpoint: &str, envelope: String) -> Result<Deposited, Problem> {
+        let mut request = Request::new(Method::POST, url(endpoint, "/deposits")?);
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JOSE));
+        *request.body_mut() = Some(envelope.into());
+        let reply = self.send(request, RECEIPTS).await?;
+        let DepositAnswers { answers } = read(&reply)?;
+        Ok(Deposited { answers, retry_after: asked_pause(&reply) })
     }
 
     /// Asks a notary for verification keys. Answers the sealed answer.

@@ -1,15 +1,17 @@
 //! What others may cost a node that serves: how often a verified one is heard, and how much of it is
 //! kept for ever.
 
+use std::net::IpAddr;
+
 use hdms::Error;
 use hdms::card::Role;
 use hdms::envelope::MessageType;
-use hdms::ids::NodeId;
+use hdms::ids::{MessageId, NodeId};
 use hdms::ledger::Entry;
 use hdms::provider::Timestamp;
 
-use crate::connections::Limits;
-use crate::server::{DAY, NodeRates, RateLimit};
+use crate::connections::{Limits, subscriber};
+use crate::server::{DAY, NodeRates, RateLimit, Seen};
 
 /// An institution may have logged so many entries, for each of a personal node's: it has many patients.
 const MEMBERS: u32 = 100;
@@ -88,13 +90,54 @@ impl InboxQuotas {
     }
 }
 
+/// Envelopes that came before which one address may send again in a minute.
+const REPEATS: u32 = 600;
+
+/// How long a notary remembers which envelopes it has heard, seconds.
+const REMEMBERED: u64 = 3600;
+
+/// Whose envelopes a notary opens. An envelope can be caught and sent again by others: then it counts
+/// for the address that it comes from.
+#[derive(Debug)]
+pub struct Hearing {
+    heard: NodeRates,
+    seen: Seen,
+    repeats: RateLimit<IpAddr>,
+}
+
+impl Hearing {
+    /// As `costs` says.
+    pub fn new(costs: &Costs) -> Self {
+        Self {
+            heard: NodeRates::per_minute(costs.messages),
+            seen: Seen::new(REMEMBERED),
+            repeats: RateLimit::per_minute(REPEATS),
+        }
+    }
+
+    /// Whether the envelope with this id of this verified sender is taken now from this address.
+    /// [`Error::TooManyRequests`].
+    pub fn hear(
+        &self,
+        (sender, role): (&NodeId, Role),
+        id: &MessageId,
+        from: IpAddr,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        if self.seen.first_time(&format!("{sender}/{id}"), now) {
+            self.heard.take(sender, role, now)
+        } else {
+            self.repeats.take(&subscriber(from), now)
+        }
+    }
+}
+
 /// How many entries a notary logs for whom.
 #[derive(Debug)]
 pub struct EntryQuotas {
     personal: RateLimit<NodeId>,
     members: RateLimit<NodeId>,
     pairs: RateLimit<(NodeId, NodeId)>,
-    heard: NodeRates,
 }
 
 impl EntryQuotas {
@@ -104,17 +147,11 @@ impl EntryQuotas {
             personal: RateLimit::new(costs.entries, DAY),
             members: RateLimit::new(costs.entries.saturating_mul(MEMBERS), DAY),
             pairs: RateLimit::new(costs.entries_of_pair, DAY),
-            heard: NodeRates::per_minute(costs.messages),
         }
     }
 
-    /// Whether an envelope of this verified sender is taken now. [`Error::TooManyRequests`].
-    pub fn hear(&self, sender: &NodeId, role: Role, now: Timestamp) -> Result<(), Error> {
-        self.heard.take(sender, role, now)
-    }
-
-    /// Whether an entry that both participants have endorsed may be logged for its depositor: counted
-    /// only now, so that nobody uses up what is another's. [`Error::EntryQuota`].
+    /// Whether an entry that both participants have endorsed, and that is new, may be logged for its
+    /// depositor: counted only now, so that nobody uses up what is another's. [`Error::EntryQuota`].
     pub fn take(
         &self,
         (depositor, role): (&NodeId, Role),

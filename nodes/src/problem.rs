@@ -5,7 +5,7 @@ use std::iter;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hdms::Error;
 use serde::{Deserialize, Serialize};
@@ -117,6 +117,12 @@ pub fn retry_after(error: Error) -> Option<u64> {
         (_, 503) => Some(5),
         _ => None,
     }
+}
+
+/// When it makes sense to ask again for what was refused with one of these codes for now, as a header.
+pub fn pause<'a>(refused: impl Iterator<Item = &'a str>) -> Option<[(HeaderName, String); 1]> {
+    let pauses = refused.filter_map(|code| Error::from_code(code).and_then(retry_after));
+    Some([(RETRY_AFTER, pauses.max()?.to_string())])
 }
 
 /// For an address that the node does not have.

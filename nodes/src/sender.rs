@@ -16,13 +16,13 @@ use hdms::Error;
 use hdms::card::Role;
 use hdms::mailbox::{Delivery, DeliveryAnswer, MAX_DELIVERIES};
 use hdms::node::{LONGEST_PAUSE, Occasion, OutboxItem, Parcel, Payload, Platform, Setback};
-use hdms::notary::{DepositAnswer, DepositAnswers};
+use hdms::notary::DepositAnswer;
 use hdms::provider::{Clock, Timestamp};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::client::{Client, Delivered};
+use crate::client::{Client, Delivered, Deposited};
 use crate::member::Standing;
 use crate::platform::{NativeNode, Side, adopt};
 use crate::problem::Problem;
@@ -358,19 +358,27 @@ impl<F: Side> Sender<F> {
         envelope: String,
         road: &Road,
     ) -> Vec<OutboxItem> {
-        let answers = match self.client().deposit(endpoint, envelope).await {
-            Ok(DepositAnswers { answers }) if answers.len() == items.len() => answers,
-            Ok(_) => return self.postpone(items, Error::NetworkUnreachable.into()).await,
-            Err(problem) => return self.unanswered(items, &problem, road).await,
-        };
+        let Deposited { answers, retry_after } =
+            match self.client().deposit(endpoint, envelope).await {
+                Ok(deposited) if deposited.answers.len() == items.len() => deposited,
+                Ok(_) => return self.postpone(items, Error::NetworkUnreachable.into()).await,
+                Err(problem) => return self.unanswered(items, &problem, road).await,
+            };
         let each = items.into_iter().zip(answers);
-        join_all(each.map(|(item, answer)| self.deposited(item, answer))).await.concat()
+        let settled = each.map(|(item, answer)| self.deposited(item, answer, retry_after));
+        join_all(settled).await.concat()
     }
 
     /// Deals with the notary's answer; answers the item when it must be tried again.
-    async fn deposited(&self, item: OutboxItem, answer: DepositAnswer) -> Vec<OutboxItem> {
-        if let Err(error) = self.node.deposit_answered::<F>(&item, &answer).await {
-            return self.postpone(vec![item], error.into()).await;
+    async fn deposited(
+        &self,
+        item: OutboxItem,
+        answer: DepositAnswer,
+        retry_after: Option<u64>,
+    ) -> Vec<OutboxItem> {
+        if let Err(why) = self.node.deposit_answered::<F>(&item, &answer).await {
+            let retry_after = retry_after.filter(|_| why.is_passing());
+            return self.postpone(vec![item], Setback { why, retry_after }).await;
         }
         if let Err(error) = F::go_on(&self.node, &item.case).await {
             tracing::error!(%error, "a case could not go on");

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
+use std::hash::Hash;
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
@@ -28,14 +29,17 @@ pub const KEY_FILE: &str = "api-key";
 /// Shortest key accepted, bytes.
 const SHORTEST: usize = 16;
 
-/// Wrong keys from one address within [`A_MINUTE`] after which it has to wait.
+/// Wrong keys from one address within [`A_MINUTE`] after which it has to wait; and from one that came
+/// with the right key within [`A_DAY`]: somebody behind the same proxy may guess, and must neither go on
+/// for ever nor lock out the HIS. So a connection over which the right key came is never made to wait,
+/// unless as many wrong ones came over it as over any.
 const WRONG: u32 = 10;
+const WRONG_OF_KNOWN: u32 = 600;
 
 /// How long wrong keys count, milliseconds.
 const A_MINUTE: u64 = 60_000;
 
-/// How long an address that came with the right key is never made to wait, milliseconds: a day. So
-/// nobody behind the same proxy locks the HIS out.
+/// How long the right key counts for where it came from, milliseconds: a day.
 const A_DAY: u64 = 24 * 3600 * 1000;
 
 /// Addresses remembered before those that don't count any more are forgotten.
@@ -88,10 +92,18 @@ pub struct Door {
     /// Of the key: digests have one length, so that comparing takes the same time for all.
     key: Digest,
     clock: NodeClock,
-    callers: Mutex<HashMap<IpAddr, Caller>>,
+    callers: Mutex<Callers>,
 }
 
-/// What an address came with.
+/// Who came with which keys.
+#[derive(Debug, Default)]
+struct Callers {
+    addresses: HashMap<IpAddr, Caller>,
+    /// Over which the right key came.
+    connections: HashMap<SocketAddr, Caller>,
+}
+
+/// What an address or a connection came with.
 #[derive(Clone, Copy, Debug, Default)]
 struct Caller {
     /// Wrong keys since `since`, milliseconds.
@@ -112,32 +124,51 @@ impl Door {
     /// [`Error::TooManyRequests`], whatever it carries, from an address that guesses.
     pub fn check(&self, request: &Request) -> Result<(), Error> {
         let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        let from = from.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(from)| from.ip());
+        let from = from.map_or((Ipv4Addr::UNSPECIFIED, 0).into(), |ConnectInfo(from)| *from);
         let header = request.headers().get(AUTHORIZATION).map(|header| header.as_bytes());
         let given = header.and_then(|header| header.strip_prefix(b"Bearer "));
         self.admit(from, given.ok_or(Error::Unauthorised)?, self.clock.now())
     }
 
-    fn admit(&self, from: IpAddr, given: &[u8], now: Timestamp) -> Result<(), Error> {
+    fn admit(&self, from: SocketAddr, given: &[u8], now: Timestamp) -> Result<(), Error> {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        if callers.len() >= MANY {
-            callers.retain(|_, caller| caller.counts(now));
-        }
-        let caller = callers.entry(subscriber(from)).or_default();
-        if caller.has_to_wait(now) {
+        let Callers { addresses, connections } = &mut *callers;
+        let address = entry(addresses, subscriber(from.ip()), now);
+        let connection = connections.get(&from);
+        let most = if address.is_known(now) { WRONG_OF_KNOWN } else { WRONG };
+        let is_trusted =
+            connection.is_some_and(|it| it.is_known(now) && !it.has_to_wait(WRONG, now));
+        if !is_trusted && address.has_to_wait(most, now) {
             return Err(Error::TooManyRequests);
         }
         let given = digest(&SHA256, given);
         if verify_slices_are_equal(given.as_ref(), self.key.as_ref()).is_ok() {
-            *caller = Caller { right: Some(now), ..Caller::default() };
+            address.right = Some(now);
+            // An address that guesses is not believed because the key comes from there as well.
+            entry(connections, from, now).right = Some(now);
             return Ok(());
         }
-        caller.note_wrong(now);
-        if caller.wrong <= WRONG {
-            tracing::warn!(%from, wrong = caller.wrong, "a wrong API key");
+        address.note_wrong(now);
+        if address.wrong <= WRONG {
+            tracing::warn!(%from, wrong = address.wrong, "a wrong API key");
+        }
+        if let Some(connection) = connections.get_mut(&from) {
+            connection.note_wrong(now);
         }
         Err(Error::Unauthorised)
     }
+}
+
+/// What is known of one caller. Of many, those that don't count any more are forgotten, and all when as
+/// many still do.
+fn entry<K: Hash + Eq>(callers: &mut HashMap<K, Caller>, key: K, now: Timestamp) -> &mut Caller {
+    if callers.len() >= MANY {
+        callers.retain(|_, caller| caller.counts(now));
+        if callers.len() >= MANY {
+            callers.clear();
+        }
+    }
+    callers.entry(key).or_default()
 }
 
 impl Caller {
@@ -148,8 +179,8 @@ impl Caller {
         self.wrong = self.wrong.saturating_add(1);
     }
 
-    fn has_to_wait(&self, now: Timestamp) -> bool {
-        !self.is_known(now) && self.wrong >= WRONG && now.0 < self.since + A_MINUTE
+    fn has_to_wait(&self, most: u32, now: Timestamp) -> bool {
+        self.wrong >= most && now.0 < self.since + A_MINUTE
     }
 
     fn is_known(&self, now: Timestamp) -> bool {
@@ -163,11 +194,11 @@ impl Caller {
 
 #[cfg(test)]
 mod tests {
-    use super::{ApiKey, Door, KEY_FILE, WRONG};
+    use super::{ApiKey, Door, KEY_FILE, WRONG, WRONG_OF_KNOWN};
     use crate::system::NodeClock;
     use hdms::Error;
     use hdms::provider::Timestamp;
-    use std::net::IpAddr;
+    use std::net::SocketAddr;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -192,26 +223,51 @@ mod tests {
         assert_eq!(ApiKey::read(&path).unwrap().secret(), "long enough for a key");
     }
 
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
     #[test]
-    fn an_address_that_guesses_waits_and_one_that_came_with_the_key_never_does() {
+    fn an_address_that_guesses_waits_whatever_it_sends() {
         let dir = tempfile::tempdir().unwrap();
         let key = ApiKey::open_or_make(dir.path()).unwrap();
         let door = Door::new(&key, NodeClock::default());
-        let [thief, his]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|it| it.parse().unwrap());
-        let come = |from, given: &str, second| {
-            door.admit(from, given.as_bytes(), Timestamp::from_seconds(second))
+        let come = |from: &str, given: &str, second| {
+            door.admit(address(from), given.as_bytes(), Timestamp::from_seconds(second))
         };
-        assert_eq!(come(his, key.secret(), 1000), Ok(()));
-        for from in [thief, his] {
-            for _ in 0..WRONG {
-                assert_eq!(come(from, "a guess", 1000), Err(Error::Unauthorised));
-            }
+        for port in 0..WRONG {
+            let from = format!("192.0.2.1:{port}");
+            assert_eq!(come(&from, "a guess", 1000), Err(Error::Unauthorised));
         }
-        assert_eq!(come(thief, "a guess", 1059), Err(Error::TooManyRequests));
-        assert_eq!(come(thief, key.secret(), 1059), Err(Error::TooManyRequests), "no oracle");
-        assert_eq!(come(his, "a guess", 1059), Err(Error::Unauthorised));
-        assert_eq!(come(his, key.secret(), 1059), Ok(()));
-        assert_eq!(come(thief, "a guess", 1060), Err(Error::Unauthorised));
-        assert_eq!(come(thief, key.secret(), 1061), Ok(()));
+        assert_eq!(come("192.0.2.1:1", "a guess", 1059), Err(Error::TooManyRequests));
+        assert_eq!(come("192.0.2.1:1", key.secret(), 1059), Err(Error::TooManyRequests));
+        assert_eq!(come("192.0.2.2:1", key.secret(), 1059), Ok(()));
+        assert_eq!(come("192.0.2.1:1", "a guess", 1060), Err(Error::Unauthorised));
+        assert_eq!(come("192.0.2.1:1", key.secret(), 1061), Ok(()));
+    }
+
+    #[test]
+    fn who_guesses_beside_the_his_waits_and_locks_no_connection_out_that_had_the_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = ApiKey::open_or_make(dir.path()).unwrap();
+        let door = Door::new(&key, NodeClock::default());
+        let come = |from: &str, given: &str, second| {
+            door.admit(address(from), given.as_bytes(), Timestamp::from_seconds(second))
+        };
+        let (his, thief) = ("192.0.2.1:1", "192.0.2.1:2");
+        assert_eq!(come(his, key.secret(), 1000), Ok(()));
+        for _ in 0..WRONG_OF_KNOWN {
+            assert_eq!(come(thief, "a guess", 1001), Err(Error::Unauthorised));
+        }
+        for second in 1001..1061 {
+            assert_eq!(come(thief, "a guess", second), Err(Error::TooManyRequests));
+            assert_eq!(come(thief, key.secret(), second), Err(Error::TooManyRequests));
+            assert_eq!(come(his, key.secret(), second), Ok(()));
+        }
+        assert_eq!(come(thief, key.secret(), 1061), Ok(()), "a new connection of the HIS");
+        for _ in 0..WRONG_OF_KNOWN {
+            come(his, "a guess", 1062).unwrap_err();
+        }
+        assert_eq!(come(his, key.secret(), 1062), Err(Error::TooManyRequests), "it guesses itself");
     }
 }

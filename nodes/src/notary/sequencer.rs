@@ -8,17 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hdms::Error;
-use hdms::ids::{CaseId, EntryId};
+use hdms::card::Role;
+use hdms::ids::{CaseId, EntryId, NodeId};
 use hdms::ledger::{CaseSecret, Cosignatures, Entry, Salt};
 use hdms::log::{NoteKey, SignedCheckpoint};
 use hdms::network::{NotaryLog, Parameters, Trust};
 use hdms::notary::{self, Decision, Place, decide};
-use hdms::provider::Clock;
+use hdms::provider::{Clock, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::entries::{self, LoggedEntry};
 use super::store;
+use crate::costs::EntryQuotas;
 use crate::keys::{AwsPrimitives, NotaryKeys};
 use crate::log::tree::Tree;
 use crate::log::{Witnesses, sign, tiles};
@@ -41,7 +43,18 @@ const APART: u64 = 300;
 
 /// What was found about one deposit before its place in the log matters: the entry that both
 /// participants endorsed, or why it is refused.
-pub type Checked = Result<notary::Checked, Error>;
+pub type Checked = Result<Found, Error>;
+
+/// A deposit that may be logged, if there is room for it and its depositor may have it logged.
+#[derive(Debug)]
+pub struct Found {
+    /// What was checked.
+    pub checked: notary::Checked,
+    /// For whom it counts when it is new.
+    pub depositor: (NodeId, Role),
+    /// When it was received.
+    pub at: Timestamp,
+}
 
 /// What becomes of one deposit; entries are named by their place in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +115,7 @@ pub struct Sequencer<W> {
     database: Database,
     clock: NodeClock,
     witnesses: W,
+    quotas: Arc<EntryQuotas>,
     tree: Tree,
     newest: Option<SignedCheckpoint>,
     /// Leaves under the newest published checkpoint.
@@ -130,7 +144,7 @@ impl<W: Witnesses> Sequencer<W> {
         let published = published.map_or(0, |published| published.checkpoint().size);
         let last = database.read(entries::last_time).await?;
         database.write(|tx| Ok(tx.pragma_update(None, "cache_size", -CACHE)?)).await?;
-        let ahead = 0;
+        let (ahead, quotas) = (0, Arc::new(EntryQuotas::new(member.costs())));
         Ok(Self {
             member,
             keys,
@@ -138,6 +152,7 @@ impl<W: Witnesses> Sequencer<W> {
             database,
             clock,
             witnesses,
+            quotas,
             tree,
             newest,
             published,
@@ -189,8 +204,9 @@ impl<W: Witnesses> Sequencer<W> {
     ) -> Result<(Vec<Vec<Ruling>>, Vec<LoggedEntry>), Error> {
         let time = self.clock.now().seconds().saturating_sub(self.ahead).max(self.last);
         let (mut tree, keys, key) = (self.tree.clone(), self.keys.clone(), self.key.clone());
+        let quotas = self.quotas.clone();
         let work = move |tx: &Connection| {
-            let mut batch = Batch::new(tree.size(), time);
+            let mut batch = Batch::new(tree.size(), time, &quotas);
             let mut rule = |deposit| batch.rule(tx, deposit);
             let ruled = deposits.into_iter().map(|job| job.into_iter().map(&mut rule).collect());
             let rulings = ruled.collect::<Result<Vec<Vec<_>>, Failure>>()?;
@@ -283,7 +299,8 @@ fn needed(parameters: &Parameters, now: u64) -> usize {
 }
 
 /// The new entries of a batch, seen by those that come after them in it.
-struct Batch {
+struct Batch<'a> {
+    quotas: &'a EntryQuotas,
     first: u64,
     time: u64,
     entries: Vec<LoggedEntry>,
@@ -291,17 +308,18 @@ struct Batch {
     by_place: HashMap<(CaseId, Option<EntryId>), usize>,
 }
 
-impl Batch {
-    fn new(first: u64, time: u64) -> Self {
+impl<'a> Batch<'a> {
+    fn new(first: u64, time: u64, quotas: &'a EntryQuotas) -> Self {
         let (entries, by_id, by_place) = (Vec::new(), HashMap::new(), HashMap::new());
-        Self { first, time, entries, by_id, by_place }
+        Self { quotas, first, time, entries, by_id, by_place }
     }
 
     fn rule(&mut self, tx: &Connection, deposit: Checked) -> Result<Ruling, Failure> {
-        let notary::Checked { endorsed, secret, .. } = match deposit {
-            Ok(checked) => checked,
-            Err(error) => return Ok(Ruling::Refused(error)),
-        };
+        let Found { checked: notary::Checked { endorsed, secret, .. }, depositor, at } =
+            match deposit {
+                Ok(found) => found,
+                Err(error) => return Ok(Ruling::Refused(error)),
+            };
         let entry = endorsed.entry();
         let (case, previous) = (&entry.case, entry.previous.as_ref());
         let same = self.with_id(tx, &entry.id)?;
@@ -325,7 +343,11 @@ impl Batch {
             (Ok(Decision::Conflict(_)), Some(first)) => {
                 Ruling::Conflict { refused: entry.id.clone(), first }
             }
-            (Ok(_), _) => Ruling::Logged(self.add(entry, secret)?),
+            // What is repeated costs its depositor nothing: anybody may have caught and repeated it.
+            (Ok(_), _) => match self.quotas.take((&depositor.0, depositor.1), entry, at) {
+                Ok(()) => Ruling::Logged(self.add(entry, secret)?),
+                Err(error) => Ruling::Refused(error),
+            },
             (Err(error), _) => Ruling::Refused(error),
         })
     }

@@ -1,7 +1,7 @@
 //! What a notary does for the nodes of its network: it takes deposits and answers queries, both in
 //! sealed envelopes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -11,11 +11,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use hdms::Error;
-use hdms::card::Role;
+use hdms::card::VerifiedCard;
 use hdms::envelope::{self, Letter, MessageType, Opened, Opening, Sealed};
-use hdms::ids::NodeId;
 use hdms::notary::{
-    AnswerBody, Deposit, DepositAnswers, DepositBody, DepositCards, check, deposits, queried,
+    AnswerBody, Deposit, DepositAnswer, DepositAnswers, DepositBody, DepositCards, check, deposits,
+    queried,
 };
 use hdms::provider::{Clock, Timestamp};
 use tokio::task::yield_now;
@@ -23,12 +23,12 @@ use tokio::task::yield_now;
 use super::log::Log;
 use super::manifests::Keeper;
 use super::newest;
-use super::sequencer::Checked;
-use crate::costs::EntryQuotas;
+use super::sequencer::{Checked, Found};
+use crate::costs::Hearing;
 use crate::gate::{Gate, Place};
 use crate::keys::AwsPrimitives;
 use crate::member::{Member, Standing};
-use crate::problem::Problem;
+use crate::problem::{Problem, pause};
 use crate::system::{NodeClock, SystemRandomness};
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ struct Services {
     log: Log,
     keeper: Keeper,
     clock: NodeClock,
-    quotas: EntryQuotas,
+    hearing: Hearing,
     deposits: Arc<Gate>,
     queries: Arc<Gate>,
 }
@@ -51,9 +51,9 @@ struct Received {
 
 /// The routes `/deposits` and `/queries`; what is seen of changed keys is kept in `keeper`'s database.
 pub fn routes(member: Member, log: Log, keeper: Keeper, clock: NodeClock) -> Router {
-    let quotas = EntryQuotas::new(member.costs());
+    let hearing = Hearing::new(member.costs());
     let (deposits, queries) = (Gate::new(), Gate::new());
-    let services = Arc::new(Services { member, log, keeper, clock, quotas, deposits, queries });
+    let services = Arc::new(Services { member, log, keeper, clock, hearing, deposits, queries });
     Router::new()
         .route("/deposits", post(deposit))
         .route("/queries", post(query))
@@ -64,12 +64,16 @@ async fn deposit(
     State(services): State<Arc<Services>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     body: Body,
-) -> Result<Json<DepositAnswers>, Problem> {
+) -> Result<Response, Problem> {
     let (place, envelope) = read(&services.deposits, from, body).await?;
-    let checked = place.work(services.checked(&envelope)).await?;
+    let checked = place.work(services.checked(&envelope, from.ip())).await?;
     // While its turn at the log comes, others are checked.
     let answers = services.log.append(checked).await?;
-    Ok(Json(DepositAnswers { answers }))
+    let refused = answers.iter().filter_map(|answer| match answer {
+        DepositAnswer::Refused(code) => Some(&**code),
+        _ => None,
+    });
+    Ok((pause(refused), Json(DepositAnswers { answers })).into_response())
 }
 
 async fn query(
@@ -78,7 +82,7 @@ async fn query(
     body: Body,
 ) -> Result<Response, Problem> {
     let (place, envelope) = read(&services.queries, from, body).await?;
-    let answer = place.work(services.answer(&envelope)).await?;
+    let answer = place.work(services.answer(&envelope, from.ip())).await?;
     Ok(([(CONTENT_TYPE, "application/jose")], answer).into_response())
 }
 
@@ -88,16 +92,15 @@ async fn read(gate: &Arc<Gate>, from: SocketAddr, body: Body) -> Result<(Place, 
 
 impl Services {
     /// The deposits in an envelope, each with what was found about it.
-    async fn checked(&self, envelope: &[u8]) -> Result<Vec<Checked>, Error> {
-        let Received { opened, standing, at } = self.open(envelope).await?;
+    async fn checked(&self, envelope: &[u8], from: IpAddr) -> Result<Vec<Checked>, Error> {
+        let Received { opened, standing, at } = self.open(envelope, from).await?;
         let DepositBody { cards, deposits } = deposits(&opened)?;
         let cards = DepositCards::verify(&cards, &standing.trust, at, &AwsPrimitives).await;
         let cards = self.without_former(cards).await?;
         let depositor = opened.sender();
         let mut checked: Vec<Checked> = Vec::with_capacity(deposits.len());
         for deposit in &deposits {
-            let by = (depositor.id(), depositor.card().role);
-            checked.push(self.found(deposit, by, &cards, at).await);
+            checked.push(self.found(deposit, depositor, &cards, at).await);
             // Other requests have their turn between two of the many that an envelope may hold.
             yield_now().await;
         }
@@ -107,20 +110,19 @@ impl Services {
     async fn found(
         &self,
         deposit: &Deposit,
-        by: (&NodeId, Role),
+        by: &VerifiedCard,
         cards: &DepositCards,
         at: Timestamp,
     ) -> Checked {
-        let found = check(deposit, by.0, cards, &AwsPrimitives).await?;
+        let found = check(deposit, by.id(), cards, &AwsPrimitives).await?;
         let manifests = self.keeper.manifests(found.manifests()).await?;
         found.expect_drawn(self.member.id(), &manifests, at)?;
-        self.quotas.take(by, found.endorsed.entry(), at)?;
-        Ok(found)
+        Ok(Found { checked: found, depositor: (by.id().clone(), by.card().role), at })
     }
 
     /// The sealed answer to a query.
-    async fn answer(&self, envelope: &[u8]) -> Result<String, Error> {
-        let Received { opened, standing, .. } = self.open(envelope).await?;
+    async fn answer(&self, envelope: &[u8], from: IpAddr) -> Result<String, Error> {
+        let Received { opened, standing, .. } = self.open(envelope, from).await?;
         let mut receipts = Vec::new();
         for asked in queried(&opened)? {
             let proven =
@@ -140,14 +142,14 @@ impl Services {
         Ok(sealed.await?.1)
     }
 
-    async fn open(&self, envelope: &[u8]) -> Result<Received, Error> {
+    async fn open(&self, envelope: &[u8], from: IpAddr) -> Result<Received, Error> {
         let (standing, at) = (self.member.standing(), self.clock.now());
         let opening = Opening { me: &standing.card, trust: &standing.trust, received: at };
         let sealed = Sealed::parse(envelope, &standing.card)?;
         let decrypted = sealed.decrypt(self.member.keys(), &AwsPrimitives).await?;
         let opened = decrypted.verify(None, opening, &AwsPrimitives).await?;
         let sender = opened.sender();
-        self.quotas.hear(sender.id(), sender.card().role, at)?;
+        self.hearing.hear((sender.id(), sender.card().role), opened.id(), from, at)?;
         if !newest::former(&self.keeper.database, &[sender]).await?.is_empty() {
             return Err(Error::CardSuperseded);
         }

@@ -59,6 +59,7 @@ pub use quota::{Quota, Quotas};
 pub use rate::Rates;
 pub(crate) use rate::{DAY, NodeRates, RateLimit};
 pub use rules::Rules;
+pub(crate) use seen::Seen;
 
 /// Deliveries under way at a time, each of up to 8 MB.
 const DELIVERIES: usize = 128;

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use super::proofs::Proven;
 use super::{FirebaseApp, Services, pages, stream};
 use crate::log::publication;
-use crate::problem::{Problem, retry_after};
+use crate::problem::{Problem, pause};
 use crate::serve::{open_to_all, with_common_answers};
 
 /// Largest body of what is small, bytes.
@@ -169,17 +169,11 @@ async fn deliver(State(services): App, request: Request) -> Result<Response, Pro
         return Err(Error::CommandMalformed.into());
     }
     let answers = services.mailboxes.deliver(sender.node, deliveries).await?;
-    let pause = answers.iter().filter_map(pause_after).max();
-    let pause = pause.map(|seconds| [(RETRY_AFTER, seconds.to_string())]);
-    Ok((pause, Json(DeliveryAnswers { answers })).into_response())
-}
-
-/// When it makes sense to try a delivery again that was refused for now, seconds.
-fn pause_after(answer: &DeliveryAnswer) -> Option<u64> {
-    match answer {
+    let refused = answers.iter().filter_map(|answer| match answer {
         DeliveryAnswer::Accepted(_) => None,
-        DeliveryAnswer::Refused(code) => Error::from_code(code).and_then(retry_after),
-    }
+        DeliveryAnswer::Refused(code) => Some(&**code),
+    });
+    Ok((pause(refused), Json(DeliveryAnswers { answers })).into_response())
 }
 
 /// Which part of a mailbox.

@@ -38,7 +38,6 @@ type Id = [u8; ID];
 impl Seen {
     /// Remembers every id for at least `window` seconds, and for less than three times that, until
     /// the process ends.
-    #[cfg(test)]
     pub fn new(window: u64) -> Self {
         Self { window, generations: Mutex::default() }
     }

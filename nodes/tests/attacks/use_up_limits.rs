@@ -1,9 +1,13 @@
 //! A stranger wants others to be refused: it uses up the limits that they share with it.
 
+use hdms::Error;
+use hdms::notary::DepositAnswer;
+use hdms_nodes::costs::Costs;
+use hdms_nodes::member::MemberConfig;
 use hdms_nodes::proxies::{Block, Proxies};
 use reqwest::{Client, StatusCode};
 
-use crate::common::Net;
+use crate::common::{Net, deposit, sealed};
 
 /// A server that takes two admission requests a minute of an address, behind this proxy.
 async fn behind(proxy: &str) -> Net {
@@ -46,4 +50,32 @@ async fn nobody_is_believed_who_is_no_trusted_proxy() {
         let status = garbage(&net, &format!("192.0.2.{number}")).await;
         assert_eq!(status.as_u16(), expected, "{number}");
     }
+}
+
+#[tokio::test]
+async fn a_deposit_that_somebody_repeats_uses_up_nothing_of_its_depositor_s() {
+    let net = Net::start().await;
+    let costs = Costs { messages: 3, entries: 2, entries_of_pair: 2, ..Costs::default() };
+    let notary = net.notary_with("notary", |config| MemberConfig { costs, ..config }).await;
+    let (patient, hospital) = (net.person(0).await, net.hospital(1).await);
+    notary.member().refresh().await.unwrap();
+    let card = notary.member().standing().card.clone();
+    let url = format!("http://{}", notary.address());
+    let envelope = async || {
+        let deposits = vec![deposit(&patient, &hospital, &notary).await];
+        sealed([&patient, &hospital], &card, deposits).await
+    };
+    let caught = envelope().await;
+    let receipt = net.client.deposit(&url, caught.clone()).await.unwrap().answers;
+    assert!(matches!(receipt[0], DepositAnswer::Receipt(_)));
+    for _ in 0..10 {
+        assert_eq!(net.client.deposit(&url, caught.clone()).await.unwrap().answers, receipt);
+    }
+    let next = net.client.deposit(&url, envelope().await).await.unwrap();
+    assert!(matches!(next.answers[0], DepositAnswer::Receipt(_)), "{next:?}");
+    assert_eq!(next.retry_after, None);
+    // Now two are logged.
+    let refused = net.client.deposit(&url, envelope().await).await.unwrap();
+    assert_eq!(refused.answers, [DepositAnswer::Refused(Error::EntryQuota.code().into())]);
+    assert_eq!(refused.retry_after, Some(300));
 }
