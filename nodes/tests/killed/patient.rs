@@ -8,9 +8,9 @@ use hdms::ids::CaseId;
 use hdms::ledger::VerifiedReceipt;
 use hdms::mailbox::MAX_PAGE;
 use hdms::node::{OutboxItem, Outcome, Parcel, Payload};
-use hdms::notary::DepositAnswers;
 use hdms::treatment::Flow;
 use hdms::treatment::patient::{PatientCase, Phase, ResultStatus};
+use hdms_nodes::client::Deposited;
 use hdms_nodes::platform::NativeNode;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -76,7 +76,7 @@ impl Patient {
                 }
                 Parcel::Deposits { endpoint, items, envelope } => {
                     let answer = client.deposit(endpoint.as_ref(), envelope.clone()).await;
-                    let Ok(DepositAnswers { answers }) = answer else { continue };
+                    let Ok(Deposited { answers, .. }) = answer else { continue };
                     let answer = self.node.deposit_answered::<PatientCase>(&items[0], &answers[0]);
                     answer.await.unwrap();
                 }
