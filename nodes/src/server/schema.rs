@@ -162,6 +162,17 @@ pub const SCHEMA: Schema = Schema {
     -- Whether its recipient has said that it was not taken in: once, also after it was acknowledged.
     ALTER TABLE messages ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
     ",
+        "
+    -- Personal nodes of version 1 said how their people are called. Their cards say so too: that there is
+    -- one and how long is kept, and a new one, which the next request of a node brings, says nothing.
+    UPDATE nodes SET
+        request = json_remove(request, '$.name'),
+        admitted = iif(json_valid(admitted), json_remove(admitted, '$.name'), admitted),
+        card = iif(card IS NULL, NULL, ''),
+        claims = iif(claims IS NULL, NULL, '')
+        WHERE role = 'personal'
+            AND CASE WHEN json_valid(request) THEN request ->> '$.name' IS NOT NULL ELSE 0 END;
+    ",
         strangers::COLUMNS,
     ],
 };

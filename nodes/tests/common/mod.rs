@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod answering;
+pub mod disk;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};

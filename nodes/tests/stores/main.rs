@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "../common/disk.rs"]
+mod disk;
 #[path = "../stage/mod.rs"]
 mod stage;
 

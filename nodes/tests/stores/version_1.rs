@@ -6,7 +6,9 @@ use hdms::node::patient::RecordName;
 use hdms::treatment::Flow;
 use hdms::treatment::patient::{PatientCase, Phase, ResultStatus};
 use hdms_nodes::server::operator::Operator;
+use rusqlite::Connection;
 
+use crate::disk::holding;
 use crate::kept::Copied;
 use crate::stage::{His, RESULT};
 
@@ -112,4 +114,27 @@ async fn cases_of_version_1_take_no_new_entries() {
     assert_eq!(patient.node().confirm(&cases.open, waiting).await, Err(former));
     let disputed = patient.node().dispute(&cases.open, waiting, "Too late").await.unwrap();
     assert!(matches!(disputed.results[0].status, ResultStatus::Disputed { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_forgets_what_its_patients_are_called() {
+    let mut copied = Copied::of(VERSION);
+    let folder = copied.dir.path().join("server");
+    let name = ["\"name\":\"Pat Doe\"", "Pat Doe"];
+    let held = holding(&folder, &name);
+    assert_eq!(held.len(), 2, "{held:?}");
+    let server = copied.server().await;
+    // What the server does by itself within a minute.
+    let database = Connection::open(folder.join("server.sqlite")).unwrap();
+    let tidied = "PRAGMA wal_checkpoint(TRUNCATE)";
+    assert_eq!(database.query_row(tidied, [], |row| row.get::<_, bool>(0)), Ok(false));
+    assert_eq!(holding(&folder, &name), []);
+    let hospital = "SELECT count(*) FROM nodes WHERE request ->> '$.name' = 'The hospital'";
+    assert_eq!(database.query_row(hospital, [], |row| row.get::<_, u64>(0)), Ok(1));
+
+    let patient = copied.patient().await;
+    let member = patient.node().platform().member();
+    let url = format!("http://{}", server.address());
+    let page = member.client().mailbox(&url, member.signer(), 0, 10).await;
+    assert!(page.is_ok(), "the patient is a member all the same: {page:?}");
 }
