@@ -5,6 +5,14 @@ use std::fs;
 use std::time::Duration;
 
 use hdms::Error;
+use hdms::card::Role;
+use hdms_nodes::institution::{self, Institution};
+use hdms_nodes::member::{Member, MemberConfig};
+use hdms_nodes::personal::Personal;
+use hdms_nodes::platform::NativeNode;
+use hdms_nodes::system::NodeClock;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::common::Net;
 use crate::watched::{self, alarms};
@@ -24,7 +32,7 @@ async fn most_witnesses_have_to_co_sign_and_one_that_is_away_holds_nothing_up() 
     assert!(number > before, "two of three");
 
     notaries.pop().unwrap().serving().stop().await;
-    let hospital = net.request(crate::common::keys(2), hdms::card::Role::Institution, "Other");
+    let hospital = net.request(crate::common::keys(2), Role::Institution, "Other");
     let asked = net.ask(crate::common::keys(2), &hospital).await;
     assert_eq!(asked, Err(Error::AdmissionPending));
     net.operator().admit(hospital.iss.clone()).await.unwrap();
@@ -34,14 +42,32 @@ async fn most_witnesses_have_to_co_sign_and_one_that_is_away_holds_nothing_up() 
     assert!(trust.node(&hospital.iss).is_err(), "what was decided waits");
 }
 
+/// The server as it was when its files were `kept`.
+async fn put_back(net: &mut Net, kept: Vec<Option<Vec<u8>>>) {
+    net.stop_server().await;
+    for (file, bytes) in files(net).iter().zip(kept) {
+        match bytes {
+            Some(bytes) => fs::write(file, bytes).unwrap(),
+            None => drop(fs::remove_file(file)),
+        }
+    }
+    net.start_again(|_| ()).await;
+}
+
+/// Stops the server, and starts it again. Answers what its files were in between.
+async fn backed_up(net: &mut Net) -> Vec<Option<Vec<u8>>> {
+    net.stop_server().await;
+    let kept = files(net).iter().map(|file| fs::read(file).ok()).collect();
+    net.start_again(|_| ()).await;
+    kept
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_was_put_back_says_nothing_a_second_time_and_goes_on_above() {
     let (mut net, notaries) = watched::network().await;
     let hospital = net.hospital(1).await;
     let patient = net.person(0).await;
-    net.stop_server().await;
-    let kept: Vec<_> = files(&net).iter().map(|file| fs::read(file).ok()).collect();
-    net.start_again(|_| ()).await;
+    let kept = backed_up(&mut net).await;
     net.operator().revoke(hospital.id.clone(), "closed").await.unwrap();
     net.operator().revoke(patient.id.clone(), "gone").await.unwrap();
     let now = net.now();
@@ -53,14 +79,7 @@ async fn a_server_that_was_put_back_says_nothing_a_second_time_and_goes_on_above
     let held = net.trust().await;
     watched::all_keep(&notaries, held.manifest().number).await;
 
-    net.stop_server().await;
-    for (file, bytes) in files(&net).iter().zip(kept) {
-        match bytes {
-            Some(bytes) => fs::write(file, bytes).unwrap(),
-            None => drop(fs::remove_file(file)),
-        }
-    }
-    net.start_again(|_| ()).await;
+    put_back(&mut net, kept).await;
     let after = net.until(|trust| trust.manifest().number >= held.manifest().number).await;
     assert!(revoked(&after, &hospital.id) && revoked(&after, &patient.id));
     assert!(after.node(&hospital.id).is_err() && after.node(&later.id).is_ok());
@@ -77,4 +96,62 @@ async fn a_server_that_was_put_back_says_nothing_a_second_time_and_goes_on_above
         assert!(notary.member().standing().trust.manifest().number >= next);
         assert!(alarms(notary).await.is_empty());
     }
+}
+
+/// Fetches what waits for a node and what became of what it has sent, as only members may.
+async fn is_known(net: &Net, member: &Member) -> Result<(), Error> {
+    net.client.mailbox(&net.url, member.signer(), 0, 1).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_became_a_member_since_the_backup_is_taken_in_again_whatever_they_are() {
+    let (mut net, mut notaries) = watched::network().await;
+    let kept = backed_up(&mut net).await;
+    notaries.push(net.notary("notary-d").await);
+    let (stop, clock) = (CancellationToken::new(), NodeClock::new(net.clock.clone()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let config =
+        MemberConfig { name: "Hospital".into(), ..net.member_config("hospital", endpoint) };
+    let config = institution::Config::new(config);
+    let starting = Institution::start(config, clock.clone(), listener, stop.clone());
+    let hospital = tokio::join!(starting, net.admit_next()).0.unwrap();
+    let config = MemberConfig {
+        role: Role::Personal,
+        name: String::new(),
+        endpoint: None,
+        about: None,
+        ..net.member_config("patient", String::new())
+    };
+    let patient = Personal::start(config, clock, stop.clone()).await.unwrap();
+    let newest = net.trust().await.manifest().number;
+    watched::all_keep(&notaries, newest).await;
+
+    put_back(&mut net, kept).await;
+    let member = |node: &NativeNode| node.platform().member().clone();
+    let members = [
+        notaries.last().unwrap().member().clone(),
+        member(hospital.node()),
+        member(patient.node()),
+    ];
+    let listed = |trust: &hdms::network::Trust| {
+        members[..2].iter().all(|member| trust.node(member.id()).is_ok())
+    };
+    net.until(listed).await;
+    for member in &members {
+        let mut known = Err(Error::CardUnknown);
+        for _ in 0..200 {
+            known = is_known(&net, member).await;
+            if known.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(known, Ok(()), "{:?}", member.standing().card.card().role);
+    }
+    let trust = net.trust().await;
+    for member in &members {
+        assert_eq!(member.standing().card.check_validity(&trust, net.now()), Ok(()));
+    }
+    stop.cancel();
 }
