@@ -27,13 +27,16 @@ use tokio::sync::oneshot;
 use crate::private;
 use failure::explained;
 use files::{close_to_others, lock};
-use writer::{Job, write_in_groups};
+use writer::{WriteJob, job, write_in_groups};
 
 pub use failure::Failure;
 pub use files::hold_all;
 
 /// How long one process waits for another's transaction.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// How long after a write the WAL is emptied.
+const TIDY: Duration = Duration::from_secs(60);
 
 /// Prepared statements kept for each connection.
 const STATEMENTS: usize = 64;
@@ -64,7 +67,7 @@ impl Database {
         close_to_others(path)?;
         let mut writer = connect(path, OpenFlags::default())?;
         migrate(&mut writer, schema).map_err(|failure| explained(failure, path))?;
-        Self::start(path, writer, Some(lock))
+        Self::start(path, writer, Some(lock), TIDY)
     }
 
     /// Joins a database that a running node may have open, without migrating it: for operators'
@@ -78,7 +81,7 @@ impl Database {
         if version < schema.migrations.len() {
             return Err(Error::StoreFailed);
         }
-        Self::start(path, writer, None)
+        Self::start(path, writer, None, TIDY)
     }
 
     /// Runs `work` in a transaction and answers when it is on stable storage. What `work` wrote is
@@ -88,15 +91,7 @@ impl Database {
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
-        self.0.writes()?.send(Job::write(work, answer)).map_err(|_| Error::StoreFailed)?;
-        answered.await.map_err(|_| Error::StoreFailed)?
-    }
-
-    /// Empties the WAL, unless somebody reads it just now: what was deleted is in none of the files
-    /// then. It is done by itself a minute after a write.
-    pub async fn tidy(&self) -> Result<(), Error> {
-        let (answer, answered) = oneshot::channel();
-        self.0.writes()?.send(Job::Tidy(answer)).map_err(|_| Error::StoreFailed)?;
+        self.0.writes()?.send(job(work, answer)).map_err(|_| Error::StoreFailed)?;
         answered.await.map_err(|_| Error::StoreFailed)?
     }
 
@@ -116,10 +111,15 @@ impl Database {
         outcome
     }
 
-    fn start(path: &Path, writer: Connection, lock: Option<File>) -> Result<Self, Error> {
+    fn start(
+        path: &Path,
+        writer: Connection,
+        lock: Option<File>,
+        tidy: Duration,
+    ) -> Result<Self, Error> {
         let (writes, waiting_writes) = mpsc::channel();
         let body = move || {
-            write_in_groups(&writer, &waiting_writes);
+            write_in_groups(&writer, &waiting_writes, tidy);
             drop(writer);
             drop(lock);
         };
@@ -139,11 +139,11 @@ struct Connections {
     path: PathBuf,
     /// Those that nobody reads from just now: as many as there were readers at one time.
     readers: Mutex<Vec<Connection>>,
-    writer: Option<(mpsc::Sender<Job>, JoinHandle<()>)>,
+    writer: Option<(mpsc::Sender<WriteJob>, JoinHandle<()>)>,
 }
 
 impl Connections {
-    fn writes(&self) -> Result<&mpsc::Sender<Job>, Error> {
+    fn writes(&self) -> Result<&mpsc::Sender<WriteJob>, Error> {
         self.writer.as_ref().map(|(writes, _)| writes).ok_or(Error::StoreFailed)
     }
 

@@ -10,9 +10,6 @@ use tokio::sync::oneshot;
 use super::BUSY;
 use super::failure::{Failure, explained, path_of};
 
-/// How long after a write the WAL is emptied.
-const TIDY: Duration = Duration::from_secs(60);
-
 /// How long the writer waits, when it empties the WAL, for those who still read what it holds.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -23,16 +20,15 @@ const MAX_GROUP: usize = 512;
 type Finish = Box<dyn FnOnce(Result<(), Error>)>;
 
 /// Work within the commit of a group.
-type WriteJob = Box<dyn FnOnce(&Connection) -> (Option<Error>, Finish) + Send>;
+pub type WriteJob = Box<dyn FnOnce(&Connection) -> (Option<Error>, Finish) + Send>;
 
-/// What the writer is to do.
-pub enum Job {
-    Write(WriteJob),
-    Tidy(oneshot::Sender<Result<(), Error>>),
-}
-
-/// Does what is `waiting` until nobody is left who could ask.
-pub fn write_in_groups(connection: &Connection, waiting: &mpsc::Receiver<Job>) {
+/// Does what is `waiting` until nobody is left who could ask; so long after a write, `tidy`, the WAL is
+/// emptied.
+pub fn write_in_groups(
+    connection: &Connection,
+    waiting: &mpsc::Receiver<WriteJob>,
+    tidy: Duration,
+) {
     // When the WAL is to be emptied, if something was written since it last was.
     let mut due: Option<Instant> = None;
     loop {
@@ -42,25 +38,15 @@ pub fn write_in_groups(connection: &Connection, waiting: &mpsc::Receiver<Job>) {
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let jobs = first.into_iter().chain(waiting.try_iter().take(MAX_GROUP - 1));
-        let (mut group, mut asked) = (Vec::new(), Vec::new());
-        for job in jobs {
-            match job {
-                Job::Write(job) => group.push(job),
-                Job::Tidy(answer) => asked.push(answer),
-            }
-        }
+        let group: Vec<_> =
+            first.into_iter().chain(waiting.try_iter().take(MAX_GROUP - 1)).collect();
         if !group.is_empty() {
             write_group(connection, group);
-            due.get_or_insert_with(|| Instant::now() + TIDY);
+            due.get_or_insert_with(|| Instant::now() + tidy);
         }
-        if !asked.is_empty() || due.is_some_and(|due| due <= Instant::now()) {
+        if due.is_some_and(|due| due <= Instant::now()) {
             let emptied = empty_wal(connection);
-            due = (emptied == Ok(false)).then(|| Instant::now() + TIDY);
-            for answer in asked {
-                // Whoever asked may be gone.
-                let _gone = answer.send(emptied.map(drop)).is_err();
-            }
+            due = (emptied == Ok(false)).then(|| Instant::now() + tidy);
         }
     }
 }
@@ -78,19 +64,17 @@ fn empty_wal(connection: &Connection) -> Result<bool, Error> {
     empty().map_err(|error: rusqlite::Error| explained(error.into(), path_of(connection)))
 }
 
-impl Job {
-    /// `work`, undone when it fails, whose outcome goes to `answer` once it is on stable storage.
-    pub fn write<T: Send + 'static>(
-        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
-        answer: oneshot::Sender<Result<T, Error>>,
-    ) -> Self {
-        Self::Write(Box::new(move |connection| {
-            let outcome = within_savepoint(connection, work);
-            let failed = outcome.as_ref().err().copied();
-            // Whoever asked may be gone; the work is done all the same.
-            (failed, Box::new(move |committed| drop(answer.send(committed.and(outcome)))))
-        }))
-    }
+/// `work`, undone when it fails, whose outcome goes to `answer` once it is on stable storage.
+pub fn job<T: Send + 'static>(
+    work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    answer: oneshot::Sender<Result<T, Error>>,
+) -> WriteJob {
+    Box::new(move |connection| {
+        let outcome = within_savepoint(connection, work);
+        let failed = outcome.as_ref().err().copied();
+        // Whoever asked may be gone; the work is done all the same.
+        (failed, Box::new(move |committed| drop(answer.send(committed.and(outcome)))))
+    })
 }
 
 fn write_group(connection: &Connection, group: Vec<WriteJob>) {
