@@ -4,7 +4,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod fill_memory;
 mod lead_inside;
 mod learn_from_what_is_kept;
 mod lock_out;
