@@ -12,8 +12,9 @@ use common::answering::until_it_answers;
 use common::{Net, PASSPHRASE, keyring, keys, passphrase, prepare_server};
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
-use hdms::network::Doormen;
-use hdms_nodes::keys::{AwsKeys, AwsPrimitives, KEY_FILE};
+use hdms::jose::jws::sign_ps256;
+use hdms::network::{Doormen, Manifest, NetworkMap, Parameters, Revocations, verify_by};
+use hdms_nodes::keys::{AwsKeys, AwsPrimitives, KEY_FILE, open_or_make};
 use hdms_nodes::root::{Request, Root, Terms, YEARS};
 use hdms_nodes::server::certificate::Keyring;
 use hdms_nodes::system::NodeClock;
@@ -254,5 +255,32 @@ async fn a_request_has_to_be_signed_with_the_key_that_it_names() {
     let card = net.ask(keys(0), &net.request(keys(0), Role::Personal, "")).await.unwrap();
     for jwt in ["", "a.b.c", &card, &format!("{}.{}.AAAA", parts[0], parts[1])] {
         assert_eq!(Request::verify(jwt).await.err(), Some(Error::PossessionUnproven));
+    }
+}
+
+#[tokio::test]
+async fn nothing_else_that_the_doormans_key_signs_is_a_request_nor_a_request_anything_else() {
+    let net = Net::start().await;
+    let (jwt, _) = doorman(&net).request().await.unwrap();
+    let request = Request::verify(&jwt).await.unwrap();
+    let keys = open_or_make(&net.data().join("doorman"), &passphrase()).unwrap();
+    assert_eq!(*keys.public().0, request.key);
+    let trust = net.trust().await;
+    let documents = trust.documents();
+    let others = [&documents.parameters, &documents.map, &documents.revocations];
+    for other in others.into_iter().chain([&documents.doormen, &documents.manifest]) {
+        assert_eq!(Request::verify(other).await.err(), Some(Error::PossessionUnproven));
+    }
+    let by = [&request.key];
+    assert!(verify_by::<Parameters>(&jwt, &by, &AwsPrimitives).await.is_err());
+    assert!(verify_by::<NetworkMap>(&jwt, &by, &AwsPrimitives).await.is_err());
+    assert!(verify_by::<Revocations>(&jwt, &by, &AwsPrimitives).await.is_err());
+    assert!(verify_by::<Manifest>(&jwt, &by, &AwsPrimitives).await.is_err());
+    assert!(verify_by::<Doormen>(&jwt, &by, &AwsPrimitives).await.is_err());
+    let signed = async |typ| sign_ps256(typ, request.iss.as_ref(), &request, &keys).await.unwrap();
+    assert!(Request::verify(&signed("hdms-doorman-request+jwt").await).await.is_ok());
+    for typ in ["hdms-doormen+jwt", "hdms-manifest+jwt", "hdms-card+jwt", "hdms-proof+jwt", "JWT"] {
+        let refused = Request::verify(&signed(typ).await).await.err();
+        assert_eq!(refused, Some(Error::PossessionUnproven), "{typ}");
     }
 }

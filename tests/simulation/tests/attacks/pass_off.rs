@@ -9,7 +9,7 @@ use hdms::envelope::{Letter, MessageType, Opening, Sealed, seal};
 use hdms::ids::MessageId;
 use hdms::jose::jwk::EcJwk;
 use hdms::jose::{decode, digest, encode, jwe};
-use hdms::ledger::{Entry, EntryKind, VerificationKey, VerifiedEndorsement};
+use hdms::ledger::{Conflict, Entry, EntryKind, VerificationKey, VerifiedEndorsement};
 use hdms::log::checkpoint::{cosignature, log_signature};
 use hdms::log::{Checkpoint, SignedCheckpoint};
 use hdms::network::{
@@ -25,12 +25,13 @@ use hdms_simulation::log::LogSigner;
 use hdms_simulation::{World, keys};
 use serde_json::{Value, json};
 
+use crate::logbook::{Logbook, SECRET};
 use crate::{case, id};
 
 type Keys = SoftwareKeys<SeededRandomness>;
 
-/// Every signed form whose check can be asked by itself. Conflicts are in `trust/conflicts.rs`, and a
-/// Doorman's request to the root key in `nodes/tests/root.rs`; their names are tried here.
+/// Every signed form but a Doorman's request to the root key, which is in `nodes/tests/root.rs`; its
+/// name is tried here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Doormen,
@@ -46,9 +47,10 @@ enum Form {
     KeyBinding,
     Endorsement,
     KeyChange,
+    Conflict,
 }
 
-const FORMS: [(Form, &str); 13] = [
+const FORMS: [(Form, &str); 14] = [
     (Form::Doormen, "hdms-doormen+jwt"),
     (Form::Parameters, "hdms-parameters+jwt"),
     (Form::Map, "hdms-map+jwt"),
@@ -62,11 +64,11 @@ const FORMS: [(Form, &str); 13] = [
     (Form::KeyBinding, "kb+jwt"),
     (Form::Endorsement, "hdms-endorsement+jwt"),
     (Form::KeyChange, "hdms-key-change+jwt"),
+    (Form::Conflict, "hdms-conflict+jwt"),
 ];
 
 /// Names of forms besides [`FORMS`], and what is no name of any.
-const OTHERS: [&str; 7] = [
-    "hdms-conflict+jwt",
+const OTHERS: [&str; 6] = [
     "hdms-doorman-request+jwt",
     "JWT",
     "",
@@ -78,6 +80,7 @@ const OTHERS: [&str; 7] = [
 /// A hospital under whose keys everything is signed, and what it has signed.
 struct Scene {
     world: World,
+    book: Logbook,
     holders: SoftwareHolders<SeededRandomness>,
     holder: EcJwk,
     /// The record whose presentation is bound.
@@ -100,7 +103,7 @@ impl Scene {
         let keys = named(&world, "hospital");
         let record = record::issue(&content, &keys, &world.providers.randomness).await.unwrap();
         let record = String::from(record);
-        Self { world, holders, holder, record }
+        Self { world, book: Logbook::new().await, holders, holder, record }
     }
 
     fn signer(&self, form: Form) -> Keys {
@@ -111,6 +114,7 @@ impl Scene {
                 Form::Parameters | Form::Map | Form::Revocations | Form::Manifest | Form::Card => {
                     "doorman"
                 }
+                Form::Conflict => "notary",
                 _ => "hospital",
             },
         )
@@ -148,6 +152,7 @@ impl Scene {
                 signed.unwrap().jwt().to_owned()
             }
             Form::KeyChange => self.change().sign(&keys).await.unwrap(),
+            Form::Conflict => self.conflict().sign(&keys).await.unwrap(),
         }
     }
 
@@ -188,6 +193,11 @@ impl Scene {
                 let card = Card { signing_key, changes, ..hospital.card().clone() };
                 let card = world.operator.sign(&card).await.unwrap();
                 VerifiedCard::verify(&card, &trust, now, &software).await.map(drop)
+            }
+            Form::Conflict => {
+                let (entry, notary) = (self.second(), self.book.world.notary.card());
+                let (trust, entry) = (self.book.trust(), (&entry, Some(SECRET)));
+                Conflict::verify(jwt, entry, notary, &trust, &software).await.map(drop)
             }
         }
     }
@@ -254,6 +264,25 @@ impl Scene {
             previous: None,
             case_secret: None,
             draw: None,
+        }
+    }
+
+    /// Wants the place of the logbook's first entry.
+    fn second(&self) -> Entry {
+        let verification_key = VerificationKey::of("second");
+        Entry { id: id(50), verification_key, ..self.book.entries[0].clone() }
+    }
+
+    fn conflict(&self) -> Conflict {
+        let (book, now) = (&self.book, self.world.providers.clock.now().seconds());
+        let (log, checkpoint) = book.log(now, &[(&book.witnesses[0], now)]);
+        let opening = book.opening(0, now).for_others();
+        Conflict {
+            iss: book.notary_id().clone(),
+            iat: now,
+            entry: self.second().id,
+            first: book.entries[0].id.clone(),
+            receipt: opening.receipt(log.prove(0, checkpoint)).unwrap(),
         }
     }
 

@@ -101,3 +101,23 @@ fn one_witness_of_three_that_backdates_does_not_help() {
         }
     });
 }
+
+/// What remains, and is said in docs/threats.md: a former rule counts for what was co-signed in its time,
+/// and whoever co-signs says when that was.
+#[test]
+fn a_witness_that_alone_was_enough_once_can_still_say_that_it_was_then() {
+    block_on(async {
+        let (book, [colluding, second, _]) = network(&[(1000, 1), (NOW, 2)]).await;
+        let alone = book.receipt(1, 1000, &[(&colluding, 1000)]);
+        assert_eq!(book.verify(&alone).await.unwrap().time(), 1000);
+        assert!(refused(&book, &book.receipt(1, 1000, &[(&colluding, NOW)])).await);
+        // One honest line, and it is of today.
+        let honest = book.receipt(1, 1000, &[(&colluding, 1000), (&second, NOW)]);
+        assert_eq!(book.verify(&honest).await.unwrap().time(), NOW);
+        // Before the first rule the first counts: where it asks for two, one is never enough.
+        let (strict, [colluding, ..]) = network(&[(1000, 2), (NOW, 2)]).await;
+        for dated in [0, 1000, NOW] {
+            assert!(refused(&strict, &strict.receipt(1, 0, &[(&colluding, dated)])).await);
+        }
+    });
+}
