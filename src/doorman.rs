@@ -7,7 +7,7 @@ mod challenge;
 
 use serde::{Deserialize, Serialize};
 
-use crate::card::{self, Card, Role, SigningKeys};
+use crate::card::{self, Card, EncryptionKey, Role, SigningKeys};
 use crate::endpoint::{self, Endpoint};
 use crate::error::Error;
 use crate::ids::{MessageId, NodeId};
@@ -55,9 +55,9 @@ pub struct AdmissionRequest {
     pub about: Option<About>,
     /// Its thumbprint is the node id, unless `changes` lead from there to it.
     pub signing_key: RsaJwk,
-    /// Gets the challenge.
-    pub encryption_key: RsaJwk,
-    /// Its statements that it changed its keys ([`card::KeyChange`]), oldest first.
+    /// Its statement which is its encryption key ([`card::EncryptionKey`]), which gets the challenge.
+    pub encryption: String,
+    /// Its statements that it changed its signing key ([`card::KeyChange`]), oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub changes: Vec<String>,
     /// A notary's log.
@@ -113,6 +113,7 @@ impl AdmissionRequest {
         if request.endpoint.is_none() && !unverified.payload()["endpoint"].is_null() {
             return Err(Error::EndpointRefused);
         }
+        request.encryption_key()?;
         // What costs nothing comes before the signatures.
         if request.iat > now.seconds() + PATIENCE {
             return Err(Error::NotYetValid);
@@ -123,6 +124,9 @@ impl AdmissionRequest {
         request.check_claims()?;
         let unproven = |_| Error::PossessionUnproven;
         SigningKeys::of(&request.card(&request.iss, now), primitives).await.map_err(unproven)?;
+        let (node, key) = (&request.iss, &request.signing_key);
+        let stated = EncryptionKey::verify(&request.encryption, node, key, primitives).await;
+        stated.map_err(unproven)?;
         unverified.verify_ps256(&request.signing_key, primitives).await.map_err(unproven)?;
         Ok(request)
     }
@@ -145,9 +149,14 @@ impl AdmissionRequest {
             Some(keys) => self.role == Role::Notary && keys.are_sound(),
             None => self.role != Role::Notary,
         };
-        let keys_differ = self.signing_key != self.encryption_key;
-        let fits = reachable && logs && keys_differ && self.name.len() <= MAX_NAME;
+        let fits = reachable && logs && self.name.len() <= MAX_NAME;
         if fits { Ok(()) } else { Err(Error::AdmissionMalformed) }
+    }
+
+    /// The key that gets the challenge. [`Error::AdmissionMalformed`].
+    pub fn encryption_key(&self) -> Result<RsaJwk, Error> {
+        let stated = EncryptionKey::claimed(&self.encryption);
+        stated.map(|stated| stated.key).map_err(|_| Error::AdmissionMalformed)
     }
 
     /// The card that the Doorman signs for this request.
@@ -159,7 +168,7 @@ impl AdmissionRequest {
             name: self.name.clone(),
             endpoint: self.endpoint.clone(),
             signing_key: self.signing_key.clone(),
-            encryption_key: self.encryption_key.clone(),
+            encryption: self.encryption.clone(),
             changes: self.changes.clone(),
             iat: now.seconds(),
             exp: now.seconds() + card::LIFETIME,

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::card::{self, Role, VerifiedCard};
 use crate::error::Error;
 use crate::ids::{CaseId, MessageId, NodeId};
-use crate::jose::jwe;
 use crate::jose::jws::{self, Compact, Unverified};
+use crate::jose::{decode, digest, jwe};
 use crate::json;
 use crate::network::Trust;
 use crate::padding;
@@ -117,9 +117,18 @@ pub struct Letter<'a> {
     pub body: Value,
 }
 
-/// Signs and encrypts a letter. The sender's card goes with messages to those who can't look it up,
-/// which is with all of a personal node, and of a node that has changed its keys: the card that they
-/// know may be the former one. Answers the message's id and the compact JWE. [`Error::EnvelopeTooLarge`].
+/// A message as it travels, and what of it stays the same when it is sealed to another key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enveloped {
+    /// The message's id.
+    pub id: MessageId,
+    /// The signed JWT.
+    pub signed: String,
+    /// The compact JWE around it.
+    pub compact: String,
+}
+
+/// Signs and encrypts a letter. Answers the message's id and the compact JWE. Errors as [`enclose`].
 pub async fn seal(
     letter: Letter<'_>,
     keys: &impl NodeKeys,
@@ -127,6 +136,20 @@ pub async fn seal(
     clock: &impl Clock,
     randomness: &impl Randomness,
 ) -> Result<(MessageId, String), Error> {
+    let enveloped = enclose(letter, keys, primitives, clock, randomness).await?;
+    Ok((enveloped.id, enveloped.compact))
+}
+
+/// Signs and encrypts a letter. The sender's card goes with messages to those who can't look it up,
+/// which is with all of a personal node, and of a node that has changed its keys: the card that they
+/// know may be the former one. [`Error::EnvelopeTooLarge`].
+pub async fn enclose(
+    letter: Letter<'_>,
+    keys: &impl NodeKeys,
+    primitives: &impl Primitives,
+    clock: &impl Clock,
+    randomness: &impl Randomness,
+) -> Result<Enveloped, Error> {
     let jti = MessageId::new(clock, randomness)?;
     let iat = clock.now().seconds();
     let begins = [MessageType::TreatmentRequest, MessageType::Deposit, MessageType::Query];
@@ -146,20 +169,49 @@ pub async fn seal(
     };
     let text = padding::pad(json::write(&claims)?);
     let signed = jws::sign_ps256_text(TYP, letter.from.id().as_ref(), &text, keys).await?;
-    let recipient = &letter.to.card().encryption_key;
-    let compact =
-        jwe::encrypt(signed.into_bytes(), Some("JWT"), recipient, primitives, randomness).await?;
-    if compact.len() > MAX_BYTES { Err(Error::EnvelopeTooLarge) } else { Ok((jti, compact)) }
+    let compact = seal_signed(&signed, letter.to, primitives, randomness).await?;
+    Ok(Enveloped { id: jti, signed, compact })
 }
 
-/// An envelope whose size, structure, algorithms and `kid` are right.
+/// Encrypts a signed message to the encryption key of this card, also anew: it stays the same
+/// message. [`Error::EnvelopeTooLarge`].
+pub async fn seal_signed(
+    signed: &str,
+    to: &VerifiedCard,
+    primitives: &impl Primitives,
+    randomness: &impl Randomness,
+) -> Result<String, Error> {
+    let (plaintext, recipient) = (signed.as_bytes().to_vec(), to.encryption_key()?);
+    let compact = jwe::encrypt(plaintext, Some("JWT"), recipient, primitives, randomness).await?;
+    if compact.len() > MAX_BYTES { Err(Error::EnvelopeTooLarge) } else { Ok(compact) }
+}
+
+/// The thumbprint of the key to which this is sealed, as its open header says.
+/// [`Error::EnvelopeMalformed`].
+pub fn addressed_key(compact: &str) -> Result<String, Error> {
+    let malformed = Error::EnvelopeMalformed;
+    let header = compact.split('.').next().and_then(decode).ok_or(malformed)?;
+    let header = json::parse(&header).map_err(|_| malformed)?;
+    json::read::<jwe::Header>(header, malformed)?.kid.ok_or(malformed)
+}
+
+/// For who answers a sender at once: [`Error::FormerKey`] when this is sealed to another key than the
+/// present one of `me`, so that it comes again under that. Of anything else opening tells.
+pub fn expect_present_key(bytes: &[u8], me: &VerifiedCard) -> Result<(), Error> {
+    match std::str::from_utf8(bytes).map(addressed_key) {
+        Ok(Ok(kid)) if !me.is_present_encryption_key(&kid) => Err(Error::FormerKey),
+        _ => Ok(()),
+    }
+}
+
+/// An envelope whose size, structure and algorithms are right.
 #[derive(Debug)]
 pub struct Sealed(jwe::Sealed);
 
 impl Sealed {
     /// The first four checks: [`Error::EnvelopeTooLarge`], [`Error::EnvelopeMalformed`],
-    /// [`Error::AlgorithmRefused`], [`Error::WrongRecipientKey`].
-    pub fn parse(bytes: &[u8], me: &VerifiedCard) -> Result<Self, Error> {
+    /// [`Error::AlgorithmRefused`], and [`Error::WrongRecipientKey`] where no key is named.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         if bytes.len() > MAX_BYTES {
             return Err(Error::EnvelopeTooLarge);
         }
@@ -168,14 +220,14 @@ impl Sealed {
         if sealed.header().cty.as_deref() != Some("JWT") {
             return Err(Error::EnvelopeMalformed);
         }
-        if !sealed.header().kid.as_deref().is_some_and(|kid| me.opens(kid)) {
+        if sealed.header().kid.is_none() {
             return Err(Error::WrongRecipientKey);
         }
         Ok(Self(sealed))
     }
 
-    /// Decrypts and takes the signed JWT apart. [`Error::DecryptionFailed`], then as
-    /// [`Sealed::parse`] for what is inside.
+    /// Decrypts and takes the signed JWT apart. [`Error::WrongRecipientKey`],
+    /// [`Error::DecryptionFailed`], then as [`Sealed::parse`] for what is inside.
     pub async fn decrypt(
         self,
         keys: &impl NodeKeys,
@@ -185,7 +237,7 @@ impl Sealed {
         let plaintext = self.0.decrypt(keys, primitives).await?;
         let compact = String::from_utf8(plaintext).map_err(|_| malformed)?;
         let (signed, claims) = Unverified::parse(&compact, TYP, malformed)?.into_parts();
-        Ok(Decrypted { signed, claims: json::read(claims, malformed)? })
+        Ok(Decrypted { signed, claims: json::read(claims, malformed)?, digest: digest(&compact) })
     }
 }
 
@@ -194,6 +246,7 @@ impl Sealed {
 pub struct Decrypted {
     signed: Compact,
     claims: Claims,
+    digest: String,
 }
 
 /// What the checks after decryption need to know.
@@ -226,7 +279,7 @@ impl Decrypted {
         opening: Opening<'_>,
         primitives: &impl Primitives,
     ) -> Result<Opened, Error> {
-        let Self { signed, claims } = self;
+        let Self { signed, claims, digest } = self;
         let listed = opening.trust.node(&claims.iss).ok().map(VerifiedCard::jwt);
         let card = youngest(&claims.iss, [known, listed, claims.card.as_deref()])?;
         let keys = match opening.trust.checked(card) {
@@ -244,7 +297,8 @@ impl Decrypted {
         if !kind.senders().contains(&sender.card().role) {
             return Err(Error::TypeNotForRole);
         }
-        Ok(Opened { sender, kind, id: claims.jti, case: claims.thd, body: claims.body })
+        let Claims { jti: id, thd: case, body, .. } = claims;
+        Ok(Opened { sender, kind, id, case, body, digest })
     }
 }
 
@@ -283,6 +337,7 @@ pub struct Opened {
     id: MessageId,
     case: CaseId,
     body: Value,
+    digest: String,
 }
 
 impl Opened {
@@ -304,6 +359,11 @@ impl Opened {
     /// The case it belongs to.
     pub fn case(&self) -> &CaseId {
         &self.case
+    }
+
+    /// Digest of the signed JWT, which stays the same when it is sealed anew.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// The type's members. [`Error::BodyMalformed`].

@@ -38,6 +38,7 @@ refusals! {
     EnvelopeMalformed = "envelope/malformed", 400, "The envelope is not a compact JWE around a compact JWS with the claims of the protocol; build it as docs/protocol.md says.";
     AlgorithmRefused = "envelope/algorithm", 400, "Only RSA-OAEP-256 with A256GCM, PS256 and ES256 are accepted; seal or sign again with these.";
     WrongRecipientKey = "envelope/wrong-key", 400, "The envelope names another encryption key than this node's; fetch this node's current card and seal it again.";
+    FormerKey = "envelope/former-key", 409, "The envelope is sealed to another encryption key than the one that the node has now; seal the same signed message to its newest card, which comes with this answer.";
     DecryptionFailed = "envelope/decryption", 400, "The envelope can't be decrypted: it was altered or sealed to another key; seal it again to this node's card.";
     SignatureInvalid = "envelope/signature", 400, "The signature does not fit the content and the sender's key; sign again.";
     WrongAudience = "envelope/wrong-audience", 400, "The envelope is addressed to another node; send it there.";
@@ -186,7 +187,8 @@ impl Error {
         let kind = self.code().split('/').next().unwrap_or_default();
         let about_content = ["envelope", "card", "key", "record", "fhir", "ledger", "treatment"];
         let ended = matches!(self, Error::Expired | Error::ReceiptForged);
-        let hopeless = ended || !self.may_become_good();
+        let goes_on = self.may_become_good() || self == Error::FormerKey;
+        let hopeless = ended || !goes_on;
         about_content.contains(&kind) && !self.is_passing() && hopeless
     }
 

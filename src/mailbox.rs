@@ -49,6 +49,9 @@ pub enum DeliveryAnswer {
     Accepted(u64),
     /// Refused: the code.
     Refused(String),
+    /// Sealed to another key than its recipient has now: the recipient's newest card.
+    #[serde(rename = "former_key")]
+    FormerKey(String),
 }
 
 /// Answer to `GET /mailbox?after=…&limit=…`.

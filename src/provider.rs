@@ -100,7 +100,8 @@ pub trait Primitives {
     ) -> Result<Vec<u8>, Error>;
 }
 
-/// The two private RSA keys of a node, which never leave their provider.
+/// The private RSA keys of a node, which never leave their provider: one that signs, and one or more
+/// that decrypt, of which only one is in its card.
 pub trait NodeKeys {
     /// Signs with the node's signing key, PS256.
     async fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, Error>;
@@ -112,9 +113,10 @@ pub trait NodeKeys {
         Err(Error::PlatformUnsupported)
     }
 
-    /// Decrypts with the node's encryption key, RSA-OAEP-256. [`Error::DecryptionFailed`] for
-    /// whatever the reason.
-    async fn decrypt_oaep(&self, ciphertext: &[u8]) -> Result<Vec<u8>, Error>;
+    /// Decrypts with that of the node's encryption keys whose thumbprint is `kid`, RSA-OAEP-256.
+    /// [`Error::WrongRecipientKey`] when there is none, else [`Error::DecryptionFailed`] for whatever
+    /// the reason.
+    async fn decrypt_oaep(&self, kid: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Error>;
 }
 
 /// The P-256 keys that a patient makes, one for each case (RFC 9901 section 4.1.2, `cnf`).

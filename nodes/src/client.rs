@@ -150,7 +150,7 @@ impl Client {
     }
 
     /// Asks a notary for verification keys. Answers the sealed answer.
-    pub async fn query(&self, endpoint: &str, envelope: String) -> Result<Vec<u8>, Error> {
+    pub async fn query(&self, endpoint: &str, envelope: String) -> Result<Vec<u8>, Problem> {
         let mut request = Request::new(Method::POST, url(endpoint, "/queries")?);
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JOSE));
         *request.body_mut() = Some(envelope.into());
@@ -336,8 +336,8 @@ fn refused(reply: Reply) -> Result<Reply, Problem> {
     if media_type.is_some_and(|value| value.starts_with(problem::MEDIA_TYPE)) {
         let document: ProblemDocument = read(&reply)?;
         let error = Error::from_code(&document.code).unwrap_or(Error::NetworkUnreachable);
-        let (reason, retry_after) = (document.reason, asked_pause(&reply));
-        return Err(Problem { error, reason, retry_after });
+        let (retry_after, ProblemDocument { reason, card, .. }) = (asked_pause(&reply), document);
+        return Err(Problem { error, reason, retry_after, card });
     }
     // What stands between the nodes may answer in its own words.
     if reply.status.is_success() || reply.status == StatusCode::NOT_MODIFIED {

@@ -14,6 +14,7 @@
 mod card;
 mod documents;
 mod joining;
+mod renewal;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +28,7 @@ use hdms::endpoint::Endpoint;
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::network::{self, KeyWarning, LogKeys, Trust};
-use hdms::provider::{Clock, Store, Table, Write};
+use hdms::provider::{Clock, Table, Write};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -228,6 +229,7 @@ impl Member {
             card = self.renewed(&mut asking, &before, &trust).await;
         }
         let card = card.unwrap_or_else(|| before.card.clone());
+        self.retire_keys(&card).await;
         let trouble = self.trouble(&asking, &card, &trust);
         if trouble != before.trouble {
             tell(trouble.as_ref());
@@ -281,14 +283,15 @@ impl Member {
     ) -> Option<VerifiedCard> {
         let inner = &*self.0;
         let unknown = inner.unknown.load(Ordering::Relaxed);
-        if !unknown && !card::is_due(&before.card, &inner.config, trust, inner.clock.now()) {
+        let own = (&inner.config, &inner.keys);
+        if !unknown && !card::is_due(&before.card, own, trust, inner.clock.now()) {
             asking.forget_refusal();
             return None;
         }
         if asking.again.is_some_and(|again| Instant::now() < again) {
             return None;
         }
-        match self.ask_for_card(trust).await {
+        match self.ask_for_card(&before.card, trust).await {
             Ok(card) => {
                 inner.unknown.store(false, Ordering::Relaxed);
                 asking.forget_refusal();
@@ -305,14 +308,6 @@ impl Member {
                 None
             }
         }
-    }
-
-    async fn ask_for_card(&self, trust: &Trust) -> Result<VerifiedCard, Problem> {
-        let inner = &*self.0;
-        let jwt = card::ask(&inner.config, &inner.keys, &inner.client, &inner.clock).await?;
-        let card = card::checked(&jwt, &inner.keys, trust).await?;
-        inner.store.commit(vec![put(card::CARD, jwt.into_bytes())]).await?;
-        Ok(card)
     }
 
     /// What its user should know of a member's standing. The Doorman's refusal tells more than what

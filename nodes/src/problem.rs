@@ -8,6 +8,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hdms::Error;
+use hdms::card::VerifiedCard;
 use serde::{Deserialize, Serialize};
 
 use crate::connections::TooSlow;
@@ -24,11 +25,13 @@ pub struct Problem {
     pub reason: Option<String>,
     /// After how many seconds to ask again, where the other side says so.
     pub retry_after: Option<u64>,
+    /// The card of the node that refused, with [`Error::FormerKey`].
+    pub card: Option<String>,
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        Self { error, reason: None, retry_after: None }
+        Self { error, reason: None, retry_after: None, card: None }
     }
 }
 
@@ -55,10 +58,13 @@ pub struct ProblemDocument {
     /// What the operator gave as the reason, where a person decided.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+    /// The newest card of the node that refused, with `envelope/former-key`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub card: Option<String>,
 }
 
 impl From<Problem> for ProblemDocument {
-    fn from(Problem { error, reason, .. }: Problem) -> Self {
+    fn from(Problem { error, reason, card, .. }: Problem) -> Self {
         Self {
             kind: format!("urn:hdms:{}", error.code()),
             title: status(error).canonical_reason().unwrap_or("Refused").into(),
@@ -66,6 +72,7 @@ impl From<Problem> for ProblemDocument {
             detail: error.sentence().into(),
             code: error.code().into(),
             reason,
+            card,
         }
     }
 }
@@ -89,6 +96,12 @@ impl IntoResponse for Problem {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         response
     }
+}
+
+/// The refusal; of a former key with the card that names the present one.
+pub fn with_card(error: Error, own: &VerifiedCard) -> Problem {
+    let card = (error == Error::FormerKey).then(|| own.jwt().to_owned());
+    Problem { card, ..error.into() }
 }
 
 /// The whole body of a request, or `too_large` when it has more than `limit` bytes.

@@ -5,6 +5,8 @@
 //! its own. A lane keeps a few requests in flight; what is queued meanwhile goes together with the
 //! next one, so that batches grow with the load and a single item never waits.
 
+mod batches;
+
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use futures_util::future::join_all;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::mailbox::{Delivery, DeliveryAnswer, MAX_DELIVERIES};
-use hdms::node::{LONGEST_PAUSE, Occasion, OutboxItem, Parcel, Payload, Platform, Setback};
+use hdms::node::{LONGEST_PAUSE, Occasion, OutboxItem, Parcel, Platform, Setback};
 use hdms::notary::DepositAnswer;
 use hdms::provider::{Clock, Timestamp};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -26,6 +28,7 @@ use crate::client::{Client, Delivered, Deposited};
 use crate::member::Standing;
 use crate::platform::{NativeNode, Side, adopt};
 use crate::problem::Problem;
+use batches::{by_size, envelope};
 
 /// What goes together, and how many requests are in flight, to one destination. Where a request
 /// carries many, the next one leaves when the last was answered, so that it carries all that came
@@ -45,9 +48,6 @@ impl Way {
         }
     }
 }
-
-/// Bytes of envelopes after which a delivery is divided.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Items read from the store at a time when a node starts.
 const PAGE: usize = 500;
@@ -230,11 +230,22 @@ impl<F: Side> Sender<F> {
         problem: &Problem,
         road: &Road,
     ) -> Vec<OutboxItem> {
+        if problem.error == Error::FormerKey {
+            return self.seal_anew(items, problem.card.as_deref()).await;
+        }
         let setback = Setback { why: problem.error, retry_after: problem.retry_after };
         let failed = self.postpone(items, setback).await;
         let asked = failed.iter().filter_map(|item| item.attempts.asked).max();
         road.rest.fetch_max(asked.map_or(0, |until| until.0), Ordering::Relaxed);
         failed
+    }
+
+    /// They go at once, or wait when there is no key to seal them to.
+    async fn seal_anew(&self, items: Vec<OutboxItem>, card: Option<&str>) -> Vec<OutboxItem> {
+        match self.node.former_key(&items, card).await {
+            Ok(anew) => anew,
+            Err(error) => self.postpone(items, error.into()).await,
+        }
     }
 
     async fn postpone(&self, items: Vec<OutboxItem>, setback: Setback) -> Vec<OutboxItem> {
@@ -335,6 +346,9 @@ impl<F: Side> Sender<F> {
     ) -> Vec<OutboxItem> {
         let dealt = match answer {
             DeliveryAnswer::Accepted(seq) => self.node.mailed(&item, seq).await,
+            DeliveryAnswer::FormerKey(card) => {
+                return self.seal_anew(vec![item], Some(&card)).await;
+            }
             DeliveryAnswer::Refused(code) => match Error::from_code(&code) {
                 Some(error) if error.is_final() => self.node.refused(&item, &code).await,
                 error => {
@@ -385,29 +399,4 @@ impl<F: Side> Sender<F> {
         }
         Vec::new()
     }
-}
-
-fn envelope(item: &OutboxItem) -> &str {
-    match &item.payload {
-        Payload::Envelope { compact, .. } => compact,
-        Payload::Deposit { .. } => "",
-    }
-}
-
-/// Groups of at most [`BATCH_BYTES`], or of one item.
-fn by_size(items: Vec<OutboxItem>) -> Vec<Vec<OutboxItem>> {
-    let mut groups: Vec<Vec<OutboxItem>> = Vec::new();
-    let mut bytes = 0;
-    for item in items {
-        let size = envelope(&item).len();
-        bytes += size;
-        match groups.last_mut() {
-            Some(group) if bytes <= BATCH_BYTES => group.push(item),
-            _ => {
-                groups.push(vec![item]);
-                bytes = size;
-            }
-        }
-    }
-    groups
 }

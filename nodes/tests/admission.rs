@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 #[tokio::test]
 async fn a_personal_node_is_admitted_at_once_and_listed_nowhere() {
     let net = Net::start().await;
-    let request = net.request(keys(0), Role::Personal, "");
+    let request = net.request(keys(0), Role::Personal, "").await;
     let card = net.ask(keys(0), &request).await.unwrap();
     let trust = net.trust().await;
     let verified = VerifiedCard::verify(&card, &trust, net.now(), &AwsPrimitives).await.unwrap();
@@ -30,7 +30,7 @@ async fn a_personal_node_is_admitted_at_once_and_listed_nowhere() {
     assert_eq!(verified.card().role, Role::Personal);
     assert!(trust.nodes().is_empty());
 
-    let again = net.ask(keys(0), &net.request(keys(0), Role::Personal, "")).await;
+    let again = net.ask(keys(0), &net.request(keys(0), Role::Personal, "").await).await;
     assert_eq!(again, Ok(card), "asking again gets the same card");
 }
 
@@ -48,14 +48,15 @@ async fn a_card_is_renewed_in_the_last_third_of_its_life() {
 #[tokio::test]
 async fn without_both_keys_nobody_is_admitted() {
     let net = Net::start().await;
-    let answer = net.challenge(keys(0), &net.request(keys(0), Role::Personal, "")).await.unwrap();
+    let answer =
+        net.challenge(keys(0), &net.request(keys(0), Role::Personal, "").await).await.unwrap();
     let refused = async |what, answer| {
         let answer = net.client.answer_challenge(&net.url, &answer).await;
         let error = answer.err().map(|problem| problem.error);
         assert_eq!(error, Some(Error::PossessionUnproven), "{what}");
     };
-    let other = net.request(keys(0), Role::Personal, "").sign(keys(0)).await.unwrap();
-    let foreign = net.request(keys(1), Role::Personal, "").sign(keys(1)).await.unwrap();
+    let other = net.request(keys(0), Role::Personal, "").await.sign(keys(0)).await.unwrap();
+    let foreign = net.request(keys(1), Role::Personal, "").await.sign(keys(1)).await.unwrap();
     let digest = hdms::jose::digest;
     for (what, wrong) in [
         ("a guess", ChallengeAnswer { answer: digest("guess"), ..answer.clone() }),
@@ -79,7 +80,8 @@ async fn without_both_keys_nobody_is_admitted() {
 #[tokio::test]
 async fn a_challenge_of_before_a_restart_may_be_answered_after_it() {
     let mut net = Net::start().await;
-    let answer = net.challenge(keys(0), &net.request(keys(0), Role::Personal, "")).await.unwrap();
+    let answer =
+        net.challenge(keys(0), &net.request(keys(0), Role::Personal, "").await).await.unwrap();
     net.restart().await;
     assert!(net.client.answer_challenge(&net.url, &answer).await.is_ok());
 }
@@ -88,9 +90,9 @@ async fn a_challenge_of_before_a_restart_may_be_answered_after_it() {
 async fn nobody_brings_back_what_a_node_asked_for_before() {
     let mut net = Net::start().await;
     let hospital = net.hospital(1).await;
-    let before = net.request(keys(1), Role::Institution, "St. Elsewhere 1");
+    let before = net.request(keys(1), Role::Institution, "St. Elsewhere 1").await;
     let before = net.challenge(keys(1), &before).await.unwrap();
-    let renamed = net.request(keys(1), Role::Institution, "Royal Hospital");
+    let renamed = net.request(keys(1), Role::Institution, "Royal Hospital").await;
     assert_eq!(net.ask(keys(1), &renamed).await, Err(Error::AdmissionPending));
     net.restart().await;
     let replayed = net.client.answer_challenge(&net.url, &before).await;
@@ -102,7 +104,7 @@ async fn nobody_brings_back_what_a_node_asked_for_before() {
 #[tokio::test]
 async fn a_request_that_is_old_forged_or_malformed_is_refused() {
     let net = Net::start().await;
-    let good = net.request(keys(0), Role::Personal, "");
+    let good = net.request(keys(0), Role::Personal, "").await;
     let ask = async |jwt: String| net.client.ask_admission(&net.url, jwt).await.err();
 
     let jwt = good.sign(keys(0)).await.unwrap();
@@ -119,7 +121,7 @@ async fn a_request_that_is_old_forged_or_malformed_is_refused() {
     assert_eq!(ask(other.sign(keys(0)).await.unwrap()).await, Some(Error::NotYetValid));
 
     for (role, endpoint) in [(Role::Personal, Some("https://example.org")), (Role::Notary, None)] {
-        let mut odd = net.request(keys(0), role, "name");
+        let mut odd = net.request(keys(0), role, "name").await;
         odd.endpoint = endpoint.map(|endpoint| endpoint.parse().unwrap());
         assert_eq!(ask(odd.sign(keys(0)).await.unwrap()).await, Some(Error::AdmissionMalformed));
     }
@@ -134,7 +136,7 @@ async fn a_request_that_is_old_forged_or_malformed_is_refused() {
 #[tokio::test]
 async fn an_institution_waits_for_the_operator_and_is_listed_then() {
     let net = Net::start().await;
-    let request = net.request(keys(1), Role::Institution, "St. Elsewhere");
+    let request = net.request(keys(1), Role::Institution, "St. Elsewhere").await;
     assert_eq!(net.ask(keys(1), &request).await, Err(Error::AdmissionPending));
     assert!(net.trust().await.nodes().is_empty());
 
@@ -146,7 +148,7 @@ async fn an_institution_waits_for_the_operator_and_is_listed_then() {
     net.operator().admit(request.iss.clone()).await.unwrap();
 
     let trust = net.until(|trust| trust.node(&request.iss).is_ok()).await;
-    let again = net.request(keys(1), Role::Institution, "St. Elsewhere");
+    let again = net.request(keys(1), Role::Institution, "St. Elsewhere").await;
     let card = net.ask(keys(1), &again).await.unwrap();
     assert_eq!(trust.node(&request.iss).unwrap().jwt(), card);
     assert!(net.operator().pending(None).await.unwrap().is_empty());
@@ -156,14 +158,14 @@ async fn an_institution_waits_for_the_operator_and_is_listed_then() {
 async fn an_institution_moves_within_its_host_and_all_else_is_for_the_operator() {
     let net = Net::start().await;
     let hospital = net.hospital(1).await;
-    let mut moved = net.request(keys(1), Role::Institution, "St. Elsewhere 1");
+    let mut moved = net.request(keys(1), Role::Institution, "St. Elsewhere 1").await;
     moved.endpoint = Some("http://127.0.0.1:2/moved".parse().unwrap());
     net.ask(keys(1), &moved).await.unwrap();
     let endpoint = |trust: &Trust| trust.node(&hospital.id).unwrap().card().endpoint.clone();
     assert_eq!(endpoint(&net.trust().await), moved.endpoint);
 
     let elsewhere = Some("https://new.example".parse().unwrap());
-    let mut leaving = net.request(keys(1), Role::Institution, "St. Elsewhere 1");
+    let mut leaving = net.request(keys(1), Role::Institution, "St. Elsewhere 1").await;
     leaving.endpoint.clone_from(&elsewhere);
     assert_eq!(net.ask(keys(1), &leaving).await, Err(Error::AdmissionPending));
     assert_eq!(endpoint(&net.trust().await), moved.endpoint);
@@ -171,7 +173,7 @@ async fn an_institution_moves_within_its_host_and_all_else_is_for_the_operator()
     net.until(|trust| endpoint(trust) == elsewhere).await;
     moved.endpoint = elsewhere;
 
-    let mut renamed = net.request(keys(1), Role::Institution, "Royal Hospital");
+    let mut renamed = net.request(keys(1), Role::Institution, "Royal Hospital").await;
     renamed.endpoint = moved.endpoint.clone();
     assert_eq!(net.ask(keys(1), &renamed).await, Err(Error::AdmissionPending));
     assert_eq!(net.trust().await.node(&hospital.id).unwrap().card().name, "St. Elsewhere 1");
@@ -179,7 +181,7 @@ async fn an_institution_moves_within_its_host_and_all_else_is_for_the_operator()
     let name = |trust: &Trust| trust.node(&hospital.id).unwrap().card().name.clone();
     net.until(|trust| name(trust) == "Royal Hospital").await;
 
-    let personal = net.request(keys(1), Role::Personal, "");
+    let personal = net.request(keys(1), Role::Personal, "").await;
     assert_eq!(net.ask(keys(1), &personal).await, Err(Error::AdmissionMalformed));
 }
 
@@ -194,7 +196,7 @@ async fn a_revoked_node_is_said_to_be_unlisted_and_refused() {
     let trust = net.until(|trust| trust.check_revocation(&person.id, net.now()) == revoked).await;
     assert_eq!(trust.check_revocation(&hospital.id, net.now()), revoked);
     assert!(trust.node(&hospital.id).is_err());
-    let request = net.request(keys(0), Role::Personal, "");
+    let request = net.request(keys(0), Role::Personal, "").await;
     assert_eq!(net.ask(keys(0), &request).await, Err(Error::CardRevoked));
 }
 
@@ -267,12 +269,12 @@ async fn one_address_can_not_ask_without_end() {
 async fn one_node_can_not_ask_without_end_from_wherever_and_others_still_can() {
     let net = Net::start_with(|config| config.rates.admissions_of_node = 2).await;
     let ask = async |number: usize| {
-        let request = net.request(keys(number), Role::Personal, "");
+        let request = net.request(keys(number), Role::Personal, "").await;
         net.ask(keys(number), &request).await.map(drop)
     };
     assert_eq!(ask(0).await, Ok(()));
     // Somebody else who says that it was this node uses up nothing.
-    let forged = net.request(keys(0), Role::Personal, "").sign(keys(1)).await.unwrap();
+    let forged = net.request(keys(0), Role::Personal, "").await.sign(keys(1)).await.unwrap();
     let forged = net.client.ask_admission(&net.url, forged).await;
     assert_eq!(forged.err(), Some(Error::PossessionUnproven));
     assert_eq!(ask(0).await, Ok(()));

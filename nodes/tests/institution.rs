@@ -185,7 +185,11 @@ async fn what_waits_to_be_sent_or_was_refused_is_listed_with_its_recipient_and_r
         case: case.clone(),
         to: stage.node().id().clone(),
         role: Role::Personal,
-        payload: Payload::Envelope { kind: "treatment/result".into(), compact: "sealed".into() },
+        payload: Payload::Envelope {
+            kind: "treatment/result".into(),
+            compact: "sealed".into(),
+            signed: None,
+        },
         since: Timestamp(5),
         refused: None,
         attempts: Attempts {

@@ -6,8 +6,9 @@ mod common;
 
 use common::{JsonBody, Net, Person, about, id, keys, log_keys, message_id};
 use hdms::Error;
-use hdms::card::{KeyChange, Role};
+use hdms::card::{EncryptionKey, KeyChange, Role};
 use hdms::doorman::{About, AdmissionRequest};
+use hdms::ids::NodeId;
 use hdms::network::{PROTOCOL_VERSION, Trust, WitnessRule};
 use hdms_nodes::keys::{AwsKeys, AwsPrimitives};
 use hdms_nodes::problem::ProblemDocument;
@@ -34,24 +35,25 @@ fn anew(request: &AdmissionRequest) -> AdmissionRequest {
     AdmissionRequest { jti: message_id(), ..request.clone() }
 }
 
-/// What a node asks for that has changed its keys, by a statement of the former ones.
+/// What a node asks for that has changed its signing key, by a statement of the former one.
 async fn changed(request: &AdmissionRequest, former: &AwsKeys, new: &AwsKeys) -> AdmissionRequest {
-    let (signing_key, encryption_key) = new.public();
+    let signing_key = new.public().0;
     let change = KeyChange {
         iss: request.iss.clone(),
         iat: request.iat,
         former_signing_key: former.public().0.clone(),
-        former_encryption_key: former.public().1.thumbprint(),
         signing_key: signing_key.clone(),
-        encryption_key: encryption_key.clone(),
     };
     let mut next = anew(request);
     next.changes.push(change.sign(former).await.unwrap());
-    AdmissionRequest {
-        signing_key: signing_key.clone(),
-        encryption_key: encryption_key.clone(),
-        ..next
-    }
+    let encryption = stated(&request.iss, new, new).await;
+    AdmissionRequest { signing_key: signing_key.clone(), encryption, ..next }
+}
+
+/// The statement by the signing key of `signer` that the encryption key of `of` is the node's.
+async fn stated(node: &NodeId, of: &AwsKeys, signer: &AwsKeys) -> String {
+    let stated = EncryptionKey { iss: node.clone(), iat: 0, key: of.public().1 };
+    stated.sign(signer).await.unwrap()
 }
 
 async fn acts(net: &Net) -> Vec<Act> {
@@ -63,7 +65,7 @@ async fn acts(net: &Net) -> Vec<Act> {
 #[tokio::test]
 async fn the_operator_sees_all_that_a_node_claims_and_what_it_wants_changed() {
     let net = Net::start().await;
-    let request = net.request(keys(0), Role::Notary, "Notary");
+    let request = net.request(keys(0), Role::Notary, "Notary").await;
     assert_eq!(net.ask(keys(0), &request).await, Err(Error::AdmissionPending));
     let applicant = net.operator().applicant(&request.iss).await.unwrap();
     let claims = applicant.claims.clone();
@@ -87,7 +89,7 @@ async fn the_operator_sees_all_that_a_node_claims_and_what_it_wants_changed() {
 #[tokio::test]
 async fn a_refused_or_revoked_node_is_told_why() {
     let net = Net::start().await;
-    let request = net.request(keys(0), Role::Institution, "St. Elsewhere");
+    let request = net.request(keys(0), Role::Institution, "St. Elsewhere").await;
     assert_eq!(refused(&net, keys(0), &request).await.code, "doorman/pending");
     let operator = net.operator();
     operator.refuse(request.iss.clone(), "no such hospital in the register").await.unwrap();
@@ -121,7 +123,7 @@ async fn a_refused_or_revoked_node_is_told_why() {
 async fn a_member_that_is_refused_another_name_stays_what_it_was() {
     let net = Net::start().await;
     let hospital = net.hospital(0).await;
-    let before = net.request(keys(0), Role::Institution, "St. Elsewhere 0");
+    let before = net.request(keys(0), Role::Institution, "St. Elsewhere 0").await;
     let other = AdmissionRequest { name: "Royal Hospital".into(), ..anew(&before) };
     assert_eq!(net.ask(keys(0), &other).await, Err(Error::AdmissionPending));
     net.operator().refuse(hospital.id.clone(), "not royal").await.unwrap();
@@ -137,7 +139,7 @@ async fn a_member_that_is_refused_another_name_stays_what_it_was() {
 async fn keys_change_by_the_old_keys_word_alone_and_the_id_stays() {
     let net = Net::start().await;
     let hospital = net.hospital(0).await;
-    let first = net.request(keys(0), Role::Institution, "St. Elsewhere 0");
+    let first = net.request(keys(0), Role::Institution, "St. Elsewhere 0").await;
     let next = changed(&first, keys(0), keys(1)).await;
     net.ask(keys(1), &next).await.unwrap();
     let card = net.trust().await.node(&hospital.id).unwrap().clone();
@@ -153,16 +155,14 @@ async fn keys_change_by_the_old_keys_word_alone_and_the_id_stays() {
     assert_eq!(net.ask(keys(0), &anew(&first)).await, unproven, "the former keys, now stolen");
     let other = changed(&first, keys(0), keys(2)).await;
     assert_eq!(net.ask(keys(2), &other).await, unproven, "another way from the first keys");
-    let encryption_key = keys(2).public().1.clone();
-    let half = AdmissionRequest { encryption_key, ..anew(&next) };
-    let jwt = half.sign(keys(1)).await.unwrap();
-    let challenge = net.client.ask_admission(&net.url, jwt.clone()).await.unwrap();
-    let answer = challenge.answer(&half, jwt, keys(2), &AwsPrimitives).await.unwrap();
-    let answered = net.client.answer_challenge(&net.url, &answer).await;
+    let encryption = stated(&hospital.id, keys(2), keys(2)).await;
+    let others = AdmissionRequest { encryption, ..anew(&next) };
+    let jwt = others.sign(keys(1)).await.unwrap();
+    let asked = net.client.ask_admission(&net.url, jwt).await;
     assert_eq!(
-        answered.err().map(Error::from),
+        asked.err().map(Error::from),
         Some(Error::PossessionUnproven),
-        "no statement names it"
+        "another states that it is the node's"
     );
     let third = changed(&next, keys(1), keys(2)).await;
     net.ask(keys(2), &third).await.unwrap();
@@ -172,10 +172,10 @@ async fn keys_change_by_the_old_keys_word_alone_and_the_id_stays() {
 #[tokio::test]
 async fn no_name_address_or_log_key_is_had_twice() {
     let net = Net::start().await;
-    let first = net.request(keys(0), Role::Notary, "Notary of Example");
+    let first = net.request(keys(0), Role::Notary, "Notary of Example").await;
     assert_eq!(net.ask(keys(0), &first).await, Err(Error::AdmissionPending));
     net.operator().admit(first.iss.clone()).await.unwrap();
-    let second = net.request(keys(1), Role::Notary, "Another Notary");
+    let second = net.request(keys(1), Role::Notary, "Another Notary").await;
     let own = AdmissionRequest { log: Some(log_keys(2)), ..second };
     let crossed =
         hdms::network::LogKeys { witness_key: first.log.unwrap().log_key, ..own.log.unwrap() };
@@ -200,7 +200,7 @@ async fn no_name_address_or_log_key_is_had_twice() {
 #[tokio::test]
 async fn a_notarys_role_and_log_stay_and_its_log_is_listed_for_ever() {
     let net = Net::start().await;
-    let request = net.request(keys(0), Role::Notary, "Notary");
+    let request = net.request(keys(0), Role::Notary, "Notary").await;
     assert_eq!(net.ask(keys(0), &request).await, Err(Error::AdmissionPending));
     assert!(net.trust().await.logs().is_empty());
     net.operator().admit(request.iss.clone()).await.unwrap();
@@ -210,7 +210,7 @@ async fn a_notarys_role_and_log_stay_and_its_log_is_listed_for_ever() {
 
     let other = AdmissionRequest { log: Some(log_keys(2)), ..anew(&request) };
     assert_eq!(net.ask(keys(0), &other).await, Err(Error::AdmissionMalformed));
-    let hospital = net.request(keys(0), Role::Institution, "Notary");
+    let hospital = net.request(keys(0), Role::Institution, "Notary").await;
     assert_eq!(net.ask(keys(0), &hospital).await, Err(Error::AdmissionMalformed));
 
     net.clock.advance(60_000);
@@ -228,7 +228,7 @@ async fn rules_are_kept_from_when_on_they_are_in_force() {
     let begin = net.now().seconds();
     let first = net.trust().await;
     assert_eq!(rules(&first), [WitnessRule { since: begin, needed: 1 }]);
-    let request = net.request(keys(0), Role::Notary, "Notary");
+    let request = net.request(keys(0), Role::Notary, "Notary").await;
     net.ask(keys(0), &request).await.unwrap_err();
     net.operator().admit(request.iss.clone()).await.unwrap();
     net.clock.advance(5_000);
@@ -255,7 +255,7 @@ async fn rules_are_kept_from_when_on_they_are_in_force() {
 #[tokio::test]
 async fn rules_by_which_no_receipt_would_count_or_no_node_take_part_are_refused() {
     let net = Net::start().await;
-    let request = net.request(keys(0), Role::Notary, "Notary");
+    let request = net.request(keys(0), Role::Notary, "Notary").await;
     net.ask(keys(0), &request).await.unwrap_err();
     net.operator().admit(request.iss.clone()).await.unwrap();
     let before = net.operator().settings().await.unwrap();

@@ -90,7 +90,7 @@ impl Stage {
         let notary = net.notary("notary").await;
         let (endpoint, asked) = busy_institution().await;
         let keys = common::keys(0);
-        let request = net.request(keys, Role::Institution, "The Busy");
+        let request = net.request(keys, Role::Institution, "The Busy").await;
         let request = AdmissionRequest { endpoint: Some(endpoint.parse().unwrap()), ..request };
         net.ask(keys, &request).await.unwrap_err();
         net.operator().admit(request.iss.clone()).await.unwrap();

@@ -95,7 +95,7 @@ async fn only_members_ask_and_only_as_themselves() {
     assert_eq!(as_other, Err(Error::RequestProofInvalid));
     let stranger = Person { keys: keys(2), id: id(keys(2)), card: person.card.clone() };
     assert_eq!(ask(&net, &stranger, |_| ()).await, Err(Error::CardUnknown));
-    let pending = net.request(keys(3), hdms::card::Role::Notary, "Notary");
+    let pending = net.request(keys(3), hdms::card::Role::Notary, "Notary").await;
     assert_eq!(net.ask(keys(3), &pending).await, Err(Error::AdmissionPending));
     let pending = Person { keys: keys(3), id: pending.iss, card: person.card.clone() };
     assert_eq!(ask(&net, &pending, |_| ()).await, Err(Error::CardUnknown));

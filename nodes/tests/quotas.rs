@@ -33,6 +33,7 @@ async fn answers(net: &Net, from: &Person, deliveries: Vec<Delivery>) -> Vec<Opt
     let refusal = |answer| match answer {
         DeliveryAnswer::Accepted(_) => None,
         DeliveryAnswer::Refused(code) => Some(Error::from_code(&code).unwrap()),
+        DeliveryAnswer::FormerKey(_) => Some(Error::FormerKey),
     };
     answers.into_iter().map(refusal).collect()
 }

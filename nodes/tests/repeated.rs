@@ -53,7 +53,7 @@ impl Carrier {
         for parcel in parcels {
             match parcel {
                 Parcel::Inbox { endpoint, item } => {
-                    let Payload::Envelope { kind, compact } = &item.payload else { panic!() };
+                    let Payload::Envelope { kind, compact, .. } = &item.payload else { panic!() };
                     for outcome in ["applied", "repeated"] {
                         let taken =
                             client.send_envelope(endpoint.as_ref(), compact.clone()).await.unwrap();

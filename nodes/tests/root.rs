@@ -252,7 +252,7 @@ async fn a_request_has_to_be_signed_with_the_key_that_it_names() {
     let net = Net::start().await;
     let (jwt, _) = doorman(&net).request().await.unwrap();
     let parts: Vec<_> = jwt.split('.').collect();
-    let card = net.ask(keys(0), &net.request(keys(0), Role::Personal, "")).await.unwrap();
+    let card = net.ask(keys(0), &net.request(keys(0), Role::Personal, "").await).await.unwrap();
     for jwt in ["", "a.b.c", &card, &format!("{}.{}.AAAA", parts[0], parts[1])] {
         assert_eq!(Request::verify(jwt).await.err(), Some(Error::PossessionUnproven));
     }

@@ -1,6 +1,7 @@
 //! The keys with which a node has signed, and the statements by which it changed them. A node id is
 //! the thumbprint of the first signing key and stays; each later key is vouched for by the one
-//! before it, so that nobody, the Doorman included, can give a node keys of another's.
+//! before it, so that nobody, the Doorman included, can give a node keys of another's. Its encryption
+//! key changes with each renewal of its card, by the word of its signing key.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,31 +14,49 @@ use crate::json;
 use crate::provider::{NodeKeys, Primitives};
 
 const TYP: &str = "hdms-key-change+jwt";
+const ENCRYPTION_KEY: &str = "hdms-encryption-key+jwt";
 
 /// Most changes of keys that a card may carry.
 pub const MAX_CHANGES: usize = 16;
 
-/// A node's statement, signed with its former signing key, that it has new keys: the claims of an
+/// A node's statement, signed with its former signing key, that it has a new one: the claims of an
 /// `hdms-key-change+jwt`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
+#[serde(from = "ReadChange")]
 pub struct KeyChange {
     /// The node.
     pub iss: NodeId,
-    /// Signed at, seconds: from then on the former keys sign nothing new.
+    /// Signed at, seconds: from then on the former key signs nothing new.
     pub iat: u64,
     /// The key that signs this statement.
     pub former_signing_key: RsaJwk,
-    /// Thumbprint of the encryption key that was used with it.
-    pub former_encryption_key: String,
     /// The new signing key.
     pub signing_key: RsaJwk,
-    /// The new encryption key.
-    pub encryption_key: RsaJwk,
+}
+
+/// As it is read. Statements of version 1 name encryption keys as well, which mean nothing now.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
+struct ReadChange {
+    iss: NodeId,
+    iat: u64,
+    former_signing_key: RsaJwk,
+    #[serde(rename = "former_encryption_key", default)]
+    _former_encryption_key: Option<String>,
+    signing_key: RsaJwk,
+    #[serde(rename = "encryption_key", default)]
+    _encryption_key: Option<RsaJwk>,
+}
+
+impl From<ReadChange> for KeyChange {
+    fn from(read: ReadChange) -> Self {
+        let ReadChange { iss, iat, former_signing_key, signing_key, .. } = read;
+        Self { iss, iat, former_signing_key, signing_key }
+    }
 }
 
 impl KeyChange {
-    /// Signs the statement with the former keys. Answers the JWT.
+    /// Signs the statement with the former key. Answers the JWT.
     pub async fn sign(&self, former: &impl NodeKeys) -> Result<String, Error> {
         jws::sign_ps256(TYP, self.iss.as_ref(), self, former).await
     }
@@ -50,6 +69,48 @@ impl KeyChange {
         let signed = unverified.verify_ps256(&change.former_signing_key, primitives).await;
         signed.map_err(|_| Error::CardMismatch)?;
         Ok(change)
+    }
+}
+
+/// A node's statement, signed with its signing key, which key seals what only it may read: the claims of
+/// an `hdms-encryption-key+jwt`. So the Doorman can't give a node somebody else's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
+pub struct EncryptionKey {
+    /// The node.
+    pub iss: NodeId,
+    /// Signed at, seconds.
+    pub iat: u64,
+    /// The key.
+    pub key: RsaJwk,
+}
+
+impl EncryptionKey {
+    /// Signs the statement. Answers the JWT.
+    pub async fn sign(&self, keys: &impl NodeKeys) -> Result<String, Error> {
+        jws::sign_ps256(ENCRYPTION_KEY, self.iss.as_ref(), self, keys).await
+    }
+
+    /// What a statement says; its signature is not checked. [`Error::CardMalformed`].
+    pub fn claimed(jwt: &str) -> Result<Self, Error> {
+        let unverified = Unverified::parse(jwt, ENCRYPTION_KEY, Error::CardMalformed)?;
+        json::read(unverified.payload().clone(), Error::CardMalformed)
+    }
+
+    /// Checks that the node whose card this is has made it with its present signing key.
+    /// [`Error::CardMalformed`], [`Error::CardMismatch`].
+    pub(crate) async fn verify(
+        jwt: &str,
+        node: &NodeId,
+        signing_key: &RsaJwk,
+        primitives: &impl Primitives,
+    ) -> Result<Self, Error> {
+        let unverified = Unverified::parse(jwt, ENCRYPTION_KEY, Error::CardMalformed)?;
+        let statement: Self = json::read(unverified.payload().clone(), Error::CardMalformed)?;
+        let signed = unverified.verify_ps256(signing_key, primitives).await;
+        signed.map_err(|_| Error::CardMismatch)?;
+        let is_of = statement.iss == *node && statement.key != *signing_key;
+        if is_of { Ok(statement) } else { Err(Error::CardMismatch) }
     }
 }
 

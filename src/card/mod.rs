@@ -13,7 +13,7 @@ use crate::json;
 use crate::network::Trust;
 use crate::provider::{NodeKeys, Primitives, Timestamp};
 
-pub use keys::{KeyChange, MAX_CHANGES, SigningKeys};
+pub use keys::{EncryptionKey, KeyChange, MAX_CHANGES, SigningKeys};
 
 const TYP: &str = "hdms-card+jwt";
 
@@ -53,9 +53,11 @@ pub struct Card {
     pub endpoint: Option<Endpoint>,
     /// Checks what the node signs; its thumbprint is `sub` unless `changes` lead from there to it.
     pub signing_key: RsaJwk,
-    /// Seals what only the node may read.
-    pub encryption_key: RsaJwk,
-    /// The node's statements that it changed its keys ([`KeyChange`]), oldest first.
+    /// The node's statement which key seals what only it may read ([`EncryptionKey`]). None in cards
+    /// of version 1, which nobody takes any more.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub encryption: String,
+    /// The node's statements that it changed its signing key ([`KeyChange`]), oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub changes: Vec<String>,
     /// Issued at, seconds.
@@ -71,6 +73,7 @@ pub struct Card {
 pub struct VerifiedCard {
     card: Card,
     keys: SigningKeys,
+    encryption: Option<EncryptionKey>,
     jwt: String,
 }
 
@@ -86,12 +89,13 @@ impl VerifiedCard {
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
         let verified = Self::verify_chain(jwt, trust, primitives).await?;
+        verified.encryption_key()?;
         verified.check_validity(trust, now)?;
         Ok(verified)
     }
 
-    /// Only form, Doorman's signature, node id and changes of keys: for a node's own card, with which
-    /// it reads what it keeps however old the card or the revocation list. Others check the rest.
+    /// Only form, Doorman's signature, node id and keys: for a card with which a node reads what it
+    /// keeps however old the card or the revocation list, also one of version 1. Others check the rest.
     pub async fn verify_chain(
         jwt: &str,
         trust: &Trust,
@@ -116,10 +120,17 @@ impl VerifiedCard {
         Ok(verified)
     }
 
-    /// Only form, node id and changes of keys: for a card that somebody vouches for otherwise, as the
-    /// signature of the Network Map that lists it does, or that a node keeps as its own. Errors as
-    /// [`SigningKeys::of`].
+    /// Only form, node id and keys: for a card that somebody vouches for otherwise, as the signature of
+    /// the Network Map that lists it does. Errors as [`SigningKeys::of`].
     pub async fn vouched(jwt: &str, primitives: &impl Primitives) -> Result<Self, Error> {
+        let card = Self::kept(jwt, primitives).await?;
+        card.encryption_key()?;
+        Ok(card)
+    }
+
+    /// As [`VerifiedCard::vouched`], for the card that a node keeps as its own, also one of version 1:
+    /// with that it reads what it has, until it gets another.
+    pub async fn kept(jwt: &str, primitives: &impl Primitives) -> Result<Self, Error> {
         let unverified = Unverified::parse(jwt, TYP, Error::CardMalformed)?;
         let card: Card = json::read(unverified.payload().clone(), Error::CardMalformed)?;
         Self::owned(card, jwt, primitives).await
@@ -127,7 +138,14 @@ impl VerifiedCard {
 
     async fn owned(card: Card, jwt: &str, primitives: &impl Primitives) -> Result<Self, Error> {
         let keys = SigningKeys::of(&card, primitives).await?;
-        Ok(Self { card, keys, jwt: jwt.to_owned() })
+        let encryption = match card.encryption.as_str() {
+            "" => None,
+            statement => {
+                let (node, key) = (&card.sub, &card.signing_key);
+                Some(EncryptionKey::verify(statement, node, key, primitives).await?)
+            }
+        };
+        Ok(Self { card, keys, encryption, jwt: jwt.to_owned() })
     }
 
     /// [`Error::CardExpired`], [`Error::CardRevoked`], [`Error::CardSuperseded`], or
@@ -163,11 +181,19 @@ impl VerifiedCard {
         self.keys.changes().len() < changes_seen
     }
 
-    /// Whether what is sealed to the key with this thumbprint is for the node: its present
-    /// encryption key, or one that it had before.
-    pub fn opens(&self, kid: &str) -> bool {
-        let former = |change: &KeyChange| change.former_encryption_key == kid;
-        self.card.encryption_key.thumbprint() == kid || self.keys.changes().iter().any(former)
+    /// The key that seals what only the node may read. [`Error::CardMalformed`] of a card of version 1.
+    pub fn encryption_key(&self) -> Result<&RsaJwk, Error> {
+        self.encryption.as_ref().map(|statement| &statement.key).ok_or(Error::CardMalformed)
+    }
+
+    /// When the node said that this is its encryption key, seconds.
+    pub fn encryption_key_stated(&self) -> Option<u64> {
+        self.encryption.as_ref().map(|statement| statement.iat)
+    }
+
+    /// Whether the key with this thumbprint is the node's encryption key, and no former one.
+    pub fn is_present_encryption_key(&self, kid: &str) -> bool {
+        self.encryption_key().is_ok_and(|key| key.thumbprint() == kid)
     }
 
     /// The signed document itself.
@@ -187,7 +213,7 @@ pub(crate) async fn claimed_keys(
     jwt: &str,
     primitives: &impl Primitives,
 ) -> Result<SigningKeys, Error> {
-    Ok(VerifiedCard::vouched(jwt, primitives).await?.keys)
+    Ok(VerifiedCard::kept(jwt, primitives).await?.keys)
 }
 
 /// Whose card it claims to be, and when it says that it was issued, seconds; nothing of it is

@@ -67,9 +67,9 @@ impl Challenge {
         keys: &impl NodeKeys,
         primitives: &impl Primitives,
     ) -> Result<ChallengeAnswer, Error> {
-        let sealed = parse(&self.challenge, &request.encryption_key)?;
+        let sealed = parse(&self.challenge, &request.encryption_key()?)?;
         let plaintext = sealed.decrypt(keys, primitives).await.map_err(|error| match error {
-            Error::DecryptionFailed => Error::ChallengeForged,
+            Error::DecryptionFailed | Error::WrongRecipientKey => Error::ChallengeForged,
             other => other,
         })?;
         let secret = secret_of(&plaintext, &request.iss).ok_or(Error::ChallengeForged)?;

@@ -71,14 +71,16 @@ impl Sealed {
         &self.header
     }
 
-    /// The plaintext. [`Error::DecryptionFailed`] whatever the reason, so that nobody learns which
-    /// part failed.
+    /// The plaintext. [`Error::WrongRecipientKey`] when none of the keys is the one that the header
+    /// names; [`Error::DecryptionFailed`] whatever else the reason, so that nobody learns which part
+    /// failed.
     pub async fn decrypt(
         self,
         keys: &impl NodeKeys,
         primitives: &impl Primitives,
     ) -> Result<Vec<u8>, Error> {
-        let key = Zeroizing::new(keys.decrypt_oaep(&self.encrypted_key).await?);
+        let kid = self.header.kid.as_deref().ok_or(Error::WrongRecipientKey)?;
+        let key = Zeroizing::new(keys.decrypt_oaep(kid, &self.encrypted_key).await?);
         let key: &[u8; KEY] = key.as_slice().try_into().map_err(|_| Error::DecryptionFailed)?;
         primitives.open_gcm(key, &self.iv, self.aad.as_bytes(), self.ciphertext).await
     }
@@ -156,7 +158,8 @@ mod tests {
                 parts[altered] = &text;
                 let sealed = Sealed::parse(&parts.join(".")).unwrap();
                 let answer = sealed.decrypt(&keys, &primitives).await;
-                assert_eq!(answer, Err(Error::DecryptionFailed), "part {altered}");
+                let error = [Error::WrongRecipientKey, Error::DecryptionFailed][altered.min(1)];
+                assert_eq!(answer, Err(error), "part {altered}");
             }
         });
     }

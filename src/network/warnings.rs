@@ -51,16 +51,13 @@ impl KeyWarning {
     }
 }
 
-/// Another key, and no newer statement of the last one that names it: who has a key that was given
-/// up could lead from there to others.
+/// Another signing key, and no newer statement of the last one that leads to it: who has a key that was
+/// given up could lead from there to others. Or an encryption key from before the last one.
 fn is_unexplained(old: &VerifiedCard, new: &VerifiedCard) -> bool {
-    let (before, after) = (old.card(), new.card());
-    let same =
-        before.signing_key == after.signing_key && before.encryption_key == after.encryption_key;
-    let newer = new.keys().changes().strip_prefix(old.keys().changes());
-    let last = newer.and_then(|newer| newer.last());
-    let says_so = last.is_some_and(|change| change.encryption_key == after.encryption_key);
-    !same && !says_so
+    let goes_on = new.keys().changes().starts_with(old.keys().changes());
+    let same_key = new.encryption_key() == old.encryption_key();
+    let is_later = new.encryption_key_stated() >= old.encryption_key_stated();
+    !goes_on || !(same_key || is_later)
 }
 
 /// Called the same, or reached at the same address.

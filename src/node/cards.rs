@@ -21,7 +21,7 @@ impl<P: Platform> Node<P> {
     /// As [`Node::card_of`], for what a person decides while the network is away: with a revocation
     /// list too old to rely on, the card will do to prepare a message, which then waits for a newer
     /// list before it is sent. A personal node's card will also do once it has expired or was
-    /// superseded: the newer one comes with its next message.
+    /// superseded: its server has the newer one, to whose key the message is sealed anew.
     pub(super) async fn card_for_later(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
         let card = self.known_card(id).await?;
         match card.check_validity(&self.trust(), self.now()) {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::quarantine::{Deliverer, Refusal};
 use super::{Node, Platform, put};
 use crate::card;
-use crate::envelope::{MessageType, Opened, Opening, Sealed};
+use crate::envelope::{MessageType, Opened, Opening, Sealed, expect_present_key};
 use crate::error::Error;
 use crate::ids::CaseId;
 use crate::jose::digest;
@@ -54,7 +54,8 @@ impl<P: Platform> Node<P> {
     /// Takes in an envelope. Unless this returns an error that [is passing](Error::is_passing), the
     /// envelope is dealt with: applied, held, or refused and, where there is room, quarantined. One
     /// that [may become good](Error::may_become_good) is tried again by itself as long as the node
-    /// [hopes for it](Node::hopes_for).
+    /// [hopes for it](Node::hopes_for). Who waits at an address for the answer is told by
+    /// [`Error::FormerKey`] to seal it to this node's present card.
     ///
     /// Errors: in the order of DESIGN section 5, those of [`Sealed::parse`], [`Sealed::decrypt`],
     /// [`crate::envelope::Decrypted::verify`], [`Error::Replayed`], those of the content, and those of the
@@ -64,6 +65,9 @@ impl<P: Platform> Node<P> {
         envelope: &[u8],
         by: &Deliverer,
     ) -> Result<Taken, Error> {
+        if let Deliverer::Address(_) = by {
+            expect_present_key(envelope, &self.card())?;
+        }
         let received = self.now();
         match self.take_in_all::<F>(envelope, received).await {
             Err(refusal) if !refusal.why.is_passing() => {
@@ -120,9 +124,11 @@ impl<P: Platform> Node<P> {
     ) -> Result<Outcome, Error> {
         let _guard = self.platform.lock_case(opened.case()).await;
         let seen_key = format!("seen/{}/{}", opened.sender().id(), opened.id());
-        let fingerprint = digest(envelope);
+        let fingerprint = opened.digest().to_owned();
         if let Some(seen) = self.read_text(Table::Inbox, &seen_key).await? {
-            return if seen == fingerprint { Ok(Outcome::Repeated) } else { Err(Error::Replayed) };
+            // Versions before this remembered the envelope.
+            let same = seen == fingerprint || seen == digest(envelope);
+            return if same { Ok(Outcome::Repeated) } else { Err(Error::Replayed) };
         }
         self.platform.hear(opened.sender(), opened.kind())?;
         let seen = put(Table::Inbox, seen_key, fingerprint.into());
@@ -179,7 +185,7 @@ impl<P: Platform> Node<P> {
     async fn open(&self, envelope: &[u8], received: Timestamp) -> Result<Opened, Error> {
         let primitives = self.platform.primitives();
         let card = self.card();
-        let sealed = Sealed::parse(envelope, &card)?;
+        let sealed = Sealed::parse(envelope)?;
         let decrypted = sealed.decrypt(self.platform.keys(), primitives).await?;
         let sender = decrypted.claimed_sender().as_ref();
         let known = self.read_text(Table::Cards, sender).await?;

@@ -14,6 +14,7 @@ pub mod pace;
 pub mod patient;
 mod quarantine;
 mod query;
+mod resealing;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -21,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use serde_json::Value;
 
 use crate::card::VerifiedCard;
-use crate::envelope::{self, Letter, MessageType};
+use crate::envelope::{self, Enveloped, Letter, MessageType};
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, MessageId, NodeId};
 use crate::json;
@@ -306,9 +307,9 @@ impl<P: Platform> Node<P> {
             MessageType::TreatmentApproval | MessageType::Confirmation => self.known_card(to).await,
             _ => self.card_for_later(to).await,
         }?;
-        let (id, compact) = self.seal_letter(case, &recipient, kind, body).await?;
+        let enveloped = self.seal_letter(case, &recipient, kind, body).await?;
         let role = recipient.card().role;
-        Ok(OutboxItem::envelope(case, to.clone(), role, kind, (id, compact), self.now()))
+        Ok(OutboxItem::envelope(case, to.clone(), role, kind, enveloped, self.now()))
     }
 
     /// A sealed letter of this node's. [`Error::EnvelopeTooLarge`] also when it is larger than the
@@ -319,12 +320,12 @@ impl<P: Platform> Node<P> {
         to: &VerifiedCard,
         kind: MessageType,
         body: Value,
-    ) -> Result<(MessageId, String), Error> {
+    ) -> Result<Enveloped, Error> {
         let letter = Letter { from: &self.card(), to, case, kind, body };
         let p = &self.platform;
         let sealed =
-            envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness()).await?;
-        let fits = sealed.1.len() as u64 <= self.trust().parameters().max_envelope;
+            envelope::enclose(letter, p.keys(), p.primitives(), p.clock(), p.randomness()).await?;
+        let fits = sealed.compact.len() as u64 <= self.trust().parameters().max_envelope;
         if fits { Ok(sealed) } else { Err(Error::EnvelopeTooLarge) }
     }
 }

@@ -9,9 +9,9 @@ use super::pace::Attempts;
 use super::{Node, Platform, put};
 use crate::card::Role;
 use crate::endpoint::Endpoint;
-use crate::envelope::MessageType;
+use crate::envelope::{Enveloped, MessageType};
 use crate::error::Error;
-use crate::ids::{CaseId, MessageId, NodeId};
+use crate::ids::{CaseId, NodeId};
 use crate::json;
 use crate::ledger::{CaseSecret, Conflict, Drawn, Endorsed, Entry, Final, VerifiedEndorsement};
 use crate::notary::{Deposit, DepositAnswer, DepositBody, MAX_DEPOSITS};
@@ -50,6 +50,10 @@ pub enum Payload {
         kind: String,
         /// The compact JWE.
         compact: String,
+        /// The signed JWT in it, to be sealed anew when the recipient has another key. Items of
+        /// versions before this field have none.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        signed: Option<String>,
     },
     /// An entry for the notary; sealed when it is sent, together with others.
     Deposit {
@@ -72,10 +76,11 @@ impl OutboxItem {
         to: NodeId,
         role: Role,
         kind: MessageType,
-        (id, compact): (MessageId, String),
+        Enveloped { id, signed, compact }: Enveloped,
         since: Timestamp,
     ) -> Self {
-        let payload = Payload::Envelope { kind: kind.name().to_owned(), compact };
+        let (kind, signed) = (kind.name().to_owned(), Some(signed));
+        let payload = Payload::Envelope { kind, compact, signed };
         let (id, case, attempts) = (id.to_string(), case.clone(), Attempts::default());
         Self { id, case, to, role, payload, since, refused: None, attempts }
     }
@@ -308,9 +313,9 @@ impl<P: Platform> Node<P> {
         let cards = cards.map(|(_, card)| card.clone()).collect();
         let body = json::value(&DepositBody { cards, deposits })?;
         let to = self.card_of(notary).await?;
-        let (_, envelope) = self.seal_letter(&first.case, &to, MessageType::Deposit, body).await?;
+        let sealed = self.seal_letter(&first.case, &to, MessageType::Deposit, body).await?;
         let (endpoint, items) = (self.endpoint(notary)?, items.to_vec());
-        Ok(Parcel::Deposits { endpoint, items, envelope })
+        Ok(Parcel::Deposits { endpoint, items, envelope: sealed.compact })
     }
 
     /// Adds the cards of a deposit's participants to those at hand, which are in the order of their

@@ -22,8 +22,7 @@ impl<P: Platform> Node<P> {
         self.trust().check_standing(&self.card(), self.now())?;
         let to = self.card_of(notary).await?;
         let body = json::value(&QueryBody { entries })?;
-        let (_, envelope) = self.seal_letter(case, &to, MessageType::Query, body).await?;
-        Ok(envelope)
+        Ok(self.seal_letter(case, &to, MessageType::Query, body).await?.compact)
     }
 
     /// Step 15: what `notary` answered to the query of `case` about `entries`: the checked receipt
@@ -40,7 +39,7 @@ impl<P: Platform> Node<P> {
     ) -> Result<Vec<Option<VerifiedReceipt>>, Error> {
         let (card, trust) = (self.card(), self.trust());
         let primitives = self.platform.primitives();
-        let sealed = Sealed::parse(envelope, &card)?;
+        let sealed = Sealed::parse(envelope)?;
         let decrypted = sealed.decrypt(self.platform.keys(), primitives).await?;
         let opening = Opening { me: &card, trust: &trust, received: self.now() };
         let opened = decrypted.verify(None, opening, primitives).await?;

@@ -79,7 +79,10 @@ impl<R: Randomness> NodeKeys for SoftwareKeys<R> {
             .map_err(|_| Error::CryptoFailed)
     }
 
-    async fn decrypt_oaep(&self, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
+    async fn decrypt_oaep(&self, kid: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
+        if self.encryption.public.thumbprint() != kid {
+            return Err(Error::WrongRecipientKey);
+        }
         let mut stream = Stream::draw(&self.randomness)?;
         Oaep::<Sha256>::new()
             .decrypt(Some(&mut stream), &self.encryption.private, ciphertext)

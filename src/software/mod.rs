@@ -160,12 +160,16 @@ mod tests {
             let (keys, primitives) = (keys(1), Software::new(SeededRandomness::new(2)));
             let (signing, encryption) = keys.public();
             let sealed = primitives.encrypt_oaep(encryption, b"key").await.unwrap();
-            assert_eq!(keys.decrypt_oaep(&sealed).await.unwrap(), b"key");
+            let kid = encryption.thumbprint();
+            assert_eq!(keys.decrypt_oaep(&kid, &sealed).await.unwrap(), b"key");
+            let other = keys.decrypt_oaep(&signing.thumbprint(), &sealed).await;
+            assert_eq!(other, Err(Error::WrongRecipientKey));
             let foreign = primitives.encrypt_oaep(signing, b"key").await.unwrap();
             let mut altered = sealed.clone();
             altered[100] ^= 1;
             for ciphertext in [&foreign[..], &altered, &sealed[1..], &[0xff; 256], b""] {
-                assert_eq!(keys.decrypt_oaep(ciphertext).await, Err(Error::DecryptionFailed));
+                let answer = keys.decrypt_oaep(&kid, ciphertext).await;
+                assert_eq!(answer, Err(Error::DecryptionFailed));
             }
         });
     }

@@ -908,6 +908,7 @@ export type ErrorCode =
   | "envelope/malformed"
   | "envelope/algorithm"
   | "envelope/wrong-key"
+  | "envelope/former-key"
   | "envelope/decryption"
   | "envelope/signature"
   | "envelope/wrong-audience"

@@ -70,7 +70,7 @@ impl Message {
         let (signing, encryption) = self.keys.public();
         let signed = jws::sign_ps256(TYP, &signing.thumbprint(), &self.claims, &self.keys).await?;
         let (text, cty) = (signed.into_bytes(), Some("JWT"));
-        jwe::encrypt(text, cty, encryption, &self.primitives, &BrowserRandomness).await
+        jwe::encrypt(text, cty, &encryption, &self.primitives, &BrowserRandomness).await
     }
 
     async fn open(&self, envelope: &str) -> Result<(), Error> {

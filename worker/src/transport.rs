@@ -84,6 +84,11 @@ impl Answer {
         self.retry_after
     }
 
+    /// The card that comes with [`Error::FormerKey`].
+    pub fn card(&self) -> Option<String> {
+        self.value().ok()?.get("card")?.as_str().map(str::to_owned)
+    }
+
     /// The code of a problem (RFC 9457).
     fn code(&self) -> Option<String> {
         self.value().ok()?.get("code")?.as_str().map(str::to_owned)

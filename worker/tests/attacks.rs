@@ -48,7 +48,7 @@ async fn a_challenge_is_answered_by_a_digest() {
     device.days_later(RENEWAL);
     let (world, secret) = (&device.world, digest("secret"));
     let (card, randomness) = (world.patient.card(), &world.providers.randomness);
-    let to = (card.id(), &card.card().encryption_key);
+    let to = (card.id(), card.encryption_key().unwrap());
     let software = world.software();
     let challenge = Challenge::seal(&secret, to, 7, &software, randomness).await.unwrap();
     device.answers(ADMISSIONS, json!(challenge));

@@ -7,7 +7,7 @@ mod support;
 
 use hdms::Error;
 use hdms::jose::jwk::EcJwk;
-use hdms::provider::{HolderKeys, NodeKeys, Primitives};
+use hdms::provider::{HolderKeys, NodeKeys, Primitives, Timestamp};
 use hdms_vectors::PrivateKey;
 use hdms_worker::store::IndexedDb;
 use hdms_worker::webcrypto::{WebCryptoKeys, WebHolders, WebPrimitives};
@@ -64,8 +64,44 @@ async fn node_keys_are_made_once_and_found_again() {
     let signature = found.sign_ps256(b"message").await.unwrap();
     let primitives = WebPrimitives::default();
     assert_eq!(primitives.verify_ps256(made.public().0, b"message", &signature).await, Ok(()));
-    let sealed = primitives.encrypt_oaep(made.public().1, b"secret").await.unwrap();
-    assert_eq!(found.decrypt_oaep(&sealed).await.as_deref(), Ok(&b"secret"[..]));
+    let kid = made.public().1.thumbprint();
+    let sealed = primitives.encrypt_oaep(&made.public().1, b"secret").await.unwrap();
+    assert_eq!(found.decrypt_oaep(&kid, &sealed).await.as_deref(), Ok(&b"secret"[..]));
+}
+
+/// The form in which stores of version 1 keep keys is the one of a node that has renewed none.
+#[wasm_bindgen_test]
+async fn a_stolen_device_opens_nothing_that_was_sealed_to_a_deleted_key() {
+    let name = fresh_name("renewed");
+    let store = IndexedDb::open(&name).await.unwrap();
+    let keys = WebCryptoKeys::stored_or_new(&store).await.unwrap();
+    let (node, old) = (keys.public().0.clone(), keys.public().1);
+    let sealed = WebPrimitives::default().encrypt_oaep(&old, b"traffic").await.unwrap();
+    let opened = async |keys: &WebCryptoKeys| keys.decrypt_oaep(&old.thumbprint(), &sealed).await;
+    keys.renew(&store).await.unwrap();
+    let newest = keys.public().1;
+    assert_ne!(newest, old);
+    keys.renew(&store).await.unwrap();
+    assert_eq!(keys.public().1, newest, "one at a time");
+    // The worker is killed before the Doorman has heard of the new key, and comes again.
+    let again = WebCryptoKeys::stored(&store).await.unwrap().unwrap();
+    assert_eq!(again.public(), (&node, newest.clone()));
+    let day = 24 * 3_600_000;
+    for days in [0, 29] {
+        again.retire(&store, Timestamp(days * day)).await.unwrap();
+        let stored = WebCryptoKeys::stored(&store).await.unwrap().unwrap();
+        for keys in [&keys, &again, &stored] {
+            assert_eq!(opened(keys).await.as_deref(), Ok(&b"traffic"[..]), "{days}");
+        }
+    }
+    again.retire(&store, Timestamp(30 * day)).await.unwrap();
+    let stolen = WebCryptoKeys::stored(&store).await.unwrap().unwrap();
+    for keys in [&again, &stolen] {
+        assert_eq!(opened(keys).await, Err(Error::WrongRecipientKey));
+        assert_eq!(keys.public(), (&node, newest.clone()));
+    }
+    again.renew(&store).await.unwrap();
+    assert_ne!(again.public().1, newest);
 }
 
 #[wasm_bindgen_test]

@@ -35,7 +35,7 @@ impl Members {
         let mut senders = Vec::new();
         for (number, keys) in made.collect::<Vec<_>>().into_iter().enumerate() {
             let keys: &'static AwsKeys = Box::leak(Box::new(keys.await.unwrap().unwrap()));
-            let request = net.request(keys, Role::Institution, &format!("Bench {number}"));
+            let request = net.request(keys, Role::Institution, &format!("Bench {number}")).await;
             net.ask(keys, &request).await.unwrap_err();
             net.operator().admit(request.iss).await.unwrap();
             senders.push(Sender { id: id(keys), keys });

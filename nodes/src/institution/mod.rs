@@ -41,7 +41,7 @@ use crate::client::Taken;
 use crate::gate::Gate;
 use crate::member::{Member, MemberConfig};
 use crate::platform::{NativeNode, NativePlatform, Side, adopt, follow, hope};
-use crate::problem::Problem;
+use crate::problem::{Problem, with_card};
 use crate::sender::Sender;
 use crate::serve::{Serving, open_to, open_to_all, with_common_answers};
 use crate::store::SqliteStore;
@@ -223,7 +223,8 @@ async fn inbox(
     let (limit, too_large) = (envelope::MAX_BYTES, Error::EnvelopeTooLarge);
     let (place, envelope) = desk.gate.read(from.ip(), body, limit, too_large).await?;
     let by = Deliverer::Address(from.ip());
-    let taken = place.work(desk.node.receive_from::<HospitalCase>(&envelope, &by)).await?;
+    let taken = place.work(desk.node.receive_from::<HospitalCase>(&envelope, &by)).await;
+    let taken = taken.map_err(|error| with_card(error, &desk.node.card()))?;
     let outcome = match taken.outcome {
         Outcome::Applied => {
             HospitalCase::go_on(&desk.node, &taken.case).await?;

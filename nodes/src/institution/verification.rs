@@ -154,7 +154,14 @@ async fn ask(
     let endpoint = trust.notary(notary)?.card().endpoint.clone().ok_or(Error::NodeUnknown)?;
     let exchange = CaseId::new(p.clock(), p.randomness())?;
     let queried: Vec<_> = asked.iter().map(|asked| asked.queried.clone()).collect();
-    let envelope = node.query(notary, &exchange, queried.clone()).await?;
-    let answer = p.member().client().query(endpoint.as_ref(), envelope).await?;
+    let client = p.member().client();
+    let query = async || node.query(notary, &exchange, queried.clone()).await;
+    let answer = match client.query(endpoint.as_ref(), query().await?).await {
+        Err(Problem { error: Error::FormerKey, card: Some(card), .. }) => {
+            node.learn_card(notary, &card).await?;
+            client.query(endpoint.as_ref(), query().await?).await?
+        }
+        answer => answer?,
+    };
     node.queried(notary, &exchange, &queried, &answer).await
 }

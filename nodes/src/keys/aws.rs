@@ -1,8 +1,8 @@
 //! The provider over `aws-lc-rs`.
 
 use std::fmt;
-use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -16,9 +16,10 @@ use aws_lc_rs::signature::{
     RSA_PSS_SHA256, RsaEncoding, RsaKeyPair, RsaPublicKeyComponents, UnparsedPublicKey,
 };
 use hdms::Error;
+use hdms::card::EncryptionKey;
 use hdms::ids::NodeId;
 use hdms::jose::jwk::{EcJwk, RsaJwk};
-use hdms::provider::{NodeKeys, Primitives};
+use hdms::provider::{NodeKeys, Primitives, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 use zeroize::Zeroizing;
 
@@ -151,15 +152,23 @@ fn thread_time() -> u64 {
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
-/// The private keys of a native node: those that it uses, and former ones that open what was sealed
-/// to them.
+/// The private keys of a native node: the one that signs, and those that open what was sealed to them,
+/// the newest first.
 pub struct AwsKeys {
     node: NodeId,
     signing: RsaKeyPair,
-    encryption: OaepPrivateDecryptingKey,
-    public: (RsaJwk, RsaJwk),
-    former: Vec<OaepPrivateDecryptingKey>,
+    signing_key: RsaJwk,
+    encryption: RwLock<Arc<[DecryptionKey]>>,
     changes: Vec<String>,
+}
+
+/// One that opens.
+struct DecryptionKey {
+    private: OaepPrivateDecryptingKey,
+    public: RsaJwk,
+    kid: String,
+    /// Until when it is kept, seconds; none while the node's card names it or is to name it.
+    until: Option<u64>,
 }
 
 impl AwsKeys {
@@ -172,31 +181,45 @@ impl AwsKeys {
     /// From two private keys as PKCS#8 DER (RFC 5958), unencrypted. [`Error::KeyMalformed`], or
     /// [`Error::KeyTooShort`] for one of other than 2048 to 4096 bits.
     pub fn from_pkcs8(signing: &[u8], encryption: &[u8]) -> Result<Self, Error> {
-        let malformed = |_| Error::KeyMalformed;
-        let decrypting = decrypting(encryption)?;
-        let encryption = RsaKeyPair::from_pkcs8(encryption).map_err(malformed)?;
-        let signing = RsaKeyPair::from_pkcs8(signing).map_err(malformed)?;
-        let public = (public_half(&signing)?, public_half(&encryption)?);
+        let signing = RsaKeyPair::from_pkcs8(signing).map_err(|_| Error::KeyMalformed)?;
+        let signing_key = public_half(&signing)?;
         Ok(Self {
-            node: public.0.thumbprint().parse()?,
-            public,
+            node: signing_key.thumbprint().parse()?,
             signing,
-            encryption: decrypting,
-            former: Vec::new(),
+            signing_key,
+            encryption: RwLock::new([DecryptionKey::from_pkcs8(encryption, None)?].into()),
             changes: Vec::new(),
         })
     }
 
-    /// The same keys, of `node` where that has had others before: its former encryption keys as
-    /// PKCS#8 DER, and its statements. Errors as [`AwsKeys::from_pkcs8`].
-    pub(super) fn with_former(
-        self,
-        former: &[Pkcs8],
-        node: Option<NodeId>,
-        changes: Vec<String>,
-    ) -> Result<Self, Error> {
-        let former = former.iter().map(|key| decrypting(key)).collect::<Result<_, _>>()?;
-        Ok(Self { node: node.unwrap_or(self.node), former, changes, ..self })
+    /// The same keys, of `node` where that has signed with others before, by its statements. Errors as
+    /// [`AwsKeys::from_pkcs8`].
+    pub(super) fn changed(self, node: Option<NodeId>, changes: Vec<String>) -> Self {
+        Self { node: node.unwrap_or(self.node), changes, ..self }
+    }
+
+    /// Opens with these keys from now on, PKCS#8 DER, the newest first, each with the time until which
+    /// it is kept. Errors as [`AwsKeys::from_pkcs8`].
+    pub(super) fn open_with(&self, encryption: &[(Pkcs8, Option<u64>)]) -> Result<(), Error> {
+        let keys = encryption.iter().map(|(key, until)| DecryptionKey::from_pkcs8(key, *until));
+        let keys: Arc<[_]> = keys.collect::<Result<Vec<_>, _>>()?.into();
+        *self.encryption.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    fn encryption(&self) -> Arc<[DecryptionKey]> {
+        self.encryption.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a former encryption key is to be given its time, or has reached it at `now`, seconds.
+    pub(super) fn some_retire(&self, now: u64) -> bool {
+        let encryption = self.encryption();
+        encryption.iter().skip(1).any(|key| key.until.is_none_or(|until| until <= now))
+    }
+
+    /// Whether what is sealed to the key with this thumbprint can be opened.
+    pub fn opens(&self, kid: &str) -> bool {
+        self.encryption().iter().any(|key| key.kid == kid)
     }
 
     /// The node whose keys they are.
@@ -204,9 +227,17 @@ impl AwsKeys {
         &self.node
     }
 
-    /// The public halves of the signing and of the encryption key.
-    pub fn public(&self) -> (&RsaJwk, &RsaJwk) {
-        (&self.public.0, &self.public.1)
+    /// The public halves of the signing key and of the newest encryption key.
+    pub fn public(&self) -> (&RsaJwk, RsaJwk) {
+        // There is always one.
+        let newest = self.encryption().first().map(|key| key.public.clone());
+        (&self.signing_key, newest.unwrap_or_else(|| self.signing_key.clone()))
+    }
+
+    /// The node's statement which is its encryption key ([`hdms::card::EncryptionKey`]), made at `now`.
+    pub async fn stated_encryption_key(&self, now: Timestamp) -> Result<String, Error> {
+        let (iss, iat, key) = (self.node.clone(), now.seconds(), self.public().1);
+        EncryptionKey { iss, iat, key }.sign(self).await
     }
 
     /// The node's statements that it changed its keys ([`hdms::card::KeyChange`]), oldest first.
@@ -224,13 +255,24 @@ impl AwsKeys {
 
     /// The signing and the encryption key.
     pub(super) fn generate_pkcs8() -> Result<[Pkcs8; 2], Error> {
-        let make = || -> Result<Pkcs8, Error> {
-            let der = RsaKeyPair::generate(KeySize::Rsa3072)
-                .and_then(|key| AsDer::<Pkcs8V1Der<'_>>::as_der(&key))
-                .map_err(|_| Error::CryptoFailed)?;
-            Ok(Zeroizing::new(der.as_ref().to_vec()))
-        };
-        Ok([make()?, make()?])
+        Ok([Self::generate_one_pkcs8()?, Self::generate_one_pkcs8()?])
+    }
+
+    pub(super) fn generate_one_pkcs8() -> Result<Pkcs8, Error> {
+        let der = RsaKeyPair::generate(KeySize::Rsa3072)
+            .and_then(|key| AsDer::<Pkcs8V1Der<'_>>::as_der(&key))
+            .map_err(|_| Error::CryptoFailed)?;
+        Ok(Zeroizing::new(der.as_ref().to_vec()))
+    }
+}
+
+impl DecryptionKey {
+    fn from_pkcs8(pkcs8: &[u8], until: Option<u64>) -> Result<Self, Error> {
+        let pair = RsaKeyPair::from_pkcs8(pkcs8).map_err(|_| Error::KeyMalformed)?;
+        let public = public_half(&pair)?;
+        let private = PrivateDecryptingKey::from_pkcs8(pkcs8).map_err(|_| Error::KeyMalformed)?;
+        let private = OaepPrivateDecryptingKey::new(private).map_err(|_| Error::KeyMalformed)?;
+        Ok(Self { private, kid: public.thumbprint(), public, until })
     }
 }
 
@@ -243,21 +285,17 @@ impl NodeKeys for AwsKeys {
         self.sign(&RSA_PKCS1_SHA256, message)
     }
 
-    async fn decrypt_oaep(&self, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
-        let mut keys = iter::once(&self.encryption).chain(&self.former);
-        keys.find_map(|key| decrypt(key, ciphertext)).ok_or(Error::DecryptionFailed)
+    async fn decrypt_oaep(&self, kid: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
+        let keys = self.encryption();
+        let key = keys.iter().find(|key| key.kid == kid).ok_or(Error::WrongRecipientKey)?;
+        decrypt(&key.private, ciphertext).ok_or(Error::DecryptionFailed)
     }
 }
 
 impl fmt::Debug for AwsKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AwsKeys").field("public", &self.public).finish_non_exhaustive()
+        f.debug_struct("AwsKeys").field("public", &self.public()).finish_non_exhaustive()
     }
-}
-
-fn decrypting(pkcs8: &[u8]) -> Result<OaepPrivateDecryptingKey, Error> {
-    let key = PrivateDecryptingKey::from_pkcs8(pkcs8).map_err(|_| Error::KeyMalformed)?;
-    OaepPrivateDecryptingKey::new(key).map_err(|_| Error::KeyMalformed)
 }
 
 fn decrypt(key: &OaepPrivateDecryptingKey, ciphertext: &[u8]) -> Option<Vec<u8>> {

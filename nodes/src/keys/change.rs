@@ -1,135 +1,98 @@
-//! A node's key file, also once the node has changed its keys: after the two keys that it uses come
-//! the former encryption keys, the last one first, and then its statements, oldest first, as PEM
-//! blocks of their own.
+//! Keys that change: the signing key of a stopped node, by a statement of the present one, and the
+//! encryption key of a running one, with each renewal of its card.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use hdms::Error;
-use hdms::card::{KeyChange, MAX_CHANGES};
+use hdms::card::MAX_CHANGES;
 use hdms::ids::NodeId;
-use hdms::jose;
-use hdms::json;
 use hdms::provider::Timestamp;
-use pkcs8::LineEnding;
-use pkcs8::der::pem::{decode_vec, encode_string};
 
-use super::file::{self, KEY_FILE, Pkcs8};
+use super::file::{self, KEY_FILE};
+use super::node::NodeKeyFile;
 use super::{AwsKeys, Passphrase};
 
-const LABEL: &str = "HDMS KEY CHANGE";
-const BEGIN: &str = "-----BEGIN HDMS KEY CHANGE-----";
-const END: &str = "-----END HDMS KEY CHANGE-----";
-
-/// What the file of a node's keys holds.
-pub(super) struct NodeKeyFile {
-    private: Vec<Pkcs8>,
-    changes: Vec<String>,
-}
-
-impl NodeKeyFile {
-    pub fn new(private: [Pkcs8; 2]) -> Self {
-        Self { private: private.into(), changes: Vec::new() }
-    }
-
-    /// [`Error::PassphraseWrong`], [`Error::KeyFileMalformed`].
-    pub fn open(text: &str, passphrase: &Passphrase) -> Result<Self, Error> {
-        let (private, changes) = text.split_at(text.find(BEGIN).unwrap_or(text.len()));
-        let changes = changes.trim_end().split_inclusive(END);
-        let changes = changes.filter(|block| !block.is_empty()).map(|block| {
-            let pem = format!("{}\n", block.trim_start());
-            let (label, bytes) = decode_vec(pem.as_bytes()).map_err(|_| Error::KeyFileMalformed)?;
-            let jwt = String::from_utf8(bytes).map_err(|_| Error::KeyFileMalformed)?;
-            if label == LABEL { Ok(jwt) } else { Err(Error::KeyFileMalformed) }
-        });
-        let changes = changes.collect::<Result<Vec<_>, _>>()?;
-        let private = file::open(private, passphrase)?;
-        // Each change left an encryption key behind.
-        let fits = private.len() == changes.len() + 2;
-        if fits { Ok(Self { private, changes }) } else { Err(Error::KeyFileMalformed) }
-    }
-
-    /// What is written into the file. [`Error::CryptoFailed`].
-    pub fn to_text(&self, passphrase: &Passphrase) -> Result<String, Error> {
-        let mut text = file::sealed(&self.private, passphrase)?;
-        for jwt in &self.changes {
-            let block = encode_string(LABEL, LineEnding::LF, jwt.as_bytes());
-            text.push_str(&block.map_err(|_| Error::CryptoFailed)?);
-        }
-        Ok(text)
-    }
-
-    /// The keys. [`Error::KeyFileMalformed`].
-    pub fn keys(&self) -> Result<AwsKeys, Error> {
-        let malformed = Error::KeyFileMalformed;
-        let [signing, encryption, former @ ..] = self.private.as_slice() else {
-            return Err(malformed);
-        };
-        let keys = AwsKeys::from_pkcs8(signing, encryption).map_err(|_| malformed)?;
-        let node = self.changes.first().map(|jwt| node_of(jwt)).transpose()?;
-        keys.with_former(former, node, self.changes.clone()).map_err(|_| malformed)
-    }
-
-    /// The same with new keys, which the present ones vouch for.
-    async fn changed(self, now: Timestamp) -> Result<Self, Error> {
-        let old = self.keys()?;
-        let new = AwsKeys::generate_pkcs8()?;
-        let public = AwsKeys::from_pkcs8(&new[0], &new[1])?;
-        let (signing_key, encryption_key) = public.public();
-        let (former_signing_key, former_encryption_key) = old.public();
-        let change = KeyChange {
-            iss: old.node().clone(),
-            iat: now.seconds(),
-            former_signing_key: former_signing_key.clone(),
-            former_encryption_key: former_encryption_key.thumbprint(),
-            signing_key: signing_key.clone(),
-            encryption_key: encryption_key.clone(),
-        };
-        let Self { private, mut changes } = self;
-        changes.push(change.sign(&old).await?);
-        let private = new.into_iter().chain(private.into_iter().skip(1)).collect();
-        Ok(Self { private, changes })
-    }
-}
-
-/// Whose statement it is; its signature is checked wherever it comes with a card.
-fn node_of(jwt: &str) -> Result<NodeId, Error> {
-    let payload = jwt.split('.').nth(1).and_then(jose::decode).ok_or(Error::KeyFileMalformed)?;
-    let change: KeyChange = json::stored(&payload).map_err(|_| Error::KeyFileMalformed)?;
-    Ok(change.iss)
-}
-
-/// Gives the stopped node with the folder `dir` new keys, with a statement of its present ones that
-/// is dated `now`. The file has either the old or the new ones at any time; the former encryption
-/// key stays in it, so that what was sealed to it can still be opened. Answers the node's id, which
-/// is the same as before.
+/// Gives the stopped node with the folder `dir` a new signing key, with a statement of its present one
+/// that is dated `now`, and a new encryption key. The file has either the old or the new ones at any
+/// time. Answers the node's id, which is the same as before.
 ///
 /// Errors: [`Error::NotFound`] when there is no key file; [`Error::CardMalformed`] when the keys were
 /// changed as often as a card can tell; [`Error::PassphraseWrong`], [`Error::KeyFileMalformed`],
 /// [`Error::StoreFailed`].
 pub async fn change(dir: &Path, passphrase: &Passphrase, now: Timestamp) -> Result<NodeId, Error> {
     let path = dir.join(KEY_FILE);
-    let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+    let before = read(&path, passphrase)?;
+    if before.changes() >= MAX_CHANGES {
+        return Err(Error::CardMalformed);
+    }
+    let mut after = before.changed(now).await?;
+    after.renew()?;
+    let node = after.keys()?.node().clone();
+    write(dir, &path, &after, passphrase)?;
+    Ok(node)
+}
+
+/// Gives a running node a new encryption key, which is on stable storage before this returns: its next
+/// card may name it.
+///
+/// Errors: as [`change`].
+pub fn renew_encryption_key(
+    keys: &AwsKeys,
+    dir: &Path,
+    passphrase: &Passphrase,
+) -> Result<(), Error> {
+    let path = dir.join(KEY_FILE);
+    let mut file = read(&path, passphrase)?;
+    file.renew()?;
+    write(dir, &path, &file, passphrase)?;
+    file.give(keys)
+}
+
+/// For a running node whose card names its newest encryption key: the others are kept for as long as
+/// something that was sealed to them may lie in a mailbox, and deleted then. Writes only when that
+/// changes something. Errors: as [`change`].
+pub fn retire_encryption_keys(
+    keys: &AwsKeys,
+    (dir, passphrase): (&Path, &Passphrase),
+    now: Timestamp,
+) -> Result<(), Error> {
+    if !keys.some_retire(now.seconds()) {
+        return Ok(());
+    }
+    let path = dir.join(KEY_FILE);
+    let mut file = read(&path, passphrase)?;
+    if file.retire(now.seconds()) {
+        write(dir, &path, &file, passphrase)?;
+        file.give(keys)?;
+    }
+    Ok(())
+}
+
+fn read(path: &Path, passphrase: &Passphrase) -> Result<NodeKeyFile, Error> {
+    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Error::NotFound,
         ErrorKind::InvalidData => Error::KeyFileMalformed,
         _ => Error::StoreFailed,
     })?;
-    let before = NodeKeyFile::open(&text, passphrase)?;
-    if before.changes.len() >= MAX_CHANGES {
-        return Err(Error::CardMalformed);
-    }
-    let after = before.changed(now).await?;
-    let node = after.keys()?.node().clone();
-    let text = after.to_text(passphrase)?;
-    file::replace_durably(dir, &path, text.as_bytes()).map_err(|_| Error::StoreFailed)?;
-    Ok(node)
+    NodeKeyFile::open(&text, passphrase)
+}
+
+fn write(
+    dir: &Path,
+    path: &Path,
+    file: &NodeKeyFile,
+    passphrase: &Passphrase,
+) -> Result<(), Error> {
+    let text = file.to_text(passphrase)?;
+    file::replace_durably(dir, path, text.as_bytes()).map_err(|_| Error::StoreFailed)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{END, change};
-    use crate::keys::{AwsPrimitives, KEY_FILE, Passphrase, open_or_make};
+    use super::{change, renew_encryption_key, retire_encryption_keys};
+    use crate::keys::{AwsKeys, AwsPrimitives, KEY_FILE, Passphrase, open_or_make};
     use crate::system::SystemRandomness;
     use hdms::Error;
     use hdms::card::{Card, Role, SigningKeys};
@@ -137,49 +100,100 @@ mod tests {
     use hdms::provider::Timestamp;
     use std::fs;
 
+    /// Made by version 1: a node that has changed its keys once.
+    const VERSION_1: &str = include_str!("../../../tests/vectors/stores/keys-1.pem");
+    const VERSION_1_PASSPHRASE: &str = "loopback";
+
     const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
     fn p(text: &str) -> Passphrase {
         Passphrase::of_no_secret(text)
     }
 
+    const DAY: u64 = 24 * 3600 * 1000;
+
+    async fn sealed_to(keys: &AwsKeys) -> jwe::Sealed {
+        let (to, content) = (keys.public().1, b"a result".to_vec());
+        let sealing = jwe::encrypt(content, None, &to, &AwsPrimitives, &SystemRandomness);
+        jwe::Sealed::parse(&sealing.await.unwrap()).unwrap()
+    }
+
     #[tokio::test]
-    async fn changed_keys_are_vouched_for_by_the_old_ones_and_open_what_was_sealed_before() {
+    async fn a_changed_signing_key_is_vouched_for_by_the_one_before_and_mail_still_opens() {
         let dir = tempfile::tempdir().unwrap();
         let first = open_or_make(dir.path(), &p("p")).unwrap();
-        let sealed = jwe::encrypt(
-            b"a result".to_vec(),
-            None,
-            first.public().1,
-            &AwsPrimitives,
-            &SystemRandomness,
-        );
-        let sealed = sealed.await.unwrap();
         for changes in 1..=2 {
             let node = change(dir.path(), &p("p"), NOW).await.unwrap();
             let keys = open_or_make(dir.path(), &p("p")).unwrap();
             assert_eq!((&node, keys.changes().len()), (first.node(), changes));
             assert_eq!(keys.node(), first.node());
-            assert_ne!(keys.public(), first.public());
-            let (signing_key, encryption_key) = keys.public();
+            assert_ne!(keys.public().0, first.public().0);
+            assert_ne!(keys.public().1, first.public().1);
+            let opened = sealed_to(&first).await.decrypt(&keys, &AwsPrimitives).await;
+            assert_eq!(opened.unwrap(), b"a result");
             let card = Card {
                 iss: node.clone(),
                 sub: node,
                 role: Role::Institution,
                 name: String::new(),
                 endpoint: None,
-                signing_key: signing_key.clone(),
-                encryption_key: encryption_key.clone(),
+                signing_key: keys.public().0.clone(),
+                encryption: keys.stated_encryption_key(NOW).await.unwrap(),
                 changes: keys.changes().to_vec(),
                 iat: 0,
                 exp: 0,
             };
             let chain = SigningKeys::of(&card, &AwsPrimitives).await.unwrap();
             assert_eq!(chain.changes()[0].former_signing_key, *first.public().0);
-            let opened = jwe::Sealed::parse(&sealed).unwrap().decrypt(&keys, &AwsPrimitives).await;
-            assert_eq!(opened.unwrap(), b"a result");
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_former_encryption_key_opens_for_thirty_days_after_the_card_names_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = open_or_make(dir.path(), &p("p")).unwrap();
+        let (sealed, first) = (sealed_to(&keys).await, keys.public().1.thumbprint());
+        renew_encryption_key(&keys, dir.path(), &p("p")).unwrap();
+        let newest = keys.public().1;
+        assert_ne!(newest.thumbprint(), first);
+        // The process is killed before the Doorman has heard of it.
+        let again = open_or_make(dir.path(), &p("p")).unwrap();
+        assert_eq!(again.public().1, newest);
+        assert!(again.opens(&first));
+        let retire = |days| {
+            let now = Timestamp(NOW.0 + days * DAY);
+            retire_encryption_keys(&again, (dir.path(), &p("p")), now).unwrap();
+        };
+        retire(0);
+        let file = fs::read(dir.path().join(KEY_FILE)).unwrap();
+        retire(29);
+        assert_eq!(fs::read(dir.path().join(KEY_FILE)).unwrap(), file, "nothing is written again");
+        let again = open_or_make(dir.path(), &p("p")).unwrap();
+        let opened = sealed.clone().decrypt(&again, &AwsPrimitives).await;
+        assert_eq!(opened.unwrap(), b"a result");
+        let now = Timestamp(NOW.0 + 30 * DAY);
+        retire_encryption_keys(&again, (dir.path(), &p("p")), now).unwrap();
+        for keys in [again, open_or_make(dir.path(), &p("p")).unwrap()] {
+            let refused = sealed.clone().decrypt(&keys, &AwsPrimitives).await;
+            assert_eq!(refused, Err(Error::WrongRecipientKey));
+            assert_eq!(keys.public().1, newest);
+        }
+    }
+
+    /// As version 1 wrote it: private keys, and after them statements that name encryption keys too.
+    #[tokio::test]
+    async fn a_file_of_version_1_opens_and_its_former_keys_get_their_time() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(KEY_FILE), VERSION_1).unwrap();
+        let (home, passphrase) = (dir.path(), &p(VERSION_1_PASSPHRASE));
+        let keys = open_or_make(home, passphrase).unwrap();
+        assert_eq!(keys.changes().len(), 1);
+        retire_encryption_keys(&keys, (home, passphrase), NOW).unwrap();
+        let again = open_or_make(home, passphrase).unwrap();
+        assert_eq!((again.node(), again.public()), (keys.node(), keys.public()));
+        retire_encryption_keys(&again, (home, passphrase), Timestamp(NOW.0 + 30 * DAY)).unwrap();
+        assert_eq!(again.public(), keys.public());
     }
 
     #[tokio::test]
@@ -193,8 +207,11 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), before);
         change(home, &p("p"), NOW).await.unwrap();
         let whole = fs::read_to_string(&path).unwrap();
-        let without_statement = whole.split_at(whole.find("-----BEGIN HDMS").unwrap()).0;
-        for damaged in [without_statement, whole.trim_end().strip_suffix(END).unwrap()] {
+        let without_statement = whole.split_at(whole.find("-----BEGIN HDMS KEY CHANGE").unwrap()).0;
+        let half = &whole[..whole.len() - 20];
+        let two_contents =
+            &format!("{}{whole}", &whole[..whole.find("-----BEGIN ENCRYPTED").unwrap()]);
+        for damaged in [without_statement, half, two_contents] {
             fs::write(&path, damaged).unwrap();
             assert_eq!(open_or_make(home, &p("p")).err(), Some(Error::KeyFileMalformed));
             assert_eq!(change(home, &p("p"), NOW).await, Err(Error::KeyFileMalformed));

@@ -12,7 +12,7 @@ use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDoc
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-use super::change::NodeKeyFile;
+use super::node::NodeKeyFile;
 use super::{AwsKeys, Es256Key, NotaryKeys, Passphrase};
 use crate::private;
 
@@ -23,8 +23,10 @@ pub const KEY_FILE: &str = "keys.pem";
 pub const LOG_KEY_FILE: &str = "log.pem";
 
 const LABEL: &str = EncryptedPrivateKeyInfoRef::PEM_LABEL;
-/// What follows the keys of a node that has changed them begins so.
-const STATEMENT: &str = "-----BEGIN HDMS KEY CHANGE-----";
+/// So begins what a node's file says of its keys, before them and after them.
+pub(super) const OWN: &str = "-----BEGIN HDMS ";
+
+const BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 
 const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
 
@@ -129,7 +131,9 @@ pub(super) fn open(text: &str, passphrase: &Passphrase) -> Result<Vec<Pkcs8>, Er
 
 /// The PEM blocks of private keys in `text`, and what else is between them.
 fn blocks(text: &str) -> impl Iterator<Item = String> {
-    let private = text.find(STATEMENT).map_or(text, |end| &text[..end]);
+    let begin = if text.starts_with(OWN) { text.find(BEGIN).unwrap_or(text.len()) } else { 0 };
+    let private = &text[begin..];
+    let private = private.find(OWN).map_or(private, |end| &private[..end]);
     private.trim_end().split_inclusive(END).map(|block| format!("{}\n", block.trim_start()))
 }
 
@@ -154,8 +158,11 @@ fn keep(dir: &Path, path: &Path, text: &str) -> Result<(), Error> {
 }
 
 /// The text that [`open`] opens. [`Error::CryptoFailed`].
-pub(super) fn sealed(keys: &[Pkcs8], passphrase: &Passphrase) -> Result<String, Error> {
-    keys.iter().map(|key| encrypt(key, passphrase)).collect()
+pub(super) fn sealed<'a>(
+    keys: impl IntoIterator<Item = &'a Pkcs8>,
+    passphrase: &Passphrase,
+) -> Result<String, Error> {
+    keys.into_iter().map(|key| encrypt(key, passphrase)).collect()
 }
 
 fn encrypt(pkcs8: &[u8], passphrase: &Passphrase) -> Result<String, Error> {

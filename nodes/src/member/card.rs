@@ -16,21 +16,31 @@ use crate::system::{NodeClock, SystemRandomness};
 /// Key of [`hdms::provider::Table::Meta`].
 pub(super) const CARD: &str = "member/card";
 
-/// Whether a card names the node's present keys.
+/// Whether a card is the node's, and names its present signing key.
 pub(super) fn is_of(card: &VerifiedCard, keys: &AwsKeys) -> bool {
-    let card = card.card();
-    card.sub == *keys.node() && (&card.signing_key, &card.encryption_key) == keys.public()
+    card.id() == keys.node() && card.card().signing_key == *keys.public().0
 }
 
-/// Whether a card is to be renewed: from two thirds of its life on, when it does not count any more,
-/// or when the node was given another name or address.
+/// Whether a card names the node's newest encryption key. It does not after a renewal that broke off,
+/// nor when it is one of version 1.
+pub(super) fn names_newest_key(card: &VerifiedCard, keys: &AwsKeys) -> bool {
+    card.is_present_encryption_key(&keys.public().1.thumbprint())
+}
+
+/// Whether two thirds of a card's life are over: then its encryption key is to be renewed with it.
+pub(super) fn is_old(card: &VerifiedCard, now: Timestamp) -> bool {
+    now.seconds() >= card.card().iat + LIFETIME * 2 / 3
+}
+
+/// Whether a card is to be renewed: from two thirds of its life on, when it does not count any more or
+/// does not name the node's newest encryption key, or when the node was given another name or address.
 pub(super) fn is_due(
     card: &VerifiedCard,
-    config: &MemberConfig,
+    (config, keys): (&MemberConfig, &AwsKeys),
     trust: &Trust,
     now: Timestamp,
 ) -> bool {
-    let young = now.seconds() < card.card().iat + LIFETIME * 2 / 3;
+    let young = !is_old(card, now) && names_newest_key(card, keys);
     let counts = !matches!(
         trust.check_standing(card, now),
         Err(Error::CardForged | Error::CardExpired | Error::CardRevoked | Error::CardSuperseded)
@@ -47,7 +57,6 @@ pub(super) async fn ask(
     client: &Client,
     clock: &NodeClock,
 ) -> Result<String, Problem> {
-    let (signing_key, encryption_key) = keys.public();
     let request = AdmissionRequest {
         iss: keys.node().clone(),
         iat: clock.now().seconds(),
@@ -56,8 +65,8 @@ pub(super) async fn ask(
         name: config.name.clone(),
         endpoint: config.endpoint.clone(),
         about: config.about.clone(),
-        signing_key: signing_key.clone(),
-        encryption_key: encryption_key.clone(),
+        signing_key: keys.public().0.clone(),
+        encryption: keys.stated_encryption_key(clock.now()).await?,
         changes: keys.changes().to_vec(),
         log: config.log,
     };

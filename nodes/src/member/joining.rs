@@ -155,7 +155,7 @@ impl Applicant {
     async fn card(&self, trust: &Trust) -> Result<VerifiedCard, Problem> {
         if let Some(kept) = self.store.read(Table::Meta, CARD).await? {
             let jwt = String::from_utf8(kept).map_err(|_| Error::StoreCorrupt)?;
-            let card = VerifiedCard::vouched(&jwt, &AwsPrimitives).await?;
+            let card = VerifiedCard::kept(&jwt, &AwsPrimitives).await?;
             if card::is_of(&card, &self.keys) {
                 return Ok(card);
             }

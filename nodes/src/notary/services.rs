@@ -28,7 +28,7 @@ use crate::costs::Hearing;
 use crate::gate::{Gate, Place};
 use crate::keys::AwsPrimitives;
 use crate::member::{Member, Standing};
-use crate::problem::{Problem, pause};
+use crate::problem::{Problem, pause, with_card};
 use crate::system::{NodeClock, SystemRandomness};
 
 #[derive(Debug)]
@@ -66,7 +66,8 @@ async fn deposit(
     body: Body,
 ) -> Result<Response, Problem> {
     let (place, envelope) = read(&services.deposits, from, body).await?;
-    let checked = place.work(services.checked(&envelope, from.ip())).await?;
+    let checked = place.work(services.checked(&envelope, from.ip())).await;
+    let checked = checked.map_err(|error| with_card(error, &services.member.standing().card))?;
     // While its turn at the log comes, others are checked.
     let answers = services.log.append(checked).await?;
     let refused = answers.iter().filter_map(|answer| match answer {
@@ -82,7 +83,8 @@ async fn query(
     body: Body,
 ) -> Result<Response, Problem> {
     let (place, envelope) = read(&services.queries, from, body).await?;
-    let answer = place.work(services.answer(&envelope, from.ip())).await?;
+    let answer = place.work(services.answer(&envelope, from.ip())).await;
+    let answer = answer.map_err(|error| with_card(error, &services.member.standing().card))?;
     Ok(([(CONTENT_TYPE, "application/jose")], answer).into_response())
 }
 
@@ -145,7 +147,8 @@ impl Services {
     async fn open(&self, envelope: &[u8], from: IpAddr) -> Result<Received, Error> {
         let (standing, at) = (self.member.standing(), self.clock.now());
         let opening = Opening { me: &standing.card, trust: &standing.trust, received: at };
-        let sealed = Sealed::parse(envelope, &standing.card)?;
+        envelope::expect_present_key(envelope, &standing.card)?;
+        let sealed = Sealed::parse(envelope)?;
         let decrypted = sealed.decrypt(self.member.keys(), &AwsPrimitives).await?;
         let opened = decrypted.verify(None, opening, &AwsPrimitives).await?;
         let sender = opened.sender();

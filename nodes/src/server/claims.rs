@@ -19,7 +19,7 @@ pub struct Claims {
     pub about: Option<About>,
     /// Thumbprint of its signing key.
     pub signing_key: String,
-    /// Thumbprint of its encryption key.
+    /// Thumbprint of its encryption key; empty in requests of version 1.
     pub encryption_key: String,
     /// How often it has changed its keys.
     pub key_changes: usize,
@@ -37,7 +37,9 @@ impl Claims {
             endpoint: request.endpoint.clone().map(String::from).unwrap_or_default(),
             about: request.about.clone(),
             signing_key: request.signing_key.thumbprint(),
-            encryption_key: request.encryption_key.thumbprint(),
+            encryption_key: request
+                .encryption_key()
+                .map_or_else(|_| String::new(), |key| key.thumbprint()),
             key_changes: request.changes.len(),
             log: request.log,
         }

@@ -14,6 +14,7 @@ use hdms::mailbox::{
 use hdms::provider::Clock;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::nodes;
 use super::push;
 use super::quota::{self, Quota, Quotas};
 use super::reports::{self, Gone};
@@ -140,9 +141,14 @@ fn keep(
     if let Err(error) = check_form(&delivery.envelope) {
         return refused(error);
     }
-    let sql = "SELECT 1 FROM nodes WHERE id = ?1 AND card IS NOT NULL AND status <> 'revoked'";
-    if !tx.prepare_cached(sql)?.exists([to])? {
+    let Some(kid) = nodes::present_kid(tx, &delivery.to)? else {
         return refused(Error::NodeUnknown);
+    };
+    if !kid.is_empty()
+        && envelope::addressed_key(&delivery.envelope).is_ok_and(|addressed| addressed != kid)
+        && let Some(card) = nodes::find(tx, &delivery.to)?.and_then(|known| known.card)
+    {
+        return Ok(DeliveryAnswer::FormerKey(card.jwt));
     }
     let bytes = delivery.envelope.len() as u64;
     let seq = match quota::take_place(tx, sender.as_ref(), to, bytes, quotas)? {

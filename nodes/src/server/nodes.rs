@@ -67,6 +67,8 @@ pub struct IssuedCard {
     pub claims: String,
     /// When it expires, seconds.
     pub expires: u64,
+    /// Thumbprint of the encryption key that it names; empty in one of version 1.
+    pub kid: String,
 }
 
 impl IssuedCard {
@@ -94,7 +96,8 @@ impl Known {
     }
 }
 
-const COLUMNS: &str = "request, status, admitted, reason, until, card, claims, expires, superseded";
+const COLUMNS: &str =
+    "request, status, admitted, reason, until, card, claims, expires, superseded, kid";
 
 /// The node with this id.
 pub fn find(connection: &Connection, id: &NodeId) -> Result<Option<Known>, Failure> {
@@ -202,7 +205,7 @@ pub fn keep_request(
         before.as_ref().and_then(Known::admitted_as).filter(|_| status != Status::Admitted);
     let admitted = admitted.map(|before| AdmissionRequest {
         signing_key: request.signing_key.clone(),
-        encryption_key: request.encryption_key.clone(),
+        encryption: request.encryption.clone(),
         changes: request.changes.clone(),
         ..before.clone()
     });
@@ -220,11 +223,19 @@ pub fn keep_request(
     Ok(())
 }
 
+/// What seals an envelope to a node now: the thumbprint of the encryption key that its newest card
+/// names, if it has a card and was not revoked.
+pub fn present_kid(connection: &Connection, id: &NodeId) -> Result<Option<String>, Failure> {
+    let sql = "SELECT kid FROM nodes WHERE id = ?1 AND card IS NOT NULL AND status <> 'revoked'";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row([id.as_ref()], |row| row.get(0)).optional()?)
+}
+
 /// Keeps the card issued to a node. [`Error::CardRevoked`] when it was revoked meanwhile.
 pub fn keep_card(tx: &Connection, id: &NodeId, card: &IssuedCard) -> Result<(), Failure> {
-    let sql = "UPDATE nodes SET card = ?2, claims = ?3, expires = ?4 \
+    let sql = "UPDATE nodes SET card = ?2, claims = ?3, expires = ?4, kid = ?5 \
                WHERE id = ?1 AND status <> 'revoked'";
-    let values = (id.as_ref(), &card.jwt, &card.claims, card.expires);
+    let values = (id.as_ref(), &card.jwt, &card.claims, card.expires, &card.kid);
     let kept = tx.prepare_cached(sql)?.execute(values)?;
     if kept == 0 { Err(Error::CardRevoked.into()) } else { Ok(()) }
 }
@@ -335,7 +346,9 @@ fn known(row: &Row<'_>) -> Result<Known, Failure> {
         serde_json::from_str::<AdmissionRequest>(&json).map_err(|_| Error::StoreCorrupt)
     };
     let card = match (row.get(5)?, row.get(6)?) {
-        (Some(jwt), Some(claims)) => Some(IssuedCard { jwt, claims, expires: row.get(7)? }),
+        (Some(jwt), Some(claims)) => {
+            Some(IssuedCard { jwt, claims, expires: row.get(7)?, kid: row.get("kid")? })
+        }
         _ => None,
     };
     Ok(Known {

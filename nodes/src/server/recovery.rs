@@ -187,6 +187,7 @@ async fn members(map: &NetworkMap, now: u64) -> Result<Vec<(AdmissionRequest, Is
     let mut members = Vec::new();
     for jwt in &map.nodes {
         let card = VerifiedCard::vouched(jwt, &AwsPrimitives).await?;
+        let kid = card.encryption_key()?.thumbprint();
         let card = card.card();
         let log = map.logs.iter().find(|log| log.notary == card.sub).map(|log| log.keys);
         let request = AdmissionRequest {
@@ -198,13 +199,13 @@ async fn members(map: &NetworkMap, now: u64) -> Result<Vec<(AdmissionRequest, Is
             endpoint: card.endpoint.clone(),
             about: None,
             signing_key: card.signing_key.clone(),
-            encryption_key: card.encryption_key.clone(),
+            encryption: card.encryption.clone(),
             changes: card.changes.clone(),
             log: log.filter(|_| card.role == Role::Notary),
         };
         members.push((
             request,
-            IssuedCard { jwt: jwt.clone(), claims: String::new(), expires: card.exp },
+            IssuedCard { jwt: jwt.clone(), claims: String::new(), expires: card.exp, kid },
         ));
     }
     Ok(members)

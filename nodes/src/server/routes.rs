@@ -170,7 +170,7 @@ async fn deliver(State(services): App, request: Request) -> Result<Response, Pro
     }
     let answers = services.mailboxes.deliver(sender.node, deliveries).await?;
     let refused = answers.iter().filter_map(|answer| match answer {
-        DeliveryAnswer::Accepted(_) => None,
+        DeliveryAnswer::Accepted(_) | DeliveryAnswer::FormerKey(_) => None,
         DeliveryAnswer::Refused(code) => Some(&**code),
     });
     Ok((pause(refused), Json(DeliveryAnswers { answers })).into_response())

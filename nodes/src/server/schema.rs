@@ -174,6 +174,15 @@ pub const SCHEMA: Schema = Schema {
             AND CASE WHEN json_valid(request) THEN request ->> '$.name' IS NOT NULL ELSE 0 END;
     ",
         strangers::COLUMNS,
+        "
+    -- Requests of version 1 name an encryption key without the node's statement about it.
+    ALTER TABLE nodes ADD COLUMN kid TEXT NOT NULL DEFAULT '';
+    UPDATE nodes SET
+        request = iif(json_valid(request),
+            json_set(json_remove(request, '$.encryption_key'), '$.encryption', ''), request),
+        admitted = iif(json_valid(admitted),
+            json_set(json_remove(admitted, '$.encryption_key'), '$.encryption', ''), admitted);
+    ",
     ],
 };
 

@@ -17,7 +17,7 @@ use crate::trap::{Trap, say, serve};
 async fn ask_to_be_at(net: &Net, keys: &AwsKeys, endpoint: &str) -> Result<(), Error> {
     let request = AdmissionRequest {
         jti: message_id(),
-        ..net.request(keys, Role::Institution, "St. Elsewhere 0")
+        ..net.request(keys, Role::Institution, "St. Elsewhere 0").await
     };
     let mut claims = serde_json::to_value(&request).unwrap();
     claims["endpoint"] = Value::from(endpoint);

@@ -10,6 +10,7 @@ mod lock_out;
 mod lose_mail;
 mod lying_server;
 mod read_mail;
+mod read_old_mail;
 mod say_it_twice;
 #[path = "../stage/mod.rs"]
 mod stage;

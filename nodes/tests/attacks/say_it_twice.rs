@@ -32,7 +32,7 @@ async fn most_witnesses_have_to_co_sign_and_one_that_is_away_holds_nothing_up() 
     assert!(number > before, "two of three");
 
     notaries.pop().unwrap().serving().stop().await;
-    let hospital = net.request(crate::common::keys(2), Role::Institution, "Other");
+    let hospital = net.request(crate::common::keys(2), Role::Institution, "Other").await;
     let asked = net.ask(crate::common::keys(2), &hospital).await;
     assert_eq!(asked, Err(Error::AdmissionPending));
     net.operator().admit(hospital.iss.clone()).await.unwrap();

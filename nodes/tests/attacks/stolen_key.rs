@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hdms::Error;
-use hdms::card::{KeyChange, LIFETIME, Role, VerifiedCard};
+use hdms::card::{EncryptionKey, KeyChange, LIFETIME, Role, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
 use hdms::envelope::{Letter, MessageType, seal};
 use hdms::notary::{Deposit, DepositAnswer};
@@ -24,7 +24,7 @@ const NEVER: Duration = Duration::from_secs(3600);
 async fn given_up(net: &Net) -> (Person, Person) {
     let former = net.person(0).await;
     net.clock.advance(1000);
-    let request = net.request(keys(0), Role::Personal, "");
+    let request = net.request(keys(0), Role::Personal, "").await;
     let changed = change_keys(net, &request, keys(0), keys(1)).await;
     let card = net.ask(keys(1), &changed).await.unwrap();
     let card = VerifiedCard::vouched(&card, &AwsPrimitives).await.unwrap();
@@ -39,22 +39,22 @@ pub async fn change_keys(
     former: &AwsKeys,
     newer: &AwsKeys,
 ) -> AdmissionRequest {
-    let (signing_key, encryption_key) = newer.public();
+    let (signing_key, key) = newer.public();
     let change = KeyChange {
         iss: request.iss.clone(),
         iat: net.now().seconds(),
         former_signing_key: request.signing_key.clone(),
-        former_encryption_key: request.encryption_key.thumbprint(),
         signing_key: signing_key.clone(),
-        encryption_key: encryption_key.clone(),
     };
     let mut changes = request.changes.clone();
     changes.push(change.sign(former).await.unwrap());
+    let (iss, iat) = (request.iss.clone(), net.now().seconds());
+    let encryption = EncryptionKey { iss, iat, key }.sign(newer).await.unwrap();
     AdmissionRequest {
-        iat: net.now().seconds(),
+        iat,
         jti: message_id(),
         signing_key: signing_key.clone(),
-        encryption_key: encryption_key.clone(),
+        encryption,
         changes,
         ..request.clone()
     }
@@ -155,8 +155,9 @@ async fn the_list_tells_of_a_change_of_keys_until_every_former_card_has_expired(
     let (former, newer) = given_up(&net).await;
     is_known(&net, &former).await;
     net.clock.advance(LIFETIME * 1000 + 1000);
-    let mut renewed = net.request(keys(1), Role::Personal, "");
+    let mut renewed = net.request(keys(1), Role::Personal, "").await;
     renewed.iss = former.id.clone();
+    renewed.encryption = newer.card.card().encryption.clone();
     renewed.changes = newer.card.card().changes.clone();
     let card = net.ask(keys(1), &renewed).await.unwrap();
     let card = VerifiedCard::vouched(&card, &AwsPrimitives).await.unwrap();

@@ -34,7 +34,7 @@ impl Played {
         let url = shelf.serve().await;
         let log_keys = log_keys();
         let keys = keys(number);
-        let mut request = net.request(keys, Role::Notary, &format!("Notary {number}"));
+        let mut request = net.request(keys, Role::Notary, &format!("Notary {number}")).await;
         request.endpoint = Some(url.parse().unwrap());
         request.log = Some(log_keys.public());
         assert_eq!(net.ask(keys, &request).await, Err(Error::AdmissionPending));

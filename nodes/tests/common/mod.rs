@@ -173,8 +173,7 @@ impl Net {
     }
 
     /// The request that the holder of `keys` makes to become a `role`.
-    pub fn request(&self, keys: &AwsKeys, role: Role, name: &str) -> AdmissionRequest {
-        let (signing_key, encryption_key) = keys.public();
+    pub async fn request(&self, keys: &AwsKeys, role: Role, name: &str) -> AdmissionRequest {
         AdmissionRequest {
             iss: id(keys),
             iat: self.now().seconds(),
@@ -184,8 +183,8 @@ impl Net {
             endpoint: (role != Role::Personal)
                 .then(|| format!("http://127.0.0.1:1/{}", id(keys)).parse().unwrap()),
             about: (role != Role::Personal).then(about),
-            signing_key: signing_key.clone(),
-            encryption_key: encryption_key.clone(),
+            signing_key: keys.public().0.clone(),
+            encryption: keys.stated_encryption_key(self.now()).await.unwrap(),
             changes: Vec::new(),
             log: (role == Role::Notary).then(|| log_keys(1)),
         }
@@ -211,14 +210,15 @@ impl Net {
     /// The personal node with the keys of this number, admitted.
     pub async fn person(&self, number: usize) -> Person {
         let keys = keys(number);
-        let card = self.ask(keys, &self.request(keys, Role::Personal, "")).await.unwrap();
+        let card = self.ask(keys, &self.request(keys, Role::Personal, "").await).await.unwrap();
         self.played(keys, &card).await
     }
 
     /// The institution with the keys of this number, admitted by the operator.
     pub async fn hospital(&self, number: usize) -> Person {
         let keys = keys(number);
-        let request = self.request(keys, Role::Institution, &format!("St. Elsewhere {number}"));
+        let request =
+            self.request(keys, Role::Institution, &format!("St. Elsewhere {number}")).await;
         assert_eq!(self.ask(keys, &request).await, Err(Error::AdmissionPending));
         self.operator().admit(request.iss.clone()).await.unwrap();
         let trust = self.until(|trust| trust.node(&request.iss).is_ok()).await;

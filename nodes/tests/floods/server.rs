@@ -69,7 +69,7 @@ async fn the_replay_cache_of_one_node_is_not_flushed_by_others() {
 async fn applications_that_nobody_approved_are_on_no_trail() {
     let net = Net::start().await;
     let before = net.operator().trail().await.unwrap().entries.len();
-    let request = net.request(keys(0), Role::Institution, "Nobody");
+    let request = net.request(keys(0), Role::Institution, "Nobody").await;
     net.ask(keys(0), &request).await.unwrap_err();
     assert_eq!(net.operator().pending(None).await.unwrap().len(), 1);
     assert_eq!(net.operator().trail().await.unwrap().entries.len(), before);

@@ -1,4 +1,4 @@
-//! A hospital gets new keys in the middle of a treatment.
+//! A hospital gets new keys in the middle of a treatment, and encryption keys change with the cards.
 
 use std::process::Command;
 use std::time::Duration;
@@ -6,7 +6,12 @@ use std::time::Duration;
 use hdms::Error;
 use hdms::ids::CaseId;
 
-use crate::common::PASSPHRASE;
+use hdms::card::{LIFETIME, VerifiedCard};
+use hdms::node::Platform;
+use hdms_nodes::keys::{open_or_make, renew_encryption_key};
+use hdms_nodes::platform::NativeNode;
+
+use crate::common::{PASSPHRASE, passphrase};
 use crate::scene::Scene;
 use crate::stage::ask;
 
@@ -42,7 +47,7 @@ async fn a_hospitals_cases_go_on_with_its_new_keys() {
     scene.start_hospital().await.unwrap();
     let after = scene.hospital().node().card();
     assert_eq!((after.id(), after.card().changes.len()), (before.id(), 1));
-    assert_ne!(after.card().encryption_key, before.card().encryption_key);
+    assert_ne!(after.encryption_key(), before.encryption_key());
     scene.treat(&case).await;
     assert_eq!(scene.node().trust().node(before.id()).unwrap().jwt(), before.jwt());
     // Its notary can't be drawn any more with the key that the request asks for.
@@ -57,4 +62,78 @@ async fn a_hospitals_cases_go_on_with_its_new_keys() {
     scene.treat(&again).await;
     let warnings = scene.node().platform().member().warnings().await.unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+const DAY: u64 = 24 * 3600;
+
+fn kid(card: &VerifiedCard) -> String {
+    card.encryption_key().unwrap().thumbprint()
+}
+
+async fn renewed(scene: &Scene, node: &NativeNode, before: &VerifiedCard) {
+    let named = |_: &serde_json::Value| kid(&node.card()) != kid(before);
+    scene.hospital_until(named).await;
+}
+
+/// Time goes on, and the network's documents with it.
+async fn days(scene: &Scene, days: u64) {
+    scene.net.clock.advance(days * DAY * 1000);
+    let (node, now) = (scene.node(), scene.net.now());
+    scene.net.until(|trust| trust.check_revocation(node.id(), now).is_ok()).await;
+    node.platform().member().refresh().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn encryption_keys_change_while_messages_are_under_way_and_former_ones_are_deleted() {
+    let mut scene = Scene::set().await;
+    let case = scene.approved().await;
+    days(&scene, LIFETIME / DAY * 2 / 3 - 1).await;
+    let (hospital, patient) = (scene.hospital().node().card(), scene.node().card());
+    scene.stop_hospital().await;
+    let waiting = ask(scene.node(), hospital.id()).await;
+    scene.net.clock.advance(2 * DAY * 1000);
+    scene.start_hospital().await.unwrap();
+    renewed(&scene, scene.hospital().node(), &hospital).await;
+    // The request was sealed to the hospital's former key, and has the patient's former card in it.
+    days(&scene, 0).await;
+    renewed(&scene, scene.node(), &patient).await;
+    scene.his.until(&waiting, |view| view["summary"]["phase"]["kind"] == "requested").await;
+    scene.his.approve(&waiting).await;
+    crate::stage::until(scene.node(), &waiting, |case| case.notary.is_some()).await;
+    scene.treat(&waiting).await;
+    scene.treat(&case).await;
+    let opens = |node: &NativeNode, card| node.platform().keys().opens(&kid(card));
+    let opened =
+        |scene: &Scene| [opens(scene.hospital().node(), &hospital), opens(scene.node(), &patient)];
+    assert_eq!(opened(&scene), [true; 2]);
+    scene.net.clock.advance(31 * DAY * 1000);
+    scene.hospital().refresh().await.ok();
+    scene.node().platform().member().refresh().await.ok();
+    assert_eq!(opened(&scene), [false; 2]);
+    // Whoever takes the device now has nothing that opens what was recorded.
+    for (folder, card) in [("hospital", &hospital), ("patient", &patient)] {
+        let stolen = open_or_make(&scene.net.dir.path().join(folder), &passphrase()).unwrap();
+        assert!(!stolen.opens(&kid(card)), "{folder}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_made_before_the_node_was_killed_is_the_next_cards() {
+    let mut scene = Scene::set().await;
+    let case = scene.approved().await;
+    let before = scene.hospital().node().card();
+    scene.stop_hospital().await;
+    let dir = scene.net.dir.path().join("hospital");
+    let keys = open_or_make(&dir, &passphrase()).unwrap();
+    renew_encryption_key(&keys, &dir, &passphrase()).unwrap();
+    scene.net.clock.advance(60_000);
+    scene.start_hospital().await.unwrap();
+    renewed(&scene, scene.hospital().node(), &before).await;
+    assert!(
+        scene.hospital().node().card().is_present_encryption_key(&keys.public().1.thumbprint())
+    );
+    scene.treat(&case).await;
+    let kept = open_or_make(&dir, &passphrase()).unwrap();
+    assert_eq!(kept.public().1, keys.public().1, "no further key was made");
+    assert!(kept.opens(&kid(&before)), "and none was lost");
 }

@@ -17,7 +17,7 @@ async fn another_node_under_a_known_name_is_warned_of_until_somebody_has_seen_it
     scene.hospital().refresh().await.unwrap();
     assert_eq!(scene.his.get("/api/warnings").await.body, json!({ "warnings": [] }));
     scene.stop_hospital().await;
-    let mut request = scene.net.request(keys(2), Role::Institution, "St. Elsewhere 1");
+    let mut request = scene.net.request(keys(2), Role::Institution, "St. Elsewhere 1").await;
     request.endpoint.clone_from(&before.card.card().endpoint);
     assert_eq!(scene.net.ask(keys(2), &request).await, Err(Error::AdmissionPending));
     scene.net.operator().admit(request.iss.clone()).await.unwrap();

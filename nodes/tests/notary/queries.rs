@@ -26,7 +26,7 @@ async fn opened(case: &Case, by: &Person, answer: reqwest::Response) -> AnswerBo
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["content-type"], "application/jose");
     let envelope = answer.bytes().await.unwrap();
-    let sealed = Sealed::parse(&envelope, &by.card).unwrap();
+    let sealed = Sealed::parse(&envelope).unwrap();
     let decrypted = sealed.decrypt(by.keys, &AwsPrimitives).await.unwrap();
     let opening = Opening { me: &by.card, trust: &case.trust, received: case.net.now() };
     let opened = decrypted.verify(None, opening, &AwsPrimitives).await.unwrap();

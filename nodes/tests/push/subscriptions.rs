@@ -43,7 +43,7 @@ async fn nothing_that_everybody_may_read_names_a_personal_node_or_where_it_is_wo
     let folder = pages.path().to_owned();
     stage.net.restart_with(|config| config.pages = Some(folder)).await;
     let keys = keys(1);
-    let person = stage.net.request(keys, Role::Personal, "");
+    let person = stage.net.request(keys, Role::Personal, "").await;
     stage.net.ask(keys, &person).await.unwrap();
     let browser = stage.stranger().await;
     stage.subscribe(&browser.subscription).await;

@@ -71,7 +71,7 @@ impl PlayedLog {
     pub async fn admitted_at(net: &Net, number: usize, endpoint: &str) -> Self {
         let log = Self::stranger(net, number);
         let keys = keys(number);
-        let asked = net.request(keys, Role::Notary, &format!("Played {number}"));
+        let asked = net.request(keys, Role::Notary, &format!("Played {number}")).await;
         let (endpoint, log_keys) = (endpoint.parse().ok(), Some(log.keys.public()));
         let request = AdmissionRequest { endpoint, log: log_keys, ..asked };
         assert_eq!(net.ask(keys, &request).await, Err(Error::AdmissionPending));

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::card::{self, Card, KeyChange, Role, VerifiedCard};
+use hdms::card::{self, Card, EncryptionKey, KeyChange, Role, VerifiedCard};
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::log::checkpoint::{cosignature, log_signature};
@@ -66,9 +66,9 @@ pub fn proof_of(leaf: &[u8]) -> TlogProof {
 
 async fn make_world() -> Result<World, Error> {
     let (root, doorman) = (key(2)?, key(4)?);
-    let hospital = card(6, Role::Institution, "Hospital", Some("https://hospital.example"))?;
+    let hospital = card(6, Role::Institution, "Hospital", Some("https://hospital.example")).await?;
     let hospital = card::issue(&with_changed_keys(hospital).await?, &Trusting).await?;
-    let patient = card::issue(&card(10, Role::Personal, "", None)?, &Trusting).await?;
+    let patient = card::issue(&card(10, Role::Personal, "", None).await?, &Trusting).await?;
     let documents = documents(&root, &doorman, vec![hospital.clone()]).await?;
     let trust = Trust::verify(&documents, &root, None, NOW, &Trusting).await?;
     let verify = async |jwt: &str| VerifiedCard::verify(jwt, &trust, NOW, &Trusting).await;
@@ -76,16 +76,19 @@ async fn make_world() -> Result<World, Error> {
     Ok(World { trust, hospital, patient })
 }
 
-fn card(number: u8, role: Role, name: &str, endpoint: Option<&str>) -> Result<Card, Error> {
+async fn card(number: u8, role: Role, name: &str, endpoint: Option<&str>) -> Result<Card, Error> {
     let signing_key = key(number)?;
+    let sub = NodeId::try_from(signing_key.thumbprint())?;
+    let key_of_envelopes =
+        EncryptionKey { iss: sub.clone(), iat: NOW.seconds(), key: key(number + 1)? };
     Ok(Card {
         iss: NodeId::try_from(key(4)?.thumbprint())?,
-        sub: NodeId::try_from(signing_key.thumbprint())?,
+        sub,
         role,
         name: name.into(),
         endpoint: endpoint.map(str::parse).transpose()?,
         signing_key,
-        encryption_key: key(number + 1)?,
+        encryption: key_of_envelopes.sign(&Trusting).await?,
         changes: Vec::new(),
         iat: NOW.seconds(),
         exp: NOW.seconds() + card::LIFETIME,
@@ -96,14 +99,11 @@ async fn with_changed_keys(card: Card) -> Result<Card, Error> {
     let change = KeyChange {
         iss: card.sub.clone(),
         iat: card.iat,
-        former_encryption_key: card.encryption_key.thumbprint(),
         former_signing_key: card.signing_key,
         signing_key: key(20)?,
-        encryption_key: key(21)?,
     };
     let changes = vec![change.sign(&Trusting).await?];
-    let KeyChange { signing_key, encryption_key, .. } = change;
-    Ok(Card { signing_key, encryption_key, changes, ..card })
+    Ok(Card { signing_key: change.signing_key, changes, ..card })
 }
 
 /// The log of a notary that nobody runs.

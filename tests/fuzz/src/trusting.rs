@@ -59,7 +59,7 @@ impl NodeKeys for Trusting {
         Ok(b"signed".to_vec())
     }
 
-    async fn decrypt_oaep(&self, _: &[u8]) -> Result<Vec<u8>, Error> {
+    async fn decrypt_oaep(&self, _: &str, _: &[u8]) -> Result<Vec<u8>, Error> {
         Ok(vec![0; 32])
     }
 }

@@ -11,9 +11,12 @@ import log
 import record
 from member import Member
 from wire import MAX_ENVELOPE, NODE_ID, UUID7, Refused, digest, expect, form, new_id
-from wire import open_envelope, seal, unverified
+from wire import addressed, message, open_envelope, sealed, unverified
 
-STATUS = {"treatment/unknown-case": 404, "treatment/unknown-entry": 404, "network/stale": 503}
+STATUS = {
+    "envelope/former-key": 409, "treatment/unknown-case": 404, "treatment/unknown-entry": 404,
+    "network/stale": 503,
+}
 BODIES = {
     "treatment/request": {"record": str, "endorsement": str, "name": str, "case_secret": str,
                           "manifest": str},
@@ -42,9 +45,21 @@ class Hospital(Member):
     def send(self, case, kind, body):
         """Seals a message to the case's patient and puts it into the patient's mailbox."""
         patient = self.trust.card(self.kept[case["patient"]], int(time.time()))
-        id, envelope = seal(self.keys, patient, kind, case["id"], body)
-        answer = self.deliver(patient["sub"], id, envelope)
+        id, signed = message(self.keys, patient, kind, case["id"], body)
+        answer = self.deliver(patient["sub"], id, sealed(signed, patient))
+        if "former_key" in answer:
+            patient = self.newer(patient, answer["former_key"])
+            answer = self.deliver(patient["sub"], id, sealed(signed, patient))
         expect("accepted" in answer, answer.get("refused"))
+
+    def newer(self, known, jwt):
+        """The card that came with the answer that a key is a former one, kept (section 7.3)."""
+        card = self.trust.card(jwt, int(time.time()))
+        expect(card["sub"] == known["sub"], "card/mismatch")
+        later = card["encryption_key_stated"] >= known["encryption_key_stated"]
+        expect(card["iat"] > known["iat"] and later, "envelope/former-key")
+        self.kept[card["sub"]] = jwt
+        return card
 
     def notarise(self, case, endorsements, authors, first=(None, None)):
         """The receipt of the case's notary for an entry (section 10), of which the first brings the
@@ -59,6 +74,8 @@ class Hospital(Member):
     def receive(self, octets):
         """What became of an envelope: applied or repeated; what is refused is quarantined."""
         now = int(time.time())
+        kid = addressed(octets.decode("ascii", "replace"))
+        expect(kid in (None, self.keys["encryption"].thumbprint()), "envelope/former-key")
         with self.one_at_a_time:
             try:
                 return self.take_in(octets, now)
@@ -68,22 +85,22 @@ class Hospital(Member):
                 raise
 
     def take_in(self, octets, now):
-        message, sender = open_envelope(octets, self.keys, self.trust, self.kept, now)
-        name = (message["iss"], message["jti"])
+        opened, sender, signed = open_envelope(octets, self.keys, self.trust, self.kept, now)
+        name = (opened["iss"], opened["jti"])
         if name in self.seen:
-            expect(self.seen[name] == digest(octets), "envelope/replayed")
+            expect(self.seen[name] == digest(signed), "envelope/replayed")
             return "repeated"
-        expect(message["type"] in BODIES, "envelope/type-not-for-role")
-        body = form(message["body"], BODIES[message["type"]], "envelope/body")
-        case = self.cases.get(message["thd"])
-        if message["type"] == "treatment/request":
-            outcome = self.requested(message["thd"], sender, body, case)
+        expect(opened["type"] in BODIES, "envelope/type-not-for-role")
+        body = form(opened["body"], BODIES[opened["type"]], "envelope/body")
+        case = self.cases.get(opened["thd"])
+        if opened["type"] == "treatment/request":
+            outcome = self.requested(opened["thd"], sender, body, case)
         else:
             known = case and case["patient"] == sender["sub"]
             expect(known, "treatment/unknown-case")
-            take = getattr(self, message["type"].split("/")[1].replace("-", "_"))
+            take = getattr(self, opened["type"].split("/")[1].replace("-", "_"))
             outcome = take(case, sender, body, now)
-        self.seen[name] = digest(octets)
+        self.seen[name] = digest(signed)
         self.kept[sender["sub"]] = sender["jwt"]
         return outcome
 
@@ -270,6 +287,8 @@ def handler(hospital):
                 status = STATUS.get(refused.code, 400)
                 answer = {"type": f"urn:hdms:{refused.code}", "status": status,
                           "code": refused.code}
+                if refused.code == "envelope/former-key":
+                    answer["card"] = hospital.card
                 media_type = "application/problem+json"
             text = json.dumps(answer).encode()
             self.send_response(status)

@@ -55,8 +55,7 @@ class Member:
         """Asks the Doorman for a card: `doorman/pending` until the operator has decided."""
         request = {
             "iss": self.id, "iat": int(time.time()), "jti": new_id(), "role": self.role,
-            "signing_key": public(self.keys["signing"]),
-            "encryption_key": public(self.keys["encryption"]),
+            "signing_key": public(self.keys["signing"]), "encryption": self.stated(),
         }
         if self.endpoint:
             request |= {"name": self.name, "endpoint": self.endpoint, "about": ABOUT}
@@ -66,6 +65,16 @@ class Member:
         answer = answer_to(asked["challenge"], self.keys["encryption"], self.id)
         answer = json.dumps({"request": jwt, "expires": asked["expires"], "answer": answer})
         self.card = ask(url + "answers", answer, content_type="application/json")["card"]
+
+    def stated(self):
+        """The statement which is this node's encryption key (section 5)."""
+        claims = {"iss": self.id, "iat": int(time.time()), "key": public(self.keys["encryption"])}
+        return sign("hdms-encryption-key+jwt", claims, self.keys["signing"])
+
+    def renew(self):
+        """Asks for a card with a new encryption key."""
+        self.keys["encryption"] = JWK.generate(kty="RSA", size=3072)
+        self.apply()
 
     def refresh(self):
         """Takes the newest network documents."""
@@ -127,7 +136,7 @@ class Member:
         _, envelope = seal(self.keys, notary, "notary/query", case, body, self.card)
         url = notary["endpoint"] + "/queries"
         answer = fetch(url, envelope, content_type="application/jose")
-        message, sender = open_envelope(answer, self.keys, self.trust, {}, int(time.time()))
+        message, sender, _ = open_envelope(answer, self.keys, self.trust, {}, int(time.time()))
         fits = (message["type"], message["thd"], sender["sub"])
         assert fits == ("notary/answer", case, notary["sub"])
         return message["body"]["receipts"]

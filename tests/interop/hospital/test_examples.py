@@ -47,7 +47,7 @@ def test_another_root_key_is_not_trusted():
 
 def test_the_envelope_and_all_that_it_carries(trust, hospital):
     envelope = EXAMPLES["envelope"].encode()
-    message, patient = wire.open_envelope(envelope, keys("hospital"), trust, {}, NOW)
+    message, patient, _ = wire.open_envelope(envelope, keys("hospital"), trust, {}, NOW)
     assert message["body"]["record"] == EXAMPLES["record of a treatment request"]
     claims = record.check(message["body"]["record"], patient)
     assert claims["fhir"]["resourceType"] == "ServiceRequest"

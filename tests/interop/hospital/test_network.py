@@ -13,7 +13,7 @@ import record
 import wire
 from member import Member, ask
 from test_examples import EXAMPLES
-from wire import Refused, answer_to, encode, new_id, public, seal, sign
+from wire import Refused, answer_to, encode, message, new_id, public, seal, sealed, sign
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,24 @@ def envelope(patient, hospital):
     return seal(hospital.keys, to, "treatment/refusal", new_id(), {})
 
 
+# --- former keys (section 7.3) ---
+
+def test_what_is_sealed_to_a_former_key_is_not_delivered(patient, hospital):
+    to = patient.trust.card(patient.card, int(time.time()))
+    id, signed = message(hospital.keys, to, "treatment/refusal", new_id(), {})
+    assert to["encryption_key"] == public(patient.keys["encryption"])
+    patient.renew()
+    answer = hospital.deliver(patient.id, id, sealed(signed, to))
+    assert answer == {"former_key": patient.card}
+    newer = hospital.newer(to, answer["former_key"])
+    assert newer["encryption_key"] == public(patient.keys["encryption"])
+    assert "accepted" in hospital.deliver(patient.id, id, sealed(signed, newer))
+    with refused("envelope/former-key"):
+        hospital.newer(newer, patient.card)
+    with refused("card/mismatch"):
+        hospital.newer(newer, hospital.card)
+
+
 # --- admission (section 6) ---
 
 def test_a_card_is_given_again_and_not_in_another_role(network, patient):
@@ -54,8 +72,7 @@ def test_a_card_is_given_again_and_not_in_another_role(network, patient):
 def request(member, **changed):
     claims = {
         "iss": member.id, "iat": int(time.time()), "jti": new_id(), "role": "personal", "name": "",
-        "signing_key": public(member.keys["signing"]),
-        "encryption_key": public(member.keys["encryption"]),
+        "signing_key": public(member.keys["signing"]), "encryption": member.stated(),
     } | changed
     jwt = sign("hdms-admission+jwt", claims, member.keys["signing"])
     return ask(member.server + "/doorman/admissions", jwt, content_type="application/jwt")

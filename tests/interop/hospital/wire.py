@@ -228,7 +228,7 @@ class Trust:
         for jwt in self.map["nodes"]:
             try:
                 _, card = unverified(jwt, "hdms-card+jwt", forged)
-                signing_keys(card_form(card))
+                card = with_keys(card_form(card))
             except Refused:
                 raise Refused(forged) from None
             ended = card["sub"] in self.revocations["revoked"] or self.superseded(card)
@@ -296,8 +296,7 @@ class Trust:
         expect(key, "card/forged")
         verify(jwt, typ, key, code, "card/forged")
         expect(claims["iss"] == header["kid"], "card/forged")
-        signing_keys(claims)
-        return claims
+        return with_keys(claims)
 
     def card(self, jwt, now):
         """A card's claims, when all of section 5 holds."""
@@ -325,17 +324,29 @@ def card_form(claims):
     code = "card/malformed"
     form(claims, {
         "iss": NODE_ID, "sub": NODE_ID, "role": re.compile("personal|institution|notary"),
-        "name?": str, "endpoint?": str, "signing_key": dict, "encryption_key": dict,
+        "name?": str, "endpoint?": str, "signing_key": dict, "encryption": str,
         "changes?": list, "iat": int, "exp": int,
     }, code, closed=False)
     rsa(claims["signing_key"], code)
-    rsa(claims["encryption_key"], code)
     return claims
 
 
+def with_keys(card):
+    """The claims of a card whose keys hold, with the key that its node states to be its
+    encryption key."""
+    malformed, mismatch, typ = "card/malformed", "card/mismatch", "hdms-encryption-key+jwt"
+    signing_keys(card)
+    _, stated = unverified(card["encryption"], typ, malformed)
+    form(stated, {"iss": NODE_ID, "iat": int, "key": dict}, malformed)
+    rsa(stated["key"], malformed)
+    verify(card["encryption"], typ, rsa(card["signing_key"], malformed), malformed, mismatch)
+    own = thumbprint(stated["key"]) != thumbprint(card["signing_key"])
+    expect(stated["iss"] == card["sub"] and own, mismatch)
+    return card | {"encryption_key": stated["key"], "encryption_key_stated": stated["iat"]}
+
+
 CHANGE = {
-    "iss": NODE_ID, "iat": int, "former_signing_key": dict, "former_encryption_key": NODE_ID,
-    "signing_key": dict, "encryption_key": dict,
+    "iss": NODE_ID, "iat": int, "former_signing_key": dict, "signing_key": dict,
 }
 
 
@@ -388,6 +399,12 @@ def padded(text):
 
 def seal(keys, to, kind, case, body, card=None):
     """The message's id and its envelope to the node with the card `to`."""
+    id, signed = message(keys, to, kind, case, body, card)
+    return id, sealed(signed, to)
+
+
+def message(keys, to, kind, case, body, card=None):
+    """The message's id and the signed JWT, which stays the same when it is sealed anew."""
     now, id = int(time.time()), new_id()
     claims = {
         "iss": keys["signing"].thumbprint(), "aud": to["sub"], "iat": now, "exp": now + DAYS_30,
@@ -395,11 +412,22 @@ def seal(keys, to, kind, case, body, card=None):
     }
     if card:
         claims["card"] = card
-    recipient = rsa(to["encryption_key"], "card/malformed")
-    text = padded(json.dumps(claims))
-    envelope = encrypt(sign("hdms+jwt", text, keys["signing"]), recipient, cty="JWT")
+    return id, sign("hdms+jwt", padded(json.dumps(claims)), keys["signing"])
+
+
+def sealed(signed, to):
+    """The envelope around a signed JWT to the node with the card `to`."""
+    envelope = encrypt(signed, rsa(to["encryption_key"], "card/malformed"), cty="JWT")
     expect(len(envelope) <= MAX_ENVELOPE, "envelope/too-large")
-    return id, envelope
+    return envelope
+
+
+def addressed(envelope):
+    """The key that an envelope's open header names; none where it can't be read."""
+    try:
+        return parse(decode(envelope.split(".")[0], ""), "").get("kid")
+    except (Refused, AttributeError):
+        return None
 
 
 def claimed(card):
@@ -408,7 +436,7 @@ def claimed(card):
 
 
 def open_envelope(octets, keys, trust, kept, now):
-    """The claims of a message and its sender's card: checks 1 to 18."""
+    """The claims of a message, its sender's card and the signed JWT: checks 1 to 18."""
     code = "envelope/malformed"
     expect(len(octets) <= MAX_ENVELOPE, "envelope/too-large")
     expect(octets.isascii(), code)
@@ -426,7 +454,7 @@ def open_envelope(octets, keys, trust, kept, now):
         expect(claimed(jwt)["sub"] == claims["iss"], "card/mismatch")
     jwt = max(reversed(cards), key=lambda jwt: claimed(jwt)["iat"])
     _, card = unverified(jwt, "hdms-card+jwt", "card/malformed")
-    signing_keys(card_form(card))
+    card = with_keys(card_form(card))
     verify_by(signed, "hdms+jwt", card, code, "envelope/signature")
     sender = trust.card(jwt, now)
     expect(claims["aud"] == keys["signing"].thumbprint(), "envelope/wrong-audience")
@@ -436,4 +464,4 @@ def open_envelope(octets, keys, trust, kept, now):
     expect(claims["type"] in SENDERS, "envelope/unknown-type")
     may = sender["role"] in SENDERS[claims["type"]].split()
     expect(may, "envelope/type-not-for-role")
-    return claims, sender
+    return claims, sender, signed

@@ -47,7 +47,10 @@ export async function card(jwt, network) {
   assert.equal(header.kid, await jose.calculateJwkThumbprint(key));
   assert.equal(await jose.calculateJwkThumbprint(claims.signing_key), claims.sub);
   assert.ok(claims.iat <= network.now && network.now < claims.exp);
-  return claims;
+  const { claims: stated } =
+    await verified(claims.encryption, claims.signing_key, 'hdms-encryption-key+jwt');
+  assert.equal(stated.iss, claims.sub);
+  return { ...claims, encryption_key: stated.key };
 }
 
 /** Signs claims as a compact JWT with the private JWK. */

@@ -48,7 +48,9 @@ def card(lib, network, jwt):
     header, claims = verified(lib, jwt, doorman, "hdms-card+jwt")
     assert header["kid"] == lib.thumbprint(doorman)
     assert lib.thumbprint(claims["signing_key"]) == claims["sub"]
-    return claims
+    _, stated = verified(lib, claims["encryption"], claims["signing_key"], "hdms-encryption-key+jwt")
+    assert stated["iss"] == claims["sub"]
+    return claims | {"encryption_key": stated["key"]}
 
 
 def enclose(lib, claims, to):

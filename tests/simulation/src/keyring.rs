@@ -21,26 +21,39 @@ pub fn keys(
     SoftwareKeys::from_private_jwks(&text("signing"), &text("encryption"), randomness)
 }
 
-/// A node's private keys: the present ones sign, the former ones decrypt as well.
+/// A node's private keys: those that sign, and all that decrypt, the newest first.
 pub struct Keyring {
     present: RefCell<Rc<SoftwareKeys<SeededRandomness>>>,
-    former: RefCell<Vec<Rc<SoftwareKeys<SeededRandomness>>>>,
+    decrypting: RefCell<Vec<Rc<SoftwareKeys<SeededRandomness>>>>,
 }
 
 impl Keyring {
     /// With a node's first keys.
     pub fn new(keys: SoftwareKeys<SeededRandomness>) -> Self {
-        Self { present: RefCell::new(Rc::new(keys)), former: RefCell::default() }
+        let keys = Rc::new(keys);
+        Self { present: RefCell::new(keys.clone()), decrypting: RefCell::new(vec![keys]) }
     }
 
-    /// The present keys.
+    /// The keys that sign.
     pub fn present(&self) -> Rc<SoftwareKeys<SeededRandomness>> {
         self.present.borrow().clone()
     }
 
     /// Changes to these keys.
     pub fn change(&self, keys: SoftwareKeys<SeededRandomness>) {
-        self.former.borrow_mut().push(self.present.replace(Rc::new(keys)));
+        let keys = Rc::new(keys);
+        self.present.replace(keys.clone());
+        self.decrypting.borrow_mut().insert(0, keys);
+    }
+
+    /// Decrypts with these too, and signs as before.
+    pub fn renew(&self, keys: SoftwareKeys<SeededRandomness>) {
+        self.decrypting.borrow_mut().insert(0, Rc::new(keys));
+    }
+
+    /// Deletes all but the newest of those that decrypt.
+    pub fn forget_former(&self) {
+        self.decrypting.borrow_mut().truncate(1);
     }
 }
 
@@ -53,14 +66,9 @@ impl NodeKeys for Keyring {
         self.present().sign_pkcs1(message).await
     }
 
-    async fn decrypt_oaep(&self, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
-        let former = self.former.borrow().clone();
-        let mut outcome = self.present().decrypt_oaep(ciphertext).await;
-        for keys in former.iter().rev() {
-            if outcome.is_err() {
-                outcome = keys.decrypt_oaep(ciphertext).await;
-            }
-        }
-        outcome
+    async fn decrypt_oaep(&self, kid: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
+        let decrypting = self.decrypting.borrow().clone();
+        let keys = decrypting.iter().find(|keys| keys.public().1.thumbprint() == kid);
+        keys.ok_or(Error::WrongRecipientKey)?.decrypt_oaep(kid, ciphertext).await
     }
 }

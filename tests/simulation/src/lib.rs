@@ -32,7 +32,7 @@ use hdms::treatment::patient::PatientCase;
 pub use keyring::{Keyring, keys};
 use locks::{Guard, Locks};
 use notary::Notary;
-pub use operator::{Network, Operator, id};
+pub use operator::{Network, Operator, id, stated};
 
 /// When every simulation begins: 2026-01-01, noon.
 pub const BEGIN: Timestamp = Timestamp(1_767_268_800_000);
@@ -352,7 +352,7 @@ async fn post(
     mail: &mut Vec<Mail>,
 ) -> Result<(), Error> {
     node.delivered(&item).await?;
-    if let Payload::Envelope { kind, compact } = item.payload {
+    if let Payload::Envelope { kind, compact, .. } = item.payload {
         mail.push(Mail { to_patient, kind, envelope: compact });
     }
     Ok(())

@@ -156,7 +156,7 @@ impl Notary {
     async fn open(&self, envelope: &str) -> Result<Opened, Error> {
         let received = self.providers.clock.now();
         let opening = Opening { me: &self.card, trust: &self.trust, received };
-        let sealed = Sealed::parse(envelope.as_bytes(), &self.card)?;
+        let sealed = Sealed::parse(envelope.as_bytes())?;
         let decrypted = sealed.decrypt(&self.keys, &self.primitives).await?;
         decrypted.verify(None, opening, &self.primitives).await
     }

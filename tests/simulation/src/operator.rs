@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use hdms::Error;
-use hdms::card::{self, Card, Role};
+use hdms::card::{self, Card, EncryptionKey, Role};
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::jose::{decode, digest};
@@ -102,24 +102,24 @@ impl Operator {
     }
 
     /// The claims of a card for the owner of `keys`.
-    pub fn claims(
+    pub async fn claims(
         &self,
         keys: &SoftwareKeys<SeededRandomness>,
         role: Role,
         name: &str,
     ) -> Result<Card, Error> {
-        let (signing_key, encryption_key) = keys.public();
         let host = name.to_lowercase();
+        let sub = id(keys)?;
         Ok(Card {
             iss: id(&self.doorman)?,
-            sub: id(keys)?,
+            encryption: stated(&sub, keys, BEGIN.seconds()).await?,
+            sub,
             role,
             name: if role == Role::Personal { String::new() } else { name.into() },
             endpoint: (role != Role::Personal)
                 .then(|| format!("https://{host}.example").parse())
                 .transpose()?,
-            signing_key: signing_key.clone(),
-            encryption_key: encryption_key.clone(),
+            signing_key: keys.public().0.clone(),
             changes: Vec::new(),
             iat: BEGIN.seconds(),
             exp: BEGIN.seconds() + card::LIFETIME,
@@ -138,7 +138,7 @@ impl Operator {
         role: Role,
         name: &str,
     ) -> Result<String, Error> {
-        self.sign(&self.claims(keys, role, name)?).await
+        self.sign(&self.claims(keys, role, name).await?).await
     }
 
     /// A network with these nodes listed and those revoked, in which every receipt needs a witness.
@@ -264,4 +264,14 @@ fn notaries(map: &NetworkMap) -> Result<Vec<NodeId>, Error> {
 /// The node id of the owner of `keys`, who has never changed them.
 pub fn id(keys: &SoftwareKeys<SeededRandomness>) -> Result<NodeId, Error> {
     keys.public().0.thumbprint().parse()
+}
+
+/// The statement of `node`, which signs with `keys`, that their other half is its encryption key.
+pub async fn stated(
+    node: &NodeId,
+    keys: &SoftwareKeys<SeededRandomness>,
+    iat: u64,
+) -> Result<String, Error> {
+    let (iss, key) = (node.clone(), keys.public().1.clone());
+    EncryptionKey { iss, iat, key }.sign(keys).await
 }

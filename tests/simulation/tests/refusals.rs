@@ -64,7 +64,7 @@ impl Forge {
 
     async fn seal(&self, signed: String) -> String {
         let hospital = self.world.hospital.card();
-        let recipient = &hospital.card().encryption_key;
+        let recipient = hospital.encryption_key().unwrap();
         let (software, randomness) = (self.software(), self.randomness.clone());
         jwe::encrypt(signed.into_bytes(), Some("JWT"), recipient, &software, &randomness)
             .await
@@ -155,7 +155,7 @@ fn headers_with_members_that_are_not_understood_are_refused() {
     block_on(async {
         let forge = Forge::new().await;
         let rest = forge.envelope.split_once('.').unwrap().1;
-        let kid = forge.world.hospital.card().card().encryption_key.thumbprint();
+        let kid = forge.world.hospital.card().encryption_key().unwrap().thumbprint();
         let header = json!({"alg": "RSA-OAEP-256", "enc": "A256GCM", "cty": "JWT", "kid": kid, "zip": "DEF"});
         let envelope = format!("{}.{rest}", encode(header.to_string()));
         forge.expect(envelope, Error::EnvelopeMalformed).await;
@@ -252,7 +252,7 @@ fn a_stale_revocation_list_refuses_for_now_and_blames_nobody() {
         let operator = Operator::new(&forge.world.providers).unwrap();
         let patient = keys("patient", forge.randomness.clone()).unwrap();
         forge.world.providers.clock.advance(90 * 24 * 3_600_000 + 2000);
-        let mut card = operator.claims(&patient, Role::Personal, "").unwrap();
+        let mut card = operator.claims(&patient, Role::Personal, "").await.unwrap();
         card.exp += 10 * 24 * 3600;
         let card = operator.sign(&card).await.unwrap();
         let now = forge.world.providers.clock.clone();

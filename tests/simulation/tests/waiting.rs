@@ -1,16 +1,17 @@
 //! What waits to be sent: how long it waits after a failure, and that it outlives versions, clocks
 //! that were wrong, and a network that is away for days.
 
-#![allow(clippy::unwrap_used, reason = "a test fails so")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
 
 use std::collections::HashSet;
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::card::Role;
+use hdms::card::{Card, EncryptionKey, Role};
+use hdms::envelope::{addressed_key, seal_signed};
 use hdms::ids::CaseId;
 use hdms::network::{self, NetworkDocuments, Revocations, Trust};
-use hdms::node::{Attempts, Occasion, OutboxItem, Payload, Platform, Setback};
+use hdms::node::{Attempts, Deliverer, Occasion, OutboxItem, Outcome, Payload, Platform, Setback};
 use hdms::provider::{Clock, Store, Table, Timestamp, Write};
 use hdms::software::Software;
 use hdms::treatment::hospital::HospitalCase;
@@ -159,6 +160,65 @@ fn only_what_could_not_be_reached_goes_once_the_way_is_whole_again() {
         assert_eq!(due(&world, Occasion::Time).await, 0);
         assert_eq!(due(&world, Occasion::Reached).await, 1);
         assert_eq!(due(&world, Occasion::Documents).await, 2);
+    });
+}
+
+/// The hospital's card with another encryption key, of a second later.
+async fn newer_card(world: &World) -> String {
+    let randomness = world.providers.randomness.clone();
+    let (own, other) =
+        (keys("hospital", randomness.clone()).unwrap(), keys("stranger", randomness).unwrap());
+    let claims = world.operator.claims(&own, Role::Institution, "Hospital").await.unwrap();
+    let iat = claims.iat + 1;
+    let encryption = EncryptionKey { iss: claims.sub.clone(), iat, key: other.public().1.clone() };
+    let card = Card { encryption: encryption.sign(&own).await.unwrap(), iat, ..claims };
+    world.operator.sign(&card).await.unwrap()
+}
+
+#[test]
+fn what_is_sealed_to_a_former_key_is_sealed_anew_as_the_same_message() {
+    block_on(async {
+        let world = asked(10).await;
+        let (item, card) = (only(&world).await, newer_card(&world).await);
+        let Payload::Envelope { compact: before, signed: Some(signed), .. } = &item.payload else {
+            panic!("an envelope with what is signed in it")
+        };
+        let items = [item.clone()];
+        let unknown = world.patient.former_key(&items, Some(world.hospital.card().jwt())).await;
+        assert_eq!(unknown.err(), Some(Error::FormerKey), "it is sealed to that card's key");
+        let mut anew = world.patient.former_key(&items, Some(&card)).await.unwrap();
+        let anew = anew.remove(0);
+        assert_eq!(only(&world).await, anew, "it is kept so");
+        let Payload::Envelope { compact, signed: same, .. } = &anew.payload else { panic!() };
+        assert_eq!(same.as_ref(), Some(signed));
+        assert_ne!(addressed_key(compact).unwrap(), addressed_key(before).unwrap());
+        assert!(anew.may_go(Occasion::Time, BEGIN));
+        let again = world.patient.former_key(&[anew], Some(&card)).await;
+        assert_eq!(again.err(), Some(Error::FormerKey), "nothing goes in circles");
+    });
+}
+
+#[test]
+fn a_message_that_was_sealed_anew_is_taken_in_once() {
+    block_on(async {
+        let world = asked(11).await;
+        let Payload::Envelope { compact, signed: Some(signed), .. } = only(&world).await.payload
+        else {
+            panic!("an envelope with what is signed in it")
+        };
+        let hospital = world.hospital.card();
+        let (software, randomness) = (world.software(), &world.providers.randomness);
+        let anew = seal_signed(&signed, &hospital, &software, randomness).await.unwrap();
+        let by = Deliverer::Address("127.0.0.1".parse().unwrap());
+        let take = async |envelope: &str| {
+            let taken = world.hospital.receive_from::<HospitalCase>(envelope.as_bytes(), &by).await;
+            taken.map(|taken| taken.outcome)
+        };
+        assert_eq!(take(&compact).await, Ok(Outcome::Applied));
+        assert_eq!(take(&anew).await, Ok(Outcome::Repeated));
+        let elsewhere = seal_signed(&signed, &world.patient.card(), &software, randomness).await;
+        assert_eq!(take(&elsewhere.unwrap()).await, Err(Error::FormerKey));
+        assert!(world.hospital.quarantined("", 10).await.unwrap().is_empty(), "it comes again");
     });
 }
 

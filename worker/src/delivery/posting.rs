@@ -48,7 +48,10 @@ impl Delivery {
                 self.postpone(member, vec![item], why.into()).await?;
             }
             for parcel in parcels {
-                self.deliver(member, parcel, &mut silent).await?;
+                // What is sealed anew goes again at once: each time to a newer card.
+                for id in self.deliver(member, parcel, &mut silent).await? {
+                    tried.remove(&id);
+                }
             }
         }
         self.look_ahead(member).await?;
@@ -71,17 +74,20 @@ impl Delivery {
         Ok(())
     }
 
-    /// Sends one parcel and takes in the answer, unless its recipient was silent just now. Errors
-    /// are this node's own; what the other side or the way is to blame for is kept with the items.
+    /// Sends one parcel and takes in the answer, unless its recipient was silent just now. Answers
+    /// what was sealed anew. Errors are this node's own; what the other side or the way is to blame
+    /// for is kept with the items.
     async fn deliver(
         &self,
         member: &Rc<Member>,
         parcel: Parcel,
         silent: &mut Vec<(String, Setback)>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<String>, Error> {
         let (url, items, envelope) = match parcel {
             Parcel::Inbox { endpoint, item } => {
-                let Payload::Envelope { compact, .. } = &item.payload else { return Ok(()) };
+                let Payload::Envelope { compact, .. } = &item.payload else {
+                    return Ok(Vec::new());
+                };
                 let compact = compact.clone();
                 (format!("{endpoint}/inbox"), vec![*item], compact)
             }
@@ -89,23 +95,45 @@ impl Delivery {
                 (format!("{endpoint}/deposits"), items, envelope)
             }
             // A patient's node writes to institutions and notaries only.
-            Parcel::Mailbox { .. } => return Ok(()),
+            Parcel::Mailbox { .. } => return Ok(Vec::new()),
         };
         if let Some((_, setback)) = silent.iter().find(|(other, _)| *other == url) {
-            return self.postpone(member, items, *setback).await;
+            self.postpone(member, items, *setback).await?;
+            return Ok(Vec::new());
         }
         let answer = transport::post(&url, "application/jose", envelope, None).await;
         let retry_after = answer.as_ref().ok().and_then(Answer::retry_after);
+        let conflict = |answer: &&Answer| answer.status() == Error::FormerKey.status();
+        let card = answer.as_ref().ok().filter(conflict).and_then(Answer::card);
         let outcome = match items.first().map(|item| &item.payload) {
             Some(Payload::Envelope { .. }) => self.answered(member, &items, answer).await?,
             _ => self.deposits_answered(member, &items, answer).await?,
         };
-        let Err((items, why)) = outcome else { return Ok(()) };
+        let Err((items, mut why)) = outcome else { return Ok(Vec::new()) };
+        if why == Error::FormerKey {
+            match self.seal_anew(member, items.clone(), card).await {
+                Err(error) if stops(error) => return Err(error),
+                Err(error) => why = error,
+                Ok(anew) => return Ok(anew),
+            }
+        }
         let setback = Setback { why, retry_after };
         if why == Error::NetworkUnreachable || retry_after.is_some() {
             silent.push((url, setback));
         }
-        self.postpone(member, items, setback).await
+        self.postpone(member, items, setback).await?;
+        Ok(Vec::new())
+    }
+
+    async fn seal_anew(
+        &self,
+        member: &Rc<Member>,
+        items: Vec<OutboxItem>,
+        card: Option<String>,
+    ) -> Result<Vec<String>, Error> {
+        let member = member.clone();
+        let sealing = async move { member.node.former_key(&items, card.as_deref()).await };
+        Ok(self.commands.run(sealing).await?.into_iter().map(|item| item.id).collect())
     }
 
     async fn answered(

@@ -1,7 +1,7 @@
 //! Whether the node may take part in its network: its card, and the version that it speaks.
 
 use hdms::Error;
-use hdms::card::{Role, VerifiedCard};
+use hdms::card::{EncryptionKey, Role, VerifiedCard};
 use hdms::doorman::{AdmissionRequest, Admitted, Challenge};
 use hdms::ids::{MessageId, NodeId};
 use hdms::json;
@@ -33,13 +33,22 @@ impl Member {
         version.or(split).or(self.refusal.get()).or(suspension)
     }
 
-    /// Asks the Doorman for a new card and uses it, if the present one ends soon or the Doorman's
-    /// key that signed it was given up. Without the Doorman the old card has to do.
+    /// Asks the Doorman for a new card and uses it, if the present one ends soon, which comes with a new
+    /// encryption key, or does not name the newest, or the Doorman's key that signed it was given up.
+    /// Without the Doorman the old card has to do.
     pub async fn renew(&self) -> Result<(), Error> {
-        let (trust, card) = (self.node.trust(), self.node.card());
-        let lasts = card.card().exp >= BrowserClock.now().seconds() + RENEWAL;
-        if lasts && is_signed_by_doorman(&card, &trust) {
+        let (trust, card, now) = (self.node.trust(), self.node.card(), BrowserClock.now());
+        let (keys, store) = (self.node.platform().keys(), self.node.platform().store());
+        let newest = card.is_present_encryption_key(&keys.public().1.thumbprint());
+        if newest {
+            keys.retire(store, now).await?;
+        }
+        let lasts = card.card().exp >= now.seconds() + RENEWAL;
+        if newest && lasts && is_signed_by_doorman(&card, &trust) {
             return Ok(());
+        }
+        if newest && !lasts {
+            keys.renew(store).await?;
         }
         self.join_again().await
     }
@@ -70,18 +79,19 @@ pub(super) async fn admission(
     keys: &WebCryptoKeys,
     trust: &Trust,
 ) -> Result<VerifiedCard, Error> {
-    let (signing_key, encryption_key) = keys.public();
-    let node: NodeId = signing_key.thumbprint().parse()?;
+    let (signing_key, key) = keys.public();
+    let (node, iat): (NodeId, _) =
+        (signing_key.thumbprint().parse()?, BrowserClock.now().seconds());
     let request = AdmissionRequest {
         iss: node.clone(),
-        iat: BrowserClock.now().seconds(),
+        iat,
         jti: MessageId::new(&BrowserClock, &BrowserRandomness)?,
         role: Role::Personal,
         name: String::new(),
         endpoint: None,
         about: None,
         signing_key: signing_key.clone(),
-        encryption_key: encryption_key.clone(),
+        encryption: EncryptionKey { iss: node.clone(), iat, key }.sign(keys).await?,
         changes: Vec::new(),
         log: None,
     };

@@ -1,9 +1,13 @@
-//! The node's two RSA keys.
+//! The node's RSA keys.
+
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use futures_util::future::try_join;
 use hdms::Error;
+use hdms::envelope;
 use hdms::jose::jwk::RsaJwk;
-use hdms::provider::NodeKeys;
+use hdms::provider::{NodeKeys, Timestamp};
 use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{CryptoKey, CryptoKeyPair};
@@ -16,7 +20,9 @@ use crate::store::IndexedDb;
 /// Bits of the modulus.
 const BITS: u32 = 3072;
 
-/// Under this name the store keeps `{signing, encryption}`, two CryptoKeyPairs.
+/// Under this name the store keeps `{signing, encryption}`, two CryptoKeyPairs, and while there is a
+/// former encryption key `former`, its thumbprint `kid`, and once the card names the newer one `until`,
+/// the time in milliseconds at which the former is deleted.
 const NAME: &str = "node";
 
 /// The private keys of this node, non-extractable: kept in IndexedDB, used by the browser, read by
@@ -24,20 +30,29 @@ const NAME: &str = "node";
 #[derive(Clone, Debug)]
 pub struct WebCryptoKeys {
     signing: CryptoKey,
-    encryption: CryptoKey,
-    public: (RsaJwk, RsaJwk),
+    signing_key: RsaJwk,
+    encryption: Rc<RefCell<Encryption>>,
+}
+
+/// The keys that open what was sealed to them.
+#[derive(Clone, Debug)]
+struct Encryption {
+    key: CryptoKey,
+    public: RsaJwk,
+    /// The one before, by its thumbprint.
+    former: Option<(String, CryptoKey)>,
 }
 
 impl WebCryptoKeys {
     /// The keys that the store keeps, if it keeps any.
     pub async fn stored(store: &IndexedDb) -> Result<Option<Self>, Error> {
         let Some(kept) = store.key(NAME).await? else { return Ok(None) };
-        let pair = |name: &str| {
-            Reflect::get(&kept, &name.into())
-                .map_err(|_| Error::StoreCorrupt)
-                .map(|pair| pair.unchecked_into())
-        };
-        Self::of(&pair("signing")?, &pair("encryption")?).await.map(Some)
+        let keys = Self::of(&pair(&kept, "signing")?, &pair(&kept, "encryption")?).await?;
+        if let Some(kid) = member(&kept, "kid")?.as_string() {
+            let former = pair(&kept, "former")?.get_private_key();
+            keys.encryption.borrow_mut().former = Some((kid, former));
+        }
+        Ok(Some(keys))
     }
 
     /// The keys that the store keeps; new ones, kept before they are answered, if it has none.
@@ -46,12 +61,10 @@ impl WebCryptoKeys {
             return Ok(keys);
         }
         let (signing, encryption) =
-            try_join(generate(PSS, ["sign", "verify"]), generate(OAEP, ["decrypt", "encrypt"]))
-                .await?;
+            try_join(generate(PSS, ["sign", "verify"]), generate_oaep()).await?;
         let kept = Object::new();
-        for (name, pair) in [("signing", &signing), ("encryption", &encryption)] {
-            Reflect::set(&kept, &name.into(), pair).map_err(failed)?;
-        }
+        set(&kept, "signing", &signing)?;
+        set(&kept, "encryption", &encryption)?;
         store.keep_key(NAME, &kept).await?;
         Self::of(&signing, &encryption).await
     }
@@ -59,17 +72,59 @@ impl WebCryptoKeys {
     /// From an RSA-PSS and an RSA-OAEP pair whose public halves can be exported.
     pub async fn of(signing: &CryptoKeyPair, encryption: &CryptoKeyPair) -> Result<Self, Error> {
         let (verifies, encrypts) = (signing.get_public_key(), encryption.get_public_key());
-        let public = try_join(export_jwk(&verifies), export_jwk(&encrypts)).await?;
-        Ok(Self {
-            signing: signing.get_private_key(),
-            encryption: encryption.get_private_key(),
-            public,
-        })
+        let (signing_key, public) = try_join(export_jwk(&verifies), export_jwk(&encrypts)).await?;
+        let encryption = Encryption { key: encryption.get_private_key(), public, former: None };
+        let encryption = Rc::new(RefCell::new(encryption));
+        Ok(Self { signing: signing.get_private_key(), signing_key, encryption })
     }
 
-    /// The public halves of the signing and of the encryption key.
-    pub fn public(&self) -> (&RsaJwk, &RsaJwk) {
-        (&self.public.0, &self.public.1)
+    /// The public halves of the signing key and of the newest encryption key.
+    pub fn public(&self) -> (&RsaJwk, RsaJwk) {
+        (&self.signing_key, self.encryption.borrow().public.clone())
+    }
+
+    /// Has a new encryption key, kept before this returns: the next card may name it. Not while the one
+    /// before the present is still kept.
+    pub async fn renew(&self, store: &IndexedDb) -> Result<(), Error> {
+        if self.encryption.borrow().former.is_some() {
+            return Ok(());
+        }
+        let kept = store.key(NAME).await?.ok_or(Error::StoreLost)?;
+        let (new, old) = (generate_oaep().await?, pair(&kept, "encryption")?);
+        let public = export_jwk(&new.get_public_key()).await?;
+        let kid = self.encryption.borrow().public.thumbprint();
+        for (name, value) in [("former", &old), ("encryption", &new)] {
+            set(&kept, name, value)?;
+        }
+        set(&kept, "kid", &kid.as_str().into())?;
+        store.keep_key(NAME, &kept).await?;
+        let former = Some((kid, old.get_private_key()));
+        self.encryption.replace(Encryption { key: new.get_private_key(), public, former });
+        Ok(())
+    }
+
+    /// Once the card names the newest encryption key: the one before is kept for as long as something
+    /// that was sealed to it may lie in a mailbox, and deleted then.
+    pub async fn retire(&self, store: &IndexedDb, now: Timestamp) -> Result<(), Error> {
+        if self.encryption.borrow().former.is_none() {
+            return Ok(());
+        }
+        let kept = store.key(NAME).await?.ok_or(Error::StoreLost)?;
+        let (now, until) = (now.0 as f64, member(&kept, "until")?.as_f64());
+        match until {
+            Some(until) if now < until => return Ok(()),
+            Some(_) => {
+                for name in ["former", "kid", "until"] {
+                    set(&kept, name, &JsValue::UNDEFINED)?;
+                }
+            }
+            None => set(&kept, "until", &(now + envelope::LIFETIME as f64 * 1000.0).into())?,
+        }
+        store.keep_key(NAME, &kept).await?;
+        if until.is_some() {
+            self.encryption.borrow_mut().former = None;
+        }
+        Ok(())
     }
 }
 
@@ -80,12 +135,33 @@ impl NodeKeys for WebCryptoKeys {
         bytes(promise, Error::CryptoFailed).await
     }
 
-    async fn decrypt_oaep(&self, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
+    async fn decrypt_oaep(&self, kid: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
+        let Encryption { key, public, former } = self.encryption.borrow().clone();
+        let key = match former {
+            _ if public.thumbprint() == kid => key,
+            Some((former, key)) if former == kid => key,
+            _ => return Err(Error::WrongRecipientKey),
+        };
         let oaep = algorithm(OAEP, &[])?;
-        let promise =
-            subtle()?.decrypt_with_object_and_u8_array(&oaep, &self.encryption, ciphertext);
+        let promise = subtle()?.decrypt_with_object_and_u8_array(&oaep, &key, ciphertext);
         bytes(promise, Error::DecryptionFailed).await
     }
+}
+
+fn member(kept: &JsValue, name: &str) -> Result<JsValue, Error> {
+    Reflect::get(kept, &name.into()).map_err(|_| Error::StoreCorrupt)
+}
+
+fn pair(kept: &JsValue, name: &str) -> Result<CryptoKeyPair, Error> {
+    member(kept, name).map(JsCast::unchecked_into)
+}
+
+fn set(kept: &JsValue, name: &str, value: &JsValue) -> Result<(), Error> {
+    Reflect::set(kept, &name.into(), value).map(drop).map_err(failed)
+}
+
+async fn generate_oaep() -> Result<CryptoKeyPair, Error> {
+    generate(OAEP, ["decrypt", "encrypt"]).await
 }
 
 async fn generate(name: &str, purposes: [&str; 2]) -> Result<CryptoKeyPair, Error> {

@@ -193,7 +193,9 @@ impl Network {
         let since = Timestamp::from_seconds(since.unwrap_or(0));
         let card = request.card(&certificate.id, self.clock.now().max(since));
         let jwt = card::issue(&card, &certificate.keys).await?;
-        Ok(IssuedCard { jwt, claims: claims(request, &certificate.id)?, expires: card.exp })
+        let (claims, kid) =
+            (claims(request, &certificate.id)?, request.encryption_key()?.thumbprint());
+        Ok(IssuedCard { jwt, claims, expires: card.exp, kid })
     }
 
     /// Whether a card says what a node asks to be, under this Doorman's key.
@@ -305,8 +307,9 @@ impl Network {
             let kept = card.map(|card| card.jwt.clone());
             let admitted = match (node.status, node.admitted_as()) {
                 (Status::Revoked, _) => return Ok(None),
-                // From before it was kept what a node was admitted as.
-                (_, None) => return Ok(kept),
+                // Of version 1: it is listed again once it has applied again.
+                (_, None) => return Ok(None),
+                (_, Some(admitted)) if admitted.encryption.is_empty() => return Ok(None),
                 (_, Some(admitted)) => admitted,
             };
             if let Some(card) = card
@@ -330,9 +333,10 @@ impl Network {
     }
 }
 
-/// Digest of what a card says, its times left out.
+/// Digest of what a card says, its times left out, and that of the statement about its encryption key.
 fn claims(request: &AdmissionRequest, doorman: &NodeId) -> Result<String, Error> {
     let mut card = request.card(doorman, Timestamp(0));
     card.exp = 0;
+    card.encryption = request.encryption_key()?.thumbprint();
     Ok(digest(json::write(&card)?))
 }

@@ -104,13 +104,13 @@ impl Node {
         };
         let operator = Operator::new(&providers)?;
         let keys = AwsKeys::generate()?;
-        let (signing_key, encryption_key) = keys.public();
+        let signing_key = keys.public().0;
         let other = hdms_simulation::keys("hospital", providers.randomness.clone())?;
         let claims = Card {
             sub: signing_key.thumbprint().parse()?,
             signing_key: signing_key.clone(),
-            encryption_key: encryption_key.clone(),
-            ..operator.claims(&other, Role::Institution, "Hospital")?
+            encryption: keys.stated_encryption_key(BEGIN).await?,
+            ..operator.claims(&other, Role::Institution, "Hospital").await?
         };
         let jwt = operator.sign(&claims).await?;
         let documents = operator.documents(std::slice::from_ref(&jwt), &[]).await?;
@@ -122,7 +122,8 @@ impl Node {
     }
 
     async fn decrypt(&self, encrypted_key: &[u8]) -> Result<()> {
-        Ok(self.keys.decrypt_oaep(encrypted_key).await.map(drop)?)
+        let kid = self.keys.public().1.thumbprint();
+        Ok(self.keys.decrypt_oaep(&kid, encrypted_key).await.map(drop)?)
     }
 
     async fn sign(&self, text: &[u8]) -> Result<()> {
@@ -146,7 +147,7 @@ impl Node {
     async fn open(&self, envelope: &str) -> Result<()> {
         let received = self.providers.clock.now();
         let opening = Opening { me: &self.card, trust: &self.trust, received };
-        let sealed = Sealed::parse(envelope.as_bytes(), &self.card)?;
+        let sealed = Sealed::parse(envelope.as_bytes())?;
         let decrypted = sealed.decrypt(&self.keys, &AwsPrimitives).await?;
         decrypted.verify(None, opening, &AwsPrimitives).await?;
         Ok(())

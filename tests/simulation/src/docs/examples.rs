@@ -50,11 +50,12 @@ fn network(world: &World) -> Result<Vec<Named>, Error> {
     let hospital = world.hospital.card();
     let thumbprints = json!({
         "signing_key": hospital.card().signing_key.thumbprint(),
-        "encryption_key": hospital.card().encryption_key.thumbprint(),
+        "encryption_key": hospital.encryption_key()?.thumbprint(),
     });
     Ok(vec![
         ("thumbprints of the hospital's keys", Example::Json(thumbprints)),
         ("card of the hospital", Example::Jws(hospital.jwt().to_owned())),
+        ("encryption key", Example::Jws(hospital.card().encryption.clone())),
         ("network", Example::Json(value(documents)?)),
         ("doormen", Example::Jws(documents.doormen.clone())),
         ("network parameters", Example::Jws(documents.parameters.clone())),
@@ -80,13 +81,13 @@ async fn doorman(world: &World) -> Result<Vec<Named>, Error> {
             contact: "Kim Minji, +00 1 2345".into(),
         }),
         signing_key: card.signing_key.clone(),
-        encryption_key: card.encryption_key.clone(),
+        encryption: card.encryption.clone(),
         changes: Vec::new(),
         log: None,
     };
     let primitives = Software::new(platform.randomness.clone());
     let jwt = request.sign(&platform.keys).await?;
-    let (to, expires) = ((&card.sub, &card.encryption_key), BEGIN.seconds() + PATIENCE);
+    let (to, expires) = ((&card.sub, hospital.encryption_key()?), BEGIN.seconds() + PATIENCE);
     let challenge =
         Challenge::seal(&digest("secret"), to, expires, &primitives, &platform.randomness).await?;
     let answer = challenge.answer(&request, jwt.clone(), &platform.keys, &primitives).await?;
@@ -195,7 +196,7 @@ async fn proofs_of_the_notary(run: &Run) -> Result<Vec<Named>, Error> {
     ])
 }
 
-/// The hospital's statement that it has the stranger's keys from now on.
+/// The hospital's statement that it signs with the stranger's key from now on.
 async fn key_change(world: &World) -> Result<String, Error> {
     let (platform, card) = (world.hospital.platform(), world.hospital.card());
     let new = keys("stranger", platform.randomness.clone())?;
@@ -203,9 +204,7 @@ async fn key_change(world: &World) -> Result<String, Error> {
         iss: card.id().clone(),
         iat: platform.clock.now().seconds(),
         former_signing_key: card.card().signing_key.clone(),
-        former_encryption_key: card.card().encryption_key.thumbprint(),
         signing_key: new.public().0.clone(),
-        encryption_key: new.public().1.clone(),
     };
     change.sign(&platform.keys).await
 }

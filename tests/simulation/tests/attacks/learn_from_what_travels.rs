@@ -112,7 +112,7 @@ fn what_was_kept_of_names_before_still_opens() {
     block_on(async {
         let mut world = World::new(15).await.unwrap();
         let keys = keys("patient", world.providers.randomness.clone()).unwrap();
-        let mut claims = world.operator.claims(&keys, Role::Personal, "").unwrap();
+        let mut claims = world.operator.claims(&keys, Role::Personal, "").await.unwrap();
         claims.name = NAME.into();
         let jwt = world.operator.sign(&claims).await.unwrap();
         let trust = world.trust(None).await.unwrap();

@@ -18,6 +18,7 @@ mod lose_mail;
 mod mix_documents;
 mod pass_off;
 mod read_mail;
+mod read_old_mail;
 mod split_network;
 mod stolen_key;
 mod write_the_past;

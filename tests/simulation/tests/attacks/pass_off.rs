@@ -22,7 +22,7 @@ use hdms::record;
 use hdms::software::{SoftwareHolders, SoftwareKeys};
 use hdms::testing::SeededRandomness;
 use hdms_simulation::log::LogSigner;
-use hdms_simulation::{World, keys};
+use hdms_simulation::{World, keys, stated};
 use serde_json::{Value, json};
 
 use crate::logbook::{Logbook, SECRET};
@@ -48,9 +48,10 @@ enum Form {
     Endorsement,
     KeyChange,
     Conflict,
+    EncryptionKey,
 }
 
-const FORMS: [(Form, &str); 14] = [
+const FORMS: [(Form, &str); 15] = [
     (Form::Doormen, "hdms-doormen+jwt"),
     (Form::Parameters, "hdms-parameters+jwt"),
     (Form::Map, "hdms-map+jwt"),
@@ -65,6 +66,7 @@ const FORMS: [(Form, &str); 14] = [
     (Form::Endorsement, "hdms-endorsement+jwt"),
     (Form::KeyChange, "hdms-key-change+jwt"),
     (Form::Conflict, "hdms-conflict+jwt"),
+    (Form::EncryptionKey, "hdms-encryption-key+jwt"),
 ];
 
 /// Names of forms besides [`FORMS`], and what is no name of any.
@@ -153,6 +155,7 @@ impl Scene {
             }
             Form::KeyChange => self.change().sign(&keys).await.unwrap(),
             Form::Conflict => self.conflict().sign(&keys).await.unwrap(),
+            Form::EncryptionKey => hospital.card().encryption.clone(),
         }
     }
 
@@ -190,7 +193,13 @@ impl Scene {
             Form::KeyChange => {
                 let signing_key = self.change().signing_key;
                 let changes = vec![jwt.to_owned()];
-                let card = Card { signing_key, changes, ..hospital.card().clone() };
+                let encryption = stated(hospital.id(), &named(world, "stranger"), 0).await?;
+                let card = Card { signing_key, encryption, changes, ..hospital.card().clone() };
+                let card = world.operator.sign(&card).await.unwrap();
+                VerifiedCard::verify(&card, &trust, now, &software).await.map(drop)
+            }
+            Form::EncryptionKey => {
+                let card = Card { encryption: jwt.to_owned(), ..hospital.card().clone() };
                 let card = world.operator.sign(&card).await.unwrap();
                 VerifiedCard::verify(&card, &trust, now, &software).await.map(drop)
             }
@@ -234,7 +243,7 @@ impl Scene {
             endpoint: card.endpoint,
             about: Some(About { registry_number: said(), address: said(), contact: said() }),
             signing_key: card.signing_key,
-            encryption_key: card.encryption_key,
+            encryption: card.encryption,
             changes: Vec::new(),
             log: None,
         }
@@ -247,9 +256,7 @@ impl Scene {
             iss: card.sub,
             iat: card.iat,
             former_signing_key: card.signing_key,
-            former_encryption_key: card.encryption_key.thumbprint(),
             signing_key: new.public().0.clone(),
-            encryption_key: new.public().1.clone(),
         }
     }
 
@@ -303,9 +310,9 @@ impl Scene {
     async fn receive(&self, jwt: &str) -> Result<(), Error> {
         let (me, p) = (self.world.patient.card(), self.world.patient.platform());
         let (primitives, plaintext) = (p.primitives(), jwt.as_bytes().to_vec());
-        let key = &me.card().encryption_key;
+        let key = me.encryption_key()?;
         let sealed = jwe::encrypt(plaintext, Some("JWT"), key, primitives, p.randomness()).await?;
-        let sealed = Sealed::parse(sealed.as_bytes(), &me)?;
+        let sealed = Sealed::parse(sealed.as_bytes())?;
         let (trust, received) = (self.world.patient.trust(), p.clock().now());
         let opening = Opening { me: &me, trust: &trust, received };
         let decrypted = sealed.decrypt(p.keys(), primitives).await?;

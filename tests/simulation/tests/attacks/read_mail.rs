@@ -29,9 +29,9 @@ impl<K: NodeKeys> NodeKeys for Watched<'_, K> {
         self.keys.sign_pkcs1(message).await
     }
 
-    async fn decrypt_oaep(&self, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
+    async fn decrypt_oaep(&self, kid: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
         self.decrypted.set(self.decrypted.get() + 1);
-        self.keys.decrypt_oaep(ciphertext).await
+        self.keys.decrypt_oaep(kid, ciphertext).await
     }
 }
 
@@ -56,7 +56,7 @@ impl Scene {
             endpoint: card.endpoint.clone(),
             about: Some(About { registry_number: said(), address: said(), contact: said() }),
             signing_key: card.signing_key.clone(),
-            encryption_key: card.encryption_key.clone(),
+            encryption: card.encryption.clone(),
             changes: Vec::new(),
             log: None,
         };
@@ -106,7 +106,7 @@ fn a_captured_envelope_is_no_challenge_and_the_key_is_not_even_used() {
         // Under a challenge's header, which what was sealed does not fit.
         let hospital = scene.world.hospital.card();
         let text = plaintext("hdms-challenge/v2", "admission", hospital.id());
-        let good = scene.sealed(&text, CTY, &hospital.card().encryption_key).await;
+        let good = scene.sealed(&text, CTY, hospital.encryption_key().unwrap()).await;
         let (header, rest) = (good.split_once('.').unwrap().0, envelope.split_once('.').unwrap().1);
         let dressed = format!("{header}.{rest}");
         assert_eq!(scene.answer(&dressed).await, (Err(Error::ChallengeForged), 0));
@@ -127,7 +127,7 @@ fn a_captured_envelope_is_no_challenge_and_the_key_is_not_even_used() {
 fn what_is_not_a_challenge_of_this_form_is_refused_before_it_is_decrypted() {
     block_on(async {
         let scene = Scene::set(2).await;
-        let (node, key) = (&scene.request.iss, &scene.request.encryption_key);
+        let (node, key) = (&scene.request.iss, &scene.request.encryption_key().unwrap());
         let text = plaintext("hdms-challenge/v2", "admission", node);
         assert_eq!(text.len(), LENGTH);
         let good = scene.sealed(&text, CTY, key).await;
@@ -158,7 +158,7 @@ fn what_is_not_a_challenge_of_this_form_is_refused_before_it_is_decrypted() {
 fn a_challenge_for_something_or_somebody_else_is_not_answered() {
     block_on(async {
         let scene = Scene::set(3).await;
-        let (node, key) = (&scene.request.iss, &scene.request.encryption_key);
+        let (node, key) = (&scene.request.iss, &scene.request.encryption_key().unwrap());
         let v2 = "hdms-challenge/v2";
         let text = plaintext(v2, "admission", node);
         let odd_secret = format!("{}!", &text[..LENGTH - 1]);
@@ -181,8 +181,8 @@ fn a_challenge_is_no_envelope() {
         let scene = Scene::set(4).await;
         let hospital = scene.world.hospital.card();
         let text = plaintext("hdms-challenge/v2", "admission", hospital.id());
-        let challenge = scene.sealed(&text, CTY, &hospital.card().encryption_key).await;
-        let opened = Sealed::parse(challenge.as_bytes(), &hospital);
+        let challenge = scene.sealed(&text, CTY, hospital.encryption_key().unwrap()).await;
+        let opened = Sealed::parse(challenge.as_bytes());
         assert_eq!(opened.err(), Some(Error::EnvelopeMalformed));
     });
 }

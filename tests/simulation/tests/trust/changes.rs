@@ -13,7 +13,7 @@ use hdms::record;
 use hdms::software::SoftwareKeys;
 use hdms::testing::SeededRandomness;
 use hdms::treatment::hospital::{HospitalCase, ResultStatus};
-use hdms_simulation::{Simulated, World, keys};
+use hdms_simulation::{Simulated, World, keys, stated};
 use serde_json::json;
 
 use crate::logbook::SECRET;
@@ -29,25 +29,26 @@ fn now(world: &World) -> u64 {
     world.providers.clock.now().seconds()
 }
 
-/// The statement that the owner of `card` now has the keys `new`.
+/// The statement that the owner of `card` now signs with the keys `new`.
 pub fn statement(card: &Card, new: &Keys, iat: u64) -> KeyChange {
-    let (signing_key, encryption_key) = new.public();
     KeyChange {
         iss: card.sub.clone(),
         iat,
         former_signing_key: card.signing_key.clone(),
-        former_encryption_key: card.encryption_key.thumbprint(),
-        signing_key: signing_key.clone(),
-        encryption_key: encryption_key.clone(),
+        signing_key: new.public().0.clone(),
     }
 }
 
-/// `card` after the change that `change` states, signed by `signer`.
-pub async fn changed(card: &Card, change: &KeyChange, signer: &impl NodeKeys) -> Card {
+/// `card` after the change to the keys `new` that `change` states, signed by `signer`.
+pub async fn changed(
+    card: &Card,
+    (change, new): (&KeyChange, &Keys),
+    signer: &impl NodeKeys,
+) -> Card {
     let mut card = card.clone();
     card.changes.push(change.sign(signer).await.unwrap());
     card.signing_key = change.signing_key.clone();
-    card.encryption_key = change.encryption_key.clone();
+    card.encryption = stated(&card.sub, new, change.iat).await.unwrap();
     card.iat = change.iat;
     card
 }
@@ -57,7 +58,7 @@ pub async fn change(world: &World, node: &Node<Simulated>, name: &str) {
     world.providers.clock.advance(1000);
     let (card, keys) = (node.card(), named(world, name));
     let change = statement(card.card(), &keys, now(world));
-    let card = changed(card.card(), &change, node.platform().keys()).await;
+    let card = changed(card.card(), (&change, &keys), node.platform().keys()).await;
     node.set_card(verify(world, &card).await.unwrap()).unwrap();
     node.platform().keys().change(keys);
     world.providers.clock.advance(1000);
@@ -204,9 +205,9 @@ fn a_chain_of_changes_with_a_wrong_link_is_no_card() {
         let (third, at) = (named(&world, "root"), now(&world));
         let card = world.patient.card().card().clone();
         let one = statement(&card, &second, at);
-        let good = changed(&card, &one, &first).await;
+        let good = changed(&card, (&one, &second), &first).await;
         let two = statement(&good, &third, at);
-        let longer = changed(&good, &two, &second).await;
+        let longer = changed(&good, (&two, &third), &second).await;
         for good in [&good, &longer] {
             assert_eq!(verify(&world, good).await.unwrap().id(), &card.sub);
         }
@@ -217,11 +218,11 @@ fn a_chain_of_changes_with_a_wrong_link_is_no_card() {
         let mut turned = longer.clone();
         turned.changes.reverse();
         let wrong = [
-            ("signed by another", changed(&card, &one, &third).await),
-            ("signed by the new key", changed(&card, &one, &second).await),
-            ("about another node", changed(&card, &foreign, &first).await),
-            ("before the one before", changed(&good, &backdated, &second).await),
-            ("signed by a former key", changed(&good, &two, &first).await),
+            ("signed by another", changed(&card, (&one, &second), &third).await),
+            ("signed by the new key", changed(&card, (&one, &second), &second).await),
+            ("about another node", changed(&card, (&foreign, &second), &first).await),
+            ("before the one before", changed(&good, (&backdated, &third), &second).await),
+            ("signed by a former key", changed(&good, (&two, &third), &first).await),
             ("its beginning left out", without_first),
             ("out of order", turned),
             ("its end left out", Card { changes: good.changes.clone(), ..longer.clone() }),
@@ -245,8 +246,8 @@ fn a_message_to_keys_that_were_never_the_nodes_is_refused() {
         change(&world, &world.hospital, "root").await;
         let card = world.hospital.card();
         let other = named(&world, "stranger").public().1.thumbprint();
-        assert!(!card.opens(&other));
-        assert!(card.opens(&named(&world, "hospital").public().1.thumbprint()));
+        assert!(!card.is_present_encryption_key(&other));
+        assert!(card.is_present_encryption_key(&named(&world, "root").public().1.thumbprint()));
         // It is opened; but it asks for a draw with the key that signed then.
         let taken = world.hospital.receive::<HospitalCase>(&envelope).await;
         assert_eq!(taken.err(), Some(Error::RequestOutdated));

@@ -35,7 +35,7 @@ fn rotate(world: &mut World, until: u64) {
 /// What is said of the patient's card if it was issued at `iat`, seconds, by that operator.
 async fn card_of(world: &World, operator: &Operator, iat: u64) -> Result<VerifiedCard, Error> {
     let keys = keys("patient", world.providers.randomness.clone()).unwrap();
-    let mut card = operator.claims(&keys, Role::Personal, "").unwrap();
+    let mut card = operator.claims(&keys, Role::Personal, "").await.unwrap();
     card.iat = iat;
     let jwt = operator.sign(&card).await.unwrap();
     let now = world.providers.clock.now();

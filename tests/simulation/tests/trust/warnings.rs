@@ -1,7 +1,7 @@
 //! Keys that changed without a word of the key before are told to the user, and nothing else is.
 
 use futures_lite::future::block_on;
-use hdms::card::{Card, Role};
+use hdms::card::{Card, EncryptionKey, Role};
 use hdms::memory::MemoryStore;
 use hdms::network::{KeyWarning, Trust, dismiss, keep, warnings};
 use hdms::node::Platform;
@@ -32,6 +32,13 @@ async fn listing(world: &mut World, cards: &[&Card]) -> Trust {
     world.trust(None).await.unwrap()
 }
 
+/// `card` with the encryption key of `new` from now on.
+async fn renewed(card: &Card, new: &Keys, signer: &Keys) -> Card {
+    let (iss, iat) = (card.sub.clone(), NOW + 1);
+    let stated = EncryptionKey { iss, iat, key: new.public().1.clone() };
+    Card { encryption: stated.sign(signer).await.unwrap(), ..card.clone() }
+}
+
 async fn told(world: &mut World, before: &[&Card], after: &[&Card]) -> Vec<KeyWarning> {
     let (before, after) = (listing(world, before).await, listing(world, after).await);
     KeyWarning::between(&before, &after, BEGIN)
@@ -44,17 +51,19 @@ fn a_change_that_the_former_key_states_and_a_new_address_are_no_reason_to_warn()
         let old = world.hospital.card().card().clone();
         let [first, second, third] =
             ["hospital", "stranger", "root"].map(|name| named(&world, name));
-        let once = changed(&old, &statement(&old, &second, NOW), &first).await;
-        let twice = changed(&once, &statement(&once, &third, NOW), &second).await;
+        let once = changed(&old, (&statement(&old, &second, NOW), &second), &first).await;
+        let twice = changed(&once, (&statement(&once, &third, NOW), &third), &second).await;
         let endpoint = Some("https://moved.example".parse().unwrap());
         let moved = Card { endpoint, name: "Clinic".into(), iat: NOW + 1, ..old.clone() };
-        let other = world.operator.claims(&third, Role::Institution, "Other").unwrap();
+        let other = world.operator.claims(&third, Role::Institution, "Other").await.unwrap();
+        let later = renewed(&old, &third, &first).await;
         for (what, before, after) in [
             ("nothing", vec![&old], vec![&old]),
             ("explained", vec![&old], vec![&once]),
             ("explained twice", vec![&old], vec![&twice]),
             ("explained again", vec![&once], vec![&twice]),
             ("moved", vec![&old], vec![&moved]),
+            ("encryption key renewed", vec![&old], vec![&later]),
             ("another came", vec![&old], vec![&old, &other]),
             ("one left", vec![&old, &other], vec![&old]),
             ("one left, another came", vec![&old], vec![&other]),
@@ -71,17 +80,15 @@ fn other_keys_without_a_statement_of_the_key_before_are_told() {
         let old = world.hospital.card().card().clone();
         let [first, second, third] =
             ["hospital", "stranger", "root"].map(|name| named(&world, name));
-        let once = changed(&old, &statement(&old, &second, NOW), &first).await;
-        let encryption_key = third.public().1.clone();
-        let other_encryption = Card { encryption_key: encryption_key.clone(), ..old.clone() };
-        let not_as_stated = Card { encryption_key, ..once.clone() };
+        let once = changed(&old, (&statement(&old, &second, NOW), &second), &first).await;
+        let later = renewed(&old, &third, &first).await;
         // Whoever has the first key, which was given up, goes another way from there.
-        let thiefs = changed(&old, &statement(&old, &third, NOW), &first).await;
+        let thiefs = changed(&old, (&statement(&old, &third, NOW), &third), &first).await;
         let fourth = named(&world, "doorman");
-        let thiefs_longer = changed(&thiefs, &statement(&thiefs, &fourth, NOW), &third).await;
+        let thiefs_longer =
+            changed(&thiefs, (&statement(&thiefs, &fourth, NOW), &fourth), &third).await;
         for (what, before, after) in [
-            ("encryption key", &old, &other_encryption),
-            ("encryption key not as stated", &old, &not_as_stated),
+            ("the encryption key before again", &later, &old),
             ("the key before again", &once, &old),
             ("a former key's other way", &once, &thiefs),
             ("a longer other way", &once, &thiefs_longer),
@@ -101,7 +108,7 @@ fn a_node_in_the_place_of_another_is_told() {
         let mut world = World::new(3).await.unwrap();
         let old = world.hospital.card().card().clone();
         let keys = named(&world, "stranger");
-        let same_name = world.operator.claims(&keys, Role::Institution, "Hospital").unwrap();
+        let same_name = world.operator.claims(&keys, Role::Institution, "Hospital").await.unwrap();
         let same_address = Card { name: "Clinic".into(), ..same_name.clone() };
         let same_name =
             Card { endpoint: Some("https://moved.example".parse().unwrap()), ..same_name };
@@ -118,7 +125,7 @@ fn a_node_in_the_place_of_another_is_told() {
 fn warnings_are_kept_until_they_were_seen() {
     block_on(async {
         let mut world = World::new(4).await.unwrap();
-        let [old, new] = successors(&world);
+        let [old, new] = successors(&world).await;
         let (before, after) =
             (listing(&mut world, &[&old]).await, listing(&mut world, &[&new]).await);
         let store: &MemoryStore = world.patient.platform().store();
@@ -139,7 +146,7 @@ fn warnings_are_kept_until_they_were_seen() {
 fn a_node_in_the_place_of_one_that_left_some_time_ago_is_told() {
     block_on(async {
         let mut world = World::new(5).await.unwrap();
-        let [old, new] = successors(&world);
+        let [old, new] = successors(&world).await;
         let mut before = listing(&mut world, &[&old]).await;
         let mut told = Vec::new();
         for listed in [vec![], vec![], vec![&new]] {
@@ -157,8 +164,8 @@ fn a_node_in_the_place_of_one_that_left_some_time_ago_is_told() {
 }
 
 /// The hospital's card, and that of another of its name.
-fn successors(world: &World) -> [Card; 2] {
+async fn successors(world: &World) -> [Card; 2] {
     let keys = named(world, "stranger");
-    let new = world.operator.claims(&keys, Role::Institution, "Hospital").unwrap();
+    let new = world.operator.claims(&keys, Role::Institution, "Hospital").await.unwrap();
     [world.hospital.card().card().clone(), new]
 }

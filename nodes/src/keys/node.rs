@@ -1,0 +1,164 @@
+//! What is in a node's key file: first how many keys and statements it has and until when each former
+//! encryption key is needed, then the private keys, the one that signs before those that open, of which
+//! the newest comes first, and last the node's statements that it changed its signing key, oldest
+//! first. All are PEM blocks. A file of version 1 begins with the private keys.
+
+use hdms::Error;
+use hdms::card::KeyChange;
+use hdms::ids::NodeId;
+use hdms::jose;
+use hdms::json;
+use hdms::provider::Timestamp;
+use pkcs8::LineEnding;
+use pkcs8::der::pem::{decode_vec, encode_string};
+use serde::{Deserialize, Serialize};
+
+use super::file::{self, OWN, Pkcs8};
+use super::{AwsKeys, Passphrase};
+
+const CONTENTS: &str = "HDMS KEYS";
+const CHANGE: &str = "HDMS KEY CHANGE";
+const BEGIN: &str = "-----BEGIN ";
+
+/// How long a former encryption key is kept once the node's card names another: as long as what was
+/// sealed to it may lie in a mailbox.
+const KEPT: u64 = hdms::envelope::LIFETIME;
+
+/// What the file of a node's keys holds.
+pub(super) struct NodeKeyFile {
+    signing: Pkcs8,
+    encryption: Vec<(Pkcs8, Option<u64>)>,
+    changes: Vec<String>,
+}
+
+/// The first block.
+#[derive(Serialize, Deserialize)]
+struct Contents {
+    /// Until when each encryption key is kept, seconds; null for one that the card names or will name.
+    encryption: Vec<Option<u64>>,
+    changes: usize,
+}
+
+impl NodeKeyFile {
+    pub fn new([signing, encryption]: [Pkcs8; 2]) -> Self {
+        Self { signing, encryption: vec![(encryption, None)], changes: Vec::new() }
+    }
+
+    /// [`Error::PassphraseWrong`], [`Error::KeyFileMalformed`].
+    pub fn open(text: &str, passphrase: &Passphrase) -> Result<Self, Error> {
+        let malformed = Error::KeyFileMalformed;
+        let (contents, rest) = match text.strip_prefix(OWN) {
+            Some(own) => {
+                let end = own.find(BEGIN).ok_or(malformed)? + OWN.len();
+                let bytes = block(&text[..end], CONTENTS)?;
+                (Some(json::stored::<Contents>(&bytes).map_err(|_| malformed)?), &text[end..])
+            }
+            None => (None, text),
+        };
+        let (private, changes) = rest.split_at(rest.find(OWN).unwrap_or(rest.len()));
+        let changes = changes.split(BEGIN).filter(|text| !text.is_empty()).map(|text| {
+            let bytes = block(&format!("{BEGIN}{text}"), CHANGE)?;
+            String::from_utf8(bytes).map_err(|_| malformed)
+        });
+        let changes = changes.collect::<Result<Vec<_>, _>>()?;
+        let mut private = file::open(private, passphrase)?.into_iter();
+        let (signing, encryption) = (private.next().ok_or(malformed)?, Vec::from_iter(private));
+        // In version 1 each change left an encryption key behind.
+        let contents = contents.unwrap_or_else(|| Contents {
+            encryption: vec![None; changes.len() + 1],
+            changes: changes.len(),
+        });
+        let fits = contents.changes == changes.len()
+            && contents.encryption.len() == encryption.len()
+            && !encryption.is_empty();
+        let encryption = encryption.into_iter().zip(contents.encryption).collect();
+        if fits { Ok(Self { signing, encryption, changes }) } else { Err(malformed) }
+    }
+
+    /// What is written into the file. [`Error::CryptoFailed`].
+    pub fn to_text(&self, passphrase: &Passphrase) -> Result<String, Error> {
+        let failed = |_| Error::CryptoFailed;
+        let until = self.encryption.iter().map(|(_, until)| *until).collect();
+        let contents = Contents { encryption: until, changes: self.changes.len() };
+        let contents = json::write(&contents)?;
+        let mut text = encode_string(CONTENTS, LineEnding::LF, &contents).map_err(failed)?;
+        let private = [&self.signing].into_iter().chain(self.encryption.iter().map(|(key, _)| key));
+        text.push_str(&file::sealed(private, passphrase)?);
+        for jwt in &self.changes {
+            let block = encode_string(CHANGE, LineEnding::LF, jwt.as_bytes());
+            text.push_str(&block.map_err(failed)?);
+        }
+        Ok(text)
+    }
+
+    /// The keys. [`Error::KeyFileMalformed`].
+    pub fn keys(&self) -> Result<AwsKeys, Error> {
+        let malformed = Error::KeyFileMalformed;
+        let (newest, _) = self.encryption.first().ok_or(malformed)?;
+        let keys = AwsKeys::from_pkcs8(&self.signing, newest).map_err(|_| malformed)?;
+        let node = self.changes.first().map(|jwt| node_of(jwt)).transpose()?;
+        let keys = keys.changed(node, self.changes.clone());
+        self.give(&keys)?;
+        Ok(keys)
+    }
+
+    /// Has `keys` open with the encryption keys of this file. [`Error::KeyFileMalformed`].
+    pub fn give(&self, keys: &AwsKeys) -> Result<(), Error> {
+        keys.open_with(&self.encryption).map_err(|_| Error::KeyFileMalformed)
+    }
+
+    /// How often the signing key was changed.
+    pub fn changes(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// The same with a new signing key, for which the present one vouches.
+    pub async fn changed(self, now: Timestamp) -> Result<Self, Error> {
+        let (old, new) = (self.keys()?, AwsKeys::generate_one_pkcs8()?);
+        let signing_key = AwsKeys::from_pkcs8(&new, &new)?.public().0.clone();
+        let change = KeyChange {
+            iss: old.node().clone(),
+            iat: now.seconds(),
+            former_signing_key: old.public().0.clone(),
+            signing_key,
+        };
+        let mut changes = self.changes;
+        changes.push(change.sign(&old).await?);
+        Ok(Self { signing: new, encryption: self.encryption, changes })
+    }
+
+    /// Adds a newer encryption key.
+    pub fn renew(&mut self) -> Result<(), Error> {
+        self.encryption.insert(0, (AwsKeys::generate_one_pkcs8()?, None));
+        Ok(())
+    }
+
+    /// Notes that the card names the newest encryption key, and removes those that are needed no more
+    /// at `now`, seconds. Answers whether that changed anything.
+    pub fn retire(&mut self, now: u64) -> bool {
+        let before = self.encryption.len();
+        self.encryption.retain(|(_, until)| until.is_none_or(|until| now < until));
+        let mut changed = self.encryption.len() != before;
+        for (_, until) in self.encryption.iter_mut().skip(1).filter(|(_, until)| until.is_none()) {
+            *until = Some(now + KEPT);
+            changed = true;
+        }
+        changed
+    }
+}
+
+/// The content of a PEM block with this label.
+fn block(pem: &str, label: &str) -> Result<Vec<u8>, Error> {
+    let pem = format!("{}\n", pem.trim_end());
+    match decode_vec(pem.as_bytes()) {
+        Ok((found, bytes)) if found == label => Ok(bytes),
+        _ => Err(Error::KeyFileMalformed),
+    }
+}
+
+/// Whose statement it is; its signature is checked wherever it comes with a card.
+fn node_of(jwt: &str) -> Result<NodeId, Error> {
+    let payload = jwt.split('.').nth(1).and_then(jose::decode).ok_or(Error::KeyFileMalformed)?;
+    let change: KeyChange = json::stored(&payload).map_err(|_| Error::KeyFileMalformed)?;
+    Ok(change.iss)
+}

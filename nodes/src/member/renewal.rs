@@ -1,0 +1,54 @@
+//! How a member's card is renewed, and its encryption key with it.
+
+use std::path::Path;
+
+use hdms::Error;
+use hdms::card::VerifiedCard;
+use hdms::network::Trust;
+use hdms::provider::{Clock, Store};
+
+use super::{Member, card, put};
+use crate::keys::{self, AwsKeys, Passphrase};
+use crate::problem::Problem;
+
+impl Member {
+    /// A new card, and from two thirds of the last one's life on with a new encryption key, which is on
+    /// stable storage before the Doorman hears of it.
+    pub(super) async fn ask_for_card(
+        &self,
+        before: &VerifiedCard,
+        trust: &Trust,
+    ) -> Result<VerifiedCard, Problem> {
+        let inner = &*self.0;
+        if card::is_old(before, inner.clock.now()) && card::names_newest_key(before, &inner.keys) {
+            self.with_key_file(keys::renew_encryption_key).await?;
+        }
+        let jwt = card::ask(&inner.config, &inner.keys, &inner.client, &inner.clock).await?;
+        let card = card::checked(&jwt, &inner.keys, trust).await?;
+        inner.store.commit(vec![put(card::CARD, jwt.into_bytes())]).await?;
+        Ok(card)
+    }
+
+    /// Gives former encryption keys their time, and deletes those that have had it.
+    pub(super) async fn retire_keys(&self, card: &VerifiedCard) {
+        let (inner, now) = (&*self.0, self.0.clock.now());
+        if card::names_newest_key(card, &inner.keys) {
+            let retired = self.with_key_file(move |keys, dir, passphrase| {
+                keys::retire_encryption_keys(keys, (dir, passphrase), now)
+            });
+            if let Err(error) = retired.await {
+                tracing::error!(%error, "former keys were not deleted");
+            }
+        }
+    }
+
+    /// Works on the key file where it may take its time.
+    async fn with_key_file(
+        &self,
+        work: impl FnOnce(&AwsKeys, &Path, &Passphrase) -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let inner = self.0.clone();
+        let work = move || work(&inner.keys, &inner.config.data, &inner.config.passphrase);
+        tokio::task::spawn_blocking(work).await.map_err(|_| Error::NodeRestarted)?
+    }
+}

@@ -1,0 +1,32 @@
+//! Which envelopes go together.
+
+use hdms::node::{OutboxItem, Payload};
+
+/// Bytes of envelopes after which a delivery is divided.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// The envelope of an item that is delivered as one.
+pub(super) fn envelope(item: &OutboxItem) -> &str {
+    match &item.payload {
+        Payload::Envelope { compact, .. } => compact,
+        Payload::Deposit { .. } => "",
+    }
+}
+
+/// Groups of at most [`BATCH_BYTES`], or of one item.
+pub(super) fn by_size(items: Vec<OutboxItem>) -> Vec<Vec<OutboxItem>> {
+    let mut groups: Vec<Vec<OutboxItem>> = Vec::new();
+    let mut bytes = 0;
+    for item in items {
+        let size = envelope(&item).len();
+        bytes += size;
+        match groups.last_mut() {
+            Some(group) if bytes <= BATCH_BYTES => group.push(item),
+            _ => {
+                groups.push(vec![item]);
+                bytes = size;
+            }
+        }
+    }
+    groups
+}

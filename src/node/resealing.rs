@@ -1,0 +1,83 @@
+//! What was sealed to a key that its recipient has given up: sealed anew, and still the same message.
+
+use super::outbox::{OutboxItem, Payload};
+use super::{Node, Platform, put};
+use crate::card::VerifiedCard;
+use crate::envelope;
+use crate::error::Error;
+use crate::ids::NodeId;
+use crate::json;
+use crate::provider::{Store, Table};
+
+impl<P: Platform> Node<P> {
+    /// The card with which `of` has answered that it has another encryption key: kept when it is
+    /// newer than the one known. [`Error::FormerKey`] when it is not: there is nothing to seal to.
+    /// Further errors: those of [`VerifiedCard::verify`], [`Error::CardMismatch`].
+    pub async fn learn_card(&self, of: &NodeId, jwt: &str) -> Result<(), Error> {
+        let (trust, primitives) = (self.trust(), self.platform.primitives());
+        let card = VerifiedCard::verify(jwt, &trust, self.now(), primitives).await?;
+        if card.id() != of {
+            return Err(Error::CardMismatch);
+        }
+        match self.known_card(of).await {
+            Ok(known) if !is_newer(&card, &known) => Err(Error::FormerKey),
+            Ok(_) | Err(Error::CardUnknown) => {
+                let write = put(Table::Cards, of.to_string(), jwt.into());
+                self.platform.store().commit(vec![write]).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The item sealed anew to the newest card of its recipient, kept so. Deposits are sealed
+    /// whenever they are sent. [`Error::FormerKey`] when it is sealed to that card's key already, or
+    /// can't be sealed anew as it is of a version that did not keep what it had signed. Further
+    /// errors: those of [`Node::card_of`], [`Error::EnvelopeTooLarge`].
+    pub async fn seal_anew(&self, item: &OutboxItem) -> Result<OutboxItem, Error> {
+        let Payload::Envelope { kind, compact, signed } = &item.payload else {
+            return Ok(item.clone());
+        };
+        let signed = signed.clone().ok_or(Error::FormerKey)?;
+        let to = self.card_of(&item.to).await?;
+        if to.is_present_encryption_key(&envelope::addressed_key(compact)?) {
+            return Err(Error::FormerKey);
+        }
+        let (primitives, randomness) = (self.platform.primitives(), self.platform.randomness());
+        let compact = envelope::seal_signed(&signed, &to, primitives, randomness).await?;
+        let payload = Payload::Envelope { kind: kind.clone(), compact, signed: Some(signed) };
+        let item = OutboxItem { payload, ..item.clone() };
+        let write = put(Table::Outbox, item.id.clone(), json::write(&item)?);
+        self.platform.store().commit(vec![write]).await?;
+        Ok(item)
+    }
+
+    /// What to do with items whose recipient has answered [`Error::FormerKey`] with its card: they go
+    /// again at once, sealed anew. Errors as [`Node::learn_card`] and [`Node::seal_anew`]: they wait.
+    pub async fn former_key(
+        &self,
+        items: &[OutboxItem],
+        card: Option<&str>,
+    ) -> Result<Vec<OutboxItem>, Error> {
+        let (Some(first), Some(card)) = (items.first(), card) else {
+            return Err(Error::FormerKey);
+        };
+        match self.learn_card(&first.to, card).await {
+            Ok(()) => {}
+            // The item may have been sealed before the card came. What is sealed just before it is sent
+            // was not.
+            Err(Error::FormerKey) if matches!(first.payload, Payload::Envelope { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let mut anew = Vec::with_capacity(items.len());
+        for item in items {
+            anew.push(self.seal_anew(item).await?);
+        }
+        Ok(anew)
+    }
+}
+
+/// Whether a card was issued later, and names no encryption key of before.
+fn is_newer(card: &VerifiedCard, known: &VerifiedCard) -> bool {
+    let issued = |card: &VerifiedCard| card.card().iat;
+    issued(card) > issued(known) && card.encryption_key_stated() >= known.encryption_key_stated()
+}
