@@ -144,6 +144,12 @@ impl Net {
         let rules = "UPDATE settings SET value = json_set(value, '$.minimum_version', ?1) \
                      WHERE key = 'rules'";
         assert_eq!(database.execute(rules, [version]), Ok(1));
+        self.have_it_look();
+    }
+
+    /// Has the server look at once at what has changed, the time among it, as after a command.
+    pub fn have_it_look(&self) {
+        let database = Connection::open(self.data().join("server.sqlite")).unwrap();
         let told = "INSERT INTO settings VALUES ('changes', '1') \
                     ON CONFLICT (key) DO UPDATE SET value = value + 1";
         assert_eq!(database.execute(told, []), Ok(1));

@@ -78,6 +78,7 @@ async fn renewed(scene: &Scene, node: &NativeNode, before: &VerifiedCard) {
 /// Time goes on, and the network's documents with it.
 async fn days(scene: &Scene, days: u64) {
     scene.net.clock.advance(days * DAY * 1000);
+    scene.net.have_it_look();
     let (node, now) = (scene.node(), scene.net.now());
     scene.net.until(|trust| trust.check_revocation(node.id(), now).is_ok()).await;
     node.platform().member().refresh().await.unwrap();
@@ -97,6 +98,7 @@ async fn encryption_keys_change_while_messages_are_under_way_and_former_ones_are
     // The request was sealed to the hospital's former key, and has the patient's former card in it.
     days(&scene, 0).await;
     renewed(&scene, scene.node(), &patient).await;
+    scene.net.clock.advance(60_000);
     scene.his.until(&waiting, |view| view["summary"]["phase"]["kind"] == "requested").await;
     scene.his.approve(&waiting).await;
     crate::stage::until(scene.node(), &waiting, |case| case.notary.is_some()).await;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hdms::card::Role;
+use hdms::doorman::About;
 use hdms::ids::{CaseId, EntryId};
 use hdms::provider::{Store, Table, Timestamp, Write};
 use hdms::testing::FixedClock;
@@ -106,14 +107,15 @@ impl Copied {
     pub async fn notary(&self, number: usize) -> Notary {
         let endpoint = self.kept.notaries[number].clone();
         let folder = format!("notary-{}", number + 1);
-        let config = self.member(&folder, Role::Notary, Some(endpoint));
+        let name = ["Notary North", "Notary East", "Notary South"][number];
+        let config = self.member((&folder, name), Role::Notary, Some(endpoint));
         let (listener, _) = listen().await;
         Notary::start(config, listener, self.node_clock(), self.stop.clone()).await.unwrap()
     }
 
     pub async fn hospital(&self) -> Institution {
         let endpoint = Some(self.kept.hospital.clone());
-        let member = self.member("hospital", Role::Institution, endpoint);
+        let member = self.member(("hospital", "The hospital"), Role::Institution, endpoint);
         let config = institution::Config::new(member);
         let (listener, _) = listen().await;
         Institution::start(config, self.node_clock(), listener, self.stop.clone()).await.unwrap()
@@ -123,7 +125,7 @@ impl Copied {
         let store = SqliteStore::open(&self.dir.path().join("patient/personal.sqlite")).unwrap();
         fill(&store, &self.tables()).await;
         drop(store);
-        let config = self.member("patient", Role::Personal, None);
+        let config = self.member(("patient", ""), Role::Personal, None);
         Personal::start(config, self.node_clock(), self.stop.clone()).await.unwrap()
     }
 
@@ -131,15 +133,26 @@ impl Copied {
         self.dir.path().join(TABLES)
     }
 
-    fn member(&self, folder: &str, role: Role, endpoint: Option<String>) -> MemberConfig {
+    /// As it was set up then.
+    fn member(
+        &self,
+        (folder, name): (&str, &str),
+        role: Role,
+        endpoint: Option<String>,
+    ) -> MemberConfig {
+        let about = endpoint.as_ref().map(|_| About {
+            registry_number: "none: it is on this machine alone".into(),
+            address: "this machine".into(),
+            contact: "whoever started it".into(),
+        });
         MemberConfig {
             data: self.dir.path().join(folder),
             passphrase: passphrase(),
             server: self.server.clone(),
             root: None,
             role,
-            name: String::new(),
-            about: None,
+            name: name.into(),
+            about,
             endpoint: endpoint.map(|endpoint| endpoint.parse().unwrap()),
             reach: Reach::Local,
             costs: Costs::default(),

@@ -1,7 +1,10 @@
 //! Version 1 of the protocol, as commit d3a5b34 had stored it.
 
+use std::time::Duration;
+
 use hdms::Error;
 use hdms::ids::CaseId;
+use hdms::network::Trust;
 use hdms::node::patient::RecordName;
 use hdms::treatment::Flow;
 use hdms::treatment::patient::{PatientCase, Phase, ResultStatus};
@@ -29,13 +32,17 @@ async fn the_server_has_its_nodes_and_documents() {
     assert_eq!((trust.nodes().len(), trust.logs().len()), (0, 3));
     let notary = copied.notary(0).await;
     let hospital = copied.hospital().await;
-    for came_back in [notary.member(), member.node().platform().member()] {
-        hospital.refresh().await.unwrap();
-        came_back.refresh().await.unwrap();
+    let is_listed = |trust: &Trust| {
+        trust.node(hospital.node().id()).is_ok() && trust.notary(notary.member().id()).is_ok()
+    };
+    while !is_listed(&member.node().trust()) {
+        for member in [hospital.node(), member.node()].map(|node| node.platform().member()) {
+            member.refresh().await.unwrap();
+        }
+        notary.member().refresh().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    let trust = member.node().trust();
-    assert_eq!(trust.nodes().len(), 2);
-    assert!(trust.node(hospital.node().id()).is_ok() && trust.notary(notary.member().id()).is_ok());
+    assert_eq!(member.node().trust().nodes().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
