@@ -1,4 +1,9 @@
-import { refusals, type ErrorCode, type NodeErrorView } from "./types.js";
+import { sentences, type ErrorCode, type NodeErrorView } from "./types.js";
+
+/** What the refusal with this code means and what to do about it; the worker may be newer than the page. */
+export function sentenceOf(code: string): string {
+  return code in sentences ? sentences[code as ErrorCode] : "The node refuses this; reload the page.";
+}
 
 /** A refusal of the node: `code` for programs, the message for people. */
 export class NodeError extends Error {
@@ -6,8 +11,8 @@ export class NodeError extends Error {
   /** Such as `treatment/unknown-case`; never changes its meaning. */
   readonly code: ErrorCode;
 
-  constructor({ code, sentence }: NodeErrorView) {
-    super(sentence);
+  constructor({ code }: NodeErrorView) {
+    super(sentenceOf(code));
     this.code = code as ErrorCode;
   }
 
@@ -18,6 +23,6 @@ export class NodeError extends Error {
 }
 
 /** The refusal that the client makes itself for this reason. */
-export function refusal(reason: keyof typeof refusals): NodeError {
-  return new NodeError(refusals[reason]);
+export function refusal(code: ErrorCode): NodeError {
+  return new NodeError({ code });
 }

@@ -14,7 +14,7 @@ import { nodeBehind, type Post } from "./requests.js";
 import { listen, visible } from "./stream.js";
 import type { NodeEvent, NodeState, NodeStatus, PersonalNode } from "./types.js";
 
-export { NodeError } from "./error.js";
+export { NodeError, sentenceOf } from "./error.js";
 export type { Notifications, NotificationState } from "./notifications.js";
 export { uuidv7 } from "./uuid.js";
 export * from "./types.js";
@@ -46,7 +46,7 @@ type Told = { hdms?: NodeEvent | { kind: "open"; url: string } };
 /** Registers the service worker, if it is not, and connects to the node in it. */
 export async function connect({ worker = "./sw.js", timeout }: ConnectOptions = {}): Promise<Connection> {
   const workers = navigator.serviceWorker as ServiceWorkerContainer | undefined;
-  if (!workers || !globalThis.isSecureContext) throw refusal("PlatformUnsupported");
+  if (!workers || !globalThis.isSecureContext) throw refusal("platform/unsupported");
   const registration = await workers.register(worker, { type: "module", updateViaCache: "none" });
   const post: Post = async (message, answer) => (await active(registration)).postMessage(message, [answer]);
   const node = showingPersistence(nodeBehind(post, { timeout }));
@@ -111,11 +111,11 @@ function pause(then: number): number {
 async function active(registration: ServiceWorkerRegistration): Promise<ServiceWorker> {
   if (registration.active) return registration.active;
   const coming = registration.installing ?? registration.waiting;
-  if (!coming) throw refusal("PlatformUnsupported");
+  if (!coming) throw refusal("platform/unsupported");
   await new Promise<void>((resolve, reject) => {
     coming.addEventListener("statechange", () => {
       if (registration.active) resolve();
-      else if (coming.state === "redundant") reject(refusal("PlatformUnsupported"));
+      else if (coming.state === "redundant") reject(refusal("platform/unsupported"));
     });
   });
   return active(registration);

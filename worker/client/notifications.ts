@@ -36,9 +36,9 @@ export function notificationsOf(node: PersonalNode, registration: ServiceWorkerR
       return offered ? "off" : "unsupported";
     },
     async enable() {
-      if (!isSupported(registration)) throw refusal("PlatformUnsupported");
+      if (!isSupported(registration)) throw refusal("platform/unsupported");
       // First of all: browsers ask only in answer to a click.
-      if ((await Notification.requestPermission()) !== "granted") throw refusal("PushBlocked");
+      if ((await Notification.requestPermission()) !== "granted") throw refusal("push/blocked");
       return subscribe(node, registration, false);
     },
     disable: () => node.unsubscribePush(),
@@ -58,7 +58,7 @@ async function subscribe(node: PersonalNode, registration: ServiceWorkerRegistra
     const firebase = await project();
     if (firebase) firebaseToken = await tokenOf(firebase, registration, anew);
   } catch {
-    throw refusal("PushUnavailable");
+    throw refusal("push/unavailable");
   }
   return node.subscribePush({ firebaseToken });
 }
@@ -70,7 +70,7 @@ function isSupported(registration: ServiceWorkerRegistration): boolean {
 
 async function project(): Promise<FirebaseProject | null> {
   const answer = await fetch(CONFIGURATION, { cache: "no-store" });
-  if (!answer.ok) throw refusal("PushUnavailable");
+  if (!answer.ok) throw refusal("push/unavailable");
   const { firebase } = (await answer.json()) as { firebase?: FirebaseProject };
   return firebase ?? null;
 }

@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import { NodeError } from "./error.js";
 import { nodeBehind, type Message, type Post } from "./requests.js";
+import { sentences } from "./types.js";
 
 /** A worker's end, in process: gets every message with the port for its answer. */
 class Worker {
@@ -44,8 +45,8 @@ test("every request has an id of its own", async () => {
 });
 
 test("a refusal is an error with its code and sentence", async () => {
-  const error = { code: "treatment/unknown-case", sentence: "No such case." };
-  const { post } = worker((port) => port.postMessage({ error }));
+  const error = { code: "treatment/unknown-case", sentence: sentences["treatment/unknown-case"] };
+  const { post } = worker((port) => port.postMessage({ error: { code: error.code } }));
   const refused = await nodeBehind(post, limits).case("c").catch((thrown: unknown) => thrown);
   expect(refused).toBeInstanceOf(NodeError);
   expect(refused).toMatchObject(error);

@@ -59,7 +59,7 @@ class Question {
     });
     this.#timers = [
       setInterval(() => this.#ask(), again),
-      setTimeout(() => this.#end(() => this.#reject(refusal("TimedOut"))), timeout),
+      setTimeout(() => this.#end(() => this.#reject(refusal("node/timed-out"))), timeout),
     ];
     this.#ask();
   }
@@ -79,7 +79,7 @@ class Question {
     if ("value" in answer) this.#end(() => this.#resolve(answer.value));
     else if ("error" in answer) this.#end(() => this.#reject(new NodeError(answer.error)));
     else if (++this.#traps < MOST_TRAPS) this.#ask();
-    else this.#end(() => this.#reject(refusal("NodeRestarted")));
+    else this.#end(() => this.#reject(refusal("node/restarted")));
   }
 
   #end(settle: () => void): void {

@@ -1,17 +1,13 @@
 // Generated from the worker's views and commands; see worker/src/typescript.rs.
 
 /**
- * A refusal: a stable code for programs, and a sentence for people that says what to do.
+ * A refusal: a stable code, of which `sentenceOf` makes what people read.
  */
 export type NodeErrorView = { 
 /**
  * Such as `treatment/unknown-case`.
  */
-code: string, 
-/**
- * For people.
- */
-sentence: string, };
+code: string, };
 
 /**
  * What a node is doing.
@@ -1007,11 +1003,107 @@ export type ErrorCode =
   | "push/unavailable"
   | "push/subscription";
 
-/** Refusals that the client makes itself. */
-export const refusals = {
-  NodeRestarted: { code: "node/restarted", sentence: "The node was restarted after an internal failure; nothing is lost, try again." },
-  TimedOut: { code: "node/timed-out", sentence: "The node did not answer in time; try again, repeating is safe." },
-  PlatformUnsupported: { code: "platform/unsupported", sentence: "This browser can't run a node here; use a current one, over HTTPS or on this machine." },
-  PushBlocked: { code: "push/blocked", sentence: "The browser does not allow notifications here; allow them for this site in its settings, then switch them on again." },
-  PushUnavailable: { code: "push/unavailable", sentence: "The browser could not subscribe at its push service; it is tried again when the server is reached." },
-} as const;
+/** What happened and what to do about it. */
+export const sentences: Record<ErrorCode, string> = {
+  "envelope/too-large": "The envelope is larger than 1 MB; divide its content, or send it as a large file.",
+  "envelope/malformed": "The envelope is not a compact JWE around a compact JWS with the claims of the protocol; build it as docs/protocol.md says.",
+  "envelope/algorithm": "Only RSA-OAEP-256 with A256GCM, PS256 and ES256 are accepted; seal or sign again with these.",
+  "envelope/wrong-key": "The envelope names another encryption key than this node's; fetch this node's current card and seal it again.",
+  "envelope/former-key": "The envelope is sealed to another encryption key than the one that the node has now; seal the same signed message to its newest card, which comes with this answer.",
+  "envelope/decryption": "The envelope can't be decrypted: it was altered or sealed to another key; seal it again to this node's card.",
+  "envelope/signature": "The signature does not fit the content and the sender's key; sign again.",
+  "envelope/wrong-audience": "The envelope is addressed to another node; send it there.",
+  "envelope/expired": "The envelope has expired; make a new one.",
+  "envelope/not-yet-valid": "The envelope was issued in the future; set the sender's clock and make a new one.",
+  "envelope/type-not-for-role": "A node of this role may not send this type of message.",
+  "envelope/unknown-type": "This type of message is not known here; use one that docs/protocol.md lists.",
+  "envelope/body": "The message's body lacks a field or has one of the wrong form; see its table in docs/protocol.md.",
+  "envelope/replayed": "Another message with this id was taken in before; give every new message an id of its own.",
+  "card/malformed": "The card is not a signed hdms-card+jwt with the claims of the protocol; ask the Doorman for one.",
+  "card/forged": "The card is not signed by a Doorman that this network's root key certifies; ask the Doorman for one.",
+  "card/expired": "The card has expired; renew it at the Doorman.",
+  "card/revoked": "The card was revoked by the network's operator; ask the operator why.",
+  "card/superseded": "The node has changed its keys since this card was issued; send its newest card, and sign with its present key.",
+  "card/unknown": "The sender's card is not known here; send it with the first message of the case.",
+  "card/mismatch": "The card belongs to another node than the one that signed; send your own card.",
+  "key/size": "RSA keys must have 2048 to 4096 bits and the exponent 65537; make a new key pair.",
+  "key/malformed": "The key is not a JWK of the expected type; see docs/protocol.md for its members.",
+  "key/unknown": "This node does not hold that private key; restore the node, or begin a new case.",
+  "key/passphrase": "The passphrase does not open the node's key file; start the node with the one it was made with.",
+  "key/file": "The node's key file is not one, or was damaged; restore it from a backup, it is never replaced.",
+  "network/forged": "The network's documents are not signed under the pinned root key; check the server's address, and don't go on.",
+  "network/rollback": "The server offers older network documents than those seen before; ask the operator, the newer ones stay in use.",
+  "network/split": "The server has signed two different states of the network under one number; ask the operator and other members, the first one stays in use and both are kept as evidence.",
+  "network/unwitnessed": "Too few witnesses have co-signed the network's newest manifest; the one before stays in use, ask the operator if this lasts.",
+  "network/stale": "The network's documents have ended or are older than the network allows; connect to the server and fetch new ones.",
+  "network/unreachable": "The other node can't be reached; it is tried again by itself.",
+  "network/answer": "The other node's answer is larger than any of the protocol; it is tried again by itself, tell its operator if that stays so.",
+  "network/version": "The network asks for a newer version than this node's; update it: what is to be sent waits until then.",
+  "network/unknown-manifest": "The draw of the case's notary goes by a manifest of the network that is not known here; fetch the network's documents again.",
+  "network/unknown-node": "The Network Map lists no such node; fetch the map again.",
+  "network/no-notary": "The Network Map lists no notary; ask the operator to admit one.",
+  "doorman/malformed": "The admission request lacks a part or is not signed with the key it names; see docs/protocol.md.",
+  "doorman/possession": "The answer does not prove possession of both keys; decrypt the challenge and answer it in time.",
+  "doorman/challenge": "The server's challenge is not one for this node and this purpose, and nothing of it was answered; check the server's address, and don't go on.",
+  "doorman/pending": "The operator has not yet admitted this node; ask again later.",
+  "doorman/refused": "The operator has refused this node; ask the operator, and apply again once the cause is gone.",
+  "doorman/taken": "Another node has this name, address or log key; choose another, or have the operator revoke that node first.",
+  "doorman/endpoint": "The endpoint is not an https URL of a host that all others reach, with at most a port and a path; correct it, see docs/protocol.md.",
+  "doorman/uncertified": "The network's root key has not certified this server's key; have it certified as docs/operator.md says, then start the server again.",
+  "proof/invalid": "The request's proof is missing, old, used before or not for this request; sign a new one for each request.",
+  "record/malformed": "The record is not an SD-JWT of this protocol; issue it again.",
+  "record/signature": "The record's signature or a disclosure does not fit; ask its author for it again.",
+  "record/wrong-author": "The record was issued by another node or for another case than it claims; ask its author.",
+  "record/too-large": "The record does not fit an envelope of 1 MB; divide it.",
+  "record/holder": "The presentation does not prove that its sender holds the record for this request; present it again.",
+  "fhir/not-json": "The content is not JSON (RFC 8259) with unique member names; correct it.",
+  "fhir/not-fhir": "The content is not a FHIR R4 resource or Bundle; set resourceType and, in a Bundle, entry.resource.",
+  "ledger/malformed": "The ledger entry lacks a field or has one of the wrong form; see docs/protocol.md.",
+  "ledger/endorsement": "The endorsement is not a participant's signature over this entry; endorse it again.",
+  "ledger/endorsement-missing": "An entry needs the endorsements of both participants; add the missing one.",
+  "ledger/mismatch": "The endorsements, the receipt and the document speak of different entries; send those that belong together.",
+  "ledger/not-participant": "Only the participants of an entry may deposit it.",
+  "ledger/not-for-role": "A request is by a patient's node to an institution, and a result by an institution; no other nodes may log an entry.",
+  "ledger/receipt": "The receipt does not prove that the case's notary logged this entry before enough witnesses; fetch it again from the notary.",
+  "log/forged": "The log's checkpoint, signature or proof does not hold; fetch it again, and keep this one as evidence if that stays so.",
+  "notary/conflict": "The notary has already logged another entry in this place of the case; fetch the case's ledger and build on it.",
+  "notary/witnesses": "Too few witnesses have co-signed the notary's log just now; it is tried again by itself.",
+  "notary/not-drawn": "This is not the case's notary, or its draw does not hold; deposit the request where the draw leads, and say who was passed over and why.",
+  "notary/quota": "This node or these two have had as many entries logged as they may for now; what is refused is deposited again by itself.",
+  "notary/unknown-predecessor": "The notary has not logged the entry that this one follows; deposit that one first.",
+  "treatment/former-version": "This case began under version 1 of the protocol: it can be read and verified, and takes no new entries; begin a new case.",
+  "treatment/outdated": "The request goes by a manifest of the network that has ended, or by a key that this hospital no longer has; fetch the network's documents and ask again in a new case.",
+  "treatment/unknown-case": "No such case is known here; begin with a treatment request.",
+  "treatment/not-allowed-now": "The state of the case does not allow this; look at the case and do what it waits for.",
+  "treatment/already-decided": "This was decided before, and differently; the first decision stands.",
+  "treatment/too-long": "A text is longer than 4,000 bytes, a list longer than 100, or the request larger than 64 KB; shorten it.",
+  "treatment/unknown-entry": "The case has no such entry or data request; look at the case for their ids.",
+  "store/failed": "The node's storage failed and nothing was changed; free space or restore it, then start the node again.",
+  "store/full": "The node's storage is full and nothing was changed; free space on this device, it goes on by itself then.",
+  "store/corrupt": "A stored value does not have the form it was written in; restore the node from its counterparts.",
+  "store/busy": "Another instance of this node has the storage open; close it, then start this one again.",
+  "store/lost": "This device had a node, and its storage is gone: the browser or somebody has removed it; restore the node, or make a new one.",
+  "store/exposed": "Others on this machine may read or exchange the node's files, and the node may not change that; give it a folder of its own, owned by the user that it runs as.",
+  "store/newer": "The storage was written by a newer version; update this node.",
+  "platform/randomness": "The platform gives no randomness; restart it.",
+  "platform/crypto": "The platform's cryptography failed; restart it, and report it if it happens again.",
+  "platform/unsupported": "This browser can't run a node here; use a current one, over HTTPS or on this machine.",
+  "node/stopped": "The node has stopped after a failure of its storage; restart it once the cause is gone.",
+  "node/busy": "The node has more to do than it can; it is tried again by itself.",
+  "node/restarted": "The node was restarted after an internal failure; nothing is lost, try again.",
+  "node/not-ready": "This device has no node yet; make one first.",
+  "node/timed-out": "The node did not answer in time; try again, repeating is safe.",
+  "api/malformed": "The request lacks a field or has one of the wrong form; see the interface's description.",
+  "api/unauthorised": "The API key is missing or wrong; send the institution's key in the Authorization header.",
+  "api/method": "This address does not have that method; see the interface's description.",
+  "api/not-found": "There is nothing at this address; see the interface's description.",
+  "api/too-large": "The request is larger than this address accepts; divide it.",
+  "api/too-many": "Too many requests came from this address; wait a minute and send again.",
+  "api/too-slow": "The request's body did not come in time; send it again over a better connection.",
+  "mailbox/full": "The mailbox is full; send again later.",
+  "mailbox/expired": "The recipient has not fetched the message within 30 days, and it is gone; send its content anew once they are back.",
+  "mailbox/sender-quota": "Too much from this sender waits to be fetched; send again later.",
+  "push/blocked": "The browser does not allow notifications here; allow them for this site in its settings, then switch them on again.",
+  "push/unavailable": "The browser could not subscribe at its push service; it is tried again when the server is reached.",
+  "push/subscription": "This server does not send to such a push subscription; subscribe with the key that its network parameters name.",
+};

@@ -7,15 +7,6 @@ use ts_rs::Config;
 
 use crate::{commands, views};
 
-/// Refusals that the client makes itself, when there is no worker to make them.
-const OF_THE_CLIENT: [Error; 5] = [
-    Error::NodeRestarted,
-    Error::TimedOut,
-    Error::PlatformUnsupported,
-    Error::PushBlocked,
-    Error::PushUnavailable,
-];
-
 #[test]
 fn the_types_of_the_package_are_those_of_the_worker() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("client/types.ts");
@@ -60,16 +51,15 @@ fn interface(config: &Config) -> String {
 }
 
 fn errors() -> String {
-    let view =
-        |error: Error| format!("{{ code: {:?}, sentence: {:?} }}", error.code(), error.sentence());
     let codes: Vec<_> =
         Error::ALL.iter().map(|error| format!("  | {:?}\n", error.code())).collect();
-    let own: Vec<_> =
-        OF_THE_CLIENT.iter().map(|error| format!("  {error:?}: {},\n", view(*error))).collect();
+    let sentence = |error: &Error| format!("  {:?}: {:?},\n", error.code(), error.sentence());
+    let sentences: Vec<_> = Error::ALL.iter().map(sentence).collect();
     format!(
         "\n/** The stable code of every refusal. */\nexport type ErrorCode =\n{};\n\n\
-         /** Refusals that the client makes itself. */\nexport const refusals = {{\n{}}} as const;\n",
+         /** What happened and what to do about it. */\n\
+         export const sentences: Record<ErrorCode, string> = {{\n{}}};\n",
         codes.concat().trim_end(),
-        own.concat()
+        sentences.concat()
     )
 }

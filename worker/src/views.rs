@@ -22,13 +22,11 @@ macro_rules! views {
 }
 
 views! {
-    /// A refusal: a stable code for programs, and a sentence for people that says what to do.
+    /// A refusal: a stable code, of which `sentenceOf` makes what people read.
     #[serde(rename_all = "camelCase")]
     pub struct NodeErrorView {
         /// Such as `treatment/unknown-case`.
         pub code: String,
-        /// For people.
-        pub sentence: String,
     }
 
     /// What a node is doing.
@@ -464,16 +462,13 @@ impl From<KeyWarning> for KeyWarningView {
 
 impl From<Error> for NodeErrorView {
     fn from(error: Error) -> Self {
-        Self { code: error.code().to_owned(), sentence: error.sentence().to_owned() }
+        Self::of_code(error.code())
     }
 }
 
 impl NodeErrorView {
     /// The view of a code that was stored or came over the wire.
     pub fn of_code(code: &str) -> Self {
-        match Error::from_code(code) {
-            Some(error) => error.into(),
-            None => Self { code: code.to_owned(), sentence: String::new() },
-        }
+        Self { code: code.to_owned() }
     }
 }

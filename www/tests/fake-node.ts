@@ -18,16 +18,14 @@ import type {
 } from "hdms-node";
 
 export { uuidv7 } from "../../worker/client/uuid";
+export { sentenceOf } from "../../worker/client/error";
 
 const HOSPITAL: Hospital = { id: "h1", name: "Demo Hospital", endpoint: "http://localhost" };
 const OTHER: Hospital = { id: "h2", name: "Lakeside Clinic", endpoint: "http://localhost" };
 const NOTARY = "Notary Two";
 const KEY = "qL8R4QIcQ_ZsRqOAbeRfcZhilN_MksRtDaErMA0yp_4";
 const WAIT_MS = 20;
-const UNREACHABLE = {
-  code: "network/unreachable",
-  sentence: "The other node can't be reached; it is tried again by itself.",
-};
+const UNREACHABLE = { code: "network/unreachable" };
 
 function logged(index: number): ReceiptView {
   const witnesses = ["Notary One", "Notary Three"];

@@ -14,11 +14,11 @@ test("the node's page shows what waits, what was set aside and whether it is cut
   const page = await site.visit("?node=ready#/node");
   await see(page, "My node");
   await play(page, ({ node }) => {
-    const problem = { code: "network/unreachable", sentence: "The server can't be reached." };
+    const problem = { code: "network/unreachable" };
     const since = Date.now() - 60_000;
     const tried = { since, attempts: 2, nextAttempt: since + 90_000, problem, refused: false };
     node.unsent = [{ id: "1", case: "c1", to: "Demo Hospital", kind: "treatment/request", ...tried }];
-    const error = { code: "envelope/replayed", sentence: "This message came before; it was set aside." };
+    const error = { code: "envelope/replayed" };
     node.setAside = [{ id: "2", received: since, error }];
     node.setStatus({ problem, waiting: 1, quarantined: 1 });
   }, null);
@@ -26,6 +26,7 @@ test("the node's page shows what waits, what was set aside and whether it is cut
   await page.getByText("Your request for treatment to Demo Hospital").waitFor();
   await page.getByText("tried 2 times").waitFor();
   await page.getByText("envelope/replayed").waitFor();
+  await page.getByText("Another message with this id was taken in before").waitFor();
   await look(page, "node");
 });
 
@@ -156,12 +157,12 @@ test("what was refused for good says why, and is not offered to be sent again", 
   await page.getByRole("button", { name: "Confirm" }).click();
   await page.getByRole("region", { name: "Waiting to be sent" }).getByText("A result that you confirmed").waitFor();
   await play(page, (fake) => {
-    const problem = { code: "card/revoked", sentence: "The card was revoked; make a new node." };
+    const problem = { code: "card/revoked" };
     fake.node.unsent = fake.node.unsent.map((item) => ({ ...item, refused: true, problem }));
     fake.cutOff(false);
   }, null);
   const refused = page.getByRole("region", { name: "Not accepted" });
-  await refused.getByText("make a new node").waitFor();
+  await refused.getByText("The card was revoked by the network's operator").waitFor();
   expect(await refused.getByRole("button").count()).toBe(0);
   await look(page, "refused");
 });
@@ -176,7 +177,7 @@ test("a person hears that room runs out before anything is refused, and what a f
   await page.getByText("920 MB used of 1.0 GB").waitFor();
   await look(page, "storage-low");
   await play(page, ({ node }) => {
-    node.setStatus({ problem: { code: "store/full", sentence: "The node's storage is full." } });
+    node.setStatus({ problem: { code: "store/full" } });
   }, null);
   await page.getByRole("status").filter({ hasText: "This device has no room left" }).waitFor();
   await page.getByText("store/full").waitFor();
@@ -271,8 +272,7 @@ function notified(page: Page, state: "blocked" | "unsupported"): Promise<void> {
 
 function stop(page: Page, code: string): Promise<void> {
   return play(page, ({ node }, given) => {
-    const problem = { code: given, sentence: "Free some space on this device, then start again." };
-    return node.setStatus({ state: "stopped", problem });
+    return node.setStatus({ state: "stopped", problem: { code: given } });
   }, code);
 }
 

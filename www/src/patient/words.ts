@@ -1,14 +1,16 @@
 // What the states of node, case, request and result are called.
 
-import type {
-  CaseView,
-  DataRequestView,
-  NodeStatus,
-  Phase,
-  PushState,
-  RecordSummary,
-  ResultView,
-  Waiting,
+import {
+  sentenceOf,
+  type CaseView,
+  type DataRequestView,
+  type NodeErrorView,
+  type NodeStatus,
+  type Phase,
+  type PushState,
+  type RecordSummary,
+  type ResultView,
+  type Waiting,
 } from "hdms-node";
 import { dateText } from "../fhir/datatypes";
 import { plainTitle, typeLabel } from "../fhir/labels";
@@ -21,6 +23,11 @@ import { ofDataRequest, ofResult, waitingWord } from "./waiting";
 
 const UNREACHABLE = "network/unreachable";
 const FULL = "store/full";
+
+/** What the node says of a failure, as people see it. */
+export function problemIn(view: NodeErrorView | null | undefined): Problem | null {
+  return view ? { code: view.code, sentence: sentenceOf(view.code) } : null;
+}
 
 /** Whether the device has no network or the server does not answer: no fault of the node. */
 export function isOffline(status: NodeStatus | null, online: boolean): boolean {
@@ -89,7 +96,7 @@ export function standingOf(status: NodeStatus | null): Standing | null {
 export function troubleOf(status: NodeStatus | null): Problem | null {
   const problem = status?.problem ?? null;
   const said = problem?.code === UNREACHABLE || problem?.code === FULL || standingOf(status);
-  return said ? null : problem;
+  return said ? null : problemIn(problem);
 }
 
 /** Whether this browser wakes the node. */
@@ -246,7 +253,7 @@ export function ledgerSteps({ ledger, hospitalName }: CaseView): LedgerStep[] {
       time: receipt.time,
       witnesses: receipt.witnesses,
     },
-    problem: receiptProblem,
+    problem: problemIn(receiptProblem),
   }));
 }
 
