@@ -178,7 +178,10 @@ async fn what_asks_with_the_former_key_while_it_changes_gets_no_card_that_counts
         // The cards are to be renewed.
         net.clock.advance(LIFETIME * 700);
         let (former, newer) = (keys(round), keys(round + 1));
-        let before = owner.unwrap_or_else(|| net.request(keys(0), Role::Personal, ""));
+        let before = match owner {
+            Some(before) => before,
+            None => net.request(keys(0), Role::Personal, "").await,
+        };
         if round == 0 {
             net.ask(former, &before).await.unwrap();
         }
