@@ -264,6 +264,11 @@ impl World {
         self.hospital.platform().queued.take()
     }
 
+    /// What the patient has queued, which reaches nobody.
+    pub fn undeposited(&mut self) -> Vec<OutboxItem> {
+        self.patient.platform().queued.take()
+    }
+
     /// Collects what both nodes have queued: messages into [`World::mail`], deposits to the notary
     /// and its answers back, until nothing moves.
     pub async fn settle(&mut self) -> Result<(), Error> {

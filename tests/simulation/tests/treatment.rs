@@ -5,15 +5,14 @@
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::ids::{CaseId, EntryId, MessageId};
-use hdms::network::Trust;
 use hdms::node::Outcome;
 use hdms::node::patient::RecordName;
-use hdms::software::Software;
+use hdms::notary::DepositAnswer;
 use hdms::treatment::hospital::{self, HospitalCase};
 use hdms::treatment::message::DataRequestBody;
 use hdms::treatment::patient::{self, DataAnswer, PatientCase, ResultStatus};
 use hdms::treatment::request::TreatmentRequest;
-use hdms_simulation::{BEGIN, Mail, Operator, World};
+use hdms_simulation::{Mail, World};
 use serde_json::json;
 
 const CASE: &str = "019b7985-7400-7000-8000-000000000001";
@@ -226,19 +225,13 @@ fn a_result_that_is_not_final_is_not_shared() {
 fn a_confirmation_that_the_notary_refused_can_be_given_again() {
     block_on(async {
         let (mut world, case, entry) = with_result().await;
-        let good = (*world.patient.trust()).clone();
-        let operator = Operator::new(&world.providers).unwrap();
-        let revoked = [world.hospital.id().clone()];
-        let documents = operator.documents(&[], &revoked).await.unwrap();
-        let software = Software::new(world.providers.randomness.clone());
-        let trust = Trust::verify(&documents, &world.root, None, BEGIN, &software).await.unwrap();
-        world.notary.set_trust(trust);
         world.patient.confirm(&case, &entry).await.unwrap();
-        world.settle().await.unwrap();
-        let code = "card/revoked".to_owned();
+        let deposit = world.undeposited().remove(0);
+        let code = Error::PredecessorUnknown.code().to_owned();
+        let answer = DepositAnswer::Refused(code.clone());
+        world.patient.deposit_answered::<PatientCase>(&deposit, &answer).await.unwrap();
         let status = patient(&world, &case).await.results[0].status.clone();
         assert_eq!(status, ResultStatus::Refused { code });
-        world.notary.set_trust(good);
         world.patient.confirm(&case, &entry).await.unwrap();
         world.deliver_all().await.unwrap();
         assert_eq!(hospital(&world, &case).await.head, Some(entry));
