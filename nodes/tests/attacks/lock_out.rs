@@ -67,8 +67,8 @@ fn changed(net: &Net, count: usize) {
 #[tokio::test]
 async fn who_changes_the_keys_of_many_nodes_leaves_older_ones_the_room_to_change_theirs() {
     let net = Net::start().await;
-    let older = net.request(keys(0), Role::Personal, "");
-    let new = net.request(keys(1), Role::Personal, "");
+    let older = net.request(keys(0), Role::Personal, "").await;
+    let new = net.request(keys(1), Role::Personal, "").await;
     for (keys, request) in [(keys(0), &older), (keys(1), &new)] {
         net.ask(keys, request).await.unwrap();
     }
@@ -84,7 +84,7 @@ async fn who_changes_the_keys_of_many_nodes_leaves_older_ones_the_room_to_change
     assert_eq!(answers, [Some(Error::TooManyChanges), None]);
     // Those of a quarter of a year ago leave their room to others.
     net.clock.advance(1000 * 91 * DAY);
-    let again = net.request(keys(1), Role::Personal, "");
+    let again = net.request(keys(1), Role::Personal, "").await;
     let changed = change_keys(&net, &again, keys(1), keys(3)).await;
     net.ask(keys(3), &changed).await.unwrap();
 }
@@ -106,14 +106,14 @@ async fn change(
 async fn one_address_changes_the_keys_of_twenty_nodes_a_day_and_no_more() {
     let net = Net::start().await;
     for first in [0, 2] {
-        let mut request = net.request(keys(first), Role::Personal, "");
+        let mut request = net.request(keys(first), Role::Personal, "").await;
         net.ask(keys(first), &request).await.unwrap();
         for _ in 0..5 {
             change(&net, &mut request, (first, first + 1)).await.unwrap();
             change(&net, &mut request, (first + 1, first)).await.unwrap();
         }
     }
-    let mut request = net.request(keys(4), Role::Personal, "");
+    let mut request = net.request(keys(4), Role::Personal, "").await;
     net.ask(keys(4), &request).await.unwrap();
     assert_eq!(change(&net, &mut request, (4, 5)).await, Err(Error::TooManyChanges));
     net.clock.advance(1000 * 2 * 3600);
@@ -140,11 +140,13 @@ async fn behind_a_proxy() -> Net {
 #[tokio::test]
 async fn an_address_that_has_applied_often_waits_and_others_apply() {
     let net = behind_a_proxy().await;
-    let first = net.request(keys(0), Role::Institution, "First");
+    let first = net.request(keys(0), Role::Institution, "First").await;
     assert_eq!(net.ask(keys(0), &first).await, Err(Error::AdmissionPending));
     applied(&net, &first.iss, "192.0.2.1", 20);
-    let answer =
-        net.challenge(keys(1), &net.request(keys(1), Role::Institution, "Next")).await.unwrap();
+    let answer = net
+        .challenge(keys(1), &net.request(keys(1), Role::Institution, "Next").await)
+        .await
+        .unwrap();
     let apply = async |from: &str| {
         let url = format!("{}/doorman/answers", net.url);
         let body = serde_json::to_vec(&answer).unwrap();
@@ -158,7 +160,7 @@ async fn an_address_that_has_applied_often_waits_and_others_apply() {
 #[tokio::test]
 async fn applications_by_the_thousand_push_out_none_from_elsewhere() {
     let mut net = behind_a_proxy().await;
-    let honest = net.request(keys(0), Role::Institution, "Honest");
+    let honest = net.request(keys(0), Role::Institution, "Honest").await;
     assert_eq!(net.ask(keys(0), &honest).await, Err(Error::AdmissionPending));
     applied(&net, &honest.iss, "192.0.2.1", 1200);
     // It looks for what is too much when it starts.

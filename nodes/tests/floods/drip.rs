@@ -108,7 +108,7 @@ async fn slow_bodies_at_the_doorman_keep_nobody_out() {
     .await;
     let mut held = hold_all(&net.url, "/doorman/admissions").await;
     beside(&mut held, "`POST /doorman/admissions`, drop by drop", async || {
-        net.ask(keys(0), &net.request(keys(0), Role::Personal, "")).await.unwrap();
+        net.ask(keys(0), &net.request(keys(0), Role::Personal, "").await).await.unwrap();
     })
     .await;
 }
