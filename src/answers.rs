@@ -3,14 +3,22 @@
 use crate::envelope;
 use crate::log::MAX_TEXT;
 
-/// Largest answer that is small: a challenge, a card, what became of an envelope or of deliveries, a
-/// refusal, bytes.
+/// Largest answer that is small: a challenge, a card, what became of an envelope, a refusal, bytes.
 pub const SMALL: usize = 64 * 1024;
 
 /// The network's documents, bytes: a map of some ten thousand nodes.
 pub const DOCUMENTS: usize = 32 * 1024 * 1024;
 
-/// The answers to the deposits in one envelope, bytes.
+/// A manifest with its checkpoint, bytes.
+pub const MANIFEST: usize = 1024 * 1024;
+
+/// What a witness has co-signed of all logs, and its alarms, bytes.
+pub const WITNESSED: usize = 32 * 1024 * 1024;
+
+/// The answer to queries, an envelope, bytes.
+pub const ANSWER: usize = envelope::MAX_BYTES;
+
+/// The answers to the deposits in one envelope, or to deliveries, which may come with cards, bytes.
 pub const RECEIPTS: usize = 4 * 1024 * 1024;
 
 /// Bytes of envelopes after which a page of a mailbox ends.

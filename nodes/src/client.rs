@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 use hdms::Error;
-use hdms::answers::{DOCUMENTS, NOTE, PAGE, RECEIPTS, SMALL};
+use hdms::answers::{ANSWER, DOCUMENTS, NOTE, PAGE, RECEIPTS, SMALL};
 use hdms::doorman::{Admitted, Challenge, ChallengeAnswer};
-use hdms::envelope;
 use hdms::ids::{MessageId, NodeId};
 use hdms::jose::jwk::RsaJwk;
 use hdms::mailbox::{
@@ -154,7 +153,7 @@ impl Client {
         let mut request = Request::new(Method::POST, url(endpoint, "/queries")?);
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JOSE));
         *request.body_mut() = Some(envelope.into());
-        Ok(self.send(request, envelope::MAX_BYTES).await?.body)
+        Ok(self.send(request, ANSWER).await?.body)
     }
 
     /// Submits a checkpoint to a witness (C2SP tlog-witness, `add-checkpoint`). Answers the status and

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use hdms::Error;
+use hdms::answers::MANIFEST;
 use hdms::json;
 use hdms::log::decimal;
 use hdms::log::merkle::leaf_hash;
@@ -33,9 +34,6 @@ pub const TABLE: &str = "
         checkpoint TEXT NOT NULL
     ) STRICT;
 ";
-
-/// Largest answer with a manifest, bytes.
-const LIMIT: usize = 1024 * 1024;
 
 /// Manifests that are read or kept at a time.
 const PAGE: u64 = 100;
@@ -197,7 +195,7 @@ impl Keeper {
     async fn fetched(&self, number: u64) -> Result<Numbered, Error> {
         let path = format!("/manifests/{number}");
         let (client, server) = (self.member.client(), self.member.server());
-        let bytes = client.resource(server, &path, LIMIT).await?;
+        let bytes = client.resource(server, &path, MANIFEST).await?;
         serde_json::from_slice(&bytes).map_err(|_| Error::NetworkUnreachable)
     }
 }

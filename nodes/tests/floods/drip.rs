@@ -1,10 +1,11 @@
 //! Bodies that come drop by drop, from several addresses behind a trusted proxy: as many as there are
 //! places, and an honest node beside them.
 
-use hdms_nodes::connections::{Limits, raise_open_files};
+use hdms::card::Role;
+use hdms::notary::DepositAnswer;
+use hdms_nodes::connections::raise_open_files;
 use hdms_nodes::costs::Costs;
 use hdms_nodes::member::MemberConfig;
-use hdms_nodes::proxies::{Block, Proxies};
 use hdms_nodes::server::Rates;
 use reqwest::Client;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,18 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::common::{Net, deposit, keys, sealed};
 use crate::institution::{running_hospital, senseless};
-use crate::{measured, within};
-use hdms::card::Role;
-use hdms::notary::DepositAnswer;
+use crate::{behind_a_proxy, measured, within};
 
 /// Places of a kind of work, and of one address.
 const PLACES: usize = 1024;
 const EACH: usize = PLACES / 4;
-
-fn behind_a_proxy() -> Limits {
-    let proxy: Block = "127.0.0.1".parse().unwrap();
-    Limits { proxies: Proxies::from(vec![proxy]), ..Limits::default() }
-}
 
 /// Takes every place at this address of the node, each with a body that never ends: from four
 /// subscribers, each with a whole /64.

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::common::{Net, Person, case_id};
-use crate::row;
+use crate::{behind_a_proxy, elsewhere, row};
 
 pub async fn running_hospital(net: &Net, costs: Costs, stop: &CancellationToken) -> Institution {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -48,7 +48,8 @@ async fn floods_of_a_hospital_keep_it_from_nothing() {
     let net = Net::start().await;
     let patient = net.person(0).await;
     let stop = CancellationToken::new();
-    let hospital = running_hospital(&net, Costs::unlimited(), &stop).await;
+    let costs = Costs { limits: behind_a_proxy(), ..Costs::unlimited() };
+    let hospital = running_hospital(&net, costs, &stop).await;
     let (http, url) = (Client::new(), hospital.url());
     let honest = async || {
         let request = http.get(format!("{url}/api/cases")).bearer_auth(hospital.api_key());
@@ -63,6 +64,12 @@ async fn floods_of_a_hospital_keep_it_from_nothing() {
         });
         row(&format!("`POST /inbox`, {name}"), request, &[400, 429], &honest).await;
     }
+    let (client, to) = (http.clone(), format!("{url}/inbox"));
+    let request = Arc::new(move |number: usize| {
+        let (name, address) = elsewhere(number);
+        client.post(&to).header(name, address).body("a.b.c.d.e")
+    });
+    row("`POST /inbox`, garbage from 200 addresses", request, &[400], &honest).await;
     let (client, to) = (http.clone(), format!("{url}/api/cases"));
     let guessed =
         Arc::new(move |number: usize| client.get(&to).bearer_auth(format!("guess {number}")));

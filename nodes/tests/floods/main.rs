@@ -7,6 +7,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod documented;
 mod drip;
 mod institution;
 mod notary;
@@ -16,6 +17,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use hdms_nodes::connections::Limits;
+use hdms_nodes::proxies::{Block, Proxies};
 use tokio::task::JoinSet;
 
 /// Senders of a flood, each with one request under way.
@@ -28,6 +31,17 @@ const ANYWAY: Duration = Duration::from_secs(5);
 
 /// One kind of flood: a request, told which one it is.
 type Request = Arc<dyn Fn(usize) -> reqwest::RequestBuilder + Send + Sync>;
+
+/// A trusted proxy on this machine, so that a flood can come from many addresses.
+fn behind_a_proxy() -> Limits {
+    let proxy: Block = "127.0.0.1".parse().unwrap();
+    Limits { proxies: Proxies::from(vec![proxy]), ..Limits::default() }
+}
+
+/// The header by which the request with this number is from one of 200 addresses.
+fn elsewhere(number: usize) -> (&'static str, String) {
+    ("x-forwarded-for", format!("192.0.2.{}", number % 200))
+}
 
 fn duration() -> Duration {
     let seconds = std::env::var("HDMS_FLOOD_SECONDS").ok().and_then(|text| text.parse().ok());

@@ -7,7 +7,7 @@ use hdms::proof::RequestProof;
 use reqwest::Client;
 
 use crate::common::{Net, Person, delivery, keys, message_id};
-use crate::row;
+use crate::{behind_a_proxy, elsewhere, row};
 
 async fn look(net: &Net, person: &Person) {
     net.client.mailbox(&net.url, person.signer(), 0, 10).await.unwrap();
@@ -22,7 +22,10 @@ async fn stale_proof(net: &Net, person: &Person) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_of_the_server_keep_nobody_from_its_mailbox() {
-    let net = Net::start_with(|config| config.rates.admissions = 100).await;
+    let net = Net::start_with(|config| {
+        (config.rates.admissions, config.limits) = (100, behind_a_proxy());
+    })
+    .await;
     let (honest, hospital) = (net.person(0).await, net.hospital(1).await);
     let (http, url) = (Client::new(), net.url.clone());
     let honest = async || look(&net, &honest).await;
@@ -35,6 +38,18 @@ async fn floods_of_the_server_keep_nobody_from_its_mailbox() {
     let name = "`POST /doorman/admissions`, garbage";
     let answers = row(name, garbage, &[400, 429], &honest).await;
     assert!(answers.contains_key(&429), "the address waits: {answers:?}");
+
+    let (client, to) = (http.clone(), format!("{url}/doorman/admissions"));
+    let garbage = Arc::new(move |number: usize| {
+        let (name, address) = elsewhere(number);
+        client.post(&to).header(name, address).body("a.b.c")
+    });
+    let name = "`POST /doorman/admissions`, garbage from 200 addresses";
+    row(name, garbage, &[400, 429], &honest).await;
+
+    let (client, to) = (http.clone(), format!("{url}/network"));
+    let sizes = Arc::new(move |number: usize| client.get(format!("{to}?size={number}")));
+    row("`GET /network`, every size", sizes, &[200], &honest).await;
 
     let (client, to) = (http.clone(), format!("{url}/mailbox/deliveries"));
     let proof = stale_proof(&net, &hospital).await;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hdms::Error;
+use hdms::answers::DOCUMENTS;
 use hdms::card::Role;
 use hdms::endpoint::Endpoint;
 use hdms::ids::NodeId;
@@ -33,9 +34,6 @@ pub use fault::{Claim, Fault, Source, Unchecked};
 use fetch::Fetch;
 use replay::Replay;
 pub use report::{Alarm, Counts, Faults, Report, Witness};
-
-/// Largest answer with the network's documents, bytes.
-const MAX_DOCUMENTS: usize = 64 * 1024 * 1024;
 
 /// What is audited, and how.
 #[derive(Clone, Debug)]
@@ -75,7 +73,7 @@ impl Audit {
         let client = Client::new(clock.clone(), self.reach());
         let client = client.map_err(Unchecked::of("HTTP client"))?;
         let fetch = Fetch { client, patience: self.patience, leaf: LEAF_BYTES };
-        let documents = fetch.json(&self.server, "/network", MAX_DOCUMENTS).await?;
+        let documents = fetch.json(&self.server, "/network", DOCUMENTS).await?;
         let trust = Trust::verify(&documents, &self.root, None, clock.now(), &AwsPrimitives).await;
         let trust = trust.map_err(Unchecked::of(format!("{}/network", self.server)))?;
         let audited = Audited { audit: self, fetch, trust };

@@ -1,6 +1,7 @@
 //! What the witnesses know of a log: what they have co-signed, and what they were alarmed by. Only
 //! what the log has signed counts.
 
+use hdms::answers::WITNESSED;
 use hdms::ids::NodeId;
 use hdms::log::{NoteKey, SignedCheckpoint};
 use serde::Deserialize;
@@ -10,9 +11,6 @@ use super::fetch::Fetch;
 use super::report::{self, Witness};
 use crate::keys::AwsPrimitives;
 use crate::notary::witness::store::{Alarm, State};
-
-/// Largest answer of a witness, bytes: of each log hundreds of alarms with their notes.
-const LIMIT: usize = 32 * 1024 * 1024;
 
 #[derive(Deserialize)]
 struct States {
@@ -42,8 +40,8 @@ async fn listen(
     claims: &mut Vec<Claim>,
     log: &NoteKey,
 ) -> Result<(), Unchecked> {
-    let States { logs } = fetch.json(&witness.url, "/witness/state", LIMIT).await?;
-    let Alarms { alarms } = fetch.json(&witness.url, "/witness/alarms", LIMIT).await?;
+    let States { logs } = fetch.json(&witness.url, "/witness/state", WITNESSED).await?;
+    let Alarms { alarms } = fetch.json(&witness.url, "/witness/alarms", WITNESSED).await?;
     for state in logs.iter().filter(|state| state.log == log.name) {
         let source = Source::Cosigned(witness.id.clone());
         if let Some(claim) = signed(&state.checkpoint, source, log, witness).await {

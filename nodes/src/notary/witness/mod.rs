@@ -62,6 +62,7 @@ struct Witness {
     cosigned: RateLimit<String>,
     refused: RateLimit<IpAddr>,
     gate: Arc<Gate>,
+    reading: Arc<Gate>,
 }
 
 /// The routes below `/witness`, over the tables of [`store`].
@@ -81,6 +82,7 @@ pub fn routes(
         cosigned: RateLimit::per_minute(COSIGNED_PER_MINUTE),
         refused: RateLimit::per_minute(REFUSED_PER_MINUTE),
         gate: Gate::new(),
+        reading: Gate::new(),
     };
     Router::new()
         .route("/witness/add-checkpoint", post(add_checkpoint))
@@ -108,15 +110,19 @@ async fn add_checkpoint(
 /// What was last co-signed of each log.
 async fn state(
     extract::State(witness): extract::State<Arc<Witness>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
 ) -> Result<Json<Value>, Problem> {
-    let logs = witness.database.read(store::states).await?;
+    let place = witness.reading.enter(from.ip())?;
+    let logs = place.work(witness.database.read(store::states)).await?;
     Ok(Json(json!({ "logs": logs })))
 }
 
 async fn alarms(
     extract::State(witness): extract::State<Arc<Witness>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
 ) -> Result<Json<Value>, Problem> {
-    let alarms = witness.database.read(store::alarms).await?;
+    let place = witness.reading.enter(from.ip())?;
+    let alarms = place.work(witness.database.read(store::alarms)).await?;
     Ok(Json(json!({ "alarms": alarms })))
 }
 
