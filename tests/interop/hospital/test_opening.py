@@ -12,7 +12,7 @@ from jwcrypto.jws import JWS
 
 import record
 from conftest import eventually
-from wire import decode, encode, new_id, rsa, sign
+from wire import decode, encode, new_id, public, rsa, sign
 
 STRANGER = JWK.generate(kty="RSA", size=2048)
 
@@ -129,7 +129,9 @@ def test_who_signed(sender):
     stranger = STRANGER.thumbprint()
     own = json.loads(decode(card.split(".")[1], ""))
     key = {name: STRANGER.export_public(as_dict=True)[name] for name in ("kty", "n", "e")}
-    forged = own | {"sub": stranger, "signing_key": key}
+    stated = {"iss": stranger, "iat": own["iat"], "key": public(sender.hospital.keys["encryption"])}
+    forged = own | {"sub": stranger, "signing_key": key,
+                    "encryption": sign("hdms-encryption-key+jwt", stated, STRANGER)}
     for envelope, code in [
         (sender.message(iss=stranger), "card/unknown"),
         (sender.message(card="x.y.z"), "card/malformed"),
@@ -140,6 +142,9 @@ def test_who_signed(sender):
         (sender.message(card=sign("hdms-card+jwt", own, mine)), "card/forged"),
         (sender.message(iss=stranger, key=STRANGER,
                         card=sign("hdms-card+jwt", forged, STRANGER)), "card/forged"),
+        (sender.message(iss=stranger, key=STRANGER,
+                        card=sign("hdms-card+jwt", forged | {"encryption": own["encryption"]},
+                                  STRANGER)), "card/mismatch"),
     ]:
         assert sender.refusal(envelope) == code
 

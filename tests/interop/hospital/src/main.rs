@@ -6,6 +6,7 @@
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hdms::Error;
 use hdms::ids::{CaseId, EntryId, MessageId, NodeId};
@@ -92,7 +93,14 @@ async fn carry_out(data: &Path, patient: &Arc<NativeNode>, line: &str) -> Result
     let command = json::read(json::parse(line.as_bytes())?, Error::CommandMalformed)?;
     match command {
         Command::Admit { node } => Operator::of(&data.join("server"))?.admit(node).await?,
-        Command::Refresh => patient.platform().member().refresh().await?,
+        Command::Refresh => {
+            patient.platform().member().refresh().await?;
+            // The node learns of it a moment later.
+            let newest = patient.platform().member().standing().trust.manifest().number;
+            while patient.trust().manifest().number < newest {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
         Command::AddRecord { fhir } => {
             let name = patient.add_record(json::parse(fhir.as_bytes())?).await?;
             return Ok(json!([name.case, name.entry]));
