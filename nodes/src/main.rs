@@ -17,7 +17,7 @@ enum Hdms {
     /// Keeps the verification keys of ledger entries.
     Notary(cli::notary::Notary),
     /// The node of a hospital or a research institute.
-    Institution(cli::institution::Institution),
+    Institution(Box<cli::institution::Institution>),
     /// Copies what a node keeps.
     Backup(cli::backup::Backup),
     /// The keys of a stopped institution or notary.

@@ -160,7 +160,7 @@ async fn keys_change_by_the_old_keys_word_alone_and_the_id_stays() {
     let jwt = others.sign(keys(1)).await.unwrap();
     let asked = net.client.ask_admission(&net.url, jwt).await;
     assert_eq!(
-        asked.err().map(Error::from),
+        asked.err(),
         Some(Error::PossessionUnproven),
         "another states that it is the node's"
     );

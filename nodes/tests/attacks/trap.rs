@@ -46,6 +46,6 @@ pub async fn serve<F: Future<Output = ()> + Send>(
 /// Reads a request's beginning, and writes this.
 pub async fn say(stream: &mut TcpStream, text: &str) {
     let mut request = [0; 16 * 1024];
-    stream.read(&mut request).await.ok();
+    let _asked = stream.read(&mut request).await.ok();
     stream.write_all(text.as_bytes()).await.ok();
 }

@@ -122,12 +122,14 @@ fn nothing_is_sealed_anew_to_a_card_that_is_not_the_recipients_newer_one() {
             ("no card", Some("card".into()), Error::CardMalformed),
             ("none", None, Error::FormerKey),
         ] {
-            let answer = world.patient.former_key(&[item.clone()], card.as_deref()).await;
+            let answer =
+                world.patient.former_key(std::slice::from_ref(&item), card.as_deref()).await;
             assert_eq!(answer.err(), Some(error), "{what}");
             assert_eq!(waiting(&world).await, item, "{what}");
         }
         let newer = card(&world, &other, &own, 9).await;
-        let anew = world.patient.former_key(&[item.clone()], Some(&newer)).await.unwrap();
+        let anew =
+            world.patient.former_key(std::slice::from_ref(&item), Some(&newer)).await.unwrap();
         assert_ne!(anew[0].payload, item.payload);
     });
 }
