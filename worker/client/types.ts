@@ -1049,6 +1049,7 @@ export const sentences: Record<ErrorCode, string> = {
   "doorman/refused": "The operator has refused this node; ask the operator, and apply again once the cause is gone.",
   "doorman/taken": "Another node has this name, address or log key; choose another, or have the operator revoke that node first.",
   "doorman/endpoint": "The endpoint is not an https URL of a host that all others reach, with at most a port and a path; correct it, see docs/protocol.md.",
+  "doorman/changes": "So many nodes have changed their keys lately that this one's change has to wait; it is tried again by itself, and the operator can revoke the node meanwhile.",
   "doorman/uncertified": "The network's root key has not certified this server's key; have it certified as docs/operator.md says, then start the server again.",
   "proof/invalid": "The request's proof is missing, old, used before or not for this request; sign a new one for each request.",
   "record/malformed": "The record is not an SD-JWT of this protocol; issue it again.",
