@@ -7,8 +7,10 @@ mod device;
 mod support;
 
 use device::Device;
-use hdms::doorman::{Challenge, expected_answer};
+use hdms::doorman::{AdmissionRequest, Challenge, expected_answer};
 use hdms::jose::digest;
+use hdms::provider::Timestamp;
+use hdms_simulation::BEGIN;
 use hdms_worker::commands::Command;
 use serde_json::{Value, json};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -42,21 +44,32 @@ async fn a_server_that_gives_an_envelope_as_challenge_learns_nothing_and_is_told
     assert_eq!(problem(&device).await.as_deref(), Some("doorman/challenge"));
 }
 
+/// What the device asks of the Doorman when its card is to be renewed.
+async fn asked(device: &Device) -> AdmissionRequest {
+    device.answers(ADMISSIONS, json!({}));
+    contact(device).await;
+    let request = device.told(ADMISSIONS).remove(0);
+    let at = Timestamp(BEGIN.0 + RENEWAL * 24 * 3600 * 1000);
+    let software = device.world.software();
+    AdmissionRequest::verify(request.as_str().unwrap(), at, &software).await.unwrap()
+}
+
 #[wasm_bindgen_test]
 async fn a_challenge_is_answered_by_a_digest() {
     let device = Device::new().await;
     device.days_later(RENEWAL);
-    let (world, secret) = (&device.world, digest("secret"));
-    let (card, randomness) = (world.patient.card(), &world.providers.randomness);
-    let to = (card.id(), card.encryption_key().unwrap());
-    let software = world.software();
-    let challenge = Challenge::seal(&secret, to, 7, &software, randomness).await.unwrap();
-    device.answers(ADMISSIONS, json!(challenge));
+    let (world, secret, request) = (&device.world, digest("secret"), asked(&device).await);
+    let key = request.encryption_key().unwrap();
+    let former = world.patient.card();
+    assert_ne!(key, *former.encryption_key().unwrap(), "it comes with the new card");
+    let (software, randomness) = (world.software(), &world.providers.randomness);
+    let challenge = Challenge::seal(&secret, (&request.iss, &key), 7, &software, randomness);
+    device.answers(ADMISSIONS, json!(challenge.await.unwrap()));
     device.answers(ANSWERS, json!({"card": ""}));
     contact(&device).await;
     let answers = device.told(ANSWERS);
     assert_eq!(answers.len(), 1);
-    assert_eq!(answers[0]["request"], device.told(ADMISSIONS)[0]);
-    assert_eq!(answers[0]["answer"], expected_answer(card.id(), &secret));
+    assert_eq!(answers[0]["request"], device.told(ADMISSIONS)[1]);
+    assert_eq!(answers[0]["answer"], expected_answer(&request.iss, &secret));
     assert!(!answers[0].to_string().contains(&secret));
 }
