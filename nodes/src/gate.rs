@@ -1,8 +1,8 @@
 //! Work that costs something before it is known who asks: so much of a kind at a time and no more, so
 //! that one kind keeps none of the others from its turn, nor one address all others. Who asks holds a
-//! place while its body comes and its turn is awaited; where all are taken, who holds most of them
-//! makes room, and turns go round among addresses. So neither slow bodies nor many of them shut out
-//! who comes with one.
+//! place while its body comes and its turn is awaited; where all are taken, or their bodies are more
+//! than may lie in memory, who holds most of them makes room, and turns go round among addresses. So
+//! neither slow bodies nor many of them, nor large ones, shut out who comes with one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
 use axum::body::{Body, Bytes};
+use futures_util::TryStreamExt;
 use hdms::Error;
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -17,9 +18,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::connections::subscriber;
 use crate::problem::read_body;
 
-/// Requests of a kind that may be under way at a time, where each may hold a body of up to 1 MB. Of one
-/// address a quarter.
+/// Requests of a kind that may be under way at a time. Of one address a quarter.
 const PLACES: usize = 1024;
+
+/// Bytes of their bodies.
+const BYTES: usize = 128 * 1024 * 1024;
 
 /// Requests worked on at a time, for each processor: enough to keep it busy while some of them wait
 /// for the disk, and few enough for what else has to be done.
@@ -39,6 +42,7 @@ struct Crowd {
     shares: HashMap<IpAddr, Share>,
     line: BTreeMap<Rank, oneshot::Sender<Turn>>,
     free_turns: usize,
+    bytes: usize,
     came: u64,
     /// The round that turns have come to.
     round: u64,
@@ -51,6 +55,8 @@ type Rank = (u64, u64);
 #[derive(Debug)]
 struct Guest {
     from: IpAddr,
+    /// Of its body, so far.
+    bytes: usize,
     /// Its round, once it waits for its turn.
     round: Option<u64>,
     is_let_in: bool,
@@ -61,6 +67,7 @@ struct Guest {
 #[derive(Debug, Default)]
 struct Share {
     places: usize,
+    bytes: usize,
     next_round: u64,
 }
 
@@ -95,6 +102,7 @@ impl Gate {
             shares: HashMap::new(),
             line: BTreeMap::new(),
             free_turns: turns,
+            bytes: 0,
             came: 0,
             round: 0,
         };
@@ -114,8 +122,12 @@ impl Gate {
         too_large: Error,
     ) -> Result<(Place, Bytes), Error> {
         let place = self.enter(from)?;
+        let (gate, number) = (self.clone(), place.number);
+        let counted = body.into_data_stream().inspect_ok(move |bytes| {
+            gate.crowd().grow(number, bytes.len(), BYTES);
+        });
         let body = tokio::select! {
-            body = read_body(body, limit, too_large) => body?,
+            body = read_body(Body::from_stream(counted), limit, too_large) => body?,
             () = place.out.cancelled() => return Err(Error::NodeBusy),
         };
         Ok((place, body))
@@ -131,7 +143,7 @@ impl Gate {
             return Err(Error::TooManyRequests);
         }
         if crowd.guests.len() >= self.places {
-            let (number, most) = crowd.dispensable().ok_or(Error::NodeBusy)?;
+            let (number, most) = crowd.dispensable(|share| share.places).ok_or(Error::NodeBusy)?;
             if held >= most {
                 return Err(Error::TooManyRequests);
             }
@@ -192,29 +204,46 @@ impl Crowd {
     fn add(&mut self, from: IpAddr, out: DropGuard) -> u64 {
         self.came += 1;
         self.shares.entry(from).or_default().places += 1;
-        let guest = Guest { from, round: None, is_let_in: false, _out: out };
+        let guest = Guest { from, bytes: 0, round: None, is_let_in: false, _out: out };
         self.guests.insert(self.came, guest);
         self.came
     }
 
+    /// More of its body has come. Where all are more than `most` bytes, addresses that hold most of
+    /// them make room.
+    fn grow(&mut self, number: u64, bytes: usize, most: usize) {
+        let Some(guest) = self.guests.get_mut(&number) else { return };
+        guest.bytes += bytes;
+        self.shares.entry(guest.from).or_default().bytes += bytes;
+        self.bytes += bytes;
+        while self.bytes > most
+            && let Some((number, _)) = self.dispensable(|share| share.bytes)
+        {
+            self.remove(number);
+        }
+    }
+
     fn remove(&mut self, number: u64) {
         let Some(guest) = self.guests.remove(&number) else { return };
+        self.bytes -= guest.bytes;
         if let Some(round) = guest.round {
             self.line.remove(&(round, number));
         }
         if let Some(share) = self.shares.get_mut(&guest.from) {
             share.places -= 1;
+            share.bytes -= guest.bytes;
             if share.places == 0 {
                 self.shares.remove(&guest.from);
             }
         }
     }
 
-    /// Of those that were not let in yet, who came first of an address that holds most places, and
-    /// how many that are.
-    fn dispensable(&self) -> Option<(u64, usize)> {
+    /// Of those that were not let in yet, who came first of an address that holds most, and how much
+    /// that is.
+    fn dispensable(&self, held: impl Fn(&Share) -> usize) -> Option<(u64, usize)> {
         let waiting = self.guests.iter().filter(|(_, guest)| !guest.is_let_in);
-        let held = waiting.map(|(number, guest)| (*number, self.held_by(guest.from)));
+        let held_by = |from| self.shares.get(from).map_or(0, &held);
+        let held = waiting.map(|(number, guest)| (*number, held_by(&guest.from)));
         held.reduce(|most, next| if next.1 > most.1 { next } else { most })
     }
 
@@ -294,6 +323,23 @@ mod tests {
         let newest = gate.enter(address(8)).unwrap();
         assert!(held[0].out.is_cancelled() && !held[1].out.is_cancelled());
         assert!(!newest.out.is_cancelled());
+    }
+
+    #[test]
+    fn where_bodies_are_too_much_who_holds_most_of_them_makes_room() {
+        let gate = Gate::with(100, 1);
+        let held: Vec<_> = (0..8).map(|number| gate.enter(address(number / 4)).unwrap()).collect();
+        let honest = gate.enter(address(9)).unwrap();
+        let mut crowd = gate.crowd();
+        held.iter().for_each(|place| crowd.grow(place.number, 10, 100));
+        crowd.grow(honest.number, 35, 100);
+        assert_eq!(crowd.bytes, 95);
+        drop(crowd);
+        let lost: Vec<_> = held.iter().map(|place| place.out.is_cancelled()).collect();
+        assert_eq!(lost, [true, false, false, false, true, false, false, false]);
+        assert!(!honest.out.is_cancelled());
+        drop((held, honest));
+        assert_eq!(gate.crowd().bytes, 0);
     }
 
     #[tokio::test]

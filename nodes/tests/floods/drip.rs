@@ -1,6 +1,8 @@
 //! Bodies that come drop by drop, from several addresses behind a trusted proxy: as many as there are
 //! places, and an honest node beside them.
 
+use std::time::Duration;
+
 use hdms::card::Role;
 use hdms::notary::DepositAnswer;
 use hdms_nodes::connections::raise_open_files;
@@ -19,6 +21,10 @@ use crate::{behind_a_proxy, measured, within};
 /// Places of a kind of work, and of one address.
 const PLACES: usize = 1024;
 const EACH: usize = PLACES / 4;
+
+/// What bodies of a kind may hold of a node's memory, and a large one, bytes.
+const BYTES: usize = 128 * 1024 * 1024;
+const LARGE: usize = 1_000_000;
 
 /// Takes every place at this address of the node, each with a body that never ends: from four
 /// subscribers, each with a whole /64.
@@ -42,6 +48,27 @@ async fn hold_all(url: &str, path: &str) -> Vec<TcpStream> {
         held.push(stream);
     }
     held
+}
+
+/// A body that is large and never ends, from one of eight subscribers.
+async fn hold_much(url: &str, path: &str, number: usize) -> TcpStream {
+    let host = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(host).await.unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {host}\r\nx-forwarded-for: 2001:db8:0:{}::1\r\n\
+         content-length: {LARGE}\r\n\r\n",
+        number % 8
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // It may have to make room before all has come.
+    drop(stream.write_all(&[b'x'; LARGE - 1]).await);
+    stream
+}
+
+/// Whether nobody has answered yet.
+async fn is_waited_for(stream: &mut TcpStream) -> bool {
+    let said = tokio::time::timeout(Duration::from_millis(1), stream.read(&mut [0; 64])).await;
+    said.is_err()
 }
 
 /// What honest work takes while all places are held, and the next drops come.
@@ -69,6 +96,31 @@ async fn slow_bodies_at_a_hospital_keep_no_envelope_out() {
         assert_eq!(answer.status(), 400, "it was opened");
     })
     .await;
+    drop(held);
+    stop.cancel();
+    hospital.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_bodies_fill_no_more_of_a_hospitals_memory_than_they_may() {
+    raise_open_files();
+    let net = Net::start().await;
+    let (patient, stop) = (net.person(0).await, CancellationToken::new());
+    let costs = Costs { limits: behind_a_proxy(), ..Costs::unlimited() };
+    let hospital = running_hospital(&net, costs, &stop).await;
+    let (http, inbox) = (Client::new(), format!("{}/inbox", hospital.url()));
+    let envelope = senseless(&patient, &hospital).await;
+    let mut held = Vec::new();
+    for number in 0..300 {
+        held.push(hold_much(&hospital.url(), "/inbox", number).await);
+    }
+    let answer = http.post(&inbox).body(envelope).send().await.unwrap();
+    assert_eq!(answer.status(), 400, "it was opened");
+    let mut waited_for = 0;
+    for stream in &mut held {
+        waited_for += usize::from(is_waited_for(stream).await);
+    }
+    assert!((1..=BYTES / LARGE + 1).contains(&waited_for), "{waited_for} of them are held");
     drop(held);
     stop.cancel();
     hospital.ended().await;
