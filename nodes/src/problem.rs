@@ -124,7 +124,8 @@ pub async fn read_body(body: Body, limit: usize, too_large: Error) -> Result<Byt
 pub fn retry_after(error: Error) -> Option<u64> {
     match (error, error.status()) {
         (Error::TooManyRequests, _) => Some(60),
-        (Error::TooManyChanges, _) => Some(3600),
+        // An address may have one more of its 20 a day.
+        (Error::TooManyChanges, _) => Some(72 * 60),
         (Error::EntryQuota, _) => Some(300),
         (_, 429) => Some(30),
         (_, 503) => Some(5),

@@ -104,7 +104,8 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
         Self { size: requests.into(), refill, buckets: Mutex::new(buckets) }
     }
 
-    /// [`Error::TooManyRequests`] when `key` has used up what it may.
+    /// [`Error::TooManyRequests`] when `key` has used up what it may. To be refused costs it nothing:
+    /// who shares it and asks on and on keeps it from no one.
     pub fn take(&self, key: &K, now: Timestamp) -> Result<(), Error> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.of.len() >= buckets.sweep {
@@ -113,12 +114,15 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
         }
         let full = Bucket { tokens: self.size, at: now };
         let tokens = self.filled(buckets.of.get(key).copied().unwrap_or(full), now);
-        let bucket = Bucket { tokens: (tokens - 1.0).max(0.0), at: now };
+        if tokens < 1.0 {
+            return Err(Error::TooManyRequests);
+        }
+        let bucket = Bucket { tokens: tokens - 1.0, at: now };
         match buckets.of.get_mut(key) {
             Some(kept) => *kept = bucket,
             None => drop(buckets.of.insert(key.clone(), bucket)),
         }
-        if tokens < 1.0 { Err(Error::TooManyRequests) } else { Ok(()) }
+        Ok(())
     }
 
     /// Whether `key` may take something now.
@@ -135,7 +139,7 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
 
 #[cfg(test)]
 mod tests {
-    use super::RateLimit;
+    use super::{DAY, RateLimit};
     use crate::connections::subscriber;
     use hdms::Error;
     use hdms::provider::Timestamp;
@@ -156,5 +160,13 @@ mod tests {
         assert_eq!(take("2001:db8::1", 100), Ok(()));
         assert_eq!(take("2001:db8::2", 100), Ok(()));
         assert_eq!(take("2001:db8::3", 100), Err(Error::TooManyRequests));
+    }
+
+    #[test]
+    fn tries_in_vain_put_the_next_one_off_by_nothing() {
+        let limit = RateLimit::new(20, DAY);
+        let take = |half_hours: u64| limit.take(&0, Timestamp::from_seconds(half_hours * 1800));
+        (0..20).for_each(|_| assert_eq!(take(0), Ok(())));
+        assert_eq!((1..=50).filter(|at| take(*at).is_ok()).count(), 20, "one each 72 minutes");
     }
 }
