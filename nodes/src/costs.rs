@@ -2,6 +2,7 @@
 //! kept for ever.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hdms::Error;
 use hdms::card::Role;
@@ -150,18 +151,63 @@ impl EntryQuotas {
         }
     }
 
+    fn of(&self, role: Role) -> &RateLimit<NodeId> {
+        if role == Role::Personal { &self.personal } else { &self.members }
+    }
+}
+
+/// What a batch of new entries takes of the quotas. It is given back when this is dropped, unless they
+/// were logged: who tries again on a full disk uses up nothing.
+#[derive(Debug)]
+pub struct Charges {
+    quotas: Arc<EntryQuotas>,
+    taken: Vec<Charge>,
+}
+
+/// One entry, for its depositor and for the two that it is about.
+#[derive(Debug)]
+struct Charge {
+    depositor: (NodeId, Role),
+    pair: (NodeId, NodeId),
+}
+
+impl Charges {
+    /// Nothing yet.
+    pub fn new(quotas: Arc<EntryQuotas>) -> Self {
+        Self { quotas, taken: Vec::new() }
+    }
+
     /// Whether an entry that both participants have endorsed, and that is new, may be logged for its
     /// depositor: counted only now, so that nobody uses up what is another's. [`Error::EntryQuota`].
     pub fn take(
-        &self,
-        (depositor, role): (&NodeId, Role),
+        &mut self,
+        depositor: (NodeId, Role),
         entry: &Entry,
         now: Timestamp,
     ) -> Result<(), Error> {
         let (one, other) = (entry.author.clone(), entry.counterparty.clone());
         let pair = if one <= other { (one, other) } else { (other, one) };
-        let of_node = if role == Role::Personal { &self.personal } else { &self.members };
-        let taken = of_node.take(depositor, now).and_then(|()| self.pairs.take(&pair, now));
-        taken.map_err(|_| Error::EntryQuota)
+        let (node, of_node) = (&depositor.0, self.quotas.of(depositor.1));
+        of_node.take(node, now).map_err(|_| Error::EntryQuota)?;
+        if self.quotas.pairs.take(&pair, now).is_err() {
+            of_node.give_back(node);
+            return Err(Error::EntryQuota);
+        }
+        self.taken.push(Charge { depositor, pair });
+        Ok(())
+    }
+
+    /// They are logged.
+    pub fn keep(mut self) {
+        self.taken.clear();
+    }
+}
+
+impl Drop for Charges {
+    fn drop(&mut self) {
+        for Charge { depositor: (node, role), pair } in &self.taken {
+            self.quotas.of(*role).give_back(node);
+            self.quotas.pairs.give_back(pair);
+        }
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::entries::{self, LoggedEntry};
 use super::store;
-use crate::costs::EntryQuotas;
+use crate::costs::{Charges, EntryQuotas};
 use crate::keys::{AwsPrimitives, NotaryKeys};
 use crate::log::tree::Tree;
 use crate::log::{Witnesses, sign, tiles};
@@ -204,22 +204,23 @@ impl<W: Witnesses> Sequencer<W> {
     ) -> Result<(Vec<Vec<Ruling>>, Vec<LoggedEntry>), Error> {
         let time = self.clock.now().seconds().saturating_sub(self.ahead).max(self.last);
         let (mut tree, keys, key) = (self.tree.clone(), self.keys.clone(), self.key.clone());
-        let quotas = self.quotas.clone();
+        let charges = Charges::new(self.quotas.clone());
         let work = move |tx: &Connection| {
-            let mut batch = Batch::new(tree.size(), time, &quotas);
+            let mut batch = Batch::new(tree.size(), time, charges);
             let mut rule = |deposit| batch.rule(tx, deposit);
             let ruled = deposits.into_iter().map(|job| job.into_iter().map(&mut rule).collect());
             let rulings = ruled.collect::<Result<Vec<Vec<_>>, Failure>>()?;
-            let entries = batch.entries;
+            let Batch { entries, charges, .. } = batch;
             let mut checkpoint = None;
             if !entries.is_empty() {
                 store::append(tx, &mut tree, &entries)?;
                 let signed = checkpoint.insert(sign(&tree, &keys, &key)?);
                 tiles::keep_checkpoint(tx, signed)?;
             }
-            Ok((rulings, entries, tree, checkpoint))
+            Ok((rulings, entries, tree, checkpoint, charges))
         };
-        let (rulings, entries, tree, checkpoint) = self.database.write(work).await?;
+        let (rulings, entries, tree, checkpoint, charges) = self.database.write(work).await?;
+        charges.keep();
         (self.tree, self.last) = (tree, time);
         self.newest = checkpoint.or_else(|| self.newest.take());
         Ok((rulings, entries))
@@ -299,8 +300,8 @@ fn needed(parameters: &Parameters, now: u64) -> usize {
 }
 
 /// The new entries of a batch, seen by those that come after them in it.
-struct Batch<'a> {
-    quotas: &'a EntryQuotas,
+struct Batch {
+    charges: Charges,
     first: u64,
     time: u64,
     entries: Vec<LoggedEntry>,
@@ -308,10 +309,10 @@ struct Batch<'a> {
     by_place: HashMap<(CaseId, Option<EntryId>), usize>,
 }
 
-impl<'a> Batch<'a> {
-    fn new(first: u64, time: u64, quotas: &'a EntryQuotas) -> Self {
+impl Batch {
+    fn new(first: u64, time: u64, charges: Charges) -> Self {
         let (entries, by_id, by_place) = (Vec::new(), HashMap::new(), HashMap::new());
-        Self { quotas, first, time, entries, by_id, by_place }
+        Self { charges, first, time, entries, by_id, by_place }
     }
 
     fn rule(&mut self, tx: &Connection, deposit: Checked) -> Result<Ruling, Failure> {
@@ -344,7 +345,7 @@ impl<'a> Batch<'a> {
                 Ruling::Conflict { refused: entry.id.clone(), first }
             }
             // What is repeated costs its depositor nothing: anybody may have caught and repeated it.
-            (Ok(_), _) => match self.quotas.take((&depositor.0, depositor.1), entry, at) {
+            (Ok(_), _) => match self.charges.take(depositor, entry, at) {
                 Ok(()) => Ruling::Logged(self.add(entry, secret)?),
                 Err(error) => Ruling::Refused(error),
             },

@@ -125,6 +125,15 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
         Ok(())
     }
 
+    /// Gives back what `key` took and was not used.
+    pub fn give_back(&self, key: &K) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was full meanwhile and is forgotten is full without it, too.
+        if let Some(bucket) = buckets.of.get_mut(key) {
+            bucket.tokens += 1.0;
+        }
+    }
+
     /// Whether `key` may take something now.
     pub fn has(&self, key: &K, now: Timestamp) -> bool {
         let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);

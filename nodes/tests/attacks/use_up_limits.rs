@@ -6,6 +6,7 @@ use hdms_nodes::costs::Costs;
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::proxies::{Block, Proxies};
 use reqwest::{Client, StatusCode};
+use rusqlite::Connection;
 
 use crate::common::{Net, deposit, sealed};
 
@@ -78,4 +79,33 @@ async fn a_deposit_that_somebody_repeats_uses_up_nothing_of_its_depositor_s() {
     let refused = net.client.deposit(&url, envelope().await).await.unwrap();
     assert_eq!(refused.answers, [DepositAnswer::Refused(Error::EntryQuota.code().into())]);
     assert_eq!(refused.retry_after, Some(300));
+}
+
+#[tokio::test]
+async fn what_a_full_disk_keeps_out_of_the_log_uses_up_nothing_of_its_depositor_s() {
+    let net = Net::start().await;
+    let costs = Costs { entries: 2, entries_of_pair: 2, ..Costs::unlimited() };
+    let notary = net.notary_with("notary", |config| MemberConfig { costs, ..config }).await;
+    let (patient, hospital) = (net.person(0).await, net.hospital(1).await);
+    notary.member().refresh().await.unwrap();
+    let card = notary.member().standing().card.clone();
+    let url = format!("http://{}", notary.address());
+    let send = async || {
+        let deposits = vec![deposit(&patient, &hospital, &notary).await];
+        let envelope = sealed([&patient, &hospital], &card, deposits).await;
+        Some(net.client.deposit(&url, envelope).await.ok()?.answers.remove(0))
+    };
+    let disk = Connection::open(net.dir.path().join("notary/notary.sqlite")).unwrap();
+    let full =
+        "CREATE TRIGGER full BEFORE INSERT ON checkpoints BEGIN SELECT raise(ABORT, ''); END";
+    disk.execute_batch(full).unwrap();
+    for _ in 0..5 {
+        assert_eq!(send().await, None);
+    }
+    disk.execute_batch("DROP TRIGGER full").unwrap();
+    for _ in 0..2 {
+        let logged = send().await;
+        assert!(matches!(logged, Some(DepositAnswer::Receipt(_))), "{logged:?}");
+    }
+    assert_eq!(send().await, Some(DepositAnswer::Refused(Error::EntryQuota.code().into())));
 }
