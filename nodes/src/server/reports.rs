@@ -7,8 +7,17 @@ use rusqlite::{Connection, Row};
 
 use crate::sqlite::Failure;
 
-/// So seldom are the reports of one node counted.
-const TRIM: i64 = 64;
+/// Most of one node's that go for one that comes, where there are too many.
+const TRIM: u64 = 64;
+
+/// How many are kept of each node, counted with every change of them: none has to be read to know.
+pub const COUNTS: &str = "
+    CREATE TABLE report_counts (
+        sender TEXT PRIMARY KEY,
+        reports INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO report_counts SELECT sender, count(*) FROM reports GROUP BY sender;
+";
 
 const FETCHED: &str = "fetched";
 const EXPIRED: &str = "expired";
@@ -29,11 +38,12 @@ pub struct Gone<'a> {
 /// Keeps a report. What was fetched takes the place of what was fetched before from the same mailbox.
 pub fn keep(tx: &Connection, gone: &Gone<'_>) -> Result<(), Failure> {
     let Gone { sender, recipient, seq, fate } = gone;
+    let mut replaced = 0;
     let outcome = match fate {
         Fate::Fetched => {
             let sql = "DELETE FROM reports \
                        WHERE sender = ?1 AND recipient = ?2 AND outcome = 'fetched'";
-            tx.prepare_cached(sql)?.execute((sender, recipient))?;
+            replaced = tx.prepare_cached(sql)?.execute((sender, recipient))?;
             FETCHED
         }
         Fate::Expired => EXPIRED,
@@ -41,12 +51,29 @@ pub fn keep(tx: &Connection, gone: &Gone<'_>) -> Result<(), Failure> {
     };
     let sql = "INSERT INTO reports (sender, recipient, seq, outcome) VALUES (?1, ?2, ?3, ?4)";
     tx.prepare_cached(sql)?.execute((sender, recipient, seq, outcome))?;
-    if tx.last_insert_rowid() % TRIM != 0 {
+    count(tx, sender, 1 - replaced as i64)?;
+    trim(tx, sender)
+}
+
+/// Lets the oldest go of too many.
+fn trim(tx: &Connection, sender: &str) -> Result<(), Failure> {
+    let sql = "SELECT reports FROM report_counts WHERE sender = ?1";
+    let kept: u64 = tx.prepare_cached(sql)?.query_row([sender], |row| row.get(0))?;
+    let excess = kept.saturating_sub(MAX_REPORTS).min(TRIM);
+    if excess == 0 {
         return Ok(());
     }
-    let sql = "DELETE FROM reports WHERE sender = ?1 AND number <= \
-               (SELECT number FROM reports WHERE sender = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)";
-    tx.prepare_cached(sql)?.execute((sender, MAX_REPORTS))?;
+    let sql = "DELETE FROM reports WHERE number IN \
+               (SELECT number FROM reports WHERE sender = ?1 ORDER BY number LIMIT ?2)";
+    let gone = tx.prepare_cached(sql)?.execute((sender, excess))?;
+    count(tx, sender, -(gone as i64))
+}
+
+/// Counts so many more, or fewer.
+fn count(tx: &Connection, sender: &str, more: i64) -> Result<(), Failure> {
+    let sql = "INSERT INTO report_counts (sender, reports) VALUES (?1, ?2) \
+               ON CONFLICT (sender) DO UPDATE SET reports = reports + excluded.reports";
+    tx.prepare_cached(sql)?.execute((sender, more))?;
     Ok(())
 }
 
@@ -82,10 +109,69 @@ pub fn page(
 /// The node has read all up to this number.
 pub fn read(tx: &Connection, node: &NodeId, upto: u64) -> Result<(), Failure> {
     let sql = "DELETE FROM reports WHERE sender = ?1 AND number <= ?2";
-    tx.prepare_cached(sql)?.execute((node.as_ref(), upto.min(i64::MAX.unsigned_abs())))?;
-    Ok(())
+    let range = (node.as_ref(), upto.min(i64::MAX.unsigned_abs()));
+    let gone = tx.prepare_cached(sql)?.execute(range)?;
+    if gone > 0 { count(tx, node.as_ref(), -(gone as i64)) } else { Ok(()) }
 }
 
 fn columns(row: &Row<'_>) -> Result<(u64, String, u64, String), rusqlite::Error> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Gone, keep, page, read};
+    use crate::server::schema;
+    use crate::sqlite::Database;
+    use hdms::ids::NodeId;
+    use hdms::mailbox::{Fate, MAX_REPORTS};
+
+    const NODES: [&str; 2] = [
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA",
+    ];
+
+    #[tokio::test]
+    async fn the_newest_ten_thousand_of_each_node_are_kept_however_they_come() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = schema::open(dir.path()).unwrap();
+        let [even, odd]: [NodeId; 2] = NODES.map(|node| node.parse().unwrap());
+        let most = 2 * (MAX_REPORTS + 100);
+        let reported = database.write(move |tx| {
+            for seq in 1..=most {
+                // All numbers that a power of two divides are one node's.
+                let (sender, fate) = (NODES[seq as usize % 2], Fate::Expired);
+                keep(tx, &Gone { sender, recipient: NODES[0], seq, fate })?;
+            }
+            Ok(())
+        });
+        reported.await.unwrap();
+        for (node, newest) in [(&even, most), (&odd, most - 1)] {
+            assert_eq!(kept(&database, node).await, (MAX_REPORTS, newest - 2 * (MAX_REPORTS - 1)));
+        }
+        // What was read makes room.
+        let (node, upto) = (odd.clone(), most - 1000);
+        database.write(move |tx| read(tx, &node, upto)).await.unwrap();
+        assert_eq!(kept(&database, &odd).await, (500, upto + 1));
+        let fetched = database.write(move |tx| {
+            for seq in 1..=1000 {
+                let (sender, fate) = (NODES[1], Fate::Fetched);
+                keep(tx, &Gone { sender, recipient: NODES[0], seq, fate })?;
+            }
+            Ok(())
+        });
+        fetched.await.unwrap();
+        assert_eq!(kept(&database, &odd).await, (501, upto + 1), "one row for what was fetched");
+    }
+
+    /// How many reports there are for this node, and the number of the first of them.
+    async fn kept(database: &Database, node: &NodeId) -> (u64, u64) {
+        let node = node.clone();
+        let kept = database.read(move |connection| {
+            let sql = "SELECT count(*) FROM reports WHERE sender = ?1";
+            let count = connection.query_row(sql, [node.as_ref()], |row| row.get(0))?;
+            Ok((count, page(connection, &node, 0, 1)?.reports[0].number))
+        });
+        kept.await.unwrap()
+    }
 }

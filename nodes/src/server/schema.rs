@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hdms::Error;
 
-use super::{manifests, nodes, strangers};
+use super::{manifests, nodes, reports, strangers};
 use crate::log::tiles;
 use crate::sqlite::{Database, Schema};
 
@@ -183,6 +183,7 @@ pub const SCHEMA: Schema = Schema {
         admitted = iif(json_valid(admitted),
             json_set(json_remove(admitted, '$.encryption_key'), '$.encryption', ''), admitted);
     ",
+        reports::COUNTS,
     ],
 };
 
