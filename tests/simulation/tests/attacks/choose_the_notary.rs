@@ -353,6 +353,23 @@ async fn remove(world: &mut World, notary: &NodeId) {
 
 /// Not an attack: a notary that is down, or gone, keeps nobody from being treated.
 #[test]
+fn a_notary_that_refuses_a_card_for_a_day_has_not_been_silent() {
+    block_on(async {
+        let mut scene = drawn(1).await;
+        let world = &mut scene.world;
+        world.hospital.approve(&case()).await.unwrap();
+        let deposit = world.unanswered();
+        for (why, goes_on) in [(Error::CardSuperseded, false), (Error::NodeBusy, true)] {
+            let (failed, kept) = world.hospital.postpone(&deposit, why.into()).await;
+            assert_eq!((failed.len(), kept), (1, Ok(())));
+            world.providers.clock.advance(SILENCE * 1000);
+            world.hospital.pass_over().await.unwrap();
+            assert_eq!(!world.unanswered().is_empty(), goes_on, "{why}");
+        }
+    });
+}
+
+#[test]
 fn a_hospital_goes_on_to_the_next_in_rank_when_the_first_is_silent_or_delisted() {
     block_on(async {
         for is_delisted in [false, true] {
