@@ -18,8 +18,11 @@ pub const WITNESSED: usize = 32 * 1024 * 1024;
 /// The answer to queries, an envelope, bytes.
 pub const ANSWER: usize = envelope::MAX_BYTES;
 
-/// The answers to the deposits in one envelope, or to deliveries, which may come with cards, bytes.
+/// The answers to the deposits in one envelope, bytes.
 pub const RECEIPTS: usize = 4 * 1024 * 1024;
+
+/// The answers to deliveries, each of which may be a card with all changes of a node's keys, bytes.
+pub const DELIVERED: usize = 8 * 1024 * 1024;
 
 /// Bytes of envelopes after which a page of a mailbox ends.
 pub const PAGE_ENVELOPES: usize = 4 * envelope::MAX_BYTES;

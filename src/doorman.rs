@@ -126,7 +126,9 @@ impl AdmissionRequest {
         SigningKeys::of(&request.card(&request.iss, now), primitives).await.map_err(unproven)?;
         let (node, key) = (&request.iss, &request.signing_key);
         let stated = EncryptionKey::verify(&request.encryption, node, key, primitives).await;
-        stated.map_err(unproven)?;
+        if stated.map_err(unproven)?.iat > now.seconds() + PATIENCE {
+            return Err(Error::NotYetValid);
+        }
         unverified.verify_ps256(&request.signing_key, primitives).await.map_err(unproven)?;
         Ok(request)
     }

@@ -195,11 +195,18 @@ pub fn addressed_key(compact: &str) -> Result<String, Error> {
     json::read::<jwe::Header>(header, malformed)?.kid.ok_or(malformed)
 }
 
-/// For who answers a sender at once: [`Error::FormerKey`] when this is sealed to another key than the
-/// present one of `me`, so that it comes again under that. Of anything else opening tells.
-pub fn expect_present_key(bytes: &[u8], me: &VerifiedCard) -> Result<(), Error> {
+/// For who answers a sender at once: [`Error::FormerKey`] when this is sealed neither to the key that
+/// the card of `me` names nor to a newer one of its `keys`, so that it comes again under the former. Of
+/// anything else opening tells.
+pub fn expect_present_key(
+    bytes: &[u8],
+    me: &VerifiedCard,
+    keys: &impl NodeKeys,
+) -> Result<(), Error> {
     match std::str::from_utf8(bytes).map(addressed_key) {
-        Ok(Ok(kid)) if !me.is_present_encryption_key(&kid) => Err(Error::FormerKey),
+        Ok(Ok(kid)) if !(me.is_present_encryption_key(&kid) || keys.is_newest(&kid)) => {
+            Err(Error::FormerKey)
+        }
         _ => Ok(()),
     }
 }

@@ -117,6 +117,12 @@ pub trait NodeKeys {
     /// [`Error::WrongRecipientKey`] when there is none, else [`Error::DecryptionFailed`] for whatever
     /// the reason.
     async fn decrypt_oaep(&self, kid: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Error>;
+
+    /// Whether this is the thumbprint of the newest encryption key, which others may know from a card that
+    /// has not reached the node itself.
+    fn is_newest(&self, _kid: &str) -> bool {
+        false
+    }
 }
 
 /// The P-256 keys that a patient makes, one for each case (RFC 9901 section 4.1.2, `cnf`).

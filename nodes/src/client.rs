@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 use hdms::Error;
-use hdms::answers::{ANSWER, DOCUMENTS, NOTE, PAGE, RECEIPTS, SMALL};
+use hdms::answers::{ANSWER, DELIVERED, DOCUMENTS, NOTE, PAGE, RECEIPTS, SMALL};
 use hdms::doorman::{Admitted, Challenge, ChallengeAnswer};
 use hdms::ids::{MessageId, NodeId};
 use hdms::jose::jwk::RsaJwk;
@@ -195,7 +195,7 @@ impl Client {
         let url = url(server, "/mailbox/deliveries")?;
         let body = body(&Deliveries { deliveries })?;
         // A refused delivery may come with a card.
-        let reply = self.send(self.signed(Method::POST, url, body, from).await?, RECEIPTS).await?;
+        let reply = self.send(self.signed(Method::POST, url, body, from).await?, DELIVERED).await?;
         let DeliveryAnswers { answers } = read(&reply)?;
         Ok(Delivered { answers, retry_after: asked_pause(&reply) })
     }

@@ -189,8 +189,9 @@ impl Drop for Place {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        // Whoever does not wait any more drops the turn once again.
-        if let Some(next) = self.0.crowd().next() {
+        let next = self.0.crowd().next();
+        // Whoever does not wait any more drops the turn once again: the crowd is not looked at meanwhile.
+        if let Some(next) = next {
             drop(next.send(Turn(self.0.clone())));
         }
     }
@@ -340,6 +341,19 @@ mod tests {
         assert!(!honest.out.is_cancelled());
         drop((held, honest));
         assert_eq!(gate.crowd().bytes, 0);
+    }
+
+    #[tokio::test]
+    async fn a_turn_for_who_has_just_gone_is_the_next_ones() {
+        let gate = Gate::with(8, 1);
+        let first = gate.enter(address(0)).unwrap();
+        let turn = first.turn().await.unwrap();
+        let gone = gate.enter(address(1)).unwrap();
+        // Its place is given up a moment later.
+        drop(gate.crowd().line_up(gone.number));
+        drop(turn);
+        let next = gate.enter(address(2)).unwrap();
+        assert!(next.turn().await.is_some());
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ mod keys;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::{self, Endpoint};
+use crate::envelope::CLOCK_SKEW;
 use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::jwk::RsaJwk;
@@ -142,7 +143,11 @@ impl VerifiedCard {
             "" => None,
             statement => {
                 let (node, key) = (&card.sub, &card.signing_key);
-                Some(EncryptionKey::verify(statement, node, key, primitives).await?)
+                let stated = EncryptionKey::verify(statement, node, key, primitives).await?;
+                if stated.iat > card.iat.saturating_add(CLOCK_SKEW) {
+                    return Err(Error::CardMismatch);
+                }
+                Some(stated)
             }
         };
         Ok(Self { card, keys, encryption, jwt: jwt.to_owned() })

@@ -56,8 +56,8 @@ impl KeyWarning {
 fn is_unexplained(old: &VerifiedCard, new: &VerifiedCard) -> bool {
     let goes_on = new.keys().changes().starts_with(old.keys().changes());
     let same_key = new.encryption_key() == old.encryption_key();
-    let is_later = new.encryption_key_stated() >= old.encryption_key_stated();
-    !goes_on || !(same_key || is_later)
+    let said = |card: &VerifiedCard| (card.keys().changes().len(), card.encryption_key_stated());
+    !goes_on || !(same_key || said(new) >= said(old))
 }
 
 /// Called the same, or reached at the same address.

@@ -24,18 +24,24 @@ impl<P: Platform> Node<P> {
     /// superseded: its server has the newer one, to whose key the message is sealed anew.
     pub(super) async fn card_for_later(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
         let card = self.known_card(id).await?;
+        self.check_for_later(&card)?;
+        Ok(card)
+    }
+
+    /// Whether a card will do for [`Node::card_for_later`]. Errors: those of
+    /// [`VerifiedCard::check_validity`].
+    pub(super) fn check_for_later(&self, card: &VerifiedCard) -> Result<(), Error> {
         match card.check_validity(&self.trust(), self.now()) {
-            Ok(()) | Err(Error::NetworkStale) => Ok(card),
             Err(Error::CardExpired | Error::CardSuperseded)
                 if card.card().role == Role::Personal =>
             {
                 // An expired card may be a revoked one.
-                match self.trust().check_revocation(id, self.now()) {
-                    Err(Error::CardRevoked) => Err(Error::CardRevoked),
-                    _ => Ok(card),
-                }
+                let revoked = self.trust().check_revocation(card.id(), self.now());
+                revoked
+                    .or_else(|error| if error == Error::CardRevoked { Err(error) } else { Ok(()) })
             }
-            Err(error) => Err(error),
+            Err(error) if error != Error::NetworkStale => Err(error),
+            _ => Ok(()),
         }
     }
 

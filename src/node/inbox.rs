@@ -66,7 +66,7 @@ impl<P: Platform> Node<P> {
         by: &Deliverer,
     ) -> Result<Taken, Error> {
         if let Deliverer::Address(_) = by {
-            expect_present_key(envelope, &self.card())?;
+            expect_present_key(envelope, &self.card(), self.platform.keys())?;
         }
         let received = self.now();
         match self.take_in_all::<F>(envelope, received).await {

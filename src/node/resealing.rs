@@ -12,13 +12,16 @@ use crate::provider::{Store, Table};
 impl<P: Platform> Node<P> {
     /// The card with which `of` has answered that it has another encryption key: kept when it is
     /// newer than the one known. [`Error::FormerKey`] when it is not: there is nothing to seal to.
-    /// Further errors: those of [`VerifiedCard::verify`], [`Error::CardMismatch`].
+    /// Further errors: those of [`VerifiedCard::vouched`] and [`VerifiedCard::verify_chain`],
+    /// [`Error::CardMismatch`], those of a card that will not do even for later.
     pub async fn learn_card(&self, of: &NodeId, jwt: &str) -> Result<(), Error> {
         let (trust, primitives) = (self.trust(), self.platform.primitives());
-        let card = VerifiedCard::verify(jwt, &trust, self.now(), primitives).await?;
+        let card = VerifiedCard::verify_chain(jwt, &trust, primitives).await?;
+        card.encryption_key()?;
         if card.id() != of {
             return Err(Error::CardMismatch);
         }
+        self.check_for_later(&card)?;
         match self.known_card(of).await {
             Ok(known) if !is_newer(&card, &known) => Err(Error::FormerKey),
             Ok(_) | Err(Error::CardUnknown) => {
@@ -32,13 +35,13 @@ impl<P: Platform> Node<P> {
     /// The item sealed anew to the newest card of its recipient, kept so. Deposits are sealed
     /// whenever they are sent. [`Error::FormerKey`] when it is sealed to that card's key already, or
     /// can't be sealed anew as it is of a version that did not keep what it had signed. Further
-    /// errors: those of [`Node::card_of`], [`Error::EnvelopeTooLarge`].
+    /// errors: those of a card that will not do even for later, [`Error::EnvelopeTooLarge`].
     pub async fn seal_anew(&self, item: &OutboxItem) -> Result<OutboxItem, Error> {
         let Payload::Envelope { kind, compact, signed } = &item.payload else {
             return Ok(item.clone());
         };
         let signed = signed.clone().ok_or(Error::FormerKey)?;
-        let to = self.card_of(&item.to).await?;
+        let to = self.card_for_later(&item.to).await?;
         if to.is_present_encryption_key(&envelope::addressed_key(compact)?) {
             return Err(Error::FormerKey);
         }
@@ -76,8 +79,9 @@ impl<P: Platform> Node<P> {
     }
 }
 
-/// Whether a card was issued later, and names no encryption key of before.
+/// Whether a card was issued later, and names no encryption key of before, but where the signing key
+/// has changed since: then nothing that was said under the former one counts.
 fn is_newer(card: &VerifiedCard, known: &VerifiedCard) -> bool {
-    let issued = |card: &VerifiedCard| card.card().iat;
-    issued(card) > issued(known) && card.encryption_key_stated() >= known.encryption_key_stated()
+    let said = |card: &VerifiedCard| (card.keys().changes().len(), card.encryption_key_stated());
+    card.card().iat > known.card().iat && said(card) >= said(known)
 }

@@ -290,6 +290,10 @@ impl NodeKeys for AwsKeys {
         let key = keys.iter().find(|key| key.kid == kid).ok_or(Error::WrongRecipientKey)?;
         decrypt(&key.private, ciphertext).ok_or(Error::DecryptionFailed)
     }
+
+    fn is_newest(&self, kid: &str) -> bool {
+        self.encryption().first().is_some_and(|newest| newest.kid == kid)
+    }
 }
 
 impl fmt::Debug for AwsKeys {

@@ -147,7 +147,7 @@ impl Services {
     async fn open(&self, envelope: &[u8], from: IpAddr) -> Result<Received, Error> {
         let (standing, at) = (self.member.standing(), self.clock.now());
         let opening = Opening { me: &standing.card, trust: &standing.trust, received: at };
-        envelope::expect_present_key(envelope, &standing.card)?;
+        envelope::expect_present_key(envelope, &standing.card, self.member.keys())?;
         let sealed = Sealed::parse(envelope)?;
         let decrypted = sealed.decrypt(self.member.keys(), &AwsPrimitives).await?;
         let opened = decrypted.verify(None, opening, &AwsPrimitives).await?;

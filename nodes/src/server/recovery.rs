@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hdms::Error;
-use hdms::answers::DOCUMENTS;
+use hdms::answers::{DOCUMENTS, MANIFEST, WITNESSED};
 use hdms::card::{Role, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
 use hdms::endpoint::Endpoint;
@@ -37,10 +37,8 @@ use crate::system::{NodeClock, SystemRandomness};
 /// Why a node that was in the Network Map and is no more is revoked.
 const REASON: &str = "it was no longer a member when the server's database was put back";
 
-/// Most bytes of manifests that are taken back, all in memory: some decades of them. Largest answer with
-/// one.
+/// Most bytes of manifests that are taken back, all in memory: some decades of them.
 const MOST_TAKEN: usize = 64 * 1024 * 1024;
-const MANIFEST: usize = 1024 * 1024;
 
 /// How long a notary has to say what it has witnessed.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -102,7 +100,7 @@ impl Recovery<'_> {
     /// How many manifests the notary there has co-signed; 0 where that is what is signed here, published or
     /// not.
     async fn witnessed(&self, endpoint: &Endpoint) -> Result<u64, Error> {
-        let States { logs } = self.json(endpoint, "/witness/state", DOCUMENTS).await?;
+        let States { logs } = self.json(endpoint, "/witness/state", WITNESSED).await?;
         let key = self.manifests.key();
         let own = logs.iter().find(|state| state.log == key.name).ok_or(Error::NotFound)?;
         let checkpoint = signed(&own.checkpoint, key).await?;

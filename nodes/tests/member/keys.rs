@@ -7,9 +7,12 @@ use hdms::Error;
 use hdms::ids::CaseId;
 
 use hdms::card::{LIFETIME, VerifiedCard};
+use hdms::envelope::expect_present_key;
+use hdms::jose::encode;
 use hdms::node::Platform;
 use hdms_nodes::keys::{open_or_make, renew_encryption_key};
 use hdms_nodes::platform::NativeNode;
+use serde_json::json;
 
 use crate::common::{PASSPHRASE, passphrase};
 use crate::scene::Scene;
@@ -128,6 +131,16 @@ async fn a_key_that_was_made_before_the_node_was_killed_is_the_next_cards() {
     let dir = scene.net.dir.path().join("hospital");
     let keys = open_or_make(&dir, &passphrase()).unwrap();
     renew_encryption_key(&keys, &dir, &passphrase()).unwrap();
+    // Others may have a card that the Doorman has issued, and whose answer was lost.
+    let addressed = |kid: &str| {
+        let header = json!({"alg": "RSA-OAEP-256", "enc": "A256GCM", "cty": "JWT", "kid": kid});
+        let envelope = format!("{}....", encode(header.to_string()));
+        expect_present_key(envelope.as_bytes(), &before, &keys)
+    };
+    for kid in [keys.public().1.thumbprint(), kid(&before)] {
+        assert_eq!(addressed(&kid), Ok(()));
+    }
+    assert_eq!(addressed("another"), Err(Error::FormerKey));
     scene.net.clock.advance(60_000);
     scene.start_hospital().await.unwrap();
     renewed(&scene, scene.hospital().node(), &before).await;

@@ -86,6 +86,10 @@ impl WebCryptoKeys {
     /// Has a new encryption key, kept before this returns: the next card may name it. Not while the one
     /// before the present is still kept.
     pub async fn renew(&self, store: &IndexedDb) -> Result<(), Error> {
+        // One that was given up just after it had kept its key counts.
+        if let Some(stored) = Self::stored(store).await? {
+            self.encryption.replace(stored.encryption.borrow().clone());
+        }
         if self.encryption.borrow().former.is_some() {
             return Ok(());
         }

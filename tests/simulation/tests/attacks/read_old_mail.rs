@@ -88,6 +88,14 @@ fn a_doorman_cant_give_a_node_somebody_elses_key() {
         ] {
             assert_eq!(verified(&world, &jwt).await.err(), Some(Error::CardMismatch), "{what}");
         }
+        // The thief of a signing key would have the last word for ever.
+        for (ahead, error) in [(300, None), (301, Some(Error::CardMismatch))] {
+            let (iss, iat) = (hospital.sub.clone(), hospital.iat + ahead);
+            let stated = EncryptionKey { iss, iat, key: other.public().1.clone() };
+            let encryption = stated.sign(&own).await.unwrap();
+            let jwt = world.operator.sign(&Card { encryption, ..hospital.clone() }).await.unwrap();
+            assert_eq!(verified(&world, &jwt).await.err(), error, "{ahead} s");
+        }
         for encryption in [String::new(), hospital.changes.join(""), world.documents.map.clone()] {
             let jwt = world.operator.sign(&Card { encryption, ..hospital.clone() }).await.unwrap();
             assert_eq!(verified(&world, &jwt).await.err(), Some(Error::CardMalformed));
