@@ -93,7 +93,7 @@ pub struct Member(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     config: MemberConfig,
-    keys: AwsKeys,
+    keys: Arc<AwsKeys>,
     root: RsaJwk,
     store: SqliteStore,
     client: Client,
@@ -283,7 +283,7 @@ impl Member {
     ) -> Option<VerifiedCard> {
         let inner = &*self.0;
         let unknown = inner.unknown.load(Ordering::Relaxed);
-        let own = (&inner.config, &inner.keys);
+        let own = (&inner.config, &*inner.keys);
         if !unknown && !card::is_due(&before.card, own, trust, inner.clock.now()) {
             asking.forget_refusal();
             return None;

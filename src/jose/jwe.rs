@@ -79,7 +79,7 @@ impl Sealed {
         keys: &impl NodeKeys,
         primitives: &impl Primitives,
     ) -> Result<Vec<u8>, Error> {
-        let kid = self.header.kid.as_deref().ok_or(Error::WrongRecipientKey)?;
+        let kid = self.header.kid.as_deref().unwrap_or_default();
         let key = Zeroizing::new(keys.decrypt_oaep(kid, &self.encrypted_key).await?);
         let key: &[u8; KEY] = key.as_slice().try_into().map_err(|_| Error::DecryptionFailed)?;
         primitives.open_gcm(key, &self.iv, self.aad.as_bytes(), self.ciphertext).await

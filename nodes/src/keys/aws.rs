@@ -212,7 +212,7 @@ impl AwsKeys {
     }
 
     /// Whether a former encryption key is to be given its time, or has reached it at `now`, seconds.
-    pub(super) fn some_retire(&self, now: u64) -> bool {
+    pub(crate) fn some_retire(&self, now: u64) -> bool {
         let encryption = self.encryption();
         encryption.iter().skip(1).any(|key| key.until.is_none_or(|until| until <= now))
     }

@@ -58,9 +58,6 @@ pub fn retire_encryption_keys(
     (dir, passphrase): (&Path, &Passphrase),
     now: Timestamp,
 ) -> Result<(), Error> {
-    if !keys.some_retire(now.seconds()) {
-        return Ok(());
-    }
     let path = dir.join(KEY_FILE);
     let mut file = read(&path, passphrase)?;
     if file.retire(now.seconds()) {

@@ -59,7 +59,7 @@ impl Applicant {
         let tasks = TaskTracker::new();
         let member = Member(Arc::new(Inner {
             config,
-            keys,
+            keys: keys.into(),
             root,
             store,
             client,

@@ -32,7 +32,7 @@ impl Member {
     /// Gives former encryption keys their time, and deletes those that have had it.
     pub(super) async fn retire_keys(&self, card: &VerifiedCard) {
         let (inner, now) = (&*self.0, self.0.clock.now());
-        if card::names_newest_key(card, &inner.keys) {
+        if card::names_newest_key(card, &inner.keys) && inner.keys.some_retire(now.seconds()) {
             let retired = self.with_key_file(move |keys, dir, passphrase| {
                 keys::retire_encryption_keys(keys, (dir, passphrase), now)
             });
@@ -47,8 +47,10 @@ impl Member {
         &self,
         work: impl FnOnce(&AwsKeys, &Path, &Passphrase) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), Error> {
-        let inner = self.0.clone();
-        let work = move || work(&inner.keys, &inner.config.data, &inner.config.passphrase);
+        // Not the member, and with it the database, which would outlast the node when it is stopped.
+        let (keys, config) = (self.0.keys.clone(), &self.0.config);
+        let (data, passphrase) = (config.data.clone(), config.passphrase.clone());
+        let work = move || work(&keys, &data, &passphrase);
         tokio::task::spawn_blocking(work).await.map_err(|_| Error::NodeRestarted)?
     }
 }

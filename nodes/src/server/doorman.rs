@@ -183,7 +183,7 @@ impl Doorman {
             return Ok(Some(Admitted { card: card.jwt.clone() }));
         }
         let listed = request.role != Role::Personal;
-        let since = ended.or(known.and_then(|known| known.superseded));
+        let since = ended.or(known.and_then(Known::next_card_from));
         let card = self.network.issue(request, since).await?;
         let jwt = card.jwt.clone();
         if !self.keep(found, request, (Status::Admitted, Some(card), ended)).await? {
@@ -340,12 +340,12 @@ fn is_repeated(before: &AdmissionRequest, request: &AdmissionRequest) -> bool {
     same_key && AdmissionRequest { iat, jti, encryption, ..before.clone() } == *request
 }
 
-/// Since when the node's cards so far don't count, seconds, if it has changed its signing key: later
-/// than the last of them was issued.
+/// Since when the node's cards so far don't count, seconds, if it has any and has changed its signing
+/// key: later than the last of them was issued.
 fn ends_cards(known: &Known, request: &AdmissionRequest, now: u64) -> Option<u64> {
     let changed = known.request.signing_key != request.signing_key;
-    let last = known.card.as_ref().map_or(0, |card| card.issued() + 1);
-    changed.then_some(now.max(last))
+    let last = known.card.as_ref().filter(|_| changed)?.issued();
+    Some(now.max(last + 1))
 }
 
 /// What the trail says of a request; nothing of a personal node's, nor of those who were never

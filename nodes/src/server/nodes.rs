@@ -84,6 +84,12 @@ impl Known {
         if self.status == Status::Admitted { Some(&self.request) } else { self.admitted.as_ref() }
     }
 
+    /// Before when its next card is not dated, seconds: of two cards the later one counts.
+    pub fn next_card_from(&self) -> Option<u64> {
+        let last = self.card.as_ref().map(|card| card.issued() + 1);
+        self.superseded.max(last)
+    }
+
     /// Whether it is listed as a notary, where it is.
     pub fn is_notary(&self) -> bool {
         self.admitted_as().unwrap_or(&self.request).role == Role::Notary

@@ -126,6 +126,21 @@ async fn one_address_changes_the_keys_of_twenty_nodes_a_day_and_no_more() {
     }
 }
 
+#[tokio::test]
+async fn who_was_never_admitted_has_nothing_signed() {
+    let net = Net::start().await;
+    let mut request = net.request(keys(0), Role::Institution, "Stranger").await;
+    assert_eq!(net.ask(keys(0), &request).await, Err(Error::AdmissionPending));
+    let before = net.trust().await.manifest().number;
+    for (former, newer) in [(0, 1), (1, 2)] {
+        net.clock.advance(1000);
+        let changed = change_keys(&net, &request, keys(former), keys(newer)).await;
+        assert_eq!(net.ask(keys(newer), &changed).await, Err(Error::AdmissionPending));
+        request = changed;
+    }
+    assert_eq!(net.trust().await.manifest().number, before);
+}
+
 /// As many more that have asked for the same as this applicant, from this address, after it.
 fn applied(net: &Net, id: &NodeId, from: &str, count: usize) {
     let sql = "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < ?3) \

@@ -317,7 +317,7 @@ impl Network {
             {
                 return Ok(kept);
             }
-            let card = self.issue(admitted, node.superseded).await?;
+            let card = self.issue(admitted, node.next_card_from()).await?;
             let (jwt, id) = (card.jwt.clone(), admitted.iss.clone());
             let keep = move |tx: &Connection| {
                 let found = nodes::find(tx, &id)?;
