@@ -81,8 +81,15 @@ pub struct About {
 impl About {
     fn is_complete(&self) -> bool {
         let said = [&self.registry_number, &self.address, &self.contact];
-        said.iter().all(|text| !text.trim().is_empty() && text.len() <= MAX_NAME)
+        said.iter().all(|text| !text.trim().is_empty() && text.len() <= MAX_NAME && is_plain(text))
     }
+}
+
+/// Whether nothing in a text moves others about where an operator reads them: no control characters,
+/// and none that change the direction of writing (Unicode Annex 9, section 2).
+fn is_plain(text: &str) -> bool {
+    let turns = |one: char| matches!(one, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !text.chars().any(|one| one.is_control() || turns(one) || matches!(one, '\u{2028}' | '\u{2029}'))
 }
 
 /// The Doorman's answer to a right answer.
@@ -151,7 +158,7 @@ impl AdmissionRequest {
             Some(keys) => self.role == Role::Notary && keys.are_sound(),
             None => self.role != Role::Notary,
         };
-        let fits = reachable && logs && self.name.len() <= MAX_NAME;
+        let fits = reachable && logs && self.name.len() <= MAX_NAME && is_plain(&self.name);
         if fits { Ok(()) } else { Err(Error::AdmissionMalformed) }
     }
 

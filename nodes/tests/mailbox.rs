@@ -254,6 +254,34 @@ async fn told(net: &Net, of: &Person, after: u64) -> Vec<(u64, Fate)> {
     page.reports.into_iter().map(|report| (report.seq, report.outcome)).collect()
 }
 
+/// What somebody else delivers makes the server forget nothing of this one's.
+#[tokio::test]
+async fn who_delivers_much_leaves_others_told_of_what_is_given_up() {
+    let net = Net::start().await;
+    let (hospital, other, recipient) =
+        (net.hospital(0).await, net.hospital(1).await, net.person(2).await);
+    deliver(&net, &hospital, vec![delivery(&recipient.id, "hospital's")]).await;
+    let acknowledge = async |upto, refused| {
+        let signer = recipient.signer();
+        net.client.acknowledge(&net.url, signer, upto, refused).await.unwrap();
+    };
+    acknowledge(1, Vec::new()).await;
+    for batch in 0..11 {
+        let all = (0..100).map(|n| delivery(&recipient.id, &format!("{batch} {n}"))).collect();
+        deliver(&net, &other, all).await;
+        acknowledge(1 + (batch + 1) * 100, Vec::new()).await;
+    }
+    let code = Error::CardForged.code();
+    acknowledge(0, vec![Refused { seq: 1, code: code.into() }]).await;
+    let refused = [(1, Fate::Fetched), (1, Fate::Refused(code.into()))];
+    assert_eq!(told(&net, &hospital, 0).await, refused);
+    // Of its own only the last thousand are known.
+    let old = |seq| Refused { seq, code: code.into() };
+    acknowledge(0, vec![old(101), old(102)]).await;
+    let reports = told(&net, &other, 0).await;
+    assert_eq!(reports.iter().map(|report| report.0).collect::<Vec<_>>(), [1101, 102]);
+}
+
 #[tokio::test]
 async fn who_delivered_is_told_what_was_fetched_and_what_was_refused() {
     let net = Net::start().await;
@@ -288,7 +316,9 @@ async fn who_delivered_is_told_what_was_fetched_and_what_was_refused() {
     let first = net.client.reports(&net.url, hospital.signer(), 0).await.unwrap().reports[0].number;
     net.client.reports_read(&net.url, hospital.signer(), first).await.unwrap();
     assert_eq!(told(&net, &hospital, 0).await, given_up[1..]);
-    for refused in [vec![forged(1); 101], vec![Refused { seq: 1, code: "x".into() }]] {
+    let no_codes = ["x", "a/\u{202e}\n\u{1b}[31mb", "A/b", "a/b/c", "/b"];
+    let no_codes = no_codes.map(|code| vec![Refused { seq: 1, code: code.into() }]);
+    for refused in no_codes.into_iter().chain([vec![forged(1); 101]]) {
         assert_eq!(acknowledge(4, refused).await, Err(Error::CommandMalformed));
     }
 }

@@ -25,9 +25,14 @@ use crate::system::NodeClock;
 /// Expired messages deleted in one transaction.
 const EXPIRE_AT_ONCE: usize = 1000;
 
-/// Acknowledged messages that a mailbox remembers, so that a delivery that is repeated late does not
-/// come a second time, and what becomes of it can be told.
+/// Acknowledged messages of each sender that a mailbox remembers, so that a delivery that is repeated
+/// late does not come a second time, and what becomes of it can be told.
 const REMEMBERED: u64 = 1000;
+
+/// Has those be found that are remembered.
+pub const REMEMBERING: &str = "
+    CREATE INDEX messages_remembered ON messages (recipient, sender, seq) WHERE envelope IS NULL;
+";
 
 /// How long they are remembered, seconds: a recipient keeps what may become good as long as an envelope
 /// lives, and gives it up some time after.
@@ -257,14 +262,22 @@ fn let_go(
          WHERE recipient = ?1 AND seq > ?2 AND seq <= ?3",
     )?
     .execute((node, acknowledged, upto, now + GIVEN_UP))?;
-    tx.prepare_cached("DELETE FROM messages WHERE recipient = ?1 AND seq <= ?2")?
-        .execute((node, upto.saturating_sub(REMEMBERED)))?;
     tx.prepare_cached("UPDATE mailboxes SET acknowledged = ?2 WHERE node = ?1")?
         .execute((node, upto))?;
     for (sender, gone, seq) in &gone {
         quota::give_back(tx, sender, node, *gone)?;
         reports::keep(tx, &Gone { sender, recipient: node, seq: *seq, fate: Fate::Fetched })?;
+        forget(tx, sender, node)?;
     }
+    Ok(())
+}
+
+/// Forgets what is older than the last [`REMEMBERED`] of this sender.
+fn forget(tx: &Connection, sender: &str, node: &str) -> Result<(), Failure> {
+    let sql = "DELETE FROM messages WHERE recipient = ?1 AND seq IN \
+               (SELECT seq FROM messages WHERE recipient = ?1 AND sender = ?2 AND envelope IS NULL \
+               ORDER BY seq DESC LIMIT -1 OFFSET ?3)";
+    tx.prepare_cached(sql)?.execute((node, sender, REMEMBERED))?;
     Ok(())
 }
 

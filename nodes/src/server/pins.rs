@@ -47,5 +47,6 @@ fn keep(tx: &Connection, new: PinnedLog, now: u64) -> Result<(), Failure> {
     trail::append(tx, now, Act::Pinned, Some(&new.notary), &new)?;
     all.push(new);
     let text = serde_json::to_string(&all).map_err(|_| Error::StoreCorrupt)?;
-    nodes::set_setting(tx, PINNED, &text)
+    nodes::set_setting(tx, PINNED, &text)?;
+    nodes::tell_server(tx)
 }

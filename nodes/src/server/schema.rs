@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hdms::Error;
 
-use super::{manifests, nodes, reports, strangers};
+use super::{mailbox, manifests, nodes, reports, strangers};
 use crate::log::tiles;
 use crate::sqlite::{Database, Schema};
 
@@ -184,6 +184,7 @@ pub const SCHEMA: Schema = Schema {
             json_set(json_remove(admitted, '$.encryption_key'), '$.encryption', ''), admitted);
     ",
         reports::COUNTS,
+        mailbox::REMEMBERING,
     ],
 };
 

@@ -207,7 +207,8 @@ impl Settings {
         if lacking(*witnesses, notaries) && is_new(|rules| rules.witnesses) {
             return Err(Refused::Witnesses(notaries - 1));
         }
-        if *minimum_version > PROTOCOL_VERSION && is_new(|rules| rules.minimum_version) {
+        // No server of this version serves those that speak less.
+        if *minimum_version != PROTOCOL_VERSION && is_new(|rules| rules.minimum_version) {
             return Err(Refused::Version);
         }
         if self.allowances.is_something() { Ok(()) } else { Err(Refused::Nothing) }
