@@ -89,7 +89,9 @@ impl About {
 /// and none that change the direction of writing (Unicode Annex 9, section 2).
 fn is_plain(text: &str) -> bool {
     let turns = |one: char| matches!(one, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !text.chars().any(|one| one.is_control() || turns(one) || matches!(one, '\u{2028}' | '\u{2029}'))
+    !text
+        .chars()
+        .any(|one| one.is_control() || turns(one) || matches!(one, '\u{2028}' | '\u{2029}'))
 }
 
 /// The Doorman's answer to a right answer.

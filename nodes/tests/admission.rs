@@ -7,7 +7,7 @@ mod common;
 use common::{Net, PASSPHRASE, id, keys, message_id};
 use hdms::Error;
 use hdms::card::{LIFETIME, Role, VerifiedCard};
-use hdms::doorman::{ChallengeAnswer, PATIENCE};
+use hdms::doorman::{About, AdmissionRequest, ChallengeAnswer, PATIENCE};
 use hdms::envelope::{Letter, MessageType, seal};
 use hdms::network::Trust;
 use hdms_nodes::institution::{self, Institution};
@@ -124,6 +124,16 @@ async fn a_request_that_is_old_forged_or_malformed_is_refused() {
         let mut odd = net.request(keys(0), role, "name").await;
         odd.endpoint = endpoint.map(|endpoint| endpoint.parse().unwrap());
         assert_eq!(ask(odd.sign(keys(0)).await.unwrap()).await, Some(Error::AdmissionMalformed));
+    }
+    // What would move about in the operator's terminal.
+    for text in ["Evil\n\u{1b}[2KUniversity Hospital", "Evil \u{202e}latipsoH", "a\u{7}"] {
+        let said = net.request(keys(0), Role::Institution, "name").await;
+        let contact = About { contact: text.into(), ..said.about.clone().unwrap() };
+        let named = AdmissionRequest { name: text.into(), ..said.clone() };
+        for odd in [named, AdmissionRequest { about: Some(contact), ..said }] {
+            let refused = ask(odd.sign(keys(0)).await.unwrap()).await;
+            assert_eq!(refused, Some(Error::AdmissionMalformed), "{text:?}");
+        }
     }
     for text in ["", "a.b.c", "{}", "\u{0}", &jwt[..jwt.len() / 2]] {
         assert_eq!(ask(text.into()).await, Some(Error::AdmissionMalformed), "{text}");

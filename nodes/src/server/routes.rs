@@ -23,7 +23,7 @@ use hdms::jose::jwk::RsaJwk;
 use hdms::log::decimal;
 use hdms::mailbox::{
     Acknowledgement, Deliveries, DeliveryAnswer, DeliveryAnswers, MAX_CODE, MAX_DELIVERIES,
-    MAX_DELIVERY_BYTES, MAX_PAGE, MailboxPage, Refused, ReportPage, ReportsRead,
+    MAX_DELIVERY_BYTES, MAX_PAGE, MailboxPage, ReportPage, ReportsRead,
 };
 use hdms::push::SubscriptionRemoval;
 use serde::de::DeserializeOwned;

@@ -276,6 +276,8 @@ mod tests {
         assert_eq!(check(1, |it| it.rules.witnesses = 1), Err(Refused::Witnesses(0)));
         let newer = |it: &mut Settings| it.rules.minimum_version = PROTOCOL_VERSION + 1;
         assert_eq!(check(0, newer), Err(Refused::Version));
+        let older = |it: &mut Settings| it.rules.minimum_version = PROTOCOL_VERSION - 1;
+        assert_eq!(check(0, older), Err(Refused::Version));
         let shut = |it: &mut Settings| it.allowances.quotas.mailbox.messages = 0;
         assert_eq!(check(0, shut), Err(Refused::Nothing));
     }

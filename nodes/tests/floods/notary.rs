@@ -78,7 +78,10 @@ async fn two_nodes_have_no_more_entries_logged_than_they_may() {
     assert_eq!(log(&hospital, &patient, both, 1).await, 0, "whoever deposits it");
     let with_other = [&patient, &other];
     let of_patient = log(&patient, &other, with_other, 5).await;
-    assert_eq!(of_patient, 2, "of the patient, who has three of five: what was refused costs nothing");
+    assert_eq!(
+        of_patient, 2,
+        "of the patient, who has three of five: what was refused costs nothing"
+    );
     assert_eq!(
         log(&another, &hospital, [&another, &hospital], 2).await,
         2,
