@@ -30,6 +30,7 @@ soak: ## treatments, over and over, for SECONDS; floods; nodes killed under load
 	@.ci/setup demo
 	@$(CARGO) run --quiet --release --package hdms-tests --bin soak -- --seconds $(SECONDS)
 	@HDMS_FLOOD_SECONDS=10 $(CARGO) test --quiet --release --package hdms-nodes --test floods -- --nocapture
+	@$(CARGO) test --quiet --release --package hdms-nodes --test attacks lock_out
 	@HDMS_KILL_RUNS=$(RUNS) $(CARGO) test --quiet --release --package hdms-nodes --test killed -- --nocapture
 	@HDMS_KILL_RUNS=$$((2 * $(RUNS))) .ci/kill-workers
 

@@ -144,6 +144,7 @@ async fn after_a_day_of_silence_the_next_in_rank_has_the_case() {
     let state: HospitalCase = stage.hospital.node().case(&case).await.unwrap();
     assert_eq!(state.notary.as_ref(), Some(&ranked[0]), "it may still come back");
     stage.net.clock.advance(24 * 3600 * 1000);
+    stage.net.have_it_look();
     assert_eq!(stage.approved(&case).await, ranked[1]);
     let [passed] = &stage.passed(&case).await[..] else { panic!("one") };
     assert_eq!((&passed.notary, passed.delisted), (&ranked[0], None));
