@@ -303,13 +303,7 @@ async fn a_native_node_refuses_older_documents_and_keeps_the_last_good_ones() {
     net.start_again(|_| ()).await;
     let stop = CancellationToken::new();
     common::prepare_keys(&net.dir.path().join("patient"), &[""]);
-    let config = MemberConfig {
-        role: Role::Personal,
-        name: String::new(),
-        endpoint: None,
-        about: None,
-        ..net.member_config("patient", String::new())
-    };
+    let config = net.personal_config("patient");
     let store = SqliteStore::open(&net.dir.path().join("patient/node.sqlite")).unwrap();
     let clock = NodeClock::new(net.clock.clone());
     let hospital = net.hospital(1).await;

@@ -116,13 +116,7 @@ async fn who_became_a_member_since_the_backup_is_taken_in_again_whatever_they_ar
     let config = institution::Config::new(config);
     let starting = Institution::start(config, clock.clone(), listener, stop.clone());
     let hospital = tokio::join!(starting, net.admit_next()).0.unwrap();
-    let config = MemberConfig {
-        role: Role::Personal,
-        name: String::new(),
-        endpoint: None,
-        about: None,
-        ..net.member_config("patient", String::new())
-    };
+    let config = net.personal_config("patient");
     let patient = Personal::start(config, clock, stop.clone()).await.unwrap();
     let newest = net.trust().await.manifest().number;
     watched::all_keep(&notaries, newest).await;

@@ -3,25 +3,21 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod answering;
+mod depositing;
 pub mod disk;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
 use hdms::doorman::{About, AdmissionRequest, ChallengeAnswer};
-use hdms::envelope::{self, Letter, MessageType};
 use hdms::ids::{CaseId, EntryId, MessageId, NodeId};
 use hdms::jose::jwk::RsaJwk;
-use hdms::ledger::{
-    CaseSecret, Commitment, Draw, Drawn, Entry, EntryKind, VerificationKey, VerifiedEndorsement,
-};
 use hdms::mailbox::{Delivery, DeliveryAnswer};
 use hdms::network::{Ed25519Key, LogKeys, Trust};
-use hdms::notary::{Deposit, DepositBody};
 use hdms::provider::{Clock, Timestamp};
 use hdms::testing::FixedClock;
 use hdms_nodes::client::{Client, Signer};
@@ -40,8 +36,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Of every case that the tests make.
-pub const SECRET: CaseSecret = CaseSecret([7; 32]);
+#[allow(unused_imports, reason = "each test file uses a part")]
+pub use depositing::{SECRET, deposit, deposit_for, drawn, sealed, trust_of};
 
 pub const PASSPHRASE: &str = "correct horse";
 
@@ -276,6 +272,17 @@ impl Net {
         }
     }
 
+    /// Of a patient's node in this folder.
+    pub fn personal_config(&self, folder: &str) -> MemberConfig {
+        MemberConfig {
+            role: Role::Personal,
+            name: String::new(),
+            endpoint: None,
+            about: None,
+            ..self.member_config(folder, String::new())
+        }
+    }
+
     /// Admits the next node that waits, whoever it is.
     pub async fn admit_next(&self) {
         let operator = self.operator();
@@ -419,86 +426,4 @@ impl JsonBody for reqwest::Response {
     async fn json_body<T: serde::de::DeserializeOwned>(self) -> T {
         serde_json::from_slice(&self.bytes().await.unwrap()).unwrap()
     }
-}
-
-/// What a notary trusts, once that names itself.
-pub async fn trust_of(notary: &Notary) -> Arc<Trust> {
-    loop {
-        let trust = notary.member().standing().trust.clone();
-        if trust.manifest().notaries.contains(notary.member().id()) {
-            return trust;
-        }
-        notary.member().refresh().await.unwrap();
-    }
-}
-
-/// An entry with draws that go by `trust`, of which the last leads to `notary`, with the hospital's
-/// part.
-pub async fn drawn(
-    entry: Entry,
-    hospital: &Person,
-    notary: &NodeId,
-    trust: &Trust,
-) -> (Entry, Drawn) {
-    let (claims, manifest) = (trust.manifest(), &trust.documents().manifest);
-    assert!(claims.notaries.contains(notary));
-    loop {
-        let key = hospital.card.card().signing_key.thumbprint();
-        let draw = Draw::new(claims.number, manifest, key, &SystemRandomness).unwrap();
-        let entry = Entry { draw: Some(draw.clone()), ..entry.clone() };
-        let drawn = Drawn::sign(&entry, hospital.keys).await.unwrap();
-        if draw.ranked(&claims.notaries, &drawn.signature)[0] == *notary {
-            return (entry, drawn);
-        }
-    }
-}
-
-/// The request of a new case between a patient and a hospital, endorsed by both and drawn for this
-/// notary.
-pub async fn deposit(author: &Person, other: &Person, notary: &Notary) -> Deposit {
-    let trust = trust_of(notary).await;
-    deposit_for(author, other, notary.member().id(), &trust).await
-}
-
-/// The same, by what somebody else trusts.
-pub async fn deposit_for(
-    author: &Person,
-    other: &Person,
-    notary: &NodeId,
-    trust: &Trust,
-) -> Deposit {
-    let entry = Entry {
-        id: entry_id(),
-        kind: EntryKind::Request,
-        case: case_id(),
-        author: author.id.clone(),
-        counterparty: other.id.clone(),
-        verification_key: VerificationKey::of("request"),
-        previous: None,
-        case_secret: Some(Commitment::to_secret(SECRET)),
-        draw: None,
-    };
-    let (entry, draw) = drawn(entry, other, notary, trust).await;
-    let endorse = async |by: &Person| {
-        let now = SystemClock.now();
-        let signed = VerifiedEndorsement::sign(&entry, &by.id, now, by.keys).await.unwrap();
-        signed.jwt().to_owned()
-    };
-    let endorsements = [endorse(author).await, endorse(other).await];
-    Deposit { endorsements, case_secret: Some(SECRET), draw: Some(draw) }
-}
-
-/// An envelope for the notary with deposits of both participants, of which the first sends it.
-pub async fn sealed(
-    [from, other]: [&Person; 2],
-    notary: &VerifiedCard,
-    deposits: Vec<Deposit>,
-) -> String {
-    let cards = vec![from.card.jwt().into(), other.card.jwt().into()];
-    let body = serde_json::to_value(DepositBody { cards, deposits }).unwrap();
-    let (case, kind) = (&case_id(), MessageType::Deposit);
-    let letter = Letter { from: &from.card, to: notary, case, kind, body };
-    let sealed =
-        envelope::seal(letter, from.keys, &AwsPrimitives, &SystemClock, &SystemRandomness).await;
-    sealed.unwrap().1
 }

@@ -7,6 +7,7 @@ use hdms::card::Role;
 use hdms::notary::DepositAnswer;
 use hdms_nodes::connections::raise_open_files;
 use hdms_nodes::costs::Costs;
+use hdms_nodes::institution::Institution;
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::server::Rates;
 use reqwest::Client;
@@ -82,14 +83,19 @@ async fn beside(held: &mut [TcpStream], name: &str, honest: impl AsyncFn()) {
     within(name, &times);
 }
 
+/// A hospital, and an envelope that costs it its opening.
+async fn hospital_behind_a_proxy(net: &Net, stop: &CancellationToken) -> (Institution, String) {
+    let costs = Costs { limits: behind_a_proxy(), ..Costs::unlimited() };
+    let (patient, hospital) = (net.person(0).await, running_hospital(net, costs, stop).await);
+    let envelope = senseless(&patient, &hospital).await;
+    (hospital, envelope)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_bodies_at_a_hospital_keep_no_envelope_out() {
-    let net = Net::start().await;
-    let (patient, stop) = (net.person(0).await, CancellationToken::new());
-    let costs = Costs { limits: behind_a_proxy(), ..Costs::unlimited() };
-    let hospital = running_hospital(&net, costs, &stop).await;
+    let (net, stop) = (Net::start().await, CancellationToken::new());
+    let (hospital, envelope) = hospital_behind_a_proxy(&net, &stop).await;
     let (http, inbox) = (Client::new(), format!("{}/inbox", hospital.url()));
-    let envelope = senseless(&patient, &hospital).await;
     let mut held = hold_all(&hospital.url(), "/inbox").await;
     beside(&mut held, "`POST /inbox`, drop by drop", async || {
         let answer = http.post(&inbox).body(envelope.clone()).send().await.unwrap();
@@ -104,12 +110,9 @@ async fn slow_bodies_at_a_hospital_keep_no_envelope_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_bodies_fill_no_more_of_a_hospitals_memory_than_they_may() {
     raise_open_files();
-    let net = Net::start().await;
-    let (patient, stop) = (net.person(0).await, CancellationToken::new());
-    let costs = Costs { limits: behind_a_proxy(), ..Costs::unlimited() };
-    let hospital = running_hospital(&net, costs, &stop).await;
+    let (net, stop) = (Net::start().await, CancellationToken::new());
+    let (hospital, envelope) = hospital_behind_a_proxy(&net, &stop).await;
     let (http, inbox) = (Client::new(), format!("{}/inbox", hospital.url()));
-    let envelope = senseless(&patient, &hospital).await;
     let mut held = Vec::new();
     for number in 0..300 {
         held.push(hold_much(&hospital.url(), "/inbox", number).await);
