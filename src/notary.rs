@@ -199,7 +199,9 @@ impl Checked {
             return Err(Error::NotDrawn);
         }
         let named = Manifest::unverified(named)?;
-        draw.expect(me, &named.notaries, (named.iat, now.seconds()))?;
+        // No notary was silent before it could be asked.
+        let begun = named.iat.max(self.endorsed.authored());
+        draw.expect(me, &named.notaries, (begun, now.seconds()))?;
         for (number, notary) in draw.delisted() {
             Manifest::unverified(manifest(number)?)?.expect_delisted(notary, draw.draw())?;
         }

@@ -118,6 +118,7 @@ struct EndorsementClaims {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedEndorsement {
     by: NodeId,
+    iat: u64,
     entry: Entry,
     jwt: String,
 }
@@ -134,7 +135,7 @@ impl VerifiedEndorsement {
         let claims =
             EndorsementClaims { iss: by.clone(), iat: now.seconds(), entry: entry.clone() };
         let jwt = jws::sign_ps256(ENDORSEMENT, by.as_ref(), &claims, keys).await?;
-        Ok(Self { by: by.clone(), entry: entry.clone(), jwt })
+        Ok(Self { by: by.clone(), iat: claims.iat, entry: entry.clone(), jwt })
     }
 
     /// Checks that `by` signed and is a participant of the entry.
@@ -155,7 +156,7 @@ impl VerifiedEndorsement {
             return Err(Error::EndorsementForged);
         }
         claims.entry.other(by.id())?;
-        Ok(Self { by: claims.iss, entry: claims.entry, jwt: jwt.to_owned() })
+        Ok(Self { by: claims.iss, iat: claims.iat, entry: claims.entry, jwt: jwt.to_owned() })
     }
 
     /// Who claims to have endorsed, before anything is checked. [`Error::EntryMalformed`].
@@ -184,6 +185,7 @@ impl VerifiedEndorsement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endorsed {
     entry: Entry,
+    authored: u64,
     jwts: [String; 2],
 }
 
@@ -198,12 +200,18 @@ impl Endorsed {
             return Err(Error::EndorsementMissing);
         }
         let (author, counterparty) = if a.by == a.entry.author { (a, b) } else { (b, a) };
-        Ok(Self { entry: author.entry, jwts: [author.jwt, counterparty.jwt] })
+        let jwts = [author.jwt, counterparty.jwt];
+        Ok(Self { entry: author.entry, authored: author.iat, jwts })
     }
 
     /// The entry.
     pub fn entry(&self) -> &Entry {
         &self.entry
+    }
+
+    /// When its author says that it was endorsed, seconds.
+    pub fn authored(&self) -> u64 {
+        self.authored
     }
 
     /// The author's and the counterparty's statement.

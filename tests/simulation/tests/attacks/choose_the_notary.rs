@@ -13,7 +13,7 @@ use hdms::ledger::{
 use hdms::network::{self, Manifest};
 use hdms::node::{Outcome, Platform};
 use hdms::notary::{Deposit, DepositAnswer, DepositBody};
-use hdms::provider::{Clock, NodeKeys};
+use hdms::provider::{Clock, NodeKeys, Timestamp};
 use hdms::software::SoftwareKeys;
 use hdms::testing::SeededRandomness;
 use hdms::treatment::hospital::HospitalCase;
@@ -29,6 +29,8 @@ struct Scene {
     world: World,
     entry: Entry,
     ranking: Ranking,
+    /// When the patient has endorsed the request.
+    asked: Timestamp,
 }
 
 /// The first seed with which the simulated notary has this rank.
@@ -41,7 +43,7 @@ async fn drawn(rank: usize) -> Scene {
         let HospitalCase { entry, ranking, .. } = world.hospital.case(&case()).await.unwrap();
         let ranking = ranking.unwrap();
         if ranking.notaries[rank] == *world.notary.card().id() {
-            return Scene { world, entry, ranking };
+            return Scene { world, entry, ranking, asked: BEGIN };
         }
     }
     unreachable!()
@@ -72,11 +74,10 @@ impl Scene {
     /// What the simulated notary answers to the hospital's deposit of the request.
     async fn deposit(&mut self, drawn: Drawn) -> DepositAnswer {
         let (hospital, world) = (&self.world.hospital, &self.world);
-        let at = world.providers.clock.now();
         let mut endorsements = Vec::new();
         for node in [&world.patient, hospital] {
             let keys = node.platform().keys();
-            let signed = VerifiedEndorsement::sign(&self.entry, node.id(), at, keys).await;
+            let signed = VerifiedEndorsement::sign(&self.entry, node.id(), self.asked, keys).await;
             endorsements.push(signed.unwrap().jwt().to_owned());
         }
         let state: HospitalCase = hospital.case(&case()).await.unwrap();
@@ -283,6 +284,21 @@ fn the_next_in_rank_waits_until_the_first_was_silent_for_a_day() {
         let stranger = scene.me().clone();
         let another = scene.with_passed(vec![silent(since)(stranger)]);
         assert_eq!(scene.deposit(another).await, refused(Error::NotDrawn), "another was first");
+        assert_eq!(scene.approve(waited).await, Ok(()));
+    });
+}
+
+/// The manifest that the patient names may be old: of the time before it asked nobody was silent.
+#[test]
+fn no_notary_was_silent_before_the_patient_asked() {
+    block_on(async {
+        let mut scene = drawn(1).await;
+        scene.world.providers.clock.advance(SILENCE * 1000);
+        scene.asked = scene.world.providers.clock.now();
+        let waited = scene.with_passed(scene.passed(silent(BEGIN.seconds() + 60)));
+        assert_eq!(scene.deposit(waited).await, refused(Error::NotDrawn));
+        scene.world.providers.clock.advance(SILENCE * 1000);
+        let waited = scene.with_passed(scene.passed(silent(scene.asked.seconds())));
         assert_eq!(scene.approve(waited).await, Ok(()));
     });
 }
