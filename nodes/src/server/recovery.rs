@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use super::certificate::Certificate;
 use super::manifests::Manifests;
-use super::nodes::{self, IssuedCard, Status};
+use super::nodes::{self, IssuedCard, Known, Status};
 use super::trail::{self, Act};
 use crate::client::Client;
 use crate::keys::AwsPrimitives;
@@ -42,6 +42,10 @@ const MOST_TAKEN: usize = 64 * 1024 * 1024;
 
 /// How long a notary has to say what it has witnessed.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long it has to give back what it keeps, and for each manifest besides.
+const LONGEST: Duration = Duration::from_secs(6);
+const EACH: Duration = Duration::from_millis(50);
 
 /// Asks the notaries.
 pub struct Recovery<'a> {
@@ -86,7 +90,10 @@ impl Recovery<'_> {
         for (size, endpoint) in &ahead {
             let notary = endpoint.as_ref();
             tracing::error!(own, size, notary, "the database is older than what was witnessed");
-            match self.take_back(endpoint, own).await {
+            let count = u32::try_from(size.saturating_sub(own)).unwrap_or(u32::MAX);
+            let taking = timeout(LONGEST + EACH * count, self.take_back(endpoint, own));
+            // One that answers slowly keeps nobody from asking the next.
+            match taking.await.unwrap_or(Err(Error::TimedOut)) {
                 Ok(tree) => {
                     tracing::warn!(size, notary, "what was said since was taken back");
                     return Ok(Some(tree));
@@ -227,13 +234,17 @@ fn follow(
         }
     }
     for (request, card) in members {
-        let known = nodes::find(tx, &request.iss)?;
-        let is_the_same = known.as_ref().is_some_and(|known| {
-            let admitted = known.admitted_as().is_some_and(|it| it.changes == request.changes);
-            known.status != Status::Revoked && admitted
+        let known = nodes::find(tx, &request.iss)?.filter(|it| it.status != Status::Revoked);
+        let admitted = known.as_ref().and_then(Known::admitted_as);
+        let is_the_same = admitted.is_some_and(|admitted| {
+            let kid = known.as_ref().and_then(|known| Some(&known.card.as_ref()?.kid));
+            admitted.changes == request.changes && kid == Some(&card.kid)
         });
         if !is_the_same {
-            nodes::take_back(tx, request, card)?;
+            // What the operator was told of it stays, where it is called as then.
+            let told = admitted.filter(|admitted| admitted.name == request.name);
+            let about = told.and_then(|admitted| admitted.about.clone());
+            nodes::take_back(tx, &AdmissionRequest { about, ..request.clone() }, card)?;
         }
     }
     for ended in &revocations.superseded {

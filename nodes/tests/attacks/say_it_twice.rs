@@ -1,20 +1,27 @@
 //! A server wants to sign a second history of the network, from a point that its witnesses have
 //! passed: one in which a revoked hospital is a member again.
 
+use std::cmp::Reverse;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::routing::get;
 use hdms::Error;
-use hdms::card::{LIFETIME, Role};
+use hdms::card::{EncryptionKey, Role};
+use hdms::doorman::AdmissionRequest;
 use hdms_nodes::institution::{self, Institution};
+use hdms_nodes::keys::AwsPrimitives;
 use hdms_nodes::member::{Member, MemberConfig};
+use hdms_nodes::notary::Notary;
 use hdms_nodes::personal::Personal;
 use hdms_nodes::platform::NativeNode;
 use hdms_nodes::system::NodeClock;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::Net;
+use crate::common::{Net, Person, keys};
 use crate::watched::{self, alarms};
 
 /// The server's database and what goes with it.
@@ -32,8 +39,8 @@ async fn most_witnesses_have_to_co_sign_and_one_that_is_away_holds_nothing_up() 
     assert!(number > before, "two of three");
 
     notaries.pop().unwrap().serving().stop().await;
-    let hospital = net.request(crate::common::keys(2), Role::Institution, "Other").await;
-    let asked = net.ask(crate::common::keys(2), &hospital).await;
+    let hospital = net.request(keys(2), Role::Institution, "Other").await;
+    let asked = net.ask(keys(2), &hospital).await;
     assert_eq!(asked, Err(Error::AdmissionPending));
     net.operator().admit(hospital.iss.clone()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -64,9 +71,10 @@ async fn backed_up(net: &mut Net) -> Vec<Option<Vec<u8>>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_was_put_back_says_nothing_a_second_time_and_goes_on_above() {
-    let (mut net, notaries) = watched::network().await;
+    let (mut net, mut notaries) = watched::network().await;
     let hospital = net.hospital(1).await;
     let patient = net.person(0).await;
+    let renewing = net.hospital(4).await;
     let kept = backed_up(&mut net).await;
     net.operator().revoke(hospital.id.clone(), "closed").await.unwrap();
     net.operator().revoke(patient.id.clone(), "gone").await.unwrap();
@@ -76,11 +84,19 @@ async fn a_server_that_was_put_back_says_nothing_a_second_time_and_goes_on_above
     };
     net.until(|trust| revoked(trust, &hospital.id) && revoked(trust, &patient.id)).await;
     let later = net.hospital(2).await;
+    renew(&net, &renewing).await;
     let held = net.trust().await;
     watched::all_keep(&notaries, held.manifest().number).await;
 
+    notaries.sort_by_key(|notary| Reverse(notary.member().id().clone()));
+    let slow = slow_down(notaries.pop().unwrap()).await;
+    let begun = Instant::now();
     put_back(&mut net, kept).await;
+    assert!(begun.elapsed() < Duration::from_secs(20), "the first that it asks never answers");
+    slow.abort();
     let after = net.until(|trust| trust.manifest().number >= held.manifest().number).await;
+    let kid = after.node(&renewing.id).unwrap().encryption_key().unwrap().thumbprint();
+    assert_eq!(kid, keys(5).public().1.thumbprint(), "and not what it was before");
     assert!(revoked(&after, &hospital.id) && revoked(&after, &patient.id));
     assert!(after.node(&hospital.id).is_err() && after.node(&later.id).is_ok());
     let known = held.manifest().number;
@@ -98,47 +114,42 @@ async fn a_server_that_was_put_back_says_nothing_a_second_time_and_goes_on_above
     }
 }
 
+/// The hospital has a new card, for another encryption key.
+async fn renew(net: &Net, hospital: &Person) {
+    net.clock.advance(1000);
+    let card = hospital.card.card();
+    let (iss, iat) = (hospital.id.clone(), net.now().seconds());
+    let stated = EncryptionKey { iss, iat, key: keys(5).public().1 };
+    let encryption = stated.sign(hospital.keys).await.unwrap();
+    let request = net.request(hospital.keys, Role::Institution, &card.name).await;
+    let request = AdmissionRequest { encryption, ..request };
+    let jwt = request.sign(hospital.keys).await.unwrap();
+    let challenge = net.client.ask_admission(&net.url, jwt.clone()).await.unwrap();
+    let answer = challenge.answer(&request, jwt, keys(5), &AwsPrimitives).await.unwrap();
+    net.client.answer_challenge(&net.url, &answer).await.unwrap();
+}
+
+/// In place of the notary something that says what it has witnessed, and never gives it.
+async fn slow_down(notary: Notary) -> JoinHandle<()> {
+    let address = notary.address();
+    let state = format!("http://{address}/witness/state");
+    let state = reqwest::get(state).await.unwrap().text().await.unwrap();
+    notary.serving().stop().await;
+    let router = Router::new()
+        .route("/witness/state", get(async move || state))
+        .fallback(std::future::pending::<()>);
+    let listener = TcpListener::bind(address).await.unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() })
+}
+
 /// Fetches what waits for a node and what became of what it has sent, as only members may.
 async fn is_known(net: &Net, member: &Member) -> Result<(), Error> {
     net.client.mailbox(&net.url, member.signer(), 0, 1).await.map(drop)
 }
 
-/// The key that comes with the card when most of the last one's life is over.
-async fn renewed(net: &Net, patient: &Personal) -> String {
-    let member = patient.node().platform().member();
-    let key = || member.standing().card.encryption_key().unwrap().thumbprint();
-    let former = key();
-    net.clock.advance((LIFETIME * 2 / 3 + 1) * 1000);
-    net.have_it_look();
-    for _ in 0..400 {
-        if key() != former {
-            return key();
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the card was not renewed");
-}
-
-/// Until the server has everything for this patient be sealed to that key.
-async fn until_mail_is_for(net: &Net, patient: &Personal, key: &str) {
-    let member = patient.node().platform().member();
-    for _ in 0..200 {
-        let page = net.client.mailbox(&net.url, member.signer(), 0, 1).await.unwrap();
-        if page.kid == key {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the server goes by the key that the patient has given up");
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn who_became_a_member_since_the_backup_or_renewed_is_taken_in_again_whatever_they_are() {
+async fn who_became_a_member_since_the_backup_is_taken_in_again_whatever_they_are() {
     let (mut net, mut notaries) = watched::network().await;
-    let renewing = {
-        let (config, clock) = (net.personal_config("renewing"), NodeClock::new(net.clock.clone()));
-        Personal::start(config, clock, CancellationToken::new()).await.unwrap()
-    };
     let kept = backed_up(&mut net).await;
     notaries.push(net.notary("notary-d").await);
     let (stop, clock) = (CancellationToken::new(), NodeClock::new(net.clock.clone()));
@@ -151,7 +162,6 @@ async fn who_became_a_member_since_the_backup_or_renewed_is_taken_in_again_whate
     let hospital = tokio::join!(starting, net.admit_next()).0.unwrap();
     let config = net.personal_config("patient");
     let patient = Personal::start(config, clock, stop.clone()).await.unwrap();
-    let renewed = renewed(&net, &renewing).await;
     let newest = net.trust().await.manifest().number;
     watched::all_keep(&notaries, newest).await;
 
@@ -177,7 +187,6 @@ async fn who_became_a_member_since_the_backup_or_renewed_is_taken_in_again_whate
         }
         assert_eq!(known, Ok(()), "{:?}", member.standing().card.card().role);
     }
-    until_mail_is_for(&net, &renewing, &renewed).await;
     let trust = net.trust().await;
     for member in &members {
         assert_eq!(member.standing().card.check_validity(&trust, net.now()), Ok(()));
