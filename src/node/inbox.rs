@@ -153,26 +153,21 @@ impl<P: Platform> Node<P> {
         let [released, uncounted] = self.released(envelope);
         // The newest of the sender's that is known: an earlier one is not taken from now on.
         let sender = put(Table::Cards, message.sender.to_string(), opened.sender().jwt().into());
-        match &step {
-            Step::Applied(..) => {
-                let along = vec![seen, no_longer_held, released, uncounted, sender];
-                self.carry_out(case, step, along).await?;
-                Ok(Outcome::Applied)
-            }
-            Step::Repeated => {
-                let along = vec![seen, no_longer_held, released, uncounted, sender];
-                self.carry_out(case, step, along).await?;
-                Ok(Outcome::Repeated)
-            }
-            Step::Early => {
-                self.expect_room_to_hold(case, &held_key).await?;
-                let envelope = String::from_utf8_lossy(envelope).into_owned();
-                let held = json::write(&Held { received, envelope })?;
-                let along = vec![put(Table::Inbox, held_key, held), released, uncounted, sender];
-                self.carry_out(case, step, along).await?;
-                Ok(Outcome::Held)
-            }
+        let outcome = match &step {
+            Step::Applied(..) => Outcome::Applied,
+            Step::Repeated => Outcome::Repeated,
+            Step::Early => Outcome::Held,
+        };
+        let mut along = vec![released, uncounted, sender];
+        if outcome == Outcome::Held {
+            self.expect_room_to_hold(case, &held_key).await?;
+            let envelope = String::from_utf8_lossy(envelope).into_owned();
+            along.push(put(Table::Inbox, held_key, json::write(&Held { received, envelope })?));
+        } else {
+            along.extend([seen, no_longer_held]);
         }
+        self.carry_out(case, step, along).await?;
+        Ok(outcome)
     }
 
     async fn knows_newer_card(&self, opened: &Opened) -> Result<bool, Error> {
