@@ -101,7 +101,7 @@ impl Mailbox {
         loop {
             if let Err(error) = self.listen().await {
                 tracing::debug!(%error, "the mailbox is away");
-                if error.asks_for_card() {
+                if error == Error::CardUnknown {
                     self.join_again().await;
                 }
             }
@@ -111,7 +111,7 @@ impl Mailbox {
 
     async fn join_again(&self) {
         let member = self.node.platform().member();
-        member.lacks_card();
+        member.note_unknown();
         if let Err(error) = member.refresh().await {
             tracing::debug!(%error, "not taken in again yet");
         }
@@ -142,9 +142,6 @@ impl Mailbox {
         let (client, server) = (member.client(), member.server());
         loop {
             let page = client.mailbox(server, member.signer(), self.last, MAX_PAGE).await?;
-            if !page.knows(&member.standing().card) {
-                self.join_again().await;
-            }
             let (before, mut refused) = (self.last, Vec::new());
             let taken = self.take_in(&page.messages, &mut refused).await;
             if self.last > before {

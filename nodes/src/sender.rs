@@ -327,7 +327,9 @@ impl<F: Side> Sender<F> {
             Ok(delivered) if delivered.answers.len() == items.len() => delivered,
             Ok(_) => return self.postpone(items, Error::NetworkUnreachable.into()).await,
             Err(problem) => {
-                member.heed(problem.error);
+                if problem.error == Error::CardUnknown {
+                    member.note_unknown();
+                }
                 return self.unanswered(items, &problem, road).await;
             }
         };

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Card;
+use crate::envelope::CLOCK_SKEW;
 use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::jwk::RsaJwk;
@@ -59,6 +60,12 @@ impl KeyChange {
     /// Signs the statement with the former key. Answers the JWT.
     pub async fn sign(&self, former: &impl NodeKeys) -> Result<String, Error> {
         jws::sign_ps256(TYP, self.iss.as_ref(), self, former).await
+    }
+
+    /// What a statement says; its signature is not checked. [`Error::CardMalformed`].
+    pub fn claimed(jwt: &str) -> Result<Self, Error> {
+        let unverified = Unverified::parse(jwt, TYP, Error::CardMalformed)?;
+        json::read(unverified.payload().clone(), Error::CardMalformed)
     }
 
     /// Checks that the key which it names as the former one has signed it; whether that key was the
@@ -134,7 +141,9 @@ impl SigningKeys {
         let mut changes: Vec<KeyChange> = Vec::with_capacity(card.changes.len());
         for jwt in &card.changes {
             let change = KeyChange::verify(jwt, primitives).await?;
-            let in_order = changes.last().is_none_or(|before| before.iat <= change.iat);
+            // What is dated ahead would keep the former key alive.
+            let in_order = changes.last().is_none_or(|before| before.iat <= change.iat)
+                && change.iat <= card.iat.saturating_add(CLOCK_SKEW);
             let follows = change.former_signing_key.thumbprint() == thumbprint;
             if change.iss != card.sub || !in_order || !follows {
                 return Err(Error::CardMismatch);

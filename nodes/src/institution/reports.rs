@@ -12,7 +12,6 @@ pub async fn watch(node: Arc<NativeNode>) {
     loop {
         if let Err(error) = read(&node).await {
             tracing::debug!(%error, "reports are read later");
-            member.heed(error);
         }
         tokio::time::sleep(member.refreshes()).await;
     }

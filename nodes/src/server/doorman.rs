@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hdms::Error;
-use hdms::card::{LIFETIME, Role};
+use hdms::card::{KeyChange, LIFETIME, Role};
 use hdms::doorman::{AdmissionRequest, Admitted, Challenge, ChallengeAnswer, PATIENCE};
 use hdms::ids::NodeId;
 use hdms::provider::{Clock, Timestamp};
@@ -138,8 +138,11 @@ impl Doorman {
             expect_newest(&known.request, request)?;
             Self::expect_same_node(&known.request, request)?;
         }
+        expect_timely(known, request)?;
         let ended = known.and_then(|known| ends_cards(known, request, now.seconds()));
-        if ended.is_some() && request.role == Role::Personal {
+        // Who brings changes that nobody has seen leaves as much behind as who makes one.
+        let changes = ended.is_some() || (known.is_none() && !request.changes.is_empty());
+        if changes && request.role == Role::Personal {
             let may = found.has_room && self.changes.take(&from, now).is_ok();
             may.then_some(()).ok_or(Error::TooManyChanges)?;
         }
@@ -338,6 +341,20 @@ fn is_repeated(before: &AdmissionRequest, request: &AdmissionRequest) -> bool {
     let same_key = before.encryption_key() == request.encryption_key();
     let encryption = request.encryption.clone();
     same_key && AdmissionRequest { iat, jti, encryption, ..before.clone() } == *request
+}
+
+/// That the statements of changed keys which it brings for the first time are no older than the node's last
+/// card: they say until when the former key has signed, and nobody takes back what was signed under a card
+/// since. [`Error::PossessionUnproven`].
+fn expect_timely(known: Option<&Known>, request: &AdmissionRequest) -> Result<(), Error> {
+    let Some(card) = known.and_then(|known| known.card.as_ref()) else { return Ok(()) };
+    let seen = known.map_or(0, |known| known.request.changes.len());
+    for jwt in request.changes.iter().skip(seen) {
+        if KeyChange::claimed(jwt)?.iat + PATIENCE < card.issued() {
+            return Err(Error::PossessionUnproven);
+        }
+    }
+    Ok(())
 }
 
 /// Since when the node's cards so far don't count, seconds, if it has any and has changed its signing

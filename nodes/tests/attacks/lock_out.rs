@@ -115,6 +115,8 @@ async fn one_address_changes_the_keys_of_twenty_nodes_a_day_and_no_more() {
         }
     }
     let mut request = net.request(keys(4), Role::Personal, "").await;
+    let unknown = change(&net, &mut request, (4, 5)).await;
+    assert_eq!(unknown, Err(Error::TooManyChanges), "its changes would be kept as well");
     net.ask(keys(4), &request).await.unwrap();
     assert_eq!(change(&net, &mut request, (4, 5)).await, Err(Error::TooManyChanges));
     // Whoever else tries there meanwhile, in vain, puts it off by nothing.

@@ -39,10 +39,20 @@ pub async fn change_keys(
     former: &AwsKeys,
     newer: &AwsKeys,
 ) -> AdmissionRequest {
+    change_keys_at(net, request, [former, newer], net.now().seconds()).await
+}
+
+/// The same with a statement of this time.
+async fn change_keys_at(
+    net: &Net,
+    request: &AdmissionRequest,
+    [former, newer]: [&AwsKeys; 2],
+    iat: u64,
+) -> AdmissionRequest {
     let (signing_key, key) = newer.public();
     let change = KeyChange {
         iss: request.iss.clone(),
-        iat: net.now().seconds(),
+        iat,
         former_signing_key: request.signing_key.clone(),
         signing_key: signing_key.clone(),
     };
@@ -87,6 +97,19 @@ async fn hospital(net: &Net, stop: &CancellationToken) -> Institution {
     let clock = NodeClock::new(net.clock.clone());
     let starting = Institution::start(config, clock, listener, stop.clone());
     tokio::join!(starting, net.admit_next()).0.unwrap()
+}
+
+/// What was signed under a card stays: whoever has its key takes none of it back, nor signs on with it.
+#[tokio::test]
+async fn no_change_of_keys_is_dated_before_the_last_card_or_ahead() {
+    let net = Net::start().await;
+    let first = net.request(keys(0), Role::Personal, "").await;
+    net.ask(keys(0), &first).await.unwrap();
+    let (now, unproven) = (net.now().seconds(), Err(Error::PossessionUnproven));
+    for (iat, expected) in [(now - 3600, unproven), (now + 3600, unproven), (now, Ok(()))] {
+        let changed = change_keys_at(&net, &first, [keys(0), keys(1)], iat).await;
+        assert_eq!(net.ask(keys(1), &changed).await.map(drop), expected, "{iat} at {now}");
+    }
 }
 
 async fn is_known(net: &Net, former: &Person) {

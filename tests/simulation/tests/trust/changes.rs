@@ -213,6 +213,8 @@ fn a_chain_of_changes_with_a_wrong_link_is_no_card() {
         }
         let foreign = KeyChange { iss: world.hospital.id().clone(), ..one.clone() };
         let backdated = KeyChange { iat: at - 1, ..two.clone() };
+        let ahead = KeyChange { iat: at + 1000, ..two.clone() };
+        let ahead = changed(&good, (&ahead, &third), &second).await;
         let mut without_first = longer.clone();
         without_first.changes.remove(0);
         let mut turned = longer.clone();
@@ -222,6 +224,7 @@ fn a_chain_of_changes_with_a_wrong_link_is_no_card() {
             ("signed by the new key", changed(&card, (&one, &second), &second).await),
             ("about another node", changed(&card, (&foreign, &second), &first).await),
             ("before the one before", changed(&good, (&backdated, &third), &second).await),
+            ("the former key kept alive", Card { iat: at, ..ahead }),
             ("signed by a former key", changed(&good, (&two, &third), &first).await),
             ("its beginning left out", without_first),
             ("out of order", turned),
