@@ -161,6 +161,12 @@ impl Error {
         (self.status() >= 500 && !of_the_server) || self.status() == 429
     }
 
+    /// Whether the server which refuses a request proof with it may lack the node's newest card, as it
+    /// does once its database was put back: then the node asks for a card again.
+    pub fn asks_for_card(self) -> bool {
+        matches!(self, Error::CardUnknown | Error::CardExpired | Error::RequestProofInvalid)
+    }
+
     /// Whether an envelope that was refused with it may be good once its receiver knows more: newer
     /// network documents, which name a Doorman's key, a node, its newer card or a notary, or the time.
     pub fn may_become_good(self) -> bool {

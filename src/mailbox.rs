@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::card::VerifiedCard;
 use crate::ids::{MessageId, NodeId};
 
 /// Most deliveries in one request.
@@ -65,6 +66,18 @@ pub struct MailboxPage {
     /// since its push service no longer knows it: the browser is to subscribe anew.
     #[serde(default)]
     pub subscriptions: Vec<String>,
+    /// Thumbprint of the encryption key that the node's newest card names, as far as the server knows:
+    /// what is sealed to another is refused.
+    pub kid: String,
+}
+
+impl MailboxPage {
+    /// Whether the server has the node's own card `card`, or another with the same encryption key. If
+    /// it was put back to before the last renewal, it turns away what is sealed to the node's present
+    /// key: then the node asks for a card again.
+    pub fn knows(&self, card: &VerifiedCard) -> bool {
+        card.is_present_encryption_key(&self.kid)
+    }
 }
 
 /// One message in a mailbox.

@@ -100,8 +100,8 @@ struct Inner {
     clock: NodeClock,
     standing: watch::Sender<Arc<Standing>>,
     asking: tokio::sync::Mutex<Asking>,
-    /// Whether the server does not know the node any more.
-    unknown: AtomicBool,
+    /// Whether the server seems to lack the node's newest card.
+    lacking: AtomicBool,
     /// What it does beside all else, until `stop` is cancelled.
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -116,6 +116,8 @@ struct Asking {
     failures: u32,
     /// Not before then is it asked for again, unless the documents change.
     again: Option<Instant>,
+    /// When one was got last that the server had lacked.
+    given: Option<Instant>,
     /// Why the Doorman gives no newer card, if it won't.
     refusal: Option<Problem>,
     /// Whether the server has shown two networks, and nothing since that continues the first.
@@ -222,7 +224,7 @@ impl Member {
             Ok(None) => {}
         }
         if before.trust.node(self.id()).is_ok() && trust.node(self.id()).is_err() {
-            self.note_unknown();
+            self.lacks_card();
         }
         let mut card = None;
         if newer.is_ok() {
@@ -241,10 +243,17 @@ impl Member {
         newer.map(drop)
     }
 
-    /// The server does not know the node ([`Error::CardUnknown`]): its database was put back to before
-    /// the node joined. It is asked for a card again with the next [`Member::refresh`].
-    pub fn note_unknown(&self) {
-        self.0.unknown.store(true, Ordering::Relaxed);
+    /// The server lacks the node's newest card: its database was put back to before it was issued. It
+    /// is asked for a card again with the next [`Member::refresh`].
+    pub fn lacks_card(&self) {
+        self.0.lacking.store(true, Ordering::Relaxed);
+    }
+
+    /// The same, if that is why the server has refused a request of the node's.
+    pub fn heed(&self, refusal: Error) {
+        if refusal.asks_for_card() {
+            self.lacks_card();
+        }
     }
 
     /// What the node's user is to be told of others' keys, oldest first. Errors: those of the store.
@@ -282,9 +291,9 @@ impl Member {
         trust: &Trust,
     ) -> Option<VerifiedCard> {
         let inner = &*self.0;
-        let unknown = inner.unknown.load(Ordering::Relaxed);
+        let lacking = inner.lacking.load(Ordering::Relaxed) && asking.may_lack();
         let own = (&inner.config, &*inner.keys);
-        if !unknown && !card::is_due(&before.card, own, trust, inner.clock.now()) {
+        if !lacking && !card::is_due(&before.card, own, trust, inner.clock.now()) {
             asking.forget_refusal();
             return None;
         }
@@ -293,7 +302,8 @@ impl Member {
         }
         match self.ask_for_card(&before.card, trust).await {
             Ok(card) => {
-                inner.unknown.store(false, Ordering::Relaxed);
+                inner.lacking.store(false, Ordering::Relaxed);
+                asking.given = lacking.then(Instant::now).or(asking.given);
                 asking.forget_refusal();
                 Some(card)
             }
@@ -323,6 +333,11 @@ impl Member {
 }
 
 impl Asking {
+    /// Whether the server may lack the card again: it is not asked each time that it says so.
+    fn may_lack(&self) -> bool {
+        self.given.is_none_or(|given| given.elapsed() >= LONGEST_PAUSE)
+    }
+
     fn forget_refusal(&mut self) {
         (self.failures, self.again, self.refusal) = (0, None, None);
     }

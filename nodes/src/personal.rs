@@ -101,7 +101,7 @@ impl Mailbox {
         loop {
             if let Err(error) = self.listen().await {
                 tracing::debug!(%error, "the mailbox is away");
-                if error == Error::CardUnknown {
+                if error.asks_for_card() {
                     self.join_again().await;
                 }
             }
@@ -111,7 +111,7 @@ impl Mailbox {
 
     async fn join_again(&self) {
         let member = self.node.platform().member();
-        member.note_unknown();
+        member.lacks_card();
         if let Err(error) = member.refresh().await {
             tracing::debug!(%error, "not taken in again yet");
         }
@@ -142,6 +142,9 @@ impl Mailbox {
         let (client, server) = (member.client(), member.server());
         loop {
             let page = client.mailbox(server, member.signer(), self.last, MAX_PAGE).await?;
+            if !page.knows(&member.standing().card) {
+                self.join_again().await;
+            }
             let (before, mut refused) = (self.last, Vec::new());
             let taken = self.take_in(&page.messages, &mut refused).await;
             if self.last > before {

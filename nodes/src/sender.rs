@@ -327,9 +327,7 @@ impl<F: Side> Sender<F> {
             Ok(delivered) if delivered.answers.len() == items.len() => delivered,
             Ok(_) => return self.postpone(items, Error::NetworkUnreachable.into()).await,
             Err(problem) => {
-                if problem.error == Error::CardUnknown {
-                    member.note_unknown();
-                }
+                member.heed(problem.error);
                 return self.unanswered(items, &problem, road).await;
             }
         };

@@ -99,7 +99,7 @@ impl Delivery {
                 // What comes of it is in the node's standing.
                 let _ = member.renew().await;
                 match self.fetch(member).await {
-                    Err(Error::CardUnknown) => match member.join_again().await {
+                    Err(error) if error.asks_for_card() => match member.join_again().await {
                         Ok(()) => self.fetch(member).await,
                         failed => failed,
                     },
@@ -198,6 +198,10 @@ impl Delivery {
             let page: MailboxPage =
                 transport::get(&url, &[(HEADER, &proof)], PAGE).await?.json()?;
             self.contact.reached();
+            if !page.knows(&member.node.card()) {
+                // What comes of it is in the node's standing.
+                let _ = member.join_again().await;
+            }
             self.standing.replace(Some(Standing { asked, ids: page.subscriptions }));
             let (dealt, stopped) = self.take_in(member, page.messages, after).await;
             if dealt.upto > after {

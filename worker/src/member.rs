@@ -63,6 +63,8 @@ pub struct Member {
     warnings: RefCell<Vec<KeyWarning>>,
     /// That the Doorman does not renew the card.
     refusal: Cell<Option<Error>>,
+    /// When a card was asked for last because the server seemed to lack it.
+    joined: Cell<Option<Timestamp>>,
     /// Whether the server has shown two networks, and nothing since that continues the first.
     split: Cell<bool>,
 }
@@ -168,6 +170,7 @@ impl Member {
             documents_seen: Cell::new(BrowserClock.now()),
             warnings: RefCell::default(),
             refusal: Cell::default(),
+            joined: Cell::default(),
             split: Cell::default(),
         })
     }

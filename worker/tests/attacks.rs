@@ -73,3 +73,17 @@ async fn a_challenge_is_answered_by_a_digest() {
     assert_eq!(answers[0]["answer"], expected_answer(&request.iss, &secret));
     assert!(!answers[0].to_string().contains(&secret));
 }
+
+#[wasm_bindgen_test]
+async fn a_server_that_goes_by_a_former_key_is_asked_for_a_card_and_not_each_time() {
+    let mut device = Device::new().await;
+    let [approval, _] = device.envelopes().await;
+    device.answers(ADMISSIONS, json!({"challenge": approval, "expires": u64::MAX >> 1}));
+    contact(&device).await;
+    assert_eq!(device.told(ADMISSIONS).len(), 0);
+    let mailbox = json!({"messages": [], "more": false, "subscriptions": [], "kid": digest("key")});
+    device.answers("/mailbox", mailbox);
+    contact(&device).await;
+    contact(&device).await;
+    assert_eq!(device.told(ADMISSIONS).len(), 1);
+}

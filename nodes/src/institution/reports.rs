@@ -12,6 +12,7 @@ pub async fn watch(node: Arc<NativeNode>) {
     loop {
         if let Err(error) = read(&node).await {
             tracing::debug!(%error, "reports are read later");
+            member.heed(error);
         }
         tokio::time::sleep(member.refreshes()).await;
     }

@@ -55,7 +55,7 @@ impl Applicant {
         let (standing, _) = watch::channel(Arc::new(standing));
         let Self { config, keys, store, client, clock } = self;
         let asking = Mutex::new(Asking { etag, ..Asking::default() });
-        let unknown = AtomicBool::new(false);
+        let lacking = AtomicBool::new(false);
         let tasks = TaskTracker::new();
         let member = Member(Arc::new(Inner {
             config,
@@ -66,7 +66,7 @@ impl Applicant {
             clock,
             standing,
             asking,
-            unknown,
+            lacking,
             tasks,
             stop,
         }));

@@ -197,7 +197,8 @@ fn page(
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query((node.as_ref(), after, now, limit as u64 + 1))?;
     let subscriptions = push::standing(connection, node, now)?;
-    let mut page = MailboxPage { messages: Vec::new(), more: false, subscriptions };
+    let kid = nodes::present_kid(connection, node)?.unwrap_or_default();
+    let mut page = MailboxPage { messages: Vec::new(), more: false, subscriptions, kid };
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
         if page.messages.len() == limit || bytes >= PAGE_ENVELOPES {

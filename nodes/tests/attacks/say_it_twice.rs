@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::routing::get;
 use hdms::Error;
-use hdms::card::{EncryptionKey, Role};
+use hdms::card::{EncryptionKey, LIFETIME, Role};
 use hdms::doorman::AdmissionRequest;
 use hdms_nodes::institution::{self, Institution};
 use hdms_nodes::keys::AwsPrimitives;
@@ -147,9 +147,42 @@ async fn is_known(net: &Net, member: &Member) -> Result<(), Error> {
     net.client.mailbox(&net.url, member.signer(), 0, 1).await.map(drop)
 }
 
+/// The key that comes with the card when most of the last one's life is over.
+async fn renewed(net: &Net, patient: &Personal) -> String {
+    let member = patient.node().platform().member();
+    let key = || member.standing().card.encryption_key().unwrap().thumbprint();
+    let former = key();
+    net.clock.advance((LIFETIME * 2 / 3 + 1) * 1000);
+    net.have_it_look();
+    for _ in 0..400 {
+        if key() != former {
+            return key();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the card was not renewed");
+}
+
+/// Until the server has everything for this patient be sealed to that key.
+async fn until_mail_is_for(net: &Net, patient: &Personal, key: &str) {
+    let member = patient.node().platform().member();
+    for _ in 0..200 {
+        let page = net.client.mailbox(&net.url, member.signer(), 0, 1).await.unwrap();
+        if page.kid == key {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the server goes by the key that the patient has given up");
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn who_became_a_member_since_the_backup_is_taken_in_again_whatever_they_are() {
+async fn who_became_a_member_since_the_backup_or_renewed_is_taken_in_again_whatever_they_are() {
     let (mut net, mut notaries) = watched::network().await;
+    let renewing = {
+        let (config, clock) = (net.personal_config("renewing"), NodeClock::new(net.clock.clone()));
+        Personal::start(config, clock, CancellationToken::new()).await.unwrap()
+    };
     let kept = backed_up(&mut net).await;
     notaries.push(net.notary("notary-d").await);
     let (stop, clock) = (CancellationToken::new(), NodeClock::new(net.clock.clone()));
@@ -162,6 +195,7 @@ async fn who_became_a_member_since_the_backup_is_taken_in_again_whatever_they_ar
     let hospital = tokio::join!(starting, net.admit_next()).0.unwrap();
     let config = net.personal_config("patient");
     let patient = Personal::start(config, clock, stop.clone()).await.unwrap();
+    let renewed = renewed(&net, &renewing).await;
     let newest = net.trust().await.manifest().number;
     watched::all_keep(&notaries, newest).await;
 
@@ -187,6 +221,7 @@ async fn who_became_a_member_since_the_backup_is_taken_in_again_whatever_they_ar
         }
         assert_eq!(known, Ok(()), "{:?}", member.standing().card.card().role);
     }
+    until_mail_is_for(&net, &renewing, &renewed).await;
     let trust = net.trust().await;
     for member in &members {
         assert_eq!(member.standing().card.check_validity(&trust, net.now()), Ok(()));

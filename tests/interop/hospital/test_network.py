@@ -13,7 +13,7 @@ import record
 import wire
 from member import Member, ask
 from test_examples import EXAMPLES
-from wire import Refused, answer_to, encode, message, new_id, public, seal, sealed, sign
+from wire import Refused, answer_to, encode, message, new_id, public, seal, sealed, sign, thumbprint
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +129,9 @@ def test_a_message_is_delivered_once_fetched_and_acknowledged(patient, hospital)
     place = hospital.deliver(patient.id, id, compact)["accepted"]
     assert hospital.deliver(patient.id, id, compact) == {"accepted": place}
     page = patient.get(f"/mailbox?after={place - 1}&limit=100")
+    kid = thumbprint(public(patient.keys["encryption"]))
     messages = [{"seq": place, "from": hospital.id, "envelope": compact}]
-    assert page == {"messages": messages, "more": False, "subscriptions": []}
+    assert page == {"messages": messages, "more": False, "subscriptions": [], "kid": kid}
     assert patient.get(f"/mailbox?after={place}")["messages"] == []
     assert patient.post("/mailbox/acknowledgement", {"upto": place}) is None
     assert patient.get("/mailbox")["messages"] == []

@@ -17,6 +17,9 @@ use crate::webcrypto::{WebCryptoKeys, WebPrimitives};
 /// A card is renewed when it is valid for less than this, seconds.
 const RENEWAL: u64 = 30 * 24 * 3600;
 
+/// So soon a card is not asked for again because the server seems to lack the last one, milliseconds.
+const AGAIN: u64 = 15 * 60_000;
+
 impl Member {
     /// Why the node sends nothing now, if so: others would refuse it for good. It takes in and
     /// keeps what comes as ever.
@@ -50,12 +53,23 @@ impl Member {
         if newest && !lasts {
             keys.renew(store).await?;
         }
-        self.join_again().await
+        self.ask_for_card().await
     }
 
-    /// Asks for a card whatever the present one says: the server does not know this node any more, since
-    /// its database was put back to before it joined.
+    /// Asks for a card whatever the present one says: the server seems to lack that, since its database was
+    /// put back to before it was issued. Not each time that the server says so.
     pub async fn join_again(&self) -> Result<(), Error> {
+        let (now, last) = (BrowserClock.now(), self.joined.get());
+        if last.is_some_and(|last| now.0.abs_diff(last.0) < AGAIN) {
+            return Ok(());
+        }
+        let asked = self.ask_for_card().await;
+        let passing = asked.is_err_and(Error::is_passing);
+        self.joined.set((!passing).then_some(now));
+        asked
+    }
+
+    async fn ask_for_card(&self) -> Result<(), Error> {
         let trust = self.node.trust();
         let platform = self.node.platform();
         let asked = admission(&self.config, platform.keys(), &trust).await;

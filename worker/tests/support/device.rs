@@ -157,7 +157,9 @@ impl Device {
         let from = self.world.hospital.id();
         let message = |(at, envelope)| json!({"seq": at + 1, "from": from, "envelope": envelope});
         let messages: Vec<_> = envelopes.iter().enumerate().map(message).collect();
-        let mailbox = json!({"messages": messages, "more": false, "subscriptions": subscriptions});
+        let kid = self.world.patient.card().encryption_key().unwrap().thumbprint();
+        let mailbox = json!({"messages": messages, "more": false, "subscriptions": subscriptions,
+            "kid": kid});
         self.change("answers", json!({
             "/network": self.world.documents, "/mailbox": mailbox, "/mailbox/acknowledgement": null,
             "/mailbox/subscriptions": null, "/mailbox/subscriptions/removal": null,

@@ -221,6 +221,7 @@ async fn mailbox(run: &Run) -> Result<Vec<Named>, Error> {
         messages: vec![MailboxMessage { seq: 1, from, envelope: approval }],
         more: false,
         subscriptions: vec![subscription().id()],
+        kid: patient.card().encryption_key()?.thumbprint(),
     };
     let accepted = DeliveryAnswers { answers: vec![DeliveryAnswer::Accepted(1)] };
     let refused = Refused { seq: 3, code: Error::CardForged.code().into() };
