@@ -12,9 +12,11 @@ use hdms::card::{Role, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
 use hdms::endpoint::Endpoint;
 use hdms::ids::{MessageId, NodeId};
+use hdms::jose::digest;
 use hdms::log::{NoteKey, SignedCheckpoint};
 use hdms::network::{
-    NetworkDocuments, NetworkMap, NotaryLog, Numbered, Revocations, Trust, verify_by,
+    Doormen, NetworkDocuments, NetworkMap, NotaryLog, Numbered, Revocations, Trust, Witness,
+    majority, verify_by,
 };
 use hdms::provider::Clock;
 use rusqlite::Connection;
@@ -72,36 +74,68 @@ struct Taken {
     said: Vec<(Numbered, SignedCheckpoint)>,
 }
 
+/// Where the server stands, as far as the notaries know.
+pub enum Standing {
+    /// Nothing was said beyond what is known here.
+    Newest,
+    /// Too few have answered to tell.
+    Unheard,
+    /// What was said beyond it was taken back: the tree.
+    Taken(Tree),
+    /// More was said, and nobody has given it yet.
+    Behind,
+}
+
 impl Recovery<'_> {
-    /// Takes back what `notaries` have witnessed beyond what is published here. Answers the tree, if
-    /// there was anything.
+    /// Takes back what `notaries` have witnessed beyond what is published here. Most of those that are
+    /// `required` for the next manifest have to say that there is nothing: one of them has co-signed
+    /// what was published last.
     ///
-    /// Errors: those of the store. What no notary could give is asked for again; the witnesses refuse
-    /// whatever is signed in its place meanwhile.
-    pub async fn run(&self, notaries: Vec<(NotaryLog, Endpoint)>) -> Result<Option<Tree>, Error> {
+    /// Errors: those of the store.
+    pub async fn run(
+        &self,
+        notaries: &[(NotaryLog, Endpoint)],
+        required: &[Witness],
+    ) -> Result<Standing, Error> {
         let own = self.manifests.published().await?;
-        let asked = notaries.into_iter().map(async |(_, endpoint)| {
-            let size = timeout(PATIENCE, self.witnessed(&endpoint)).await;
-            (size.unwrap_or(Err(Error::TimedOut)).unwrap_or(0), endpoint)
+        let asked = notaries.iter().map(async |(log, endpoint)| {
+            let size = timeout(PATIENCE, self.witnessed(endpoint)).await;
+            Some((size.ok()?.ok()?, log, endpoint))
         });
-        let mut ahead = join_all(asked).await;
-        ahead.retain(|(size, _)| *size > 0);
-        ahead.sort_by_key(|(size, _)| Reverse(*size));
-        for (size, endpoint) in &ahead {
+        let mut heard: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+        let needed = heard.iter().filter(|(_, log, _)| required.contains(&log.witness())).count();
+        heard.retain(|(size, ..)| *size > own);
+        if heard.is_empty() {
+            let is_enough = needed >= majority(required.len());
+            return Ok(if is_enough { Standing::Newest } else { Standing::Unheard });
+        }
+        heard.sort_by_key(|(size, ..)| Reverse(*size));
+        let mut is_lost = self.has_new_witnesses().await?;
+        for (size, _, endpoint) in heard {
             let notary = endpoint.as_ref();
             tracing::error!(own, size, notary, "the database is older than what was witnessed");
-            let count = u32::try_from(size.saturating_sub(own)).unwrap_or(u32::MAX);
+            let count = u32::try_from(size - own).unwrap_or(u32::MAX);
             let taking = timeout(LONGEST + EACH * count, self.take_back(endpoint, own));
             // One that answers slowly keeps nobody from asking the next.
             match taking.await.unwrap_or(Err(Error::TimedOut)) {
-                Ok(tree) => {
+                Ok(Some(tree)) => {
                     tracing::warn!(size, notary, "what was said since was taken back");
-                    return Ok(Some(tree));
+                    return Ok(Standing::Taken(tree));
                 }
-                Err(error) => tracing::error!(%error, notary, "nothing could be taken back there"),
+                Ok(None) => tracing::error!(notary, "what was witnessed there was not published"),
+                Err(error) => {
+                    is_lost = false;
+                    tracing::error!(%error, notary, "nothing could be taken back there");
+                }
             }
         }
-        Ok(None)
+        Ok(if is_lost { Standing::Newest } else { Standing::Behind })
+    }
+
+    /// Whether the root key has said who is to co-sign in place of those that were named.
+    async fn has_new_witnesses(&self) -> Result<bool, Error> {
+        let newest = self.manifests.newest().await?;
+        Ok(newest.is_some_and(|newest| newest.claims.doormen != digest(&self.certificate.jwt)))
     }
 
     /// How many manifests the notary there has co-signed; 0 where that is what is signed here, published or
@@ -109,14 +143,16 @@ impl Recovery<'_> {
     async fn witnessed(&self, endpoint: &Endpoint) -> Result<u64, Error> {
         let States { logs } = self.json(endpoint, "/witness/state", WITNESSED).await?;
         let key = self.manifests.key();
-        let own = logs.iter().find(|state| state.log == key.name).ok_or(Error::NotFound)?;
+        let Some(own) = logs.iter().find(|state| state.log == key.name) else { return Ok(0) };
         let checkpoint = signed(&own.checkpoint, key).await?;
         let is_own = self.manifests.has_signed(checkpoint.checkpoint()).await?;
         Ok(if is_own { 0 } else { checkpoint.checkpoint().size })
     }
 
-    async fn take_back(&self, endpoint: &Endpoint, from: u64) -> Result<Tree, Error> {
-        let Taken { trust, map, revocations, said } = self.kept_at(endpoint, from).await?;
+    /// Nothing where no more is kept.
+    async fn take_back(&self, endpoint: &Endpoint, from: u64) -> Result<Option<Tree>, Error> {
+        let Some(taken) = self.kept_at(endpoint, from).await? else { return Ok(None) };
+        let Taken { trust, map, revocations, said } = taken;
         let now = self.clock.now().seconds();
         let documents = NetworkDocuments {
             consistency: Vec::new(),
@@ -139,15 +175,16 @@ impl Recovery<'_> {
             follow(tx, &map, &members, &revocations, now)?;
             trail::append(tx, now, Act::TakenBack, None, &detail)
         };
-        self.manifests.take_back(said, documents, keep).await
+        self.manifests.take_back(said, documents, keep).await.map(Some)
     }
 
     /// What the notary there keeps beyond `size` manifests, checked but for the tree.
-    async fn kept_at(&self, endpoint: &Endpoint, size: u64) -> Result<Taken, Error> {
+    async fn kept_at(&self, endpoint: &Endpoint, size: u64) -> Result<Option<Taken>, Error> {
         let documents: NetworkDocuments = self.json(endpoint, "/manifests", DOCUMENTS).await?;
-        let Certificate { root, jwt, list, .. } = self.certificate;
-        if documents.doormen != *jwt {
-            // Another list of Doormen was installed since: it has to be installed again first.
+        let root = &self.certificate.root;
+        let list: Doormen = verify_by(&documents.doormen, &[root], &AwsPrimitives).await?;
+        if list.number > self.certificate.list.number {
+            tracing::error!("a newer list of Doormen was installed since: install it again first");
             return Err(Error::Uncertified);
         }
         let trust = Trust::reopen(&documents, root, self.clock.now(), &AwsPrimitives).await?;
@@ -163,11 +200,7 @@ impl Recovery<'_> {
             let checkpoint = signed(&numbered.checkpoint, self.manifests.key()).await?;
             said.push((numbered, checkpoint));
         }
-        if said.is_empty() {
-            Err(Error::NotFound)
-        } else {
-            Ok(Taken { trust, map, revocations, said })
-        }
+        Ok((!said.is_empty()).then_some(Taken { trust, map, revocations, said }))
     }
 
     async fn json<T: DeserializeOwned>(
@@ -216,7 +249,7 @@ async fn members(map: &NetworkMap, now: u64) -> Result<Vec<(AdmissionRequest, Is
     Ok(members)
 }
 
-/// Brings the table of nodes to what the documents say.
+/// Brings the table of nodes to what the documents say; what the operator has decided since stays.
 fn follow(
     tx: &Connection,
     map: &NetworkMap,
@@ -227,14 +260,19 @@ fn follow(
     let is_listed = |id: &NodeId| members.iter().any(|(request, _)| request.iss == *id);
     for known in nodes::listed(tx)? {
         let id = &known.request.iss;
-        let is_member = known.status != Status::Revoked && known.admitted_as().is_some();
+        let is_admitted = known.status != Status::Revoked && known.admitted_as().is_some();
+        let is_member = is_admitted && known.card.is_some();
         if is_member && !is_listed(id) {
             let ended = map.logs.iter().find(|log| log.notary == *id).and_then(|log| log.until);
             nodes::decide(tx, &known, Status::Revoked, Some(REASON), ended.unwrap_or(now))?;
         }
     }
     for (request, card) in members {
-        let known = nodes::find(tx, &request.iss)?.filter(|it| it.status != Status::Revoked);
+        let known = nodes::find(tx, &request.iss)?;
+        if known.as_ref().and_then(|known| known.until).is_some_and(|until| until > map.iat) {
+            continue;
+        }
+        let known = known.filter(|known| known.status != Status::Revoked);
         let admitted = known.as_ref().and_then(Known::admitted_as);
         let is_the_same = admitted.is_some_and(|admitted| {
             let kid = known.as_ref().and_then(|known| Some(&known.card.as_ref()?.kid));

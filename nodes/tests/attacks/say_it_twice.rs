@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -11,17 +12,19 @@ use hdms::Error;
 use hdms::card::{EncryptionKey, LIFETIME, Role};
 use hdms::doorman::AdmissionRequest;
 use hdms_nodes::institution::{self, Institution};
-use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::keys::{AwsPrimitives, KEY_FILE};
 use hdms_nodes::member::{Member, MemberConfig};
 use hdms_nodes::notary::Notary;
 use hdms_nodes::personal::Personal;
 use hdms_nodes::platform::NativeNode;
+use hdms_nodes::root::{Request, Root, Terms, YEARS};
 use hdms_nodes::system::NodeClock;
+use rusqlite::Connection;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Net, Person, keys};
+use crate::common::{Net, Person, keyring, keys, message_id, passphrase};
 use crate::watched::{self, alarms};
 
 /// The server's database and what goes with it.
@@ -110,6 +113,72 @@ async fn a_server_that_was_put_back_says_nothing_a_second_time_and_goes_on_above
     for notary in &notaries {
         notary.member().refresh().await.unwrap();
         assert!(notary.member().standing().trust.manifest().number >= next);
+        assert!(alarms(notary).await.is_empty());
+    }
+}
+
+/// All that a folder holds, over what the other has.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        match from.is_dir() {
+            true => copy(&from, &to),
+            false => assert!(fs::copy(from, to).is_ok()),
+        }
+    }
+}
+
+/// Makes and installs the Doorman's next key. Answers the list.
+async fn rotate(net: &Net) -> String {
+    let keyring = keyring(&net.data(), NodeClock::new(net.clock.clone()));
+    keyring.make_next().unwrap();
+    let request = Request::verify(&keyring.request().await.unwrap().0).await.unwrap();
+    let root = Root::open(&net.dir.path().join("root"), &passphrase()).unwrap();
+    let terms = Terms { years: YEARS, drop: Vec::new() };
+    let list = root.sign(&root.next(&request, &terms, net.now()).await.unwrap()).await.unwrap();
+    keyring.install(&list, None).await.unwrap();
+    list
+}
+
+/// A folder of before a change of the Doorman's key: what was said since is under a list that it lacks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_can_not_take_back_what_it_said_signs_nothing_until_it_can() {
+    let (mut net, notaries) = watched::network().await;
+    let [kept, newest] = ["kept", "newest"].map(|folder| net.dir.path().join(folder));
+    net.stop_server().await;
+    copy(&net.data(), &kept);
+    net.start_again(|_| ()).await;
+    let before = net.trust().await.manifest().clone();
+    let list = rotate(&net).await;
+    let held = net.until(|trust| trust.manifest().iss != before.iss).await.manifest().clone();
+    watched::all_keep(&notaries, held.number).await;
+
+    net.stop_server().await;
+    copy(&net.data(), &newest);
+    fs::remove_dir_all(net.data()).unwrap();
+    copy(&kept, &net.data());
+    net.clock.advance(1000);
+    net.start_again(|_| ()).await;
+    let person = net.request(keys(0), Role::Personal, "").await;
+    assert_eq!(net.ask(keys(0), &person).await, Err(Error::NodeBusy));
+    let revoked = notaries[0].member().id();
+    net.operator().revoke(revoked.clone(), "closed").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(net.trust().await.manifest().number, before.number);
+    let database = Connection::open(net.data().join("server.sqlite")).unwrap();
+    let signed = "SELECT max(number) FROM manifests";
+    assert_eq!(database.query_row(signed, [], |row| row.get(0)), Ok(before.number));
+
+    // As the operator's page says.
+    let key = Path::new("doorman").join(KEY_FILE);
+    fs::copy(newest.join(&key), net.data().join(&key)).unwrap();
+    let keyring = keyring(&net.data(), NodeClock::new(net.clock.clone()));
+    keyring.install(&list, None).await.unwrap();
+    let number = |trust: &hdms::network::Trust| trust.manifest().number;
+    net.until(|trust| number(trust) > held.number && trust.node(revoked).is_err()).await;
+    net.ask(keys(0), &AdmissionRequest { jti: message_id(), ..person }).await.unwrap();
+    for notary in &notaries {
         assert!(alarms(notary).await.is_empty());
     }
 }

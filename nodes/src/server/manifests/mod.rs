@@ -95,14 +95,7 @@ impl Newest {
 
     /// Whom of these to ask, and where.
     fn asked(&self, nodes: &[Known]) -> Vec<(NotaryLog, Endpoint)> {
-        let notaries = nodes.iter().filter_map(|node| {
-            let endpoint = node.admitted_as()?.endpoint.clone()?;
-            let log = node.log()?;
-            let asked = log.until.is_none()
-                || (!self.is_published && self.required.contains(&log.witness()));
-            asked.then_some((NotaryLog { until: None, ..log }, endpoint))
-        });
-        notaries.collect()
+        notaries(nodes, if self.is_published { &[] } else { &self.required })
     }
 
     fn has_enough(&self, cosignatures: &[NoteSignature]) -> bool {
@@ -306,9 +299,16 @@ impl Published for Manifests {
 
 /// The notaries among these that are members now, each with its base URL.
 pub fn members(nodes: &[Known]) -> Vec<(NotaryLog, Endpoint)> {
-    let members = nodes.iter().filter_map(|node| {
+    notaries(nodes, &[])
+}
+
+/// The same with those that are `required`, members or not.
+pub fn notaries(nodes: &[Known], required: &[Witness]) -> Vec<(NotaryLog, Endpoint)> {
+    let notaries = nodes.iter().filter_map(|node| {
         let endpoint = node.admitted_as()?.endpoint.clone()?;
-        Some((node.log().filter(|log| log.until.is_none())?, endpoint))
+        let log = node.log()?;
+        let asked = log.until.is_none() || required.contains(&log.witness());
+        asked.then_some((NotaryLog { until: None, ..log }, endpoint))
     });
-    members.collect()
+    notaries.collect()
 }

@@ -25,7 +25,7 @@ use super::certificate::{Certificate, Keyring};
 use super::manifests::{self, Manifests, Newest};
 use super::nodes::{self, IssuedCard, Known, Status};
 use super::pins;
-use super::recovery::Recovery;
+use super::recovery::{Recovery, Standing};
 use super::rules::History;
 use crate::client::Client;
 use crate::log::tree::Tree;
@@ -60,7 +60,8 @@ pub struct Network {
     /// The tree of the manifests' log.
     refreshing: Mutex<Tree>,
     behind: AtomicBool,
-    has_looked: AtomicBool,
+    /// Whether what is known here is all that was said, as far as the notaries know: else nothing is signed.
+    is_newest: AtomicBool,
     offered: RwLock<Arc<Offered>>,
     warned: AtomicU64,
 }
@@ -105,7 +106,7 @@ impl Network {
             clock,
             refreshing: Mutex::new(tree),
             behind: AtomicBool::new(false),
-            has_looked: AtomicBool::new(false),
+            is_newest: AtomicBool::new(false),
             offered: RwLock::default(),
             warned: AtomicU64::new(0),
         };
@@ -184,11 +185,15 @@ impl Network {
     }
 
     /// Signs a card for what a node asked to be, dated `since`, seconds, if that is later than now.
+    /// [`Error::NodeBusy`] while it is not known whether more was said than is known here.
     pub async fn issue(
         &self,
         request: &AdmissionRequest,
         since: Option<u64>,
     ) -> Result<IssuedCard, Error> {
+        if !self.is_newest.load(Ordering::Relaxed) {
+            return Err(Error::NodeBusy);
+        }
         let certificate = self.certificate();
         let since = Timestamp::from_seconds(since.unwrap_or(0));
         let card = request.card(&certificate.id, self.clock.now().max(since));
@@ -209,13 +214,14 @@ impl Network {
     pub async fn refresh(&self) -> Result<(), Error> {
         // One after another: a later look at the nodes never loses to an earlier one.
         let mut tree = self.refreshing.lock().await;
-        self.recover(&mut tree).await?;
-        self.publish().await?;
-        for _ in 0..ROUNDS {
-            if !self.sign_next(&mut tree).await? {
-                break;
-            }
+        if self.recover(&mut tree).await? {
             self.publish().await?;
+            for _ in 0..ROUNDS {
+                if !self.sign_next(&mut tree).await? {
+                    break;
+                }
+                self.publish().await?;
+            }
         }
         if let Some(documents) = self.manifests.offered().await? {
             let etag = format!("\"{}\"", digest(json::write(&documents)?));
@@ -231,12 +237,13 @@ impl Network {
     }
 
     /// At the start, and where the newest manifest finds no witnesses, sees whether they have witnessed
-    /// others.
-    async fn recover(&self, tree: &mut Tree) -> Result<(), Error> {
+    /// others, which are taken back. Answers whether anything may be signed.
+    async fn recover(&self, tree: &mut Tree) -> Result<bool, Error> {
         let newest = self.manifests.newest().await?;
-        let is_stuck = newest.is_some_and(|newest| !newest.is_published);
-        if self.has_looked.swap(true, Ordering::Relaxed) && !is_stuck {
-            return Ok(());
+        let is_stuck = newest.as_ref().is_some_and(|newest| !newest.is_published);
+        let mut is_newest = self.is_newest.load(Ordering::Relaxed);
+        if is_newest && !is_stuck {
+            return Ok(true);
         }
         let certificate = self.certificate();
         let recovery = Recovery {
@@ -245,11 +252,26 @@ impl Network {
             certificate: &certificate,
             clock: &self.clock,
         };
-        let notaries = manifests::members(&self.database.read(nodes::listed).await?);
-        if let Some(taken) = recovery.run(notaries).await? {
+        let claims = newest.as_ref().map(|newest| &newest.claims);
+        let required = signing::required(claims, &certificate);
+        let listed = self.database.read(nodes::listed).await?;
+        let notaries = manifests::notaries(&listed, &required);
+        let mut standing = recovery.run(&notaries, &required).await?;
+        while let Standing::Taken(taken) = standing {
             *tree = taken;
+            // Another may have seen still more.
+            standing = recovery.run(&notaries, &required).await?;
         }
-        Ok(())
+        match standing {
+            Standing::Newest => is_newest = true,
+            Standing::Behind => is_newest = false,
+            Standing::Unheard | Standing::Taken(_) => {}
+        }
+        self.is_newest.store(is_newest, Ordering::Relaxed);
+        if !is_newest {
+            self.behind.store(true, Ordering::Relaxed);
+        }
+        Ok(is_newest)
     }
 
     async fn publish(&self) -> Result<(), Error> {

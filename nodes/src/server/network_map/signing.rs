@@ -7,7 +7,7 @@ use hdms::jose::digest;
 use hdms::json;
 use hdms::network::{
     self, Manifest, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog, PROTOCOL_VERSION,
-    Parameters, PinnedLog, Revocations, Superseded,
+    Parameters, PinnedLog, Revocations, Superseded, Witness,
 };
 use hdms::provider::Clock;
 use rusqlite::{Connection, OptionalExtension};
@@ -87,12 +87,10 @@ impl Network {
         if same {
             return Ok(None);
         }
-        let same_list = before.filter(|before| before.doormen == claims.doormen);
-        let required = match (same_list, &certificate.list.log) {
-            (Some(before), _) => before.witnesses.clone(),
-            (None, log) => log.as_ref().map_or_else(Vec::new, |log| log.witnesses.clone()),
-        };
-        let turning = same_list.is_none_or(|before| before.witnesses != claims.witnesses);
+        let required = required(before, certificate);
+        let turning = before.is_none_or(|before| {
+            before.doormen != claims.doormen || before.witnesses != claims.witnesses
+        });
         documents.manifest = network::sign(&claims, &certificate.keys).await?;
         Ok(Some(Next { claims, documents, required, turning }))
     }
@@ -142,6 +140,15 @@ impl Network {
         let jwt = network::sign(&document(number), &certificate.keys).await?;
         let row = Row { kind, number, issued: now, content, jwt: jwt.clone() };
         Ok(Draft { jwt, new: Some(row) })
+    }
+}
+
+/// Who has to co-sign the manifest that follows this one: those whom it names; where the root key has
+/// signed another list since, those whom that names.
+pub(super) fn required(before: Option<&Manifest>, certificate: &Certificate) -> Vec<Witness> {
+    match before.filter(|before| before.doormen == digest(&certificate.jwt)) {
+        Some(before) => before.witnesses.clone(),
+        None => certificate.list.log.as_ref().map_or_else(Vec::new, |log| log.witnesses.clone()),
     }
 }
 
