@@ -107,6 +107,7 @@ refusals! {
     EntryQuota = "notary/quota", 429, "This node or these two have had as many entries logged as they may for now; what is refused is deposited again by itself.";
     PredecessorUnknown = "notary/unknown-predecessor", 409, "The notary has not logged the entry that this one follows; deposit that one first.";
 
+    CaseQuota = "treatment/quota", 429, "This institution takes no more requests for treatment just now, of this node, from this address or at all; it is sent again by itself.";
     FormerCase = "treatment/former-version", 409, "This case began under version 1 of the protocol: it can be read and verified, and takes no new entries; begin a new case.";
     RequestOutdated = "treatment/outdated", 409, "The request goes by a manifest of the network that has ended, or by a key that this hospital no longer has; fetch the network's documents and ask again in a new case.";
     UnknownCase = "treatment/unknown-case", 404, "No such case is known here; begin with a treatment request.";

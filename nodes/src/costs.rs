@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use hdms::Error;
 use hdms::card::Role;
-use hdms::envelope::MessageType;
+use hdms::envelope::{MessageType, Opened};
 use hdms::ids::{MessageId, NodeId};
 use hdms::ledger::Entry;
 use hdms::provider::Timestamp;
 
 use crate::connections::{Limits, subscriber};
+use crate::institution::Undecided;
 use crate::server::{DAY, NodeRates, RateLimit, Seen};
 
 /// An institution may have logged so many entries, for each of a personal node's: it has many patients.
@@ -26,6 +27,11 @@ pub struct Costs {
     pub messages: u32,
     /// Treatments that one personal node may ask an institution for a day: each is a case for good.
     pub treatments: u32,
+    /// Requests for treatment that wait to be decided at an institution, of patients that it does not
+    /// know: of all, and of one address.
+    pub undecided: usize,
+    /// See [`Costs::undecided`].
+    pub undecided_of_address: usize,
     /// Entries that one personal node may have logged a day; a hundred times as many of others.
     pub entries: u32,
     /// Entries between two nodes that may be logged a day.
@@ -39,6 +45,8 @@ impl Costs {
         Self {
             messages: most,
             treatments: most,
+            undecided: usize::MAX,
+            undecided_of_address: usize::MAX,
             entries: most,
             entries_of_pair: most,
             ..Self::default()
@@ -52,6 +60,8 @@ impl Default for Costs {
             limits: Limits::default(),
             messages: 600,
             treatments: 100,
+            undecided: 5_000,
+            undecided_of_address: 500,
             entries: 2_000,
             entries_of_pair: 1_000,
         }
@@ -63,6 +73,7 @@ impl Default for Costs {
 pub struct InboxQuotas {
     heard: NodeRates,
     treatments: RateLimit<NodeId>,
+    undecided: Undecided,
 }
 
 impl InboxQuotas {
@@ -71,22 +82,40 @@ impl InboxQuotas {
         Self {
             heard: NodeRates::per_minute(costs.messages),
             treatments: RateLimit::new(costs.treatments, DAY),
+            undecided: Undecided::new(costs),
         }
     }
 
-    /// Whether a message of this kind of this verified sender is taken now.
-    /// [`Error::TooManyRequests`].
+    /// The requests that wait to be decided.
+    pub fn undecided(&self) -> &Undecided {
+        &self.undecided
+    }
+
+    /// Whether a message that comes from this address is taken now. [`Error::TooManyRequests`],
+    /// [`Error::CaseQuota`].
     pub fn hear(
         &self,
-        (sender, role): (&NodeId, Role),
-        kind: MessageType,
+        message: &Opened,
+        from: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.heard.take(sender, role, now)?;
-        if kind == MessageType::TreatmentRequest {
-            self.treatments.take(sender, now)
-        } else {
-            Ok(())
+        let sender = message.sender();
+        self.heard.take(sender.id(), sender.card().role, now)?;
+        if message.kind() != MessageType::TreatmentRequest {
+            return Ok(());
+        }
+        self.treatments.take(sender.id(), now).map_err(|_| Error::CaseQuota)?;
+        let taken = self.undecided.take((message.case(), sender.id()), from, now);
+        taken.inspect_err(|_| self.treatments.give_back(sender.id()))
+    }
+
+    /// Whether a message that was heard began a case. If not, it uses up none of what cases do.
+    pub fn heard(&self, message: &Opened, begun: bool) {
+        if message.kind() == MessageType::TreatmentRequest {
+            self.undecided.begun(message.case(), begun);
+            if !begun {
+                self.treatments.give_back(message.sender().id());
+            }
         }
     }
 }

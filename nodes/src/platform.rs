@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hdms::Error;
-use hdms::card::{Role, VerifiedCard};
-use hdms::envelope::MessageType;
+use hdms::card::Role;
+use hdms::envelope::Opened;
 use hdms::ids::{CaseId, NodeId};
 use hdms::network::Trust;
-use hdms::node::{Node, OutboxItem, Platform};
+use hdms::node::{Deliverer, Node, OutboxItem, Outcome, Platform};
 use hdms::provider::{Clock, Store, Table, Write};
 use hdms::software::SoftwareHolders;
 use hdms::treatment::Flow;
@@ -19,6 +19,7 @@ use hdms::treatment::patient::PatientCase;
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast, mpsc};
 
 use crate::costs::InboxQuotas;
+use crate::institution::Undecided;
 use crate::keys::{AwsKeys, AwsPrimitives};
 use crate::member::{Member, Standing};
 use crate::store::SqliteStore;
@@ -108,6 +109,15 @@ impl NativePlatform {
     /// The member of the network that the node is.
     pub fn member(&self) -> &Member {
         &self.member
+    }
+
+    /// The requests for treatment that wait to be decided, where it is an institution.
+    pub fn undecided(&self) -> &Undecided {
+        self.quotas.undecided()
+    }
+
+    fn is_institution(&self) -> bool {
+        self.member.standing().card.card().role == Role::Institution
     }
 
     /// From now on, the id of every case whose state was changed, once that is on stable storage.
@@ -221,11 +231,18 @@ impl Platform for NativePlatform {
     }
 
     /// Whom a mailbox holds messages of, its server has limited.
-    fn hear(&self, sender: &VerifiedCard, kind: MessageType) -> Result<(), Error> {
-        if self.member.standing().card.card().role != Role::Institution {
+    fn hear(&self, message: &Opened, by: &Deliverer) -> Result<(), Error> {
+        if !self.is_institution() {
             return Ok(());
         }
-        self.quotas.hear((sender.id(), sender.card().role), kind, self.clock.now())
+        let from = if let Deliverer::Address(from) = by { Some(*from) } else { None };
+        self.quotas.hear(message, from, self.clock.now())
+    }
+
+    fn heard(&self, message: &Opened, outcome: Option<Outcome>) {
+        if self.is_institution() {
+            self.quotas.heard(message, outcome == Some(Outcome::Applied));
+        }
     }
 
     fn queued(&self, items: Vec<OutboxItem>) {

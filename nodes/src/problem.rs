@@ -127,6 +127,8 @@ pub fn retry_after(error: Error) -> Option<u64> {
         // An address may have one more of its 20 a day.
         (Error::TooManyChanges, _) => Some(72 * 60),
         (Error::EntryQuota, _) => Some(300),
+        // A patient may ask for one more of 100 treatments a day; longer counts for nothing.
+        (Error::CaseQuota, _) => Some(15 * 60),
         (_, 429) => Some(30),
         (_, 503) => Some(5),
         _ => None,

@@ -43,6 +43,9 @@ pub const MOST_HELD: usize = 32;
 struct Held {
     received: Timestamp,
     envelope: String,
+    /// Who has delivered it. Versions before this did not keep it.
+    #[serde(default)]
+    by: Deliverer,
 }
 
 impl<P: Platform> Node<P> {
@@ -69,7 +72,7 @@ impl<P: Platform> Node<P> {
             expect_present_key(envelope, &self.card(), self.platform.keys())?;
         }
         let received = self.now();
-        match self.take_in_all::<F>(envelope, received).await {
+        match self.take_in_all::<F>(envelope, received, by).await {
             Err(refusal) if !refusal.why.is_passing() => {
                 self.quarantine(envelope, received, &refusal, by).await?;
                 Err(refusal.why)
@@ -81,7 +84,8 @@ impl<P: Platform> Node<P> {
     /// Takes in a copy of an envelope that comes by another way as well, as [`Node::receive`] would
     /// and with its errors, but does not quarantine it: a refusal is left to the original's turn.
     pub async fn receive_copy<F: Flow>(&self, envelope: &[u8]) -> Result<Taken, Error> {
-        self.take_in_all::<F>(envelope, self.now()).await.map_err(|refusal| refusal.why)
+        let by = &Deliverer::Unknown;
+        self.take_in_all::<F>(envelope, self.now(), by).await.map_err(|refusal| refusal.why)
     }
 
     /// Takes in an envelope and, if that lets them, the messages that its case holds; also when it
@@ -90,8 +94,9 @@ impl<P: Platform> Node<P> {
         &self,
         envelope: &[u8],
         received: Timestamp,
+        by: &Deliverer,
     ) -> Result<Taken, Refusal> {
-        let taken = self.take_in::<F>(envelope, received).await?;
+        let taken = self.take_in::<F>(envelope, received, by).await?;
         self.forget_refusal(envelope);
         if taken.outcome != Outcome::Held {
             self.take_in_held::<F>(&taken.case).await?;
@@ -103,6 +108,7 @@ impl<P: Platform> Node<P> {
         &self,
         envelope: &[u8],
         received: Timestamp,
+        by: &Deliverer,
     ) -> Result<Taken, Refusal> {
         let mut opened = self.open(envelope, received).await?;
         let _guard = self.platform.lock_sender(opened.sender().id()).await;
@@ -111,7 +117,7 @@ impl<P: Platform> Node<P> {
             opened = self.open(envelope, received).await?;
         }
         let sender = opened.sender().id();
-        let outcome = self.take_in_opened::<F>(envelope, received, &opened).await;
+        let outcome = self.take_in_opened::<F>(envelope, received, &opened, by).await;
         let outcome = outcome.map_err(|why| Refusal { why, sender: Some(sender.clone()) })?;
         Ok(Taken { outcome, case: opened.case().clone(), kind: opened.kind() })
     }
@@ -121,6 +127,7 @@ impl<P: Platform> Node<P> {
         envelope: &[u8],
         received: Timestamp,
         opened: &Opened,
+        by: &Deliverer,
     ) -> Result<Outcome, Error> {
         let _guard = self.platform.lock_case(opened.case()).await;
         let seen_key = format!("seen/{}/{}", opened.sender().id(), opened.id());
@@ -130,10 +137,11 @@ impl<P: Platform> Node<P> {
             let same = seen == fingerprint || seen == digest(envelope);
             return if same { Ok(Outcome::Repeated) } else { Err(Error::Replayed) };
         }
-        self.platform.hear(opened.sender(), opened.kind())?;
+        self.platform.hear(opened, by)?;
         let seen = put(Table::Inbox, seen_key, fingerprint.into());
-        let held_key = format!("held/{}/{}", opened.case(), opened.id());
-        self.apply::<F>(envelope, received, opened, seen, held_key).await
+        let outcome = self.apply::<F>(envelope, received, opened, seen, by).await;
+        self.platform.heard(opened, outcome.ok());
+        outcome
     }
 
     async fn apply<F: Flow>(
@@ -142,9 +150,10 @@ impl<P: Platform> Node<P> {
         received: Timestamp,
         opened: &Opened,
         seen: Write,
-        held_key: String,
+        by: &Deliverer,
     ) -> Result<Outcome, Error> {
         let case = opened.case();
+        let held_key = format!("held/{case}/{}", opened.id());
         let content = self.verify_content(opened).await?;
         let message = Received { sender: opened.sender().id().clone(), at: received, content };
         let state = self.find_case::<F>(case).await?;
@@ -162,7 +171,8 @@ impl<P: Platform> Node<P> {
         if outcome == Outcome::Held {
             self.expect_room_to_hold(case, &held_key).await?;
             let envelope = String::from_utf8_lossy(envelope).into_owned();
-            along.push(put(Table::Inbox, held_key, json::write(&Held { received, envelope })?));
+            let held = Held { received, envelope, by: by.to_keep() };
+            along.push(put(Table::Inbox, held_key, json::write(&held)?));
         } else {
             along.extend([seen, no_longer_held]);
         }
@@ -199,14 +209,15 @@ impl<P: Platform> Node<P> {
             for (key, value) in rows {
                 let held: Held = json::stored(&value)?;
                 let envelope = held.envelope.as_bytes();
-                match self.take_in::<F>(envelope, held.received).await {
+                match self.take_in::<F>(envelope, held.received, &held.by).await {
                     Ok(taken) => progress |= taken.outcome == Outcome::Applied,
                     Err(refusal) if refusal.why.is_passing() => return Err(refusal.why),
                     Err(refusal) => {
-                        let by = &Deliverer::Unknown;
-                        self.quarantine(envelope, held.received, &refusal, by).await?;
-                        let delete = Write::Delete { table: Table::Inbox, key };
-                        self.platform.store().commit(vec![delete]).await?;
+                        self.quarantine(envelope, held.received, &refusal, &held.by).await?;
+                        let mut writes = vec![Write::Delete { table: Table::Inbox, key }];
+                        // It was acknowledged as kept until its turn.
+                        writes.extend(self.telling(envelope, refusal.why, &held.by)?);
+                        self.platform.store().commit(writes).await?;
                     }
                 }
             }

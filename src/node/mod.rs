@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use serde_json::Value;
 
 use crate::card::VerifiedCard;
-use crate::envelope::{self, Enveloped, Letter, MessageType};
+use crate::envelope::{self, Enveloped, Letter, MessageType, Opened};
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, MessageId, NodeId};
 use crate::json;
@@ -74,11 +74,13 @@ pub trait Platform {
     async fn lock_case(&self, case: &CaseId) -> Self::Guard;
     /// Waits until nobody else takes in what `sender` has sent; never while a case is locked.
     async fn lock_sender(&self, sender: &NodeId) -> Self::Guard;
-    /// Whether a message of this kind of this verified sender, which was not taken in before, may be
-    /// taken in now: a node that anybody may write to sets limits. [`Error::TooManyRequests`].
-    fn hear(&self, _sender: &VerifiedCard, _kind: MessageType) -> Result<(), Error> {
+    /// Whether a message of a verified sender, which was not taken in before, may be taken in now: a
+    /// node that anybody may write to sets limits. [`Error::TooManyRequests`], [`Error::CaseQuota`].
+    fn hear(&self, _message: &Opened, _by: &Deliverer) -> Result<(), Error> {
         Ok(())
     }
+    /// What became of a message that was heard; nothing when it was refused.
+    fn heard(&self, _message: &Opened, _outcome: Option<Outcome>) {}
     /// Called after a commit with what it queued for sending.
     fn queued(&self, items: Vec<OutboxItem>);
 }

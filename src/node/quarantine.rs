@@ -47,7 +47,8 @@ pub struct Quarantined {
 }
 
 /// Who brought an envelope, as far as the node that takes it in can tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Deliverer {
     /// A node: the server names it in a mailbox.
     Node {
@@ -59,12 +60,18 @@ pub enum Deliverer {
     /// Whoever is at this address, unless the envelope's sender is verified.
     Address(IpAddr),
     /// Nobody says.
+    #[default]
     Unknown,
 }
 
 impl Deliverer {
     fn seq(&self) -> Option<u64> {
         if let Self::Node { seq, .. } = self { Some(*seq) } else { None }
+    }
+
+    /// What is kept of it with a message of a verified sender: where to tell what became of it.
+    pub(super) fn to_keep(&self) -> Self {
+        if let Self::Address(_) = self { Self::Unknown } else { self.clone() }
     }
 
     /// By which its refusals are counted. Of an address of IPv6 the network is, which one customer
@@ -165,7 +172,8 @@ impl<P: Platform> Node<P> {
             return Ok(None);
         };
         let mut kept: Quarantined = json::stored(&row)?;
-        let why = match self.take_in_all::<F>(kept.envelope.as_bytes(), self.now()).await {
+        let (envelope, by) = (kept.envelope.as_bytes(), self.in_room(|room| room.by(key)).await?);
+        let why = match self.take_in_all::<F>(envelope, self.now(), &by).await {
             Ok(taken) => {
                 self.in_room(|room| room.forget(key)).await?;
                 self.platform.store().commit(dropped(key).into()).await?;
@@ -224,6 +232,18 @@ impl<P: Platform> Node<P> {
             writes.push(put(Table::Quarantine, key, json::write(&quarantined)?));
         }
         self.keep_in_room(writes).await
+    }
+
+    /// What has the server tell who delivered an envelope that was refused after it was acknowledged,
+    /// unless there is still hope for it.
+    pub(super) fn telling(
+        &self,
+        envelope: &[u8],
+        why: Error,
+        by: &Deliverer,
+    ) -> Result<Option<Write>, Error> {
+        let seq = by.seq().filter(|_| !self.hopes_for(envelope));
+        seq.map(|seq| to_tell(seq, why.code())).transpose()
     }
 
     /// Lets these go; who delivered what was hoped for is to be told.

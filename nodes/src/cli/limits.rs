@@ -96,6 +96,13 @@ pub struct CostArgs {
     /// Treatments that one personal node may ask an institution for a day.
     #[arg(long, default_value_t = Costs::default().treatments)]
     treatments_per_day: u32,
+    /// Requests for treatment that wait to be decided at an institution, of patients of whom it has
+    /// approved none.
+    #[arg(long, default_value_t = Costs::default().undecided)]
+    undecided_requests: usize,
+    /// The same of one address.
+    #[arg(long, default_value_t = Costs::default().undecided_of_address)]
+    undecided_requests_of_address: usize,
     /// Entries that a notary logs for one personal node a day; a hundred times as many for others.
     #[arg(long, default_value_t = Costs::default().entries)]
     entries_per_day: u32,
@@ -114,6 +121,8 @@ impl From<CostArgs> for Costs {
             },
             messages: args.messages_per_minute,
             treatments: args.treatments_per_day,
+            undecided: args.undecided_requests,
+            undecided_of_address: args.undecided_requests_of_address,
             entries: args.entries_per_day,
             entries_of_pair: args.pair_entries_per_day,
         }

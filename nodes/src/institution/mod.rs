@@ -10,6 +10,7 @@ mod openapi;
 mod outcome;
 mod pages;
 mod reports;
+mod undecided;
 mod verification;
 mod views;
 mod warnings;
@@ -23,7 +24,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use futures_util::future::join;
+use futures_util::future::join3;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::envelope;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use access::Door;
 pub use access::{ApiKey, KEY_FILE as API_KEY_FILE};
+pub use undecided::Undecided;
 
 use crate::client::Taken;
 use crate::gate::Gate;
@@ -124,8 +126,13 @@ impl Institution {
         let door = Arc::new(Door::new(&api_key, node_clock));
         let sending = Sender::<HospitalCase>::run(node.clone(), queue, stop.clone());
         let sending = tokio::spawn(sending);
+        let changes = node.platform().changes();
         go_on_with_all(&node).await?;
-        let errands = join(hope::<HospitalCase>(node.clone()), reports::watch(node.clone()));
+        let errands = join3(
+            hope::<HospitalCase>(node.clone()),
+            reports::watch(node.clone()),
+            undecided::watch(node.clone(), changes),
+        );
         node.platform().member().spawn(async move {
             errands.await;
         });
@@ -194,6 +201,7 @@ async fn go_on_with_all(node: &NativeNode) -> Result<(), Error> {
     loop {
         let cases: Vec<HospitalCase> = node.cases(after.as_ref(), PAGE).await?;
         for case in &cases {
+            node.platform().undecided().note(case);
             HospitalCase::go_on(node, &case.id).await?;
         }
         match cases.into_iter().last() {

@@ -5,6 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use super::Deliverer;
 use crate::provider::Timestamp;
 
 /// Most refusals that are kept of one deliverer, of each kind.
@@ -90,6 +91,13 @@ impl Room {
     /// Whether this envelope is kept until it may be taken in.
     pub fn hopes_for(&self, digest: &str) -> bool {
         self.0.get(digest).is_some_and(|kept| kept.place.is_hoped_for())
+    }
+
+    /// Who delivered this envelope, if it came from a mailbox.
+    pub fn by(&self, digest: &str) -> Deliverer {
+        let place = self.0.get(digest).map(|kept| &kept.place);
+        let node = place.and_then(|place| Some((place.by.parse().ok()?, place.seq?)));
+        node.map_or(Deliverer::Unknown, |(id, seq)| Deliverer::Node { id, seq })
     }
 
     /// Takes up room for a refusal. Of one that is hopeless the reason is kept where its envelope

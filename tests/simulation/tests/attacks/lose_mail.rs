@@ -13,7 +13,7 @@ use hdms::treatment::message::DataRequestBody;
 use hdms::treatment::patient::PatientCase;
 use hdms::treatment::request::TreatmentRequest;
 use hdms_simulation::{BEGIN, Mail, Simulated, World};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const HOUR: u64 = 3_600_000;
 
@@ -50,9 +50,12 @@ fn hospital(world: &World) -> Deliverer {
 
 /// What the hospital's keys sign, as large as an envelope may be.
 async fn large(world: &World) -> String {
+    signed(world, MessageType::DataRequest, json!({"x": "x".repeat(500_000)})).await
+}
+
+/// What the hospital's keys sign.
+async fn signed(world: &World, kind: MessageType, body: Value) -> String {
     let (from, to) = (world.hospital.card(), world.patient.card());
-    let body = json!({"x": "x".repeat(500_000)});
-    let kind = MessageType::DataRequest;
     let letter = Letter { from: &from, to: &to, case: &case(), kind, body };
     let p = world.hospital.platform();
     let sealed = envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
@@ -147,6 +150,29 @@ fn who_delivered_is_told_of_what_was_kept_in_hope_and_is_given_up() {
         assert_eq!(given_up, [told]);
         world.patient.told_given_up(&given_up).await.unwrap();
         assert_eq!(world.patient.given_up().await.unwrap(), [], "once");
+    });
+}
+
+#[test]
+fn who_delivered_is_told_of_what_was_held_and_is_refused_when_its_turn_has_come() {
+    block_on(async {
+        let mut world = World::new(7).await.unwrap();
+        let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+        world.patient.ask(&case(), world.hospital.id(), request).await.unwrap();
+        world.deliver_all().await.unwrap();
+        let asked = json!({"id": case(), "resources": ["Observation"], "purpose": "Care"});
+        let asked = signed(&world, MessageType::DataRequest, asked).await;
+        assert_eq!(fetch(&world, &asked, &hospital(&world)).await, Ok(Outcome::Held));
+        assert_eq!(world.patient.given_up().await.unwrap(), []);
+
+        let entry = world.patient.case::<PatientCase>(&case()).await.unwrap().entry.id;
+        let declined = json!({"entry": entry, "reason": "No"});
+        let declined = signed(&world, MessageType::TreatmentRefusal, declined).await;
+        let by = Deliverer::Node { id: world.hospital.id().clone(), seq: 3 };
+        assert_eq!(fetch(&world, &declined, &by).await, Ok(Outcome::Applied));
+        let code = Error::NotAllowedNow.code().into();
+        assert_eq!(world.patient.given_up().await.unwrap(), [Refused { seq: 2, code }]);
+        assert_eq!(quarantined(&world.patient).await.len(), 1);
     });
 }
 
