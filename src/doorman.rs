@@ -63,6 +63,9 @@ pub struct AdmissionRequest {
     /// A notary's log.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub log: Option<LogKeys>,
+    /// The node's last card, for a Doorman who does not know its present signing key.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub card: Option<String>,
 }
 
 /// What an institution or a notary says of itself, for the operator to check by other ways. It is

@@ -78,6 +78,17 @@ pub struct Doormen {
     pub log: Option<ManifestsLog>,
 }
 
+impl Doormen {
+    /// The Doorman's key with this thumbprint, if it signed cards at `time`, seconds.
+    pub fn key(&self, kid: &str, time: u64) -> Option<&RsaJwk> {
+        let signed = |until: Option<u64>| until.is_none_or(|until| time < until);
+        let mut doormen = self.doormen.iter();
+        doormen
+            .find(|doorman| doorman.key.thumbprint() == kid && signed(doorman.until))
+            .map(|doorman| &doorman.key)
+    }
+}
+
 /// One key of the Doorman.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DoormanKey {

@@ -146,13 +146,14 @@ impl Trust {
         if same { Ok(()) } else { Err(Error::NetworkForged) }
     }
 
+    /// The Doormen's keys.
+    pub(crate) fn doormen(&self) -> &Doormen {
+        &self.doormen
+    }
+
     /// The Doorman's key with this thumbprint, if it signed cards at `time`, seconds.
     pub fn doorman(&self, kid: &str, time: u64) -> Option<&RsaJwk> {
-        let signed = |until: Option<u64>| until.is_none_or(|until| time < until);
-        let mut doormen = self.doormen.doormen.iter();
-        doormen
-            .find(|doorman| doorman.key.thumbprint() == kid && signed(doorman.until))
-            .map(|doorman| &doorman.key)
+        self.doormen.key(kid, time)
     }
 
     /// The log of a notary, also of a former one. [`Error::NodeUnknown`].

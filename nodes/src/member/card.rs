@@ -49,13 +49,27 @@ pub(super) fn is_due(
     !(young && counts && card.name == config.name && card.endpoint == config.endpoint)
 }
 
-/// Both calls of an admission. Answers the card's JWT. Errors: those of the Doorman, with the
-/// operator's reason.
+/// Both calls of an admission. Answers the card's JWT. A Doorman who does not know the node's present
+/// signing key is shown its last card. Errors: those of the Doorman, with the operator's reason.
 pub(super) async fn ask(
-    config: &MemberConfig,
-    keys: &AwsKeys,
+    own: (&MemberConfig, &AwsKeys),
     client: &Client,
     clock: &NodeClock,
+    last: Option<&VerifiedCard>,
+) -> Result<String, Problem> {
+    match (ask_with(own, client, clock, None).await, last) {
+        (Err(problem), Some(last)) if problem.error == Error::CardSuperseded => {
+            ask_with(own, client, clock, Some(last.jwt().to_owned())).await
+        }
+        (asked, _) => asked,
+    }
+}
+
+async fn ask_with(
+    (config, keys): (&MemberConfig, &AwsKeys),
+    client: &Client,
+    clock: &NodeClock,
+    card: Option<String>,
 ) -> Result<String, Problem> {
     let request = AdmissionRequest {
         iss: keys.node().clone(),
@@ -69,6 +83,7 @@ pub(super) async fn ask(
         encryption: keys.stated_encryption_key(clock.now()).await?,
         changes: keys.changes().to_vec(),
         log: config.log,
+        card,
     };
     let jwt = request.sign(keys).await?;
     let challenge = client.ask_admission(&config.server, jwt.clone()).await?;

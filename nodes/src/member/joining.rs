@@ -92,6 +92,7 @@ impl Applicant {
                     error @ (Error::NetworkUnreachable
                     | Error::TimedOut
                     | Error::AdmissionPending
+                    | Error::NodeBusy
                     | Error::TooManyRequests) => error,
                     error => {
                         let (node, reason) = (self.keys.node().as_ref(), problem.reason);
@@ -153,14 +154,17 @@ impl Applicant {
     /// The kept card, however old: with it the node reads what it keeps, and it is renewed as soon
     /// as may be. Only one with other keys than the node's is of no use.
     async fn card(&self, trust: &Trust) -> Result<VerifiedCard, Problem> {
+        let mut last = None;
         if let Some(kept) = self.store.read(Table::Meta, CARD).await? {
             let jwt = String::from_utf8(kept).map_err(|_| Error::StoreCorrupt)?;
             let card = VerifiedCard::kept(&jwt, &AwsPrimitives).await?;
             if card::is_of(&card, &self.keys) {
                 return Ok(card);
             }
+            last = Some(card);
         }
-        let jwt = card::ask(&self.config, &self.keys, &self.client, &self.clock).await?;
+        let own = (&self.config, &self.keys);
+        let jwt = card::ask(own, &self.client, &self.clock, last.as_ref()).await?;
         let card = card::checked(&jwt, &self.keys, trust).await?;
         self.store.commit(vec![put(CARD, jwt.into_bytes())]).await?;
         Ok(card)

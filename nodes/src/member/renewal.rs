@@ -23,7 +23,9 @@ impl Member {
         if card::is_old(before, inner.clock.now()) && card::names_newest_key(before, &inner.keys) {
             self.with_key_file(keys::renew_encryption_key).await?;
         }
-        let jwt = card::ask(&inner.config, &inner.keys, &inner.client, &inner.clock).await?;
+        let jwt =
+            card::ask((&inner.config, &inner.keys), &inner.client, &inner.clock, Some(before))
+                .await?;
         let card = card::checked(&jwt, &inner.keys, trust).await?;
         inner.store.commit(vec![put(card::CARD, jwt.into_bytes())]).await?;
         Ok(card)

@@ -9,6 +9,7 @@ use hdms::Error;
 use hdms::card::{KeyChange, LIFETIME, Role};
 use hdms::doorman::{AdmissionRequest, Admitted, Challenge, ChallengeAnswer, PATIENCE};
 use hdms::ids::NodeId;
+use hdms::jose::jwk::RsaJwk;
 use hdms::provider::{Clock, Timestamp};
 use reqwest::Url;
 use rusqlite::Connection;
@@ -19,6 +20,7 @@ use super::network_map::Network;
 use super::nodes::{self, IssuedCard, Known, Status};
 use super::rate::{DAY, RateLimit, Rates};
 use super::strangers;
+use super::superseded;
 use super::trail::{self, Act};
 use crate::connections::subscriber;
 use crate::keys::AwsPrimitives;
@@ -104,7 +106,8 @@ impl Doorman {
     /// Decides on a request from this address that is [`Doorman::proven`].
     ///
     /// Errors: [`Error::Replayed`] when the node has made a later one; [`Error::PossessionUnproven`]
-    /// when it has other keys than before and its old ones have not said so;
+    /// when it has other keys than before and its old ones have not said so; [`Error::CardSuperseded`]
+    /// when it is not known which are its keys, and no card shows it;
     /// [`Error::AdmissionMalformed`] for another role, or another log of a notary;
     /// [`Error::TooManyChanges`] while too many personal nodes have changed their keys, and
     /// [`Error::TooManyRequests`] while too many applicants wait who came from there;
@@ -112,13 +115,14 @@ impl Doorman {
     /// operator's reason.
     pub async fn decide(
         &self,
-        request: AdmissionRequest,
+        mut request: AdmissionRequest,
         from: IpAddr,
     ) -> Result<Admitted, Problem> {
-        let from = subscriber(from);
+        let (from, shown) = (subscriber(from), request.card.take());
         loop {
             // What somebody else did to the node meanwhile is looked at first.
-            if let Some(admitted) = self.decide_as_found(&request, from).await? {
+            let decided = self.decide_as_found(&request, shown.as_deref(), from).await?;
+            if let Some(admitted) = decided {
                 return Ok(admitted);
             }
         }
@@ -128,6 +132,7 @@ impl Doorman {
     async fn decide_as_found(
         &self,
         request: &AdmissionRequest,
+        shown: Option<&str>,
         from: IpAddr,
     ) -> Result<Option<Admitted>, Problem> {
         let (asked, now) = (request.clone(), self.clock.now());
@@ -136,7 +141,10 @@ impl Doorman {
         let known = found.known.as_ref();
         if let Some(known) = known {
             expect_newest(&known.request, request)?;
-            Self::expect_same_node(&known.request, request)?;
+            expect_same_node(&known.request.changes, &known.request.signing_key, request)?;
+        }
+        if let Some(before) = found.changed {
+            self.expect_later_card(request, shown, before).await?;
         }
         expect_timely(known, request)?;
         let ended = known.and_then(|known| ends_cards(known, request, now.seconds()));
@@ -146,6 +154,7 @@ impl Doorman {
             let may = found.has_room && self.changes.take(&from, now).is_ok();
             may.then_some(()).ok_or(Error::TooManyChanges)?;
         }
+        let ended = ended.max(found.changed);
         match decide(known, request, found.has_rival)? {
             Decision::Admit => Ok(self.admit(found, request, ended).await?),
             Decision::Wait => {
@@ -220,22 +229,31 @@ impl Doorman {
                 for act in acts {
                     trail::append(tx, now, act, Some(&request.iss), &Claims::of(&request))?;
                 }
-                card.map_or(Ok(()), |card| nodes::keep_card(tx, &request.iss, &card))?;
+                if let Some(card) = card {
+                    nodes::keep_card(tx, &request.iss, &card)?;
+                    superseded::found(tx, &request.iss)?;
+                }
                 Ok(true)
             })
             .await
     }
 
-    /// That the node has the signing key that it had, or that its old one vouches for the new: a chain
-    /// that holds leads from one to the other.
-    fn expect_same_node(
-        before: &AdmissionRequest,
+    /// That a node whose present key is not known here shows a card of it, or of one before it, issued
+    /// since it changed: with its former key anybody may come who has that. [`Error::CardSuperseded`].
+    async fn expect_later_card(
+        &self,
         request: &AdmissionRequest,
+        shown: Option<&str>,
+        before: u64,
     ) -> Result<(), Error> {
-        let goes_on = request.changes.starts_with(&before.changes);
-        let changed = request.changes.len() > before.changes.len();
-        let vouched = changed || before.signing_key == request.signing_key;
-        if goes_on && vouched { Ok(()) } else { Err(Error::PossessionUnproven) }
+        let superseded = Error::CardSuperseded;
+        let shown = self.network.issued(shown.ok_or(superseded)?).await;
+        let shown = shown.map_err(|_| superseded)?;
+        let card = shown.card();
+        if *shown.id() != request.iss || card.iat < before {
+            return Err(superseded);
+        }
+        expect_same_node(&card.changes, &card.signing_key, request)
     }
 
     fn expect_reachable(&self, request: &AdmissionRequest) -> Result<(), Error> {
@@ -245,12 +263,27 @@ impl Doorman {
     }
 }
 
+/// That the node has the signing key that it had after these changes, or that that vouches for the new:
+/// a chain that holds leads from one to the other. [`Error::PossessionUnproven`].
+fn expect_same_node(
+    changes: &[String],
+    key: &RsaJwk,
+    request: &AdmissionRequest,
+) -> Result<(), Error> {
+    let goes_on = request.changes.starts_with(changes);
+    let changed = request.changes.len() > changes.len();
+    let vouched = changed || *key == request.signing_key;
+    if goes_on && vouched { Ok(()) } else { Err(Error::PossessionUnproven) }
+}
+
 /// What a decision on a request rests on.
 #[derive(PartialEq)]
 struct Found {
     /// From where it was asked.
     from: IpAddr,
     known: Option<Known>,
+    /// Since when it has a key that is not known here, seconds.
+    changed: Option<u64>,
     /// Whether another listed node has the name or the address.
     has_rival: bool,
     /// Whether so few personal nodes have changed their keys that this one may.
@@ -274,7 +307,8 @@ fn find(
     }
     let has_rival = listed && nodes::rival(connection, request)?.is_some();
     let has_room = strangers::has_room(connection, &request.iss, now)?;
-    Ok(Found { from, known, has_rival, has_room })
+    let changed = superseded::since(connection, &request.iss)?;
+    Ok(Found { from, known, changed, has_rival, has_room })
 }
 
 enum Decision {

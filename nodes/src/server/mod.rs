@@ -26,6 +26,7 @@ mod seen;
 pub mod settings;
 mod strangers;
 mod stream;
+mod superseded;
 pub mod trail;
 
 use std::path::PathBuf;

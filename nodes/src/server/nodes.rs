@@ -4,7 +4,7 @@ use hdms::Error;
 use hdms::card::{LIFETIME, Role};
 use hdms::doorman::AdmissionRequest;
 use hdms::ids::NodeId;
-use hdms::network::{Ed25519Key, LogKeys, NotaryLog, Superseded};
+use hdms::network::{Ed25519Key, LogKeys, NotaryLog};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use super::claims::role_name;
@@ -137,27 +137,6 @@ pub fn revoked(connection: &Connection, now: u64) -> Result<Vec<NodeId>, Failure
     )?;
     let ids = statement.query_map([now], |row| row.get::<_, String>(0))?;
     ids.map(|id| Ok(id?.parse()?)).collect()
-}
-
-/// Which cards no longer count at `now` because their nodes have changed their keys, in the order of
-/// their ids; those that have expired are left out.
-pub fn superseded(connection: &Connection, now: u64) -> Result<Vec<Superseded>, Failure> {
-    let mut statement = connection
-        .prepare_cached("SELECT id, superseded FROM nodes WHERE superseded > ?1 ORDER BY id")?;
-    let since = now.saturating_sub(LIFETIME);
-    let rows = statement.query_map([since], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
-    rows.map(|row| {
-        let (id, before) = row?;
-        Ok(Superseded { node: id.parse()?, before })
-    })
-    .collect()
-}
-
-/// Ends the cards that a known node had before then, if later ones were not ended already.
-pub fn supersede(tx: &Connection, ended: &Superseded) -> Result<(), Failure> {
-    let sql = "UPDATE nodes SET superseded = max(coalesce(superseded, 0), ?2) WHERE id = ?1";
-    tx.execute(sql, (ended.node.as_ref(), ended.before))?;
-    Ok(())
 }
 
 /// Another node that stands in the way of `request`: a listed one with its name or its address, or a

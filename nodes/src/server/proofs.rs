@@ -13,10 +13,12 @@ use hdms::ids::{MessageId, NodeId};
 use hdms::jose::jwk::RsaJwk;
 use hdms::proof::{self, ClaimedProof, RequestProof};
 use hdms::provider::{Clock, Timestamp};
+use rusqlite::Connection;
 
 use super::nodes::{self, Status};
 use super::rate::{NodeRates, RateLimit, Rates};
 use super::seen::Seen;
+use super::superseded;
 use crate::connections::subscriber;
 use crate::gate::Gate;
 use crate::keys::AwsPrimitives;
@@ -181,7 +183,12 @@ impl Proofs {
             return Ok(member);
         }
         let id = node.clone();
-        let known = self.database.read(move |connection| nodes::find(connection, &id)).await?;
+        let look = move |connection: &Connection| {
+            Ok((nodes::find(connection, &id)?, superseded::since(connection, &id)?))
+        };
+        let (known, changed) = self.database.read(look).await?;
+        // Of its keys the one is known that it has given up: it asks for a card, and is known again.
+        changed.map_or(Ok(()), |_| Err(Error::RequestProofInvalid))?;
         let known = known.ok_or(Error::CardUnknown)?;
         if known.status == Status::Revoked {
             return Err(Error::CardRevoked);

@@ -28,6 +28,7 @@ use tokio::time::timeout;
 use super::certificate::Certificate;
 use super::manifests::Manifests;
 use super::nodes::{self, IssuedCard, Known, Status};
+use super::superseded;
 use super::trail::{self, Act};
 use crate::client::Client;
 use crate::keys::AwsPrimitives;
@@ -173,7 +174,8 @@ impl Recovery<'_> {
                 tx.execute(sql, (kind, number, now, jwt))?;
             }
             follow(tx, &map, &members, &revocations, now)?;
-            trail::append(tx, now, Act::TakenBack, None, &detail)
+            trail::append(tx, now, Act::TakenBack, None, &detail)?;
+            nodes::tell_server(tx)
         };
         self.manifests.take_back(said, documents, keep).await.map(Some)
     }
@@ -240,6 +242,7 @@ async fn members(map: &NetworkMap, now: u64) -> Result<Vec<(AdmissionRequest, Is
             encryption: card.encryption.clone(),
             changes: card.changes.clone(),
             log: log.filter(|_| card.role == Role::Notary),
+            card: None,
         };
         members.push((
             request,
@@ -286,7 +289,7 @@ fn follow(
         }
     }
     for ended in &revocations.superseded {
-        nodes::supersede(tx, ended)?;
+        superseded::take_back(tx, ended)?;
     }
     for id in &revocations.revoked {
         if let Some(known) = nodes::find(tx, id)?

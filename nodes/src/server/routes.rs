@@ -38,6 +38,10 @@ use crate::serve::{open_to_all, with_common_answers};
 /// Largest body of what is small, bytes.
 const SMALL: usize = 64 * 1024;
 
+/// Most bytes of an admission request: with all changes of keys that a node may have made, once more in
+/// its last card.
+const ADMISSION: usize = 160 * 1024;
+
 /// Largest number that the database counts to.
 const MOST: u64 = i64::MAX as u64;
 
@@ -133,7 +137,7 @@ async fn ask(
 ) -> Result<Json<Challenge>, Problem> {
     services.doorman.hear(from.ip())?;
     let gate = &services.gates.doorman;
-    let (place, body) = gate.read(from.ip(), body, SMALL, Error::BodyTooLarge).await?;
+    let (place, body) = gate.read(from.ip(), body, ADMISSION, Error::BodyTooLarge).await?;
     let jwt = std::str::from_utf8(&body).map_err(|_| Error::AdmissionMalformed)?;
     Ok(Json(place.work(services.doorman.ask(jwt.trim())).await?))
 }
@@ -144,7 +148,7 @@ async fn answer(
     body: Body,
 ) -> Result<Json<Admitted>, Problem> {
     let gate = &services.gates.doorman;
-    let (place, body) = gate.read(from.ip(), body, SMALL, Error::BodyTooLarge).await?;
+    let (place, body) = gate.read(from.ip(), body, ADMISSION, Error::BodyTooLarge).await?;
     let answer: ChallengeAnswer = parse(&body)?;
     let request = place.work(services.doorman.proven(&answer)).await?;
     let node = request.iss.clone();

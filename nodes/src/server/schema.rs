@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hdms::Error;
 
-use super::{mailbox, manifests, nodes, reports, strangers};
+use super::{mailbox, manifests, nodes, reports, strangers, superseded};
 use crate::log::tiles;
 use crate::sqlite::{Database, Schema};
 
@@ -185,6 +185,7 @@ pub const SCHEMA: Schema = Schema {
     ",
         reports::COUNTS,
         mailbox::REMEMBERING,
+        superseded::UNKNOWN_KEYS,
     ],
 };
 

@@ -11,8 +11,9 @@ use axum::routing::get;
 use hdms::Error;
 use hdms::card::{EncryptionKey, LIFETIME, Role};
 use hdms::doorman::AdmissionRequest;
+use hdms_nodes::client::Signer;
 use hdms_nodes::institution::{self, Institution};
-use hdms_nodes::keys::{AwsPrimitives, KEY_FILE};
+use hdms_nodes::keys::{self as key_files, AwsPrimitives, KEY_FILE};
 use hdms_nodes::member::{Member, MemberConfig};
 use hdms_nodes::notary::Notary;
 use hdms_nodes::personal::Personal;
@@ -25,6 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::common::{Net, Person, keyring, keys, message_id, passphrase};
+use crate::stolen_key::change_keys;
 use crate::watched::{self, alarms};
 
 /// The server's database and what goes with it.
@@ -72,12 +74,72 @@ async fn backed_up(net: &mut Net) -> Vec<Option<Vec<u8>>> {
     kept
 }
 
+/// Two persons who changed their keys when the server's database was at hand that was lost since: one who
+/// had joined before the backup, and one who joined after it.
+struct Changed {
+    former: [AdmissionRequest; 2],
+    newer: [(AdmissionRequest, String); 2],
+}
+
+/// With which keys they were admitted, and have now.
+const FORMER: [usize; 2] = [5, 6];
+const NEWER: [usize; 2] = [7, 8];
+
+impl Changed {
+    async fn since_the_backup(net: &Net, former: AdmissionRequest) -> Self {
+        let second = net.request(keys(FORMER[1]), Role::Personal, "").await;
+        net.ask(keys(FORMER[1]), &second).await.unwrap();
+        net.clock.advance(1000);
+        let former = [former, second];
+        let mut newer = Vec::new();
+        for (number, former) in former.iter().enumerate() {
+            let (old, new) = (keys(FORMER[number]), keys(NEWER[number]));
+            let request = change_keys(net, former, old, new).await;
+            let card = net.ask(new, &request).await.unwrap();
+            newer.push((request, card));
+        }
+        Self { former, newer: newer.try_into().unwrap() }
+    }
+
+    /// Whoever has the former key gets no card, by no way from it, and the owner goes on.
+    async fn go_on(&self, net: &Net) {
+        let refused = Err(Error::CardSuperseded);
+        for number in [0, 1] {
+            let (former, (newer, card)) = (&self.former[number], &self.newer[number]);
+            let (old, new) = (keys(FORMER[number]), keys(NEWER[number]));
+            let anew = |request: &AdmissionRequest, card: Option<&String>| {
+                let (iat, jti) = (net.now().seconds(), message_id());
+                AdmissionRequest { iat, jti, card: card.cloned(), ..request.clone() }
+            };
+            let fork = change_keys(net, former, old, keys(4)).await;
+            assert_eq!(net.ask(old, &anew(former, None)).await, refused);
+            assert_eq!(net.ask(keys(4), &anew(&fork, None)).await, refused, "another way from it");
+            let stolen = net.ask(keys(4), &anew(&fork, Some(card))).await;
+            assert_eq!(stolen, Err(Error::PossessionUnproven), "with the owner's card");
+            let member = Signer { node: &former.iss, keys: old };
+            let mailbox = net.client.mailbox(&net.url, member, 0, 1).await;
+            assert_eq!(mailbox.err(), Some(Error::RequestProofInvalid));
+            assert_eq!(
+                net.ask(new, &anew(newer, None)).await,
+                refused,
+                "nor does it tell them apart"
+            );
+            net.ask(new, &anew(newer, Some(card))).await.unwrap();
+            let member = Signer { node: &former.iss, keys: new };
+            net.client.mailbox(&net.url, member, 0, 1).await.unwrap();
+            assert_eq!(net.ask(old, &anew(former, None)).await, Err(Error::PossessionUnproven));
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_was_put_back_says_nothing_a_second_time_and_goes_on_above() {
     let (mut net, mut notaries) = watched::network().await;
     let hospital = net.hospital(1).await;
     let patient = net.person(0).await;
     let renewing = net.hospital(4).await;
+    let changing = net.request(keys(FORMER[0]), Role::Personal, "").await;
+    net.ask(keys(FORMER[0]), &changing).await.unwrap();
     let kept = backed_up(&mut net).await;
     net.operator().revoke(hospital.id.clone(), "closed").await.unwrap();
     net.operator().revoke(patient.id.clone(), "gone").await.unwrap();
@@ -86,6 +148,7 @@ async fn a_server_that_was_put_back_says_nothing_a_second_time_and_goes_on_above
         trust.check_revocation(id, now) == Err(Error::CardRevoked)
     };
     net.until(|trust| revoked(trust, &hospital.id) && revoked(trust, &patient.id)).await;
+    let changed = Changed::since_the_backup(&net, changing).await;
     let later = net.hospital(2).await;
     renew(&net, &renewing).await;
     let held = net.trust().await;
@@ -107,6 +170,7 @@ async fn a_server_that_was_put_back_says_nothing_a_second_time_and_goes_on_above
     let taken =
         trail.entries.iter().find(|row| row.act == hdms_nodes::server::trail::Act::TakenBack);
     assert_eq!(taken.unwrap().detail["to"], known);
+    changed.go_on(&net).await;
     // Whoever has seen the others takes the next, and nobody was shown two.
     net.hospital(3).await;
     let next = net.until(|trust| trust.manifest().number > known).await.manifest().number;
@@ -245,13 +309,17 @@ async fn until_mail_is_for(net: &Net, patient: &Personal, key: &str) {
     panic!("the server goes by the key that the patient has given up");
 }
 
+async fn personal(net: &Net, folder: &str, stop: &CancellationToken) -> Personal {
+    let (config, clock) = (net.personal_config(folder), NodeClock::new(net.clock.clone()));
+    Personal::start(config, clock, stop.clone()).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_became_a_member_since_the_backup_or_renewed_is_taken_in_again_whatever_they_are() {
     let (mut net, mut notaries) = watched::network().await;
-    let renewing = {
-        let (config, clock) = (net.personal_config("renewing"), NodeClock::new(net.clock.clone()));
-        Personal::start(config, clock, CancellationToken::new()).await.unwrap()
-    };
+    let leaving = CancellationToken::new();
+    let renewing = personal(&net, "renewing", &leaving).await;
+    let changing = personal(&net, "changing", &leaving).await;
     let kept = backed_up(&mut net).await;
     notaries.push(net.notary("notary-d").await);
     let (stop, clock) = (CancellationToken::new(), NodeClock::new(net.clock.clone()));
@@ -262,9 +330,13 @@ async fn who_became_a_member_since_the_backup_or_renewed_is_taken_in_again_whate
     let config = institution::Config::new(config);
     let starting = Institution::start(config, clock.clone(), listener, stop.clone());
     let hospital = tokio::join!(starting, net.admit_next()).0.unwrap();
-    let config = net.personal_config("patient");
-    let patient = Personal::start(config, clock, stop.clone()).await.unwrap();
+    let patient = personal(&net, "patient", &stop).await;
     let renewed = renewed(&net, &renewing).await;
+    leaving.cancel();
+    tokio::join!(renewing.ended(), changing.ended());
+    key_files::change(&net.dir.path().join("changing"), &passphrase(), net.now()).await.unwrap();
+    let renewing = personal(&net, "renewing", &stop).await;
+    let changing = personal(&net, "changing", &stop).await;
     let newest = net.trust().await.manifest().number;
     watched::all_keep(&notaries, newest).await;
 
@@ -274,6 +346,7 @@ async fn who_became_a_member_since_the_backup_or_renewed_is_taken_in_again_whate
         notaries.last().unwrap().member().clone(),
         member(hospital.node()),
         member(patient.node()),
+        member(changing.node()),
     ];
     let listed = |trust: &hdms::network::Trust| {
         members[..2].iter().all(|member| trust.node(member.id()).is_ok())

@@ -189,6 +189,7 @@ impl Net {
             encryption: keys.stated_encryption_key(self.now()).await.unwrap(),
             changes: Vec::new(),
             log: (role == Role::Notary).then(|| log_keys(1)),
+            card: None,
         }
     }
 
@@ -320,7 +321,7 @@ async fn serve(
 
 /// Key pairs made once for all tests of a file: making them is slow.
 pub fn keys(number: usize) -> &'static AwsKeys {
-    static KEYS: [OnceLock<AwsKeys>; 6] = [const { OnceLock::new() }; 6];
+    static KEYS: [OnceLock<AwsKeys>; 9] = [const { OnceLock::new() }; 9];
     KEYS[number].get_or_init(|| AwsKeys::generate().unwrap())
 }
 

@@ -108,6 +108,8 @@ pub(super) async fn admission(
         encryption: EncryptionKey { iss: node.clone(), iat, key }.sign(keys).await?,
         changes: Vec::new(),
         log: None,
+        // It has the signing key that it had from the beginning.
+        card: None,
     };
     let jwt = request.sign(keys).await?;
     let url = format!("{}/doorman/admissions", config.server);

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::body::Bytes;
 use hdms::Error;
-use hdms::card;
+use hdms::card::{self, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
 use hdms::ids::NodeId;
 use hdms::jose::digest;
@@ -27,7 +27,9 @@ use super::nodes::{self, IssuedCard, Known, Status};
 use super::pins;
 use super::recovery::{Recovery, Standing};
 use super::rules::History;
+use super::superseded;
 use crate::client::Client;
+use crate::keys::AwsPrimitives;
 use crate::log::tree::Tree;
 use crate::sqlite::Database;
 use crate::system::NodeClock;
@@ -203,6 +205,13 @@ impl Network {
         Ok(IssuedCard { jwt, claims, expires: card.exp, kid })
     }
 
+    /// A card that a Doorman of this network has issued, when it was; that it may be used still is not
+    /// checked. Errors: those of [`VerifiedCard::issued_by`].
+    pub async fn issued(&self, jwt: &str) -> Result<VerifiedCard, Error> {
+        let certificate = self.certificate();
+        VerifiedCard::issued_by(jwt, &certificate.list, &AwsPrimitives).await
+    }
+
     /// Whether a card says what a node asks to be, under this Doorman's key.
     pub fn is_for(&self, card: &IssuedCard, request: &AdmissionRequest) -> Result<bool, Error> {
         Ok(card.claims == claims(request, &self.certificate().id)?)
@@ -290,7 +299,8 @@ impl Network {
             .read(move |connection| {
                 let rules = History::kept(connection)?.ok_or(Error::StoreCorrupt)?;
                 let listed = nodes::listed(connection)?;
-                let ended = (nodes::revoked(connection, now)?, nodes::superseded(connection, now)?);
+                let ended =
+                    (nodes::revoked(connection, now)?, superseded::listed(connection, now)?);
                 Ok((listed, ended, rules, pins::pinned(connection)?))
             })
             .await?;

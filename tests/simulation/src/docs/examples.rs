@@ -84,6 +84,7 @@ async fn doorman(world: &World) -> Result<Vec<Named>, Error> {
         encryption: card.encryption.clone(),
         changes: Vec::new(),
         log: None,
+        card: None,
     };
     let primitives = Software::new(platform.randomness.clone());
     let jwt = request.sign(&platform.keys).await?;

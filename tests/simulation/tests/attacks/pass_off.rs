@@ -246,6 +246,7 @@ impl Scene {
             encryption: card.encryption,
             changes: Vec::new(),
             log: None,
+            card: None,
         }
     }
 

@@ -59,6 +59,7 @@ impl Scene {
             encryption: card.encryption.clone(),
             changes: Vec::new(),
             log: None,
+            card: None,
         };
         Self { world, request }
     }
