@@ -33,29 +33,34 @@ impl<P: Platform> Node<P> {
     }
 
     /// The item sealed anew to the newest card of its recipient, kept so. Deposits are sealed
-    /// whenever they are sent. [`Error::FormerKey`] when it is sealed to that card's key already, or
-    /// can't be sealed anew as it is of a version that did not keep what it had signed. Further
-    /// errors: those of a card that will not do even for later, [`Error::EnvelopeTooLarge`].
-    pub async fn seal_anew(&self, item: &OutboxItem) -> Result<OutboxItem, Error> {
+    /// whenever they are sent. One of a version that did not keep what it had signed can't be: it is
+    /// given up, as its case takes nothing new anyway. [`Error::FormerKey`] when it is sealed to that
+    /// card's key already. Further errors: those of a card that will not do even for later,
+    /// [`Error::EnvelopeTooLarge`].
+    async fn seal_anew(&self, item: &OutboxItem) -> Result<Option<OutboxItem>, Error> {
         let Payload::Envelope { kind, compact, signed } = &item.payload else {
-            return Ok(item.clone());
+            return Ok(Some(item.clone()));
         };
-        let signed = signed.clone().ok_or(Error::FormerKey)?;
         let to = self.card_for_later(&item.to).await?;
         if to.is_present_encryption_key(&envelope::addressed_key(compact)?) {
             return Err(Error::FormerKey);
         }
+        let Some(signed) = signed.clone() else {
+            self.refused(item, Error::FormerCase.code()).await?;
+            return Ok(None);
+        };
         let (primitives, randomness) = (self.platform.primitives(), self.platform.randomness());
         let compact = envelope::seal_signed(&signed, &to, primitives, randomness).await?;
         let payload = Payload::Envelope { kind: kind.clone(), compact, signed: Some(signed) };
         let item = OutboxItem { payload, ..item.clone() };
         let write = put(Table::Outbox, item.id.clone(), json::write(&item)?);
         self.platform.store().commit(vec![write]).await?;
-        Ok(item)
+        Ok(Some(item))
     }
 
     /// What to do with items whose recipient has answered [`Error::FormerKey`] with its card: they go
-    /// again at once, sealed anew. Errors as [`Node::learn_card`] and [`Node::seal_anew`]: they wait.
+    /// again at once, sealed anew, but for those of before version 2, which are given up. Errors as
+    /// [`Node::learn_card`] and when one is sealed: they wait.
     pub async fn former_key(
         &self,
         items: &[OutboxItem],
@@ -73,7 +78,7 @@ impl<P: Platform> Node<P> {
         }
         let mut anew = Vec::with_capacity(items.len());
         for item in items {
-            anew.push(self.seal_anew(item).await?);
+            anew.extend(self.seal_anew(item).await?);
         }
         Ok(anew)
     }

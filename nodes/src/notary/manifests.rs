@@ -2,11 +2,12 @@
 //! newest what it binds. A server that was put back to an older state takes them back from here.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -14,13 +15,15 @@ use axum::{Json, Router};
 use hdms::Error;
 use hdms::answers::MANIFEST;
 use hdms::json;
-use hdms::log::decimal;
 use hdms::log::merkle::leaf_hash;
+use hdms::log::{SignedCheckpoint, decimal};
 use hdms::network::{Numbered, Trust, leaf};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::gate::Gate;
+use crate::keys::AwsPrimitives;
 use crate::log::tree::{self, Tree};
 use crate::member::Member;
 use crate::problem::Problem;
@@ -64,23 +67,35 @@ pub fn routes(keeper: Keeper) -> Router {
     Router::new()
         .route("/manifests", get(documents))
         .route("/manifests/{number}", get(numbered))
-        .with_state(Arc::new(keeper))
+        .with_state(Arc::new(Served { keeper, gate: Gate::new() }))
+}
+
+/// The manifests, and who reads them.
+struct Served {
+    keeper: Keeper,
+    gate: Arc<Gate>,
 }
 
 /// The documents that this notary goes by.
-async fn documents(State(keeper): State<Arc<Keeper>>) -> Result<Response, Problem> {
-    let json = keeper.answer().await?;
+async fn documents(
+    State(served): State<Arc<Served>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+) -> Result<Response, Problem> {
+    let place = served.gate.enter(from.ip())?;
+    let json = place.work(served.keeper.answer()).await?;
     Ok(([(CONTENT_TYPE, "application/json")], json).into_response())
 }
 
 async fn numbered(
-    State(keeper): State<Arc<Keeper>>,
+    State(served): State<Arc<Served>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
     Path(number): Path<String>,
 ) -> Result<Json<Numbered>, Problem> {
     let number = decimal(&number).ok().filter(|number| *number <= i64::MAX as u64);
     let number = number.ok_or(Error::NotFound)?;
-    let found = keeper.database.read(move |connection| one(connection, number)).await?;
-    Ok(Json(found.ok_or(Error::NotFound)?))
+    let place = served.gate.enter(from.ip())?;
+    let read = served.keeper.database.read(move |connection| one(connection, number));
+    Ok(Json(place.work(read).await?.ok_or(Error::NotFound)?))
 }
 
 impl Keeper {
@@ -124,9 +139,10 @@ impl Keeper {
         Ok(found)
     }
 
-    /// Asks the server for newer documents, unless it was asked just now.
+    /// Asks the server for newer documents, unless it was asked just now. One at a time waits for the
+    /// answer, which may take long: those who wait keep others from their turn.
     async fn asked(&self) {
-        let mut last = self.asked.lock().await;
+        let Ok(mut last) = self.asked.try_lock() else { return };
         if last.is_none_or(|last| last.elapsed() >= ASKED) {
             if let Err(error) = self.member.refresh().await {
                 tracing::warn!(code = error.code(), "a manifest that a deposit names is not known");
@@ -159,21 +175,17 @@ impl Keeper {
 
     /// Keeps what is new, some at a time, so that what was fetched is not fetched again.
     async fn follow(&self, trust: &Trust, followed: &mut Followed) -> Result<(), Error> {
-        let last = trust.manifest().number;
-        loop {
-            let size = followed.tree.size();
-            let kept = self.database.read(move |connection| some_after(connection, size)).await?;
-            if kept.is_empty() {
-                break;
-            }
-            kept.iter().for_each(|manifest| followed.push(manifest));
+        let (last, log) = (trust.manifest().number, trust.manifests_log()?);
+        if followed.tree.size() == 0 {
+            self.look_at_kept(followed).await?;
         }
         while followed.tree.size() < last {
             let (size, mut new) = (followed.tree.size(), Vec::new());
             let mut grown = followed.clone();
             for number in size + 1..=last.min(size + PAGE) {
                 let numbered = self.fetched(number).await?;
-                grown.push(&numbered.manifest);
+                let checkpoint = grown.push(&numbered)?;
+                checkpoint.verify_log(&log, &AwsPrimitives).await?;
                 new.push((number, numbered));
             }
             self.database.write(move |tx| new.iter().try_for_each(|row| keep(tx, row))).await?;
@@ -185,11 +197,35 @@ impl Keeper {
             followed.good = last;
             return Ok(());
         }
-        // What was fetched since is of another log.
+        // The log has signed what was fetched since and what its witnesses have co-signed.
         let good = followed.good;
         *followed = Followed::default();
         self.database.write(move |tx| forget_after(tx, good)).await?;
         Err(Error::LogForged)
+    }
+
+    /// What was kept before is good, as far as it holds together: versions before this kept what they
+    /// had not looked at.
+    async fn look_at_kept(&self, followed: &mut Followed) -> Result<(), Error> {
+        loop {
+            let size = followed.tree.size();
+            let kept = self.database.read(move |connection| some_after(connection, size)).await?;
+            if kept.is_empty() {
+                break;
+            }
+            for numbered in &kept {
+                let mut grown = followed.clone();
+                if grown.push(numbered).is_err() {
+                    let good = followed.tree.size();
+                    tracing::warn!(good, "the manifests after this one are fetched again");
+                    self.database.write(move |tx| forget_after(tx, good)).await?;
+                    break;
+                }
+                *followed = grown;
+            }
+        }
+        followed.good = followed.tree.size();
+        Ok(())
     }
 
     async fn fetched(&self, number: u64) -> Result<Numbered, Error> {
@@ -209,9 +245,15 @@ struct Followed {
 }
 
 impl Followed {
-    fn push(&mut self, manifest: &str) {
-        self.tree.push(leaf_hash(&leaf(manifest)));
+    /// The next manifest, if its own checkpoint is that of the tree with it. Answers that; who signed it
+    /// is not looked at. [`Error::LogForged`].
+    fn push(&mut self, numbered: &Numbered) -> Result<SignedCheckpoint, Error> {
+        self.tree.push(leaf_hash(&leaf(&numbered.manifest)));
         self.tree.forget_full();
+        let signed = SignedCheckpoint::parse(&numbered.checkpoint)?;
+        let tree = (self.tree.size(), tree::root(&self.tree, self.tree.size())?);
+        let is_same = tree == (signed.checkpoint().size, signed.checkpoint().root);
+        if is_same { Ok(signed) } else { Err(Error::LogForged) }
     }
 }
 
@@ -223,10 +265,7 @@ fn keep(tx: &Connection, (number, numbered): &(u64, Numbered)) -> Result<(), Fai
 
 fn one(connection: &Connection, number: u64) -> Result<Option<Numbered>, Failure> {
     let sql = "SELECT manifest, checkpoint FROM manifests WHERE number = ?1";
-    let row = connection
-        .prepare_cached(sql)?
-        .query_row([number], |row| Ok(Numbered { manifest: row.get(0)?, checkpoint: row.get(1)? }));
-    Ok(row.optional()?)
+    Ok(connection.prepare_cached(sql)?.query_row([number], numbered_of).optional()?)
 }
 
 fn some(connection: &Connection, numbers: &[u64]) -> Result<HashMap<u64, String>, Failure> {
@@ -240,11 +279,16 @@ fn some(connection: &Connection, numbers: &[u64]) -> Result<HashMap<u64, String>
 }
 
 /// The next after this number.
-fn some_after(connection: &Connection, number: u64) -> Result<Vec<String>, Failure> {
-    let sql = "SELECT manifest FROM manifests WHERE number > ?1 ORDER BY number LIMIT ?2";
+fn some_after(connection: &Connection, number: u64) -> Result<Vec<Numbered>, Failure> {
+    let sql =
+        "SELECT manifest, checkpoint FROM manifests WHERE number > ?1 ORDER BY number LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
-    let manifests = statement.query_map([number, PAGE], |row| row.get(0))?;
+    let manifests = statement.query_map([number, PAGE], numbered_of)?;
     Ok(manifests.collect::<Result<_, _>>()?)
+}
+
+fn numbered_of(row: &Row<'_>) -> Result<Numbered, rusqlite::Error> {
+    Ok(Numbered { manifest: row.get(0)?, checkpoint: row.get(1)? })
 }
 
 fn forget_after(tx: &Connection, number: u64) -> Result<(), Failure> {

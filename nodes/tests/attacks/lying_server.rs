@@ -1,5 +1,6 @@
 //! Something between a node and its server that passes everything on, until it lies.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -14,7 +15,8 @@ use tokio::net::TcpListener;
 pub struct LyingServer {
     pub url: String,
     behind: String,
-    lie: Arc<Mutex<Option<String>>>,
+    /// By path.
+    lies: Arc<Mutex<HashMap<String, String>>>,
     answers: Arc<Mutex<Vec<Bytes>>>,
 }
 
@@ -24,7 +26,7 @@ impl LyingServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let behind = behind.to_owned();
-        let server = Self { url, behind, lie: Arc::default(), answers: Arc::default() };
+        let server = Self { url, behind, lies: Arc::default(), answers: Arc::default() };
         let router = Router::new().fallback(pass_on).with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         server
@@ -33,7 +35,17 @@ impl LyingServer {
     /// From now on everybody who wants to be admitted gets this to decrypt.
     pub fn challenge_with(&self, challenge: &str) {
         let lie = serde_json::json!({ "challenge": challenge, "expires": u64::MAX >> 1 });
-        *self.lie.lock().unwrap() = Some(lie.to_string());
+        self.answer_with("/doorman/admissions", lie.to_string());
+    }
+
+    /// From now on everybody who asks for this path gets this.
+    pub fn answer_with(&self, path: &str, lie: String) {
+        self.lies.lock().unwrap().insert(path.to_owned(), lie);
+    }
+
+    /// From now on it tells the truth.
+    pub fn repent(&self) {
+        self.lies.lock().unwrap().clear();
     }
 
     /// What was answered to challenges.
@@ -48,11 +60,11 @@ async fn pass_on(
     uri: Uri,
     body: Bytes,
 ) -> Response {
-    let lie = server.lie.lock().unwrap().clone();
-    match uri.path() {
-        "/doorman/admissions" if lie.is_some() => return lie.unwrap().into_response(),
-        "/doorman/answers" => server.answers.lock().unwrap().push(body.clone()),
-        _ => {}
+    if let Some(lie) = server.lies.lock().unwrap().get(uri.path()) {
+        return lie.clone().into_response();
+    }
+    if uri.path() == "/doorman/answers" {
+        server.answers.lock().unwrap().push(body.clone());
     }
     let url = format!("{}{uri}", server.behind);
     let request = reqwest::Client::new().request(method, url).body(body);

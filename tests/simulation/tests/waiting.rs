@@ -199,6 +199,20 @@ fn what_is_sealed_to_a_former_key_is_sealed_anew_as_the_same_message() {
 }
 
 #[test]
+fn what_version_1_sealed_to_a_former_key_is_given_up() {
+    block_on(async {
+        let world = asked(12).await;
+        let (mut item, card) = (only(&world).await, newer_card(&world).await);
+        let Payload::Envelope { signed, .. } = &mut item.payload else { panic!("an envelope") };
+        *signed = None;
+        let anew = world.patient.former_key(&[item], Some(&card)).await.unwrap();
+        assert!(anew.is_empty());
+        let code = only(&world).await.refused;
+        assert_eq!(code.as_deref(), Some(Error::FormerCase.code()));
+    });
+}
+
+#[test]
 fn a_message_that_was_sealed_anew_is_taken_in_once() {
     block_on(async {
         let world = asked(11).await;
