@@ -147,6 +147,9 @@ struct RateArgs {
     /// Live streams that one node may have at a time.
     #[arg(long, value_name = "N")]
     streams_per_node: Option<NonZeroUsize>,
+    /// Manifests that are signed an hour; what changes meanwhile is gathered.
+    #[arg(long, value_name = "N")]
+    manifests_per_hour: Option<NonZeroU32>,
 }
 
 impl SettingArgs {
@@ -187,6 +190,7 @@ impl RateArgs {
         put(self.failures_per_minute, &mut rates.failures);
         put(self.requests_per_minute, &mut rates.requests);
         put(self.streams_per_node, &mut rates.streams);
+        put(self.manifests_per_hour, &mut rates.manifests);
     }
 }
 
@@ -219,6 +223,7 @@ pub fn lines(settings: &Settings) -> Vec<(&'static str, String)> {
         ("--failures-per-minute", rates.failures.to_string()),
         ("--requests-per-minute", rates.requests.to_string()),
         ("--streams-per-node", rates.streams.to_string()),
+        ("--manifests-per-hour", rates.manifests.to_string()),
         ("--connections", connections.to_string()),
     ]);
     lines

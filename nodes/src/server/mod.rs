@@ -216,7 +216,8 @@ impl Services {
         let public_url = config.public_url.trim_end_matches('/').to_owned();
         let reach = Reach::with_server(&public_url, config.private_networks);
         let client = Client::new(at(), reach)?;
-        let network = Network::open(keyring, push.key(), db(), client, at());
+        let pace = RateLimit::new(config.rates.manifests, rate::HOUR);
+        let network = Network::open(keyring, push.key(), db(), (client, pace), at());
         let network = Arc::new(network.await?);
         Ok(Self {
             doorman: Doorman::open(network.clone(), db(), at(), config.rates, reach).await?,

@@ -12,8 +12,9 @@ use hdms::ids::NodeId;
 use hdms::provider::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// For limits of a day.
+/// For limits of a day, and of an hour.
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
+pub const HOUR: Duration = Duration::from_secs(3600);
 
 /// Buckets remembered before those that are full are forgotten.
 const MANY: usize = 10_000;
@@ -36,11 +37,20 @@ pub struct Rates {
     pub requests: u32,
     /// Live streams of one node at a time: its devices, and some that it lost without a word.
     pub streams: usize,
+    /// Manifests that are signed an hour: everybody keeps them for ever.
+    pub manifests: u32,
 }
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { admissions: 600, admissions_of_node: 60, failures: 600, requests: 6000, streams: 8 }
+        Self {
+            admissions: 600,
+            admissions_of_node: 60,
+            failures: 600,
+            requests: 6000,
+            streams: 8,
+            manifests: 60,
+        }
     }
 }
 

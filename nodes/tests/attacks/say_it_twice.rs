@@ -13,7 +13,7 @@ use hdms::card::{EncryptionKey, LIFETIME, Role};
 use hdms::doorman::AdmissionRequest;
 use hdms_nodes::client::Signer;
 use hdms_nodes::institution::{self, Institution};
-use hdms_nodes::keys::{self as key_files, AwsPrimitives, KEY_FILE};
+use hdms_nodes::keys::{self as key_files, AwsKeys, AwsPrimitives, KEY_FILE};
 use hdms_nodes::member::{Member, MemberConfig};
 use hdms_nodes::notary::Notary;
 use hdms_nodes::personal::Personal;
@@ -150,7 +150,7 @@ async fn a_server_that_was_put_back_says_nothing_a_second_time_and_goes_on_above
     net.until(|trust| revoked(trust, &hospital.id) && revoked(trust, &patient.id)).await;
     let changed = Changed::since_the_backup(&net, changing).await;
     let later = net.hospital(2).await;
-    renew(&net, &renewing).await;
+    renew(&net, &renewing, keys(5)).await.unwrap();
     let held = net.trust().await;
     watched::all_keep(&notaries, held.manifest().number).await;
 
@@ -247,19 +247,20 @@ async fn a_server_that_can_not_take_back_what_it_said_signs_nothing_until_it_can
     }
 }
 
-/// The hospital has a new card, for another encryption key.
-async fn renew(net: &Net, hospital: &Person) {
+/// The hospital asks for a new card, for this encryption key.
+pub async fn renew(net: &Net, hospital: &Person, with: &AwsKeys) -> Result<(), Error> {
     net.clock.advance(1000);
     let card = hospital.card.card();
     let (iss, iat) = (hospital.id.clone(), net.now().seconds());
-    let stated = EncryptionKey { iss, iat, key: keys(5).public().1 };
+    let stated = EncryptionKey { iss, iat, key: with.public().1 };
     let encryption = stated.sign(hospital.keys).await.unwrap();
     let request = net.request(hospital.keys, Role::Institution, &card.name).await;
     let request = AdmissionRequest { encryption, ..request };
     let jwt = request.sign(hospital.keys).await.unwrap();
     let challenge = net.client.ask_admission(&net.url, jwt.clone()).await.unwrap();
-    let answer = challenge.answer(&request, jwt, keys(5), &AwsPrimitives).await.unwrap();
-    net.client.answer_challenge(&net.url, &answer).await.unwrap();
+    let answer = challenge.answer(&request, jwt, with, &AwsPrimitives).await.unwrap();
+    net.client.answer_challenge(&net.url, &answer).await?;
+    Ok(())
 }
 
 /// In place of the notary something that says what it has witnessed, and never gives it.

@@ -8,7 +8,8 @@ use hdms_nodes::proxies::{Block, Proxies};
 use reqwest::{Client, StatusCode};
 use rusqlite::Connection;
 
-use crate::common::{Net, deposit, sealed};
+use crate::common::{Net, deposit, keys, sealed};
+use crate::say_it_twice::renew;
 
 /// A server that takes two admission requests a minute of an address, behind this proxy.
 async fn behind(proxy: &str) -> Net {
@@ -51,6 +52,31 @@ async fn nobody_is_believed_who_is_no_trusted_proxy() {
         let status = garbage(&net, &format!("192.0.2.{number}")).await;
         assert_eq!(status.as_u16(), expected, "{number}");
     }
+}
+
+/// What every node keeps for ever: a member can't make it grow as it likes.
+#[tokio::test]
+async fn a_member_that_renews_on_and_on_has_to_wait_and_manifests_gather_what_changes() {
+    let net = Net::start_with(|config| config.rates.manifests = 4).await;
+    let hospital = net.hospital(0).await;
+    let mut refusals = Vec::new();
+    for round in 0..11 {
+        refusals.extend(renew(&net, &hospital, keys(1 + round % 2)).await.err());
+    }
+    assert_eq!(refusals, [Error::TooManyRequests]);
+    assert!(net.trust().await.manifest().number <= 4);
+    net.clock.advance(1000 * 24 * 360);
+    net.have_it_look();
+    let is_newest = |trust: &hdms::network::Trust| {
+        let card = trust.node(&hospital.id).unwrap();
+        card.is_present_encryption_key(&keys(2).public().1.thumbprint())
+    };
+    assert!(net.until(is_newest).await.manifest().number <= 6);
+    // One more a tenth of a day later, and others when they like.
+    renew(&net, &hospital, keys(1)).await.unwrap();
+    assert_eq!(renew(&net, &hospital, keys(2)).await, Err(Error::TooManyRequests));
+    let other = net.hospital(3).await;
+    renew(&net, &other, keys(1)).await.unwrap();
 }
 
 #[tokio::test]

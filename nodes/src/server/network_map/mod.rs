@@ -25,6 +25,7 @@ use super::certificate::{Certificate, Keyring};
 use super::manifests::{self, Manifests, Newest};
 use super::nodes::{self, IssuedCard, Known, Status};
 use super::pins;
+use super::rate::RateLimit;
 use super::recovery::{Recovery, Standing};
 use super::rules::History;
 use super::superseded;
@@ -66,6 +67,8 @@ pub struct Network {
     is_newest: AtomicBool,
     offered: RwLock<Arc<Offered>>,
     warned: AtomicU64,
+    /// How often a manifest is signed: what changes meanwhile is gathered in the next.
+    pace: RateLimit<()>,
 }
 
 /// Made once each, however many ask for it at a time.
@@ -89,7 +92,7 @@ impl Network {
         keyring: Keyring,
         vapid: String,
         database: Database,
-        client: Client,
+        (client, pace): (Client, RateLimit<()>),
         clock: NodeClock,
     ) -> Result<Self, Error> {
         let certificate = keyring.certificate().await?;
@@ -111,6 +114,7 @@ impl Network {
             is_newest: AtomicBool::new(false),
             offered: RwLock::default(),
             warned: AtomicU64::new(0),
+            pace,
         };
         network.refresh().await?;
         Ok(network)
@@ -291,8 +295,13 @@ impl Network {
     }
 
     /// Signs the next manifest with what has changed. Answers whether there was anything to sign, and
-    /// it may be: not while another waits for its witnesses, unless the root key has named others.
+    /// it may be: not while another waits for its witnesses, unless the root key has named others, nor
+    /// more often than at its pace.
     async fn sign_next(&self, tree: &mut Tree) -> Result<bool, Error> {
+        if !self.pace.has(&(), self.clock.now()) {
+            self.behind.store(true, Ordering::Relaxed);
+            return Ok(false);
+        }
         let now = self.clock.now().seconds();
         let (listed, ended, rules, pinned) = self
             .database
@@ -326,6 +335,7 @@ impl Network {
         let Some(next) = self.next(by, newest, &drafts, (notaries, members), now).await? else {
             return Ok(false);
         };
+        self.pace.take(&(), self.clock.now())?;
         let keep = move |tx: &Connection| drafts.iter().try_for_each(|draft| draft.keep(tx));
         *tree = self.manifests.append(next, tree, keep).await?;
         Ok(true)

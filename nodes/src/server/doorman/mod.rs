@@ -2,14 +2,15 @@
 //! the operator says so, and renews their cards. A member may move, and change its keys by a
 //! statement of its old one; for all else the operator decides again.
 
+mod decision;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use hdms::Error;
-use hdms::card::{KeyChange, LIFETIME, Role};
+use hdms::card::{LIFETIME, Role};
 use hdms::doorman::{AdmissionRequest, Admitted, Challenge, ChallengeAnswer, PATIENCE};
 use hdms::ids::NodeId;
-use hdms::jose::jwk::RsaJwk;
 use hdms::provider::{Clock, Timestamp};
 use reqwest::Url;
 use rusqlite::Connection;
@@ -21,16 +22,24 @@ use super::nodes::{self, IssuedCard, Known, Status};
 use super::rate::{DAY, RateLimit, Rates};
 use super::strangers;
 use super::superseded;
-use super::trail::{self, Act};
+use super::trail;
 use crate::connections::subscriber;
 use crate::keys::AwsPrimitives;
 use crate::problem::Problem;
 use crate::reach::Reach;
-use crate::sqlite::{Database, Failure};
+use crate::sqlite::Database;
 use crate::system::{NodeClock, SystemRandomness};
+use decision::{
+    Decision, Found, Used, acts, decide, ends_cards, expect_newest, expect_same_node,
+    expect_timely, find, is_repeated,
+};
 
 /// Personal nodes that may change their keys from one address a day.
 const CHANGES_OF_ADDRESS: u32 = 20;
+
+/// New cards that an institution or a notary gets a day while its last one is young: each is in the
+/// Network Map, and so in a manifest that everybody keeps.
+const RENEWALS: u32 = 10;
 
 /// Admits nodes.
 #[derive(Debug)]
@@ -41,6 +50,7 @@ pub struct Doorman {
     by_address: RateLimit<IpAddr>,
     by_node: RateLimit<NodeId>,
     changes: RateLimit<IpAddr>,
+    renewals: RateLimit<NodeId>,
     challenges: Challenges,
     /// Where nodes may be: where all others of the network go.
     reach: Reach,
@@ -64,6 +74,7 @@ impl Doorman {
             by_address: RateLimit::per_minute(rates.admissions),
             by_node: RateLimit::per_minute(rates.admissions_of_node),
             changes: RateLimit::new(CHANGES_OF_ADDRESS, DAY),
+            renewals: RateLimit::new(RENEWALS, DAY),
         })
     }
 
@@ -148,31 +159,64 @@ impl Doorman {
         }
         expect_timely(known, request)?;
         let ended = known.and_then(|known| ends_cards(known, request, now.seconds()));
-        // Who brings changes that nobody has seen leaves as much behind as who makes one.
-        let changes = ended.is_some() || (known.is_none() && !request.changes.is_empty());
-        if changes && request.role == Role::Personal {
-            let may = found.has_room && self.changes.take(&from, now).is_ok();
-            may.then_some(()).ok_or(Error::TooManyChanges)?;
-        }
-        let ended = ended.max(found.changed);
-        match decide(known, request, found.has_rival)? {
-            Decision::Admit => Ok(self.admit(found, request, ended).await?),
-            Decision::Wait => {
-                let is_repeated = known.is_some_and(|known| is_repeated(&known.request, request));
-                let waits = (Status::Pending, None, ended);
-                if !is_repeated && !self.keep(found, request, waits).await? {
-                    return Ok(None);
-                }
-                if ended.is_some() {
-                    self.network.refresh().await?;
-                }
-                Err(Error::AdmissionPending.into())
-            }
+        let decision = decide(known, request, found.has_rival)?;
+        match decision {
             Decision::Refuse(error) => {
                 let reason = known.and_then(|known| known.reason.clone());
-                Err(Problem { reason, ..error.into() })
+                return Err(Problem { reason, ..error.into() });
             }
+            Decision::Wait if known.is_some_and(|known| is_repeated(&known.request, request)) => {
+                return Err(Error::AdmissionPending.into());
+            }
+            Decision::Wait | Decision::Admit => {}
         }
+        let used = Used::by(known, request, ended, now.seconds());
+        self.take(used, &found, request)?;
+        let ended = ended.max(found.changed);
+        let done = match decision {
+            Decision::Wait => self.wait(found, request, ended).await,
+            _ => self.admit(found, request, ended).await,
+        };
+        if !matches!(done, Ok(Some(_)) | Err(Error::AdmissionPending)) {
+            self.give_back(used, request, from);
+        }
+        Ok(done?)
+    }
+
+    /// [`Error::TooManyChanges`], [`Error::TooManyRequests`].
+    fn take(&self, used: Used, found: &Found, request: &AdmissionRequest) -> Result<(), Error> {
+        let now = self.clock.now();
+        if used.change {
+            let may = found.has_room && self.changes.take(&found.from, now).is_ok();
+            may.then_some(()).ok_or(Error::TooManyChanges)?;
+        }
+        if used.renewal { self.renewals.take(&request.iss, now) } else { Ok(()) }
+    }
+
+    fn give_back(&self, used: Used, request: &AdmissionRequest, from: IpAddr) {
+        if used.change {
+            self.changes.give_back(&from);
+        }
+        if used.renewal {
+            self.renewals.give_back(&request.iss);
+        }
+    }
+
+    /// Keeps it for the operator: [`Error::AdmissionPending`]. Nothing when the node is no longer as it
+    /// was found.
+    async fn wait(
+        &self,
+        found: Found,
+        request: &AdmissionRequest,
+        ended: Option<u64>,
+    ) -> Result<Option<Admitted>, Error> {
+        if !self.keep(found, request, (Status::Pending, None, ended)).await? {
+            return Ok(None);
+        }
+        if ended.is_some() {
+            self.network.refresh().await?;
+        }
+        Err(Error::AdmissionPending)
     }
 
     /// The kept card while it says what the node asks to be and has a third of its life before it,
@@ -261,158 +305,4 @@ impl Doorman {
         let there = Url::parse(endpoint.as_ref()).is_ok_and(|url| self.reach.admits(&url));
         if there { Ok(()) } else { Err(Error::EndpointRefused) }
     }
-}
-
-/// That the node has the signing key that it had after these changes, or that that vouches for the new:
-/// a chain that holds leads from one to the other. [`Error::PossessionUnproven`].
-fn expect_same_node(
-    changes: &[String],
-    key: &RsaJwk,
-    request: &AdmissionRequest,
-) -> Result<(), Error> {
-    let goes_on = request.changes.starts_with(changes);
-    let changed = request.changes.len() > changes.len();
-    let vouched = changed || *key == request.signing_key;
-    if goes_on && vouched { Ok(()) } else { Err(Error::PossessionUnproven) }
-}
-
-/// What a decision on a request rests on.
-#[derive(PartialEq)]
-struct Found {
-    /// From where it was asked.
-    from: IpAddr,
-    known: Option<Known>,
-    /// Since when it has a key that is not known here, seconds.
-    changed: Option<u64>,
-    /// Whether another listed node has the name or the address.
-    has_rival: bool,
-    /// Whether so few personal nodes have changed their keys that this one may.
-    has_room: bool,
-}
-
-/// [`Error::CardRevoked`] for a node that was revoked before the database was put back;
-/// [`Error::TooManyRequests`] for one more applicant where many wait who came from there.
-fn find(
-    connection: &Connection,
-    request: &AdmissionRequest,
-    (from, now): (IpAddr, u64),
-) -> Result<Found, Failure> {
-    let known = nodes::find(connection, &request.iss)?;
-    if known.is_none() && nodes::is_barred(connection, &request.iss)? {
-        return Err(Error::CardRevoked.into());
-    }
-    let listed = request.role != Role::Personal;
-    if known.is_none() && listed {
-        strangers::expect_few_applicants(connection, from)?;
-    }
-    let has_rival = listed && nodes::rival(connection, request)?.is_some();
-    let has_room = strangers::has_room(connection, &request.iss, now)?;
-    let changed = superseded::since(connection, &request.iss)?;
-    Ok(Found { from, known, changed, has_rival, has_room })
-}
-
-enum Decision {
-    Admit,
-    Wait,
-    Refuse(Error),
-}
-
-/// What a node that proved possession gets; `rival` when a listed node has the name or the address.
-fn decide(
-    known: Option<&Known>,
-    request: &AdmissionRequest,
-    rival: bool,
-) -> Result<Decision, Error> {
-    let personal = request.role == Role::Personal;
-    let Some(known) = known else {
-        return Ok(if personal { Decision::Admit } else { Decision::Wait });
-    };
-    if known.status == Status::Revoked {
-        return Ok(Decision::Refuse(Error::CardRevoked));
-    }
-    let member = known.admitted_as();
-    let other_log = |member: &AdmissionRequest| member.log.is_some() && member.log != request.log;
-    if known.request.role != request.role || member.is_some_and(other_log) {
-        return Err(Error::AdmissionMalformed);
-    }
-    let approved = |member: &AdmissionRequest| {
-        let near = member.endpoint == request.endpoint || (!rival && same_host(member, request));
-        // What a node taken back from others' copies has told the operator is not known any more.
-        let told = member.about.is_none() || member.about == request.about;
-        let same = member.name == request.name && told;
-        same && member.log == request.log && near
-    };
-    Ok(if personal || member.is_some_and(approved) {
-        Decision::Admit
-    } else if known.status == Status::Refused && is_repeated(&known.request, request) {
-        Decision::Refuse(Error::AdmissionRefused)
-    } else {
-        Decision::Wait
-    })
-}
-
-/// Whether what a member moves to is on the host that the operator has seen.
-fn same_host(member: &AdmissionRequest, request: &AdmissionRequest) -> bool {
-    let host = |request: &AdmissionRequest| {
-        request.endpoint.as_ref().map(|endpoint| endpoint.host().to_owned())
-    };
-    host(member) == host(request)
-}
-
-/// That nobody brings back what the node asked for before: [`Error::Replayed`]. An id begins with its
-/// time in milliseconds.
-fn expect_newest(kept: &AdmissionRequest, request: &AdmissionRequest) -> Result<(), Error> {
-    let made = |request: &AdmissionRequest| {
-        (request.iat, request.jti.as_ref().chars().take(13).collect::<String>())
-    };
-    if made(request) < made(kept) { Err(Error::Replayed) } else { Ok(()) }
-}
-
-/// Whether it asks for the same as before.
-fn is_repeated(before: &AdmissionRequest, request: &AdmissionRequest) -> bool {
-    let (iat, jti) = (request.iat, request.jti.clone());
-    // Its statement about its encryption key may be another one about the same key.
-    let same_key = before.encryption_key() == request.encryption_key();
-    let encryption = request.encryption.clone();
-    same_key && AdmissionRequest { iat, jti, encryption, ..before.clone() } == *request
-}
-
-/// That the statements of changed keys which it brings for the first time are no older than the node's last
-/// card: they say until when the former key has signed, and nobody takes back what was signed under a card
-/// since. [`Error::PossessionUnproven`].
-fn expect_timely(known: Option<&Known>, request: &AdmissionRequest) -> Result<(), Error> {
-    let Some(card) = known.and_then(|known| known.card.as_ref()) else { return Ok(()) };
-    let seen = known.map_or(0, |known| known.request.changes.len());
-    for jwt in request.changes.iter().skip(seen) {
-        if KeyChange::claimed(jwt)?.iat + PATIENCE < card.issued() {
-            return Err(Error::PossessionUnproven);
-        }
-    }
-    Ok(())
-}
-
-/// Since when the node's cards so far don't count, seconds, if it has any and has changed its signing
-/// key: later than the last of them was issued.
-fn ends_cards(known: &Known, request: &AdmissionRequest, now: u64) -> Option<u64> {
-    let changed = known.request.signing_key != request.signing_key;
-    let last = known.card.as_ref().filter(|_| changed)?.issued();
-    Some(now.max(last + 1))
-}
-
-/// What the trail says of a request; nothing of a personal node's, nor of those who were never
-/// admitted: anybody can apply, and the trail only grows.
-fn acts(known: Option<&Known>, request: &AdmissionRequest, status: Status) -> Vec<Act> {
-    if request.role == Role::Personal {
-        return Vec::new();
-    }
-    let before = known.map(|known| &known.request);
-    let member = known.and_then(Known::admitted_as);
-    let moved = member.is_some_and(|member| member.endpoint != request.endpoint);
-    let changed = |before: &AdmissionRequest| before.signing_key != request.signing_key;
-    let found = [
-        (status == Status::Pending && member.is_some(), Act::Applied),
-        (member.is_some() && before.is_some_and(changed), Act::KeysChanged),
-        (status == Status::Admitted && moved, Act::Moved),
-    ];
-    found.into_iter().filter_map(|(happened, act)| happened.then_some(act)).collect()
 }

@@ -1,0 +1,201 @@
+//! What the Doorman makes of a request, by what is known of its node.
+
+use std::net::IpAddr;
+
+use hdms::Error;
+use hdms::card::{KeyChange, LIFETIME, Role};
+use hdms::doorman::{AdmissionRequest, PATIENCE};
+use hdms::jose::jwk::RsaJwk;
+use rusqlite::Connection;
+
+use super::super::nodes::{self, Known, Status};
+use super::super::strangers;
+use super::super::superseded;
+use super::super::trail::Act;
+use crate::sqlite::Failure;
+
+/// That the node has the signing key that it had after these changes, or that that vouches for the new:
+/// a chain that holds leads from one to the other. [`Error::PossessionUnproven`].
+pub fn expect_same_node(
+    changes: &[String],
+    key: &RsaJwk,
+    request: &AdmissionRequest,
+) -> Result<(), Error> {
+    let goes_on = request.changes.starts_with(changes);
+    let changed = request.changes.len() > changes.len();
+    let vouched = changed || *key == request.signing_key;
+    if goes_on && vouched { Ok(()) } else { Err(Error::PossessionUnproven) }
+}
+
+/// What a decision on a request rests on.
+#[derive(PartialEq)]
+pub struct Found {
+    /// From where it was asked.
+    pub from: IpAddr,
+    pub known: Option<Known>,
+    /// Since when it has a key that is not known here, seconds.
+    pub changed: Option<u64>,
+    /// Whether another listed node has the name or the address.
+    pub has_rival: bool,
+    /// Whether so few personal nodes have changed their keys that this one may.
+    pub has_room: bool,
+}
+
+/// [`Error::CardRevoked`] for a node that was revoked before the database was put back;
+/// [`Error::TooManyRequests`] for one more applicant where many wait who came from there.
+pub fn find(
+    connection: &Connection,
+    request: &AdmissionRequest,
+    (from, now): (IpAddr, u64),
+) -> Result<Found, Failure> {
+    let known = nodes::find(connection, &request.iss)?;
+    if known.is_none() && nodes::is_barred(connection, &request.iss)? {
+        return Err(Error::CardRevoked.into());
+    }
+    let listed = request.role != Role::Personal;
+    if known.is_none() && listed {
+        strangers::expect_few_applicants(connection, from)?;
+    }
+    let has_rival = listed && nodes::rival(connection, request)?.is_some();
+    let has_room = strangers::has_room(connection, &request.iss, now)?;
+    let changed = superseded::since(connection, &request.iss)?;
+    Ok(Found { from, known, changed, has_rival, has_room })
+}
+
+/// Of which quotas a request takes.
+#[derive(Clone, Copy)]
+pub struct Used {
+    /// Of its address's: a personal node changes its signing key.
+    pub change: bool,
+    /// Of its own: the map is to name another card of it, long before the last one ends.
+    pub renewal: bool,
+}
+
+impl Used {
+    pub fn by(
+        known: Option<&Known>,
+        request: &AdmissionRequest,
+        ended: Option<u64>,
+        now: u64,
+    ) -> Self {
+        let personal = request.role == Role::Personal;
+        // Who brings changes that nobody has seen leaves as much behind as who makes one.
+        let changes = ended.is_some() || (known.is_none() && !request.changes.is_empty());
+        let is_young = |known: &Known| {
+            known.card.as_ref().is_some_and(|card| card.expires > now + LIFETIME / 3)
+        };
+        let member = known.filter(|known| is_young(known)).and_then(Known::admitted_as);
+        let differs = |member: &AdmissionRequest| {
+            member.encryption_key() != request.encryption_key()
+                || (&member.endpoint, &member.signing_key)
+                    != (&request.endpoint, &request.signing_key)
+        };
+        Self { change: personal && changes, renewal: !personal && member.is_some_and(differs) }
+    }
+}
+
+pub enum Decision {
+    Admit,
+    Wait,
+    Refuse(Error),
+}
+
+/// What a node that proved possession gets; `rival` when a listed node has the name or the address.
+pub fn decide(
+    known: Option<&Known>,
+    request: &AdmissionRequest,
+    rival: bool,
+) -> Result<Decision, Error> {
+    let personal = request.role == Role::Personal;
+    let Some(known) = known else {
+        return Ok(if personal { Decision::Admit } else { Decision::Wait });
+    };
+    if known.status == Status::Revoked {
+        return Ok(Decision::Refuse(Error::CardRevoked));
+    }
+    let member = known.admitted_as();
+    let other_log = |member: &AdmissionRequest| member.log.is_some() && member.log != request.log;
+    if known.request.role != request.role || member.is_some_and(other_log) {
+        return Err(Error::AdmissionMalformed);
+    }
+    let approved = |member: &AdmissionRequest| {
+        let near = member.endpoint == request.endpoint || (!rival && same_host(member, request));
+        // What a node taken back from others' copies has told the operator is not known any more.
+        let told = member.about.is_none() || member.about == request.about;
+        let same = member.name == request.name && told;
+        same && member.log == request.log && near
+    };
+    Ok(if personal || member.is_some_and(approved) {
+        Decision::Admit
+    } else if known.status == Status::Refused && is_repeated(&known.request, request) {
+        Decision::Refuse(Error::AdmissionRefused)
+    } else {
+        Decision::Wait
+    })
+}
+
+/// Whether what a member moves to is on the host that the operator has seen.
+fn same_host(member: &AdmissionRequest, request: &AdmissionRequest) -> bool {
+    let host = |request: &AdmissionRequest| {
+        request.endpoint.as_ref().map(|endpoint| endpoint.host().to_owned())
+    };
+    host(member) == host(request)
+}
+
+/// That nobody brings back what the node asked for before: [`Error::Replayed`]. An id begins with its
+/// time in milliseconds.
+pub fn expect_newest(kept: &AdmissionRequest, request: &AdmissionRequest) -> Result<(), Error> {
+    let made = |request: &AdmissionRequest| {
+        (request.iat, request.jti.as_ref().chars().take(13).collect::<String>())
+    };
+    if made(request) < made(kept) { Err(Error::Replayed) } else { Ok(()) }
+}
+
+/// Whether it asks for the same as before.
+pub fn is_repeated(before: &AdmissionRequest, request: &AdmissionRequest) -> bool {
+    let (iat, jti) = (request.iat, request.jti.clone());
+    // Its statement about its encryption key may be another one about the same key.
+    let same_key = before.encryption_key() == request.encryption_key();
+    let encryption = request.encryption.clone();
+    same_key && AdmissionRequest { iat, jti, encryption, ..before.clone() } == *request
+}
+
+/// That the statements of changed keys which it brings for the first time are no older than the node's last
+/// card: they say until when the former key has signed, and nobody takes back what was signed under a card
+/// since. [`Error::PossessionUnproven`].
+pub fn expect_timely(known: Option<&Known>, request: &AdmissionRequest) -> Result<(), Error> {
+    let Some(card) = known.and_then(|known| known.card.as_ref()) else { return Ok(()) };
+    let seen = known.map_or(0, |known| known.request.changes.len());
+    for jwt in request.changes.iter().skip(seen) {
+        if KeyChange::claimed(jwt)?.iat + PATIENCE < card.issued() {
+            return Err(Error::PossessionUnproven);
+        }
+    }
+    Ok(())
+}
+
+/// Since when the node's cards so far don't count, seconds, if it has any and has changed its signing
+/// key: later than the last of them was issued.
+pub fn ends_cards(known: &Known, request: &AdmissionRequest, now: u64) -> Option<u64> {
+    let changed = known.request.signing_key != request.signing_key;
+    let last = known.card.as_ref().filter(|_| changed)?.issued();
+    Some(now.max(last + 1))
+}
+
+/// What the trail says of a request; nothing of a personal node's, nor of those who were never
+/// admitted: anybody can apply, and the trail only grows.
+pub fn acts(known: Option<&Known>, request: &AdmissionRequest, status: Status) -> Vec<Act> {
+    if request.role == Role::Personal {
+        return Vec::new();
+    }
+    let before = known.map(|known| &known.request);
+    let member = known.and_then(Known::admitted_as);
+    let moved = member.is_some_and(|member| member.endpoint != request.endpoint);
+    let changed = |before: &AdmissionRequest| before.signing_key != request.signing_key;
+    let found = [
+        (status == Status::Pending && member.is_some(), Act::Applied),
+        (member.is_some() && before.is_some_and(changed), Act::KeysChanged),
+        (status == Status::Admitted && moved, Act::Moved),
+    ];
+    found.into_iter().filter_map(|(happened, act)| happened.then_some(act)).collect()
+}
