@@ -1,6 +1,7 @@
 //! Cards: who a node is, signed by the Doorman (DESIGN section 4).
 
 mod keys;
+mod renewal;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ use crate::network::{Doormen, Trust};
 use crate::provider::{NodeKeys, Primitives, Timestamp};
 
 pub use keys::{EncryptionKey, KeyChange, MAX_CHANGES, SigningKeys};
+pub use renewal::Renewal;
 
 const TYP: &str = "hdms-card+jwt";
 

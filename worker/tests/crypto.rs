@@ -88,20 +88,25 @@ async fn a_stolen_device_opens_nothing_that_was_sealed_to_a_deleted_key() {
     assert_eq!(again.public(), (&node, newest.clone()));
     let day = 24 * 3_600_000;
     for days in [0, 29] {
-        again.retire(&store, Timestamp(days * day)).await.unwrap();
+        again.retire(&store, 0, Timestamp(days * day)).await.unwrap();
         let stored = WebCryptoKeys::stored(&store).await.unwrap().unwrap();
         for keys in [&keys, &again, &stored] {
             assert_eq!(opened(keys).await.as_deref(), Ok(&b"traffic"[..]), "{days}");
         }
     }
-    again.retire(&store, Timestamp(30 * day)).await.unwrap();
+    again.retire(&store, 0, Timestamp(30 * day)).await.unwrap();
     let stolen = WebCryptoKeys::stored(&store).await.unwrap().unwrap();
     for keys in [&again, &stolen] {
         assert_eq!(opened(keys).await, Err(Error::WrongRecipientKey));
         assert_eq!(keys.public(), (&node, newest.clone()));
     }
+    // One that slept past the thirty days gives it up at once.
     again.renew(&store).await.unwrap();
     assert_ne!(again.public().1, newest);
+    let sealed = WebPrimitives::default().encrypt_oaep(&newest, b"traffic").await.unwrap();
+    again.retire(&store, 31 * day / 1000, Timestamp(70 * day)).await.unwrap();
+    let refused = again.decrypt_oaep(&newest.thumbprint(), &sealed).await;
+    assert_eq!(refused, Err(Error::WrongRecipientKey));
 }
 
 #[wasm_bindgen_test]

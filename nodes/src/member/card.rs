@@ -1,7 +1,7 @@
 //! A member's card: when it is to be renewed, and how.
 
 use hdms::Error;
-use hdms::card::{LIFETIME, VerifiedCard};
+use hdms::card::{Renewal, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
 use hdms::ids::MessageId;
 use hdms::network::Trust;
@@ -27,26 +27,27 @@ pub(super) fn names_newest_key(card: &VerifiedCard, keys: &AwsKeys) -> bool {
     card.is_present_encryption_key(&keys.public().1.thumbprint())
 }
 
-/// Whether two thirds of a card's life are over: then its encryption key is to be renewed with it.
-pub(super) fn is_old(card: &VerifiedCard, now: Timestamp) -> bool {
-    now.seconds() >= card.card().iat + LIFETIME * 2 / 3
+/// What is due by the card itself: [`VerifiedCard::renewal`].
+pub(super) fn renewal(
+    card: &VerifiedCard,
+    keys: &AwsKeys,
+    trust: &Trust,
+    now: Timestamp,
+) -> Renewal {
+    card.renewal(&keys.public().1.thumbprint(), trust, now)
 }
 
-/// Whether a card is to be renewed: from two thirds of its life on, when it does not count any more or
-/// does not name the node's newest encryption key, or when the node was given another name or address.
+/// Whether another card is to be asked for: by this one itself, or when the node was given another name
+/// or address.
 pub(super) fn is_due(
     card: &VerifiedCard,
     (config, keys): (&MemberConfig, &AwsKeys),
     trust: &Trust,
     now: Timestamp,
 ) -> bool {
-    let young = !is_old(card, now) && names_newest_key(card, keys);
-    let counts = !matches!(
-        trust.check_standing(card, now),
-        Err(Error::CardForged | Error::CardExpired | Error::CardRevoked | Error::CardSuperseded)
-    );
+    let by_itself = renewal(card, keys, trust, now) != Renewal::NotDue;
     let card = card.card();
-    !(young && counts && card.name == config.name && card.endpoint == config.endpoint)
+    by_itself || card.name != config.name || card.endpoint != config.endpoint
 }
 
 /// Both calls of an admission. Answers the card's JWT. A Doorman who does not know the node's present

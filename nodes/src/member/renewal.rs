@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hdms::Error;
-use hdms::card::VerifiedCard;
+use hdms::card::{Renewal, VerifiedCard};
 use hdms::network::Trust;
 use hdms::provider::{Clock, Store};
 
@@ -12,15 +12,15 @@ use crate::keys::{self, AwsKeys, Passphrase};
 use crate::problem::Problem;
 
 impl Member {
-    /// A new card, and from two thirds of the last one's life on with a new encryption key, which is on
-    /// stable storage before the Doorman hears of it.
+    /// A new card, with a new encryption key where that is due, which is on stable storage before the
+    /// Doorman hears of it.
     pub(super) async fn ask_for_card(
         &self,
         before: &VerifiedCard,
         trust: &Trust,
     ) -> Result<VerifiedCard, Problem> {
         let inner = &*self.0;
-        if card::is_old(before, inner.clock.now()) && card::names_newest_key(before, &inner.keys) {
+        if card::renewal(before, &inner.keys, trust, inner.clock.now()) == Renewal::CardAndKey {
             self.with_key_file(keys::renew_encryption_key).await?;
         }
         let jwt =

@@ -1,7 +1,7 @@
 //! Whether the node may take part in its network: its card, and the version that it speaks.
 
 use hdms::Error;
-use hdms::card::{EncryptionKey, Role, VerifiedCard};
+use hdms::card::{EncryptionKey, Renewal, Role, VerifiedCard};
 use hdms::doorman::{AdmissionRequest, Admitted, Challenge};
 use hdms::ids::{MessageId, NodeId};
 use hdms::json;
@@ -13,9 +13,6 @@ use super::{CARD, Config, Member, put};
 use crate::platform::{BrowserClock, BrowserRandomness};
 use crate::transport;
 use crate::webcrypto::{WebCryptoKeys, WebPrimitives};
-
-/// A card is renewed when it is valid for less than this, seconds.
-const RENEWAL: u64 = 30 * 24 * 3600;
 
 /// So soon a card is not asked for again because the server seems to lack the last one, milliseconds.
 const AGAIN: u64 = 15 * 60_000;
@@ -36,22 +33,19 @@ impl Member {
         version.or(split).or(self.refusal.get()).or(suspension)
     }
 
-    /// Asks the Doorman for a new card and uses it, if the present one ends soon, which comes with a new
-    /// encryption key, or does not name the newest, or the Doorman's key that signed it was given up.
-    /// Without the Doorman the old card has to do.
+    /// Asks the Doorman for a new card and uses it, if that is due ([`VerifiedCard::renewal`]). Without
+    /// the Doorman the old card has to do.
     pub async fn renew(&self) -> Result<(), Error> {
         let (trust, card, now) = (self.node.trust(), self.node.card(), BrowserClock.now());
         let (keys, store) = (self.node.platform().keys(), self.node.platform().store());
-        let newest = card.is_present_encryption_key(&keys.public().1.thumbprint());
-        if newest {
-            keys.retire(store, now).await?;
+        let newest = keys.public().1.thumbprint();
+        if card.is_present_encryption_key(&newest) {
+            keys.retire(store, card.card().iat, now).await?;
         }
-        let lasts = card.card().exp >= now.seconds() + RENEWAL;
-        if newest && lasts && is_signed_by_doorman(&card, &trust) {
-            return Ok(());
-        }
-        if newest && !lasts {
-            keys.renew(store).await?;
+        match card.renewal(&newest, &trust, now) {
+            Renewal::NotDue => return Ok(()),
+            Renewal::Card => {}
+            Renewal::CardAndKey => keys.renew(store).await?,
         }
         self.ask_for_card().await
     }
@@ -80,11 +74,6 @@ impl Member {
         platform.store().commit(vec![put(CARD, card.jwt().into())]).await?;
         self.node.set_card(card)
     }
-}
-
-fn is_signed_by_doorman(card: &VerifiedCard, trust: &Trust) -> bool {
-    let card = card.card();
-    trust.doorman(card.iss.as_ref(), card.iat).is_some()
 }
 
 /// Proves possession of both keys to the Doorman. Answers the card.

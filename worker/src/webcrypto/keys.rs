@@ -107,27 +107,32 @@ impl WebCryptoKeys {
         Ok(())
     }
 
-    /// Once the card names the newest encryption key: the one before is kept for as long as something
-    /// that was sealed to it may lie in a mailbox, and deleted then.
-    pub async fn retire(&self, store: &IndexedDb, now: Timestamp) -> Result<(), Error> {
+    /// Once the card, issued at the second `issued`, names the newest encryption key: the one before is
+    /// kept for as long as something that was sealed to it may lie in a mailbox, and deleted then.
+    pub async fn retire(
+        &self,
+        store: &IndexedDb,
+        issued: u64,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         if self.encryption.borrow().former.is_none() {
             return Ok(());
         }
         let kept = store.key(NAME).await?.ok_or(Error::StoreLost)?;
-        let (now, until) = (now.0 as f64, member(&kept, "until")?.as_f64());
-        match until {
-            Some(until) if now < until => return Ok(()),
-            Some(_) => {
-                for name in ["former", "kid", "until"] {
-                    set(&kept, name, &JsValue::UNDEFINED)?;
-                }
+        let noted = member(&kept, "until")?.as_f64();
+        let until = noted.unwrap_or((issued + envelope::LIFETIME) as f64 * 1000.0);
+        if (now.0 as f64) < until {
+            if noted.is_some() {
+                return Ok(());
             }
-            None => set(&kept, "until", &(now + envelope::LIFETIME as f64 * 1000.0).into())?,
+            set(&kept, "until", &until.into())?;
+            return store.keep_key(NAME, &kept).await;
+        }
+        for name in ["former", "kid", "until"] {
+            set(&kept, name, &JsValue::UNDEFINED)?;
         }
         store.keep_key(NAME, &kept).await?;
-        if until.is_some() {
-            self.encryption.borrow_mut().former = None;
-        }
+        self.encryption.borrow_mut().former = None;
         Ok(())
     }
 }

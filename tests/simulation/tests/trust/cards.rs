@@ -3,6 +3,7 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
+use hdms::card::Renewal;
 use hdms::ids::NodeId;
 use hdms::node::Parcel;
 use hdms::notary::DepositAnswer;
@@ -198,5 +199,23 @@ fn a_list_that_is_too_old_says_nothing_about_anybody() {
         world.network.revocations.iat = world.providers.clock.now().seconds();
         world.publish().await.unwrap();
         assert!(world.hospital.receive::<HospitalCase>(&envelope).await.is_ok());
+    });
+}
+
+#[test]
+fn a_new_encryption_key_comes_with_the_card_from_two_thirds_of_its_life_on() {
+    block_on(async {
+        let mut world = World::new(3).await.unwrap();
+        let (card, trust) = (world.hospital.card(), world.hospital.trust());
+        let newest = card.encryption_key().unwrap().thumbprint();
+        let after = |days| Timestamp(BEGIN.0 + days * DAY);
+        assert_eq!(card.renewal(&newest, &trust, after(59)), Renewal::NotDue);
+        assert_eq!(card.renewal(&newest, &trust, after(60)), Renewal::CardAndKey);
+        // Of a renewal that broke off the key is there already.
+        for days in [0, 60, 100] {
+            assert_eq!(card.renewal("another", &trust, after(days)), Renewal::Card);
+        }
+        revoke(&mut world, card.id()).await;
+        assert_eq!(card.renewal(&newest, &world.hospital.trust(), after(1)), Renewal::Card);
     });
 }
