@@ -9,8 +9,6 @@ mod split;
 mod trust;
 mod warnings;
 
-use std::collections::HashSet;
-
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -181,8 +179,8 @@ pub struct Revocations {
     pub iat: u64,
     /// Grows with every change.
     pub number: u64,
-    /// Revoked nodes.
-    pub revoked: HashSet<NodeId>,
+    /// Revoked nodes, in the order of their ids.
+    pub revoked: Vec<NodeId>,
     /// Cards that their nodes' changes of keys have ended, at most one of each node: a key that was
     /// given up signs nothing by the card of its time. Left out once all such cards have expired.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]

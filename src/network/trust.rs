@@ -1,9 +1,9 @@
 //! What a node trusts because of the network's documents.
 
-use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use litemap::LiteMap;
 use serde_json::Value;
 
 use super::followed::{follow, reopen};
@@ -31,11 +31,12 @@ pub struct Trust {
     doormen: Doormen,
     parameters: Parameters,
     revocations: Revocations,
-    superseded: HashMap<NodeId, u64>,
+    revoked: LiteMap<NodeId, ()>,
+    superseded: LiteMap<NodeId, u64>,
     map_number: u64,
     logs: Vec<NotaryLog>,
     nodes: Vec<VerifiedCard>,
-    checked: Arc<RwLock<HashMap<String, VerifiedCard>>>,
+    checked: Arc<RwLock<LiteMap<String, Box<VerifiedCard>>>>,
 }
 
 /// How many cards are remembered whose chain was checked: one travels with many messages.
@@ -87,8 +88,13 @@ impl Trust {
         let map: NetworkMap = verify(&documents.map, &doormen, primitives).await?;
         let mut revocations: Revocations =
             verify(&documents.revocations, &doormen, primitives).await?;
-        let superseded = mem::take(&mut revocations.superseded).into_iter();
-        let superseded = superseded.map(|it| (it.node, it.before)).collect();
+        let (mut revoked, mut superseded) = (LiteMap::new(), LiteMap::new());
+        for node in mem::take(&mut revocations.revoked) {
+            revoked.insert(node, ());
+        }
+        for ended in mem::take(&mut revocations.superseded) {
+            superseded.insert(ended.node, ended.before);
+        }
         let (map_number, logs, nodes) = (map.number, map.logs, Vec::new());
         let previous = before.seen();
         let checkpoint = before.followed(documents, &manifest, &doormen, primitives).await;
@@ -109,6 +115,7 @@ impl Trust {
             doormen,
             parameters,
             revocations,
+            revoked,
             superseded,
             map_number,
             logs,
@@ -128,11 +135,13 @@ impl Trust {
         now: Timestamp,
         primitives: &impl Primitives,
     ) -> Result<(), Error> {
-        let mut notaries = HashSet::new();
+        let mut notaries = LiteMap::new_vec();
         for jwt in cards {
             let card = VerifiedCard::vouched(jwt, primitives).await;
             let card = card.map_err(|_| Error::NetworkForged)?;
-            notaries.extend(Some(card.id().clone()).filter(|_| card.card().role == Role::Notary));
+            if card.card().role == Role::Notary {
+                notaries.insert(card.id().clone(), ());
+            }
             self.remember(&card);
             // A stale revocation list is no reason to forget the map; it is one not to rely on a
             // card, and is looked at wherever one is used.
@@ -142,7 +151,8 @@ impl Trust {
             }
         }
         let named = &self.manifest.notaries;
-        let same = named.len() == notaries.len() && named.iter().all(|id| notaries.contains(id));
+        let same =
+            named.len() == notaries.len() && named.iter().all(|id| notaries.contains_key(id));
         if same { Ok(()) } else { Err(Error::NetworkForged) }
     }
 
@@ -267,7 +277,7 @@ impl Trust {
     /// [`Error::CardRevoked`]; [`Error::NetworkStale`] when the manifest has ended, or the list is
     /// older than the network's parameters allow.
     pub fn check_revocation(&self, node: &NodeId, now: Timestamp) -> Result<(), Error> {
-        if self.revocations.revoked.contains(node) {
+        if self.revoked.contains_key(node) {
             return Err(Error::CardRevoked);
         }
         let good_until = self.revocations.iat.saturating_add(self.parameters.revocation_age);
@@ -285,7 +295,7 @@ impl Trust {
     /// The card that these bytes were seen to be.
     pub(crate) fn checked(&self, jwt: &str) -> Option<VerifiedCard> {
         let checked = self.checked.read().unwrap_or_else(PoisonError::into_inner);
-        checked.get(&digest(jwt)).cloned()
+        checked.get(&digest(jwt)).map(|card| VerifiedCard::clone(card))
     }
 
     /// Remembers a card whose chain holds under these documents.
@@ -294,7 +304,7 @@ impl Trust {
         if checked.len() >= REMEMBERED {
             checked.clear();
         }
-        checked.insert(digest(card.jwt()), card.clone());
+        checked.insert(digest(card.jwt()), Box::new(card.clone()));
     }
 
     /// Numbers never go back, and one number says one thing.

@@ -1,9 +1,9 @@
 //! What lies or lay in mailboxes: remembered as long as its recipient may say that it was not taken in,
 //! so that people learn of what never arrives.
 
-use std::collections::HashSet;
 use std::sync::PoisonError;
 
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use super::outbox::{OutboxItem, Payload, taken_off};
@@ -128,7 +128,7 @@ impl<P: Platform> Node<P> {
             for (key, row) in rows {
                 let Early { to, seq, code } = json::stored(&row)?;
                 let known = self.not_taken(&to, seq, &code).await?;
-                if known.is_none() && sending.contains(&to) && kept < MOST_EARLY {
+                if known.is_none() && sending.contains_key(&to) && kept < MOST_EARLY {
                     kept += 1;
                     continue;
                 }
@@ -140,13 +140,15 @@ impl<P: Platform> Node<P> {
     }
 
     /// To whom something waits to be sent.
-    async fn recipients(&self) -> Result<HashSet<NodeId>, Error> {
-        let (mut recipients, mut after) = (HashSet::new(), String::new());
+    async fn recipients(&self) -> Result<LiteMap<NodeId, ()>, Error> {
+        let (mut recipients, mut after) = (LiteMap::new(), String::new());
         loop {
             let page = self.waiting(&after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(recipients) };
             after.clone_from(&last.id);
-            recipients.extend(page.into_iter().map(|item| item.to));
+            for item in page {
+                recipients.insert(item.to, ());
+            }
         }
     }
 

@@ -16,9 +16,9 @@ mod quarantine;
 mod query;
 mod resealing;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use litemap::LiteMap;
 use serde_json::Value;
 
 use crate::card::VerifiedCard;
@@ -36,7 +36,7 @@ use crate::treatment::{Effect, Flow, Step};
 pub use inbox::{MOST_HELD, Outcome, Taken};
 pub use mailed::Undelivered;
 pub use outbox::{OutboxItem, Parcel, Payload, Stuck};
-pub use pace::{Attempts, LONGEST_PAUSE, Occasion, Setback};
+pub use pace::{Attempts, LONGEST_PAUSE, Occasion, Setback, Tried};
 use quarantine::Room;
 pub use quarantine::{DELIVERERS, Deliverer, KEPT, MOST_REFUSALS, MOST_REFUSED_BYTES, Quarantined};
 
@@ -93,7 +93,7 @@ pub struct Node<P> {
     card: RwLock<Arc<VerifiedCard>>,
     trust: RwLock<Arc<Trust>>,
     /// How sending has fared, of what that could not be kept with.
-    unkept: Mutex<HashMap<String, Attempts>>,
+    unkept: Mutex<LiteMap<String, Attempts>>,
     /// What is kept of refusals, once that was read.
     room: Mutex<Option<Room>>,
     /// Up to where what lies in mailboxes was looked at last.

@@ -1,8 +1,7 @@
 //! What goes out: queued in the transaction of the step that caused it, grouped into parcels for
 //! the transport, and taken off once the other side has answered.
 
-use std::collections::HashSet;
-
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use super::pace::Attempts;
@@ -298,18 +297,20 @@ impl<P: Platform> Node<P> {
         cards: &[(NodeId, String)],
     ) -> Result<Parcel, Error> {
         let mut deposits = Vec::with_capacity(items.len());
-        let mut known = HashSet::new();
+        let mut known = LiteMap::new_vec();
         for item in items {
             let Payload::Deposit { endorsements, participants, case_secret, draw } = &item.payload
             else {
                 return Err(Error::BodyMalformed);
             };
-            known.extend(participants);
+            for participant in participants {
+                known.insert(participant, ());
+            }
             let (endorsements, case_secret) = (endorsements.clone(), *case_secret);
             deposits.push(Deposit { endorsements, case_secret, draw: draw.clone() });
         }
         let Some(first) = items.first() else { return Err(Error::BodyMalformed) };
-        let cards = cards.iter().filter(|(node, _)| known.contains(node));
+        let cards = cards.iter().filter(|(node, _)| known.contains_key(node));
         let cards = cards.map(|(_, card)| card.clone()).collect();
         let body = json::value(&DepositBody { cards, deposits })?;
         let to = self.card_of(notary).await?;

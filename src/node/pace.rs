@@ -1,9 +1,9 @@
 //! When what waits may be sent: decided here alone. Timers, pushes, pages and people only ask. All
 //! that is needed is kept with what waits, so that it outlives the node.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use super::outbox::{OutboxItem, Payload};
@@ -112,7 +112,7 @@ fn ahead(then: Option<Timestamp>, now: Timestamp) -> u64 {
 }
 
 /// Notes that its recipient has asked to be left alone, and until when.
-fn note_rest(item: &OutboxItem, now: Timestamp, resting: &mut HashMap<NodeId, Timestamp>) {
+fn note_rest(item: &OutboxItem, now: Timestamp, resting: &mut LiteMap<NodeId, Timestamp>) {
     let asked = ahead(item.attempts.asked, now);
     if asked > 0 {
         let until = resting.entry(item.to.clone()).or_insert(now);
@@ -129,18 +129,33 @@ fn pauses(role: Role) -> (u64, u64) {
     }
 }
 
+/// What was sent on an occasion, and is not to be sent on it again.
+#[derive(Debug, Default)]
+pub struct Tried(LiteMap<String, ()>);
+
+impl Tried {
+    /// Notes that these are sent.
+    pub fn note(&mut self, items: &[OutboxItem]) {
+        for item in items {
+            self.0.insert(item.id.clone(), ());
+        }
+    }
+
+    /// The item with this id may be sent once more.
+    pub fn forget(&mut self, id: &str) {
+        self.0.remove(id);
+    }
+}
+
 impl<P: Platform> Node<P> {
     /// Some of what may go on this occasion and is not among those `tried` for it before; none when
     /// that was all. A recipient that has asked to be left alone is, also by what was not tried yet,
     /// unless a person wants it otherwise.
-    pub async fn due(
-        &self,
-        occasion: Occasion,
-        tried: &HashSet<String>,
-    ) -> Result<Vec<OutboxItem>, Error> {
-        let (now, mut resting) = (self.now(), HashMap::new());
-        let may_go = |item: &OutboxItem| item.may_go(occasion, now) && !tried.contains(&item.id);
-        let rests = |item: &OutboxItem, resting: &HashMap<NodeId, Timestamp>| {
+    pub async fn due(&self, occasion: Occasion, tried: &Tried) -> Result<Vec<OutboxItem>, Error> {
+        let (now, mut resting) = (self.now(), LiteMap::new());
+        let may_go =
+            |item: &OutboxItem| item.may_go(occasion, now) && !tried.0.contains_key(&item.id);
+        let rests = |item: &OutboxItem, resting: &LiteMap<NodeId, Timestamp>| {
             occasion != Occasion::Person && resting.contains_key(&item.to)
         };
         loop {
@@ -164,14 +179,13 @@ impl<P: Platform> Node<P> {
 
     /// When something is due next, which may be past; `None` when nothing waits.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
-        let (now, mut resting, mut after) = (self.now(), HashMap::new(), String::new());
-        let mut next: HashMap<NodeId, Timestamp> = HashMap::new();
+        let (now, mut resting, mut after) = (self.now(), LiteMap::new(), String::new());
+        let mut next = Vec::new();
         while let Some(page) = self.page_after(&mut after).await? {
             for item in page {
                 note_rest(&item, now, &mut resting);
                 let own = Timestamp(now.0 + item.pause(now));
-                let first = next.entry(item.to).or_insert(own);
-                *first = own.min(*first);
+                next.push((item.to, own));
             }
         }
         let with_rest = |(to, own): (NodeId, Timestamp)| {

@@ -1,7 +1,7 @@
 //! Selective disclosure for JWTs (RFC 9901): disclosures, their digests, the compact serialisation
 //! and the verification rules of section 7. SHA-256 only. Who signed is checked elsewhere.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 
 use serde_json::{Map, Value, json};
 
@@ -143,10 +143,7 @@ pub fn process<'a>(
     }
     let mut processing = Processing::new(disclosures)?;
     let claims = processing.object(payload, 0)?;
-    if processing.disclosures.iter().any(Option::is_some) {
-        return Err(Error::RecordForged);
-    }
-    Ok(Processed { claims, places: processing.places })
+    processing.end(claims)
 }
 
 /// What one disclosure says.
@@ -176,25 +173,40 @@ impl Disclosure {
 }
 
 struct Processing {
-    /// Where the disclosure is that belongs to a digest; none for a digest that was met.
-    by_digest: HashMap<String, Option<usize>>,
+    /// Where the disclosure is that belongs to a digest, in the order of the digests.
+    by_digest: Vec<(String, usize)>,
+    /// Those that no digest met yet belongs to.
     disclosures: Vec<Option<Disclosure>>,
+    met: BinaryHeap<String>,
     places: Vec<String>,
     pointer: String,
 }
 
 impl Processing {
     fn new<'a>(encoded: impl Iterator<Item = &'a str>) -> Result<Self, Error> {
-        let mut by_digest = HashMap::new();
+        let mut by_digest = BinaryHeap::new();
         let mut disclosures = Vec::new();
         for text in encoded {
-            if by_digest.insert(jose::digest(text), Some(disclosures.len())).is_some() {
-                return Err(Error::RecordForged);
-            }
+            by_digest.push((jose::digest(text), disclosures.len()));
             disclosures.push(Some(Disclosure::parse(text)?));
         }
-        let places = vec![String::new(); disclosures.len()];
-        Ok(Self { by_digest, disclosures, places, pointer: String::new() })
+        let by_digest = by_digest.into_sorted_vec();
+        if by_digest.windows(2).any(|two| two[0].0 == two[1].0) {
+            return Err(Error::RecordForged);
+        }
+        let (places, pointer) = (vec![String::new(); disclosures.len()], String::new());
+        Ok(Self { by_digest, disclosures, met: BinaryHeap::new(), places, pointer })
+    }
+
+    /// What was met, with everything in its place that was disclosed.
+    fn end(self, claims: Map<String, Value>) -> Result<Processed, Error> {
+        if self.met.into_sorted_vec().windows(2).any(|two| two[0] == two[1]) {
+            return Err(Error::RecordMalformed);
+        }
+        if self.disclosures.iter().any(Option::is_some) {
+            return Err(Error::RecordForged);
+        }
+        Ok(Processed { claims, places: self.places })
     }
 
     fn value(&mut self, value: Value, depth: usize) -> Result<Value, Error> {
@@ -272,10 +284,9 @@ impl Processing {
     /// The disclosure that a digest met on the way belongs to, if it was given.
     fn disclosed(&mut self, digest: Value) -> Result<Option<(usize, Disclosure)>, Error> {
         let Value::String(digest) = digest else { return Err(Error::RecordMalformed) };
-        let place = match self.by_digest.insert(digest, None) {
-            Some(None) => return Err(Error::RecordMalformed),
-            known => known.flatten(),
-        };
+        let found = self.by_digest.binary_search_by(|(known, _)| known.cmp(&digest));
+        self.met.push(digest);
+        let place = found.ok().and_then(|found| Some(self.by_digest.get(found)?.1));
         Ok(place.and_then(|place| Some((place, self.disclosures.get_mut(place)?.take()?))))
     }
 

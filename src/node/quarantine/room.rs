@@ -1,8 +1,9 @@
 //! How much of what was refused is kept: of each deliverer so much, so that none can use up the room
 //! of another, and in all so much that no disk is filled.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use super::Deliverer;
@@ -45,7 +46,7 @@ impl Place {
 
 /// What is kept, by digest of the envelope.
 #[derive(Debug, Default)]
-pub struct Room(HashMap<String, Kept>);
+pub struct Room(LiteMap<String, Kept>);
 
 #[derive(Debug)]
 struct Kept {
@@ -124,8 +125,10 @@ impl Room {
     /// What was kept long enough by now.
     pub fn take_old(&mut self, now: Timestamp) -> Vec<(String, Place)> {
         let is_old = |kept: &Kept| now.0.saturating_sub(kept.place.received.0) > KEPT;
-        let old = self.0.extract_if(|_, kept| is_old(kept));
-        old.map(|(digest, kept)| (digest, kept.place)).collect()
+        let old = self.0.iter().filter(|(_, kept)| is_old(kept));
+        let old = old.map(|(digest, kept)| (digest.clone(), kept.place.clone())).collect();
+        self.0.retain(|_, kept| !is_old(kept));
+        old
     }
 
     /// Some of what may become good: what was tried least.
@@ -165,10 +168,10 @@ impl Room {
 
     /// The oldest refusal of the deliverer of whom most is kept, unless that is the newcomer's own.
     fn oldest_of_the_largest(&self, newcomer: &Place) -> Option<String> {
-        let mut sums: HashMap<&str, Sum> = HashMap::new();
+        let mut sums: LiteMap<&str, Sum> = LiteMap::new();
         let same = |place: &&Place| place.hopeful == newcomer.hopeful;
         for place in self.places().filter(same) {
-            let sum = sums.entry(&place.by).or_default();
+            let sum = sums.entry(place.by.as_str()).or_default();
             sum.refusals += 1;
             sum.bytes += place.bytes;
         }

@@ -3,15 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
 
-use std::collections::HashSet;
-
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::{Card, EncryptionKey, Role};
 use hdms::envelope::{addressed_key, seal_signed};
 use hdms::ids::CaseId;
 use hdms::network::{self, NetworkDocuments, Revocations, Trust};
-use hdms::node::{Attempts, Deliverer, Occasion, OutboxItem, Outcome, Payload, Platform, Setback};
+use hdms::node::{
+    Attempts, Deliverer, Occasion, OutboxItem, Outcome, Payload, Platform, Setback, Tried,
+};
 use hdms::provider::{Clock, Store, Table, Timestamp, Write};
 use hdms::software::Software;
 use hdms::treatment::hospital::HospitalCase;
@@ -53,7 +53,7 @@ async fn ask_again(world: &World) {
 
 /// How many items may go on this occasion.
 async fn due(world: &World, occasion: Occasion) -> usize {
-    world.patient.due(occasion, &HashSet::new()).await.unwrap().len()
+    world.patient.due(occasion, &Tried::default()).await.unwrap().len()
 }
 
 async fn postpone(world: &World, item: OutboxItem, why: Error, retry_after: Option<u64>) {
@@ -118,10 +118,10 @@ fn a_person_has_it_sent_once_and_then_it_waits_again() {
     block_on(async {
         let world = asked(6).await;
         postpone(&world, only(&world).await, Error::StoreFull, Some(60)).await;
-        let mut tried = HashSet::new();
+        let mut tried = Tried::default();
         let items = world.patient.due(Occasion::Person, &tried).await.unwrap();
         assert_eq!(items.len(), 1);
-        tried.insert(items[0].id.clone());
+        tried.note(&items);
         assert!(world.patient.due(Occasion::Person, &tried).await.unwrap().is_empty());
         postpone(&world, only(&world).await, Error::StoreFull, Some(60)).await;
         for occasion in [Occasion::Time, Occasion::Reached, Occasion::Documents] {
@@ -279,7 +279,7 @@ fn what_is_decided_on_an_old_revocation_list_waits_for_a_new_one() {
 async fn trust(world: &World, iat: u64) -> Trust {
     let doorman = keys("doorman", world.providers.randomness.clone()).unwrap();
     let iss = doorman.public().0.thumbprint().parse().unwrap();
-    let (number, revoked, superseded) = (1, HashSet::new(), Vec::new());
+    let (number, revoked, superseded) = (1, Vec::new(), Vec::new());
     let revocations = Revocations { iss, iat, number, revoked, superseded };
     let revocations = network::sign(&revocations, &doorman).await.unwrap();
     let documents = NetworkDocuments { revocations, ..world.documents.clone() };

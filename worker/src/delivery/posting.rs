@@ -1,11 +1,10 @@
 //! The outbox on its way: sent when it is due, settled by the answers, and kept with the reason when
 //! there is none.
 
-use std::collections::HashSet;
 use std::rc::Rc;
 
 use hdms::Error;
-use hdms::node::{Occasion, OutboxItem, Parcel, Payload, Setback};
+use hdms::node::{Occasion, OutboxItem, Parcel, Payload, Setback, Tried};
 use hdms::notary::DepositAnswers;
 use hdms::provider::{Clock, Timestamp};
 use hdms::treatment::patient::PatientCase;
@@ -36,13 +35,13 @@ impl Delivery {
             self.next.set(waits.then_some(later));
             return Ok(false);
         }
-        let (mut tried, mut silent) = (HashSet::new(), Vec::new());
+        let (mut tried, mut silent) = (Tried::default(), Vec::new());
         loop {
             let items = member.node.due(occasion, &tried).await?;
             if items.is_empty() {
                 break;
             }
-            tried.extend(items.iter().map(|item| item.id.clone()));
+            tried.note(&items);
             let (parcels, stuck) = member.node.parcels(items).await;
             for (item, why) in stuck {
                 self.postpone(member, vec![item], why.into()).await?;
@@ -50,7 +49,7 @@ impl Delivery {
             for parcel in parcels {
                 // What is sealed anew goes again at once: each time to a newer card.
                 for id in self.deliver(member, parcel, &mut silent).await? {
-                    tried.remove(&id);
+                    tried.forget(&id);
                 }
             }
         }
@@ -60,7 +59,7 @@ impl Delivery {
 
     /// Whether something may go now.
     pub async fn is_anything_due(&self, member: &Member) -> Result<bool, Error> {
-        Ok(!member.node.due(Occasion::Time, &HashSet::new()).await?.is_empty())
+        Ok(!member.node.due(Occasion::Time, &Tried::default()).await?.is_empty())
     }
 
     /// Notes when the next item is due, and asks the browser to wake the node once there is a

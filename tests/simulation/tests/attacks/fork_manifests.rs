@@ -58,7 +58,7 @@ fn a_bad_proof_is_no_evidence_and_a_number_that_says_two_things_is_whatever_the_
         );
 
         // The same numbers of all that the manifest binds, with another list.
-        world.network.revocations.revoked.insert(world.hospital.id().clone());
+        world.network.revocations.revoked.push(world.hospital.id().clone());
         world.network.number += 1;
         let forked = world.operator.publish(&world.network).await.unwrap();
         let mut shown = world.operator.offered(&forked, held.manifest().number);

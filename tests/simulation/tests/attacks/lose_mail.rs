@@ -218,7 +218,7 @@ fn a_hospital_that_is_admitted_again_is_heard_though_the_newer_documents_come_la
         let mut world = World::new(3).await.unwrap();
         let approval = approval(&mut world).await;
         let hospital_id: NodeId = world.hospital.id().clone();
-        world.network.revocations.revoked.insert(hospital_id);
+        world.network.revocations.revoked.push(hospital_id);
         world.network.revocations.number += 1;
         world.publish().await.unwrap();
         let taken = fetch(&world, &approval, &hospital(&world)).await;

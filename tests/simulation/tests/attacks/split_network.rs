@@ -12,7 +12,7 @@ async fn two_manifests(world: &mut World) -> [NetworkDocuments; 2] {
     world.network.number += 1;
     let first = world.operator.publish(&world.network).await.unwrap();
     world.network.revocations.number += 1;
-    world.network.revocations.revoked.insert(world.hospital.id().clone());
+    world.network.revocations.revoked.push(world.hospital.id().clone());
     let second = world.operator.publish(&world.network).await.unwrap();
     [first, second]
 }

@@ -15,7 +15,7 @@ use hdms_simulation::{BEGIN, World};
 use crate::{DAY, approved, asked, case, next_mail, with_result};
 
 async fn revoke(world: &mut World, node: &NodeId) {
-    world.network.revocations.revoked.insert(node.clone());
+    world.network.revocations.revoked.push(node.clone());
     world.network.revocations.number += 1;
     world.publish().await.unwrap();
 }

@@ -152,7 +152,7 @@ fn a_deposit_that_is_refused_for_a_card_goes_again_once_that_is_mended() {
         let (parcels, _) = world.hospital.parcels(waiting.clone()).await;
         let [(items, envelope)] = deposits(&parcels)[..] else { panic!("one envelope") };
         let patient = world.patient.id().clone();
-        world.network.revocations.revoked.insert(patient);
+        world.network.revocations.revoked.push(patient);
         world.publish().await.unwrap();
         let answers = world.notary.receive(envelope).await.unwrap().answers;
         let answered = world.hospital.deposit_answered::<HospitalCase>(&items[0], &answers[0]);
