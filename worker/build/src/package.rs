@@ -46,6 +46,15 @@ const SHIM: &str = "js/sw.js";
 const MINIFIER: &str = "node_modules/rolldown";
 const MINIFY: &str = "build/minify.js";
 
+/// What panics in the crate `core`, by the beginning of its name there.
+const PANICS: [&str; 5] = [
+    "panicking::",
+    "str::slice_error_fail",
+    "slice::index::slice_index_fail",
+    "result::unwrap_failed",
+    "option::expect_failed",
+];
+
 /// What the module calls its script.
 const SCRIPT: &str = "./hdms_worker_bg.js";
 
@@ -84,10 +93,34 @@ fn glue(module: &Path, package: &Path) -> Result<()> {
         .remove_producers_section(true)
         .generate_output()?;
     let names = shorten_names(&mut output);
+    mute_panics(&mut output)?;
     output.emit(package)?;
     let path = package.join("hdms_worker.js");
     let script = rename(&fs::read_to_string(&path)?, &names)?;
     Ok(fs::write(path, script)?)
+}
+
+/// Has a panic trap at once instead of making up a sentence first, which in a browser has nowhere to go:
+/// these functions of the standard library never return.
+fn mute_panics(output: &mut Output) -> Result<()> {
+    let mut muted = 0;
+    for function in output.wasm_mut().funcs.iter_mut() {
+        // `core[digest]::…`, or without the digest.
+        let path = function.name.as_ref().and_then(|name| name.split_once("::"));
+        let panics = path.is_some_and(|(root, path)| {
+            root.split('[').next() == Some("core") && PANICS.iter().any(|it| path.starts_with(it))
+        });
+        if panics {
+            let mut body = function.kind.unwrap_local_mut().builder_mut().func_body();
+            body.instrs_mut().clear();
+            body.unreachable();
+            muted += 1;
+        }
+    }
+    if muted < PANICS.len() {
+        bail!("only {muted} functions were found that panic; what are they called now?");
+    }
+    Ok(())
 }
 
 /// Gives what the module imports from its script short names: their own end with digests, which no

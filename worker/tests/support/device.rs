@@ -219,7 +219,7 @@ impl Device {
     pub async fn shows_another_network(&mut self) {
         self.world.network.revocations.number += 1;
         let hospital = self.world.hospital.id().clone();
-        self.world.network.revocations.revoked.insert(hospital);
+        self.world.network.revocations.revoked.push(hospital);
         let documents = self.world.operator.publish(&self.world.network).await.unwrap();
         self.world.documents = documents;
         self.has_mail(&[], &[]);
