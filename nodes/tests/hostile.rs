@@ -285,7 +285,7 @@ async fn a_flood_of_deliveries_to_one_mailbox_leaves_room_for_others() {
     assert_eq!(refused, 500);
     let wanted = vec![delivery(&recipient.id, "wanted")];
     let answers = net.deliver(honest.signer(), wanted).await.unwrap();
-    assert_eq!(answers, [DeliveryAnswer::Accepted(2501)]);
+    assert_eq!(answers, [DeliveryAnswer::Accepted(1)]);
 }
 
 fn refusal(code: &str) -> DeliveryAnswer {

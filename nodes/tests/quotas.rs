@@ -65,6 +65,30 @@ async fn one_sender_can_not_fill_a_mailbox_and_gets_room_as_its_own_are_taken_ou
 }
 
 #[tokio::test]
+async fn some_who_fill_a_mailbox_leave_each_other_sender_room_and_it_learns_nothing_of_theirs() {
+    let quotas = Quotas {
+        mailbox: Quota { messages: 200, ..NO_LIMIT },
+        sender_in_mailbox: Quota { messages: 200, ..NO_LIMIT },
+        ..OPEN
+    };
+    let (net, [first, second, patient, _]) = network(quotas).await;
+    for _ in 0..2 {
+        send(&net, &first, &patient.id, MAX_DELIVERIES).await;
+    }
+    assert_eq!(send(&net, &first, &patient.id, 1).await, [SENDER]);
+    let one = delivery(&patient.id, "one");
+    let answer = net.deliver(second.signer(), vec![one.clone()]).await.unwrap();
+    assert_eq!(answer, [DeliveryAnswer::Accepted(1)], "as if nobody else had sent anything");
+    assert_eq!(send(&net, &second, &patient.id, 2).await, [TAKEN, FULL]);
+    acknowledge(&net, &patient, 201).await;
+    let report = &net.client.reports(&net.url, second.signer(), 0).await.unwrap().reports[0];
+    assert_eq!(report.seq, 1);
+    assert_eq!(send(&net, &first, &patient.id, 1).await, [TAKEN]);
+    let next = net.deliver(second.signer(), vec![delivery(&patient.id, "")]).await.unwrap();
+    assert_eq!(next, [DeliveryAnswer::Accepted(3)]);
+}
+
+#[tokio::test]
 async fn a_sender_s_messages_count_over_all_mailboxes_until_they_go_or_expire() {
     let quotas = Quotas { sender: Quota { messages: 3, ..NO_LIMIT }, ..OPEN };
     let (mut net, [first, second, patient, other]) = network(quotas).await;

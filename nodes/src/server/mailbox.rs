@@ -1,6 +1,8 @@
 //! The Message Queue: a durable mailbox for each node. What was answered as accepted stays until
 //! its recipient acknowledges it or 30 days have passed; who delivered it is told which.
 
+mod keeping;
+
 use std::sync::Arc;
 
 use hdms::Error;
@@ -16,11 +18,12 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::nodes;
 use super::push;
-use super::quota::{self, Quota, Quotas};
+use super::quota::{self, Place, Quota, Quotas};
 use super::reports::{self, Gone};
 use super::stream::Bells;
 use crate::sqlite::{Database, Failure};
 use crate::system::NodeClock;
+use keeping::{Refusal, keep};
 
 /// Expired messages deleted in one transaction.
 const EXPIRE_AT_ONCE: usize = 1000;
@@ -78,13 +81,16 @@ impl Mailboxes {
                 deliveries.iter().map(keep).collect::<Result<Vec<_>, _>>()
             })
             .await?;
-        for (recipient, answer) in recipients.iter().zip(&answers) {
-            if let DeliveryAnswer::Accepted(seq) = answer {
-                self.bells.ring(recipient, *seq);
+        let answered = recipients.iter().zip(answers).map(|(recipient, kept)| match kept {
+            Ok(Place { seq, number }) => {
+                self.bells.ring(recipient, seq);
                 self.push.announce(recipient);
+                DeliveryAnswer::Accepted(number)
             }
-        }
-        Ok(answers)
+            Err(Refusal::Code(error)) => DeliveryAnswer::Refused(error.code().into()),
+            Err(Refusal::FormerKey(card)) => DeliveryAnswer::FormerKey(card),
+        });
+        Ok(answered.collect())
     }
 
     /// Up to `limit` messages of a mailbox after the place `after`, and after what was acknowledged.
@@ -126,59 +132,6 @@ impl Mailboxes {
         let now = self.clock.now().seconds();
         while self.database.write(move |tx| expire(tx, now)).await? == EXPIRE_AT_ONCE {}
         Ok(())
-    }
-}
-
-fn keep(
-    tx: &Connection,
-    sender: &NodeId,
-    delivery: &Delivery,
-    now: u64,
-    quotas: Quotas,
-) -> Result<DeliveryAnswer, Failure> {
-    let refused = |error: Error| Ok(DeliveryAnswer::Refused(error.code().into()));
-    let (to, id) = (delivery.to.as_ref(), delivery.id.as_ref());
-    let sql = "SELECT seq FROM messages WHERE recipient = ?1 AND sender = ?2 AND id = ?3";
-    let kept = tx.prepare_cached(sql)?.query_row((to, sender.as_ref(), id), |row| row.get(0));
-    if let Some(seq) = kept.optional()? {
-        return Ok(DeliveryAnswer::Accepted(seq));
-    }
-    if let Err(error) = check_form(&delivery.envelope) {
-        return refused(error);
-    }
-    let Some(kid) = nodes::present_kid(tx, &delivery.to)? else {
-        return refused(Error::NodeUnknown);
-    };
-    if !kid.is_empty()
-        && envelope::addressed_key(&delivery.envelope).is_ok_and(|addressed| addressed != kid)
-        && let Some(card) = nodes::find(tx, &delivery.to)?.and_then(|known| known.card)
-    {
-        return Ok(DeliveryAnswer::FormerKey(card.jwt));
-    }
-    let bytes = delivery.envelope.len() as u64;
-    let seq = match quota::take_place(tx, sender.as_ref(), to, bytes, quotas)? {
-        Ok(seq) => seq,
-        Err(error) => return refused(error),
-    };
-    let sql = "INSERT INTO messages (recipient, seq, sender, id, expires, envelope) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let expires = now + envelope::LIFETIME;
-    let row = (to, seq, sender.as_ref(), id, expires, &delivery.envelope);
-    tx.prepare_cached(sql)?.execute(row)?;
-    Ok(DeliveryAnswer::Accepted(seq))
-}
-
-/// Whether it looks like a compact JWE; only its recipient can tell more.
-fn check_form(envelope: &str) -> Result<(), Error> {
-    if envelope.len() > envelope::MAX_BYTES {
-        return Err(Error::EnvelopeTooLarge);
-    }
-    let is_compact = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let parts = envelope.split('.').count();
-    if parts == 5 && envelope.bytes().all(is_compact) {
-        Ok(())
-    } else {
-        Err(Error::EnvelopeMalformed)
     }
 }
 
@@ -231,11 +184,12 @@ fn acknowledge(
     let (node, upto) = (node.as_ref(), dealt.upto.min(last).max(acknowledged));
     for Refused { seq, code } in dealt.refused.iter().filter(|one| one.seq <= upto) {
         let sql = "UPDATE messages SET refused = 1 \
-                   WHERE recipient = ?1 AND seq = ?2 AND refused = 0 RETURNING sender";
-        let sender = tx.prepare_cached(sql)?.query_row((node, seq), |row| row.get(0)).optional()?;
-        let Some(sender) = sender else { continue };
-        let (sender, fate): (String, _) = (sender, Fate::Refused(code.clone()));
-        reports::keep(tx, &Gone { sender: &sender, recipient: node, seq: *seq, fate })?;
+                   WHERE recipient = ?1 AND seq = ?2 AND refused = 0 RETURNING sender, number";
+        let of = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?));
+        let of = tx.prepare_cached(sql)?.query_row((node, seq), of).optional()?;
+        let Some((sender, number)) = of else { continue };
+        let fate = Fate::Refused(code.clone());
+        reports::keep(tx, &Gone { sender: &sender, recipient: node, number, fate })?;
     }
     if upto > acknowledged { let_go(tx, node, acknowledged, upto, now) } else { Ok(()) }
 }
@@ -252,7 +206,7 @@ fn let_go(
     let range = (node, acknowledged, upto);
     let gone = tx
         .prepare_cached(
-            "SELECT sender, count(*), sum(octet_length(envelope)), max(seq) FROM messages \
+            "SELECT sender, count(*), sum(octet_length(envelope)), max(number) FROM messages \
              WHERE recipient = ?1 AND seq > ?2 AND seq <= ?3 AND envelope IS NOT NULL \
              GROUP BY sender",
         )?
@@ -265,9 +219,9 @@ fn let_go(
     .execute((node, acknowledged, upto, now + GIVEN_UP))?;
     tx.prepare_cached("UPDATE mailboxes SET acknowledged = ?2 WHERE node = ?1")?
         .execute((node, upto))?;
-    for (sender, gone, seq) in &gone {
+    for (sender, gone, number) in &gone {
         quota::give_back(tx, sender, node, *gone)?;
-        reports::keep(tx, &Gone { sender, recipient: node, seq: *seq, fate: Fate::Fetched })?;
+        reports::keep(tx, &Gone { sender, recipient: node, number: *number, fate: Fate::Fetched })?;
         forget(tx, sender, node)?;
     }
     Ok(())
@@ -289,16 +243,19 @@ fn expire(tx: &Connection, now: u64) -> Result<usize, Failure> {
             "DELETE FROM messages WHERE rowid IN \
              (SELECT rowid FROM messages WHERE expires <= ?1 LIMIT ?2) \
              RETURNING sender, envelope IS NOT NULL, coalesce(octet_length(envelope), 0), recipient, \
-             seq",
+             number",
         )?
         .query_map((now, EXPIRE_AT_ONCE as u64), |row| {
             Ok((row.get(0)?, quota_of(row)?, row.get(3)?, row.get(4)?))
         })?
         .collect::<Result<Vec<(String, Quota, String, u64)>, _>>()?;
-    let waited = expired.iter().filter(|(_, gone, ..)| gone.messages > 0);
-    for (sender, gone, recipient, seq) in waited {
-        quota::give_back(tx, sender, recipient, *gone)?;
-        reports::keep(tx, &Gone { sender, recipient, seq: *seq, fate: Fate::Expired })?;
+    for (sender, gone, recipient, number) in &expired {
+        if gone.messages > 0 {
+            quota::give_back(tx, sender, recipient, *gone)?;
+            let number = *number;
+            reports::keep(tx, &Gone { sender, recipient, number, fate: Fate::Expired })?;
+        }
+        quota::forget(tx, sender, recipient)?;
     }
     Ok(expired.len())
 }
@@ -314,10 +271,10 @@ mod tests {
 
     use hdms::Error;
     use hdms::ids::NodeId;
-    use hdms::mailbox::{Acknowledgement, Delivery, DeliveryAnswer};
+    use hdms::mailbox::{Acknowledgement, Delivery};
 
     use super::super::schema::SCHEMA;
-    use super::{Quota, Quotas, acknowledge, keep, page};
+    use super::{Place, Quota, Quotas, Refusal, acknowledge, keep, page};
     use crate::sqlite::{Database, Schema};
 
     /// What version 1 left behind: three messages of one sender, the first acknowledged.
@@ -356,9 +313,10 @@ mod tests {
             let delivery = Delivery { to: node('A'), id, envelope: "a.b.c.d.e".into() };
             database.write(move |tx| keep(tx, &node('B'), &delivery, 1, quotas)).await.unwrap()
         };
-        assert_eq!(deliver(1).await, DeliveryAnswer::Accepted(1), "kept and acknowledged before");
-        assert_eq!(deliver(4).await, DeliveryAnswer::Accepted(4));
-        let refused = DeliveryAnswer::Refused(Error::SenderQuota.code().into());
+        let accepted = |place| Ok(Place { seq: place, number: place });
+        assert_eq!(deliver(1).await, accepted(1), "kept and acknowledged before");
+        assert_eq!(deliver(4).await, accepted(4));
+        let refused = Err(Refusal::Code(Error::SenderQuota));
         assert_eq!(deliver(5).await, refused, "two of three waited already");
         let page =
             database.read(|connection| page(connection, &node('A'), 0, 10, 1)).await.unwrap();
@@ -366,8 +324,8 @@ mod tests {
         assert_eq!(waiting, ["a.b.c.d.12", "a.b.c.d.13", "a.b.c.d.e"]);
         let dealt = Acknowledgement { upto: 3, refused: Vec::new() };
         database.write(move |tx| acknowledge(tx, &node('A'), &dealt, 1)).await.unwrap();
-        assert_eq!(deliver(5).await, DeliveryAnswer::Accepted(5));
-        assert_eq!(deliver(6).await, DeliveryAnswer::Accepted(6));
+        assert_eq!(deliver(5).await, accepted(5));
+        assert_eq!(deliver(6).await, accepted(6));
         assert_eq!(deliver(7).await, refused);
     }
 }

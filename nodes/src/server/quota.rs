@@ -47,8 +47,38 @@ impl Quota {
     }
 }
 
+/// SQL of how many messages a sender has put into a mailbox: its messages there are numbered, so that
+/// it learns nothing of others'.
+pub const NUMBERS: &str = "
+    ALTER TABLE senders ADD COLUMN last INTEGER NOT NULL DEFAULT 0;
+    INSERT INTO senders
+        SELECT sender, recipient, 0, 0, max(seq) FROM messages WHERE TRUE GROUP BY sender, recipient
+        ON CONFLICT (sender, recipient) DO UPDATE SET last = excluded.last;
+    ALTER TABLE messages ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    UPDATE messages SET number = seq;
+";
+
 /// Under this recipient stands what waits of a sender in all mailboxes.
 const ALL: &str = "";
+
+/// What part of a mailbox nobody takes from a sender who has less in it.
+const RESERVED: u64 = 100;
+
+/// Where a message lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// In the mailbox.
+    pub seq: u64,
+    /// Among those of its sender there.
+    pub number: u64,
+}
+
+/// What waits of a sender, and the number of its last message.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    waiting: Quota,
+    last: u64,
+}
 
 /// Takes the next place of the mailbox `to` for an envelope of this many bytes, and counts it.
 /// [`Error::SenderQuota`] or [`Error::MailboxFull`] where there is no room; nothing is changed then.
@@ -58,13 +88,12 @@ pub fn take_place(
     to: &str,
     bytes: u64,
     quotas: Quotas,
-) -> Result<Result<u64, Error>, Failure> {
-    let one = Quota { messages: 1, bytes };
-    if !count_on(tx, sender, to, bytes, quotas.sender_in_mailbox)? {
+) -> Result<Result<Place, Error>, Failure> {
+    let Some(share) = count_on(tx, sender, to, bytes, quotas.sender_in_mailbox)? else {
         return Ok(Err(Error::SenderQuota));
-    }
-    if !count_on(tx, sender, ALL, bytes, quotas.sender)? {
-        count_off(tx, sender, to, one)?;
+    };
+    if count_on(tx, sender, ALL, bytes, quotas.sender)?.is_none() {
+        undo(tx, sender, to, bytes)?;
         return Ok(Err(Error::SenderQuota));
     }
     let sql = "INSERT INTO mailboxes (node, last, messages, bytes) \
@@ -73,48 +102,74 @@ pub fn take_place(
                last = last + 1, messages = messages + 1, bytes = bytes + excluded.bytes \
                WHERE messages < ?3 AND bytes + excluded.bytes <= ?4 \
                RETURNING last";
-    let Quota { messages, bytes: most } = quotas.mailbox.storable();
+    let Quota { messages, bytes: most } = room_for(share, quotas.mailbox).storable();
     let row = (to, bytes, messages, most);
     let place = tx.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()?;
-    if let Some(place) = place {
-        return Ok(Ok(place));
+    if let Some(seq) = place {
+        return Ok(Ok(Place { seq, number: share.last }));
     }
-    count_off(tx, sender, to, one)?;
-    count_off(tx, sender, ALL, one)?;
+    undo(tx, sender, to, bytes)?;
+    undo(tx, sender, ALL, bytes)?;
     Ok(Err(Error::MailboxFull))
+}
+
+/// How much may wait in a mailbox when this sender puts something into it. Those who have filled it
+/// leave room for others, who have little there.
+fn room_for(share: Share, mailbox: Quota) -> Quota {
+    let own = share.waiting;
+    let is_small =
+        own.messages <= mailbox.messages / RESERVED && own.bytes <= mailbox.bytes / RESERVED;
+    if is_small { Quota { messages: u64::MAX, bytes: u64::MAX } } else { mailbox }
 }
 
 /// Counts off what of `sender` waits no more in the mailbox `to`.
 pub fn give_back(tx: &Connection, sender: &str, to: &str, gone: Quota) -> Result<(), Failure> {
     let sql = "UPDATE mailboxes SET messages = messages - ?2, bytes = bytes - ?3 WHERE node = ?1";
     tx.prepare_cached(sql)?.execute((to, gone.messages, gone.bytes))?;
-    count_off(tx, sender, to, gone)?;
-    count_off(tx, sender, ALL, gone)
+    let sql = "UPDATE senders SET messages = messages - ?3, bytes = bytes - ?4 \
+               WHERE sender = ?1 AND recipient IN (?2, '')";
+    tx.prepare_cached(sql)?.execute((sender, to, gone.messages, gone.bytes))?;
+    Ok(())
 }
 
-/// Counts one more, where there is room for it; answers whether there is.
+/// Forgets that `sender` has ever put something into the mailbox `to`, once nothing of it is known.
+pub fn forget(tx: &Connection, sender: &str, to: &str) -> Result<(), Failure> {
+    let sql = "DELETE FROM senders WHERE sender = ?1 AND recipient = ?2 AND messages = 0 \
+               AND NOT EXISTS (SELECT 1 FROM messages WHERE recipient = ?2 AND sender = ?1) \
+               AND NOT EXISTS (SELECT 1 FROM reports WHERE sender = ?1 AND recipient = ?2)";
+    tx.prepare_cached(sql)?.execute((sender, to))?;
+    Ok(())
+}
+
+/// Counts one more, where there is room for it.
 fn count_on(
     tx: &Connection,
     sender: &str,
     recipient: &str,
     bytes: u64,
     quota: Quota,
-) -> Result<bool, Failure> {
-    let sql = "INSERT INTO senders (sender, recipient, messages, bytes) \
-               SELECT ?1, ?2, 1, ?3 WHERE ?4 > 0 AND ?3 <= ?5 \
+) -> Result<Option<Share>, Failure> {
+    let sql = "INSERT INTO senders (sender, recipient, messages, bytes, last) \
+               SELECT ?1, ?2, 1, ?3, 1 WHERE ?4 > 0 AND ?3 <= ?5 \
                ON CONFLICT (sender, recipient) DO UPDATE SET \
-               messages = messages + 1, bytes = bytes + excluded.bytes \
-               WHERE messages < ?4 AND bytes + excluded.bytes <= ?5";
+               messages = messages + 1, bytes = bytes + excluded.bytes, last = last + 1 \
+               WHERE messages < ?4 AND bytes + excluded.bytes <= ?5 \
+               RETURNING messages, bytes, last";
     let Quota { messages, bytes: most } = quota.storable();
     let row = (sender, recipient, bytes, messages, most);
-    Ok(tx.prepare_cached(sql)?.execute(row)? == 1)
+    let counted = tx.prepare_cached(sql)?.query_row(row, |row| {
+        let waiting = Quota { messages: row.get(0)?, bytes: row.get(1)? };
+        Ok(Share { waiting, last: row.get(2)? })
+    });
+    Ok(counted.optional()?)
 }
 
-fn count_off(tx: &Connection, sender: &str, recipient: &str, gone: Quota) -> Result<(), Failure> {
-    let sql = "UPDATE senders SET messages = messages - ?3, bytes = bytes - ?4 \
+/// Takes back [`count_on`].
+fn undo(tx: &Connection, sender: &str, recipient: &str, bytes: u64) -> Result<(), Failure> {
+    let sql = "UPDATE senders SET messages = messages - 1, bytes = bytes - ?3, last = last - 1 \
                WHERE sender = ?1 AND recipient = ?2";
-    tx.prepare_cached(sql)?.execute((sender, recipient, gone.messages, gone.bytes))?;
-    let sql = "DELETE FROM senders WHERE sender = ?1 AND recipient = ?2 AND messages = 0";
+    tx.prepare_cached(sql)?.execute((sender, recipient, bytes))?;
+    let sql = "DELETE FROM senders WHERE sender = ?1 AND recipient = ?2 AND last = 0";
     tx.prepare_cached(sql)?.execute((sender, recipient))?;
     Ok(())
 }

@@ -29,15 +29,15 @@ pub struct Gone<'a> {
     pub sender: &'a str,
     /// Whose mailbox.
     pub recipient: &'a str,
-    /// Its place there.
-    pub seq: u64,
+    /// Its number among those of that sender there.
+    pub number: u64,
     /// What became of it.
     pub fate: Fate,
 }
 
 /// Keeps a report. What was fetched takes the place of what was fetched before from the same mailbox.
 pub fn keep(tx: &Connection, gone: &Gone<'_>) -> Result<(), Failure> {
-    let Gone { sender, recipient, seq, fate } = gone;
+    let Gone { sender, recipient, number, fate } = gone;
     let mut replaced = 0;
     let outcome = match fate {
         Fate::Fetched => {
@@ -50,7 +50,7 @@ pub fn keep(tx: &Connection, gone: &Gone<'_>) -> Result<(), Failure> {
         Fate::Refused(code) => code,
     };
     let sql = "INSERT INTO reports (sender, recipient, seq, outcome) VALUES (?1, ?2, ?3, ?4)";
-    tx.prepare_cached(sql)?.execute((sender, recipient, seq, outcome))?;
+    tx.prepare_cached(sql)?.execute((sender, recipient, number, outcome))?;
     count(tx, sender, 1 - replaced as i64)?;
     trim(tx, sender)
 }
@@ -141,7 +141,7 @@ mod tests {
             for seq in 1..=most {
                 // All numbers that a power of two divides are one node's.
                 let (sender, fate) = (NODES[seq as usize % 2], Fate::Expired);
-                keep(tx, &Gone { sender, recipient: NODES[0], seq, fate })?;
+                keep(tx, &Gone { sender, recipient: NODES[0], number: seq, fate })?;
             }
             Ok(())
         });
@@ -156,7 +156,7 @@ mod tests {
         let fetched = database.write(move |tx| {
             for seq in 1..=1000 {
                 let (sender, fate) = (NODES[1], Fate::Fetched);
-                keep(tx, &Gone { sender, recipient: NODES[0], seq, fate })?;
+                keep(tx, &Gone { sender, recipient: NODES[0], number: seq, fate })?;
             }
             Ok(())
         });

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hdms::Error;
 
-use super::{mailbox, manifests, nodes, reports, strangers, superseded};
+use super::{mailbox, manifests, nodes, quota, reports, strangers, superseded};
 use crate::log::tiles;
 use crate::sqlite::{Database, Schema};
 
@@ -186,6 +186,7 @@ pub const SCHEMA: Schema = Schema {
         reports::COUNTS,
         mailbox::REMEMBERING,
         superseded::UNKNOWN_KEYS,
+        quota::NUMBERS,
     ],
 };
 
