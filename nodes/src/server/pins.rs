@@ -39,6 +39,11 @@ pub async fn pin(database: &Database, note: &str, now: u64) -> Result<PinnedLog,
     Ok(pinned)
 }
 
+/// Pins those as well that the network's parameters have told.
+pub fn take_back(tx: &Connection, told: &[PinnedLog], now: u64) -> Result<(), Failure> {
+    told.iter().try_for_each(|pinned| keep(tx, pinned.clone(), now))
+}
+
 fn keep(tx: &Connection, new: PinnedLog, now: u64) -> Result<(), Failure> {
     let mut all = pinned(tx)?;
     if all.contains(&new) {

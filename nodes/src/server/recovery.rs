@@ -28,6 +28,8 @@ use tokio::time::timeout;
 use super::certificate::Certificate;
 use super::manifests::Manifests;
 use super::nodes::{self, IssuedCard, Known, Status};
+use super::pins;
+use super::rules::History;
 use super::superseded;
 use super::trail::{self, Act};
 use crate::client::Client;
@@ -166,6 +168,7 @@ impl Recovery<'_> {
             ("revocations", revocations.number, documents.revocations.clone()),
         ];
         let members = members(&map, now).await?;
+        let told = trust.parameters().clone();
         let detail = json!({ "from": from, "to": trust.manifest().number, "by": endpoint });
         let keep = move |tx: &Connection| {
             for (kind, number, jwt) in &rows {
@@ -174,6 +177,8 @@ impl Recovery<'_> {
                 tx.execute(sql, (kind, number, now, jwt))?;
             }
             follow(tx, &map, &members, &revocations, now)?;
+            History::take_back(tx, &told, now)?;
+            pins::take_back(tx, &told.pinned_logs, now)?;
             trail::append(tx, now, Act::TakenBack, None, &detail)?;
             nodes::tell_server(tx)
         };

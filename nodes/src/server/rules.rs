@@ -4,7 +4,7 @@
 
 use hdms::Error;
 use hdms::json;
-use hdms::network::{PROTOCOL_VERSION, WitnessRule};
+use hdms::network::{PROTOCOL_VERSION, Parameters, WitnessRule};
 use hdms::provider::Timestamp;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -83,12 +83,23 @@ impl History {
         let witnesses = kept.as_ref().map_or_else(Vec::new, |kept| kept.witnesses.clone());
         let witnesses = extended(witnesses, needed, since);
         let new = Self { name, revocation_age, minimum_version, witnesses };
-        if kept.as_ref() != Some(&new) {
-            let text = serde_json::to_string(&new).map_err(|_| Error::StoreCorrupt)?;
-            nodes::set_setting(tx, RULES, &text)?;
-            trail::append(tx, now, Act::Rules, None, &new)?;
-        }
+        new.keep(tx, now)?;
         Ok(new)
+    }
+
+    /// Those that these parameters have told.
+    pub fn take_back(tx: &Connection, told: &Parameters, now: u64) -> Result<(), Failure> {
+        let Parameters { name, revocation_age, minimum_version, witnesses, .. } = told.clone();
+        Self { name, revocation_age, minimum_version, witnesses }.keep(tx, now)
+    }
+
+    fn keep(&self, tx: &Connection, now: u64) -> Result<(), Failure> {
+        if Self::kept(tx)?.as_ref() == Some(self) {
+            return Ok(());
+        }
+        let text = serde_json::to_string(self).map_err(|_| Error::StoreCorrupt)?;
+        nodes::set_setting(tx, RULES, &text)?;
+        trail::append(tx, now, Act::Rules, None, self)
     }
 
     /// The rules that were set last.

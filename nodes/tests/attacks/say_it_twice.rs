@@ -143,6 +143,7 @@ async fn a_server_that_was_put_back_says_nothing_a_second_time_and_goes_on_above
     let kept = backed_up(&mut net).await;
     net.operator().revoke(hospital.id.clone(), "closed").await.unwrap();
     net.operator().revoke(patient.id.clone(), "gone").await.unwrap();
+    net.operator().set(|settings| settings.rules.name = "Renamed".into()).await.unwrap();
     let now = net.now();
     let revoked = |trust: &hdms::network::Trust, id| {
         trust.check_revocation(id, now) == Err(Error::CardRevoked)
@@ -165,6 +166,7 @@ async fn a_server_that_was_put_back_says_nothing_a_second_time_and_goes_on_above
     assert_eq!(kid, keys(5).public().1.thumbprint(), "and not what it was before");
     assert!(revoked(&after, &hospital.id) && revoked(&after, &patient.id));
     assert!(after.node(&hospital.id).is_err() && after.node(&later.id).is_ok());
+    assert_eq!(after.parameters().name, "Renamed");
     let known = held.manifest().number;
     let trail = net.operator().trail().await.unwrap();
     let taken =
