@@ -362,13 +362,20 @@ fn tell(trouble: Option<&Problem>) {
 
 /// As long as the member is there.
 async fn keep_up_to_date(kept: Weak<Inner>) {
+    let mut is_away = false;
     while let Some(pause) = kept.upgrade().map(|inner| inner.config.refresh) {
         tokio::time::sleep(pause).await;
         let Some(member) = kept.upgrade().map(Member) else { return };
         match member.refresh().await {
-            Ok(()) => {}
+            Ok(()) => {
+                if std::mem::take(&mut is_away) {
+                    tracing::info!("the server is back");
+                }
+            }
             Err(error @ (Error::NetworkUnreachable | Error::TimedOut)) => {
-                tracing::warn!(code = error.code(), "the server is away");
+                if !std::mem::replace(&mut is_away, true) {
+                    tracing::warn!(code = error.code(), "the server is away");
+                }
             }
             Err(error) => tracing::error!(%error, "network documents were not taken"),
         }

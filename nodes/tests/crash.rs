@@ -207,7 +207,13 @@ async fn notary(net: &Net) -> (Process, impl Fn() -> Process + use<>) {
             for claim in ["notary", "Notary", "1 Main Street", "http://127.0.0.1:", id] {
                 assert!(pending.contains(&format!(" {claim}")) || claim == id, "{pending}");
             }
-            assert!(run(&["server", "admit", id, "--data", data]).status.success());
+            let unseen = run(&["server", "admit", id, "--data", data]);
+            assert!(!unseen.status.success(), "nobody has said what was looked into");
+            let other = run(&["server", "admit", id, "other", "--data", data]);
+            assert!(!other.status.success(), "it asks for something else");
+            let seen = pending.lines().find_map(|line| line.trim().strip_prefix("application"));
+            let admit = ["server", "admit", id, seen.unwrap().trim(), "--data", data];
+            assert!(run(&admit).status.success());
             break;
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
@@ -250,7 +256,15 @@ async fn the_command_says_what_is_wrong_and_fails() {
         String::from_utf8(output.stderr).unwrap()
     };
     let absent = said(run(&["server", "pending", "--data", data]));
-    assert!(absent.contains("store/failed"), "{absent}");
+    assert!(absent.contains(data) && !absent.contains("store/failed"), "{absent}");
+    let nowhere = dir.path().join("nowhere");
+    let nowhere = nowhere.to_str().unwrap();
+    for command in [&["server", "set"][..], &["backup", "--to", data]] {
+        let absent = said(run(&[command, &["--data", nowhere]].concat()));
+        assert!(absent.contains(nowhere), "{absent}");
+    }
+    let nonsense = said(run(&["server", "admit", "nonsense", "--data", data]));
+    assert!(nonsense.contains("43 letters") && !nonsense.contains("JWK"), "{nonsense}");
     let none = hdms(&["server", "--data", data]).env_remove("HDMS_PASSPHRASE").output().unwrap();
     assert!(said(none).contains("HDMS_PASSPHRASE"));
     assert!(said(run(&["server"])).contains("--data"));
@@ -264,6 +278,13 @@ async fn the_command_says_what_is_wrong_and_fails() {
     let taken = net.url.trim_start_matches("http://");
     let taken = said(run(&["server", "--data", data, "--listen", taken]));
     assert!(taken.contains("can't listen on"), "{taken}");
+    let other = ["server", "--data", data, "--listen", &listen, "--streams-per-node", "3"];
+    let other = said(run(&other));
+    assert!(other.contains("--streams-per-node: ") && !other.contains("--witnesses:"), "{other}");
+    let mut shown = hdms(&["server", "show", "--data", data]);
+    let mut shown = shown.stdout(Stdio::piped()).spawn().unwrap();
+    drop(shown.stdout.take());
+    assert!(shown.wait().unwrap().success(), "as `| head` reads it");
     let id = common::id(keys(3)).to_string();
     let unknown = said(run(&["server", "admit", "--data", data, "--", &id]));
     assert!(unknown.contains("network/unknown-node"), "{unknown}");

@@ -34,6 +34,9 @@ enum Way {
 impl Backup {
     /// Copies, and says how much.
     pub async fn run(self) -> Outcome {
+        if !self.data.is_dir() {
+            return Err(format!("{}: there is no such folder", said(&self.data)).into());
+        }
         private::folder(&self.to)?;
         if self.to.canonicalize()?.starts_with(self.data.canonicalize()?) {
             let (to, data) = (said(&self.to), said(&self.data));

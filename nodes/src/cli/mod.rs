@@ -17,7 +17,7 @@ pub mod scenario;
 pub mod server;
 
 use std::fs;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -140,6 +140,15 @@ pub fn start_logging(otherwise: &str) {
     let colours = std::io::stderr().is_terminal();
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
     logs.with_writer(std::io::stderr).init();
+}
+
+/// Prints it. Who has read enough of it, as `head` has, closes the pipe: that is no failure.
+fn say(text: &str) -> Outcome {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        said => Ok(said?),
+    }
 }
 
 /// Says what went wrong, if anything did.

@@ -1,14 +1,19 @@
 //! `hdms server pending`, `admit`, `refuse`, `revoke`, `pin-log`, `show`, `set` and `trail`: what the
 //! operator decides.
 
+use std::fmt::{self, Write};
+use std::io::{IsTerminal, stdin};
 use std::path::PathBuf;
 
 use clap::Args;
+use hdms::card::Role;
 use hdms::ids::NodeId;
+use hdms::log::SignedCheckpoint;
+use hdms::network::notary_of;
 use hdms_nodes::server::operator::{Applicant, Operator};
 
 use super::limits::{SettingArgs, lines};
-use super::{Outcome, date, read};
+use super::{Outcome, date, read, say};
 
 /// On which server.
 #[derive(Debug, Args)]
@@ -22,10 +27,25 @@ pub struct OnServer {
 #[derive(Debug, Args)]
 pub struct OnNode {
     /// The node's id.
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = node_id)]
     node: NodeId,
     #[command(flatten)]
     server: OnServer,
+}
+
+fn node_id(text: &str) -> Result<NodeId, &'static str> {
+    text.parse().map_err(|_| "a node's id has 43 letters, digits, - and _: see hdms server pending")
+}
+
+/// Which node, as what.
+#[derive(Debug, Args)]
+pub struct Admit {
+    #[command(flatten)]
+    on: OnNode,
+    /// What `pending` shows last of it: the digest of what was looked into. Without it you are shown the
+    /// node's claims, and asked.
+    #[arg(allow_hyphen_values = true)]
+    application: Option<String>,
 }
 
 /// About which node, and why.
@@ -69,15 +89,23 @@ pub struct PinLog {
 impl PinLog {
     /// Pins it and shows what.
     pub async fn run(self) -> Outcome {
-        let pinned = self.server.operator()?.pin_log(&read(&self.checkpoint)?).await?;
-        println!("pinned: {} with {} leaves", pinned.notary, pinned.size);
-        Ok(())
+        let note = read(&self.checkpoint)?;
+        let origin = SignedCheckpoint::parse(&note)?.checkpoint().origin.clone();
+        if notary_of(&origin).is_err() {
+            return Err(format!("{}: the log of no notary", origin.escape_debug()).into());
+        }
+        let pinned = self.server.operator()?.pin_log(&note).await?;
+        say(&format!("pinned: {} with {} leaves\n", pinned.notary, pinned.size))
     }
 }
 
 impl OnServer {
-    fn operator(&self) -> Result<Operator, hdms::Error> {
-        Operator::of(&self.data)
+    fn operator(&self) -> Result<Operator, Box<dyn std::error::Error>> {
+        if !self.data.join("server.sqlite").exists() {
+            let data = self.data.display();
+            return Err(format!("{data}: no server has kept anything there yet").into());
+        }
+        Ok(Operator::of(&self.data)?)
     }
 
     /// Prints every node that waits, and what it claims.
@@ -85,7 +113,7 @@ impl OnServer {
         let (operator, mut last) = (self.operator()?, None);
         loop {
             let waiting = operator.pending(last).await?;
-            waiting.iter().for_each(show);
+            say(&waiting.iter().map(|applicant| Shown(applicant).to_string()).collect::<String>())?;
             match waiting.last() {
                 Some(applicant) => last = Some(applicant.id.clone()),
                 None => return Ok(()),
@@ -96,40 +124,76 @@ impl OnServer {
     /// Prints the rules and what the server allows.
     pub async fn show_settings(self) -> Outcome {
         let operator = self.operator()?;
+        let mut text = String::new();
         for (option, value) in lines(&operator.settings().await?) {
-            println!("{option:<30} {value}");
+            writeln!(text, "{option:<30} {value}")?;
         }
+        say(&text)?;
         warn_of_witnesses(&operator).await
     }
 
     /// Prints the trail; fails when it was altered.
     pub async fn show_trail(self) -> Outcome {
         let trail = self.operator()?.trail().await?;
+        let mut text = String::new();
         for entry in &trail.entries {
             let node = entry.node.as_ref().map_or("-", |node| node.as_ref());
             let act = serde_json::to_value(entry.act)?;
             let act = act.as_str().unwrap_or_default();
-            println!("{} {} {act} {node} {}", entry.number, date(entry.time), entry.detail);
+            let (number, time, detail) = (entry.number, date(entry.time), &entry.detail);
+            writeln!(text, "{number} {time} {act} {node} {detail}")?;
         }
+        say(&text)?;
         if !trail.whole {
             let last = trail.entries.len();
             return Err(format!("the trail was altered after row {last}").into());
         }
-        println!("{} rows, unaltered; digest of the last: {}", trail.entries.len(), trail.last);
-        Ok(())
+        let count = trail.entries.len();
+        say(&format!("{count} rows, unaltered; digest of the last: {}\n", trail.last))
     }
 }
 
-impl OnNode {
-    /// Admits the node and shows as what.
-    pub async fn admit(self) -> Outcome {
-        let operator = self.server.operator()?;
-        let applicant = operator.applicant(&self.node).await?;
-        operator.admit(self.node).await?;
-        println!("admitted:");
-        show(&applicant);
-        Ok(())
+impl Admit {
+    /// Admits the node as what was seen, and shows as what.
+    pub async fn run(self) -> Outcome {
+        let operator = self.on.server.operator()?;
+        let applicant = operator.applicant(&self.on.node).await?;
+        if applicant.revoked.is_some() && applicant.claims.role == Role::Notary {
+            return Err(
+                "a revoked notary is not admitted again: let it begin anew, with new keys \
+                        in an empty folder"
+                    .into(),
+            );
+        }
+        if applicant.is_member {
+            return say("it is a member, as what it asks to be\n");
+        }
+        let changed = "it asks for something else by now: look again with hdms server pending";
+        match &self.application {
+            Some(seen) if *seen != applicant.digest()? => return Err(changed.into()),
+            Some(_) => {}
+            None => ask(&applicant)?,
+        }
+        if !operator.admit_as(&applicant).await? {
+            return Err(changed.into());
+        }
+        say(&format!("admitted:\n{}", Shown(&applicant)))
     }
+}
+
+/// Has the operator look at what is to be admitted.
+fn ask(applicant: &Applicant) -> Outcome {
+    if !stdin().is_terminal() {
+        return Err(
+            "say what you have looked into: hdms server admit NODE_ID APPLICATION, as hdms \
+                    server pending shows it"
+                .into(),
+        );
+    }
+    say(&format!("{}\nadmit it? [y/N] ", Shown(applicant)))?;
+    let mut answer = String::new();
+    stdin().read_line(&mut answer)?;
+    if answer.trim().eq_ignore_ascii_case("y") { Ok(()) } else { Err("not admitted".into()) }
 }
 
 impl TurnDown {
@@ -150,26 +214,41 @@ impl TurnDown {
 /// Says so when receipts can't come about any more.
 async fn warn_of_witnesses(operator: &Operator) -> Outcome {
     if let Some(notaries) = operator.lacks_witnesses().await? {
-        println!(
+        say(&format!(
             "with {notaries} notaries no receipt gets as many witnesses as it needs: admit more, or \
-             hdms server set --witnesses"
-        );
+             hdms server set --witnesses\n"
+        ))?;
     }
     Ok(())
 }
 
-fn show(applicant: &Applicant) {
-    println!("{}", applicant.id);
-    let before = applicant.admitted.as_ref().map(|claims| claims.lines()).unwrap_or_default();
-    for (label, text) in applicant.claims.lines() {
-        let former = before.iter().find(|(known, _)| *known == label).map(|(_, text)| text);
-        match former {
-            Some(former) if *former != text => println!("  {label:<16} {text}   (was: {former})"),
-            None if !before.is_empty() => println!("  {label:<16} {text}   (was: nothing)"),
-            _ => println!("  {label:<16} {text}"),
+/// An application for people.
+struct Shown<'a>(&'a Applicant);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(applicant) = self;
+        writeln!(f, "{}", applicant.id)?;
+        let before = applicant.admitted.as_ref().map(|claims| claims.lines()).unwrap_or_default();
+        for (label, text) in applicant.claims.lines() {
+            let former = before.iter().find(|(known, _)| *known == label).map(|(_, text)| text);
+            match former {
+                Some(former) if *former != text => {
+                    writeln!(f, "  {label:<16} {text}   (was: {former})")?;
+                }
+                None if !before.is_empty() => {
+                    writeln!(f, "  {label:<16} {text}   (was: nothing)")?;
+                }
+                _ => writeln!(f, "  {label:<16} {text}")?,
+            }
         }
-    }
-    if let Some(rival) = &applicant.rival {
-        println!("  the name or the endpoint is that of {rival}: revoke that first");
+        if let Some(rival) = &applicant.rival {
+            writeln!(f, "  the name or the endpoint is that of {rival}: revoke that first")?;
+        }
+        if let Some(reason) = &applicant.revoked {
+            writeln!(f, "  it was revoked: {reason}")?;
+        }
+        let digest = applicant.digest().map_err(|_| fmt::Error)?;
+        writeln!(f, "  {:<16} {digest}", "application")
     }
 }

@@ -8,13 +8,13 @@ use hdms::Error;
 use hdms_nodes::connections::Limits;
 use hdms_nodes::serve::stop_signal;
 use hdms_nodes::server::ServerConfig;
-use hdms_nodes::server::settings::Settings;
+use hdms_nodes::server::settings::{Refused, Settings};
 use hdms_nodes::system::NodeClock;
 
 use super::certificate::{Install, OnKeys, how_to_certify};
-use super::limits::{ProxyArgs, SettingArgs};
+use super::limits::{ProxyArgs, SettingArgs, lines};
 use super::manifests::Audit;
-use super::operator::{OnNode, OnServer, PinLog, Set, TurnDown};
+use super::operator::{Admit, OnServer, PinLog, Set, TurnDown};
 use super::push::PushArgs;
 use super::{NodeArgs, Outcome};
 
@@ -41,7 +41,7 @@ enum Command {
     /// Shows the institutions and notaries that wait to be admitted, with what they claim.
     Pending(OnServer),
     /// Admits a node as what it asks to be.
-    Admit(OnNode),
+    Admit(Admit),
     /// Refuses what a node asks to be.
     Refuse(TurnDown),
     /// Revokes a node's card.
@@ -87,7 +87,7 @@ impl Server {
             Some(Command::NewKey(on)) => on.new_key().await,
             Some(Command::Certificate(install)) => install.run().await,
             Some(Command::Pending(server)) => server.list_pending().await,
-            Some(Command::Admit(on)) => on.admit().await,
+            Some(Command::Admit(admit)) => admit.run().await,
             Some(Command::Refuse(turn_down)) => turn_down.refuse().await,
             Some(Command::Revoke(turn_down)) => turn_down.revoke().await,
             Some(Command::Show(server)) => server.show_settings().await,
@@ -105,7 +105,8 @@ impl Serve {
         let passphrase = self.node.passphrase()?;
         let (listener, url) = self.node.bind(self.listen).await?;
         let (clock, data) = (NodeClock::default(), self.node.data()?);
-        let settings = Settings::begin(&data, |settings| self.settings.apply(settings)).await?;
+        let given = |settings: &mut Settings| self.settings.apply(settings);
+        let settings = Settings::begin(&data, given).await.map_err(named)?;
         let Settings { rules, allowances } = settings;
         let config = ServerConfig {
             rules,
@@ -129,4 +130,12 @@ impl Serve {
         server.serving().ended().await;
         Ok(())
     }
+}
+
+/// With the options that say otherwise than what is kept.
+fn named(refused: Refused) -> String {
+    let Refused::Kept { kept, given } = &refused else { return refused.to_string() };
+    let differing = lines(kept).into_iter().zip(lines(given)).filter(|(kept, given)| kept != given);
+    let options: Vec<_> = differing.map(|((option, _), _)| option).collect();
+    format!("{}: {refused}", options.join(", "))
 }

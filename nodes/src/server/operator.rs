@@ -6,6 +6,8 @@ use std::path::Path;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::ids::NodeId;
+use hdms::jose::digest;
+use hdms::json;
 use hdms::network::PinnedLog;
 use hdms::provider::Clock;
 use rusqlite::Connection;
@@ -35,6 +37,10 @@ pub struct Applicant {
     pub admitted: Option<Claims>,
     /// A listed node that has the name or the address: it must be revoked first.
     pub rival: Option<NodeId>,
+    /// Why it was revoked, where it was.
+    pub revoked: Option<String>,
+    /// Whether it is what it asks to be.
+    pub is_member: bool,
 }
 
 impl Applicant {
@@ -44,7 +50,15 @@ impl Applicant {
             claims: Claims::of(&known.request),
             admitted: known.admitted_as().map(Claims::of),
             rival: nodes::rival(connection, &known.request)?,
+            revoked: (known.status == Status::Revoked)
+                .then(|| known.reason.clone().unwrap_or_default()),
+            is_member: known.status == Status::Admitted,
         })
+    }
+
+    /// Digest of what it asks to be: whoever has looked into it says so by this.
+    pub fn digest(&self) -> Result<String, Error> {
+        Ok(digest(json::write(&(&self.id, &self.claims))?))
     }
 }
 
@@ -88,11 +102,27 @@ impl Operator {
     /// name or the address; [`Error::CardRevoked`] for a notary that was revoked, whose log has
     /// ended.
     pub async fn admit(&self, id: NodeId) -> Result<(), Error> {
+        self.decide_to_admit(id, None).await.map(drop)
+    }
+
+    /// The same, unless it asks for something else by now than what was `seen`. Answers whether it was
+    /// admitted.
+    pub async fn admit_as(&self, seen: &Applicant) -> Result<bool, Error> {
+        self.decide_to_admit(seen.id.clone(), Some(seen.claims.clone())).await
+    }
+
+    async fn decide_to_admit(&self, id: NodeId, seen: Option<Claims>) -> Result<bool, Error> {
         let now = self.clock.now().seconds();
         self.database
             .write(move |tx| {
                 let known = find(tx, &id)?;
                 let applicant = Applicant::of(tx, &known)?;
+                if seen.is_some_and(|seen| seen != applicant.claims) {
+                    return Ok(false);
+                }
+                if applicant.is_member {
+                    return Ok(true);
+                }
                 if known.status == Status::Revoked && known.request.role == Role::Notary {
                     return Err(Error::CardRevoked.into());
                 }
@@ -100,7 +130,8 @@ impl Operator {
                     return Err(Error::AdmissionTaken.into());
                 }
                 trail::append(tx, now, Act::Admitted, Some(&id), &applicant.claims)?;
-                nodes::decide(tx, &known, Status::Admitted, None, now)
+                nodes::decide(tx, &known, Status::Admitted, None, now)?;
+                Ok(true)
             })
             .await
     }

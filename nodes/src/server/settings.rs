@@ -65,7 +65,12 @@ impl Default for Allowances {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// They were given otherwise at a start, and are in the database already.
-    Kept,
+    Kept {
+        /// As they are kept.
+        kept: Box<Settings>,
+        /// As they were given.
+        given: Box<Settings>,
+    },
     /// The name is empty or longer than 200 bytes.
     Name,
     /// The age of a revocation list is below [`LEAST_AGE`] or above [`MOST_AGE`].
@@ -89,7 +94,7 @@ impl From<Error> for Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Kept => f.write_str(
+            Self::Kept { .. } => f.write_str(
                 "the network's rules and limits are in the server's database, and an option says \
                  otherwise: leave it out, or change them with hdms server set",
             ),
@@ -143,7 +148,7 @@ impl Settings {
         let contradicted = (kept.0.is_some() && settings.rules != usual.rules)
             || (kept.1.is_some() && settings.allowances != usual.allowances);
         if contradicted {
-            return Ok(Err(Refused::Kept));
+            return Ok(Err(Refused::Kept { kept: usual.into(), given: settings.into() }));
         }
         settings.keep(tx, (kept.0.as_ref(), kept.1.as_ref()), now)
     }

@@ -184,10 +184,15 @@ impl Audited<'_> {
         };
         let listed = self.trust.notary(&log.notary).ok();
         report.name = listed.map(|card| card.card().name.clone());
-        let other_kept = kept.is_some_and(|kept| kept.checkpoint.checkpoint().origin != origin);
         let other_here = self.notary_at(&self.audit.url).is_some_and(|id| *id != log.notary);
-        if other_kept || other_here {
-            report.faults.push(Fault::OtherLog(origin));
+        if other_here {
+            report.faults.push(Fault::OtherLog(origin.clone()));
+        } else if let Some(kept) = kept.map(|kept| &kept.checkpoint.checkpoint().origin)
+            && *kept != origin
+        {
+            // Nobody else's fault: the file is another log's.
+            let what = format!("state file of another log, {}", kept.escape_debug());
+            return Err(Unchecked::of(what)(Error::EntryMismatch));
         }
         if checkpoint.verify_log(&log.log_key(), &AwsPrimitives).await.is_err() {
             report.faults.push(Fault::SignatureForged);
