@@ -186,6 +186,11 @@ impl VerifiedDraw {
         &self.draw
     }
 
+    /// Who came before the case's notary in rank, and why each was passed over.
+    pub fn passed(&self) -> &[Passed] {
+        &self.drawn.passed
+    }
+
     /// Numbers of the manifests that are said to name a notary no more, and which notary.
     pub fn delisted(&self) -> impl Iterator<Item = (u64, &NodeId)> {
         let passed = self.drawn.passed.iter();

@@ -352,6 +352,11 @@ hospitalName: string,
  */
 hospitalListed: boolean, 
 /**
+ * Whether it began under version 1 of the protocol: it can be read and verified, and takes no
+ * new entries.
+ */
+former: boolean, 
+/**
  * Why the patient asked.
  */
 reason: string, 
@@ -377,6 +382,19 @@ changed: number,
 openDecisions: number, };
 
 /**
+ * A notary that came before the case's in rank when that was drawn, and was passed over.
+ */
+export type PassedView = { 
+/**
+ * How people call it.
+ */
+name: string, 
+/**
+ * Since when it had not answered; `null` when it was a notary no more.
+ */
+silent: number | null, };
+
+/**
  * A whole case.
  */
 export type CaseView = { 
@@ -396,6 +414,10 @@ results: Array<ResultView>,
  * The case's ledger.
  */
 ledger: Array<EntryView>, 
+/**
+ * The notaries that were passed over for the case's, in rank.
+ */
+passed: Array<PassedView>, 
 /**
  * How much of it waits to be sent.
  */
@@ -417,6 +439,11 @@ hospitalName: string,
  * revoked, nothing is taken, and nothing goes there.
  */
 hospitalListed: boolean, 
+/**
+ * Whether it began under version 1 of the protocol: it can be read and verified, and takes no
+ * new entries.
+ */
+former: boolean, 
 /**
  * Why the patient asked.
  */
@@ -597,6 +624,20 @@ received: number,
  * Why it was refused.
  */
 error: NodeErrorView, };
+
+/**
+ * That the server has shown this node two networks.
+ */
+export type SplitView = { 
+/**
+ * When.
+ */
+seen: number, 
+/**
+ * JSON text with the documents of both, as they were signed: for the operator, who has to
+ * explain them.
+ */
+evidence: string, };
 
 /**
  * Something that waits to be sent.
@@ -854,6 +895,8 @@ export interface PersonalNode {
   addRecord(options: AddRecordOptions): Promise<RecordSummary>;
   /** What was refused. */
   quarantine(): Promise<Array<Quarantined>>;
+  /** The evidence that the server has shown this node two networks, if it ever has. */
+  split(): Promise<SplitView | null>;
   /** What waits to be sent. */
   outbox(): Promise<Array<Waiting>>;
   /** Fetches the mailbox and sends what of the outbox may go by now: asking often sends nothing more. */
@@ -889,6 +932,7 @@ export const methods = [
   "record",
   "addRecord",
   "quarantine",
+  "split",
   "outbox",
   "sync",
   "sendNow",
@@ -967,6 +1011,7 @@ export type ErrorCode =
   | "notary/not-drawn"
   | "notary/quota"
   | "notary/unknown-predecessor"
+  | "treatment/quota"
   | "treatment/former-version"
   | "treatment/outdated"
   | "treatment/unknown-case"
@@ -1072,6 +1117,7 @@ export const sentences: Record<ErrorCode, string> = {
   "notary/not-drawn": "This is not the case's notary, or its draw does not hold; deposit the request where the draw leads, and say who was passed over and why.",
   "notary/quota": "This node or these two have had as many entries logged as they may for now; what is refused is deposited again by itself.",
   "notary/unknown-predecessor": "The notary has not logged the entry that this one follows; deposit that one first.",
+  "treatment/quota": "This institution takes no more requests for treatment just now, of this node, from this address or at all; it is sent again by itself.",
   "treatment/former-version": "This case began under version 1 of the protocol: it can be read and verified, and takes no new entries; begin a new case.",
   "treatment/outdated": "The request goes by a manifest of the network that has ended, or by a key that this hospital no longer has; fetch the network's documents and ask again in a new case.",
   "treatment/unknown-case": "No such case is known here; begin with a treatment request.",

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::views::TreatmentRequest;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 use crate::views::{
-    CaseSummary, CaseView, Hospital, NodeStatus, Quarantined, RecordSummary, RecordView,
+    CaseSummary, CaseView, Hospital, NodeStatus, Quarantined, RecordSummary, RecordView, SplitView,
     StreamTicket, Waiting,
 };
 
@@ -97,6 +97,8 @@ commands! {
     AddRecord(AddRecordOptions) = "addRecord" -> RecordSummary;
     /// What was refused.
     Quarantine = "quarantine" -> Vec<Quarantined>;
+    /// The evidence that the server has shown this node two networks, if it ever has.
+    Split = "split" -> Option<SplitView>;
     /// What waits to be sent.
     Outbox = "outbox" -> Vec<Waiting>;
     /// Fetches the mailbox and sends what of the outbox may go by now: asking often sends nothing more.

@@ -286,6 +286,9 @@ views! {
         /// Whether the Network Map lists the hospital. From one that it does not list, as it was
         /// revoked, nothing is taken, and nothing goes there.
         pub hospital_listed: bool,
+        /// Whether it began under version 1 of the protocol: it can be read and verified, and takes no
+        /// new entries.
+        pub former: bool,
         /// Why the patient asked.
         pub reason: String,
         /// The wished date, `YYYY-MM-DD`.
@@ -298,6 +301,15 @@ views! {
         pub changed: u64,
         /// How many decisions wait for the patient.
         pub open_decisions: u32,
+    }
+
+    /// A notary that came before the case's in rank when that was drawn, and was passed over.
+    #[serde(rename_all = "camelCase")]
+    pub struct PassedView {
+        /// How people call it.
+        pub name: String,
+        /// Since when it had not answered; `null` when it was a notary no more.
+        pub silent: Option<u64>,
     }
 
     /// A whole case.
@@ -314,6 +326,8 @@ views! {
         pub results: Vec<ResultView>,
         /// The case's ledger.
         pub ledger: Vec<EntryView>,
+        /// The notaries that were passed over for the case's, in rank.
+        pub passed: Vec<PassedView>,
         /// How much of it waits to be sent.
         pub unsent: u32,
     }
@@ -387,6 +401,16 @@ views! {
         pub received: u64,
         /// Why it was refused.
         pub error: NodeErrorView,
+    }
+
+    /// That the server has shown this node two networks.
+    #[serde(rename_all = "camelCase")]
+    pub struct SplitView {
+        /// When.
+        pub seen: u64,
+        /// JSON text with the documents of both, as they were signed: for the operator, who has to
+        /// explain them.
+        pub evidence: String,
     }
 
     /// Something that waits to be sent.

@@ -134,6 +134,7 @@ impl Worker {
             | Command::Record(_)
             | Command::RecordsFor(_)
             | Command::Quarantine
+            | Command::Split
             | Command::Outbox => self.look(command).await,
         }
     }
@@ -359,6 +360,7 @@ impl Worker {
                     js::from(&viewer.records_of_types(node, types).await?)
                 }
                 Command::Quarantine => js::from(&viewing::quarantine(node).await?),
+                Command::Split => js::from(&viewing::split(node).await?),
                 Command::Outbox => js::from(&viewer.outbox(node).await?),
                 _ => Err(Error::CommandMalformed),
             }

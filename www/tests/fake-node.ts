@@ -11,6 +11,7 @@ import type {
   NotificationState,
   PersonalNode,
   Quarantined,
+  SplitView,
   ReceiptView,
   RecordView,
   TreatmentRequest,
@@ -54,6 +55,7 @@ class FakeNode implements PersonalNode {
   all = new Map<string, CaseView>();
   held = new Map<string, RecordView>();
   setAside: Quarantined[] = [];
+  evidence: SplitView | null = null;
   unsent: Waiting[] = [];
   /** Whether no other node can be reached: what is decided waits. */
   cutOff = false;
@@ -92,6 +94,7 @@ class FakeNode implements PersonalNode {
     const now = Date.now();
     this.all.set(options.case, {
       ...{ id: options.case, hospital: options.hospital, hospitalName, hospitalListed: true },
+      ...{ former: false, passed: [] },
       ...{ reason, date, mayRead },
       ...{ phase: { kind: "requested" }, begun: now, changed: now, openDecisions: 0, unsent: 0 },
       ...{ dataRequests: [], results: [], ledger: [] },
@@ -164,6 +167,11 @@ class FakeNode implements PersonalNode {
     const record = this.recordOf("own", `r${this.held.size + 1}`, fhir);
     this.held.set(record.id, { ...record, own: true, state: "own", authorName: "you" });
     return record;
+  }
+
+  async split(): Promise<SplitView | null> {
+    await this.step("split");
+    return this.evidence;
   }
 
   async quarantine(): Promise<Quarantined[]> {

@@ -26,8 +26,23 @@ test("the node's page shows what waits, what was set aside and whether it is cut
   await page.getByText("Your request for treatment to Demo Hospital").waitFor();
   await page.getByText("tried 2 times").waitFor();
   await page.getByText("envelope/replayed").waitFor();
-  await page.getByText("Another message with this id was taken in before").waitFor();
+  await page.getByText("It was damaged, came too late or twice").waitFor();
   await look(page, "node");
+});
+
+test("evidence that the server said two things is a file to be taken along", async () => {
+  const page = await site.visit("?node=ready#/node");
+  await see(page, "My node");
+  await play(page, ({ node }) => {
+    node.evidence = { seen: Date.now(), evidence: '{"held":{},"offered":{}}' };
+    node.setStatus({ problem: { code: "network/split" } });
+  }, null);
+  const card = page.getByRole("region", { name: "The server said two different things" });
+  const saving = page.waitForEvent("download");
+  await card.getByRole("button", { name: "Save the file" }).click();
+  const saved = await (await saving).createReadStream();
+  expect(JSON.parse((await saved.toArray()).join(""))).toEqual({ held: {}, offered: {} });
+  await look(page, "split");
 });
 
 test("a person changes the name under which hospitals are asked", async () => {

@@ -160,6 +160,19 @@ test("a Bundle shows its records by type, each opening by keyboard", async () =>
   await look(page, "result-bundle");
 });
 
+test("a treatment of an older version says so, and who was passed over as its notary", async () => {
+  const page = await withCase(site, "Knee pain");
+  await play(page, (fake) => {
+    fake.approve("c1");
+    const passed = [{ name: "First Notary", silent: null }, { name: "Second Notary", silent: Date.now() }];
+    fake.node.change("c1", (one) => Object.assign(one, { former: true, passed }));
+  }, null);
+  await page.getByRole("region", { name: "This treatment is closed for new results" }).waitFor();
+  await page.getByText("First Notary was drawn as notary before, but is no longer one.").waitFor();
+  await page.getByText("Second Notary was drawn as notary before, but had not answered").waitFor();
+  await look(page, "former");
+});
+
 test("a result is disputed with a reason", async () => {
   const page = await withResult(site, HEMOGLOBIN);
   await page.getByRole("button", { name: "Dispute…" }).click();

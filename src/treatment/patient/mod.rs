@@ -52,6 +52,7 @@ impl PatientCase {
             notaries: notaries.to_vec(),
             phase: Phase::Requested,
             notary: None,
+            passed: Vec::new(),
             data_requests: Vec::new(),
             results: Vec::new(),
             head: None,
@@ -219,6 +220,7 @@ impl PatientCase {
         let mut case = self.clone();
         case.phase = Phase::Approved;
         case.notary = Some(receipt.receipt().iss.clone());
+        case.passed = draw.passed().to_vec();
         case.head = Some(case.entry.id.clone());
         let keep =
             vec![Effect::KeepEndorsement(theirs.clone()), Effect::KeepReceipt(receipt.clone())];

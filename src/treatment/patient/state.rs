@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{CaseId, EntryId, NodeId};
 use crate::jose::jwk::EcJwk;
-use crate::ledger::{CaseSecret, Entry, VerificationKey};
+use crate::ledger::{CaseSecret, Entry, Passed, VerificationKey};
 use crate::provider::Timestamp;
 use crate::treatment::message::DataRequestBody;
 use crate::treatment::request::TreatmentRequest;
@@ -36,6 +36,9 @@ pub struct PatientCase {
     pub phase: Phase,
     /// The case's notary, once the request is approved.
     pub notary: Option<NodeId>,
+    /// The notaries that were passed over for it, in rank.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub passed: Vec<Passed>,
     /// What the hospital asked to read.
     pub data_requests: Vec<DataRequest>,
     /// What the hospital handed over.

@@ -10,17 +10,18 @@ use std::rc::Rc;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::ids::CaseId;
-use hdms::network::Trust;
+use hdms::json;
+use hdms::network::{self, Trust};
 use hdms::node::patient::RecordName;
-use hdms::node::{Node, OutboxItem, Payload};
+use hdms::node::{Node, OutboxItem, Payload, Platform};
 use hdms::treatment::Flow;
 use hdms::treatment::patient::{self, MedicalResult, PatientCase, ResultStatus};
 
 use self::records::Content;
 use crate::platform::Browser;
 use crate::views::{
-    CaseSummary, CaseView, DataAnswer, DataRequestView, Hospital, NodeErrorView, Phase,
-    Quarantined, ResultState, ResultView, Waiting,
+    CaseSummary, CaseView, DataAnswer, DataRequestView, Hospital, NodeErrorView, PassedView, Phase,
+    Quarantined, ResultState, ResultView, SplitView, Waiting,
 };
 
 /// Rows read from the store at a time.
@@ -53,6 +54,11 @@ impl Viewer {
         for entry in case.entries() {
             ledger.push(self.entry(node, case, entry).await?);
         }
+        let mut passed = Vec::with_capacity(case.passed.len());
+        for one in &case.passed {
+            let name = self.name(node, &one.notary).await?;
+            passed.push(PassedView { name, silent: one.silent.map(milliseconds) });
+        }
         let outbox = all_waiting(node).await?;
         let unsent = outbox.iter().filter(|item| item.case == case.id).count();
         let summary = self.summary(node, case).await?;
@@ -61,6 +67,7 @@ impl Viewer {
             data_requests: data_requests(case, &summary.hospital_name),
             results,
             ledger,
+            passed,
             unsent: count(unsent),
             summary,
         })
@@ -102,6 +109,7 @@ impl Viewer {
             hospital: case.hospital.to_string(),
             hospital_name: self.name(node, &case.hospital).await?,
             hospital_listed: node.trust().node(&case.hospital).is_ok(),
+            former: case.secret.is_none(),
             reason: case.request.reason.clone(),
             date: case.request.date.clone(),
             phase: match &case.phase {
@@ -165,6 +173,16 @@ pub async fn quarantine(node: &Node<Browser>) -> Result<Vec<Quarantined>, Error>
             error: NodeErrorView::of_code(&item.code),
         }));
     }
+}
+
+/// The evidence that is kept of two networks, if there is any.
+pub async fn split(node: &Node<Browser>) -> Result<Option<SplitView>, Error> {
+    let kept = network::split(node.platform().store()).await?;
+    kept.map(|split| {
+        let evidence = String::from_utf8(json::write(&split)?).map_err(|_| Error::StoreCorrupt)?;
+        Ok(SplitView { seen: split.seen.0, evidence })
+    })
+    .transpose()
 }
 
 fn data_requests(case: &PatientCase, hospital_name: &str) -> Vec<DataRequestView> {

@@ -24,9 +24,39 @@ import { ofDataRequest, ofResult, waitingWord } from "./waiting";
 const UNREACHABLE = "network/unreachable";
 const FULL = "store/full";
 
+/** What the node's own sentence says to those who build nodes, for patients. */
+const PLAIN: Record<string, string> = {
+  "treatment/outdated":
+    "Too much time has passed since you asked, so the hospital can’t take this request any more. Ask it " +
+    "for a new treatment.",
+  "treatment/former-version":
+    "This treatment began with an older version of this page, and takes no new results. Ask the hospital " +
+    "for a new one.",
+  "network/split":
+    "The server has told your node of two different networks. Your node goes on with the first; ask the " +
+    "operator, or your hospital, what happened.",
+};
+
 /** What the node says of a failure, as people see it. */
 export function problemIn(view: NodeErrorView | null | undefined): Problem | null {
-  return view ? { code: view.code, sentence: sentenceOf(view.code) } : null;
+  return view ? { code: view.code, sentence: PLAIN[view.code] ?? sentenceOf(view.code) } : null;
+}
+
+/** Why a message was set aside, by the first part of its code; no patient can mend what is wrong with it. */
+const SET_ASIDE: Record<string, string> = {
+  card: "It is not certain who sent it: the sender’s membership in the network does not hold.",
+  envelope: "It was damaged, came too late or twice, or was not meant for this node.",
+  ledger: "What was signed for the ledger does not fit what the message says.",
+  log: "What the notary has signed does not hold.",
+  network: "It speaks of a state of the network that your node does not know yet.",
+  notary: "What the notary has signed does not hold.",
+  record: "The record in it was changed, or is not from whom it says.",
+  treatment: "It does not fit where the treatment stands.",
+};
+
+/** Why a message was set aside. */
+export function setAsideSentence(code: string): string {
+  return SET_ASIDE[code.split("/")[0] ?? ""] ?? sentenceOf(code);
 }
 
 /** Whether the device has no network or the server does not answer: no fault of the node. */
