@@ -302,7 +302,7 @@ async fn renewed(net: &Net, patient: &Personal) -> String {
 /// Until the server has everything for this patient be sealed to that key.
 async fn until_mail_is_for(net: &Net, patient: &Personal, key: &str) {
     let member = patient.node().platform().member();
-    for _ in 0..200 {
+    for _ in 0..800 {
         let page = net.client.mailbox(&net.url, member.signer(), 0, 1).await.unwrap();
         if page.kid == key {
             return;
@@ -357,7 +357,8 @@ async fn who_became_a_member_since_the_backup_or_renewed_is_taken_in_again_whate
     net.until(listed).await;
     for member in &members {
         let mut known = Err(Error::CardUnknown);
-        for _ in 0..200 {
+        // Who asked in vain while the server was away asks after as long a pause.
+        for _ in 0..800 {
             known = is_known(&net, member).await;
             if known.is_ok() {
                 break;
