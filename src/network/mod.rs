@@ -5,6 +5,7 @@
 mod followed;
 mod logs;
 mod manifest;
+mod signed;
 mod split;
 mod trust;
 mod warnings;
@@ -24,8 +25,9 @@ pub use logs::{
     notary_of, origin,
 };
 pub use manifest::{Logged, Manifest, Numbered, leaf, majority};
+pub use signed::verify_by;
 pub use split::{Split, keep_split, split};
-pub use trust::{Trust, verify_by};
+pub use trust::Trust;
 pub use warnings::{KeyWarning, dismiss, keep, warnings};
 
 /// The version of the protocol that this code speaks.

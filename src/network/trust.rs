@@ -4,21 +4,19 @@ use std::mem;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use litemap::LiteMap;
-use serde_json::Value;
 
 use super::followed::{follow, reopen};
+use super::signed::{verify, verify_by, verify_doormen};
 use super::split::{Numbered, expect_one_saying, numbered};
 use super::{
-    Doormen, Manifest, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog, PROTOCOL_VERSION,
-    Parameters, Revocations, Witness,
+    Doormen, Manifest, NetworkDocuments, NetworkMap, NotaryLog, PROTOCOL_VERSION, Parameters,
+    Revocations, Witness,
 };
 use crate::card::{Role, VerifiedCard};
 use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::digest;
 use crate::jose::jwk::RsaJwk;
-use crate::jose::jws::Unverified;
-use crate::json;
 use crate::log::{NoteKey, SignedCheckpoint};
 use crate::provider::{Primitives, Timestamp};
 
@@ -81,35 +79,18 @@ impl Trust {
         let doormen = verify_doormen(&documents.doormen, root, now, primitives).await?;
         let manifest: Manifest = verify(&documents.manifest, &doormen, primitives).await?;
         manifest.expect(documents)?;
-        let parameters: Parameters = verify(&documents.parameters, &doormen, primitives).await?;
-        if parameters.root.as_ref() != root.thumbprint() {
-            return Err(Error::NetworkForged);
-        }
-        let map: NetworkMap = verify(&documents.map, &doormen, primitives).await?;
-        let mut revocations: Revocations =
-            verify(&documents.revocations, &doormen, primitives).await?;
-        let (mut revoked, mut superseded) = (LiteMap::new(), LiteMap::new());
-        for node in mem::take(&mut revocations.revoked) {
-            revoked.insert(node, ());
-        }
-        for ended in mem::take(&mut revocations.superseded) {
-            superseded.insert(ended.node, ended.before);
-        }
-        let (map_number, logs, nodes) = (map.number, map.logs, Vec::new());
-        let previous = before.seen();
-        let checkpoint = before.followed(documents, &manifest, &doormen, primitives).await;
-        if let (Err(Error::NetworkForged), Some(previous)) = (&checkpoint, previous) {
-            // Whatever the log's proofs say: a number that says two things is signed twice.
-            let numbers = [doormen.number, parameters.number, map_number, revocations.number];
-            let shown = numbered(&manifest, &documents.manifest, numbers);
-            expect_one_saying(&previous.numbered(), &shown)?;
-        }
-        let checkpoint = checkpoint?;
+        let (parameters, map, mut revocations) =
+            bound(documents, root, &doormen, primitives).await?;
+        let (revoked, superseded) = ended(&mut revocations);
+        let (previous, map_number, logs) = (before.seen(), map.number, map.logs);
+        let numbers = [doormen.number, parameters.number, map_number, revocations.number];
+        let shown = numbered(&manifest, &documents.manifest, numbers);
+        let checkpoint =
+            before.followed(documents, (&manifest, &shown), &doormen, primitives).await?;
         let same_doormen = previous.filter(|previous| previous.doormen == doormen);
         let checked = same_doormen.map_or_else(Arc::default, |previous| previous.checked.clone());
-        let documents = Arc::new(documents.clone());
         let mut trust = Self {
-            documents,
+            documents: Arc::new(documents.clone()),
             manifest,
             checkpoint,
             doormen,
@@ -119,7 +100,7 @@ impl Trust {
             superseded,
             map_number,
             logs,
-            nodes,
+            nodes: Vec::new(),
             checked,
         };
         if let Some(previous) = previous {
@@ -345,7 +326,7 @@ impl<'a> Before<'a> {
     async fn followed(
         &self,
         documents: &NetworkDocuments,
-        manifest: &Manifest,
+        (manifest, shown): (&Manifest, &[Numbered<'_>; 5]),
         doormen: &Doormen,
         primitives: &impl Primitives,
     ) -> Result<SignedCheckpoint, Error> {
@@ -353,53 +334,38 @@ impl<'a> Before<'a> {
         if seen.is_some_and(|seen| manifest.number < seen.manifest.number) {
             return Err(Error::NetworkRollback);
         }
-        follow(documents, manifest, doormen, *seen, primitives).await
+        let checkpoint = follow(documents, manifest, doormen, *seen, primitives).await;
+        if let (Err(Error::NetworkForged), Some(seen)) = (&checkpoint, seen) {
+            // Whatever the log's proofs say: a number that says two things is signed twice.
+            expect_one_saying(&seen.numbered(), shown)?;
+        }
+        checkpoint
     }
 }
 
-async fn verify_doormen(
-    jwt: &str,
+/// The documents that the manifest binds. [`Error::NetworkForged`].
+async fn bound(
+    documents: &NetworkDocuments,
     root: &RsaJwk,
-    now: Timestamp,
-    primitives: &impl Primitives,
-) -> Result<Doormen, Error> {
-    let doormen: Doormen = verify_by(jwt, &[root], primitives).await?;
-    if now.seconds() >= doormen.exp { Err(Error::NetworkForged) } else { Ok(doormen) }
-}
-
-/// A document that the Doorman's present key signed.
-async fn verify<D: NetworkDocument>(
-    jwt: &str,
     doormen: &Doormen,
     primitives: &impl Primitives,
-) -> Result<D, Error> {
-    let present = doormen.doormen.iter().filter(|doorman| doorman.until.is_none());
-    let keys: Vec<_> = present.map(|doorman| &doorman.key).collect();
-    verify_by(jwt, &keys, primitives).await
+) -> Result<(Parameters, NetworkMap, Revocations), Error> {
+    let parameters: Parameters = verify(&documents.parameters, doormen, primitives).await?;
+    if parameters.root.as_ref() != root.thumbprint() {
+        return Err(Error::NetworkForged);
+    }
+    let map = verify(&documents.map, doormen, primitives).await?;
+    Ok((parameters, map, verify(&documents.revocations, doormen, primitives).await?))
 }
 
-/// A document that one of `keys` signed, as its issuer. [`Error::NetworkForged`].
-pub async fn verify_by<D: NetworkDocument>(
-    jwt: &str,
-    keys: &[&RsaJwk],
-    primitives: &impl Primitives,
-) -> Result<D, Error> {
-    let (kid, payload) = verify_signature(jwt, D::TYP, keys, primitives).await?;
-    let document: D = json::read(payload, Error::NetworkForged)?;
-    if document.issuer().as_ref() == kid { Ok(document) } else { Err(Error::NetworkForged) }
-}
-
-/// Answers the thumbprint of the key that signed, and what it signed.
-async fn verify_signature(
-    jwt: &str,
-    typ: &'static str,
-    keys: &[&RsaJwk],
-    primitives: &impl Primitives,
-) -> Result<(String, Value), Error> {
-    let forged = Error::NetworkForged;
-    let unverified = Unverified::parse(jwt, typ, forged).map_err(|_| forged)?;
-    let kid = unverified.header().kid.clone().ok_or(forged)?;
-    let key = keys.iter().find(|key| key.thumbprint() == kid).ok_or(forged)?;
-    let payload = unverified.verify_ps256(key, primitives).await.map_err(|_| forged)?;
-    Ok((kid, payload))
+/// Who is revoked, and since when whose cards count, taken out of the list.
+fn ended(revocations: &mut Revocations) -> (LiteMap<NodeId, ()>, LiteMap<NodeId, u64>) {
+    let (mut revoked, mut superseded) = (LiteMap::new(), LiteMap::new());
+    for node in mem::take(&mut revocations.revoked) {
+        revoked.insert(node, ());
+    }
+    for ended in mem::take(&mut revocations.superseded) {
+        superseded.insert(ended.node, ended.before);
+    }
+    (revoked, superseded)
 }

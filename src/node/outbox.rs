@@ -216,29 +216,9 @@ impl<P: Platform> Node<P> {
         item: &OutboxItem,
         answer: &DepositAnswer,
     ) -> Result<(), Error> {
-        let Payload::Deposit { endorsements, participants, .. } = &item.payload else {
-            return Err(Error::BodyMalformed);
-        };
         let secret = self.case::<F>(&item.case).await?.secret();
         let mut done = vec![taken_off(item)];
-        let committed = match answer {
-            DepositAnswer::Receipt(text) => {
-                let endorsed = self.endorsed(endorsements, participants).await?;
-                Ok(Final::new(endorsed, self.verify_receipt(text).await?, secret)?)
-            }
-            DepositAnswer::Conflict(jwt) => {
-                let endorsed = self.endorsed(endorsements, participants).await?;
-                self.verify_conflict(item, (endorsed.entry(), secret), jwt).await?;
-                // The notary's word for what was first is kept with the entry that it refused.
-                let key = format!("{}/{}/conflict", item.case, item.id);
-                done.push(put(Table::Receipts, key, jwt.clone().into()));
-                Err(Error::EntryConflict.code())
-            }
-            DepositAnswer::Refused(code) => match Error::from_code(code) {
-                Some(error) if !error.is_final_of_deposit() => return Err(error),
-                _ => Err(code.as_str()),
-            },
-        };
+        let committed = self.committed(item, secret, answer, &mut done).await?;
         let _guard = self.platform.lock_case(&item.case).await;
         let waiting = self.waiting_item(&item.id).await?;
         if waiting.is_some_and(|waiting| waiting.to != item.to) {
@@ -253,6 +233,38 @@ impl<P: Platform> Node<P> {
         self.carry_out(&item.case, step, done).await?;
         self.settled(item);
         Ok(())
+    }
+
+    /// What a notary's answer comes to: the entry with its receipt, or the code of a refusal that is
+    /// final. What is to be kept of it is added to `done`.
+    async fn committed<'a>(
+        &self,
+        item: &OutboxItem,
+        secret: Option<CaseSecret>,
+        answer: &'a DepositAnswer,
+        done: &mut Vec<Write>,
+    ) -> Result<Result<Final, &'a str>, Error> {
+        let Payload::Deposit { endorsements, participants, .. } = &item.payload else {
+            return Err(Error::BodyMalformed);
+        };
+        match answer {
+            DepositAnswer::Receipt(text) => {
+                let endorsed = self.endorsed(endorsements, participants).await?;
+                Ok(Ok(Final::new(endorsed, self.verify_receipt(text).await?, secret)?))
+            }
+            DepositAnswer::Conflict(jwt) => {
+                let endorsed = self.endorsed(endorsements, participants).await?;
+                self.verify_conflict(item, (endorsed.entry(), secret), jwt).await?;
+                // The notary's word for what was first is kept with the entry that it refused.
+                let key = format!("{}/{}/conflict", item.case, item.id);
+                done.push(put(Table::Receipts, key, jwt.clone().into()));
+                Ok(Err(Error::EntryConflict.code()))
+            }
+            DepositAnswer::Refused(code) => match Error::from_code(code) {
+                Some(error) if !error.is_final_of_deposit() => Err(error),
+                _ => Ok(Err(code)),
+            },
+        }
     }
 
     fn endpoint(&self, node: &NodeId) -> Result<Endpoint, Error> {

@@ -25,10 +25,10 @@ use super::access::Door;
 use super::case_view::{CaseSummary, CaseView, CasesView, PhaseView};
 use super::hand_in::{IDEMPOTENCY_KEY, entry_ids};
 use super::outcome::{FHIR_JSON, Outcome};
+use super::shared_view::SharedView;
 use super::views::{
     AskData, Asked, CasesQuery, HandedIn, NodeView, OutboxView, PageQuery, QuarantineView,
-    QuarantinedView, Refusal, SharedQuery, SharedView, UndeliveredMessage, UndeliveredView,
-    WaitingView,
+    QuarantinedView, Refusal, SharedQuery, UndeliveredMessage, UndeliveredView, WaitingView,
 };
 use super::{Desk, verification, warnings};
 use crate::problem::{Problem, method_not_allowed, read_body};

@@ -10,6 +10,7 @@ mod openapi;
 mod outcome;
 mod pages;
 mod reports;
+mod shared_view;
 mod undecided;
 mod verification;
 mod views;

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{api, case_view, verification, views, warnings};
+use super::{api, case_view, shared_view, verification, views, warnings};
 use crate::problem::ProblemDocument;
 
 #[derive(OpenApi)]
@@ -36,7 +36,7 @@ use crate::problem::ProblemDocument;
     components(schemas(
         ProblemDocument,
         case_view::CaseView,
-        views::SharedView,
+        shared_view::SharedView,
         views::OutboxView,
         views::UndeliveredView,
         views::QuarantineView,

@@ -5,9 +5,9 @@
 pub mod answering;
 mod depositing;
 pub mod disk;
+mod keyrings;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -22,12 +22,11 @@ use hdms::provider::{Clock, Timestamp};
 use hdms::testing::FixedClock;
 use hdms_nodes::client::{Client, Signer};
 use hdms_nodes::costs::Costs;
-use hdms_nodes::keys::{AwsKeys, AwsPrimitives, KEY_FILE, Passphrase, open_or_make};
+use hdms_nodes::keys::{AwsKeys, AwsPrimitives, Passphrase};
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::notary::Notary;
 use hdms_nodes::problem::ProblemDocument;
 use hdms_nodes::reach::Reach;
-use hdms_nodes::server::certificate::Keyring;
 use hdms_nodes::server::operator::Operator;
 use hdms_nodes::server::{Server, ServerConfig};
 use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
@@ -35,6 +34,9 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+#[allow(unused_imports, reason = "each test file uses a part")]
+pub use keyrings::{keyring, keys, prepare_keys, prepare_server};
 
 #[allow(unused_imports, reason = "each test file uses a part")]
 pub use depositing::{SECRET, deposit, deposit_for, drawn, sealed, trust_of};
@@ -317,53 +319,6 @@ async fn serve(
     let stop = CancellationToken::new();
     let clock = NodeClock::new(clock.clone());
     Ok((Server::start(config, listener, clock, stop.clone()).await?, url, stop))
-}
-
-/// Key pairs made once for all tests of a file: making them is slow.
-pub fn keys(number: usize) -> &'static AwsKeys {
-    static KEYS: [OnceLock<AwsKeys>; 9] = [const { OnceLock::new() }; 9];
-    KEYS[number].get_or_init(|| AwsKeys::generate().unwrap())
-}
-
-/// Puts a root key, made once for all tests, into the folder `root` within `home`, and a server's
-/// key that it has certified into `server`.
-pub fn prepare_server(home: &Path) {
-    static MADE: OnceLock<TempDir> = OnceLock::new();
-    let made = MADE.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let (root, server) = (dir.path().join("root"), dir.path().join("server"));
-        let keyring = keyring(&server, NodeClock::default());
-        futures_lite::future::block_on(keyring.certify_here(&root)).unwrap();
-        dir
-    });
-    let files = ["root/keys.pem", "root/root.jwk", "root/doormen-1.jwt"];
-    let server = ["doorman/keys.pem", "manifests/log.pem", "server.sqlite"];
-    let server = server.iter().map(|file| format!("server/{file}"));
-    for file in files.iter().map(|file| (*file).to_owned()).chain(server) {
-        let file = &file;
-        let copy = home.join(file);
-        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
-        std::fs::copy(made.path().join(file), copy).unwrap();
-    }
-}
-
-/// The Doorman's keys of the server with this folder.
-pub fn keyring(data: &Path, clock: NodeClock) -> Keyring {
-    Keyring::open(data, passphrase(), clock).unwrap()
-}
-
-/// Puts a member's key file made once for all tests into each of `folders` within `home`.
-pub fn prepare_keys(home: &Path, folders: &[&str]) {
-    static MADE: OnceLock<TempDir> = OnceLock::new();
-    let made = MADE.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        open_or_make(dir.path(), &passphrase()).unwrap();
-        dir
-    });
-    for folder in folders {
-        std::fs::create_dir_all(home.join(folder)).unwrap();
-        std::fs::copy(made.path().join(KEY_FILE), home.join(folder).join(KEY_FILE)).unwrap();
-    }
 }
 
 pub fn id(keys: &AwsKeys) -> NodeId {

@@ -82,20 +82,7 @@ impl Delivery {
         parcel: Parcel,
         silent: &mut Vec<(String, Setback)>,
     ) -> Result<Vec<String>, Error> {
-        let (url, items, envelope) = match parcel {
-            Parcel::Inbox { endpoint, item } => {
-                let Payload::Envelope { compact, .. } = &item.payload else {
-                    return Ok(Vec::new());
-                };
-                let compact = compact.clone();
-                (format!("{endpoint}/inbox"), vec![*item], compact)
-            }
-            Parcel::Deposits { endpoint, items, envelope } => {
-                (format!("{endpoint}/deposits"), items, envelope)
-            }
-            // A patient's node writes to institutions and notaries only.
-            Parcel::Mailbox { .. } => return Ok(Vec::new()),
-        };
+        let Some((url, items, envelope)) = addressed(parcel) else { return Ok(Vec::new()) };
         if let Some((_, setback)) = silent.iter().find(|(other, _)| *other == url) {
             self.postpone(member, items, *setback).await?;
             return Ok(Vec::new());
@@ -203,6 +190,22 @@ impl Delivery {
             Err(Error::StoreFull) => Ok(()),
             noted => noted,
         }
+    }
+}
+
+/// Where a parcel goes, with what and what is posted there. A patient's node writes to institutions and
+/// notaries only.
+fn addressed(parcel: Parcel) -> Option<(String, Vec<OutboxItem>, String)> {
+    match parcel {
+        Parcel::Inbox { endpoint, item } => {
+            let Payload::Envelope { compact, .. } = &item.payload else { return None };
+            let compact = compact.clone();
+            Some((format!("{endpoint}/inbox"), vec![*item], compact))
+        }
+        Parcel::Deposits { endpoint, items, envelope } => {
+            Some((format!("{endpoint}/deposits"), items, envelope))
+        }
+        Parcel::Mailbox { .. } => None,
     }
 }
 

@@ -1,0 +1,126 @@
+//! What patients shared, as the HIS sees it.
+
+use hdms::Error;
+use hdms::fhir::resource;
+use hdms::ids::NodeId;
+use hdms::ledger::VerifiedReceipt;
+use hdms::node::Platform;
+use hdms::treatment::hospital::{DataAnswer, DataRequest, HospitalCase};
+use hdms::treatment::message::SharedRecord;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::api::SHARED_BYTES;
+use super::case_view::{ReceiptView, name_in};
+use crate::platform::NativeNode;
+
+/// What a patient shared in a case: as many whole answers as make about 4 MB.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SharedView {
+    /// One for each answered request for data.
+    pub shared: Vec<AnsweredView>,
+    /// Give it as `after` for the next page; null on the last.
+    pub next: Option<String>,
+}
+
+/// What was shared in answer to one request.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AnsweredView {
+    /// The request for data.
+    pub request: String,
+    /// The records.
+    pub records: Vec<SharedRecordView>,
+}
+
+/// A record that a patient shared; its author's signature was checked.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedRecordView {
+    /// What its notary keeps of it.
+    pub verification_key: String,
+    /// Node id of its author.
+    pub author: String,
+    /// The author's name.
+    pub author_name: String,
+    /// The notary that vouches for it; null for what the patient wrote.
+    pub notary: Option<String>,
+    /// The notary's name.
+    pub notary_name: Option<String>,
+    /// Place in the notary's log.
+    pub receipt_index: Option<u64>,
+    /// Names of the other notaries that have co-signed its log; without any nobody watches it.
+    pub witnesses: Vec<String>,
+    /// FHIR resource type.
+    pub resource_type: String,
+    /// What it is.
+    pub title: String,
+    /// FHIR JSON, to the byte as its author wrote it.
+    pub fhir: String,
+}
+
+impl SharedView {
+    /// Of a case as the node keeps it, behind the request `after`.
+    ///
+    /// Errors: [`Error::UnknownEntry`] for one that the case does not have; those of the records and
+    /// their receipts.
+    pub async fn of(
+        node: &NativeNode,
+        case: &HospitalCase,
+        after: Option<&str>,
+    ) -> Result<Self, Error> {
+        let place = |after: &str| {
+            let place = case.data_requests.iter().position(|it| it.asked.id.as_ref() == after);
+            place.map(|place| place + 1).ok_or(Error::UnknownEntry)
+        };
+        let begin = after.map_or(Ok(0), place)?;
+        let answered =
+            |request: &&DataRequest| matches!(request.answer, DataAnswer::Answered { .. });
+        let (mut shared, mut bytes): (Vec<AnsweredView>, _) = (Vec::new(), 0);
+        for request in case.data_requests.iter().skip(begin).filter(answered) {
+            if bytes >= SHARED_BYTES {
+                let next = shared.last().map(|last| last.request.clone());
+                return Ok(Self { shared, next });
+            }
+            let id = &request.asked.id;
+            let mut records = Vec::new();
+            for record in node.shared(&case.id, id).await? {
+                let record = SharedRecordView::of(node, case, &record).await?;
+                bytes += record.fhir.len();
+                records.push(record);
+            }
+            shared.push(AnsweredView { request: id.to_string(), records });
+        }
+        Ok(Self { shared, next: None })
+    }
+}
+
+impl SharedRecordView {
+    async fn of(
+        node: &NativeNode,
+        case: &HospitalCase,
+        shared: &SharedRecord,
+    ) -> Result<Self, Error> {
+        let record = node.open_shared(shared).await?;
+        let author: NodeId = record.author().parse()?;
+        let receipt = match &shared.receipt {
+            Some(text) => {
+                let primitives = node.platform().primitives();
+                Some(VerifiedReceipt::verify(text, &node.trust(), primitives).await?)
+            }
+            None => None,
+        };
+        let receipt = receipt.map(|receipt| ReceiptView::of(node, &receipt));
+        Ok(Self {
+            verification_key: record.verification_key(),
+            author_name: name_in(node, case, &author).await,
+            author: author.into(),
+            receipt_index: receipt.as_ref().map(|receipt| receipt.index),
+            notary_name: receipt.as_ref().map(|receipt| receipt.notary_name.clone()),
+            notary: receipt.as_ref().map(|receipt| receipt.notary.clone()),
+            witnesses: receipt.map(|receipt| receipt.witnesses).unwrap_or_default(),
+            resource_type: resource::kind(record.fhir()).unwrap_or_default().to_owned(),
+            title: resource::title(record.fhir()),
+            fhir: record.fhir().to_string(),
+        })
+    }
+}
