@@ -36,14 +36,16 @@ fn files(net: &Net) -> Vec<std::path::PathBuf> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn most_witnesses_have_to_co_sign_and_one_that_is_away_holds_nothing_up() {
-    let (net, mut notaries) = watched::network().await;
+    let (mut net, mut notaries) = watched::network().await;
     let before = net.trust().await.manifest().number;
     notaries.pop().unwrap().serving().stop().await;
     net.hospital(1).await;
     let number = net.trust().await.manifest().number;
     assert!(number > before, "two of three");
 
-    notaries.pop().unwrap().serving().stop().await;
+    let away = notaries.pop().unwrap();
+    let (address, name) = (away.address(), away.member().standing().card.card().name.clone());
+    away.serving().stop().await;
     let hospital = net.request(keys(2), Role::Institution, "Other").await;
     let asked = net.ask(keys(2), &hospital).await;
     assert_eq!(asked, Err(Error::AdmissionPending));
@@ -52,6 +54,20 @@ async fn most_witnesses_have_to_co_sign_and_one_that_is_away_holds_nothing_up() 
     let trust = net.trust().await;
     assert_eq!(trust.manifest().number, number, "one of three");
     assert!(trust.node(&hospital.iss).is_err(), "what was decided waits");
+
+    // Nor does a server know after a start that it has said no more, before it has heard from two.
+    net.restart().await;
+    let person = net.request(keys(0), Role::Personal, "").await;
+    assert_eq!(net.ask(keys(0), &person).await, Err(Error::NodeBusy));
+    watched::start(&net, &name, TcpListener::bind(address).await.unwrap()).await;
+    for _ in 0..200 {
+        if net.trust().await.node(&hospital.iss).is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    net.until(|trust| trust.node(&hospital.iss).is_ok()).await;
+    net.ask(keys(0), &AdmissionRequest { jti: message_id(), ..person }).await.unwrap();
 }
 
 /// The server as it was when its files were `kept`.

@@ -281,8 +281,10 @@ impl Network {
             Standing::Unheard | Standing::Taken(_) => {}
         }
         self.is_newest.store(is_newest, Ordering::Relaxed);
-        if !is_newest {
-            self.behind.store(true, Ordering::Relaxed);
+        if !is_newest && !self.behind.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "nothing is signed until most notaries have said what they have witnessed"
+            );
         }
         Ok(is_newest)
     }
