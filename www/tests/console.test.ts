@@ -44,8 +44,13 @@ test("a new request shows by itself and is approved", async () => {
   await page.getByText("Patient c1Xn3vB7").waitFor();
   await look(page, "console-requests");
   const line = page.getByRole("listitem").filter({ hasText: "Knee pain" });
-  await line.getByRole("button", { name: "Approve" }).click();
-  await line.waitFor({ state: "detached" });
+  // A second click in the same place decides nothing else.
+  const approve = await line.getByRole("button", { name: "Approve" }).boundingBox();
+  const at = [approve!.x + 5, approve!.y + 5] as const;
+  await page.mouse.click(...at);
+  await line.getByText("Approved", { exact: true }).waitFor();
+  await page.mouse.click(...at);
+  await page.getByRole("button", { name: "Decline… “Hay fever”" }).waitFor();
   await page.getByRole("link", { name: "Cases" }).click();
   await page.getByText("Approved", { exact: true }).waitFor();
   await look(page, "console-cases");

@@ -25,6 +25,20 @@ test("the first run explains the node, makes it and shows whether the browser ke
   await look(page, "empty");
 });
 
+test("at twice the text size nothing leaves a phone's screen", async () => {
+  const page = await withCase(site, "Knee pain");
+  await page.setViewportSize({ width: 360, height: 740 });
+  await page.evaluate(() => (document.documentElement.style.fontSize = "200%"));
+  for (const path of ["#/", "#/new", "#/records", "#/node"]) {
+    await page.evaluate((to) => (location.hash = to), path);
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    const links = page.getByRole("navigation").getByRole("link");
+    const ends = await links.evaluateAll((all) => all.map((one) => one.getBoundingClientRect().right));
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    expect(Math.max(width, ...ends), path).toBeLessThanOrEqual(360);
+  }
+});
+
 test("a failed first run says why and can be tried again", async () => {
   const page = await site.visit("");
   await see(page, "Your health records, on your own device");

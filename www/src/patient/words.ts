@@ -32,6 +32,7 @@ const PLAIN: Record<string, string> = {
   "treatment/former-version":
     "This treatment began with an older version of this page, and takes no new results. Ask the hospital " +
     "for a new one.",
+  "network/unreachable": "There was no connection. It is tried again by itself.",
   "network/split":
     "The server has told your node of two different networks. Your node goes on with the first; ask the " +
     "operator, or your hospital, what happened.",
@@ -196,9 +197,12 @@ export function nodeState(status: NodeStatus | null, online: boolean): Word {
 }
 
 /** How far a treatment has come. */
-export function phaseWord(phase: Phase, hospital: string): Word {
+export function phaseWord(phase: Phase, hospital: string, unsent: Waiting[] = []): Word {
   switch (phase.kind) {
     case "requested":
+      if (unsent.some(({ kind }) => kind === "treatment/request")) {
+        return { label: "Not sent yet", tone: "warn", meaning: `It is not at ${hospital} yet.` };
+      }
       return { label: "Asked", tone: "plain", meaning: `${hospital} has not answered yet.` };
     case "approved":
       return { label: "Approved", tone: "good", meaning: `${hospital} takes you as its patient.` };

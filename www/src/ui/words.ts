@@ -19,6 +19,12 @@ export function list(names: string[]): string {
   return new Intl.ListFormat("en-GB").format(names);
 }
 
+/** As much of a long text as names it. */
+export function beginning(text: string): string {
+  const letters = [...text];
+  return letters.length > 80 ? `${letters.slice(0, 80).join("")}…` : text;
+}
+
 /** The start of a long digest or id, enough to compare by eye. */
 export function short(id: string): string {
   return id.length > 14 ? `${id.slice(0, 12)}…` : id;
