@@ -178,7 +178,7 @@ impl Operator {
                 iss,
                 iat,
                 number,
-                revoked: revoked.iter().cloned().collect(),
+                revoked: revoked.to_vec(),
                 superseded: Vec::new(),
             },
             number,

@@ -412,7 +412,7 @@ fn a_hospital_goes_on_to_the_next_in_rank_when_the_first_is_silent_or_delisted()
             let HospitalCase { ranking, .. } = scene.world.hospital.case(&case()).await.unwrap();
             let [passed] = &ranking.unwrap().drawn.passed[..] else { panic!("one") };
             assert_eq!(passed.delisted.is_some(), is_delisted);
-            assert_eq!(state.passed, [passed.clone()], "the patient is told");
+            assert_eq!(state.passed, std::slice::from_ref(passed), "the patient is told");
         }
     });
 }
