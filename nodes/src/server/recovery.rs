@@ -275,9 +275,32 @@ fn follow(
             nodes::decide(tx, &known, Status::Revoked, Some(REASON), ended.unwrap_or(now))?;
         }
     }
+    take_back_members(tx, members, map.iat)?;
+    for ended in &revocations.superseded {
+        superseded::take_back(tx, ended)?;
+    }
+    for id in &revocations.revoked {
+        if let Some(known) = nodes::find(tx, id)?
+            && known.status != Status::Revoked
+        {
+            nodes::decide(tx, &known, Status::Revoked, Some(REASON), now)?;
+        }
+        // It may have a newer card than is known here.
+        nodes::bar(tx, id, now)?;
+    }
+    Ok(())
+}
+
+/// Makes those members again, as their cards say, who are others here or none; but for whom the operator
+/// has revoked since `listed`, seconds.
+fn take_back_members(
+    tx: &Connection,
+    members: &[(AdmissionRequest, IssuedCard)],
+    listed: u64,
+) -> Result<(), Failure> {
     for (request, card) in members {
         let known = nodes::find(tx, &request.iss)?;
-        if known.as_ref().and_then(|known| known.until).is_some_and(|until| until > map.iat) {
+        if known.as_ref().and_then(|known| known.until).is_some_and(|until| until > listed) {
             continue;
         }
         let known = known.filter(|known| known.status != Status::Revoked);
@@ -292,18 +315,6 @@ fn follow(
             let about = told.and_then(|admitted| admitted.about.clone());
             nodes::take_back(tx, &AdmissionRequest { about, ..request.clone() }, card)?;
         }
-    }
-    for ended in &revocations.superseded {
-        superseded::take_back(tx, ended)?;
-    }
-    for id in &revocations.revoked {
-        if let Some(known) = nodes::find(tx, id)?
-            && known.status != Status::Revoked
-        {
-            nodes::decide(tx, &known, Status::Revoked, Some(REASON), now)?;
-        }
-        // It may have a newer card than is known here.
-        nodes::bar(tx, id, now)?;
     }
     Ok(())
 }

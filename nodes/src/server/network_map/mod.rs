@@ -230,7 +230,11 @@ impl Network {
         if self.recover(&mut tree).await? {
             self.publish().await?;
             for _ in 0..ROUNDS {
-                if !self.sign_next(&mut tree).await? {
+                let is_its_time = self.pace.has(&(), self.clock.now());
+                if !is_its_time {
+                    self.behind.store(true, Ordering::Relaxed);
+                }
+                if !is_its_time || !self.sign_next(&mut tree).await? {
                     break;
                 }
                 self.publish().await?;
@@ -297,13 +301,8 @@ impl Network {
     }
 
     /// Signs the next manifest with what has changed. Answers whether there was anything to sign, and
-    /// it may be: not while another waits for its witnesses, unless the root key has named others, nor
-    /// more often than at its pace.
+    /// it may be: not while another waits for its witnesses, unless the root key has named others.
     async fn sign_next(&self, tree: &mut Tree) -> Result<bool, Error> {
-        if !self.pace.has(&(), self.clock.now()) {
-            self.behind.store(true, Ordering::Relaxed);
-            return Ok(false);
-        }
         let now = self.clock.now().seconds();
         let (listed, ended, rules, pinned) = self
             .database
