@@ -87,3 +87,19 @@ async fn a_server_that_goes_by_a_former_key_is_asked_for_a_card_and_not_each_tim
     contact(&device).await;
     assert_eq!(device.told(ADMISSIONS).len(), 1);
 }
+
+#[wasm_bindgen_test]
+async fn what_a_hospitals_former_key_has_signed_is_not_taken_in() {
+    let mut device = Device::new().await;
+    device.hospital_changes_keys().await;
+    device.world.providers.clock.advance(1000);
+    // The thief of the former key, who can do what the hospital could.
+    let [approval, _] = device.envelopes().await;
+    device.has_mail(&[&approval], &[]);
+    contact(&device).await;
+    let refused = device.answered(Command::Quarantine).await;
+    // By the keys that the map lists now.
+    assert_eq!(refused[0]["error"]["code"], "envelope/signature");
+    let shown = device.answered(Command::Case(device::case().to_string())).await;
+    assert_eq!(shown["phase"]["kind"], "requested");
+}

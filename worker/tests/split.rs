@@ -11,7 +11,6 @@ use device::Device;
 use hdms::json;
 use hdms::network::Split;
 use hdms_worker::commands::Command;
-use js_sys::Reflect;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_service_worker);
@@ -30,8 +29,8 @@ async fn two_networks_under_one_number_are_told_of_and_kept() {
     let evidence = device.evidence().await.unwrap();
     assert_eq!(evidence.held.manifest, first.manifest);
     assert_eq!(evidence.offered.manifest, device.world.documents.manifest);
-    let shown = device.worker.execute("", Command::Split).await.unwrap();
-    let text = Reflect::get(&shown, &"evidence".into()).unwrap().as_string().unwrap();
+    let shown = device.answered(Command::Split).await;
+    let text = shown["evidence"].as_str().unwrap();
     assert_eq!(json::stored::<Split>(text.as_bytes()).unwrap(), evidence);
     let status = device.worker.status().await.unwrap();
     assert_eq!(status.problem.unwrap().code, "network/split");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use hdms::Error;
-use hdms::card::{self, Card, EncryptionKey, Role};
+use hdms::card::{self, Card, EncryptionKey, KeyChange, Role};
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::jose::{decode, digest};
@@ -14,6 +14,7 @@ use hdms::network::{
     self, DoormanKey, Doormen, Manifest, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog,
     PROTOCOL_VERSION, Parameters, Revocations, Witness, WitnessRule,
 };
+use hdms::provider::NodeKeys;
 use hdms::software::SoftwareKeys;
 use hdms::testing::SeededRandomness;
 
@@ -129,6 +130,23 @@ impl Operator {
     /// Signs a card as the Doorman.
     pub async fn sign(&self, card: &Card) -> Result<String, Error> {
         card::issue(card, &self.doorman).await
+    }
+
+    /// The card of a node that changes its keys to `new` at `iat`, seconds; `card` and `former` are those
+    /// of before.
+    pub async fn changed_card(
+        &self,
+        (card, former): (&Card, &impl NodeKeys),
+        new: &SoftwareKeys<SeededRandomness>,
+        iat: u64,
+    ) -> Result<String, Error> {
+        let (node, signing_key) = (card.sub.clone(), new.public().0.clone());
+        let former_signing_key = card.signing_key.clone();
+        let encryption = stated(&node, new, iat).await?;
+        let change =
+            KeyChange { iss: node, iat, former_signing_key, signing_key: signing_key.clone() };
+        let changes = vec![change.sign(former).await?];
+        self.sign(&Card { signing_key, encryption, changes, iat, ..card.clone() }).await
     }
 
     /// A card for the owner of `keys`.

@@ -8,15 +8,16 @@ use std::rc::Rc;
 use hdms::ids::{CaseId, MessageId};
 use hdms::json;
 use hdms::memory::MemoryStore;
-use hdms::network::{Split, split};
+use hdms::network::{Split, Superseded, split};
 use hdms::node::Platform;
-use hdms::provider::{Store, Table, Write};
+use hdms::provider::{Clock, Store, Table, Write};
 use hdms::treatment::message::DataRequestBody;
 use hdms::treatment::request::TreatmentRequest;
-use hdms_simulation::{BEGIN, World};
+use hdms_simulation::{BEGIN, World, keys};
+use hdms_worker::commands::Command;
 use hdms_worker::store::IndexedDb;
 use hdms_worker::worker::Worker;
-use js_sys::{Object, Reflect};
+use js_sys::{JSON, Object, Reflect};
 use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -223,6 +224,30 @@ impl Device {
         let documents = self.world.operator.publish(&self.world.network).await.unwrap();
         self.world.documents = documents;
         self.has_mail(&[], &[]);
+    }
+
+    /// The hospital has changed its keys, and the revocation list says so: its cards of before end.
+    pub async fn hospital_changes_keys(&mut self) {
+        let world = &mut self.world;
+        let hospital = world.hospital.card();
+        world.providers.clock.advance(1000);
+        let before = world.providers.clock.now().seconds();
+        let new = keys("stranger", world.providers.randomness.clone()).unwrap();
+        let old = (hospital.card(), world.hospital.platform().keys());
+        let card = world.operator.changed_card(old, &new, before).await.unwrap();
+        let listed = &mut world.network.map.nodes;
+        *listed.iter_mut().find(|card| **card == hospital.jwt()).unwrap() = card;
+        world.network.map.number += 1;
+        let ended = Superseded { node: hospital.id().clone(), before };
+        world.network.revocations.superseded.push(ended);
+        world.network.revocations.number += 1;
+        publish(&mut self.world, VAPID).await;
+    }
+
+    /// What the node answers a page.
+    pub async fn answered(&self, command: Command) -> Value {
+        let answer = self.worker.execute("", command).await.unwrap();
+        serde_json::from_str(&JSON::stringify(&answer).unwrap().as_string().unwrap()).unwrap()
     }
 
     /// The evidence that the node keeps of two networks.

@@ -2,7 +2,7 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::card::{Card, KeyChange, VerifiedCard};
+use hdms::card::VerifiedCard;
 use hdms::envelope::{self, Letter, MessageType};
 use hdms::ledger::VerifiedEndorsement;
 use hdms::network::Superseded;
@@ -11,7 +11,7 @@ use hdms::notary::{Deposit, DepositAnswer, DepositBody};
 use hdms::provider::Clock;
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::patient::PatientCase;
-use hdms_simulation::{Simulated, World, keys, stated};
+use hdms_simulation::{Simulated, World, keys};
 use serde_json::{Value, json};
 
 use crate::logbook::SECRET;
@@ -28,18 +28,8 @@ async fn given_up(world: &World, node: &Node<Simulated>) -> Given {
     world.providers.clock.advance(1000);
     let (former, at) = (node.card(), world.providers.clock.now().seconds());
     let new = keys("stranger", world.providers.randomness.clone()).unwrap();
-    let signing_key = new.public().0.clone();
-    let old = former.card();
-    let change = KeyChange {
-        iss: old.sub.clone(),
-        iat: at,
-        former_signing_key: old.signing_key.clone(),
-        signing_key: signing_key.clone(),
-    };
-    let changes = vec![change.sign(node.platform().keys()).await.unwrap()];
-    let encryption = stated(&old.sub, &new, at).await.unwrap();
-    let card = Card { signing_key, encryption, changes, iat: at, ..old.clone() };
-    let jwt = world.operator.sign(&card).await.unwrap();
+    let old = (former.card(), node.platform().keys());
+    let jwt = world.operator.changed_card(old, &new, at).await.unwrap();
     let newer = VerifiedCard::vouched(&jwt, &world.software()).await.unwrap();
     Given { former: (*former).clone(), newer }
 }
