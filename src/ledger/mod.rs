@@ -170,6 +170,11 @@ impl VerifiedEndorsement {
         &self.by
     }
 
+    /// When it was signed, by the word of who did, seconds.
+    pub fn signed_at(&self) -> u64 {
+        self.iat
+    }
+
     /// What was endorsed.
     pub fn entry(&self) -> &Entry {
         &self.entry

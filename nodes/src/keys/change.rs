@@ -137,7 +137,7 @@ mod tests {
                 signing_key: keys.public().0.clone(),
                 encryption: keys.stated_encryption_key(NOW).await.unwrap(),
                 changes: keys.changes().to_vec(),
-                iat: 0,
+                iat: NOW.seconds(),
                 exp: 0,
             };
             let chain = SigningKeys::of(&card, &AwsPrimitives).await.unwrap();

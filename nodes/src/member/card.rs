@@ -3,6 +3,7 @@
 use hdms::Error;
 use hdms::card::{Renewal, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
+use hdms::envelope::CLOCK_SKEW;
 use hdms::ids::MessageId;
 use hdms::network::Trust;
 use hdms::provider::{Clock, Timestamp};
@@ -93,12 +94,16 @@ async fn ask_with(
 }
 
 /// The card that the Doorman gave. Errors: those of [`VerifiedCard::verify_chain`],
-/// [`Error::CardMismatch`] when it is another node's.
+/// [`Error::CardMismatch`] when it is another node's
+/// or dated ahead.
 pub(super) async fn checked(
     jwt: &str,
     keys: &AwsKeys,
     trust: &Trust,
+    now: Timestamp,
 ) -> Result<VerifiedCard, Error> {
     let card = VerifiedCard::verify_chain(jwt, trust, &AwsPrimitives).await?;
-    if is_of(&card, keys) { Ok(card) } else { Err(Error::CardMismatch) }
+    // One dated ahead would keep the key that it names from ever being renewed.
+    let is_due_one_day = card.card().iat <= now.seconds().saturating_add(CLOCK_SKEW);
+    if is_of(&card, keys) && is_due_one_day { Ok(card) } else { Err(Error::CardMismatch) }
 }

@@ -165,7 +165,7 @@ impl Applicant {
         }
         let own = (&self.config, &self.keys);
         let jwt = card::ask(own, &self.client, &self.clock, last.as_ref()).await?;
-        let card = card::checked(&jwt, &self.keys, trust).await?;
+        let card = card::checked(&jwt, &self.keys, trust, self.clock.now()).await?;
         self.store.commit(vec![put(CARD, jwt.into_bytes())]).await?;
         Ok(card)
     }

@@ -26,7 +26,7 @@ impl Member {
         let jwt =
             card::ask((&inner.config, &inner.keys), &inner.client, &inner.clock, Some(before))
                 .await?;
-        let card = card::checked(&jwt, &inner.keys, trust).await?;
+        let card = card::checked(&jwt, &inner.keys, trust, inner.clock.now()).await?;
         inner.store.commit(vec![put(card::CARD, jwt.into_bytes())]).await?;
         Ok(card)
     }

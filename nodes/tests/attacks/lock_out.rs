@@ -119,6 +119,14 @@ async fn one_address_changes_the_keys_of_twenty_nodes_a_day_and_no_more() {
     assert_eq!(unknown, Err(Error::TooManyChanges), "its changes would be kept as well");
     net.ask(keys(4), &request).await.unwrap();
     assert_eq!(change(&net, &mut request, (4, 5)).await, Err(Error::TooManyChanges));
+    // Nor do changes count less that a node brings at once, and that end where they began.
+    let before = request.clone();
+    let mut circle = request.clone();
+    for (former, newer) in [(4, 5), (5, 4)] {
+        circle = change_keys(&net, &circle, keys(former), keys(newer)).await;
+    }
+    assert_eq!(net.ask(keys(4), &circle).await, Err(Error::TooManyChanges));
+    request = before;
     // Whoever else tries there meanwhile, in vain, puts it off by nothing.
     let quarter = retry_after(Error::TooManyChanges).unwrap() / 4;
     for expected in [Err(Error::TooManyChanges); 3].into_iter().chain([Ok(())]) {

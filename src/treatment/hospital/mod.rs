@@ -22,7 +22,7 @@ use super::message::{
 };
 use super::request::TreatmentRequest;
 use super::{Authored, Effect, Flow, Step};
-use crate::envelope::MessageType;
+use crate::envelope::{CLOCK_SKEW, MessageType};
 use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
 use crate::ledger::{
@@ -154,6 +154,10 @@ impl HospitalCase {
         (secret, ranking): (CaseSecret, &Ranking),
         at: Timestamp,
     ) -> Result<Step<Self>, Error> {
+        // From it the silence of a notary is counted.
+        if theirs.signed_at() > at.seconds().saturating_add(CLOCK_SKEW) {
+            return Err(Error::NotYetValid);
+        }
         let entry = theirs.entry().clone();
         let foreign = record.author() != sender.as_ref()
             || record.subject() != Some(sender.as_ref())

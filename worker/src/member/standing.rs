@@ -3,6 +3,7 @@
 use hdms::Error;
 use hdms::card::{EncryptionKey, Renewal, Role, VerifiedCard};
 use hdms::doorman::{AdmissionRequest, Admitted, Challenge};
+use hdms::envelope::CLOCK_SKEW;
 use hdms::ids::{MessageId, NodeId};
 use hdms::json;
 use hdms::network::Trust;
@@ -44,6 +45,10 @@ impl Member {
         }
         match card.renewal(&newest, &trust, now) {
             Renewal::NotDue => return Ok(()),
+            // It was revoked, and is refused until it is not.
+            Renewal::Card if trust.check_standing(&card, now) == Err(Error::CardRevoked) => {
+                return self.join_again().await;
+            }
             Renewal::Card => {}
             Renewal::CardAndKey => keys.renew(store).await?,
         }
@@ -110,5 +115,7 @@ pub(super) async fn admission(
     let admitted: Admitted =
         transport::post(&url, "application/json", answer, None).await?.json()?;
     let card = VerifiedCard::verify_chain(&admitted.card, trust, &primitives).await?;
-    if *card.id() == node { Ok(card) } else { Err(Error::CardMismatch) }
+    // One dated ahead would keep the key that it names from ever being renewed.
+    let is_own = *card.id() == node && card.card().iat <= BrowserClock.now().seconds() + CLOCK_SKEW;
+    if is_own { Ok(card) } else { Err(Error::CardMismatch) }
 }

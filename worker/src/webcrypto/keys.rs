@@ -120,6 +120,7 @@ impl WebCryptoKeys {
         }
         let kept = store.key(NAME).await?.ok_or(Error::StoreLost)?;
         let noted = member(&kept, "until")?.as_f64();
+        let issued = issued.min(now.seconds());
         let until = noted.unwrap_or((issued + envelope::LIFETIME) as f64 * 1000.0);
         if (now.0 as f64) < until {
             if noted.is_some() {

@@ -80,7 +80,8 @@ impl Used {
     ) -> Self {
         let personal = request.role == Role::Personal;
         // Who brings changes that nobody has seen leaves as much behind as who makes one.
-        let changes = ended.is_some() || (known.is_none() && !request.changes.is_empty());
+        let seen = known.map_or(0, |known| known.request.changes.len());
+        let changes = ended.is_some() || request.changes.len() > seen;
         let is_young = |known: &Known| {
             known.card.as_ref().is_some_and(|card| card.expires > now + LIFETIME / 3)
         };
