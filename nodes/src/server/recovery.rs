@@ -3,9 +3,11 @@
 //! keeps it, and goes on above. So no number comes round again, and who was revoked stays so.
 
 use std::cmp::Reverse;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 use hdms::Error;
 use hdms::answers::{DOCUMENTS, MANIFEST, WITNESSED};
 use hdms::card::{Role, VerifiedCard};
@@ -52,6 +54,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const LONGEST: Duration = Duration::from_secs(6);
 const EACH: Duration = Duration::from_millis(50);
 
+/// How many manifests are fetched at a time.
+const AT_A_TIME: usize = 16;
+
 /// Asks the notaries.
 pub struct Recovery<'a> {
     /// With this.
@@ -83,22 +88,24 @@ pub enum Standing {
     Newest,
     /// Too few have answered to tell.
     Unheard,
-    /// What was said beyond it was taken back: the tree.
-    Taken(Tree),
+    /// What was said beyond it was taken back: the tree, and from whom.
+    Taken(Tree, Endpoint),
     /// More was said, and nobody has given it yet.
     Behind,
 }
 
 impl Recovery<'_> {
-    /// Takes back what `notaries` have witnessed beyond what is published here. Most of those that are
-    /// `required` for the next manifest have to say that there is nothing: one of them has co-signed
-    /// what was published last.
+    /// Takes back what `notaries` have witnessed beyond what is published here, but for those that have
+    /// `given` what they keep already. Where most of those that are `required` for the next manifest say
+    /// that there is nothing, nothing was published: one of them would have co-signed it. What one alone
+    /// has seen more can't hold the server up then.
     ///
     /// Errors: those of the store.
     pub async fn run(
         &self,
         notaries: &[(NotaryLog, Endpoint)],
         required: &[Witness],
+        given: &[Endpoint],
     ) -> Result<Standing, Error> {
         let own = self.manifests.published().await?;
         let asked = notaries.iter().map(async |(log, endpoint)| {
@@ -106,15 +113,17 @@ impl Recovery<'_> {
             Some((size.ok()?.ok()?, log, endpoint))
         });
         let mut heard: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
-        let needed = heard.iter().filter(|(_, log, _)| required.contains(&log.witness())).count();
+        let is_required = |log: &NotaryLog| required.contains(&log.witness());
+        let content =
+            heard.iter().filter(|(size, log, _)| *size <= own && is_required(log)).count();
+        let is_newest = content >= majority(required.len());
         heard.retain(|(size, ..)| *size > own);
         if heard.is_empty() {
-            let is_enough = needed >= majority(required.len());
-            return Ok(if is_enough { Standing::Newest } else { Standing::Unheard });
+            return Ok(if is_newest { Standing::Newest } else { Standing::Unheard });
         }
         heard.sort_by_key(|(size, ..)| Reverse(*size));
         let mut is_lost = self.has_new_witnesses().await?;
-        for (size, _, endpoint) in heard {
+        for (size, _, endpoint) in heard.into_iter().filter(|(.., url)| !given.contains(url)) {
             let notary = endpoint.as_ref();
             tracing::error!(own, size, notary, "the database is older than what was witnessed");
             let count = u32::try_from(size - own).unwrap_or(u32::MAX);
@@ -123,7 +132,7 @@ impl Recovery<'_> {
             match taking.await.unwrap_or(Err(Error::TimedOut)) {
                 Ok(Some(tree)) => {
                     tracing::warn!(size, notary, "what was said since was taken back");
-                    return Ok(Standing::Taken(tree));
+                    return Ok(Standing::Taken(tree, endpoint.clone()));
                 }
                 Ok(None) => tracing::error!(notary, "what was witnessed there was not published"),
                 Err(error) => {
@@ -132,7 +141,7 @@ impl Recovery<'_> {
                 }
             }
         }
-        Ok(if is_lost { Standing::Newest } else { Standing::Behind })
+        Ok(if is_lost || is_newest { Standing::Newest } else { Standing::Behind })
     }
 
     /// Whether the root key has said who is to co-sign in place of those that were named.
@@ -199,9 +208,14 @@ impl Recovery<'_> {
         let map = verify_by(&documents.map, &keys, &AwsPrimitives).await?;
         let revocations = verify_by(&documents.revocations, &keys, &AwsPrimitives).await?;
         let (mut said, mut room) = (Vec::new(), MOST_TAKEN);
-        for number in size + 1..=trust.manifest().number {
+        let numbers = stream::iter(size + 1..=trust.manifest().number);
+        let fetched = numbers.map(async |number| {
             let path = format!("/manifests/{number}");
-            let numbered: Numbered = self.json(endpoint, &path, MANIFEST).await?;
+            self.json::<Numbered>(endpoint, &path, MANIFEST).await
+        });
+        let mut fetched = pin!(fetched.buffered(AT_A_TIME));
+        while let Some(numbered) = fetched.next().await {
+            let numbered = numbered?;
             let bytes = numbered.manifest.len() + numbered.checkpoint.len();
             room = room.checked_sub(bytes).ok_or(Error::BodyTooLarge)?;
             let checkpoint = signed(&numbered.checkpoint, self.manifests.key()).await?;

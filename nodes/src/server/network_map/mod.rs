@@ -269,20 +269,26 @@ impl Network {
             certificate: &certificate,
             clock: &self.clock,
         };
-        let claims = newest.as_ref().map(|newest| &newest.claims);
-        let required = signing::required(claims, &certificate);
-        let listed = self.database.read(nodes::listed).await?;
-        let notaries = manifests::notaries(&listed, &required);
-        let mut standing = recovery.run(&notaries, &required).await?;
-        while let Standing::Taken(taken) = standing {
-            *tree = taken;
-            // Another may have seen still more.
-            standing = recovery.run(&notaries, &required).await?;
-        }
-        match standing {
-            Standing::Newest => is_newest = true,
-            Standing::Behind => is_newest = false,
-            Standing::Unheard | Standing::Taken(_) => {}
+        let mut given = Vec::new();
+        loop {
+            // What was taken back may name other witnesses.
+            let newest = self.manifests.newest().await?;
+            let claims = newest.as_ref().map(|newest| &newest.claims);
+            let required = signing::required(claims, &certificate);
+            let listed = self.database.read(nodes::listed).await?;
+            let notaries = manifests::notaries(&listed, &required);
+            match recovery.run(&notaries, &required, &given).await? {
+                // Another may have seen still more.
+                Standing::Taken(taken, by) => {
+                    *tree = taken;
+                    given.push(by);
+                    continue;
+                }
+                Standing::Newest => is_newest = true,
+                Standing::Behind => is_newest = false,
+                Standing::Unheard => {}
+            }
+            break;
         }
         self.is_newest.store(is_newest, Ordering::Relaxed);
         if !is_newest && !self.behind.swap(true, Ordering::Relaxed) {
