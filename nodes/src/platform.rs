@@ -181,10 +181,12 @@ pub async fn hope<F: Side>(node: Arc<NativeNode>) {
             for taken in node.retry_hopeful::<F>().await? {
                 F::go_on(&node, &taken.case).await?;
             }
-            F::go_on_in_time(&node).await
+            Ok::<_, Error>(())
         };
-        if let Err(error) = tried.await {
-            tracing::warn!(%error, "what waits is tried again later");
+        for outcome in [tried.await, F::go_on_in_time(&node).await] {
+            if let Err(error) = outcome {
+                tracing::warn!(%error, "what waits is tried again later");
+            }
         }
     }
 }

@@ -1,9 +1,9 @@
 //! What lies or lay in mailboxes: remembered as long as its recipient may say that it was not taken in,
 //! so that people learn of what never arrives.
 
+use std::collections::BinaryHeap;
 use std::sync::PoisonError;
 
-use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use super::outbox::{OutboxItem, Payload, taken_off};
@@ -128,7 +128,7 @@ impl<P: Platform> Node<P> {
             for (key, row) in rows {
                 let Early { to, seq, code } = json::stored(&row)?;
                 let known = self.not_taken(&to, seq, &code).await?;
-                if known.is_none() && sending.contains_key(&to) && kept < MOST_EARLY {
+                if known.is_none() && sending.binary_search(&to).is_ok() && kept < MOST_EARLY {
                     kept += 1;
                     continue;
                 }
@@ -139,16 +139,14 @@ impl<P: Platform> Node<P> {
         }
     }
 
-    /// To whom something waits to be sent.
-    async fn recipients(&self) -> Result<LiteMap<NodeId, ()>, Error> {
-        let (mut recipients, mut after) = (LiteMap::new(), String::new());
+    /// To whom something waits to be sent, in order; once for each item.
+    async fn recipients(&self) -> Result<Vec<NodeId>, Error> {
+        let (mut recipients, mut after) = (BinaryHeap::new(), String::new());
         loop {
             let page = self.waiting(&after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(recipients) };
+            let Some(last) = page.last() else { return Ok(recipients.into_sorted_vec()) };
             after.clone_from(&last.id);
-            for item in page {
-                recipients.insert(item.to, ());
-            }
+            recipients.extend(page.into_iter().map(|item| item.to));
         }
     }
 

@@ -181,6 +181,10 @@ impl<P: Platform> Node<P> {
             }
             Err(refusal) => refusal.why,
         };
+        // A quota is its sender's affair, and holds nobody else's up.
+        if why.status() == Error::TooManyRequests.status() {
+            return Ok(None);
+        }
         if why.is_passing() {
             return Err(why);
         }

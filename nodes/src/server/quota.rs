@@ -52,7 +52,10 @@ impl Quota {
 pub const NUMBERS: &str = "
     ALTER TABLE senders ADD COLUMN last INTEGER NOT NULL DEFAULT 0;
     INSERT INTO senders
-        SELECT sender, recipient, 0, 0, max(seq) FROM messages WHERE TRUE GROUP BY sender, recipient
+        SELECT sender, recipient, 0, 0, max(seq) FROM
+            (SELECT sender, recipient, seq FROM messages
+                UNION ALL SELECT sender, recipient, seq FROM reports)
+        WHERE TRUE GROUP BY sender, recipient
         ON CONFLICT (sender, recipient) DO UPDATE SET last = excluded.last;
     ALTER TABLE messages ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
     UPDATE messages SET number = seq;
@@ -169,7 +172,8 @@ fn undo(tx: &Connection, sender: &str, recipient: &str, bytes: u64) -> Result<()
     let sql = "UPDATE senders SET messages = messages - 1, bytes = bytes - ?3, last = last - 1 \
                WHERE sender = ?1 AND recipient = ?2";
     tx.prepare_cached(sql)?.execute((sender, recipient, bytes))?;
-    let sql = "DELETE FROM senders WHERE sender = ?1 AND recipient = ?2 AND last = 0";
+    let sql =
+        "DELETE FROM senders WHERE sender = ?1 AND recipient = ?2 AND last = 0 AND messages = 0";
     tx.prepare_cached(sql)?.execute((sender, recipient))?;
     Ok(())
 }
