@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hdms::provider::Randomness;
 use hdms_nodes::system::SystemRandomness;
+use tokio::sync::Notify;
 
 use crate::common::{Net, PASSPHRASE, answering};
 use crate::played::{Leaves, PlayedLog, body, submit};
@@ -46,13 +47,14 @@ fn chance(below: u64) -> u64 {
     u64::from_le_bytes(bytes) % below
 }
 
-/// Lets the log grow until the witness is gone. Answers the size that it has co-signed last.
+/// Lets the log grow until the witness is gone, and says so each time. Answers the size that it has
+/// co-signed last.
 async fn grow(
-    http: &reqwest::Client,
-    url: &str,
+    (http, url): (&reqwest::Client, &str),
     log: &PlayedLog,
     leaves: &Leaves,
     from: u64,
+    grown: &Notify,
 ) -> u64 {
     let mut size = from;
     loop {
@@ -64,6 +66,7 @@ async fn grow(
             Err(_) => return size,
         }
         size = new;
+        grown.notify_one();
     }
 }
 
@@ -81,11 +84,14 @@ async fn a_killed_witness_forgets_nothing_that_it_has_co_signed() {
     let mut size = 0;
     for _ in 0..KILLS {
         answering::until_it_answers(&url).await;
+        let grown_once = Notify::new();
         let killing = async {
-            tokio::time::sleep(Duration::from_millis(20 + chance(200))).await;
+            grown_once.notified().await;
+            tokio::time::sleep(Duration::from_millis(chance(200))).await;
             drop(witness);
         };
-        let (grown, ()) = tokio::join!(grow(&http, &url, &log, &leaves, size), killing);
+        let (grown, ()) =
+            tokio::join!(grow((&http, &url), &log, &leaves, size, &grown_once), killing);
         assert!(grown > size, "it grew");
 
         witness = Witness::start(&net, &address);
