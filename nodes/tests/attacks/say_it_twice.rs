@@ -90,6 +90,38 @@ async fn backed_up(net: &mut Net) -> Vec<Option<Vec<u8>>> {
     kept
 }
 
+/// What it has seen was never published: most of those that would have had to co-sign it have not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_witness_alone_has_seen_holds_no_restored_server_up() {
+    let (mut net, mut notaries) = watched::network().await;
+    let kept = backed_up(&mut net).await;
+    let number = net.trust().await.manifest().number;
+    let mut away = Vec::new();
+    for one in notaries.drain(1..) {
+        away.push((one.address(), one.member().standing().card.card().name.clone()));
+        one.serving().stop().await;
+    }
+    let hospital = net.request(keys(2), Role::Institution, "Other").await;
+    assert_eq!(net.ask(keys(2), &hospital).await, Err(Error::AdmissionPending));
+    net.operator().admit(hospital.iss.clone()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(net.trust().await.manifest().number, number, "one of three");
+    put_back(&mut net, kept).await;
+    for (address, name) in away {
+        watched::start(&net, &name, TcpListener::bind(address).await.unwrap()).await;
+    }
+    let person = net.request(keys(0), Role::Personal, "").await;
+    let mut asked = Err(Error::NodeBusy);
+    for _ in 0..200 {
+        asked = net.ask(keys(0), &AdmissionRequest { jti: message_id(), ..person.clone() }).await;
+        if asked.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    asked.unwrap();
+}
+
 /// Two persons who changed their keys when the server's database was at hand that was lost since: one who
 /// had joined before the backup, and one who joined after it.
 struct Changed {
