@@ -116,7 +116,7 @@ impl Trust {
         now: Timestamp,
         primitives: &impl Primitives,
     ) -> Result<(), Error> {
-        let mut notaries = LiteMap::new_vec();
+        let mut notaries: LiteMap<NodeId, ()> = LiteMap::new();
         for jwt in cards {
             let card = VerifiedCard::vouched(jwt, primitives).await;
             let card = card.map_err(|_| Error::NetworkForged)?;

@@ -309,7 +309,7 @@ impl<P: Platform> Node<P> {
         cards: &[(NodeId, String)],
     ) -> Result<Parcel, Error> {
         let mut deposits = Vec::with_capacity(items.len());
-        let mut known = LiteMap::new_vec();
+        let mut known: LiteMap<&NodeId, ()> = LiteMap::new();
         for item in items {
             let Payload::Deposit { endorsements, participants, case_secret, draw } = &item.payload
             else {

@@ -174,6 +174,20 @@ test("a Bundle shows its records by type, each opening by keyboard", async () =>
   await look(page, "result-bundle");
 });
 
+test("a request that is not there yet, or was not taken, is not said to be asked", async () => {
+  const page = await withCase(site, "Knee pain");
+  const state = page.locator("main header");
+  for (const [refused, word] of [[false, "Not sent yet"], [true, "Not accepted"]] as const) {
+    await play(page, ({ node }, refused) => {
+      const item = { id: "1", case: "c1", to: "Demo Hospital", kind: "treatment/request", since: Date.now() };
+      node.unsent = [{ ...item, attempts: 1, nextAttempt: null, problem: null, refused }];
+      node.setStatus({ waiting: 1 });
+    }, refused);
+    await state.getByText(word, { exact: true }).waitFor();
+  }
+  await look(page, "not-accepted");
+});
+
 test("a treatment of an older version says so, and who was passed over as its notary", async () => {
   const page = await withCase(site, "Knee pain");
   await play(page, (fake) => {

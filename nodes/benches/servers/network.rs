@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 
 use crate::common::{Net, id, message_id};
 
-/// Senders at a time.
-pub const SENDERS: usize = 64;
+/// Senders at a time: as many bodies may be under way of one address.
+pub const SENDERS: usize = 32;
 
 /// A server and its senders.
 pub struct Members {

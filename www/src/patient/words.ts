@@ -199,11 +199,16 @@ export function nodeState(status: NodeStatus | null, online: boolean): Word {
 /** How far a treatment has come. */
 export function phaseWord(phase: Phase, hospital: string, unsent: Waiting[] = []): Word {
   switch (phase.kind) {
-    case "requested":
-      if (unsent.some(({ kind }) => kind === "treatment/request")) {
+    case "requested": {
+      const request = unsent.find(({ kind }) => kind === "treatment/request");
+      if (request?.refused) {
+        return { label: "Not accepted", tone: "bad", meaning: `${hospital} did not take the request.` };
+      }
+      if (request) {
         return { label: "Not sent yet", tone: "warn", meaning: `It is not at ${hospital} yet.` };
       }
       return { label: "Asked", tone: "plain", meaning: `${hospital} has not answered yet.` };
+    }
     case "approved":
       return { label: "Approved", tone: "good", meaning: `${hospital} takes you as its patient.` };
     case "declined":
