@@ -166,7 +166,7 @@ impl Net {
 
     /// Waits until what the server offers is as `wanted`.
     pub async fn until(&self, wanted: impl Fn(&Trust) -> bool) -> Trust {
-        for _ in 0..100 {
+        for _ in 0..400 {
             let trust = self.trust().await;
             if wanted(&trust) {
                 return trust;

@@ -102,9 +102,10 @@ async fn encryption_keys_change_while_messages_are_under_way_and_former_ones_are
     days(&scene, 0).await;
     renewed(&scene, scene.node(), &patient).await;
     scene.net.clock.advance(60_000);
-    scene.his.until(&waiting, |view| view["summary"]["phase"]["kind"] == "requested").await;
+    let requested = |view: &serde_json::Value| view["summary"]["phase"]["kind"] == "requested";
+    scene.as_time_goes_on(scene.his.until(&waiting, requested)).await;
     scene.his.approve(&waiting).await;
-    crate::stage::until(scene.node(), &waiting, |case| case.notary.is_some()).await;
+    scene.until(&waiting, |case| case.notary.is_some()).await;
     scene.treat(&waiting).await;
     scene.treat(&case).await;
     let opens = |node: &NativeNode, card| node.platform().keys().opens(&kid(card));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hdms::Error;
 use hdms::ids::{CaseId, EntryId};
-use hdms::treatment::patient::ResultStatus;
+use hdms::treatment::patient::{PatientCase, ResultStatus};
 use hdms_nodes::costs::Costs;
 use hdms_nodes::institution::{Config, Institution};
 use hdms_nodes::keys::{KEY_FILE, open_or_make};
@@ -99,20 +99,38 @@ impl Scene {
     pub async fn approved(&self) -> CaseId {
         let case = self.ask().await;
         self.his.approve(&case).await;
-        until(self.node(), &case, |case| case.notary.is_some()).await;
+        self.until(&case, |case| case.notary.is_some()).await;
         case
+    }
+
+    /// The patient's side of a case, once it is as `wanted`.
+    pub async fn until(&self, case: &CaseId, wanted: impl Fn(&PatientCase) -> bool) -> PatientCase {
+        self.as_time_goes_on(until(self.node(), case, wanted)).await
+    }
+
+    /// Time goes on until this is done: what could not be sent on a busy machine is tried again.
+    pub async fn as_time_goes_on<T>(&self, doing: impl Future<Output = T>) -> T {
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        let mut doing = std::pin::pin!(doing);
+        loop {
+            tokio::select! {
+                done = &mut doing => return done,
+                _ = seconds.tick() => self.net.clock.advance(1000),
+            }
+        }
     }
 
     /// A result that the hospital hands in and the patient confirms, final on both sides.
     pub async fn treat(&self, case: &CaseId) -> EntryId {
         let entry = self.his.hand_in(case, crate::stage::RESULT).await.remove(0);
-        received(self.node(), case, &entry).await;
+        self.as_time_goes_on(received(self.node(), case, &entry)).await;
         self.node().confirm(case, &entry).await.unwrap();
-        self.his.until(case, |view| view["summary"]["openResults"] == 0).await;
-        let state = until(self.node(), case, |case| {
+        let closed = |view: &Value| view["summary"]["openResults"] == 0;
+        self.as_time_goes_on(self.his.until(case, closed)).await;
+        self.until(case, |case| {
             matches!(case.result(&entry).unwrap().status, ResultStatus::Committed { .. })
-        });
-        state.await;
+        })
+        .await;
         entry
     }
 

@@ -284,7 +284,8 @@ pub async fn until(
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    panic!("the patient's case never became as wanted");
+    let (state, waiting) = (patient.case::<PatientCase>(case).await, patient.waiting("", 10).await);
+    panic!("the patient's case never became as wanted: {state:?}, and there waits {waiting:?}");
 }
 
 pub async fn received(patient: &NativeNode, case: &CaseId, entry: &EntryId) {
