@@ -54,7 +54,9 @@ impl Change {
             Error::NotFound => format!("{folder}: there are no keys of a node"),
             error => error.to_string(),
         })?;
-        println!("{node} has new keys. Start it: it asks the Doorman for a card with them.");
+        println!(
+            "{node} has new keys. Start it within seven days: it asks the Doorman for a card with them."
+        );
         Ok(())
     }
 }

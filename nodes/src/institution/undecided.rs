@@ -3,7 +3,7 @@
 //! has most of them makes room for others. Addresses are known in memory only, while the node runs.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hdms::Error;
@@ -14,6 +14,7 @@ use hdms::treatment::hospital::{HospitalCase, Phase};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::connections::customer;
 use crate::costs::Costs;
 use crate::platform::NativeNode;
 
@@ -77,7 +78,7 @@ impl Undecided {
         from: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let (from, room) = (from.map(network), &mut *self.room());
+        let (from, room) = (from.map(customer), &mut *self.room());
         if room.is_known(patient) || room.cases.contains_key(case) {
             return Ok(());
         }
@@ -195,14 +196,6 @@ impl Room {
         let patient = self.remove(&youngest).map(|waiting| waiting.patient);
         self.gone.extend(patient.map(|patient| (youngest, patient)));
         true
-    }
-}
-
-/// Whose requests are counted together: of IPv6 all that one customer may have for himself.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 80 << 80).into(),
     }
 }
 

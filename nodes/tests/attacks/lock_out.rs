@@ -183,7 +183,9 @@ async fn an_address_that_has_applied_often_waits_and_others_apply() {
         let request = reqwest::Client::new().post(url).header("x-forwarded-for", from).body(body);
         problem(request.send().await.unwrap()).await.1
     };
+    applied(&net, &first.iss, "2001:db8:7::", 20);
     assert_eq!(apply("192.0.2.1").await, "api/too-many");
+    assert_eq!(apply("2001:db8:7:1::1").await, "api/too-many", "one customer");
     assert_eq!(apply("192.0.2.2").await, "doorman/pending");
 }
 

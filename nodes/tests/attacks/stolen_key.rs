@@ -13,12 +13,15 @@ use hdms_nodes::keys::{AwsKeys, AwsPrimitives};
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::notary::Notary;
 use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
+use rusqlite::Connection;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::common::{Net, Person, case_id, deposit, keys, message_id, prepare_keys, sealed};
 
 const NEVER: Duration = Duration::from_secs(3600);
+
+const DAY: u64 = 24 * 3600;
 
 /// The patient with the keys 0 changes them to the keys 1: as the thief is, and as the patient is.
 async fn given_up(net: &Net) -> (Person, Person) {
@@ -110,6 +113,53 @@ async fn no_change_of_keys_is_dated_before_the_last_card_or_ahead() {
         let changed = change_keys_at(&net, &first, [keys(0), keys(1)], iat).await;
         assert_eq!(net.ask(keys(1), &changed).await.map(drop), expected, "{iat} at {now}");
     }
+}
+
+/// Whoever steals a key takes back what it has signed for a week at most, whatever the card's age, and
+/// whether the Doorman knows the node still.
+#[tokio::test]
+async fn no_change_of_keys_that_nobody_has_seen_is_older_than_a_week() {
+    let net = Net::start().await;
+    let first = net.request(keys(0), Role::Personal, "").await;
+    let card = net.ask(keys(0), &first).await.unwrap();
+    let issued = net.now().seconds();
+    net.clock.advance(60 * DAY * 1000);
+    let now = net.now().seconds();
+    let unseen = Err(Error::CardSuperseded);
+    for (iat, expected) in
+        [(issued - 299, unseen), (now - 8 * DAY, unseen), (now - 6 * DAY, Ok(()))]
+    {
+        let changed = change_keys_at(&net, &first, [keys(0), keys(1)], iat).await;
+        assert_eq!(net.ask(keys(1), &changed).await.map(drop), expected, "{iat} at {now}");
+    }
+    // One that was dropped long ago, or never was there: it shows a card, if it has one with the change.
+    let unknown = net.request(keys(2), Role::Personal, "").await;
+    for (iat, shown, expected) in
+        [(1, None, unseen), (now - 8 * DAY, Some(card), unseen), (now - 6 * DAY, None, Ok(()))]
+    {
+        let mut changed = change_keys_at(&net, &unknown, [keys(2), keys(3)], iat).await;
+        changed.card = shown;
+        assert_eq!(net.ask(keys(3), &changed).await.map(drop), expected, "{iat} at {now}");
+    }
+}
+
+/// The server's database was put back to before the node joined, long after the node has changed its keys.
+#[tokio::test]
+async fn a_card_shows_that_a_change_of_keys_was_seen_long_ago() {
+    let net = Net::start().await;
+    let (_, newer) = given_up(&net).await;
+    net.clock.advance(30 * DAY * 1000);
+    let database = Connection::open(net.data().join("server.sqlite")).unwrap();
+    assert_eq!(database.execute("DELETE FROM nodes", []), Ok(1));
+    let request = AdmissionRequest {
+        iss: newer.id.clone(),
+        encryption: newer.card.card().encryption.clone(),
+        changes: newer.card.card().changes.clone(),
+        ..net.request(keys(1), Role::Personal, "").await
+    };
+    assert_eq!(net.ask(keys(1), &request).await, Err(Error::CardSuperseded));
+    let shown = AdmissionRequest { card: Some(newer.card.jwt().into()), ..request };
+    net.ask(keys(1), &shown).await.unwrap();
 }
 
 async fn is_known(net: &Net, former: &Person) {

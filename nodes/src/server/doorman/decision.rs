@@ -3,16 +3,19 @@
 use std::net::IpAddr;
 
 use hdms::Error;
-use hdms::card::{KeyChange, LIFETIME, Role};
+use hdms::card::{Card, KeyChange, LIFETIME, Role};
 use hdms::doorman::{AdmissionRequest, PATIENCE};
 use hdms::jose::jwk::RsaJwk;
 use rusqlite::Connection;
 
-use super::super::nodes::{self, Known, Status};
+use super::super::nodes::{self, IssuedCard, Known, Status};
 use super::super::strangers;
 use super::super::superseded;
 use super::super::trail::Act;
 use crate::sqlite::Failure;
+
+/// How old a statement of a changed key may be that nobody has seen yet, seconds.
+const NEW: u64 = 7 * 24 * 3600;
 
 /// That the node has the signing key that it had after these changes, or that that vouches for the new:
 /// a chain that holds leads from one to the other. [`Error::PossessionUnproven`].
@@ -30,7 +33,7 @@ pub fn expect_same_node(
 /// What a decision on a request rests on.
 #[derive(PartialEq)]
 pub struct Found {
-    /// From where it was asked.
+    /// From where it was asked: [`crate::connections::customer`].
     pub from: IpAddr,
     pub known: Option<Known>,
     /// Since when it has a key that is not known here, seconds.
@@ -162,14 +165,27 @@ pub fn is_repeated(before: &AdmissionRequest, request: &AdmissionRequest) -> boo
 }
 
 /// That the statements of changed keys which it brings for the first time are no older than the node's last
-/// card: they say until when the former key has signed, and nobody takes back what was signed under a card
-/// since. [`Error::PossessionUnproven`].
-pub fn expect_timely(known: Option<&Known>, request: &AdmissionRequest) -> Result<(), Error> {
-    let Some(card) = known.and_then(|known| known.card.as_ref()) else { return Ok(()) };
+/// card, and than a week: they say until when the former key has signed, and nobody takes back more of what
+/// was signed since. One of a card that was `shown` has been seen before.
+/// [`Error::PossessionUnproven`]; [`Error::CardSuperseded`] where a card could show it.
+pub fn expect_timely(
+    known: Option<&Known>,
+    shown: Option<&Card>,
+    request: &AdmissionRequest,
+    now: u64,
+) -> Result<(), Error> {
     let seen = known.map_or(0, |known| known.request.changes.len());
+    let seen = seen.max(shown.map_or(0, |card| card.changes.len()));
+    let last = known.and_then(|known| known.card.as_ref()).map(IssuedCard::issued);
+    let last = last.max(shown.map(|card| card.iat));
     for jwt in request.changes.iter().skip(seen) {
-        if KeyChange::claimed(jwt)?.iat + PATIENCE < card.issued() {
+        let made = KeyChange::claimed(jwt)?.iat + PATIENCE;
+        if last.is_some_and(|last| made < last) {
             return Err(Error::PossessionUnproven);
+        }
+        if made + NEW < now {
+            let unseen = shown.map_or(Error::CardSuperseded, |_| Error::PossessionUnproven);
+            return Err(unseen);
         }
     }
     Ok(())

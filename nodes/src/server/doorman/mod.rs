@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hdms::Error;
-use hdms::card::{LIFETIME, Role};
+use hdms::card::{LIFETIME, Role, VerifiedCard};
 use hdms::doorman::{AdmissionRequest, Admitted, Challenge, ChallengeAnswer, PATIENCE};
 use hdms::ids::NodeId;
 use hdms::provider::{Clock, Timestamp};
@@ -23,7 +23,7 @@ use super::rate::{DAY, RateLimit, Rates};
 use super::strangers;
 use super::superseded;
 use super::trail;
-use crate::connections::subscriber;
+use crate::connections::{customer, subscriber};
 use crate::keys::AwsPrimitives;
 use crate::problem::Problem;
 use crate::reach::Reach;
@@ -129,7 +129,7 @@ impl Doorman {
         mut request: AdmissionRequest,
         from: IpAddr,
     ) -> Result<Admitted, Problem> {
-        let (from, shown) = (subscriber(from), request.card.take());
+        let (from, shown) = (customer(from), request.card.take());
         loop {
             // What somebody else did to the node meanwhile is looked at first.
             let decided = self.decide_as_found(&request, shown.as_deref(), from).await?;
@@ -154,10 +154,13 @@ impl Doorman {
             expect_newest(&known.request, request)?;
             expect_same_node(&known.request.changes, &known.request.signing_key, request)?;
         }
-        if let Some(before) = found.changed {
-            self.expect_later_card(request, shown, before).await?;
+        let shown = self.shown_card(request, shown).await?;
+        let shown = shown.as_ref().map(VerifiedCard::card);
+        // With its former key anybody may come who has that.
+        if found.changed.is_some_and(|before| shown.is_none_or(|card| card.iat < before)) {
+            return Err(Error::CardSuperseded.into());
         }
-        expect_timely(known, request)?;
+        expect_timely(known, shown, request, now.seconds())?;
         let ended = known.and_then(|known| ends_cards(known, request, now.seconds()));
         let decision = decide(known, request, found.has_rival)?;
         match decision {
@@ -282,22 +285,21 @@ impl Doorman {
             .await
     }
 
-    /// That a node whose present key is not known here shows a card of it, or of one before it, issued
-    /// since it changed: with its former key anybody may come who has that. [`Error::CardSuperseded`].
-    async fn expect_later_card(
+    /// The card that it shows, if that is one of this node: for a Doorman who does not know its present
+    /// key, or since when it has that. [`Error::PossessionUnproven`] when the request does not go on from
+    /// there.
+    async fn shown_card(
         &self,
         request: &AdmissionRequest,
         shown: Option<&str>,
-        before: u64,
-    ) -> Result<(), Error> {
-        let superseded = Error::CardSuperseded;
-        let shown = self.network.issued(shown.ok_or(superseded)?).await;
-        let shown = shown.map_err(|_| superseded)?;
-        let card = shown.card();
-        if *shown.id() != request.iss || card.iat < before {
-            return Err(superseded);
+    ) -> Result<Option<VerifiedCard>, Error> {
+        let Some(jwt) = shown else { return Ok(None) };
+        let issued = self.network.issued(jwt).await.ok();
+        let own = issued.filter(|card| *card.id() == request.iss);
+        if let Some(card) = own.as_ref().map(VerifiedCard::card) {
+            expect_same_node(&card.changes, &card.signing_key, request)?;
         }
-        expect_same_node(&card.changes, &card.signing_key, request)
+        Ok(own)
     }
 
     fn expect_reachable(&self, request: &AdmissionRequest) -> Result<(), Error> {
