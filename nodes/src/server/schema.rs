@@ -202,7 +202,10 @@ pub fn open(data: &Path) -> Result<Database, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FILE, SCHEMA};
+    use tempfile::TempDir;
+
+    use super::{FILE, SCHEMA, quota};
+    use crate::server::quota::{Place, Quota, Quotas, take_place};
     use crate::sqlite::{Database, Schema};
 
     /// What version 3 left behind: a node of each status.
@@ -214,19 +217,36 @@ mod tests {
         INSERT INTO settings VALUES ('certified', '{}');
     ";
 
-    #[tokio::test]
-    async fn nodes_of_earlier_versions_stay_what_they_are() {
+    /// A mailbox with a message that was fetched and one of each sender's that waits, of before there
+    /// were numbers; and all that is known of another mailbox.
+    const UNNUMBERED: &str = "
+        INSERT INTO mailboxes VALUES ('p', 3, 1, 2, 12);
+        INSERT INTO messages (recipient, seq, sender, id, expires, envelope) VALUES
+            ('p', 1, 'h', 'a', 9, NULL), ('p', 2, 'g', 'b', 9, '1234567'), ('p', 3, 'h', 'c', 9, '12345');
+        INSERT INTO senders VALUES
+            ('g', '', 1, 7), ('g', 'p', 1, 7), ('h', '', 1, 5), ('h', 'p', 1, 5);
+        INSERT INTO reports (sender, recipient, seq, outcome) VALUES
+            ('h', 'p', 1, 'fetched'), ('h', 'q', 7, 'fetched');
+    ";
+
+    /// A database of the first `version` migrations with what it `left`, opened today.
+    fn reopened(version: usize, left: &'static str) -> (TempDir, Database) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE);
-        let migrations: Vec<_> = SCHEMA.migrations[..3].iter().copied().chain([LEFT]).collect();
+        let migrations: Vec<_> =
+            SCHEMA.migrations[..version].iter().copied().chain([left]).collect();
         let before = Schema { migrations: migrations.leak(), ..SCHEMA };
         drop(Database::open(&path, &before).unwrap());
-        let version = |version| {
-            let connection = rusqlite::Connection::open(&path).unwrap();
-            connection.pragma_update(None, "user_version", version).unwrap();
-        };
-        version(3);
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.pragma_update(None, "user_version", version).unwrap();
+        drop(connection);
         let database = Database::open(&path, &SCHEMA).unwrap();
+        (dir, database)
+    }
+
+    #[tokio::test]
+    async fn nodes_of_earlier_versions_stay_what_they_are() {
+        let (_dir, database) = reopened(3, LEFT);
         let rows = database.read(|connection| {
             let mut statement = connection.prepare(
                 "SELECT concat_ws(' ', id, role, status, request, admitted, card, claims, expires), \
@@ -241,5 +261,32 @@ mod tests {
             ("c personal revoked t t e f 8".to_owned(), true),
         ];
         assert_eq!(rows.await.unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn what_waits_of_a_sender_stays_counted_and_its_numbers_go_on() {
+        let numbers = SCHEMA.migrations.iter().position(|sql| *sql == quota::NUMBERS).unwrap();
+        let (_dir, database) = reopened(numbers, UNNUMBERED);
+        let rows = database.read(|connection| {
+            let mut statement = connection.prepare(
+                "SELECT concat_ws(' ', sender, recipient, messages, bytes, last) FROM senders \
+                 UNION ALL SELECT concat_ws(' ', 'message', seq, number) FROM messages",
+            )?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<Result<Vec<String>, _>>()?)
+        });
+        let senders = ["g  1 7 0", "g p 1 7 2", "h  1 5 0", "h p 1 5 3", "h q 0 0 7"];
+        let messages = ["message 1 1", "message 2 2", "message 3 3"];
+        assert_eq!(rows.await.unwrap(), [&senders[..], &messages[..]].concat());
+
+        let sender_in_mailbox = Quota { messages: 2, bytes: 1000 };
+        let quotas = Quotas { sender_in_mailbox, ..Quotas::default() };
+        let taken = database.write(move |tx| {
+            let take = |to| take_place(tx, "h", to, 1, quotas);
+            Ok([take("p")?, take("p")?, take("q")?])
+        });
+        let place = |seq, number| Ok(Place { seq, number });
+        let expected = [place(4, 4), Err(hdms::Error::SenderQuota), place(1, 8)];
+        assert_eq!(taken.await.unwrap(), expected);
     }
 }

@@ -1,5 +1,5 @@
-//! `hdms notary audit` as its user meets it: the command against logs over HTTP, of which each is
-//! wrong in another way.
+//! `hdms notary audit` and `hdms server audit` as their user meets them: the commands against logs over
+//! HTTP, of which each is wrong in another way.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -9,6 +9,7 @@ mod common;
 mod altered;
 mod answers;
 mod history;
+mod manifests;
 mod notary;
 mod shelf;
 mod signatures;

@@ -198,10 +198,19 @@ pub async fn audit(net: &Net, url: &str, more: &[&str]) -> Audited {
 
 /// The same, trusting another root key.
 pub async fn trusting(root: &RsaJwk, net: &Net, url: &str, more: &[&str]) -> Audited {
+    run(root, net, &[&["notary", "audit", url, "--server", &net.url], more].concat()).await
+}
+
+/// Runs `hdms server audit`, trusting this root key.
+pub async fn audit_manifests(root: &RsaJwk, net: &Net, url: &str, more: &[&str]) -> Audited {
+    run(root, net, &[&["server", "audit", url], more].concat()).await
+}
+
+async fn run(root: &RsaJwk, net: &Net, arguments: &[&str]) -> Audited {
     let file = net.dir.path().join("root.jwk");
     std::fs::write(&file, serde_json::to_string(root).unwrap()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_hdms"));
-    command.args(["notary", "audit", url, "--server", &net.url, "--root"]).arg(file).args(more);
+    command.args(arguments).arg("--root").arg(file);
     let output = spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let code = output.status.code().unwrap();

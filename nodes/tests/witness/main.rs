@@ -11,6 +11,7 @@ mod depositing;
 mod drawing;
 mod killed;
 mod lying;
+mod pinned;
 mod played;
 mod scene;
 mod spoken;

@@ -16,12 +16,13 @@ use std::cell::RefCell;
 use futures_lite::future::yield_now;
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
+use hdms::envelope::Opened;
 use hdms::ids::{CaseId, EntryId, NodeId};
 use hdms::jose::jwk::RsaJwk;
 use hdms::ledger::{CaseSecret, Commitment, Draw, Drawn, Entry, EntryKind, VerificationKey};
 use hdms::memory::MemoryStore;
 use hdms::network::{NetworkDocuments, Trust};
-use hdms::node::{Node, OutboxItem, Outcome, Parcel, Payload, Platform, Taken};
+use hdms::node::{Deliverer, Node, OutboxItem, Outcome, Parcel, Payload, Platform, Taken};
 use hdms::notary::DepositAnswers;
 use hdms::provider::{Clock, Timestamp};
 use hdms::software::{Software, SoftwareHolders, SoftwareKeys};
@@ -48,6 +49,7 @@ pub struct Simulated {
     queued: RefCell<Vec<OutboxItem>>,
     cases: Locks,
     senders: Locks,
+    deaf_to: RefCell<Option<NodeId>>,
 }
 
 impl Simulated {
@@ -62,7 +64,13 @@ impl Simulated {
             queued: RefCell::default(),
             cases: Locks::default(),
             senders: Locks::default(),
+            deaf_to: RefCell::default(),
         }
+    }
+
+    /// Takes in nothing of this node for now, which has used up its quota; of nobody else by this.
+    pub fn ignore(&self, sender: Option<NodeId>) {
+        self.deaf_to.replace(sender);
     }
 }
 
@@ -107,6 +115,11 @@ impl Platform for Simulated {
 
     async fn lock_sender(&self, sender: &NodeId) -> Guard {
         self.senders.lock(sender.as_ref()).await
+    }
+
+    fn hear(&self, message: &Opened, _by: &Deliverer) -> Result<(), Error> {
+        let is_heard = self.deaf_to.borrow().as_ref() != Some(message.sender().id());
+        if is_heard { Ok(()) } else { Err(Error::TooManyRequests) }
     }
 
     fn queued(&self, items: Vec<OutboxItem>) {
@@ -195,6 +208,23 @@ impl World {
             root,
             mail: Vec::new(),
         })
+    }
+
+    /// Another patient's node.
+    pub async fn other_patient(&self) -> Result<Node<Simulated>, Error> {
+        let keys = keys("stranger", self.providers.randomness.clone())?;
+        let card = self.operator.card(&keys, Role::Personal, "").await?;
+        let (trust, now, software) =
+            (self.patient.trust(), self.providers.clock.now(), self.software());
+        let card = VerifiedCard::verify(&card, &trust, now, &software).await?;
+        Ok(Node::new(Simulated::new(keys, &self.providers), card, Trust::clone(&trust)))
+    }
+
+    /// What another patient has sent since; its deposits are answered.
+    pub async fn sent_by(&mut self, patient: &Node<Simulated>) -> Result<Vec<Mail>, Error> {
+        let (mut mail, queued) = (Vec::new(), patient.platform().queued.take());
+        dispatch::<PatientCase>(patient, queued, &mut self.notary, &mut mail).await?;
+        Ok(mail)
     }
 
     /// The primitives of everybody.

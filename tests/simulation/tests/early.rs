@@ -17,6 +17,10 @@ fn id() -> CaseId {
     "019b7985-7400-7000-8000-000000000001".parse().unwrap()
 }
 
+fn others() -> CaseId {
+    "019b7985-7400-7000-8000-000000000002".parse().unwrap()
+}
+
 async fn asked() -> World {
     let mut world = World::new(1).await.unwrap();
     let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
@@ -71,6 +75,42 @@ fn what_is_sent_again_after_its_time_has_come_is_out_of_quarantine() {
         clock.advance(3_600_000);
         let taken = world.hospital.receive::<HospitalCase>(envelope.as_bytes()).await.unwrap();
         assert_eq!(taken.outcome, Outcome::Applied);
+        assert!(world.hospital.quarantined("", 10).await.unwrap().is_empty());
+    });
+}
+
+/// Two patients' clocks are an hour ahead. When their time has come, one of them has just used up how
+/// often it is heard.
+#[test]
+fn a_sender_who_is_not_heard_for_now_loses_nothing_and_holds_nobody_else_s_up() {
+    block_on(async {
+        let mut world = World::new(3).await.unwrap();
+        let clock = world.providers.clock.clone();
+        clock.advance(3_600_000);
+        let other = world.other_patient().await.unwrap();
+        let mut letters = Vec::new();
+        for (patient, case) in [(&world.patient, id()), (&other, others())] {
+            let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: vec![] };
+            patient.ask(&case, world.hospital.id(), request).await.unwrap();
+        }
+        world.settle().await.unwrap();
+        letters.append(&mut world.mail);
+        letters.extend(world.sent_by(&other).await.unwrap());
+        clock.set(BEGIN);
+        for Mail { envelope, .. } in &letters {
+            let refused = world.hospital.receive::<HospitalCase>(envelope.as_bytes()).await;
+            assert_eq!(refused.err(), Some(Error::NotYetValid));
+        }
+        clock.advance(3_600_000);
+        let retry = async || {
+            let taken = world.hospital.retry_hopeful::<HospitalCase>().await.unwrap();
+            taken.into_iter().map(|taken| taken.case).collect::<Vec<_>>()
+        };
+        for (silent, heard) in [(world.patient.id(), others()), (other.id(), id())] {
+            world.hospital.platform().ignore(Some(silent.clone()));
+            assert_eq!(retry().await, [heard]);
+            assert_eq!(retry().await, []);
+        }
         assert!(world.hospital.quarantined("", 10).await.unwrap().is_empty());
     });
 }

@@ -15,6 +15,7 @@ use hdms::node::{
 use hdms::provider::{Clock, Store, Table, Timestamp, Write};
 use hdms::software::Software;
 use hdms::treatment::hospital::HospitalCase;
+use hdms::treatment::message::DataRequestBody;
 use hdms::treatment::patient::PatientCase;
 use hdms::treatment::request::TreatmentRequest;
 use hdms_simulation::{BEGIN, World, keys};
@@ -144,6 +145,44 @@ fn a_recipient_that_asked_to_be_left_alone_gets_nothing_new_either() {
         assert_eq!(due(&world, Occasion::Person).await, 2);
         world.providers.clock.set(next);
         assert_eq!(due(&world, Occasion::Time).await, 2);
+    });
+}
+
+/// Of what a hospital has put into one patient's mailbox, so much waits there that no more is taken.
+#[test]
+fn a_sender_s_quota_in_one_mailbox_loses_nothing_and_holds_nothing_for_others_up() {
+    block_on(async {
+        let mut world = asked(15).await;
+        let other = world.other_patient().await.unwrap();
+        let others: CaseId = "019b7985-7400-7000-8000-000000000002".parse().unwrap();
+        let request = TreatmentRequest { reason: "Fever".into(), date: None, may_read: Vec::new() };
+        other.ask(&others, world.hospital.id(), request).await.unwrap();
+        world.settle().await.unwrap();
+        for mail in world.sent_by(&other).await.unwrap() {
+            world.deliver(&mail).await.unwrap();
+        }
+        world.deliver_all().await.unwrap();
+        for case in [case(), others] {
+            world.hospital.approve(&case).await.unwrap();
+            world.settle().await.unwrap();
+            let (id, purpose) = (case.to_string().parse().unwrap(), "Why".into());
+            let asked = DataRequestBody { id, resources: Vec::new(), purpose };
+            world.hospital.ask_for_data(&case, asked).await.unwrap();
+            world.unanswered();
+        }
+        let full = world.hospital.waiting("", 10).await.unwrap();
+        let full = full.into_iter().find(|item| item.to == *world.patient.id()).unwrap();
+        let setback = Setback { why: Error::SenderQuota, retry_after: Some(30) };
+        let due = async || {
+            let due = world.hospital.due(Occasion::Time, &Tried::default()).await.unwrap();
+            due.into_iter().map(|item| item.to).collect::<Vec<_>>()
+        };
+        world.hospital.postpone(std::slice::from_ref(&full), setback).await.1.unwrap();
+        assert_eq!(due().await, [other.id().clone()]);
+        world.providers.clock.advance(30_000);
+        assert_eq!(due().await.len(), 2);
+        let mut waiting = world.hospital.waiting("", 10).await.unwrap().into_iter();
+        assert!(waiting.any(|item| item.id == full.id && item.payload == full.payload));
     });
 }
 

@@ -4,9 +4,9 @@
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::jose::digest;
-use hdms::network::{Logged, NetworkDocuments};
-use hdms_simulation::World;
+use hdms::network::{Logged, NetworkDocuments, Trust};
 use hdms_simulation::log::LogSigner;
+use hdms_simulation::{BEGIN, Operator, World};
 
 fn puppets() -> Vec<LogSigner> {
     let names = ["first puppet", "second puppet", "third puppet"];
@@ -24,6 +24,31 @@ fn most_of_the_witnesses_that_were_named_before_have_to_co_sign() {
             world.network.cosigners = all[..count].to_vec();
             assert_eq!(world.publish().await, expected, "{count} of three");
             world.network.number -= u64::from(expected.is_err());
+        }
+    });
+}
+
+/// Before the first manifest there is none that names witnesses: the root key's list does.
+#[test]
+fn most_of_the_witnesses_that_the_root_has_named_have_to_co_sign_the_first() {
+    block_on(async {
+        for (named, others, expected) in [
+            (3, 0, Ok(1)),
+            (2, 0, Ok(1)),
+            (1, 0, Err(Error::NetworkUnwitnessed)),
+            (0, 0, Err(Error::NetworkUnwitnessed)),
+            (1, 3, Err(Error::NetworkUnwitnessed)),
+        ] {
+            let world = World::new(6).await.unwrap();
+            let mut network = world.network.clone();
+            network.cosigners.truncate(named);
+            network.cosigners.extend(puppets().into_iter().take(others));
+            let first = Operator::new(&world.providers).unwrap();
+            let documents = first.publish(&network).await.unwrap();
+            let (root, software) = (&world.root, world.software());
+            let taken = Trust::verify(&documents, root, None, BEGIN, &software).await;
+            let number = taken.map(|trust| trust.manifest().number);
+            assert_eq!(number, expected, "{named} and {others} others");
         }
     });
 }
@@ -70,10 +95,8 @@ fn others_count_only_after_the_manifest_that_names_them() {
             consistency: world.operator.offered(&last, 2).consistency,
             ..last
         };
-        let now = hdms_simulation::BEGIN;
         let software = world.software();
-        let taken =
-            hdms::network::Trust::verify(&documents, &world.root, Some(&held), now, &software);
+        let taken = Trust::verify(&documents, &world.root, Some(&held), BEGIN, &software);
         assert_eq!(taken.await.unwrap().manifest().number, 3);
     });
 }
