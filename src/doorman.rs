@@ -88,13 +88,22 @@ impl About {
     }
 }
 
-/// Whether nothing in a text moves others about where an operator reads them: no control characters,
-/// and none that change the direction of writing (Unicode Annex 9, section 2).
+/// Whether a text is what an operator sees of it, and moves nothing else about: no control characters and
+/// separators of lines, none that change the direction of writing, none that nobody sees.
 fn is_plain(text: &str) -> bool {
-    let turns = |one: char| matches!(one, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !text
-        .chars()
-        .any(|one| one.is_control() || turns(one) || matches!(one, '\u{2028}' | '\u{2029}'))
+    let separates = |one: char| matches!(one, '\u{2028}' | '\u{2029}');
+    !text.chars().any(|one| one.is_control() || separates(one) || is_invisible(one))
+}
+
+/// Unicode's `Default_Ignorable_Code_Point` (Annex 44), those that change the direction of writing among
+/// them; what marks annotations; and the blank pattern of Braille.
+fn is_invisible(one: char) -> bool {
+    matches!(one,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The Doorman's answer to a right answer.

@@ -126,7 +126,12 @@ async fn a_request_that_is_old_forged_or_malformed_is_refused() {
         assert_eq!(ask(odd.sign(keys(0)).await.unwrap()).await, Some(Error::AdmissionMalformed));
     }
     // What would move about in the operator's terminal.
-    for text in ["Evil\n\u{1b}[2KUniversity Hospital", "Evil \u{202e}latipsoH", "a\u{7}"] {
+    let (turned, moved) = ("Evil \u{202e}latipsoH", "Evil\n\u{1b}[2KUniversity Hospital");
+    // And what nobody sees there: it would be the name of another.
+    let unseen =
+        ["\u{200b}", "\u{ad}", "\u{200e}", "\u{fe0f}", "\u{e0041}", "\u{3164}", "\u{2800}"];
+    let unseen = unseen.map(|one| format!("University{one} Hospital"));
+    for text in [moved, turned, "a\u{7}"].into_iter().chain(unseen.iter().map(String::as_str)) {
         let said = net.request(keys(0), Role::Institution, "name").await;
         let contact = About { contact: text.into(), ..said.about.clone().unwrap() };
         let named = AdmissionRequest { name: text.into(), ..said.clone() };

@@ -74,8 +74,17 @@ async fn the_operator_sees_all_that_a_node_claims_and_what_it_wants_changed() {
     assert_eq!(Some(claims.endpoint), request.endpoint.clone().map(String::from));
     assert_eq!(claims.signing_key, request.iss.as_ref());
     assert_eq!((applicant.admitted, applicant.rival), (None, None));
+    assert_eq!(applicant.lookalike, None);
     net.operator().admit(request.iss.clone()).await.unwrap();
     net.until(|trust| trust.node(&request.iss).is_ok()).await;
+
+    // Who takes a name that looks like a member's is shown beside it: here with a Cyrillic letter.
+    let alike = net.request(keys(1), Role::Institution, "N\u{43e}tary").await;
+    assert_eq!(net.ask(keys(1), &alike).await, Err(Error::AdmissionPending));
+    let applicant = net.operator().applicant(&alike.iss).await.unwrap();
+    let member = (request.iss.clone(), "Notary".into());
+    assert_eq!((applicant.lookalike, applicant.rival), (Some(member), None));
+    net.operator().refuse(alike.iss, "not the notary").await.unwrap();
 
     let contact = About { contact: "Prof. Roe".into(), ..about() };
     let request = AdmissionRequest { about: Some(contact), ..anew(&request) };

@@ -245,6 +245,9 @@ impl fmt::Display for Shown<'_> {
         if let Some(rival) = &applicant.rival {
             writeln!(f, "  the name or the endpoint is that of {rival}: revoke that first")?;
         }
+        if let Some((node, name)) = &applicant.lookalike {
+            writeln!(f, "  the name looks like that of {node}: {name}")?;
+        }
         if let Some(reason) = &applicant.revoked {
             writeln!(f, "  it was revoked: {reason}")?;
         }

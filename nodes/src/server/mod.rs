@@ -8,6 +8,7 @@ mod claims;
 mod doorman;
 mod mailbox;
 mod manifests;
+mod names;
 mod network_map;
 mod nodes;
 pub mod operator;

@@ -8,6 +8,7 @@ use hdms::network::{Ed25519Key, LogKeys, NotaryLog};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use super::claims::role_name;
+use super::names;
 use super::strangers;
 use crate::sqlite::Failure;
 
@@ -147,7 +148,7 @@ pub fn rival(
 ) -> Result<Option<NodeId>, Failure> {
     let is_rival = |other: &Known| {
         let same = |other: &AdmissionRequest| {
-            plain(&other.name) == plain(&request.name) || other.endpoint == request.endpoint
+            names::are_the_same(&other.name, &request.name) || other.endpoint == request.endpoint
         };
         let listed = other.status != Status::Revoked;
         let has_key =
@@ -167,10 +168,18 @@ fn has_log_key(request: &AdmissionRequest, key: Ed25519Key) -> bool {
     log_keys(request.log).any(|own| own == key)
 }
 
-/// Names that people take for the same are the same.
-fn plain(name: &str) -> String {
-    let words: Vec<_> = name.split_whitespace().map(str::to_lowercase).collect();
-    words.join(" ")
+/// The member whose name looks like that of `request`, if that is another: its id and its name.
+pub fn lookalike(
+    connection: &Connection,
+    request: &AdmissionRequest,
+) -> Result<Option<(NodeId, String)>, Failure> {
+    let looks = |other: &Known| {
+        let is_other = other.request.iss != request.iss && other.status != Status::Revoked;
+        let member = other.admitted_as().filter(|_| is_other)?;
+        let alike = names::look_alike(&member.name, &request.name);
+        alike.then(|| (member.iss.clone(), member.name.clone()))
+    };
+    Ok(listed(connection)?.iter().find_map(looks))
 }
 
 /// Keeps what a node asked to be, and where it stands now; when it has changed its keys, since when

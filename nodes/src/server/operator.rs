@@ -37,6 +37,8 @@ pub struct Applicant {
     pub admitted: Option<Claims>,
     /// A listed node that has the name or the address: it must be revoked first.
     pub rival: Option<NodeId>,
+    /// A member whose name looks like the one that it asks for, with that name.
+    pub lookalike: Option<(NodeId, String)>,
     /// Why it was revoked, where it was.
     pub revoked: Option<String>,
     /// Whether it is what it asks to be.
@@ -50,6 +52,7 @@ impl Applicant {
             claims: Claims::of(&known.request),
             admitted: known.admitted_as().map(Claims::of),
             rival: nodes::rival(connection, &known.request)?,
+            lookalike: nodes::lookalike(connection, &known.request)?,
             revoked: (known.status == Status::Revoked)
                 .then(|| known.reason.clone().unwrap_or_default()),
             is_member: known.status == Status::Admitted,

@@ -1,6 +1,7 @@
 //! A stranger wants others to be refused: it uses up the limits that they share with it.
 
 use hdms::Error;
+use hdms::card::Role;
 use hdms::notary::DepositAnswer;
 use hdms_nodes::costs::Costs;
 use hdms_nodes::member::MemberConfig;
@@ -77,6 +78,16 @@ async fn a_member_that_renews_on_and_on_has_to_wait_and_manifests_gather_what_ch
     assert_eq!(renew(&net, &hospital, keys(2)).await, Err(Error::TooManyRequests));
     let other = net.hospital(3).await;
     renew(&net, &other, keys(1)).await.unwrap();
+    // Nor does it fill the trail with what it wants to be called.
+    let rows = async || net.operator().trail().await.unwrap().entries.len();
+    let (before, mut named) = (rows().await, Vec::new());
+    for round in [0, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1] {
+        let request = net.request(keys(3), Role::Institution, &format!("Hospital {round}")).await;
+        named.push(net.ask(keys(3), &request).await.err());
+    }
+    assert_eq!(named.pop(), Some(Some(Error::TooManyRequests)));
+    assert_eq!(named, [Some(Error::AdmissionPending); 10]);
+    assert_eq!(rows().await, before + 9);
 }
 
 #[tokio::test]

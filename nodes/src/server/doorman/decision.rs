@@ -70,12 +70,14 @@ pub fn find(
 pub struct Used {
     /// Of its address's: a personal node changes its signing key.
     pub change: bool,
-    /// Of its own: the map is to name another card of it, long before the last one ends.
+    /// Of its own: the map is to name another card of it, long before the last one ends, or the trail
+    /// what else the operator has to decide about it.
     pub renewal: bool,
 }
 
 impl Used {
     pub fn by(
+        decision: &Decision,
         known: Option<&Known>,
         request: &AdmissionRequest,
         ended: Option<u64>,
@@ -94,7 +96,10 @@ impl Used {
                 || (&member.endpoint, &member.signing_key)
                     != (&request.endpoint, &request.signing_key)
         };
-        Self { change: personal && changes, renewal: !personal && member.is_some_and(differs) }
+        let is_member = known.and_then(Known::admitted_as).is_some();
+        let wishes = matches!(decision, Decision::Wait) && is_member;
+        let renewal = !personal && (wishes || member.is_some_and(differs));
+        Self { change: personal && changes, renewal }
     }
 }
 

@@ -37,8 +37,9 @@ use decision::{
 /// Personal nodes that may change their keys from one address a day.
 const CHANGES_OF_ADDRESS: u32 = 20;
 
-/// New cards that an institution or a notary gets a day while its last one is young: each is in the
-/// Network Map, and so in a manifest that everybody keeps.
+/// New cards that an institution or a notary gets a day while its last one is young, and what else it may
+/// ask its operator for: each is in the Network Map, and so in a manifest that everybody keeps, or on the
+/// trail.
 const RENEWALS: u32 = 10;
 
 /// Admits nodes.
@@ -173,7 +174,7 @@ impl Doorman {
             }
             Decision::Wait | Decision::Admit => {}
         }
-        let used = Used::by(known, request, ended, now.seconds());
+        let used = Used::by(&decision, known, request, ended, now.seconds());
         self.take(used, &found, request)?;
         let ended = ended.max(found.changed);
         let done = match decision {
