@@ -32,6 +32,8 @@ pub struct Costs {
     pub undecided: usize,
     /// See [`Costs::undecided`].
     pub undecided_of_address: usize,
+    /// Requests of one patient, whoever it is, that wait to be decided.
+    pub undecided_of_patient: usize,
     /// Entries that one personal node may have logged a day; a hundred times as many of others.
     pub entries: u32,
     /// Entries between two nodes that may be logged a day.
@@ -47,6 +49,7 @@ impl Costs {
             treatments: most,
             undecided: usize::MAX,
             undecided_of_address: usize::MAX,
+            undecided_of_patient: usize::MAX,
             entries: most,
             entries_of_pair: most,
             ..Self::default()
@@ -62,6 +65,7 @@ impl Default for Costs {
             treatments: 100,
             undecided: 5_000,
             undecided_of_address: 500,
+            undecided_of_patient: 20,
             entries: 2_000,
             entries_of_pair: 1_000,
         }
@@ -91,18 +95,18 @@ impl InboxQuotas {
         &self.undecided
     }
 
-    /// Whether a message that comes from this address is taken now. [`Error::TooManyRequests`],
-    /// [`Error::CaseQuota`].
+    /// Whether a message that comes from this address is taken now. Answers from which network a request
+    /// came, where that is to be kept with the case. [`Error::TooManyRequests`], [`Error::CaseQuota`].
     pub fn hear(
         &self,
         message: &Opened,
         from: Option<IpAddr>,
         now: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<IpAddr>, Error> {
         let sender = message.sender();
         self.heard.take(sender.id(), sender.card().role, now)?;
         if message.kind() != MessageType::TreatmentRequest {
-            return Ok(());
+            return Ok(None);
         }
         self.treatments.take(sender.id(), now).map_err(|_| Error::CaseQuota)?;
         let taken = self.undecided.take((message.case(), sender.id()), from, now);

@@ -19,7 +19,7 @@ use hdms::treatment::patient::PatientCase;
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast, mpsc};
 
 use crate::costs::InboxQuotas;
-use crate::institution::Undecided;
+use crate::institution::{Undecided, keep_origin};
 use crate::keys::{AwsKeys, AwsPrimitives};
 use crate::member::{Member, Standing};
 use crate::store::SqliteStore;
@@ -233,12 +233,13 @@ impl Platform for NativePlatform {
     }
 
     /// Whom a mailbox holds messages of, its server has limited.
-    fn hear(&self, message: &Opened, by: &Deliverer) -> Result<(), Error> {
+    fn hear(&self, message: &Opened, by: &Deliverer) -> Result<Vec<Write>, Error> {
         if !self.is_institution() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let from = if let Deliverer::Address(from) = by { Some(*from) } else { None };
-        self.quotas.hear(message, from, self.clock.now())
+        let origin = self.quotas.hear(message, from, self.clock.now())?;
+        Ok(origin.map(|network| keep_origin(message.case(), network)).into_iter().collect())
     }
 
     fn heard(&self, message: &Opened, outcome: Option<Outcome>) {

@@ -2,20 +2,17 @@
 
 use serde_json::Value;
 
-use super::{Node, Platform, draft_key, put, record_key, shared_key};
+use super::{Node, Platform, draft_key, shared_key};
 use crate::error::Error;
 use crate::fhir;
 use crate::ids::{CaseId, EntryId, MessageId};
 use crate::json;
 use crate::ledger::VerificationKey;
-use crate::provider::{Store, Table, Write};
+use crate::provider::{Store, Table};
 use crate::record;
 use crate::treatment::hospital::{HospitalCase, Phase};
 use crate::treatment::message::{DataRequestBody, SharedRecord, check_text};
 use crate::treatment::{Authored, Step};
-
-/// Most rows of one kind that go with a case that was only begun.
-const MOST_FORGOTTEN: usize = 1000;
 
 impl<P: Platform> Node<P> {
     /// Steps 4 and 7-9: approves a request; it goes to the notary that was drawn when it came.
@@ -42,55 +39,6 @@ impl<P: Platform> Node<P> {
     pub async fn decline(&self, id: &CaseId, reason: &str) -> Result<HospitalCase, Error> {
         check_text(reason)?;
         self.decide_as_hospital(id, |case| case.decline(reason, self.now())).await
-    }
-
-    /// Lets a request go that nobody has decided: its patient is told, and nothing of the case is kept,
-    /// nor of a patient who is a `stranger` otherwise. One that was decided stays.
-    ///
-    /// Errors: those of the store; [`Error::RandomnessFailed`] and others of this node's own.
-    pub async fn let_lapse(&self, id: &CaseId, why: &str, stranger: bool) -> Result<(), Error> {
-        let _guard = self.platform.lock_case(id).await;
-        let case: Option<HospitalCase> = self.find_case(id).await?;
-        let Some(case) = case.filter(|case| case.phase == Phase::Requested) else {
-            return Ok(());
-        };
-        let (mut writes, mut queued) = (self.forgetting(&case, stranger).await?, Vec::new());
-        if let Step::Applied(_, effects) = case.decline(why, self.now())? {
-            for effect in effects {
-                match self.prepare(id, effect, &mut writes, &mut queued).await {
-                    Err(error) if error.is_passing() => return Err(error),
-                    // There is nobody to be told any more.
-                    Ok(()) | Err(_) => {}
-                }
-            }
-        }
-        for item in &queued {
-            writes.push(put(Table::Outbox, item.id.clone(), json::write(item)?));
-        }
-        self.platform.store().commit(writes).await?;
-        if !queued.is_empty() {
-            self.platform.queued(queued);
-        }
-        Ok(())
-    }
-
-    /// What deletes a case that was only begun.
-    async fn forgetting(&self, case: &HospitalCase, stranger: bool) -> Result<Vec<Write>, Error> {
-        let entries = format!("{}/", case.id);
-        let mut rows = vec![(Table::Entries, entries)];
-        let record = record_key(&case.id, &case.entry.id);
-        let mut writes: Vec<_> = [(Table::Cases, case.id.to_string()), (Table::Records, record)]
-            .map(|(table, key)| Write::Delete { table, key })
-            .into();
-        if stranger {
-            rows.push((Table::Inbox, format!("seen/{}/", case.patient)));
-            writes.push(Write::Delete { table: Table::Cards, key: case.patient.to_string() });
-        }
-        for (table, prefix) in rows {
-            let found = self.platform.store().scan(table, &prefix, "", MOST_FORGOTTEN).await?;
-            writes.extend(found.into_iter().map(|(key, _)| Write::Delete { table, key }));
-        }
-        Ok(writes)
     }
 
     /// Step 11: asks the patient for records of these FHIR resource types.

@@ -137,9 +137,9 @@ impl<P: Platform> Node<P> {
             let same = seen == fingerprint || seen == digest(envelope);
             return if same { Ok(Outcome::Repeated) } else { Err(Error::Replayed) };
         }
-        self.platform.hear(opened, by)?;
+        let kept = self.platform.hear(opened, by)?;
         let seen = put(Table::Inbox, seen_key, fingerprint.into());
-        let outcome = self.apply::<F>(envelope, received, opened, seen, by).await;
+        let outcome = self.apply::<F>(envelope, received, opened, (seen, kept), by).await;
         self.platform.heard(opened, outcome.ok());
         outcome
     }
@@ -149,7 +149,7 @@ impl<P: Platform> Node<P> {
         envelope: &[u8],
         received: Timestamp,
         opened: &Opened,
-        seen: Write,
+        (seen, kept): (Write, Vec<Write>),
         by: &Deliverer,
     ) -> Result<Outcome, Error> {
         let case = opened.case();
@@ -175,6 +175,9 @@ impl<P: Platform> Node<P> {
             along.push(put(Table::Inbox, held_key, json::write(&held)?));
         } else {
             along.extend([seen, no_longer_held]);
+        }
+        if outcome == Outcome::Applied {
+            along.extend(kept);
         }
         self.carry_out(case, step, along).await?;
         Ok(outcome)

@@ -8,6 +8,7 @@ mod content;
 mod draw;
 pub mod hospital;
 mod inbox;
+mod lapse;
 mod mailed;
 pub mod outbox;
 pub mod pace;
@@ -34,6 +35,7 @@ use crate::provider::{
 use crate::treatment::{Effect, Flow, Step};
 
 pub use inbox::{MOST_HELD, Outcome, Taken};
+pub use lapse::Lapse;
 pub use mailed::Undelivered;
 pub use outbox::{OutboxItem, Parcel, Payload, Stuck};
 pub use pace::{Attempts, LONGEST_PAUSE, Occasion, Setback, Tried};
@@ -75,9 +77,10 @@ pub trait Platform {
     /// Waits until nobody else takes in what `sender` has sent; never while a case is locked.
     async fn lock_sender(&self, sender: &NodeId) -> Self::Guard;
     /// Whether a message of a verified sender, which was not taken in before, may be taken in now: a
-    /// node that anybody may write to sets limits. [`Error::TooManyRequests`], [`Error::CaseQuota`].
-    fn hear(&self, _message: &Opened, _by: &Deliverer) -> Result<(), Error> {
-        Ok(())
+    /// node that anybody may write to sets limits. Answers what is to be kept of it once it takes effect.
+    /// [`Error::TooManyRequests`], [`Error::CaseQuota`].
+    fn hear(&self, _message: &Opened, _by: &Deliverer) -> Result<Vec<Write>, Error> {
+        Ok(Vec::new())
     }
     /// What became of a message that was heard; nothing when it was refused.
     fn heard(&self, _message: &Opened, _outcome: Option<Outcome>) {}

@@ -3,7 +3,7 @@
 
 mod room;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
@@ -69,24 +69,29 @@ impl Deliverer {
         if let Self::Node { seq, .. } = self { Some(*seq) } else { None }
     }
 
+    /// Its address; of one of IPv6 the network, which one customer has for himself.
+    fn network(&self) -> Option<IpAddr> {
+        let Self::Address(address) = self else { return None };
+        Some(match address.to_canonical() {
+            IpAddr::V4(address) => address.into(),
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        })
+    }
+
     /// What is kept of it with a message of a verified sender: where to tell what became of it.
     pub(super) fn to_keep(&self) -> Self {
         if let Self::Address(_) = self { Self::Unknown } else { self.clone() }
     }
 
-    /// By which its refusals are counted. Of an address of IPv6 the network is, which one customer
-    /// has for himself.
+    /// By which its refusals are counted.
     fn label(&self, sender: Option<&NodeId>) -> String {
-        match (self, sender) {
-            (Self::Node { id: node, .. }, _) | (_, Some(node)) => node.to_string(),
-            (Self::Address(address), None) => match address.to_canonical() {
-                IpAddr::V4(address) => address.to_string(),
-                IpAddr::V6(address) => {
-                    let network = address.to_bits() >> 64 << 64;
-                    format!("{}/64", std::net::Ipv6Addr::from_bits(network))
-                }
-            },
-            (Self::Unknown, None) => "unknown".to_owned(),
+        if let (Self::Node { id: node, .. }, _) | (_, Some(node)) = (self, sender) {
+            return node.to_string();
+        }
+        match self.network() {
+            Some(IpAddr::V4(address)) => address.to_string(),
+            Some(IpAddr::V6(network)) => format!("{network}/64"),
+            None => "unknown".to_owned(),
         }
     }
 }
@@ -216,12 +221,14 @@ impl<P: Platform> Node<P> {
             return Ok(());
         }
         let fits = refusal.why != Error::EnvelopeTooLarge;
+        let hopeful = refusal.why.may_become_good();
         let place = Place {
             by: by.label(refusal.sender.as_ref()),
             received,
             bytes: if fits { envelope.len() as u64 } else { 0 },
-            hopeful: refusal.why.may_become_good(),
+            hopeful,
             seq: by.seq(),
+            from: by.network().filter(|_| hopeful),
         };
         let Admission { place, gone } = self.in_room(|room| room.admit(&key, place)).await?;
         let mut writes = self.dropping(&gone).await?;
@@ -335,7 +342,9 @@ impl<P: Platform> Node<P> {
             let counted = page.iter().map(|(key, kept)| {
                 let hopeful = Error::from_code(&kept.code).is_some_and(Error::may_become_good);
                 let (by, bytes) = ("earlier".to_owned(), kept.envelope.len() as u64);
-                counted(key, &Place { by, received: kept.received, bytes, hopeful, seq: None })
+                let place =
+                    Place { by, received: kept.received, bytes, hopeful, seq: None, from: None };
+                counted(key, &place)
             });
             store.commit(counted.collect::<Result<_, _>>()?).await?;
         }

@@ -103,6 +103,9 @@ pub struct CostArgs {
     /// The same of one address.
     #[arg(long, default_value_t = Costs::default().undecided_of_address)]
     undecided_requests_of_address: usize,
+    /// Requests for treatment of one patient that wait to be decided at an institution.
+    #[arg(long, default_value_t = Costs::default().undecided_of_patient)]
+    undecided_requests_of_patient: usize,
     /// Entries that a notary logs for one personal node a day; a hundred times as many for others.
     #[arg(long, default_value_t = Costs::default().entries)]
     entries_per_day: u32,
@@ -123,6 +126,7 @@ impl From<CostArgs> for Costs {
             treatments: args.treatments_per_day,
             undecided: args.undecided_requests,
             undecided_of_address: args.undecided_requests_of_address,
+            undecided_of_patient: args.undecided_requests_of_patient,
             entries: args.entries_per_day,
             entries_of_pair: args.pair_entries_per_day,
         }

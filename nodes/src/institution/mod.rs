@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use access::Door;
 pub use access::{ApiKey, KEY_FILE as API_KEY_FILE};
-pub use undecided::Undecided;
+pub use undecided::{Undecided, keep_origin};
 
 use crate::client::Taken;
 use crate::gate::Gate;
@@ -128,6 +128,7 @@ impl Institution {
         let sending = Sender::<HospitalCase>::run(node.clone(), queue, stop.clone());
         let sending = tokio::spawn(sending);
         let changes = node.platform().changes();
+        undecided::remember(&node).await?;
         go_on_with_all(&node).await?;
         let errands = join3(
             hope::<HospitalCase>(node.clone()),

@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod crowd_out;
 mod false_manifests;
 mod lead_inside;
 mod learn_from_what_is_kept;

@@ -13,12 +13,11 @@ use serde_json::Value;
 use crate::scene::Scene;
 use crate::stage::until;
 
-/// Until the hospital has said of one request, and no other, that it takes no more now.
-async fn until_one_has_to_wait(scene: &Scene) {
+/// Until the hospital has said of the last request that it takes no more now.
+async fn until_the_last_has_to_wait(scene: &Scene) {
     let asked_to_wait = async || {
-        let waiting = scene.node().waiting("", 10).await.unwrap();
-        let problems: Vec<_> = waiting.into_iter().map(|item| item.attempts.problem).collect();
-        problems == [Some(Error::CaseQuota.code().to_owned())]
+        let last = scene.node().waiting("", 10).await.unwrap().pop();
+        last.is_some_and(|item| item.attempts.problem.as_deref() == Some(Error::CaseQuota.code()))
     };
     while !asked_to_wait().await {
         tokio::time::sleep(Duration::from_millis(25)).await;
@@ -39,7 +38,7 @@ async fn a_patient_begins_so_many_cases_a_day_and_the_next_one_later() {
         scene.his.until(&case, requested).await;
     }
     let fifth = scene.ask().await;
-    until_one_has_to_wait(&scene).await;
+    until_the_last_has_to_wait(&scene).await;
     assert_eq!(scene.his.get(&format!("/api/cases/{fifth}")).await.status, 404);
     scene.net.clock.advance(HALF_A_DAY);
     let sixth = scene.ask().await;
@@ -54,7 +53,8 @@ const A_MONTH: u64 = 31 * 24 * 3600 * 1000 + 1;
 async fn what_unknown_patients_ask_for_and_nobody_decides_is_bounded_and_ends() {
     let mut scene = Scene::set().await;
     scene.stop_hospital().await;
-    scene.costs = Costs { undecided_of_address: 2, ..Costs::unlimited() };
+    let (undecided_of_address, undecided_of_patient) = (3, 2);
+    scene.costs = Costs { undecided_of_address, undecided_of_patient, ..Costs::unlimited() };
     scene.start_hospital().await.unwrap();
     let requested = |view: &Value| view["summary"]["phase"]["kind"] == "requested";
     let cases = [scene.ask().await, scene.ask().await];
@@ -62,7 +62,7 @@ async fn what_unknown_patients_ask_for_and_nobody_decides_is_bounded_and_ends() 
         scene.his.until(case, requested).await;
     }
     scene.ask().await;
-    until_one_has_to_wait(&scene).await;
+    until_the_last_has_to_wait(&scene).await;
 
     scene.net.clock.advance(A_MONTH);
     scene.net.have_it_look();
@@ -76,14 +76,16 @@ async fn what_unknown_patients_ask_for_and_nobody_decides_is_bounded_and_ends() 
     }
     assert_eq!(rows_about(&scene, scene.node().id()), 0);
 
-    // Who was approved once is known. The hospital has asked for some seconds of rest meanwhile.
+    // Who was approved once is known, and may ask no more at a time than others. The hospital has asked for some seconds of rest meanwhile.
     scene.net.clock.advance(10_000);
     let case = scene.ask().await;
     scene.his.approve(&case).await;
-    for _ in 0..3 {
+    for _ in 0..2 {
         let case = scene.ask().await;
         scene.his.until(&case, requested).await;
     }
+    scene.ask().await;
+    until_the_last_has_to_wait(&scene).await;
 }
 
 /// What the hospital keeps of a patient.

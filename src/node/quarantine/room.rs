@@ -2,6 +2,7 @@
 //! of another, and in all so much that no disk is filled.
 
 use std::collections::BinaryHeap;
+use std::net::IpAddr;
 
 use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,9 @@ pub struct Place {
     /// Its place in the mailbox from which it came, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
+    /// From where it came, if from an address: what is tried again counts for the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
 }
 
 impl Place {
@@ -94,11 +98,13 @@ impl Room {
         self.0.get(digest).is_some_and(|kept| kept.place.is_hoped_for())
     }
 
-    /// Who delivered this envelope, if it came from a mailbox.
+    /// Who delivered this envelope.
     pub fn by(&self, digest: &str) -> Deliverer {
-        let place = self.0.get(digest).map(|kept| &kept.place);
-        let node = place.and_then(|place| Some((place.by.parse().ok()?, place.seq?)));
-        node.map_or(Deliverer::Unknown, |(id, seq)| Deliverer::Node { id, seq })
+        let Some(Kept { place, .. }) = self.0.get(digest) else { return Deliverer::Unknown };
+        if let (Ok(id), Some(seq)) = (place.by.parse(), place.seq) {
+            return Deliverer::Node { id, seq };
+        }
+        place.from.map_or(Deliverer::Unknown, Deliverer::Address)
     }
 
     /// Takes up room for a refusal. Of one that is hopeless the reason is kept where its envelope
@@ -193,7 +199,7 @@ mod tests {
     use crate::provider::Timestamp;
 
     fn place(by: &str, at: u64, bytes: u64, hopeful: bool) -> Place {
-        Place { by: by.into(), received: Timestamp(at), bytes, hopeful, seq: None }
+        Place { by: by.into(), received: Timestamp(at), bytes, hopeful, seq: None, from: None }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use hdms::memory::MemoryStore;
 use hdms::network::{NetworkDocuments, Trust};
 use hdms::node::{Deliverer, Node, OutboxItem, Outcome, Parcel, Payload, Platform, Taken};
 use hdms::notary::DepositAnswers;
-use hdms::provider::{Clock, Timestamp};
+use hdms::provider::{Clock, Timestamp, Write};
 use hdms::software::{Software, SoftwareHolders, SoftwareKeys};
 use hdms::testing::{FixedClock, SeededRandomness};
 use hdms::treatment::Flow;
@@ -117,9 +117,9 @@ impl Platform for Simulated {
         self.senders.lock(sender.as_ref()).await
     }
 
-    fn hear(&self, message: &Opened, _by: &Deliverer) -> Result<(), Error> {
+    fn hear(&self, message: &Opened, _by: &Deliverer) -> Result<Vec<Write>, Error> {
         let is_heard = self.deaf_to.borrow().as_ref() != Some(message.sender().id());
-        if is_heard { Ok(()) } else { Err(Error::TooManyRequests) }
+        if is_heard { Ok(Vec::new()) } else { Err(Error::TooManyRequests) }
     }
 
     fn queued(&self, items: Vec<OutboxItem>) {

@@ -1,0 +1,218 @@
+//! Who has a place among the requests that wait, and who makes room for whom.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+
+use hdms::ids::{CaseId, NodeId};
+use hdms::provider::Timestamp;
+use hdms::treatment::hospital::{HospitalCase, Phase};
+
+/// How many are kept: of all strangers, of those from one network, and of one patient whoever it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub all: usize,
+    pub of_network: usize,
+    pub of_patient: usize,
+}
+
+/// A request that nobody has decided yet.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    pub patient: NodeId,
+    /// The network from which it came; none when that is not known.
+    pub from: Option<IpAddr>,
+    pub since: Timestamp,
+    /// Whether it is on stable storage.
+    pub is_kept: bool,
+    /// Whether a request of its patient was approved once.
+    pub is_known: bool,
+}
+
+/// A request that is to lapse.
+#[derive(Clone, Debug)]
+pub struct Going {
+    pub waiting: Waiting,
+    /// Whether it makes room for another, and not because it is old.
+    pub displaced: bool,
+}
+
+/// Where there is a place for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Free,
+    /// That of another request.
+    Of(CaseId),
+    /// The same, where that has no less right to it.
+    ByLot(CaseId),
+    None,
+}
+
+/// All that is known of them.
+#[derive(Debug)]
+pub struct Room {
+    pub bounds: Bounds,
+    pub cases: HashMap<CaseId, Waiting>,
+    /// The patients of cases that were decided, and whether one was approved.
+    pub patients: HashMap<NodeId, bool>,
+    /// What is to lapse.
+    pub gone: HashMap<CaseId, Going>,
+    /// From where those came that were kept from before, until they are looked at.
+    pub origins: HashMap<CaseId, IpAddr>,
+    /// Of which it needs to be known no more from where they came.
+    pub over: Vec<CaseId>,
+    lots: RandomState,
+}
+
+impl Room {
+    pub fn new(bounds: Bounds) -> Self {
+        let (cases, patients, gone, origins, over) = Default::default();
+        Self { bounds, cases, patients, gone, origins, over, lots: RandomState::new() }
+    }
+
+    /// Looks at a case that has changed, or was kept from before.
+    pub fn note(&mut self, case: &HospitalCase) {
+        let (id, patient) = (&case.id, &case.patient);
+        if case.phase != Phase::Requested {
+            let waited = self.cases.remove(id).is_some_and(|waiting| waiting.from.is_some());
+            let went = self.gone.remove(id).is_some_and(|going| going.waiting.from.is_some());
+            self.over.extend((waited || went).then(|| id.clone()));
+            self.decided(patient, !matches!(case.phase, Phase::Declined { .. }));
+        } else if !self.cases.contains_key(id) && !self.gone.contains_key(id) {
+            let (patient, since, is_known) = (patient.clone(), case.begun, self.is_known(patient));
+            let from = self.origins.remove(id);
+            self.over.extend(from.filter(|_| is_known).map(|_| id.clone()));
+            let from = from.filter(|_| !is_known);
+            let waiting = Waiting { patient, from, since, is_kept: true, is_known };
+            self.cases.insert(id.clone(), waiting);
+        }
+    }
+
+    /// A case of this patient was decided. What one who is known asks for waits as long as it may.
+    fn decided(&mut self, patient: &NodeId, approved: bool) {
+        let known = self.patients.entry(patient.clone()).or_default();
+        if !approved || *known {
+            return;
+        }
+        *known = true;
+        self.stay(patient);
+        for (case, waiting) in &mut self.cases {
+            if waiting.patient == *patient {
+                waiting.is_known = true;
+                self.over.extend(waiting.from.take().map(|_| case.clone()));
+            }
+        }
+    }
+
+    /// What of this patient's was to lapse does not.
+    fn stay(&mut self, patient: &NodeId) {
+        let theirs = self.gone.extract_if(|_, going| going.waiting.patient == *patient);
+        self.cases.extend(theirs.map(|(case, going)| (case, going.waiting)));
+    }
+
+    pub fn is_known(&self, patient: &NodeId) -> bool {
+        self.patients.get(patient) == Some(&true)
+    }
+
+    /// Whether nothing is known of this patient but the one case.
+    pub fn is_stranger(&self, patient: &NodeId, but: Option<&CaseId>) -> bool {
+        let waits =
+            |(case, waiting): (&CaseId, &Waiting)| waiting.patient == *patient && Some(case) != but;
+        let goes = |(case, going): (&CaseId, &Going)| {
+            going.waiting.patient == *patient && Some(case) != but
+        };
+        !self.patients.contains_key(patient)
+            && !self.cases.iter().any(waits)
+            && !self.gone.iter().any(goes)
+    }
+
+    /// How many requests of this patient wait.
+    pub fn of_patient(&self, patient: &NodeId) -> usize {
+        self.cases.values().filter(|waiting| waiting.patient == *patient).count()
+    }
+
+    /// Where the request `id` of a stranger has a place. Where all places of its network are taken, a
+    /// patient who has more of them makes room; where all places are taken, the network that has most of
+    /// them does.
+    pub fn place(&self, id: &CaseId, newcomer: &Waiting) -> Place {
+        let Bounds { all, of_network, .. } = self.bounds;
+        let (total, there) = (self.others(id).count(), self.others_from(id, newcomer.from).count());
+        if newcomer.from.is_some() && there >= of_network {
+            return self.among_neighbours(id, newcomer);
+        }
+        if total < all {
+            return Place::Free;
+        }
+        match self.largest_network(id).filter(|(_, held)| *held > there + 1) {
+            Some((network, _)) => self.of_the_greediest(id, network).map_or(Place::None, Place::Of),
+            None => self.among_neighbours(id, newcomer),
+        }
+    }
+
+    /// That of a request from the same network.
+    fn among_neighbours(&self, id: &CaseId, newcomer: &Waiting) -> Place {
+        let Some(network) = newcomer.from else { return Place::None };
+        let of_newcomer = |waiting: &&Waiting| waiting.patient == newcomer.patient;
+        let own = self.others_from(id, newcomer.from).filter(of_newcomer).count();
+        let most = self.of_patients(id, network).into_values().max().unwrap_or_default();
+        match self.of_the_greediest(id, network) {
+            Some(case) if most > own + 1 => Place::Of(case),
+            Some(case) if own == 0 => Place::ByLot(case),
+            _ => Place::None,
+        }
+    }
+
+    /// Of the patient who has most from this network the youngest request; where each has one, any.
+    fn of_the_greediest(&self, id: &CaseId, network: IpAddr) -> Option<CaseId> {
+        let of_patients = self.of_patients(id, network);
+        let (greediest, most) =
+            of_patients.into_iter().max_by_key(|(patient, n)| (*n, *patient))?;
+        let kept = self.kept_from(id, network);
+        let case = if most > 1 {
+            let theirs = kept.filter(|(_, waiting)| waiting.patient == *greediest);
+            theirs.max_by_key(|(case, waiting)| (waiting.since, *case))
+        } else {
+            kept.max_by_key(|(case, _)| self.lots.hash_one((case, id)))
+        };
+        case.map(|(case, _)| case.clone())
+    }
+
+    /// How many requests each patient has from this network.
+    fn of_patients(&self, id: &CaseId, network: IpAddr) -> HashMap<&NodeId, usize> {
+        let mut counts = HashMap::new();
+        for (_, waiting) in self.kept_from(id, network) {
+            *counts.entry(&waiting.patient).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The network from which most requests came: what came from nobody knows where makes no room.
+    fn largest_network(&self, id: &CaseId) -> Option<(IpAddr, usize)> {
+        let mut held: HashMap<IpAddr, usize> = HashMap::new();
+        for network in self.others(id).filter_map(|(_, waiting)| waiting.from) {
+            *held.entry(network).or_default() += 1;
+        }
+        held.into_iter().max_by_key(|(network, held)| (*held, *network))
+    }
+
+    fn kept_from(&self, id: &CaseId, network: IpAddr) -> impl Iterator<Item = (&CaseId, &Waiting)> {
+        self.others(id).filter(move |(_, waiting)| waiting.from == Some(network) && waiting.is_kept)
+    }
+
+    fn others_from(&self, id: &CaseId, from: Option<IpAddr>) -> impl Iterator<Item = &Waiting> {
+        self.others(id).map(|(_, waiting)| waiting).filter(move |waiting| waiting.from == from)
+    }
+
+    /// The other requests of strangers.
+    fn others(&self, id: &CaseId) -> impl Iterator<Item = (&CaseId, &Waiting)> {
+        self.cases.iter().filter(move |(case, waiting)| *case != id && !waiting.is_known)
+    }
+
+    /// Lets a request go.
+    pub fn let_go(&mut self, case: &CaseId, displaced: bool) {
+        if let Some(waiting) = self.cases.remove(case) {
+            self.gone.insert(case.clone(), Going { waiting, displaced });
+        }
+    }
+}
