@@ -2,12 +2,11 @@
 //! manifests, which others have witnessed: it takes back what it has said since, from a notary that
 //! keeps it, and goes on above. So no number comes round again, and who was revoked stays so.
 
-use std::cmp::Reverse;
 use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use hdms::Error;
 use hdms::answers::{DOCUMENTS, MANIFEST, WITNESSED};
 use hdms::card::{Role, VerifiedCard};
@@ -25,7 +24,7 @@ use rusqlite::Connection;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::certificate::Certificate;
 use super::manifests::Manifests;
@@ -44,15 +43,11 @@ use crate::system::{NodeClock, SystemRandomness};
 /// Why a node that was in the Network Map and is no more is revoked.
 const REASON: &str = "it was no longer a member when the server's database was put back";
 
-/// Most bytes of manifests that are taken back, all in memory: some decades of them.
-const MOST_TAKEN: usize = 64 * 1024 * 1024;
+/// Most bytes of manifests that are taken back of one notary, all in memory: some years of them.
+const MOST_TAKEN: usize = 16 * 1024 * 1024;
 
 /// How long a notary has to say what it has witnessed.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// How long it has to give back what it keeps, and for each manifest besides.
-const LONGEST: Duration = Duration::from_secs(6);
-const EACH: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How many manifests are fetched at a time.
 const AT_A_TIME: usize = 16;
@@ -67,6 +62,10 @@ pub struct Recovery<'a> {
     pub certificate: &'a Certificate,
     /// When.
     pub clock: &'a NodeClock,
+    /// Until when all is to be done.
+    pub until: Instant,
+    /// How much longer it may take for each manifest that is to be taken back.
+    pub each: Duration,
 }
 
 #[derive(Deserialize)]
@@ -108,8 +107,9 @@ impl Recovery<'_> {
         given: &[Endpoint],
     ) -> Result<Standing, Error> {
         let own = self.manifests.published().await?;
+        let patience = self.until.min(Instant::now() + PATIENCE);
         let asked = notaries.iter().map(async |(log, endpoint)| {
-            let size = timeout(PATIENCE, self.witnessed(endpoint)).await;
+            let size = timeout_at(patience, self.witnessed(log, endpoint)).await;
             Some((size.ok()?.ok()?, log, endpoint))
         });
         let mut heard: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
@@ -121,27 +121,56 @@ impl Recovery<'_> {
         if heard.is_empty() {
             return Ok(if is_newest { Standing::Newest } else { Standing::Unheard });
         }
-        heard.sort_by_key(|(size, ..)| Reverse(*size));
-        let mut is_lost = self.has_new_witnesses().await?;
-        for (size, _, endpoint) in heard.into_iter().filter(|(.., url)| !given.contains(url)) {
+        let most = heard.iter().map(|(size, ..)| *size).max().unwrap_or(own);
+        tracing::error!(own, most, "the database is older than what was witnessed");
+        let count = u32::try_from(most - own).unwrap_or(u32::MAX);
+        let asked = heard.iter().map(|(.., endpoint)| *endpoint);
+        let asked = asked.filter(|endpoint| !given.contains(endpoint));
+        let (taken, is_lost) = self.take_first(asked, own, self.until + self.each * count).await;
+        if let Some((tree, endpoint)) = taken {
+            return Ok(Standing::Taken(tree, endpoint));
+        }
+        let is_lost = is_lost && self.has_new_witnesses().await?;
+        Ok(if is_lost || is_newest { Standing::Newest } else { Standing::Behind })
+    }
+
+    /// Takes back what the first of these gives: all are asked at once, so that one which answers slowly
+    /// holds nobody up. Answers the tree and from whom, or else whether all have said that what they have
+    /// witnessed was not published.
+    async fn take_first<'e>(
+        &self,
+        endpoints: impl Iterator<Item = &'e Endpoint>,
+        own: u64,
+        until: Instant,
+    ) -> (Option<(Tree, Endpoint)>, bool) {
+        let kept = async |endpoint| {
+            let kept = timeout_at(until, self.kept_at(endpoint, own)).await;
+            (endpoint, kept.unwrap_or(Err(Error::TimedOut)))
+        };
+        let mut asked = endpoints.map(kept).collect::<FuturesUnordered<_>>();
+        let mut is_lost = true;
+        while let Some((endpoint, kept)) = asked.next().await {
             let notary = endpoint.as_ref();
-            tracing::error!(own, size, notary, "the database is older than what was witnessed");
-            let count = u32::try_from(size - own).unwrap_or(u32::MAX);
-            let taking = timeout(LONGEST + EACH * count, self.take_back(endpoint, own));
-            // One that answers slowly keeps nobody from asking the next.
-            match taking.await.unwrap_or(Err(Error::TimedOut)) {
-                Ok(Some(tree)) => {
-                    tracing::warn!(size, notary, "what was said since was taken back");
-                    return Ok(Standing::Taken(tree, endpoint.clone()));
+            let taken = match kept {
+                Ok(Some(kept)) => self.take_back(kept, endpoint, own).await,
+                Ok(None) => {
+                    tracing::error!(notary, "what was witnessed there was not published");
+                    continue;
                 }
-                Ok(None) => tracing::error!(notary, "what was witnessed there was not published"),
+                Err(error) => Err(error),
+            };
+            match taken {
+                Ok(tree) => {
+                    tracing::warn!(notary, "what was said since was taken back");
+                    return (Some((tree, endpoint.clone())), false);
+                }
                 Err(error) => {
                     is_lost = false;
                     tracing::error!(%error, notary, "nothing could be taken back there");
                 }
             }
         }
-        Ok(if is_lost || is_newest { Standing::Newest } else { Standing::Behind })
+        (None, is_lost)
     }
 
     /// Whether the root key has said who is to co-sign in place of those that were named.
@@ -150,20 +179,28 @@ impl Recovery<'_> {
         Ok(newest.is_some_and(|newest| newest.claims.doormen != digest(&self.certificate.jwt)))
     }
 
-    /// How many manifests the notary there has co-signed; 0 where that is what is signed here, published or
-    /// not.
-    async fn witnessed(&self, endpoint: &Endpoint) -> Result<u64, Error> {
+    /// How many manifests a notary has co-signed; 0 where that is what is signed here, published or
+    /// not. [`Error::NetworkRollback`] where it is less than what it has co-signed here: it has lost what it
+    /// knew, and can't say that there is no more.
+    async fn witnessed(&self, notary: &NotaryLog, endpoint: &Endpoint) -> Result<u64, Error> {
         let States { logs } = self.json(endpoint, "/witness/state", WITNESSED).await?;
-        let key = self.manifests.key();
-        let Some(own) = logs.iter().find(|state| state.log == key.name) else { return Ok(0) };
-        let checkpoint = signed(&own.checkpoint, key).await?;
-        let is_own = self.manifests.has_signed(checkpoint.checkpoint()).await?;
-        Ok(if is_own { 0 } else { checkpoint.checkpoint().size })
+        let (key, least) = (self.manifests.key(), self.manifests.cosigned_by(notary).await?);
+        let own = match logs.iter().find(|state| state.log == key.name) {
+            Some(own) => signed(&own.checkpoint, key).await?.checkpoint().clone(),
+            None if least == 0 => return Ok(0),
+            None => return Err(Error::NetworkRollback),
+        };
+        if own.size < least {
+            let (notary, size) = (endpoint.as_ref(), own.size);
+            tracing::error!(notary, size, least, "it answers less than what it has co-signed");
+            return Err(Error::NetworkRollback);
+        }
+        let is_own = self.manifests.has_signed(&own).await?;
+        Ok(if is_own { 0 } else { own.size })
     }
 
-    /// Nothing where no more is kept.
-    async fn take_back(&self, endpoint: &Endpoint, from: u64) -> Result<Option<Tree>, Error> {
-        let Some(taken) = self.kept_at(endpoint, from).await? else { return Ok(None) };
+    /// Keeps what the notary there has kept beyond `from` manifests. Answers the tree.
+    async fn take_back(&self, taken: Taken, endpoint: &Endpoint, from: u64) -> Result<Tree, Error> {
         let Taken { trust, map, revocations, said } = taken;
         let now = self.clock.now().seconds();
         let documents = NetworkDocuments {
@@ -191,7 +228,7 @@ impl Recovery<'_> {
             trail::append(tx, now, Act::TakenBack, None, &detail)?;
             nodes::tell_server(tx)
         };
-        self.manifests.take_back(said, documents, keep).await.map(Some)
+        self.manifests.take_back(said, documents, keep).await
     }
 
     /// What the notary there keeps beyond `size` manifests, checked but for the tree.

@@ -238,6 +238,18 @@ impl Manifests {
         Ok(published.map_or(0, |published| published.checkpoint().size))
     }
 
+    /// How many manifests a notary has co-signed, as far as the newest signed and the newest published one
+    /// here say.
+    pub async fn cosigned_by(&self, notary: &NotaryLog) -> Result<u64, Error> {
+        let read = |connection: &Connection| {
+            Ok([tiles::newest_checkpoint(connection)?, tiles::newest_published(connection)?])
+        };
+        let kept = self.0.database.read(read).await?.into_iter().flatten();
+        let key = notary.witness_key();
+        let cosigned = kept.filter(|checkpoint| checkpoint.note().signature_of(&key).is_some());
+        Ok(cosigned.map(|checkpoint| checkpoint.checkpoint().size).max().unwrap_or(0))
+    }
+
     /// Whether this tree is among those that the log has signed here, as far as they are kept, or an
     /// earlier one.
     pub async fn has_signed(&self, tree: &Checkpoint) -> Result<bool, Error> {

@@ -2,6 +2,7 @@
 //! Follows the table of nodes: whatever changes there, by a node or by the operator, is signed and
 //! offered anew.
 
+mod beginning;
 mod signing;
 
 use std::collections::HashMap;
@@ -26,7 +27,6 @@ use super::manifests::{self, Manifests, Newest};
 use super::nodes::{self, IssuedCard, Known, Status};
 use super::pins;
 use super::rate::RateLimit;
-use super::recovery::{Recovery, Standing};
 use super::rules::History;
 use super::superseded;
 use crate::client::Client;
@@ -116,7 +116,7 @@ impl Network {
             warned: AtomicU64::new(0),
             pace,
         };
-        network.refresh().await?;
+        network.begin().await?;
         Ok(network)
     }
 
@@ -227,7 +227,7 @@ impl Network {
     pub async fn refresh(&self) -> Result<(), Error> {
         // One after another: a later look at the nodes never loses to an earlier one.
         let mut tree = self.refreshing.lock().await;
-        if self.recover(&mut tree).await? {
+        if self.recover(&mut tree, beginning::LATER).await? {
             self.publish().await?;
             for _ in 0..ROUNDS {
                 let is_its_time = self.pace.has(&(), self.clock.now());
@@ -240,6 +240,11 @@ impl Network {
                 self.publish().await?;
             }
         }
+        self.offer().await
+    }
+
+    /// Offers what is published.
+    async fn offer(&self) -> Result<(), Error> {
         if let Some(documents) = self.manifests.offered().await? {
             let etag = format!("\"{}\"", digest(json::write(&documents)?));
             if etag != self.offered().etag {
@@ -251,52 +256,6 @@ impl Network {
             }
         }
         Ok(())
-    }
-
-    /// At the start, and where the newest manifest finds no witnesses, sees whether they have witnessed
-    /// others, which are taken back. Answers whether anything may be signed.
-    async fn recover(&self, tree: &mut Tree) -> Result<bool, Error> {
-        let newest = self.manifests.newest().await?;
-        let is_stuck = newest.as_ref().is_some_and(|newest| !newest.is_published);
-        let mut is_newest = self.is_newest.load(Ordering::Relaxed);
-        if is_newest && !is_stuck {
-            return Ok(true);
-        }
-        let certificate = self.certificate();
-        let recovery = Recovery {
-            client: &self.client,
-            manifests: &self.manifests,
-            certificate: &certificate,
-            clock: &self.clock,
-        };
-        let mut given = Vec::new();
-        loop {
-            // What was taken back may name other witnesses.
-            let newest = self.manifests.newest().await?;
-            let claims = newest.as_ref().map(|newest| &newest.claims);
-            let required = signing::required(claims, &certificate);
-            let listed = self.database.read(nodes::listed).await?;
-            let notaries = manifests::notaries(&listed, &required);
-            match recovery.run(&notaries, &required, &given).await? {
-                // Another may have seen still more.
-                Standing::Taken(taken, by) => {
-                    *tree = taken;
-                    given.push(by);
-                    continue;
-                }
-                Standing::Newest => is_newest = true,
-                Standing::Behind => is_newest = false,
-                Standing::Unheard => {}
-            }
-            break;
-        }
-        self.is_newest.store(is_newest, Ordering::Relaxed);
-        if !is_newest && !self.behind.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                "nothing is signed until most notaries have said what they have witnessed"
-            );
-        }
-        Ok(is_newest)
     }
 
     async fn publish(&self) -> Result<(), Error> {
