@@ -1,4 +1,5 @@
-//! A node woken by push, in a service worker: what it does, shows and tells the server.
+//! A node woken by push, in a service worker: what it does, shows and tells the server, and what it
+//! gives up of what came and of what it has sent.
 #![cfg(target_arch = "wasm32")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,6 +8,7 @@ mod device;
 mod support;
 
 use device::{Device, VAPID, case};
+use hdms::Error;
 use hdms::provider::Table;
 use hdms_worker::commands::{Command, PushOptions};
 use hdms_worker::requests::wake;
@@ -107,6 +109,63 @@ async fn what_is_pushed_and_refused_is_left_to_the_mailbox_and_set_aside_there()
     assert_eq!(device.shown(), json!([aside]));
     assert_eq!(device.count(Table::Quarantine).await, 1);
     assert_eq!(phase(&device).await, "requested");
+}
+
+#[wasm_bindgen_test]
+async fn what_is_kept_in_hope_is_given_up_when_its_time_is_over_and_the_server_is_told_once() {
+    let mut device = Device::new().await;
+    // The hospital's clock is a day ahead.
+    device.world.providers.clock.advance(24 * 3600 * 1000);
+    let [approval, _] = device.envelopes().await;
+    device.has_mail(&[&approval], &[]);
+    assert!(woken(&device.worker, &payload(1, &approval)).await);
+    contact(&device).await;
+    device.has_mail(&[], &[]);
+    assert_eq!(device.count(Table::Quarantine).await, 1);
+    let acknowledged = || device.told("/mailbox/acknowledgement");
+    assert!(acknowledged().iter().all(|told| *told == json!({"upto": 1})), "{:?}", acknowledged());
+    let before = acknowledged().len();
+
+    device.days_later(32);
+    for _ in 0..3 {
+        contact(&device).await;
+    }
+    let refused = json!([{"seq": 1, "code": Error::NotYetValid.code()}]);
+    assert_eq!(acknowledged()[before..], [json!({"upto": 0, "refused": refused})]);
+    assert_eq!(device.count(Table::Quarantine).await, 0);
+}
+
+#[wasm_bindgen_test]
+async fn what_a_hospital_refuses_for_good_or_as_too_old_is_not_sent_again() {
+    const INBOX: &str = "https://hospital.example/inbox";
+    let device = Device::new().await;
+    let hospital = device.world.hospital.id().to_string();
+    let refusals = [Error::SignatureInvalid, Error::Expired, Error::TooManyRequests];
+    for (number, refusal) in refusals.into_iter().enumerate() {
+        let problem = json!({"type": "", "title": "", "detail": "", "status": refusal.status(),
+            "code": refusal.code()});
+        device.answers(INBOX, problem);
+        let case = format!("019b7985-7400-7000-8000-00000000001{number}");
+        let request = json!({"reason": "Cough", "date": null, "mayRead": []});
+        let asks = json!({"case": case, "hospital": hospital, "request": request});
+        device
+            .worker
+            .execute("", Command::Ask(serde_json::from_value(asks).unwrap()))
+            .await
+            .unwrap();
+        contact(&device).await;
+        device.answers(INBOX, json!({"outcome": "applied"}));
+        // As long as it may have been asked to wait.
+        device.days_later(1 + number as u64);
+        contact(&device).await;
+        let is_final = refusal != Error::TooManyRequests;
+        assert_eq!(device.told(INBOX).len(), number + if is_final { 1 } else { 2 }, "{refusal}");
+        let waiting = device.answered(Command::Outbox).await;
+        let mut waiting = waiting.as_array().unwrap().iter();
+        let kept = waiting.find(|item| item["case"] == *case);
+        let shown = kept.map(|item| (&item["refused"], &item["problem"]["code"]));
+        assert_eq!(shown, is_final.then_some((&json!(true), &json!(refusal.code()))));
+    }
 }
 
 #[wasm_bindgen_test]

@@ -39,12 +39,15 @@ pub const VAPID: &str =
     globalThis.fetch = async (input, init) => {
         const request = new Request(input, init);
         const { origin, pathname } = new URL(request.url);
-        if (origin !== "https://server.test") return realFetch(request);
+        const ofServer = origin === "https://server.test";
+        const path = ofServer ? pathname : request.url;
+        const answer = state?.answers[path];
+        if (!ofServer && answer === undefined) return realFetch(request);
         const body = await request.text();
-        const answer = state.answers[pathname];
         if (answer === undefined) throw new TypeError("no network");
-        state.asked.push([pathname, body.startsWith("{") ? JSON.parse(body) : body || null]);
-        return answer === null ? new Response(null, { status: 204 }) : Response.json(answer);
+        state.asked.push([path, body.startsWith("{") ? JSON.parse(body) : body || null]);
+        if (answer === null) return new Response(null, { status: 204 });
+        return Response.json(answer, { status: answer.status ?? 200 });
     };
     registration.showNotification = async (title, { body, tag, data }) => {
         if (!state.permitted) throw new TypeError("no permission");
@@ -167,7 +170,8 @@ impl Device {
         }));
     }
 
-    /// From now on the server answers this at this path as well.
+    /// From now on the server answers this at this path as well, or another node at this address; with
+    /// the status that it has.
     pub fn answers(&self, path: &str, answer: Value) {
         let mut answers = look_at("answers");
         answers[path] = answer;
