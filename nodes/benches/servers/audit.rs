@@ -3,16 +3,14 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use hdms::ids::{CaseId, EntryId};
-use hdms::ledger::{Commitment, Entry, EntryKind, VerificationKey};
 use hdms::provider::{Clock, Timestamp};
 use hdms::testing::FixedClock;
 use hdms_nodes::notary::{Import, Imported, Notary};
-use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
+use hdms_nodes::system::{NodeClock, SystemClock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Net, SECRET, passphrase};
+use crate::common::{Net, SECRET, first_entry, passphrase};
 use crate::is_quick;
 
 /// Entries that are made at a time.
@@ -49,17 +47,7 @@ async fn filled(net: &Net, size: u64) -> Notary {
     let clock = FixedClock::new(Timestamp(SystemClock.now().0 - size * APART));
     let entry = |_| {
         clock.advance(APART);
-        let entry = Entry {
-            id: EntryId::new(&clock, &SystemRandomness).unwrap(),
-            kind: EntryKind::Request,
-            case: CaseId::new(&clock, &SystemRandomness).unwrap(),
-            author: id.clone(),
-            counterparty: id.clone(),
-            verification_key: VerificationKey::of("request"),
-            previous: None,
-            case_secret: Some(Commitment::to_secret(SECRET)),
-            draw: None,
-        };
+        let entry = first_entry(&id, &id, &clock);
         Imported { entry, secret: Some(SECRET), time: clock.now().seconds() }
     };
     for _ in 0..size / CHUNK {

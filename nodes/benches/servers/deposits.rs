@@ -6,10 +6,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use hdms::Error;
-use hdms::ids::{CaseId, EntryId};
-use hdms::ledger::{
-    Commitment, Draw, Drawn, Entry, EntryKind, VerificationKey, VerifiedEndorsement,
-};
+use hdms::ids::EntryId;
+use hdms::ledger::{Draw, Drawn, Entry, EntryKind, VerifiedEndorsement};
 use hdms::notary::{Deposit, MAX_DEPOSITS};
 use hdms::provider::{Clock, Timestamp};
 use hdms::testing::FixedClock;
@@ -18,7 +16,7 @@ use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Person, SECRET, passphrase, sealed, trust_of};
+use crate::common::{Person, SECRET, first_entry, passphrase, sealed, trust_of};
 use crate::is_quick;
 use crate::network::{Members, processor_time};
 
@@ -149,17 +147,7 @@ impl Past<'_> {
 }
 
 fn first([author, other]: &[Person; 2], clock: &impl Clock) -> Entry {
-    Entry {
-        id: EntryId::new(clock, &SystemRandomness).unwrap(),
-        kind: EntryKind::Request,
-        case: CaseId::new(clock, &SystemRandomness).unwrap(),
-        author: author.id.clone(),
-        counterparty: other.id.clone(),
-        verification_key: VerificationKey::of("request"),
-        previous: None,
-        case_secret: Some(Commitment::to_secret(SECRET)),
-        draw: None,
-    }
+    first_entry(&author.id, &other.id, clock)
 }
 
 fn following(first: &Entry) -> Entry {

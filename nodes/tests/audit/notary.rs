@@ -1,15 +1,14 @@
 //! A real notary, and its database after somebody has altered it.
 
 use hdms::ids::NodeId;
-use hdms::ledger::{Commitment, Entry, EntryKind, VerificationKey};
 use hdms::provider::Clock;
 use hdms_nodes::notary::{Import, Imported, Notary};
-use hdms_nodes::system::NodeClock;
+use hdms_nodes::system::{NodeClock, SystemClock};
 use rusqlite::Connection;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Net, SECRET, case_id, deposit, entry_id, passphrase, sealed};
+use crate::common::{Net, SECRET, deposit, first_entry, passphrase, sealed};
 use crate::stage::{Audited, audit};
 
 struct Real {
@@ -42,18 +41,10 @@ impl Real {
             let folder = net.dir.path().join("notary");
             let import = Import::open(&folder, &passphrase(), id).unwrap();
             let now = net.clock.now().seconds();
-            let entry = || Entry {
-                id: entry_id(),
-                kind: EntryKind::Request,
-                case: case_id(),
-                author: id.clone(),
-                counterparty: id.clone(),
-                verification_key: VerificationKey::of("request"),
-                previous: None,
-                case_secret: Some(Commitment::to_secret(SECRET)),
-                draw: None,
+            let imported = |_| {
+                let entry = first_entry(id, id, &SystemClock);
+                Imported { entry, secret: Some(SECRET), time: now }
             };
-            let imported = |_| Imported { entry: entry(), secret: Some(SECRET), time: now };
             import.append((0..count).map(imported).collect()).await.unwrap();
         })
         .await

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hdms::card::VerifiedCard;
 use hdms::envelope::{self, Letter, MessageType};
-use hdms::ids::NodeId;
+use hdms::ids::{CaseId, EntryId, NodeId};
 use hdms::ledger::{
     CaseSecret, Commitment, Draw, Drawn, Entry, EntryKind, VerificationKey, VerifiedEndorsement,
 };
@@ -15,7 +15,7 @@ use hdms_nodes::keys::AwsPrimitives;
 use hdms_nodes::notary::Notary;
 use hdms_nodes::system::{SystemClock, SystemRandomness};
 
-use super::{Person, case_id, entry_id};
+use super::{Person, case_id};
 
 /// Of every case that the tests make.
 pub const SECRET: CaseSecret = CaseSecret([7; 32]);
@@ -52,6 +52,21 @@ pub async fn drawn(
     }
 }
 
+/// The request of a new case of that time, which no notary was drawn for.
+pub fn first_entry(author: &NodeId, counterparty: &NodeId, clock: &impl Clock) -> Entry {
+    Entry {
+        id: EntryId::new(clock, &SystemRandomness).unwrap(),
+        kind: EntryKind::Request,
+        case: CaseId::new(clock, &SystemRandomness).unwrap(),
+        author: author.clone(),
+        counterparty: counterparty.clone(),
+        verification_key: VerificationKey::of("request"),
+        previous: None,
+        case_secret: Some(Commitment::to_secret(SECRET)),
+        draw: None,
+    }
+}
+
 /// The request of a new case between a patient and a hospital, endorsed by both and drawn for this
 /// notary.
 pub async fn deposit(author: &Person, other: &Person, notary: &Notary) -> Deposit {
@@ -66,17 +81,7 @@ pub async fn deposit_for(
     notary: &NodeId,
     trust: &Trust,
 ) -> Deposit {
-    let entry = Entry {
-        id: entry_id(),
-        kind: EntryKind::Request,
-        case: case_id(),
-        author: author.id.clone(),
-        counterparty: other.id.clone(),
-        verification_key: VerificationKey::of("request"),
-        previous: None,
-        case_secret: Some(Commitment::to_secret(SECRET)),
-        draw: None,
-    };
+    let entry = first_entry(&author.id, &other.id, &SystemClock);
     let (entry, draw) = drawn(entry, other, notary, trust).await;
     let endorse = async |by: &Person| {
         let now = SystemClock.now();

@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub use keyrings::{keyring, keys, prepare_keys, prepare_server};
 
 #[allow(unused_imports, reason = "each test file uses a part")]
-pub use depositing::{SECRET, deposit, deposit_for, drawn, sealed, trust_of};
+pub use depositing::{SECRET, deposit, deposit_for, drawn, first_entry, sealed, trust_of};
 
 pub const PASSPHRASE: &str = "correct horse";
 
