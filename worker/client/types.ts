@@ -150,6 +150,104 @@ name: string,
 endpoint: string, };
 
 /**
+ * A message that was refused.
+ */
+export type Quarantined = { 
+/**
+ * Digest of the envelope.
+ */
+id: string, 
+/**
+ * When it came.
+ */
+received: number, 
+/**
+ * Why it was refused.
+ */
+error: NodeErrorView, };
+
+/**
+ * That the server has shown this node two networks.
+ */
+export type SplitView = { 
+/**
+ * When.
+ */
+seen: number, 
+/**
+ * JSON text with the documents of both, as they were signed: for the operator, who has to
+ * explain them.
+ */
+evidence: string, };
+
+/**
+ * Something that waits to be sent.
+ */
+export type Waiting = { 
+/**
+ * Its id.
+ */
+id: string, 
+/**
+ * The case that it belongs to.
+ */
+case: string, 
+/**
+ * To whom: how people call it.
+ */
+to: string, 
+/**
+ * The type of the message.
+ */
+kind: string, 
+/**
+ * Since when.
+ */
+since: number, 
+/**
+ * How often sending was tried.
+ */
+attempts: number, 
+/**
+ * When it is tried again; `null` for at once.
+ */
+nextAttempt: number | null, 
+/**
+ * Why it was not sent.
+ */
+problem: NodeErrorView | null, 
+/**
+ * Whether the recipient refused it for good: it is not sent again.
+ */
+refused: boolean, };
+
+/**
+ * What opens the live stream: `GET url` with the header `HDMS-Proof`.
+ */
+export type StreamTicket = { 
+/**
+ * Where.
+ */
+url: string, 
+/**
+ * Good for one request, for two minutes.
+ */
+proof: string, };
+
+/**
+ * What the node tells every page.
+ */
+export type NodeEvent = { "kind": "changed", 
+/**
+ * Their ids.
+ */
+cases: Array<string>, } | { "kind": "status", 
+/**
+ * The new one.
+ */
+status: NodeStatus, };
+
+/**
  * Where a case stands.
  */
 export type Phase = { "kind": "requested" } | { "kind": "approved" } | { "kind": "declined", 
@@ -470,6 +568,23 @@ changed: number,
 openDecisions: number, };
 
 /**
+ * What a patient asks of a hospital.
+ */
+export type TreatmentRequest = { 
+/**
+ * Why.
+ */
+reason: string, 
+/**
+ * The wished date, `YYYY-MM-DD`.
+ */
+date: string | null, 
+/**
+ * FHIR resource types of which the hospital may ask to read records.
+ */
+mayRead: Array<string>, };
+
+/**
  * Where a record stands.
  */
 export type RecordState = "final" | "received" | "disputed" | "own";
@@ -607,121 +722,6 @@ state: RecordState,
  * Size of the record.
  */
 bytes: number, };
-
-/**
- * A message that was refused.
- */
-export type Quarantined = { 
-/**
- * Digest of the envelope.
- */
-id: string, 
-/**
- * When it came.
- */
-received: number, 
-/**
- * Why it was refused.
- */
-error: NodeErrorView, };
-
-/**
- * That the server has shown this node two networks.
- */
-export type SplitView = { 
-/**
- * When.
- */
-seen: number, 
-/**
- * JSON text with the documents of both, as they were signed: for the operator, who has to
- * explain them.
- */
-evidence: string, };
-
-/**
- * Something that waits to be sent.
- */
-export type Waiting = { 
-/**
- * Its id.
- */
-id: string, 
-/**
- * The case that it belongs to.
- */
-case: string, 
-/**
- * To whom: how people call it.
- */
-to: string, 
-/**
- * The type of the message.
- */
-kind: string, 
-/**
- * Since when.
- */
-since: number, 
-/**
- * How often sending was tried.
- */
-attempts: number, 
-/**
- * When it is tried again; `null` for at once.
- */
-nextAttempt: number | null, 
-/**
- * Why it was not sent.
- */
-problem: NodeErrorView | null, 
-/**
- * Whether the recipient refused it for good: it is not sent again.
- */
-refused: boolean, };
-
-/**
- * What a patient asks of a hospital.
- */
-export type TreatmentRequest = { 
-/**
- * Why.
- */
-reason: string, 
-/**
- * The wished date, `YYYY-MM-DD`.
- */
-date: string | null, 
-/**
- * FHIR resource types of which the hospital may ask to read records.
- */
-mayRead: Array<string>, };
-
-/**
- * What opens the live stream: `GET url` with the header `HDMS-Proof`.
- */
-export type StreamTicket = { 
-/**
- * Where.
- */
-url: string, 
-/**
- * Good for one request, for two minutes.
- */
-proof: string, };
-
-/**
- * What the node tells every page.
- */
-export type NodeEvent = { "kind": "changed", 
-/**
- * Their ids.
- */
-cases: Array<string>, } | { "kind": "status", 
-/**
- * The new one.
- */
-status: NodeStatus, };
 
 /**
  * Of `make`.
