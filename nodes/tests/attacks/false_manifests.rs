@@ -1,7 +1,5 @@
 //! A server wants a notary to keep, and to give others, manifests that are not in the log.
 
-use std::time::Duration;
-
 use hdms_nodes::member::MemberConfig;
 use serde_json::{Value, json};
 
@@ -26,12 +24,14 @@ async fn a_notary_keeps_no_manifest_that_is_not_in_the_log() {
     let server = lying.url.clone();
     let notary = net.notary_with("notary", |config| MemberConfig { server, ..config }).await;
     let url = format!("http://{}", notary.address());
-    notary.member().refresh().await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    lying.has_lied("/manifests/1", 1).await;
+    // When it asks again, it has dealt with the first.
+    net.hospital(2).await;
+    lying.has_lied("/manifests/1", 2).await;
     assert_eq!(manifest(&url, 1).await, None);
 
     lying.repent();
-    net.hospital(2).await;
+    net.hospital(3).await;
     watched::all_keep(std::slice::from_ref(&notary), net.trust().await.manifest().number).await;
     assert_eq!(manifest(&url, 1).await, Some(first));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -17,6 +18,8 @@ pub struct LyingServer {
     behind: String,
     /// By path.
     lies: Arc<Mutex<HashMap<String, String>>>,
+    /// The paths for which it has lied.
+    told: Arc<Mutex<Vec<String>>>,
     answers: Arc<Mutex<Vec<Bytes>>>,
 }
 
@@ -26,7 +29,8 @@ impl LyingServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let behind = behind.to_owned();
-        let server = Self { url, behind, lies: Arc::default(), answers: Arc::default() };
+        let (lies, told, answers) = Default::default();
+        let server = Self { url, behind, lies, told, answers };
         let router = Router::new().fallback(pass_on).with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         server
@@ -41,6 +45,18 @@ impl LyingServer {
     /// From now on everybody who asks for this path gets this.
     pub fn answer_with(&self, path: &str, lie: String) {
         self.lies.lock().unwrap().insert(path.to_owned(), lie);
+    }
+
+    /// Waits until it has lied so often about this path.
+    pub async fn has_lied(&self, path: &str, times: usize) {
+        let told = || self.told.lock().unwrap().iter().filter(|told| *told == path).count();
+        for _ in 0..400 {
+            if told() >= times {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("nobody asked for {path} so often");
     }
 
     /// From now on it tells the truth.
@@ -61,6 +77,7 @@ async fn pass_on(
     body: Bytes,
 ) -> Response {
     if let Some(lie) = server.lies.lock().unwrap().get(uri.path()) {
+        server.told.lock().unwrap().push(uri.path().to_owned());
         return lie.clone().into_response();
     }
     if uri.path() == "/doorman/answers" {
