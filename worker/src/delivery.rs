@@ -17,7 +17,7 @@ use hdms::treatment::patient::PatientCase;
 use crate::contact::Contact;
 use crate::member::Member;
 use crate::platform::BrowserClock;
-use crate::push::Standing;
+use crate::push::StandingSubscriptions;
 use crate::queue::Queue;
 use crate::transport;
 
@@ -35,7 +35,7 @@ pub struct Delivery {
     contact: Contact,
     changed: RefCell<Vec<String>>,
     arrived: RefCell<Vec<Arrival>>,
-    standing: RefCell<Option<Standing>>,
+    standing: RefCell<Option<StandingSubscriptions>>,
     next: Cell<Option<Timestamp>>,
     retried: Cell<Option<Timestamp>>,
 }
@@ -166,7 +166,7 @@ impl Delivery {
     }
 
     /// The push subscriptions that stand, if the server has said so since this was asked last.
-    pub fn take_standing(&self) -> Option<Standing> {
+    pub fn take_standing(&self) -> Option<StandingSubscriptions> {
         self.standing.take()
     }
 
@@ -202,7 +202,7 @@ impl Delivery {
                 // What comes of it is in the node's standing.
                 let _ = member.join_again().await;
             }
-            self.standing.replace(Some(Standing { asked, ids: page.subscriptions }));
+            self.standing.replace(Some(StandingSubscriptions { asked, ids: page.subscriptions }));
             let (dealt, stopped) = self.take_in(member, page.messages, after).await;
             if dealt.upto > after {
                 member.post("/mailbox/acknowledgement", &dealt).await?;

@@ -57,7 +57,7 @@ struct Choice {
 
 /// The ids of the node's subscriptions that the server said stand, and when it was asked.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct StandingSubscriptions {
     /// Before the server answered.
     pub asked: Timestamp,
     /// See [`Subscription::id`].
@@ -99,7 +99,11 @@ impl Push {
     /// Errors: [`Error::PushBlocked`], [`Error::PushUnavailable`], the server's
     /// [`Error::PushSubscriptionRefused`], those of the way and the store. What could not be done is
     /// done the next time.
-    pub async fn compare(&self, member: &Member, standing: Option<&Standing>) -> Result<(), Error> {
+    pub async fn compare(
+        &self,
+        member: &Member,
+        standing: Option<&StandingSubscriptions>,
+    ) -> Result<(), Error> {
         let mut choice = self.choice.borrow().clone();
         let done = choice.bring_about(member, standing).await;
         self.keep(choice).await?;
@@ -121,7 +125,7 @@ impl Choice {
     async fn bring_about(
         &mut self,
         member: &Member,
-        standing: Option<&Standing>,
+        standing: Option<&StandingSubscriptions>,
     ) -> Result<(), Error> {
         let dropped = standing.is_some_and(|standing| self.is_dropped(standing));
         if dropped {
@@ -144,7 +148,7 @@ impl Choice {
         if subscription.check().is_ok() { self.tell(member, &subscription).await } else { Ok(()) }
     }
 
-    fn is_dropped(&self, Standing { asked, ids }: &Standing) -> bool {
+    fn is_dropped(&self, StandingSubscriptions { asked, ids }: &StandingSubscriptions) -> bool {
         // What the server was told since it was asked, its answer does not know.
         let known = self.since.is_some_and(|since| since < asked.0);
         known && self.told.as_ref().is_some_and(|id| !ids.contains(id))

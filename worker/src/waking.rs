@@ -9,7 +9,7 @@ use hdms::Error;
 use hdms::push::PushMessage;
 
 use crate::member::Member;
-use crate::push::Standing;
+use crate::push::StandingSubscriptions;
 use crate::views::{NodeStatus, PushState};
 use crate::worker::Worker;
 use crate::{clients, notification};
@@ -67,7 +67,7 @@ pub async fn choose(
 }
 
 /// Brings the subscription and what the server knows of it in line with the choice.
-pub async fn compare(worker: &Rc<Worker>, member: Rc<Member>, standing: Standing) {
+pub async fn compare(worker: &Rc<Worker>, member: Rc<Member>, standing: StandingSubscriptions) {
     let comparing = worker.clone();
     let comparing = async move { comparing.push.compare(&member, Some(&standing)).await };
     // What could not be done is done at the next contact.

@@ -33,6 +33,7 @@ use hdms::ids::CaseId;
 use hdms::node::{Deliverer, Outcome};
 use hdms::treatment::hospital::HospitalCase;
 use tokio::net::TcpListener;
+use tokio::sync::broadcast::Receiver;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -79,6 +80,13 @@ impl Config {
         let origins = Vec::new();
         Self { member, api_key: None, console: None, origins, pages: None, samples: None }
     }
+
+    fn api_key(&self) -> Result<ApiKey, Error> {
+        match &self.api_key {
+            Some(path) => ApiKey::read(path),
+            None => ApiKey::open_or_make(&self.member.data),
+        }
+    }
 }
 
 /// A running institution.
@@ -111,13 +119,9 @@ impl Institution {
         stop: CancellationToken,
     ) -> Result<Self, Error> {
         config.member.role = Role::Institution;
-        let folder = config.member.data.clone();
         let url = config.member.endpoint.as_ref().map(ToString::to_string).unwrap_or_default();
-        let store = SqliteStore::open(&folder.join(DATABASE))?;
-        let api_key = match &config.api_key {
-            Some(path) => ApiKey::read(path)?,
-            None => ApiKey::open_or_make(&folder)?,
-        };
+        let store = SqliteStore::open(&config.member.data.join(DATABASE))?;
+        let api_key = config.api_key()?;
         let member =
             Member::join(config.member, store.clone(), clock.clone(), stop.clone()).await?;
         let node_clock = clock.clone();
@@ -130,14 +134,7 @@ impl Institution {
         let changes = node.platform().changes();
         undecided::remember(&node).await?;
         go_on_with_all(&node).await?;
-        let errands = join3(
-            hope::<HospitalCase>(node.clone()),
-            reports::watch(node.clone()),
-            undecided::watch(node.clone(), changes),
-        );
-        node.platform().member().spawn(async move {
-            errands.await;
-        });
+        run_errands(&node, changes);
         let limits = node.platform().member().costs().limits.clone();
         let desk = Desk { node: node.clone(), gate: Gate::new(), stop: stop.clone() };
         let (inbox, his) = (inbox_routes(desk.clone()), his_routes(desk, door, config.origins));
@@ -195,6 +192,18 @@ impl Institution {
         }
         self.node.platform().member().ended().await;
     }
+}
+
+/// What it does by itself, now and then, and when a case has changed.
+fn run_errands(node: &Arc<NativeNode>, changes: Receiver<CaseId>) {
+    let errands = join3(
+        hope::<HospitalCase>(node.clone()),
+        reports::watch(node.clone()),
+        undecided::watch(node.clone(), changes),
+    );
+    node.platform().member().spawn(async move {
+        errands.await;
+    });
 }
 
 /// What the node was stopped in the middle of.

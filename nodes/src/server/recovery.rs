@@ -82,7 +82,7 @@ struct Taken {
 }
 
 /// Where the server stands, as far as the notaries know.
-pub enum Standing {
+pub enum ServerStanding {
     /// Nothing was said beyond what is known here.
     Newest,
     /// Too few have answered to tell.
@@ -105,7 +105,7 @@ impl Recovery<'_> {
         notaries: &[(NotaryLog, Endpoint)],
         required: &[Witness],
         given: &[Endpoint],
-    ) -> Result<Standing, Error> {
+    ) -> Result<ServerStanding, Error> {
         let own = self.manifests.published().await?;
         let patience = self.until.min(Instant::now() + PATIENCE);
         let asked = notaries.iter().map(async |(log, endpoint)| {
@@ -119,7 +119,7 @@ impl Recovery<'_> {
         let is_newest = content >= majority(required.len());
         heard.retain(|(size, ..)| *size > own);
         if heard.is_empty() {
-            return Ok(if is_newest { Standing::Newest } else { Standing::Unheard });
+            return Ok(if is_newest { ServerStanding::Newest } else { ServerStanding::Unheard });
         }
         let most = heard.iter().map(|(size, ..)| *size).max().unwrap_or(own);
         tracing::error!(own, most, "the database is older than what was witnessed");
@@ -128,10 +128,10 @@ impl Recovery<'_> {
         let asked = asked.filter(|endpoint| !given.contains(endpoint));
         let (taken, is_lost) = self.take_first(asked, own, self.until + self.each * count).await;
         if let Some((tree, endpoint)) = taken {
-            return Ok(Standing::Taken(tree, endpoint));
+            return Ok(ServerStanding::Taken(tree, endpoint));
         }
         let is_lost = is_lost && self.has_new_witnesses().await?;
-        Ok(if is_lost || is_newest { Standing::Newest } else { Standing::Behind })
+        Ok(if is_lost || is_newest { ServerStanding::Newest } else { ServerStanding::Behind })
     }
 
     /// Takes back what the first of these gives: all are asked at once, so that one which answers slowly

@@ -164,16 +164,7 @@ impl Doorman {
         expect_timely(known, shown, request, now.seconds())?;
         let ended = known.and_then(|known| ends_cards(known, request, now.seconds()));
         let decision = decide(known, request, found.has_rival)?;
-        match decision {
-            Decision::Refuse(error) => {
-                let reason = known.and_then(|known| known.reason.clone());
-                return Err(Problem { reason, ..error.into() });
-            }
-            Decision::Wait if known.is_some_and(|known| is_repeated(&known.request, request)) => {
-                return Err(Error::AdmissionPending.into());
-            }
-            Decision::Wait | Decision::Admit => {}
-        }
+        expect_news(&decision, known, request)?;
         let used = Used::by(&decision, known, request, ended, now.seconds());
         self.take(used, &found, request)?;
         let ended = ended.max(found.changed);
@@ -307,5 +298,24 @@ impl Doorman {
         let Some(endpoint) = &request.endpoint else { return Ok(()) };
         let there = Url::parse(endpoint.as_ref()).is_ok_and(|url| self.reach.admits(&url));
         if there { Ok(()) } else { Err(Error::EndpointRefused) }
+    }
+}
+
+/// Whether there is something to be kept, or else the answer: the refusal with the operator's reason, or
+/// [`Error::AdmissionPending`] to what was asked before.
+fn expect_news(
+    decision: &Decision,
+    known: Option<&Known>,
+    request: &AdmissionRequest,
+) -> Result<(), Problem> {
+    match decision {
+        Decision::Refuse(error) => {
+            let reason = known.and_then(|known| known.reason.clone());
+            Err(Problem { reason, ..(*error).into() })
+        }
+        Decision::Wait if known.is_some_and(|known| is_repeated(&known.request, request)) => {
+            Err(Error::AdmissionPending.into())
+        }
+        Decision::Wait | Decision::Admit => Ok(()),
     }
 }

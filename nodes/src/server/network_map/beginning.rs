@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::super::manifests;
 use super::super::nodes;
-use super::super::recovery::{Recovery, Standing};
+use super::super::recovery::{Recovery, ServerStanding};
 use super::{Network, signing};
 use crate::log::tree::Tree;
 
@@ -62,14 +62,14 @@ impl Network {
             let notaries = manifests::notaries(&listed, &required);
             match recovery.run(&notaries, &required, &given).await? {
                 // Another may have seen still more.
-                Standing::Taken(taken, by) => {
+                ServerStanding::Taken(taken, by) => {
                     *tree = taken;
                     given.push(by);
                     continue;
                 }
-                Standing::Newest => is_newest = true,
-                Standing::Behind => is_newest = false,
-                Standing::Unheard => {}
+                ServerStanding::Newest => is_newest = true,
+                ServerStanding::Behind => is_newest = false,
+                ServerStanding::Unheard => {}
             }
             break;
         }

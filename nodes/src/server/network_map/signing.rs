@@ -57,20 +57,11 @@ impl Network {
         &self,
         (certificate, rules): (&Certificate, &History),
         newest: Option<Newest>,
-        [parameters, map, revocations]: &[Draft; 3],
+        drafts: &[Draft; 3],
         (notaries, members): (Vec<NodeId>, Vec<NotaryLog>),
         now: u64,
     ) -> Result<Option<Next>, Error> {
-        let mut documents = NetworkDocuments {
-            doormen: certificate.jwt.clone(),
-            parameters: parameters.jwt.clone(),
-            map: map.jwt.clone(),
-            revocations: revocations.jwt.clone(),
-            manifest: String::new(),
-            proof: String::new(),
-            consistency: Vec::new(),
-            before: Vec::new(),
-        };
+        let mut documents = unbound(certificate, drafts);
         let age = rules.revocation_age;
         let witnesses =
             newest.as_ref().map_or_else(Vec::new, |newest| newest.next_witnesses(&members));
@@ -149,6 +140,23 @@ pub(super) fn required(before: Option<&Manifest>, certificate: &Certificate) -> 
     match before.filter(|before| before.doormen == digest(&certificate.jwt)) {
         Some(before) => before.witnesses.clone(),
         None => certificate.list.log.as_ref().map_or_else(Vec::new, |log| log.witnesses.clone()),
+    }
+}
+
+/// The documents that a manifest is to bind, without it.
+fn unbound(
+    certificate: &Certificate,
+    [parameters, map, revocations]: &[Draft; 3],
+) -> NetworkDocuments {
+    NetworkDocuments {
+        doormen: certificate.jwt.clone(),
+        parameters: parameters.jwt.clone(),
+        map: map.jwt.clone(),
+        revocations: revocations.jwt.clone(),
+        manifest: String::new(),
+        proof: String::new(),
+        consistency: Vec::new(),
+        before: Vec::new(),
     }
 }
 
