@@ -44,7 +44,7 @@ use crate::system::NodeClock;
 use joining::Applicant;
 
 /// Longest time between two attempts to get a newer card.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_millis(hdms::card::PAUSE);
 
 /// What a member is and where it asks.
 #[derive(Clone, Debug)]
@@ -292,8 +292,13 @@ impl Member {
     ) -> Option<VerifiedCard> {
         let inner = &*self.0;
         let lacking = inner.lacking.load(Ordering::Relaxed) && asking.may_lack();
-        let own = (&inner.config, &*inner.keys);
-        if !lacking && !card::is_due(&before.card, own, trust, inner.clock.now()) {
+        let (own, now) = ((&*inner.keys, &inner.store), inner.clock.now());
+        let due = card::is_due(&before.card, &inner.config, own, trust, now).await;
+        let due = due.unwrap_or_else(|error| {
+            tracing::error!(%error, "it is not known whether the card is to be renewed");
+            false
+        });
+        if !lacking && !due {
             asking.forget_refusal();
             return None;
         }

@@ -16,7 +16,7 @@ use crate::network::{Doormen, Trust};
 use crate::provider::{NodeKeys, Primitives, Timestamp};
 
 pub use keys::{EncryptionKey, KeyChange, MAX_CHANGES, SigningKeys};
-pub use renewal::Renewal;
+pub use renewal::{PAUSE, Renewal};
 
 const TYP: &str = "hdms-card+jwt";
 

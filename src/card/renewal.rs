@@ -1,9 +1,19 @@
 //! When a node asks for another card, and when it comes with a newer encryption key.
 
+use serde::{Deserialize, Serialize};
+
 use super::{LIFETIME, VerifiedCard};
 use crate::error::Error;
+use crate::json;
 use crate::network::Trust;
-use crate::provider::Timestamp;
+use crate::provider::{Store, Table, Timestamp, Write};
+
+/// How long a card is not asked for again that the server seems to lack, or that is refused until its
+/// node is no longer revoked, milliseconds.
+pub const PAUSE: u64 = 15 * 60_000;
+
+/// Key of [`Table::Meta`].
+const HELD: &str = "card/key";
 
 /// What a node does about its card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,26 +22,60 @@ pub enum Renewal {
     NotDue,
     /// Asks for another that names the encryption key which it has.
     Card,
+    /// The same each [`PAUSE`]: it was revoked, and is refused until it is not.
+    Revoked,
     /// Has a new encryption key first, on stable storage, and asks for a card that names it.
     CardAndKey,
 }
 
+/// Since when a node has had its newest encryption key, by its own clock.
+#[derive(Serialize, Deserialize)]
+struct Held {
+    /// The key's thumbprint.
+    kid: String,
+    /// Seconds.
+    since: u64,
+}
+
 impl VerifiedCard {
     /// What its node does about this card at `now`, whose newest encryption key has the thumbprint
-    /// `newest`. From two thirds of the card's life on the encryption key is renewed with it; before, a
+    /// `newest`. The key is renewed, and the card with it, from two thirds of a card's life on, since the
+    /// node has had it by its own clock, however young the cards are that it is given; before, a
     /// card is asked for when this one names another key, after a renewal that broke off or as one of
-    /// version 1, or does not count any more.
-    pub fn renewal(&self, newest: &str, trust: &Trust, now: Timestamp) -> Renewal {
+    /// version 1, or does not count any more. Errors: those of the store.
+    pub async fn renewal(
+        &self,
+        newest: &str,
+        store: &impl Store,
+        trust: &Trust,
+        now: Timestamp,
+    ) -> Result<Renewal, Error> {
         use Error::{CardExpired, CardForged, CardRevoked, CardSuperseded};
+        if now.seconds() >= self.key_held(newest, store, now).await? + LIFETIME * 2 / 3 {
+            return Ok(Renewal::CardAndKey);
+        }
         if !self.is_present_encryption_key(newest) {
-            return Renewal::Card;
+            return Ok(Renewal::Card);
         }
-        if now.seconds() >= self.card.iat + LIFETIME * 2 / 3 {
-            return Renewal::CardAndKey;
-        }
-        match trust.check_standing(self, now) {
-            Err(CardForged | CardExpired | CardRevoked | CardSuperseded) => Renewal::Card,
+        Ok(match trust.check_standing(self, now) {
+            Err(CardRevoked) => Renewal::Revoked,
+            Err(CardForged | CardExpired | CardSuperseded) => Renewal::Card,
             _ => Renewal::NotDue,
+        })
+    }
+
+    /// Since when the node has had this encryption key, seconds. One that is not known yet is as old as the
+    /// card that names it, or else new.
+    async fn key_held(&self, kid: &str, store: &impl Store, now: Timestamp) -> Result<u64, Error> {
+        let (now, kept) = (now.seconds(), store.read(Table::Meta, HELD).await?);
+        let kept = kept.and_then(|bytes| json::stored::<Held>(&bytes).ok());
+        // A clock that was ahead keeps no key young.
+        if let Some(kept) = kept.filter(|kept| kept.kid == kid && kept.since <= now) {
+            return Ok(kept.since);
         }
+        let since = if self.is_present_encryption_key(kid) { now.min(self.card.iat) } else { now };
+        let value = json::write(&Held { kid: kid.to_owned(), since })?;
+        store.commit(vec![Write::Put { table: Table::Meta, key: HELD.into(), value }]).await?;
+        Ok(since)
     }
 }

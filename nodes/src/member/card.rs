@@ -12,6 +12,7 @@ use super::MemberConfig;
 use crate::client::Client;
 use crate::keys::{AwsKeys, AwsPrimitives};
 use crate::problem::Problem;
+use crate::store::SqliteStore;
 use crate::system::{NodeClock, SystemRandomness};
 
 /// Key of [`hdms::provider::Table::Meta`].
@@ -29,26 +30,27 @@ pub(super) fn names_newest_key(card: &VerifiedCard, keys: &AwsKeys) -> bool {
 }
 
 /// What is due by the card itself: [`VerifiedCard::renewal`].
-pub(super) fn renewal(
+pub(super) async fn renewal(
     card: &VerifiedCard,
-    keys: &AwsKeys,
+    (keys, store): (&AwsKeys, &SqliteStore),
     trust: &Trust,
     now: Timestamp,
-) -> Renewal {
-    card.renewal(&keys.public().1.thumbprint(), trust, now)
+) -> Result<Renewal, Error> {
+    card.renewal(&keys.public().1.thumbprint(), store, trust, now).await
 }
 
 /// Whether another card is to be asked for: by this one itself, or when the node was given another name
 /// or address.
-pub(super) fn is_due(
+pub(super) async fn is_due(
     card: &VerifiedCard,
-    (config, keys): (&MemberConfig, &AwsKeys),
+    config: &MemberConfig,
+    own: (&AwsKeys, &SqliteStore),
     trust: &Trust,
     now: Timestamp,
-) -> bool {
-    let by_itself = renewal(card, keys, trust, now) != Renewal::NotDue;
+) -> Result<bool, Error> {
+    let by_itself = renewal(card, own, trust, now).await? != Renewal::NotDue;
     let card = card.card();
-    by_itself || card.name != config.name || card.endpoint != config.endpoint
+    Ok(by_itself || card.name != config.name || card.endpoint != config.endpoint)
 }
 
 /// Both calls of an admission. Answers the card's JWT. A Doorman who does not know the node's present

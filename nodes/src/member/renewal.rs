@@ -20,7 +20,8 @@ impl Member {
         trust: &Trust,
     ) -> Result<VerifiedCard, Problem> {
         let inner = &*self.0;
-        if card::renewal(before, &inner.keys, trust, inner.clock.now()) == Renewal::CardAndKey {
+        let (own, now) = ((&*inner.keys, &inner.store), inner.clock.now());
+        if card::renewal(before, own, trust, now).await? == Renewal::CardAndKey {
             self.with_key_file(keys::renew_encryption_key).await?;
         }
         let jwt =

@@ -16,7 +16,7 @@ use hdms::Error;
 use hdms::answers::MANIFEST;
 use hdms::json;
 use hdms::log::merkle::leaf_hash;
-use hdms::log::{SignedCheckpoint, decimal};
+use hdms::log::{NoteKey, SignedCheckpoint, decimal};
 use hdms::network::{Numbered, Trust, leaf};
 use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::sync::Mutex;
@@ -177,15 +177,14 @@ impl Keeper {
     async fn follow(&self, trust: &Trust, followed: &mut Followed) -> Result<(), Error> {
         let (last, log) = (trust.manifest().number, trust.manifests_log()?);
         if followed.tree.size() == 0 {
-            self.look_at_kept(followed).await?;
+            self.look_at_kept(followed, &log).await?;
         }
         while followed.tree.size() < last {
             let (size, mut new) = (followed.tree.size(), Vec::new());
             let mut grown = followed.clone();
             for number in size + 1..=last.min(size + PAGE) {
                 let numbered = self.fetched(number).await?;
-                let checkpoint = grown.push(&numbered)?;
-                checkpoint.verify_log(&log, &AwsPrimitives).await?;
+                grown.push(&numbered, &log).await?;
                 new.push((number, numbered));
             }
             self.database.write(move |tx| new.iter().try_for_each(|row| keep(tx, row))).await?;
@@ -206,7 +205,7 @@ impl Keeper {
 
     /// What was kept before is good, as far as it holds together: versions before this kept what they
     /// had not looked at.
-    async fn look_at_kept(&self, followed: &mut Followed) -> Result<(), Error> {
+    async fn look_at_kept(&self, followed: &mut Followed, log: &NoteKey) -> Result<(), Error> {
         loop {
             let size = followed.tree.size();
             let kept = self.database.read(move |connection| some_after(connection, size)).await?;
@@ -215,7 +214,7 @@ impl Keeper {
             }
             for numbered in &kept {
                 let mut grown = followed.clone();
-                if grown.push(numbered).is_err() {
+                if grown.push(numbered, log).await.is_err() {
                     let good = followed.tree.size();
                     tracing::warn!(good, "the manifests after this one are fetched again");
                     self.database.write(move |tx| forget_after(tx, good)).await?;
@@ -245,15 +244,18 @@ struct Followed {
 }
 
 impl Followed {
-    /// The next manifest, if its own checkpoint is that of the tree with it. Answers that; who signed it
-    /// is not looked at. [`Error::LogForged`].
-    fn push(&mut self, numbered: &Numbered) -> Result<SignedCheckpoint, Error> {
+    /// The next manifest, if its own checkpoint is that of the tree with it and the log has signed that.
+    /// [`Error::LogForged`].
+    async fn push(&mut self, numbered: &Numbered, log: &NoteKey) -> Result<(), Error> {
         self.tree.push(leaf_hash(&leaf(&numbered.manifest)));
         self.tree.forget_full();
         let signed = SignedCheckpoint::parse(&numbered.checkpoint)?;
         let tree = (self.tree.size(), tree::root(&self.tree, self.tree.size())?);
         let is_same = tree == (signed.checkpoint().size, signed.checkpoint().root);
-        if is_same { Ok(signed) } else { Err(Error::LogForged) }
+        if !is_same {
+            return Err(Error::LogForged);
+        }
+        signed.verify_log(log, &AwsPrimitives).await
     }
 }
 

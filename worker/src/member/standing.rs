@@ -1,7 +1,7 @@
 //! Whether the node may take part in its network: its card, and the version that it speaks.
 
 use hdms::Error;
-use hdms::card::{EncryptionKey, Renewal, Role, VerifiedCard};
+use hdms::card::{EncryptionKey, PAUSE, Renewal, Role, VerifiedCard};
 use hdms::doorman::{AdmissionRequest, Admitted, Challenge};
 use hdms::envelope::CLOCK_SKEW;
 use hdms::ids::{MessageId, NodeId};
@@ -14,9 +14,6 @@ use super::{CARD, Config, Member, put};
 use crate::platform::{BrowserClock, BrowserRandomness};
 use crate::transport;
 use crate::webcrypto::{WebCryptoKeys, WebPrimitives};
-
-/// So soon a card is not asked for again because the server seems to lack the last one, milliseconds.
-const AGAIN: u64 = 15 * 60_000;
 
 impl Member {
     /// Why the node sends nothing now, if so: others would refuse it for good. It takes in and
@@ -43,12 +40,9 @@ impl Member {
         if card.is_present_encryption_key(&newest) {
             keys.retire(store, card.card().iat, now).await?;
         }
-        match card.renewal(&newest, &trust, now) {
+        match card.renewal(&newest, store, &trust, now).await? {
             Renewal::NotDue => return Ok(()),
-            // It was revoked, and is refused until it is not.
-            Renewal::Card if trust.check_standing(&card, now) == Err(Error::CardRevoked) => {
-                return self.join_again().await;
-            }
+            Renewal::Revoked => return self.join_again().await,
             Renewal::Card => {}
             Renewal::CardAndKey => keys.renew(store).await?,
         }
@@ -59,7 +53,7 @@ impl Member {
     /// put back to before it was issued. Not each time that the server says so.
     pub async fn join_again(&self) -> Result<(), Error> {
         let (now, last) = (BrowserClock.now(), self.joined.get());
-        if last.is_some_and(|last| now.0.abs_diff(last.0) < AGAIN) {
+        if last.is_some_and(|last| now.0.abs_diff(last.0) < PAUSE) {
             return Ok(());
         }
         let asked = self.ask_for_card().await;

@@ -3,8 +3,10 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::card::Renewal;
+use hdms::card::{Card, Renewal, VerifiedCard};
 use hdms::ids::NodeId;
+use hdms::memory::MemoryStore;
+use hdms::network::Trust;
 use hdms::node::Parcel;
 use hdms::notary::DepositAnswer;
 use hdms::provider::{Clock, Timestamp};
@@ -209,13 +211,31 @@ fn a_new_encryption_key_comes_with_the_card_from_two_thirds_of_its_life_on() {
         let (card, trust) = (world.hospital.card(), world.hospital.trust());
         let newest = card.encryption_key().unwrap().thumbprint();
         let after = |days| Timestamp(BEGIN.0 + days * DAY);
-        assert_eq!(card.renewal(&newest, &trust, after(59)), Renewal::NotDue);
-        assert_eq!(card.renewal(&newest, &trust, after(60)), Renewal::CardAndKey);
-        // Of a renewal that broke off the key is there already.
-        for days in [0, 60, 100] {
-            assert_eq!(card.renewal("another", &trust, after(days)), Renewal::Card);
+        let store = MemoryStore::default();
+        let at = async |card: &VerifiedCard, newest: &str, trust: &Trust, days| {
+            card.renewal(newest, &store, trust, after(days)).await.unwrap()
+        };
+        assert_eq!(at(&card, &newest, &trust, 0).await, Renewal::NotDue);
+        assert_eq!(at(&card, &newest, &trust, 59).await, Renewal::NotDue);
+        assert_eq!(at(&card, &newest, &trust, 60).await, Renewal::CardAndKey);
+        // However young a card the server gives: the key was made when it was made.
+        let claims = Card { iat: after(59).seconds(), ..card.card().clone() };
+        let jwt = world.operator.sign(&claims).await.unwrap();
+        let young = VerifiedCard::verify(&jwt, &trust, after(1), &world.software()).await.unwrap();
+        assert_eq!(at(&young, &newest, &trust, 59).await, Renewal::NotDue);
+        assert_eq!(at(&young, &newest, &trust, 60).await, Renewal::CardAndKey);
+        // Of a renewal that broke off the key is there already, and no other is made for a while.
+        for (days, expected) in
+            [(100, Renewal::Card), (159, Renewal::Card), (160, Renewal::CardAndKey)]
+        {
+            assert_eq!(at(&card, "another", &trust, days).await, expected);
         }
+        // Nor does a clock that was ahead keep it young.
+        assert_eq!(at(&young, &newest, &trust, 200).await, Renewal::CardAndKey);
+        assert_eq!(at(&card, "a third", &trust, 1000).await, Renewal::Card);
+        assert_eq!(at(&card, "a third", &trust, 10).await, Renewal::Card);
+        assert_eq!(at(&card, "a third", &trust, 70).await, Renewal::CardAndKey);
         revoke(&mut world, card.id()).await;
-        assert_eq!(card.renewal(&newest, &world.hospital.trust(), after(1)), Renewal::Card);
+        assert_eq!(at(&card, &newest, &world.hospital.trust(), 1).await, Renewal::Revoked);
     });
 }
