@@ -112,7 +112,8 @@ impl<P: Platform> Node<P> {
         if is_own && is_recent { Ok(()) } else { Err(Error::RequestOutdated) }
     }
 
-    /// The hospital's part as it comes to the patient. [`Error::NotDrawn`]; [`Error::ManifestUnknown`]
+    /// The hospital's part as it comes to the patient; whether who was passed over was silent for a day is
+    /// for [`VerifiedDraw::expect`], with the receipt. [`Error::NotDrawn`]; [`Error::ManifestUnknown`]
     /// where a notary is said to be delisted by a manifest that this node has yet to see.
     pub(super) async fn verify_draw(
         &self,
