@@ -61,6 +61,17 @@ pub const NUMBERS: &str = "
     UPDATE messages SET number = seq;
 ";
 
+/// SQL that has the reports of one sender about one mailbox be found, and forgets those who have nothing
+/// more to do with each other, of whom versions before this forgot only some.
+pub const OF_PAIRS: &str = "
+    CREATE INDEX reports_of_pair ON reports (sender, recipient);
+    DELETE FROM senders WHERE recipient <> '' AND messages = 0
+        AND NOT EXISTS (SELECT 1 FROM messages
+            WHERE messages.recipient = senders.recipient AND messages.sender = senders.sender)
+        AND NOT EXISTS (SELECT 1 FROM reports
+            WHERE reports.sender = senders.sender AND reports.recipient = senders.recipient);
+";
+
 /// Under this recipient stands what waits of a sender in all mailboxes.
 const ALL: &str = "";
 
@@ -135,7 +146,8 @@ pub fn give_back(tx: &Connection, sender: &str, to: &str, gone: Quota) -> Result
     Ok(())
 }
 
-/// Forgets that `sender` has ever put something into the mailbox `to`, once nothing of it is known.
+/// Forgets that `sender` has ever put something into the mailbox `to`, once nothing of it is known: to be
+/// called whenever the last message or report of it may be gone.
 pub fn forget(tx: &Connection, sender: &str, to: &str) -> Result<(), Failure> {
     let sql = "DELETE FROM senders WHERE sender = ?1 AND recipient = ?2 AND messages = 0 \
                AND NOT EXISTS (SELECT 1 FROM messages WHERE recipient = ?2 AND sender = ?1) \

@@ -5,6 +5,7 @@ use hdms::ids::NodeId;
 use hdms::mailbox::{Fate, MAX_PAGE, MAX_REPORTS, Report, ReportPage};
 use rusqlite::{Connection, Row};
 
+use super::quota;
 use crate::sqlite::Failure;
 
 /// Most of one node's that go for one that comes, where there are too many.
@@ -64,9 +65,22 @@ fn trim(tx: &Connection, sender: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let sql = "DELETE FROM reports WHERE number IN \
-               (SELECT number FROM reports WHERE sender = ?1 ORDER BY number LIMIT ?2)";
-    let gone = tx.prepare_cached(sql)?.execute((sender, excess))?;
-    count(tx, sender, -(gone as i64))
+               (SELECT number FROM reports WHERE sender = ?1 ORDER BY number LIMIT ?2) \
+               RETURNING recipient";
+    let mut statement = tx.prepare_cached(sql)?;
+    let about = statement.query_map((sender, excess), |row| row.get(0))?;
+    gone(tx, sender, about.collect::<Result<_, _>>()?)
+}
+
+/// Counts off reports about these mailboxes.
+fn gone(tx: &Connection, sender: &str, mut about: Vec<String>) -> Result<(), Failure> {
+    if about.is_empty() {
+        return Ok(());
+    }
+    count(tx, sender, -(about.len() as i64))?;
+    about.sort_unstable();
+    about.dedup();
+    about.iter().try_for_each(|recipient| quota::forget(tx, sender, recipient))
 }
 
 /// Counts so many more, or fewer.
@@ -108,10 +122,11 @@ pub fn page(
 
 /// The node has read all up to this number.
 pub fn read(tx: &Connection, node: &NodeId, upto: u64) -> Result<(), Failure> {
-    let sql = "DELETE FROM reports WHERE sender = ?1 AND number <= ?2";
+    let sql = "DELETE FROM reports WHERE sender = ?1 AND number <= ?2 RETURNING recipient";
     let range = (node.as_ref(), upto.min(i64::MAX.unsigned_abs()));
-    let gone = tx.prepare_cached(sql)?.execute(range)?;
-    if gone > 0 { count(tx, node.as_ref(), -(gone as i64)) } else { Ok(()) }
+    let mut statement = tx.prepare_cached(sql)?;
+    let about = statement.query_map(range, |row| row.get(0))?;
+    gone(tx, node.as_ref(), about.collect::<Result<_, _>>()?)
 }
 
 fn columns(row: &Row<'_>) -> Result<(u64, String, u64, String), rusqlite::Error> {
@@ -121,7 +136,7 @@ fn columns(row: &Row<'_>) -> Result<(u64, String, u64, String), rusqlite::Error>
 #[cfg(test)]
 mod tests {
     use super::{Gone, keep, page, read};
-    use crate::server::schema;
+    use crate::server::{quota, schema};
     use crate::sqlite::Database;
     use hdms::ids::NodeId;
     use hdms::mailbox::{Fate, MAX_REPORTS};
@@ -162,6 +177,34 @@ mod tests {
         });
         fetched.await.unwrap();
         assert_eq!(kept(&database, &odd).await, (501, upto + 1), "one row for what was fetched");
+    }
+
+    #[tokio::test]
+    async fn of_two_who_have_nothing_more_to_do_with_each_other_nothing_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = schema::open(dir.path()).unwrap();
+        let kept = database.write(|tx| {
+            let [recipient, sender] = NODES;
+            let quotas = quota::Quotas::default();
+            let counted = "SELECT count(*) FROM senders WHERE recipient <> ''";
+            let counted = || tx.query_row(counted, [], |row| row.get::<_, u64>(0));
+            for fate in [Fate::Expired, Fate::Fetched] {
+                let place = quota::take_place(tx, sender, recipient, 1, quotas)?.unwrap();
+                let one = quota::Quota { messages: 1, bytes: 1 };
+                quota::give_back(tx, sender, recipient, one)?;
+                keep(tx, &Gone { sender, recipient, number: place.number, fate })?;
+                quota::forget(tx, sender, recipient)?;
+            }
+            let with_reports = counted()?;
+            read(tx, &sender.parse().unwrap(), 1)?;
+            let with_one_of_two = counted()?;
+            read(tx, &sender.parse().unwrap(), 2)?;
+            let plan =
+                "EXPLAIN QUERY PLAN SELECT 1 FROM reports WHERE sender = 'a' AND recipient = 'b'";
+            let plan = tx.query_row(plan, [], |row| row.get::<_, String>(3))?;
+            Ok(([with_reports, with_one_of_two, counted()?], plan.contains("reports_of_pair")))
+        });
+        assert_eq!(kept.await.unwrap(), ([1, 1, 0], true));
     }
 
     /// How many reports there are for this node, and the number of the first of them.

@@ -187,6 +187,7 @@ pub const SCHEMA: Schema = Schema {
         mailbox::REMEMBERING,
         superseded::UNKNOWN_KEYS,
         quota::NUMBERS,
+        quota::OF_PAIRS,
     ],
 };
 
@@ -224,7 +225,7 @@ mod tests {
         INSERT INTO messages (recipient, seq, sender, id, expires, envelope) VALUES
             ('p', 1, 'h', 'a', 9, NULL), ('p', 2, 'g', 'b', 9, '1234567'), ('p', 3, 'h', 'c', 9, '12345');
         INSERT INTO senders VALUES
-            ('g', '', 1, 7), ('g', 'p', 1, 7), ('h', '', 1, 5), ('h', 'p', 1, 5);
+            ('g', '', 1, 7), ('g', 'p', 1, 7), ('g', 'q', 0, 0), ('h', '', 1, 5), ('h', 'p', 1, 5);
         INSERT INTO reports (sender, recipient, seq, outcome) VALUES
             ('h', 'p', 1, 'fetched'), ('h', 'q', 7, 'fetched');
     ";
