@@ -56,6 +56,25 @@ test("a new request shows by itself and is approved", async () => {
   await look(page, "console-cases");
 });
 
+test("what a colleague decides stays in its place until it is put away", async () => {
+  const one = hospital.request("c1", "Knee pain");
+  hospital.request("c2", "Hay fever");
+  const page = await visit();
+  await signIn(page);
+  const other = page.getByRole("listitem").filter({ hasText: "Hay fever" });
+  const approve = other.getByRole("button", { name: "Approve" });
+  const before = await approve.boundingBox();
+  one.summary.phase = { kind: "approved" };
+  const line = page.getByRole("listitem").filter({ hasText: "Knee pain" });
+  await line.getByText("Waits no more", { exact: true }).waitFor();
+  expect(await line.getByRole("button", { name: "Approve" }).isDisabled()).toBe(true);
+  expect(await approve.boundingBox()).toEqual(before);
+  await look(page, "console-decided-elsewhere");
+  await page.getByRole("button", { name: "Put away what is decided" }).click();
+  await line.waitFor({ state: "detached" });
+  await other.getByText("Waits for you", { exact: true }).waitFor();
+});
+
 test("a request is declined with a reason", async () => {
   hospital.request("c1", "Knee pain");
   const page = await visit("#/cases/c1");
