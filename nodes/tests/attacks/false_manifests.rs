@@ -1,5 +1,7 @@
 //! A server wants a notary to keep, and to give others, manifests that are not in the log.
 
+use std::time::Duration;
+
 use hdms_nodes::member::MemberConfig;
 use rusqlite::Connection;
 use serde_json::{Value, json};
