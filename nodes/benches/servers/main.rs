@@ -1,6 +1,6 @@
 //! How much a server and a notary take in over loopback, and what an idle live stream costs, with
 //! everything that clients sign prepared beforehand: `cargo bench --package hdms-nodes --bench
-//! servers`, or behind `--` those wanted: `mailbox`, `deposits`, `witnessed`, `audit`,
+//! servers`, or behind `--` those wanted: `mailbox`, `admission`, `deposits`, `witnessed`, `audit`,
 //! `streams`; with `--quick` a notary's log is not filled with millions of entries, which takes
 //! minutes.
 
@@ -9,6 +9,7 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 
+mod admission;
 mod audit;
 mod deposits;
 mod mailbox;
@@ -23,6 +24,9 @@ async fn main() {
     let mut members = Members::start().await;
     if is_wanted("mailbox") {
         mailbox::measure(&members).await;
+    }
+    if is_wanted("admission") {
+        admission::measure(&members).await;
     }
     if is_wanted("deposits") {
         deposits::measure(&members).await;

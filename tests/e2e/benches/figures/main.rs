@@ -2,6 +2,7 @@
 
 mod browser;
 mod native;
+mod padding;
 mod push;
 mod receipts;
 mod table;
@@ -15,6 +16,7 @@ async fn main() -> hdms_tests::Result<()> {
     browser::envelopes(&mut table).await?;
     browser::worker_start(&mut table).await?;
     receipts::checks(&mut table).await?;
+    padding::overhead(&mut table).await?;
     push::wakes(&mut table).await?;
     browser::size(&mut table)?;
     native::scenario(&mut table).await?;
