@@ -332,7 +332,7 @@ async fn who_delivered_is_told_what_nobody_fetched_in_time() {
     net.client.acknowledge(&net.url, recipient.signer(), 1, Vec::new()).await.unwrap();
     net.clock.advance(envelope::LIFETIME * 1000 + 1000);
     net.restart().await;
-    for _ in 0..100 {
+    for _ in 0..600 {
         if told(&net, &hospital, 0).await.len() > 1 {
             break;
         }

@@ -63,7 +63,7 @@ async fn a_retired_keys_cards_count_on_and_running_nodes_take_the_new_key_by_the
     assert_eq!(card.unwrap(), person.card);
     net.client.mailbox(&net.url, person.signer(), 0, 1).await.unwrap();
     assert_eq!(net.person(0).await.card.card().iss.as_ref(), new, "asked for anew");
-    for _ in 0..100 {
+    for _ in 0..600 {
         if reissued(&notary.member().standing().trust) {
             break;
         }
@@ -85,7 +85,7 @@ async fn nothing_counts_that_a_dropped_key_signed_and_members_get_new_cards() {
     assert_eq!(verified.await.err(), Some(Error::CardForged));
     assert_eq!(trust.node(&hospital.id).unwrap().card().iss.as_ref(), new);
     assert_eq!(net.person(0).await.card.card().iss.as_ref(), new);
-    for _ in 0..100 {
+    for _ in 0..600 {
         if notary.member().standing().card.card().iss.as_ref() == new {
             break;
         }

@@ -42,7 +42,7 @@ pub async fn start(net: &Net, name: &str, listener: TcpListener) -> Notary {
 pub async fn all_keep(notaries: &[Notary], number: u64) {
     for notary in notaries {
         let url = format!("http://{}/manifests/{number}", notary.address());
-        for _ in 0..200 {
+        for _ in 0..600 {
             if reqwest::get(&url).await.unwrap().status().is_success() {
                 break;
             }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// Returns once somebody answers at `url`; panics after ten seconds.
+/// Returns once somebody answers at `url`; panics after a minute.
 pub async fn until_it_answers(url: &str) {
-    for _ in 0..400 {
+    for _ in 0..2400 {
         if reqwest::get(url).await.is_ok() {
             return;
         }

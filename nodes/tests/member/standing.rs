@@ -79,7 +79,7 @@ async fn until_distrusted(scene: &Scene) {
     let gone = |trust: &hdms::network::Trust| trust.node(hospital).is_err();
     scene.net.until(gone).await;
     node.platform().member().refresh().await.unwrap();
-    for _ in 0..100 {
+    for _ in 0..1000 {
         let Err(error) = node.card_of(hospital).await else {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             continue;

@@ -86,7 +86,7 @@ impl His {
 
     /// The case, once it is as `wanted`.
     pub async fn until(&self, case: &CaseId, wanted: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..600 {
+        for _ in 0..2400 {
             let asked = self.request(Method::GET, &format!("/api/cases/{case}")).send().await;
             // The hospital may be starting again.
             if let Ok(response) = asked {
@@ -277,7 +277,7 @@ pub async fn until(
     case: &CaseId,
     wanted: impl Fn(&PatientCase) -> bool,
 ) -> PatientCase {
-    for _ in 0..600 {
+    for _ in 0..2400 {
         let state: PatientCase = patient.case(case).await.unwrap();
         if wanted(&state) {
             return state;
