@@ -17,47 +17,15 @@ impl<P: Platform> Node<P> {
     /// The verified content of an opened message. The errors are those of the parts.
     pub(super) async fn verify_content(&self, opened: &Opened) -> Result<Content, Error> {
         Ok(match opened.kind() {
-            MessageType::TreatmentRequest => {
-                let body: RequestBody = opened.body()?;
-                if body.record.len() > MAX_REQUEST {
-                    return Err(Error::TextTooLong);
-                }
-                let (record, endorsement) =
-                    self.verify_document(opened, &body.record, &body.endorsement).await?;
-                if body.name.len() > MAX_NAME {
-                    return Err(Error::BodyMalformed);
-                }
-                let ranking = self.rank(endorsement.entry(), &body.manifest).await?;
-                let RequestBody { name, case_secret: secret, .. } = body;
-                Content::Request { record, endorsement, secret, name, ranking }
-            }
+            MessageType::TreatmentRequest => self.verify_request(opened).await?,
             MessageType::MedicalResult => {
                 let body: ResultBody = opened.body()?;
                 let (record, endorsement) =
                     self.verify_document(opened, &body.record, &body.endorsement).await?;
                 Content::Result { record, endorsement }
             }
-            MessageType::TreatmentApproval => {
-                let body: ApprovalBody = opened.body()?;
-                let endorsement = self.verify_endorsement(opened, &body.endorsement).await?;
-                let draw = self.verify_draw(opened, endorsement.entry(), body.draw).await?;
-                let receipt = self.verify_receipt(&body.receipt).await?;
-                Content::Approval { endorsement, receipt, draw }
-            }
-            MessageType::Confirmation => {
-                let body: ConfirmationBody = opened.body()?;
-                let theirs = self.verify_endorsement(opened, &body.endorsement).await?;
-                let entry = theirs.entry();
-                let mine = self
-                    .kept_endorsement(&entry.case, &entry.id, self.id())
-                    .await
-                    .map_err(|_| Error::UnknownEntry)?;
-                Content::Confirmation {
-                    theirs,
-                    mine,
-                    receipt: self.verify_receipt(&body.receipt).await?,
-                }
-            }
+            MessageType::TreatmentApproval => self.verify_approval(opened).await?,
+            MessageType::Confirmation => self.verify_confirmation(opened).await?,
             MessageType::Data => self.verify_data(opened).await?,
             MessageType::TreatmentRefusal => {
                 let body: RefusalBody = opened.body()?;
@@ -83,6 +51,41 @@ impl<P: Platform> Node<P> {
                 return Err(Error::UnknownType);
             }
         })
+    }
+
+    async fn verify_request(&self, opened: &Opened) -> Result<Content, Error> {
+        let body: RequestBody = opened.body()?;
+        if body.record.len() > MAX_REQUEST {
+            return Err(Error::TextTooLong);
+        }
+        let (record, endorsement) =
+            self.verify_document(opened, &body.record, &body.endorsement).await?;
+        if body.name.len() > MAX_NAME {
+            return Err(Error::BodyMalformed);
+        }
+        let ranking = self.rank(endorsement.entry(), &body.manifest).await?;
+        let RequestBody { name, case_secret: secret, .. } = body;
+        Ok(Content::Request { record, endorsement, secret, name, ranking })
+    }
+
+    async fn verify_approval(&self, opened: &Opened) -> Result<Content, Error> {
+        let body: ApprovalBody = opened.body()?;
+        let endorsement = self.verify_endorsement(opened, &body.endorsement).await?;
+        let draw = self.verify_draw(opened, endorsement.entry(), body.draw).await?;
+        let receipt = self.verify_receipt(&body.receipt).await?;
+        Ok(Content::Approval { endorsement, receipt, draw })
+    }
+
+    async fn verify_confirmation(&self, opened: &Opened) -> Result<Content, Error> {
+        let body: ConfirmationBody = opened.body()?;
+        let theirs = self.verify_endorsement(opened, &body.endorsement).await?;
+        let entry = theirs.entry();
+        let mine = self
+            .kept_endorsement(&entry.case, &entry.id, self.id())
+            .await
+            .map_err(|_| Error::UnknownEntry)?;
+        let receipt = self.verify_receipt(&body.receipt).await?;
+        Ok(Content::Confirmation { theirs, mine, receipt })
     }
 
     /// A document and its author's endorsement; the sender is the author of both, and both are

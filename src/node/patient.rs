@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Node, Platform, put, record_key};
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, MessageId, NodeId};
-use crate::ledger::{CaseSecret, Commitment, Entry, EntryKind, VerificationKey};
+use crate::ledger::{CaseSecret, Commitment, Draw, Entry, EntryKind, VerificationKey};
 use crate::provider::{HolderKeys, Store, Table};
 use crate::record::{self, Record, Selection};
 use crate::treatment::message::{MAX_NAME, SharedRecord, check_text};
@@ -69,17 +69,8 @@ impl<P: Platform> Node<P> {
         };
         let p = &self.platform;
         let record = record::issue(&content, p.keys(), p.randomness()).await?;
-        let entry = Entry {
-            id: EntryId::new(p.clock(), p.randomness())?,
-            kind: EntryKind::Request,
-            case: id.clone(),
-            author: self.id().clone(),
-            counterparty: hospital.clone(),
-            verification_key: VerificationKey::of(record.jwt()),
-            previous: None,
-            case_secret: Some(Commitment::to_secret(secret)),
-            draw: Some(draw),
-        };
+        let key = VerificationKey::of(record.jwt());
+        let entry = self.first_entry((id, hospital), key, (secret, draw))?;
         let endorsement = self.endorse(&entry).await?;
         let authored = Authored { record, endorsement };
         let manifest = (trust.documents().manifest.as_str(), &trust.manifest().notaries[..]);
@@ -87,6 +78,25 @@ impl<P: Platform> Node<P> {
         let step = PatientCase::ask(asked, private, manifest, authored, self.now())?;
         self.carry_out(id, step, Vec::new()).await?;
         self.case(id).await
+    }
+
+    fn first_entry(
+        &self,
+        (case, hospital): (&CaseId, &NodeId),
+        verification_key: VerificationKey,
+        (secret, draw): (CaseSecret, Draw),
+    ) -> Result<Entry, Error> {
+        Ok(Entry {
+            id: EntryId::new(self.platform.clock(), self.platform.randomness())?,
+            kind: EntryKind::Request,
+            case: case.clone(),
+            author: self.id().clone(),
+            counterparty: hospital.clone(),
+            verification_key,
+            previous: None,
+            case_secret: Some(Commitment::to_secret(secret)),
+            draw: Some(draw),
+        })
     }
 
     /// Step 12: shares whole records in answer to a request for data.

@@ -71,8 +71,7 @@ impl Institution {
             Some(listen) => Some(bind(listen).await?),
             None => None,
         };
-        let key_file = self.api_key_file.clone();
-        let key_file = key_file.unwrap_or_else(|| data.join(API_KEY_FILE));
+        let key_file = self.api_key_file.clone().unwrap_or_else(|| data.join(API_KEY_FILE));
         let config = institution::Config {
             member: MemberConfig {
                 data,

@@ -159,20 +159,7 @@ impl HospitalCase {
             return Err(Error::NotYetValid);
         }
         let entry = theirs.entry().clone();
-        let foreign = record.author() != sender.as_ref()
-            || record.subject() != Some(sender.as_ref())
-            || record.case() != Some(entry.case.as_ref());
-        if foreign {
-            return Err(Error::RecordForeign);
-        }
-        let fits = entry.kind == EntryKind::Request
-            && entry.author == *sender
-            && entry.previous.is_none()
-            && entry.case_secret == Some(Commitment::to_secret(secret))
-            && entry.verification_key.as_ref() == record.verification_key();
-        if !fits {
-            return Err(Error::EntryMismatch);
-        }
+        expect_request(&entry, sender, record, secret)?;
         let case = Self {
             version: 2,
             id: entry.case.clone(),
@@ -386,4 +373,26 @@ impl Flow for HospitalCase {
     fn participants(&self) -> [&NodeId; 2] {
         [&self.patient, &self.hospital]
     }
+}
+
+/// That the patient who sent it asks for treatment with this record. [`Error::RecordForeign`],
+/// [`Error::EntryMismatch`].
+fn expect_request(
+    entry: &Entry,
+    sender: &NodeId,
+    record: &VerifiedRecord,
+    secret: CaseSecret,
+) -> Result<(), Error> {
+    let foreign = record.author() != sender.as_ref()
+        || record.subject() != Some(sender.as_ref())
+        || record.case() != Some(entry.case.as_ref());
+    if foreign {
+        return Err(Error::RecordForeign);
+    }
+    let fits = entry.kind == EntryKind::Request
+        && entry.author == *sender
+        && entry.previous.is_none()
+        && entry.case_secret == Some(Commitment::to_secret(secret))
+        && entry.verification_key.as_ref() == record.verification_key();
+    if fits { Ok(()) } else { Err(Error::EntryMismatch) }
 }
