@@ -6,6 +6,7 @@
 #[path = "../trust/logbook.rs"]
 mod logbook;
 
+mod be_forgotten;
 mod choose_the_notary;
 mod drop_witnesses;
 mod fill_a_log;
