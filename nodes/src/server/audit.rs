@@ -96,6 +96,8 @@ impl Audited<'_> {
         let checkpoint = self.checkpoint().await?;
         let mut claims =
             vec![Claim { checkpoint: checkpoint.clone(), source: Source::Log }, self.offered()];
+        // As a rule it is the newest.
+        claims.dedup_by(|one, other| one.checkpoint.checkpoint() == other.checkpoint.checkpoint());
         if let Some(file) = &self.audit.state {
             let key_of = |origin: &str| {
                 if origin == self.key.name { Ok(self.key.clone()) } else { Err(Error::LogForged) }
