@@ -12,6 +12,7 @@ use hdms::doorman::About;
 use hdms::endpoint::Endpoint;
 use hdms::jose::jwk::RsaJwk;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::costs::Costs;
@@ -39,6 +40,10 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How often members ask for newer network documents.
 const REFRESH: Duration = Duration::from_secs(60);
+
+/// How long a server that was put back has to take back what its nodes have seen, and how often they look.
+const PATIENCE: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -96,8 +101,20 @@ impl LocalNetwork {
             failed = admit(Operator::of(&folder)?) => return Err(failed),
         };
         let network = Self { url, server, notaries, institutions, stop, config };
-        network.refresh().await?;
+        network.catch_up().await?;
         Ok(network)
+    }
+
+    /// The first [`LocalNetwork::refresh`]: a server that was put back takes back from the notaries, which
+    /// run by now, what the others have seen.
+    async fn catch_up(&self) -> Result<(), Error> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.refresh().await {
+                Err(Error::NetworkRollback) if Instant::now() < until => sleep(AGAIN).await,
+                done => return done,
+            }
+        }
     }
 
     /// The server's base URL.
@@ -229,7 +246,7 @@ async fn admit(operator: Operator) -> Error {
         if let Err(error) = admit_all().await {
             return error;
         }
-        tokio::time::sleep(LOOK).await;
+        sleep(LOOK).await;
     }
 }
 

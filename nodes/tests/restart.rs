@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::Command;
 
 use hdms_nodes::personal::Personal;
+use hdms_nodes::server::operator::Operator;
+use hdms_nodes::server::trail::Act;
 use hdms_nodes::system::NodeClock;
 use serde_json::Value;
 use stage::{
@@ -139,18 +141,41 @@ async fn the_demo_starts_again_with_its_addresses_keys_and_cases() {
     let config = personal(dir.path(), &server);
     let patient = Personal::start(config, NodeClock::default(), stop.clone()).await.unwrap();
     let id = his.get("/api/node").await.body["id"].as_str().unwrap().parse().unwrap();
-    let case = ask(patient.node(), &id).await;
+    let (case, person) = (ask(patient.node(), &id).await, patient.node().id().clone());
     let before = his.until(&case, |view| view["summary"].is_object()).await;
     stop.cancel();
     patient.ended().await;
     let samples = his.get("/samples/index.json").await.body;
     assert_eq!(samples[1]["title"], "Observation: Hemoglobin A1c");
 
-    for signal in ["INT", "TERM"] {
+    let database = data.join("server/server.sqlite");
+    let older = dir.path().join("older.sqlite");
+    for (signal, put_back) in [("INT", false), ("TERM", false), ("TERM", true)] {
         demo.signal(signal);
         assert!(demo.ended(), "{signal}");
+        if put_back {
+            // The server takes back from the notaries what it has said since.
+            std::fs::copy(&older, &database).unwrap();
+        } else if !older.exists() {
+            std::fs::copy(&database, &older).unwrap();
+            let operator = Operator::of(&data.join("server")).unwrap();
+            operator.revoke(person.clone(), "gone").await.unwrap();
+        }
         demo = Process::start(&arguments);
         assert_eq!(demo.prints_up_to("Ctrl-C"), first);
         assert_eq!(his.get(&format!("/api/cases/{case}")).await.body, before);
+        let newest = manifests(&server).await;
+        let notary = format!("{}/manifests/{newest}", after("Notary North"));
+        while !reqwest::get(&notary).await.unwrap().status().is_success() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
     }
+    let trail = Operator::of(&data.join("server")).unwrap().trail().await.unwrap();
+    assert_eq!(trail.entries.last().map(|row| row.act), Some(Act::TakenBack));
+}
+
+/// How many manifests the server has published.
+async fn manifests(server: &str) -> u64 {
+    let checkpoint = reqwest::get(format!("{server}/manifests/log/checkpoint")).await.unwrap();
+    checkpoint.text().await.unwrap().lines().nth(1).unwrap().parse().unwrap()
 }

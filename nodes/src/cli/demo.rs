@@ -26,6 +26,10 @@ pub struct Demo {
     samples: PathBuf,
 }
 
+/// What is said where the folder of the server is older than those of its nodes.
+const AGE: &str = "the server's data is older than that of the other nodes, and none of these gives back what \
+                   it lacks: put back the whole folder as it was at one time, or begin with another one";
+
 impl Demo {
     /// Runs until it is told to stop.
     pub async fn run(self) -> Outcome {
@@ -37,6 +41,7 @@ impl Demo {
         let starting = demo::Demo { data, port, pages, samples }.start(stop.clone());
         let running = match starting.await {
             Err(Error::NodeStopped) => return Ok(()),
+            Err(Error::NetworkRollback) => return Err(AGE.into()),
             started => started?,
         };
         println!("{running}");

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use hdms::Error;
 use hdms::answers::{DOCUMENTS, MANIFEST, WITNESSED};
-use hdms::card::{Role, VerifiedCard};
+use hdms::card::{LIFETIME, Role, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
 use hdms::endpoint::Endpoint;
 use hdms::ids::{MessageId, NodeId};
@@ -215,7 +215,9 @@ impl Recovery<'_> {
         ];
         let members = members(&map, now).await?;
         let told = trust.parameters().clone();
-        let detail = json!({ "from": from, "to": trust.manifest().number, "by": endpoint });
+        let days = self.days_behind(&trust).await?;
+        let to = trust.manifest().number;
+        let detail = json!({ "from": from, "to": to, "by": endpoint, "days": days });
         let keep = move |tx: &Connection| {
             for (kind, number, jwt) in &rows {
                 // No content is the same as this one: the next look signs it anew, with the next number.
@@ -229,6 +231,23 @@ impl Recovery<'_> {
             nodes::tell_server(tx)
         };
         self.manifests.take_back(said, documents, keep).await
+    }
+
+    /// How many days older the newest manifest here is. A revocation list does not name for longer than cards
+    /// live who was revoked or has given up a key.
+    async fn days_behind(&self, trust: &Trust) -> Result<u64, Error> {
+        let own = self.manifests.newest().await?.map(|newest| newest.claims.iat);
+        let taken = trust.manifest().iat;
+        let behind = taken.saturating_sub(own.unwrap_or(taken));
+        let days = behind / (24 * 3600);
+        if behind >= LIFETIME {
+            tracing::error!(
+                days,
+                "the database is so old that personal nodes which were revoked since are members \
+                 again, and keys count which their nodes gave up: put back a newer copy, or revoke them"
+            );
+        }
+        Ok(days)
     }
 
     /// What the notary there keeps beyond `size` manifests, checked but for the tree.
