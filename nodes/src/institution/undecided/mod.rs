@@ -74,12 +74,14 @@ impl Undecided {
         let is_known = room.is_known(patient);
         let from = from.map(customer).filter(|_| !is_known);
         let patient = patient.clone();
-        let waiting = Waiting { patient, from, since: now, is_kept: false, is_known };
+        let mut waiting =
+            Waiting { patient, from, since: now, is_kept: false, is_known, by_lot: false };
         if !is_known {
             match (room.place(case, &waiting), from) {
                 (Place::None, _) => return Err(Error::CaseQuota),
                 (Place::ByLot(_), Some(network)) => {
                     self.by_lot.take(&network, now).map_err(|_| Error::CaseQuota)?;
+                    waiting.by_lot = true;
                 }
                 _ => {}
             }
@@ -96,6 +98,9 @@ impl Undecided {
             return;
         }
         if !begun {
+            if let Some(network) = waiting.from.filter(|_| waiting.by_lot) {
+                self.by_lot.give_back(&network);
+            }
             room.cases.remove(case);
             return;
         }

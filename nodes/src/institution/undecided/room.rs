@@ -28,6 +28,8 @@ pub struct Waiting {
     pub is_kept: bool,
     /// Whether a request of its patient was approved once.
     pub is_known: bool,
+    /// Whether it took one of those places that go by lot.
+    pub by_lot: bool,
 }
 
 /// A request that is to lapse.
@@ -84,7 +86,7 @@ impl Room {
             let from = self.origins.remove(id);
             self.over.extend(from.filter(|_| is_known).map(|_| id.clone()));
             let from = from.filter(|_| !is_known);
-            let waiting = Waiting { patient, from, since, is_kept: true, is_known };
+            let waiting = Waiting { patient, from, since, is_kept: true, is_known, by_lot: false };
             self.cases.insert(id.clone(), waiting);
         }
     }

@@ -109,6 +109,13 @@ fn what_does_not_begin_displaces_nobody() {
     }
     assert!(displaced(&undecided).is_empty());
     assert_eq!(undecided.cases().len(), 2);
+    // Nor does it use up what goes by lot.
+    begin(&undecided, 3, "192.0.2.1").unwrap();
+    let from = "192.0.2.1".parse().ok();
+    undecided.take((&case(4), &patient(4)), from, Timestamp(4)).unwrap();
+    undecided.begun(&case(4), false);
+    assert_eq!(begin(&undecided, 4, "192.0.2.1"), Ok(()));
+    assert_eq!(begin(&undecided, 5, "192.0.2.1"), Err(Error::CaseQuota));
 }
 
 #[test]
