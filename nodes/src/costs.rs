@@ -9,6 +9,7 @@ use hdms::card::Role;
 use hdms::envelope::{MessageType, Opened};
 use hdms::ids::{MessageId, NodeId};
 use hdms::ledger::Entry;
+use hdms::node::Outcome;
 use hdms::provider::Timestamp;
 
 use crate::connections::{Limits, subscriber};
@@ -27,6 +28,8 @@ pub struct Costs {
     pub messages: u32,
     /// Treatments that one personal node may ask an institution for a day: each is a case for good.
     pub treatments: u32,
+    /// Messages of one node a day that only say again what it has said: their ids are remembered.
+    pub repeats: u32,
     /// Requests for treatment that wait to be decided at an institution, of patients that it does not
     /// know: of all, and of one address.
     pub undecided: usize,
@@ -47,6 +50,7 @@ impl Costs {
         Self {
             messages: most,
             treatments: most,
+            repeats: most,
             undecided: usize::MAX,
             undecided_of_address: usize::MAX,
             undecided_of_patient: usize::MAX,
@@ -63,6 +67,7 @@ impl Default for Costs {
             limits: Limits::default(),
             messages: 600,
             treatments: 100,
+            repeats: 100,
             undecided: 5_000,
             undecided_of_address: 500,
             undecided_of_patient: 20,
@@ -77,6 +82,7 @@ impl Default for Costs {
 pub struct InboxQuotas {
     heard: NodeRates,
     treatments: RateLimit<NodeId>,
+    repeated: RateLimit<NodeId>,
     undecided: Undecided,
 }
 
@@ -86,6 +92,7 @@ impl InboxQuotas {
         Self {
             heard: NodeRates::per_minute(costs.messages),
             treatments: RateLimit::new(costs.treatments, DAY),
+            repeated: RateLimit::new(costs.repeats, DAY),
             undecided: Undecided::new(costs),
         }
     }
@@ -105,20 +112,39 @@ impl InboxQuotas {
     ) -> Result<Option<IpAddr>, Error> {
         let sender = message.sender();
         self.heard.take(sender.id(), sender.card().role, now)?;
+        self.repeated.take(sender.id(), now)?;
+        let origin = self.take_treatment(message, from, now);
+        origin.inspect_err(|_| self.repeated.give_back(sender.id()))
+    }
+
+    fn take_treatment(
+        &self,
+        message: &Opened,
+        from: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<Option<IpAddr>, Error> {
         if message.kind() != MessageType::TreatmentRequest {
             return Ok(None);
         }
-        self.treatments.take(sender.id(), now).map_err(|_| Error::CaseQuota)?;
-        let taken = self.undecided.take((message.case(), sender.id()), from, now);
-        taken.inspect_err(|_| self.treatments.give_back(sender.id()))
+        let sender = message.sender().id();
+        self.treatments.take(sender, now).map_err(|_| Error::CaseQuota)?;
+        let taken = self.undecided.take((message.case(), sender), from, now);
+        taken.inspect_err(|_| self.treatments.give_back(sender))
     }
 
-    /// Whether a message that was heard began a case. If not, it uses up none of what cases do.
-    pub fn heard(&self, message: &Opened, begun: bool) {
+    /// What became of a message that was heard; nothing when it was refused. Only one that has begun a
+    /// case uses up what cases do, and only one that says again what was said before under another id,
+    /// which is remembered too, what such do.
+    pub fn heard(&self, message: &Opened, outcome: Option<Outcome>) {
+        let sender = message.sender().id();
+        if outcome != Some(Outcome::Repeated) {
+            self.repeated.give_back(sender);
+        }
         if message.kind() == MessageType::TreatmentRequest {
+            let begun = outcome == Some(Outcome::Applied);
             self.undecided.begun(message.case(), begun);
             if !begun {
-                self.treatments.give_back(message.sender().id());
+                self.treatments.give_back(sender);
             }
         }
     }

@@ -237,14 +237,14 @@ impl Platform for NativePlatform {
         if !self.is_institution() {
             return Ok(Vec::new());
         }
-        let from = if let Deliverer::Address(from) = by { Some(*from) } else { None };
+        let from = if let Deliverer::Address(from) = by { from.parse().ok() } else { None };
         let origin = self.quotas.hear(message, from, self.clock.now())?;
         Ok(origin.map(|network| keep_origin(message.case(), network)).into_iter().collect())
     }
 
     fn heard(&self, message: &Opened, outcome: Option<Outcome>) {
         if self.is_institution() {
-            self.quotas.heard(message, outcome == Some(Outcome::Applied));
+            self.quotas.heard(message, outcome);
         }
     }
 

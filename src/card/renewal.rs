@@ -1,10 +1,7 @@
 //! When a node asks for another card, and when it comes with a newer encryption key.
 
-use serde::{Deserialize, Serialize};
-
 use super::{LIFETIME, VerifiedCard};
 use crate::error::Error;
-use crate::json;
 use crate::network::Trust;
 use crate::provider::{Store, Table, Timestamp, Write};
 
@@ -12,7 +9,8 @@ use crate::provider::{Store, Table, Timestamp, Write};
 /// node is no longer revoked, milliseconds.
 pub const PAUSE: u64 = 15 * 60_000;
 
-/// Key of [`Table::Meta`].
+/// Key of [`Table::Meta`]: since when a node has had its newest encryption key by its own clock, seconds,
+/// and after a space the key's thumbprint.
 const HELD: &str = "card/key";
 
 /// What a node does about its card.
@@ -26,15 +24,6 @@ pub enum Renewal {
     Revoked,
     /// Has a new encryption key first, on stable storage, and asks for a card that names it.
     CardAndKey,
-}
-
-/// Since when a node has had its newest encryption key, by its own clock.
-#[derive(Serialize, Deserialize)]
-struct Held {
-    /// The key's thumbprint.
-    kid: String,
-    /// Seconds.
-    since: u64,
 }
 
 impl VerifiedCard {
@@ -68,13 +57,15 @@ impl VerifiedCard {
     /// card that names it, or else new.
     async fn key_held(&self, kid: &str, store: &impl Store, now: Timestamp) -> Result<u64, Error> {
         let (now, kept) = (now.seconds(), store.read(Table::Meta, HELD).await?);
-        let kept = kept.and_then(|bytes| json::stored::<Held>(&bytes).ok());
+        let kept = kept.and_then(|text| String::from_utf8(text).ok());
+        let kept = kept.as_deref().and_then(|text| text.split_once(' '));
+        let since = kept.filter(|(_, kept)| *kept == kid).and_then(|(since, _)| since.parse().ok());
         // A clock that was ahead keeps no key young.
-        if let Some(kept) = kept.filter(|kept| kept.kid == kid && kept.since <= now) {
-            return Ok(kept.since);
+        if let Some(since) = since.filter(|since| *since <= now) {
+            return Ok(since);
         }
         let since = if self.is_present_encryption_key(kid) { now.min(self.card.iat) } else { now };
-        let value = json::write(&Held { kid: kid.to_owned(), since })?;
+        let value = format!("{since} {kid}").into();
         store.commit(vec![Write::Put { table: Table::Meta, key: HELD.into(), value }]).await?;
         Ok(since)
     }

@@ -3,7 +3,6 @@
 
 mod room;
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
@@ -57,8 +56,9 @@ pub enum Deliverer {
         /// The place in the mailbox.
         seq: u64,
     },
-    /// Whoever is at this address, unless the envelope's sender is verified.
-    Address(IpAddr),
+    /// Whoever is at this address, or in this network, as the node that serves writes it; unless the
+    /// envelope's sender is verified.
+    Address(String),
     /// Nobody says.
     #[default]
     Unknown,
@@ -69,13 +69,8 @@ impl Deliverer {
         if let Self::Node { seq, .. } = self { Some(*seq) } else { None }
     }
 
-    /// Its address; of one of IPv6 the network, which one customer has for himself.
-    fn network(&self) -> Option<IpAddr> {
-        let Self::Address(address) = self else { return None };
-        Some(match address.to_canonical() {
-            IpAddr::V4(address) => address.into(),
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        })
+    fn address(&self) -> Option<&String> {
+        if let Self::Address(address) = self { Some(address) } else { None }
     }
 
     /// What is kept of it with a message of a verified sender: where to tell what became of it.
@@ -88,11 +83,7 @@ impl Deliverer {
         if let (Self::Node { id: node, .. }, _) | (_, Some(node)) = (self, sender) {
             return node.to_string();
         }
-        match self.network() {
-            Some(IpAddr::V4(address)) => address.to_string(),
-            Some(IpAddr::V6(network)) => format!("{network}/64"),
-            None => "unknown".to_owned(),
-        }
+        self.address().map_or("unknown", String::as_str).to_owned()
     }
 }
 
@@ -228,7 +219,7 @@ impl<P: Platform> Node<P> {
             bytes: if fits { envelope.len() as u64 } else { 0 },
             hopeful,
             seq: by.seq(),
-            from: by.network().filter(|_| hopeful),
+            from: by.address().filter(|_| hopeful).cloned(),
         };
         let Admission { place, gone } = self.in_room(|room| room.admit(&key, place)).await?;
         let mut writes = self.dropping(&gone).await?;

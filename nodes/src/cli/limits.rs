@@ -96,6 +96,9 @@ pub struct CostArgs {
     /// Treatments that one personal node may ask an institution for a day.
     #[arg(long, default_value_t = Costs::default().treatments)]
     treatments_per_day: u32,
+    /// Messages of one node a day that only say again, under another id, what it has said.
+    #[arg(long, default_value_t = Costs::default().repeats)]
+    repeats_per_day: u32,
     /// Requests for treatment that wait to be decided at an institution, of patients of whom it has
     /// approved none.
     #[arg(long, default_value_t = Costs::default().undecided)]
@@ -124,6 +127,7 @@ impl From<CostArgs> for Costs {
             },
             messages: args.messages_per_minute,
             treatments: args.treatments_per_day,
+            repeats: args.repeats_per_day,
             undecided: args.undecided_requests,
             undecided_of_address: args.undecided_requests_of_address,
             undecided_of_patient: args.undecided_requests_of_patient,

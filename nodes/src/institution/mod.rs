@@ -42,6 +42,7 @@ pub use access::{ApiKey, KEY_FILE as API_KEY_FILE};
 pub use undecided::{Undecided, keep_origin};
 
 use crate::client::Taken;
+use crate::connections::customer;
 use crate::gate::Gate;
 use crate::member::{Member, MemberConfig};
 use crate::platform::{NativeNode, NativePlatform, Side, adopt, follow, hope};
@@ -241,7 +242,7 @@ async fn inbox(
 ) -> Result<(StatusCode, Json<Taken>), Problem> {
     let (limit, too_large) = (envelope::MAX_BYTES, Error::EnvelopeTooLarge);
     let (place, envelope) = desk.gate.read(from.ip(), body, limit, too_large).await?;
-    let by = Deliverer::Address(from.ip());
+    let by = Deliverer::Address(customer(from.ip()).to_string());
     let taken = place.work(desk.node.receive_from::<HospitalCase>(&envelope, &by)).await;
     let taken = taken.map_err(|error| with_card(error, &desk.node.card()))?;
     let outcome = match taken.outcome {

@@ -1,7 +1,9 @@
 //! A patient who is many wants a hospital to turn other patients away.
 
 use hdms::card::Role;
+use hdms::envelope::{Letter, MessageType, seal};
 use hdms::ids::{CaseId, NodeId};
+use hdms::jose::decode;
 use hdms::memory::MemoryStore;
 use hdms::network::Trust;
 use hdms::node::{Node, OutboxItem, Payload, Platform};
@@ -109,6 +111,12 @@ impl Scene {
 
     /// A request for treatment of the patient with this number, made so many seconds ahead.
     async fn request(&self, patient: usize, ahead: u64) -> (CaseId, String) {
+        let (case, compact, _) = self.asked(patient, ahead).await;
+        (case, compact)
+    }
+
+    /// The same, with what is signed in it.
+    async fn asked(&self, patient: usize, ahead: u64) -> (CaseId, String, String) {
         let (patient, case) = (self.net.person(patient).await, case_id());
         let platform = Played {
             keys: patient.keys,
@@ -121,8 +129,23 @@ impl Scene {
         let asks = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
         node.ask(&case, self.hospital().node().id(), asks).await.unwrap();
         let item = node.waiting("", 1).await.unwrap().remove(0);
-        let Payload::Envelope { compact, .. } = item.payload else { panic!("no envelope") };
-        (case, compact)
+        let Payload::Envelope { compact, signed, .. } = item.payload else { panic!("no envelope") };
+        (case, compact, signed.unwrap())
+    }
+
+    /// What is in this signed message, in a new one of the same patient.
+    async fn again(&self, patient: usize, case: &CaseId, signed: &str) -> String {
+        let (patient, clock) = (self.net.person(patient).await, &self.net.clock);
+        let claims = decode(signed.split('.').nth(1).unwrap()).unwrap();
+        let letter = Letter {
+            from: &patient.card,
+            to: self.trust.node(self.hospital().node().id()).unwrap(),
+            case,
+            kind: MessageType::TreatmentRequest,
+            body: hdms::json::parse(&claims).unwrap()["body"].take(),
+        };
+        let sealed = seal(letter, patient.keys, &AwsPrimitives, clock, &SystemRandomness).await;
+        sealed.unwrap().1
     }
 
     /// What the hospital answers to an envelope that comes from `from`: its outcome or a code.
@@ -167,7 +190,7 @@ impl Scene {
 async fn start(net: &Net, listener: TcpListener, at: &str) -> (Institution, CancellationToken) {
     let proxy: Block = "127.0.0.1".parse().unwrap();
     let limits = Limits { proxies: Proxies::from(vec![proxy]), ..Limits::default() };
-    let costs = Costs { undecided_of_address: 2, limits, ..Costs::unlimited() };
+    let costs = Costs { undecided_of_address: 2, repeats: 2, limits, ..Costs::unlimited() };
     let member = net.member_config("hospital", format!("http://{at}"));
     let config = Config::new(MemberConfig { role: Role::Institution, costs, ..member });
     let (stop, clock) = (CancellationToken::new(), NodeClock::new(net.clock.clone()));
@@ -207,6 +230,22 @@ async fn who_has_most_requests_makes_room_for_others_of_the_address_and_does_not
         scene.until_no_rows(table, prefix).await;
     }
     scene.until_no_rows("meta", "asked-from/").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_the_same_again_and_again_is_not_remembered_for_ever() {
+    let scene = Scene::set().await;
+    let (case, first, signed) = scene.asked(0, 0).await;
+    assert_eq!(scene.post(&first, ADDRESS).await, "applied");
+    for expected in ["repeated", "repeated", "api/too-many"] {
+        let again = scene.again(0, &case, &signed).await;
+        assert_eq!(scene.post(&again, ADDRESS).await, expected);
+    }
+    assert_eq!(scene.post(&first, ADDRESS).await, "repeated", "the same costs nothing");
+    assert_eq!(scene.rows("inbox", "seen/"), 3);
+    scene.net.clock.advance(12 * 3600 * 1000);
+    let again = scene.again(0, &case, &signed).await;
+    assert_eq!(scene.post(&again, ADDRESS).await, "repeated");
 }
 
 #[tokio::test(flavor = "multi_thread")]

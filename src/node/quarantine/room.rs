@@ -2,7 +2,6 @@
 //! of another, and in all so much that no disk is filled.
 
 use std::collections::BinaryHeap;
-use std::net::IpAddr;
 
 use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
@@ -38,7 +37,7 @@ pub struct Place {
     pub seq: Option<u64>,
     /// From where it came, if from an address: what is tried again counts for the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<IpAddr>,
+    pub from: Option<String>,
 }
 
 impl Place {
@@ -104,7 +103,7 @@ impl Room {
         if let (Ok(id), Some(seq)) = (place.by.parse(), place.seq) {
             return Deliverer::Node { id, seq };
         }
-        place.from.map_or(Deliverer::Unknown, Deliverer::Address)
+        place.from.clone().map_or(Deliverer::Unknown, Deliverer::Address)
     }
 
     /// Takes up room for a refusal. Of one that is hopeless the reason is kept where its envelope

@@ -262,7 +262,7 @@ fn a_message_that_was_sealed_anew_is_taken_in_once() {
         let hospital = world.hospital.card();
         let (software, randomness) = (world.software(), &world.providers.randomness);
         let anew = seal_signed(&signed, &hospital, &software, randomness).await.unwrap();
-        let by = Deliverer::Address("127.0.0.1".parse().unwrap());
+        let by = Deliverer::Address("127.0.0.1".into());
         let take = async |envelope: &str| {
             let taken = world.hospital.receive_from::<HospitalCase>(envelope.as_bytes(), &by).await;
             taken.map(|taken| taken.outcome)
