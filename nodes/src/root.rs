@@ -116,6 +116,7 @@ impl Root {
     ///
     /// Errors: [`Error::UnknownKey`] when a key to be dropped is not in the last list,
     /// [`Error::CardRevoked`] when the requested key is to be dropped or was retired before,
+    /// [`Error::LogForged`] when the request names another log of manifests than the last list,
     /// [`Error::NetworkForged`] for a list that this key has not signed.
     pub async fn next(
         &self,
@@ -124,6 +125,10 @@ impl Root {
         now: Timestamp,
     ) -> Result<Doormen, Error> {
         let last = self.last(request).await?;
+        let log = last.as_ref().and_then(|last| last.log.as_ref()).map(|log| log.log_key);
+        if log.is_some() && request.log.as_ref().map(|log| log.log_key) != log {
+            return Err(Error::LogForged);
+        }
         let (number, former) = last.map_or((0, Vec::new()), |last| (last.number, last.doormen));
         let is_former = |thumbprint: &String| {
             former.iter().any(|doorman| doorman.key.thumbprint() == *thumbprint)
@@ -158,8 +163,9 @@ impl Root {
         Ok(jwt)
     }
 
-    /// The newest list that it has signed, as far as it or the server knows.
-    async fn last(&self, request: &Request) -> Result<Option<Doormen>, Error> {
+    /// The newest list that it has signed, as far as it or the server knows. [`Error::NetworkForged`],
+    /// [`Error::StoreFailed`].
+    pub async fn last(&self, request: &Request) -> Result<Option<Doormen>, Error> {
         let mut lists = Vec::new();
         for jwt in self.newest_kept()?.iter().chain(&request.doormen) {
             lists.push(verify_by::<Doormen>(jwt, &[self.public()], &AwsPrimitives).await?);

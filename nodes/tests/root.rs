@@ -198,6 +198,22 @@ fn refused(arguments: &str, folder: &Path) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
+/// Whoever has broken into the server, or has mixed up two requests, gets no list for another log.
+#[tokio::test]
+async fn no_list_names_another_log_of_manifests_than_the_last() {
+    let net = Net::start().await;
+    let mut request = Request::verify(&doorman(&net).request().await.unwrap().0).await.unwrap();
+    let (root, terms) = (root(&net), Terms { years: YEARS, drop: Vec::new() });
+    let last = root.last(&request).await.unwrap().unwrap();
+    assert_eq!(root.next(&request, &terms, net.now()).await.unwrap().number, last.number + 1);
+    let mut other = request.log.clone().unwrap();
+    other.log_key.0[0] ^= 1;
+    for log in [Some(other), None] {
+        request.log = log;
+        assert_eq!(root.next(&request, &terms, net.now()).await.err(), Some(Error::LogForged));
+    }
+}
+
 #[tokio::test]
 async fn the_command_leads_through_the_ceremony() {
     let dir = tempfile::tempdir().unwrap();

@@ -95,9 +95,15 @@ impl Certify {
             Error::CardRevoked => "the requested key was retired before, or is the one to be \
                 dropped; make another: hdms server new-key"
                 .into(),
+            Error::LogForged => {
+                "the request names another log of manifests than the last list: it is \
+                of another server, or of who has broken into this one"
+                    .into()
+            }
             error => error.to_string(),
         })?;
-        show(&list, &terms.drop);
+        let last = root.last(&request).await?;
+        show(&list, &terms.drop, last.as_ref());
         if !self.yes && !agreed()? {
             return Err("nothing was signed".into());
         }
@@ -108,7 +114,7 @@ impl Certify {
     }
 }
 
-fn show(list: &Doormen, dropped: &[String]) {
+fn show(list: &Doormen, dropped: &[String], last: Option<&Doormen>) {
     println!("List {} of the Doorman's keys, until {}:", list.number, date(list.exp));
     for doorman in &list.doormen {
         let thumbprint = doorman.key.thumbprint();
@@ -117,8 +123,20 @@ fn show(list: &Doormen, dropped: &[String]) {
             Some(until) => println!("  {thumbprint}  retired: cards of before {}", date(until)),
         }
     }
-    for witness in list.log.iter().flat_map(|log| &log.witnesses) {
+    let witnesses =
+        |list: &Doormen| list.log.as_ref().map_or(Vec::new(), |log| log.witnesses.clone());
+    let named = witnesses(list);
+    for witness in &named {
         println!("  {}  a witness of the manifests under this list", witness.notary);
+    }
+    for witness in last.map_or(Vec::new(), witnesses) {
+        if !named.contains(&witness) {
+            println!(
+                "  {}  NO WITNESS any more, as it was under list {}",
+                witness.notary,
+                list.number - 1
+            );
+        }
     }
     for thumbprint in dropped {
         println!("  {thumbprint}  DROPPED: nothing that it signed counts any more");
