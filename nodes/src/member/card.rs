@@ -96,8 +96,7 @@ async fn ask_with(
 }
 
 /// The card that the Doorman gave. Errors: those of [`VerifiedCard::verify_chain`],
-/// [`Error::CardMismatch`] when it is another node's
-/// or dated ahead.
+/// [`Error::CardMismatch`] when it is another node's or dated ahead.
 pub(super) async fn checked(
     jwt: &str,
     keys: &AwsKeys,

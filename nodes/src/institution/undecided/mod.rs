@@ -109,9 +109,19 @@ impl Undecided {
         if waiting.is_known {
             return;
         }
-        if let Place::Of(other) | Place::ByLot(other) = room.place(case, &waiting) {
-            room.let_go(&other, true);
+        match room.place(case, &waiting) {
+            Place::Free => {}
+            Place::Of(other) => room.let_go(&other, true),
+            Place::ByLot(other) if self.has_lot(&waiting) => room.let_go(&other, true),
+            // Others who came at the same time were sooner.
+            Place::ByLot(_) | Place::None => room.let_go(case, true),
         }
+    }
+
+    /// Whether it may go by lot: it was drawn at first, or is drawn now.
+    fn has_lot(&self, waiting: &Waiting) -> bool {
+        let draws = |network: IpAddr| self.by_lot.take(&network, waiting.since).is_ok();
+        waiting.by_lot || waiting.from.is_some_and(draws)
     }
 
     /// Looks at a case that has changed, or was kept from before.

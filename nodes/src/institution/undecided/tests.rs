@@ -138,3 +138,21 @@ fn what_nobody_decides_is_let_go() {
     assert!(undecided.lapsing(Timestamp(KEPT + 2)).is_empty());
     assert!(undecided.is_stranger(&patient(1), None));
 }
+
+#[test]
+fn who_comes_together_with_others_gets_no_lot_for_nothing() {
+    let undecided = undecided(100, 3);
+    for (of, number) in [(9, 0), (9, 1), (8, 2)] {
+        begin_of(&undecided, of, number, "192.0.2.1").unwrap();
+    }
+    // All see that somebody has two: the first takes that place, the second one by lot, the third none.
+    let from: Option<IpAddr> = "192.0.2.1".parse().ok();
+    for number in 3..6 {
+        undecided.take((&case(number), &patient(number)), from, Timestamp(number)).unwrap();
+    }
+    for number in 3..6 {
+        undecided.begun(&case(number), true);
+    }
+    let gone = displaced(&undecided);
+    assert_eq!((gone.len(), gone.contains(&1), gone.contains(&5)), (3, true, true), "{gone:?}");
+}
