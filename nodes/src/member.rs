@@ -39,6 +39,7 @@ use crate::keys::{AwsKeys, Passphrase};
 use crate::pause::doubled;
 use crate::problem::Problem;
 use crate::reach::Reach;
+use crate::serve::Wait;
 use crate::store::SqliteStore;
 use crate::system::NodeClock;
 use joining::Applicant;
@@ -138,9 +139,20 @@ impl Member {
         clock: NodeClock,
         stop: CancellationToken,
     ) -> Result<Self, Error> {
+        Self::join_telling(config, store, clock, stop, |_| ()).await
+    }
+
+    /// The same, telling what is waited for each time that it is something else.
+    pub async fn join_telling(
+        config: MemberConfig,
+        store: SqliteStore,
+        clock: NodeClock,
+        stop: CancellationToken,
+        tell: impl Fn(&Wait),
+    ) -> Result<Self, Error> {
         let applicant = Applicant::new(config, store, clock)?;
         let member = tokio::select! {
-            member = applicant.join(stop.clone()) => member?,
+            member = applicant.join(stop.clone(), &tell) => member?,
             () = stop.cancelled() => return Err(Error::NodeStopped),
         };
         // It does not hold the member, and with it the database, while it waits.

@@ -16,6 +16,9 @@ use crate::connections::TooSlow;
 /// The media type of a refusal.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
+/// After how many seconds to ask a node again that does not serve yet.
+pub const NOT_YET: u64 = 30;
+
 /// A refusal as an HTTP answer: the status of its code, and [`ProblemDocument`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -80,22 +83,37 @@ impl From<Problem> for ProblemDocument {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (error, retry_after) = (self.error, self.retry_after.or(retry_after(self.error)));
-        let body = serde_json::to_vec(&ProblemDocument::from(self)).unwrap_or_default();
-        let mut response = (status(error), body).into_response();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        if let Some(seconds) = retry_after {
-            headers.insert(RETRY_AFTER, seconds.into());
-        }
+        let mut response = answer(status(error), &self.into(), retry_after);
         // RFC 9110 section 11.6.1: what to come back with.
         let scheme = match error {
             Error::RequestProofInvalid => "HDMS-Proof",
             Error::Unauthorised => "Bearer",
             _ => return response,
         };
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         response
     }
+}
+
+/// The answer of a node that does not serve yet, with what it waits for: 503, whatever the status of
+/// that is where somebody else answers it.
+pub fn not_yet(error: Error) -> Response {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let title = status.canonical_reason().unwrap_or_default().into();
+    let document =
+        ProblemDocument { title, status: status.as_u16(), ..Problem::from(error).into() };
+    answer(status, &document, Some(NOT_YET))
+}
+
+fn answer(status: StatusCode, document: &ProblemDocument, retry_after: Option<u64>) -> Response {
+    let body = serde_json::to_vec(document).unwrap_or_default();
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    if let Some(seconds) = retry_after {
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
+    response
 }
 
 /// The refusal; of a former key with the card that names the present one.

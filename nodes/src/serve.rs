@@ -1,6 +1,8 @@
 //! What every native node does around its routes: answers strangers' pages (CORS) where they may
 //! ask, refuses unknown addresses and methods by their codes, and stops cleanly.
 
+mod starting;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+
+pub use starting::{Starting, Wait};
 
 use crate::connections::{self, Limits};
 use crate::{headers, problem};
@@ -92,6 +96,10 @@ pub fn with_common_answers(router: Router, url: &str) -> Router {
     let router = router
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed);
+    on_all(router, url)
+}
+
+fn on_all(router: Router, url: &str) -> Router {
     headers::on_all(router, url).layer(middleware::from_fn(logged))
 }
 

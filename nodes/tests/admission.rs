@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Net, PASSPHRASE, id, keys, message_id};
+use common::{JsonBody, Net, PASSPHRASE, id, keys, message_id};
 use hdms::Error;
 use hdms::card::{LIFETIME, Role, VerifiedCard};
 use hdms::doorman::{About, AdmissionRequest, ChallengeAnswer, PATIENCE};
@@ -13,6 +13,7 @@ use hdms::network::Trust;
 use hdms_nodes::institution::{self, Institution};
 use hdms_nodes::keys::{AwsPrimitives, Passphrase};
 use hdms_nodes::member::{Member, MemberConfig};
+use hdms_nodes::problem::ProblemDocument;
 use hdms_nodes::server::{Server, ServerConfig};
 use hdms_nodes::store::SqliteStore;
 use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
@@ -351,6 +352,55 @@ async fn a_revocation_reaches_institutions_and_notaries_that_run() {
     let refused = net.client.send_envelope(&hospital.url(), sealed.unwrap().1).await;
     assert_eq!(refused.err().map(Error::from), Some(Error::CardRevoked));
     stop.cancel();
+}
+
+#[tokio::test]
+async fn a_node_that_waits_for_the_operator_says_so_to_whoever_asks() {
+    let (net, stop) = (Net::start().await, CancellationToken::new());
+    let [inbox, console] = [listener().await, listener().await];
+    let urls = [&inbox, &console].map(|it| format!("http://{}", it.local_addr().unwrap()));
+    common::prepare_keys(&net.dir.path().join("hospital"), &[""]);
+    let mut config = institution::Config::new(net.member_config("hospital", urls[0].clone()));
+    config.console = Some(console);
+    let clock = NodeClock::new(net.clock.clone());
+    let starting = Institution::start(config, clock, inbox, stop.clone());
+    let (hospital, ()) = tokio::join!(starting, answered_while_it_waits(&net, &urls));
+    for (url, status) in urls.iter().zip([404, 401]) {
+        assert_eq!(ask(&format!("{url}/api/node"), "*/*").await.status().as_u16(), status);
+    }
+    stop.cancel();
+    hospital.unwrap().ended().await;
+    assert!(reqwest::get(&urls[0]).await.is_err());
+}
+
+/// What the inbox and the console answer; then it is admitted.
+async fn answered_while_it_waits(net: &Net, [inbox, console]: &[String; 2]) {
+    for url in [format!("{inbox}/inbox"), format!("{console}/api/node")] {
+        let answer = ask(&url, "*/*").await;
+        let header = |name| answer.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!((answer.status().as_u16(), header("retry-after")), (503, "30".into()));
+        assert_eq!(header("content-type"), "application/problem+json");
+        assert_eq!(header("access-control-allow-origin"), "*");
+        let problem: ProblemDocument = answer.json_body().await;
+        assert_eq!((problem.status, problem.code.as_str()), (503, "doorman/pending"));
+    }
+    let sent = net.client.send_envelope(inbox, "a.b.c.d.e".into()).await.err().unwrap();
+    assert!(!sent.error.is_final() && sent.retry_after == Some(30), "its senders try again");
+    let page = ask(console, "text/html,*/*").await;
+    assert_eq!(page.status(), 503);
+    assert_eq!(page.headers()["x-content-type-options"], "nosniff");
+    let node = net.operator().pending(None).await.unwrap().remove(0).id;
+    let page = page.text().await.unwrap();
+    assert!(page.contains("operator") && page.contains(node.as_ref()), "{page}");
+    net.operator().admit(node).await.unwrap();
+}
+
+async fn ask(url: &str, accept: &str) -> reqwest::Response {
+    reqwest::Client::new().get(url).header("accept", accept).send().await.unwrap()
+}
+
+async fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
 async fn running_hospital(net: &Net, stop: &CancellationToken) -> Institution {

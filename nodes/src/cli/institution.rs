@@ -2,21 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use axum::http::{HeaderValue, Uri};
 use clap::Args;
 use hdms::Error;
 use hdms::card::Role;
 use hdms_nodes::institution::{self, API_KEY_FILE};
-use hdms_nodes::member::MemberConfig;
-use hdms_nodes::reach::Reach;
 use hdms_nodes::serve::stop_signal;
 use hdms_nodes::system::NodeClock;
 
 use super::about::AboutArgs;
 use super::limits::CostArgs;
-use super::{NetworkArgs, NodeArgs, Outcome, bind};
+use super::{NetworkArgs, NodeArgs, Outcome, bind, member};
 
 /// Serves as a hospital or a research institute.
 #[derive(Debug, Args)]
@@ -63,30 +60,17 @@ impl Institution {
     /// Serves until it is told to stop.
     pub async fn run(self) -> Outcome {
         let stop = stop_signal()?;
-        let data = self.node.data()?;
-        let passphrase = self.node.passphrase()?;
-        let root = self.network.root()?;
         let (listener, url) = self.node.bind(self.listen).await?;
         let console = match self.console_listen {
             Some(listen) => Some(bind(listen).await?),
             None => None,
         };
-        let key_file = self.api_key_file.clone().unwrap_or_else(|| data.join(API_KEY_FILE));
+        let member =
+            member(Role::Institution, self.node, self.network, self.about, self.costs, &url)?;
+        let key_file = self.api_key_file.clone();
+        let key_file = key_file.unwrap_or_else(|| member.data.join(API_KEY_FILE));
         let config = institution::Config {
-            member: MemberConfig {
-                data,
-                passphrase,
-                costs: self.costs.into(),
-                reach: Reach::with_server(self.network.server.as_ref(), self.node.private_networks),
-                server: self.network.server.into(),
-                root,
-                role: Role::Institution,
-                name: self.network.name,
-                endpoint: Some(url.clone()),
-                about: Some(self.about.into()),
-                log: None,
-                refresh: Duration::from_secs(self.network.refresh),
-            },
+            member,
             api_key: self.api_key_file,
             console,
             origins: self.allow_origin,
@@ -99,8 +83,8 @@ impl Institution {
             Err(Error::NodeStopped) => return Ok(()),
             started => started?,
         };
-        let (node, address) = (institution.node().id().as_ref(), institution.url());
-        tracing::info!(%url, address, node, api_key_file = %key_file.display(), "serving");
+        let (node, console) = (institution.node().id().as_ref(), institution.console_url());
+        tracing::info!(%url, console, node, api_key_file = %key_file.display(), "serving");
         institution.ended().await;
         Ok(())
     }

@@ -23,12 +23,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
+use about::AboutArgs;
 use clap::Args;
+use hdms::card::Role;
 use hdms::endpoint::Endpoint;
 use hdms::jose::jwk::RsaJwk;
 use hdms_nodes::connections::raise_open_files;
 use hdms_nodes::keys::Passphrase;
+use hdms_nodes::member::MemberConfig;
 use hdms_nodes::private;
+use hdms_nodes::reach::Reach;
+use limits::CostArgs;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
@@ -87,7 +92,7 @@ impl NodeArgs {
         self.data.clone().ok_or_else(|| "say where the node keeps its things: --data DIR".into())
     }
 
-    /// Opens the listener, and answers it with the node's base URL.
+    /// Opens the listener, says so in the log, and answers it with the node's base URL.
     pub async fn bind(
         &self,
         listen: SocketAddr,
@@ -101,6 +106,7 @@ impl NodeArgs {
                 .parse()
                 .map_err(|_| "say how others reach the node: --public-url URL")?,
         };
+        tracing::info!(%url, %address, "listening");
         Ok((listener, url))
     }
 
@@ -132,6 +138,31 @@ impl NetworkArgs {
     pub fn root(&self) -> Result<Option<RsaJwk>, Box<dyn std::error::Error>> {
         self.root.as_deref().map(jwk).transpose()
     }
+}
+
+/// What an institution or a notary at `url` is and where it asks.
+fn member(
+    role: Role,
+    node: NodeArgs,
+    network: NetworkArgs,
+    about: AboutArgs,
+    costs: CostArgs,
+    url: &Endpoint,
+) -> Result<MemberConfig, Box<dyn std::error::Error>> {
+    Ok(MemberConfig {
+        data: node.data()?,
+        passphrase: node.passphrase()?,
+        costs: costs.into(),
+        reach: Reach::with_server(network.server.as_ref(), node.private_networks),
+        root: network.root()?,
+        server: network.server.into(),
+        role,
+        name: network.name,
+        endpoint: Some(url.clone()),
+        about: Some(about.into()),
+        log: None,
+        refresh: Duration::from_secs(network.refresh),
+    })
 }
 
 /// Logs to the standard error, as `HDMS_LOG` says, or `otherwise`.

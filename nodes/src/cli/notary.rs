@@ -1,20 +1,17 @@
 //! `hdms notary`.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use hdms::Error;
 use hdms::card::Role;
-use hdms_nodes::member::MemberConfig;
-use hdms_nodes::reach::Reach;
 use hdms_nodes::serve::stop_signal;
 use hdms_nodes::system::NodeClock;
 
 use super::about::AboutArgs;
 use super::audit::Audit;
 use super::limits::CostArgs;
-use super::{NetworkArgs, NodeArgs, Outcome};
+use super::{NetworkArgs, NodeArgs, Outcome, member};
 
 /// Serves as a notary, unless it is told to audit one. Not derived: what serving requires would be
 /// required for an audit too.
@@ -84,23 +81,8 @@ pub struct Serve {
 impl Serve {
     async fn run(self) -> Outcome {
         let stop = stop_signal()?;
-        let passphrase = self.node.passphrase()?;
-        let root = self.network.root()?;
         let (listener, url) = self.node.bind(self.listen).await?;
-        let config = MemberConfig {
-            data: self.node.data()?,
-            passphrase,
-            costs: self.costs.into(),
-            reach: Reach::with_server(self.network.server.as_ref(), self.node.private_networks),
-            server: self.network.server.into(),
-            root,
-            role: Role::Notary,
-            name: self.network.name,
-            endpoint: Some(url.clone()),
-            about: Some(self.about.into()),
-            log: None,
-            refresh: Duration::from_secs(self.network.refresh),
-        };
+        let config = member(Role::Notary, self.node, self.network, self.about, self.costs, &url)?;
         let clock = NodeClock::default();
         let notary = match hdms_nodes::notary::Notary::start(config, listener, clock, stop).await {
             Err(Error::NodeStopped) => return Ok(()),

@@ -48,7 +48,7 @@ use crate::member::{Member, MemberConfig};
 use crate::platform::{NativeNode, NativePlatform, Side, adopt, follow, hope};
 use crate::problem::{Problem, with_card};
 use crate::sender::Sender;
-use crate::serve::{Serving, open_to, open_to_all, with_common_answers};
+use crate::serve::{Serving, Starting, Wait, open_to, open_to_all};
 use crate::store::SqliteStore;
 use crate::system::NodeClock;
 
@@ -110,7 +110,7 @@ struct Desk {
 
 impl Institution {
     /// Joins the network, which may wait for its operator, goes on with what was left undone, and
-    /// serves on `listener` until `stop` is cancelled.
+    /// serves on `listener` until `stop` is cancelled; until it serves it answers what it waits for.
     ///
     /// Errors: those of [`Member::join`], of the store and of [`ApiKey`].
     pub async fn start(
@@ -123,32 +123,32 @@ impl Institution {
         let url = config.member.endpoint.as_ref().map(ToString::to_string).unwrap_or_default();
         let store = SqliteStore::open(&config.member.data.join(DATABASE))?;
         let api_key = config.api_key()?;
+        let limits = config.member.costs.limits.clone();
+        let listen = |listener| Starting::listen(listener, &url, limits.clone(), &stop);
+        let (serving, console) = (listen(listener), config.console.map(listen));
+        let wait = |wait: &Wait| {
+            [Some(&serving), console.as_ref()].into_iter().flatten().for_each(|it| it.wait(wait))
+        };
         let member =
-            Member::join(config.member, store.clone(), clock.clone(), stop.clone()).await?;
-        let node_clock = clock.clone();
+            Member::join_telling(config.member, store.clone(), clock.clone(), stop.clone(), wait)
+                .await?;
+        let door = Arc::new(Door::new(&api_key, clock.clone()));
         let (platform, queue) = NativePlatform::new(member, store, clock);
         let node = follow(platform);
-        let secret = api_key.secret().to_owned();
-        let door = Arc::new(Door::new(&api_key, node_clock));
         let sending = Sender::<HospitalCase>::run(node.clone(), queue, stop.clone());
         let sending = tokio::spawn(sending);
         let changes = node.platform().changes();
         undecided::remember(&node).await?;
         go_on_with_all(&node).await?;
         run_errands(&node, changes);
-        let limits = node.platform().member().costs().limits.clone();
-        let desk = Desk { node: node.clone(), gate: Gate::new(), stop: stop.clone() };
+        let desk = Desk { node: node.clone(), gate: Gate::new(), stop };
         let (inbox, his) = (inbox_routes(desk.clone()), his_routes(desk, door, config.origins));
         let his = pages::routes(his, config.pages, config.samples, &url);
-        let serve = |listener, router| {
-            let router = with_common_answers(router, &url);
-            Serving::start(listener, router, limits.clone(), stop.clone())
+        let (serving, console) = match console {
+            Some(console) => (serving.serve(inbox), Some(console.serve(his))),
+            None => (serving.serve(inbox.merge(his)), None),
         };
-        let (serving, console) = match config.console {
-            Some(console) => (serve(listener, inbox), Some(serve(console, his))),
-            None => (serve(listener, inbox.merge(his)), None),
-        };
-        Ok(Self { node, serving, console, sending, api_key: secret })
+        Ok(Self { node, serving, console, sending, api_key: api_key.secret().to_owned() })
     }
 
     /// The node.

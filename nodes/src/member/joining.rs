@@ -20,6 +20,7 @@ use super::{Asking, Inner, Member, MemberConfig, Standing, put};
 use crate::client::Client;
 use crate::keys::{self, AwsKeys, AwsPrimitives};
 use crate::problem::Problem;
+use crate::serve::Wait;
 use crate::store::SqliteStore;
 use crate::system::NodeClock;
 
@@ -45,12 +46,16 @@ impl Applicant {
         Ok(Self { config, keys, store, client, clock })
     }
 
-    pub async fn join(self, stop: CancellationToken) -> Result<Member, Error> {
-        let root =
-            self.persistently("the root key", async || Ok(self.pinned_root().await?)).await?;
+    pub async fn join(
+        self,
+        stop: CancellationToken,
+        tell: &impl Fn(&Wait),
+    ) -> Result<Member, Error> {
+        let root = async || Ok(self.pinned_root().await?);
+        let root = self.persistently("the root key", root, tell).await?;
         let documents = async || Ok(self.network(&root).await?);
-        let Kept { trust, etag } = self.persistently("documents", documents).await?;
-        let card = self.persistently("a card", || self.card(&trust)).await?;
+        let Kept { trust, etag } = self.persistently("documents", documents, tell).await?;
+        let card = self.persistently("a card", || self.card(&trust), tell).await?;
         let standing = Standing { card, trust: Arc::new(trust), trouble: None };
         let (standing, _) = watch::channel(Arc::new(standing));
         let Self { config, keys, store, client, clock } = self;
@@ -82,40 +87,48 @@ impl Applicant {
         &self,
         what: &str,
         ask: impl AsyncFn() -> Result<T, Problem>,
+        tell: &impl Fn(&Wait),
     ) -> Result<T, Error> {
         let (mut pause, longest) = AGAIN;
         let mut said = None;
         loop {
-            let error = match ask().await {
+            let why = match ask().await {
                 Ok(answer) => return Ok(answer),
-                Err(problem) => match problem.error {
-                    error @ (Error::NetworkUnreachable
-                    | Error::TimedOut
-                    | Error::AdmissionPending
-                    | Error::NodeBusy
-                    | Error::TooManyRequests) => error,
-                    error => {
-                        let (node, reason) = (self.keys.node().as_ref(), problem.reason);
-                        let (code, sentence) = (error.code(), error.sentence());
-                        tracing::error!(node, code, reason, "no way to {what}: {sentence}");
-                        return Err(error);
-                    }
-                },
+                Err(problem) => self.passing(what, problem)?,
             };
-            if said.replace(error) != Some(error) {
-                let (node, code) = (self.keys.node().as_ref(), error.code());
-                match error {
-                    Error::AdmissionPending => {
-                        tracing::info!(
-                            node,
-                            "waiting until the operator runs: hdms server admit {node}"
-                        );
-                    }
-                    _ => tracing::warn!(node, code, "waiting for {what}: {}", error.sentence()),
-                }
+            if said.replace(why) != Some(why) {
+                self.say(what, why);
+                tell(&Wait { node: self.keys.node().clone(), why });
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// What only time is needed for; all else is logged and ends it.
+    fn passing(&self, what: &str, problem: Problem) -> Result<Error, Error> {
+        match problem.error {
+            error @ (Error::NetworkUnreachable
+            | Error::TimedOut
+            | Error::AdmissionPending
+            | Error::NodeBusy
+            | Error::TooManyRequests) => Ok(error),
+            error => {
+                let (node, reason) = (self.keys.node().as_ref(), problem.reason);
+                let (code, sentence) = (error.code(), error.sentence());
+                tracing::error!(node, code, reason, "no way to {what}: {sentence}");
+                Err(error)
+            }
+        }
+    }
+
+    fn say(&self, what: &str, why: Error) {
+        let (node, code) = (self.keys.node().as_ref(), why.code());
+        match why {
+            Error::AdmissionPending => {
+                tracing::info!(node, "waiting until the operator runs: hdms server admit {node}");
+            }
+            _ => tracing::warn!(node, code, "waiting for {what}: {}", why.sentence()),
         }
     }
 

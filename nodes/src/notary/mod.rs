@@ -27,7 +27,7 @@ use crate::keys::open_or_make_log;
 use crate::log::publication::Published;
 use crate::log::{Others, publication, tiles};
 use crate::member::{Member, MemberConfig};
-use crate::serve::{Serving, open_to_all, with_common_answers};
+use crate::serve::{Serving, Starting, Wait, open_to_all};
 use crate::sqlite::{Database, Schema};
 use crate::store::{META, SqliteStore};
 use crate::system::NodeClock;
@@ -67,7 +67,7 @@ pub struct Notary {
 
 impl Notary {
     /// Joins the network, waiting for its operator if need be, and then serves on `listener` until
-    /// `stop` is cancelled.
+    /// `stop` is cancelled; until then it answers what it waits for.
     ///
     /// Errors: those of [`Database::open`], [`open_or_make_log`] and [`Member::join`];
     /// [`Error::StoreCorrupt`] when the log is not what its newest checkpoint says.
@@ -82,7 +82,9 @@ impl Notary {
         let store = SqliteStore::over(database.clone());
         let config = MemberConfig { log: Some(keys.public()), ..config };
         let url = config.endpoint.as_ref().map(ToString::to_string).unwrap_or_default();
-        let member = Member::join(config, store, clock.clone(), stop.clone()).await?;
+        let starting = Starting::listen(listener, &url, config.costs.limits.clone(), &stop);
+        let wait = |wait: &Wait| starting.wait(wait);
+        let member = Member::join_telling(config, store, clock.clone(), stop.clone(), wait).await?;
         let own = NotaryLog { notary: member.id().clone(), keys: keys.public(), until: None };
         let key = own.log_key();
         let import = Import { database: database.clone(), keys: keys.clone(), key: key.clone() };
@@ -102,9 +104,7 @@ impl Notary {
             .nest("/log", publication::routes(reader))
             .merge(witness)
             .merge(manifests::routes(keeper.clone()));
-        let limits = member.costs().limits.clone();
-        let router = with_common_answers(open_to_all(router), &url);
-        let serving = Serving::start(listener, router, limits, stop);
+        let serving = starting.serve(open_to_all(router));
         let kept_up = member.clone();
         let beside = tokio::spawn(async move { kept_up.ended().await });
         let serving = serving.alongside(sequencer).alongside(keeping).alongside(beside);
