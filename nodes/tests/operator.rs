@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::process::{Command, Stdio};
+
 use common::{JsonBody, Net, Person, about, id, keys, log_keys, message_id};
 use hdms::Error;
 use hdms::card::{EncryptionKey, KeyChange, Role};
@@ -287,24 +289,73 @@ async fn rules_by_which_no_receipt_would_count_or_no_node_take_part_are_refused(
     let newer = |it: &mut Settings| it.rules.minimum_version = PROTOCOL_VERSION + 1;
     assert_eq!(set(newer).await, Refused::Version);
     assert_eq!(net.operator().settings().await.unwrap(), before);
-    assert_eq!(net.operator().lacks_witnesses().await, Ok(None));
+    let notaries = net.operator().notaries().await.unwrap();
+    assert!(notaries.count == 1 && !notaries.lack(notaries.witnessing.needed));
+}
+
+fn hdms(net: &Net, arguments: &[&str]) -> (bool, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hdms"));
+    command.args(["server", arguments[0], "--data"]).arg(net.data()).args(&arguments[1..]);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn a_changed_number_of_witnesses_says_from_when_it_counts_and_a_revocation_warns_before() {
+    let net = Net::start_with(|config| config.rules.witnesses = 2).await;
+    let mut notary = None;
+    for number in 0..3 {
+        let name = format!("Notary {number}");
+        let request = net.request(keys(number), Role::Notary, &name).await;
+        let request = AdmissionRequest { log: Some(log_keys(number as u8)), ..request };
+        net.ask(keys(number), &request).await.unwrap_err();
+        net.operator().admit(request.iss.clone()).await.unwrap();
+        notary = Some(request.iss.to_string());
+    }
+    let notary = notary.unwrap();
+    let witnesses = |shown: String| {
+        shown.lines().find(|line| line.starts_with("--witnesses")).unwrap().to_owned()
+    };
+    let (_, shown, _) = hdms(&net, &["show"]);
+    assert!(witnesses(shown).ends_with(" 2"));
+    for number in ["0", "1"] {
+        let (_, shown, _) = hdms(&net, &["set", "--witnesses", number]);
+        let (line, from) = (witnesses(shown), format!(" {number} from "));
+        assert!(line.contains(&from) && line.ends_with("GMT on; 2 until then"), "{line}");
+    }
+    let rules = net.until(|trust| trust.parameters().witnesses.len() == 2).await;
+    assert_eq!(rules.parameters().witnesses[1].needed, 1, "the one in between is gone");
+
+    let revoke = ["revoke", "--reason", "closed", "--yes", "--", &notary];
+    let (done, warned, refused) = hdms(&net, &[&revoke[..3], &revoke[4..]].concat());
+    assert!(!done && refused.contains("--yes"), "{refused}");
+    assert!(warned.contains("witnesses as it needs, 2 until "), "by the rule in force: {warned}");
+    assert!(warned.contains("When a notary is revoked"), "{warned}");
+    assert!(net.operator().applicant(&notary.parse().unwrap()).await.unwrap().is_member);
+    assert!(hdms(&net, &revoke).0);
+    assert!(!net.operator().applicant(&notary.parse().unwrap()).await.unwrap().is_member);
 }
 
 /// What the command line does at each start.
 #[tokio::test]
 async fn options_count_at_the_first_start_and_later_ones_that_say_otherwise_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let begin = async |change: fn(&mut Settings)| Settings::begin(dir.path(), change).await;
-    let first = begin(|it| {
+    let given = async |change: fn(&mut Settings)| Settings::given(dir.path(), change).await;
+    let failed = given(|it| it.rules.witnesses = 5).await.unwrap();
+    assert_eq!(failed.rules.witnesses, 5, "and that server did not come up");
+    let first = given(|it| {
         (it.rules.witnesses, it.allowances.rates.requests) = (2, 7);
     });
     let first = first.await.unwrap();
     assert_eq!((first.rules.witnesses, first.allowances.rates.requests), (2, 7));
-    assert_eq!(begin(|_| ()).await, Ok(first.clone()), "a start without options weakens nothing");
-    assert_eq!(begin(|it| it.rules.witnesses = 2).await, Ok(first.clone()));
-    assert!(matches!(begin(|it| it.rules.witnesses = 0).await, Err(Refused::Kept { .. })));
-    assert!(matches!(begin(|it| it.allowances.connections = 1).await, Err(Refused::Kept { .. })));
-    assert_eq!(begin(|_| ()).await, Ok(first));
+    first.clone().begin(dir.path()).await.unwrap();
+    assert_eq!(given(|_| ()).await, Ok(first.clone()), "a start without options weakens nothing");
+    assert_eq!(given(|it| it.rules.witnesses = 2).await, Ok(first.clone()));
+    assert!(matches!(given(|it| it.rules.witnesses = 0).await, Err(Refused::Kept { .. })));
+    assert!(matches!(given(|it| it.allowances.connections = 1).await, Err(Refused::Kept { .. })));
+    failed.begin(dir.path()).await.unwrap();
+    assert_eq!(given(|_| ()).await, Ok(first));
 }
 
 #[tokio::test]

@@ -222,7 +222,7 @@ async fn the_command_leads_through_the_ceremony() {
     std::fs::create_dir(&online).unwrap();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let serve = format!("server --data s --listen {address}");
-    let how = refused(&serve, &online);
+    let how = refused(&format!("{serve} --network Mistyped --witnesses 7"), &online);
     for command in ["hdms server request --data s", "hdms root certify", "hdms server certificate"]
     {
         assert!(how.contains(command), "{how}");
@@ -243,9 +243,15 @@ async fn the_command_leads_through_the_ceremony() {
     said(&format!("{install} --root root.jwk"), &online);
     assert!(refused(install, &online).contains("newer"));
 
+    let serve = format!("{serve} --network Example --connections 999");
     let mut server = hdms(&serve.split(' ').collect::<Vec<_>>(), &online).spawn().unwrap();
     let url = format!("http://{address}");
     until_it_answers(&url).await;
+    let rules = said("server show --data s", &online);
+    assert!(
+        rules.contains("Example") && rules.contains("--witnesses                    1"),
+        "{rules}"
+    );
     let pinned = reqwest::get(format!("{url}/network/root")).await.unwrap();
     let pinned = pinned.bytes().await.unwrap();
     assert_eq!(pinned, std::fs::read(online.join("root.jwk")).unwrap());

@@ -10,6 +10,9 @@ use hdms_nodes::proxies::{Block, Proxies};
 use hdms_nodes::server::settings::{Allowances, Settings};
 use hdms_nodes::server::{Quota, Quotas, Rates, Rules};
 
+/// The option whose value may be in force only later.
+pub const WITNESSES: &str = "--witnesses";
+
 /// Everything that can be set.
 #[derive(Clone, Debug, Args)]
 pub struct SettingArgs {
@@ -218,7 +221,7 @@ pub fn lines(settings: &Settings) -> Vec<(&'static str, String)> {
     let mut lines = vec![
         ("--network", rules.name.clone()),
         ("--revocation-age", rules.revocation_age.to_string()),
-        ("--witnesses", rules.witnesses.to_string()),
+        (WITNESSES, rules.witnesses.to_string()),
         ("--minimum-version", rules.minimum_version.to_string()),
     ];
     lines.extend(quota(["--mailbox-messages", "--mailbox-bytes"], mailbox));

@@ -182,6 +182,15 @@ fn say(text: &str) -> Outcome {
     }
 }
 
+/// Asks, and answers whether it was agreed to.
+fn agreed(question: &str) -> std::io::Result<bool> {
+    print!("{question} [y/N] ");
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+}
+
 /// Says what went wrong, if anything did.
 pub fn exit_code(outcome: Outcome) -> ExitCode {
     match outcome {

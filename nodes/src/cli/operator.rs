@@ -10,10 +10,11 @@ use hdms::card::Role;
 use hdms::ids::NodeId;
 use hdms::log::SignedCheckpoint;
 use hdms::network::notary_of;
-use hdms_nodes::server::operator::{Applicant, Operator};
+use hdms_nodes::server::Witnessing;
+use hdms_nodes::server::operator::{Applicant, Notaries, Operator};
 
-use super::limits::{SettingArgs, lines};
-use super::{Outcome, date, read, say};
+use super::limits::{SettingArgs, WITNESSES, lines};
+use super::{Outcome, agreed, date, read, say};
 
 /// On which server.
 #[derive(Debug, Args)]
@@ -56,6 +57,16 @@ pub struct TurnDown {
     /// Why: the node is told.
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     reason: String,
+}
+
+/// Which node, and why.
+#[derive(Debug, Args)]
+pub struct Revoke {
+    #[command(flatten)]
+    turn_down: TurnDown,
+    /// Revoke a notary without asking.
+    #[arg(long)]
+    yes: bool,
 }
 
 /// What is to be changed of what the network and its server go by.
@@ -124,12 +135,19 @@ impl OnServer {
     /// Prints the rules and what the server allows.
     pub async fn show_settings(self) -> Outcome {
         let operator = self.operator()?;
+        let (settings, notaries) = (operator.settings().await?, operator.notaries().await?);
         let mut text = String::new();
-        for (option, value) in lines(&operator.settings().await?) {
-            writeln!(text, "{option:<30} {value}")?;
+        for (option, value) in lines(&settings) {
+            match notaries.witnessing.next {
+                Some(rule) if option == WITNESSES => {
+                    let (since, needed) = (date(rule.since), notaries.witnessing.needed);
+                    writeln!(text, "{option:<30} {value} from {since} on; {needed} until then")?;
+                }
+                _ => writeln!(text, "{option:<30} {value}")?,
+            }
         }
-        say(&text)?;
-        warn_of_witnesses(&operator).await
+        write_lack(notaries, &mut text)?;
+        say(&text)
     }
 
     /// Prints the trail; fails when it was altered.
@@ -190,10 +208,8 @@ fn ask(applicant: &Applicant) -> Outcome {
                 .into(),
         );
     }
-    say(&format!("{}\nadmit it? [y/N] ", Shown(applicant)))?;
-    let mut answer = String::new();
-    stdin().read_line(&mut answer)?;
-    if answer.trim().eq_ignore_ascii_case("y") { Ok(()) } else { Err("not admitted".into()) }
+    say(&Shown(applicant).to_string())?;
+    if agreed("admit it?")? { Ok(()) } else { Err("not admitted".into()) }
 }
 
 impl TurnDown {
@@ -202,22 +218,50 @@ impl TurnDown {
         let operator = self.on.server.operator()?;
         Ok(operator.refuse(self.on.node, &self.reason).await?)
     }
+}
 
+impl Revoke {
     /// Revokes the node's card.
-    pub async fn revoke(self) -> Outcome {
-        let operator = self.on.server.operator()?;
-        operator.revoke(self.on.node, &self.reason).await?;
-        warn_of_witnesses(&operator).await
+    pub async fn run(self) -> Outcome {
+        let TurnDown { on: OnNode { node, server }, reason } = self.turn_down;
+        let operator = server.operator()?;
+        if let Some(left) = operator.without(&node).await? {
+            let mut text = format!(
+                "{node} is a notary: it is never admitted again, and its log ends. The cases whose \
+                 entries it logs take no further ones: see \"When a notary is revoked\" in \
+                 docs/operator.md.\n"
+            );
+            if left.count == 0 {
+                text += "it is the last one: no case can begin without a notary\n";
+            }
+            write_lack(left, &mut text)?;
+            say(&text)?;
+            if !self.yes && !agreed("revoke it?")? {
+                return Err("nothing was revoked: say --yes to revoke a notary".into());
+            }
+        }
+        Ok(operator.revoke(node, &reason).await?)
     }
 }
 
-/// Says so when receipts can't come about any more.
-async fn warn_of_witnesses(operator: &Operator) -> Outcome {
-    if let Some(notaries) = operator.lacks_witnesses().await? {
-        say(&format!(
-            "with {notaries} notaries no receipt gets as many witnesses as it needs: admit more, or \
-             hdms server set --witnesses\n"
-        ))?;
+/// Says so when receipts can't come about, now or once the next rule is in force.
+fn write_lack(notaries: Notaries, text: &mut String) -> fmt::Result {
+    let Notaries { count, witnessing: Witnessing { needed, next } } = notaries;
+    let what = "admit more, or hdms server set --witnesses";
+    if notaries.lack(needed) {
+        let until = next.map_or(String::new(), |rule| format!(" until {}", date(rule.since)));
+        writeln!(
+            text,
+            "with {count} notaries no receipt gets as many witnesses as it needs, {needed}{until}: {what}"
+        )?;
+    }
+    if let Some(rule) = next.filter(|rule| notaries.lack(rule.needed)) {
+        let (since, needed) = (date(rule.since), rule.needed);
+        writeln!(
+            text,
+            "with {count} notaries no receipt will get as many witnesses as it needs from {since} on, \
+             {needed}: {what}"
+        )?;
     }
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! `hdms root`: what is done with the network's root key, on a machine without a network.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -11,7 +10,7 @@ use hdms_nodes::keys::KEY_FILE;
 use hdms_nodes::root::{PUBLIC_FILE, Request, Root, Terms, YEARS, file_name};
 use hdms_nodes::system::SystemClock;
 
-use super::{Outcome, PassphraseArgs, date, read};
+use super::{Outcome, PassphraseArgs, agreed, date, read};
 
 /// Makes the network's root key, and certifies the server's key by it.
 #[derive(Debug, Args)]
@@ -104,7 +103,7 @@ impl Certify {
         })?;
         let last = root.last(&request).await?;
         show(&list, &terms.drop, last.as_ref());
-        if !self.yes && !agreed()? {
+        if !self.yes && !agreed("Compare the first with what the server shows. Sign?")? {
             return Err("nothing was signed".into());
         }
         root.sign(&list).await?;
@@ -141,12 +140,4 @@ fn show(list: &Doormen, dropped: &[String], last: Option<&Doormen>) {
     for thumbprint in dropped {
         println!("  {thumbprint}  DROPPED: nothing that it signed counts any more");
     }
-}
-
-fn agreed() -> io::Result<bool> {
-    print!("Compare the first with what the server shows. Sign? [y/N] ");
-    io::stdout().flush()?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -14,7 +14,7 @@ use hdms_nodes::system::NodeClock;
 use super::certificate::{Install, OnKeys, how_to_certify};
 use super::limits::{ProxyArgs, SettingArgs, lines};
 use super::manifests::Audit;
-use super::operator::{Admit, OnServer, PinLog, Set, TurnDown};
+use super::operator::{Admit, OnServer, PinLog, Revoke, Set, TurnDown};
 use super::push::PushArgs;
 use super::{NodeArgs, Outcome};
 
@@ -44,12 +44,12 @@ enum Command {
     Admit(Admit),
     /// Refuses what a node asks to be.
     Refuse(TurnDown),
-    /// Revokes a node's card.
-    Revoke(TurnDown),
+    /// Revokes a node's card; of a notary says before what that means.
+    Revoke(Revoke),
     /// Shows the network's rules and what the server allows.
     Show(OnServer),
-    /// Changes them: what is given. Nodes follow the rules at their next look, the server what it
-    /// allows at its next start.
+    /// Changes them: what is given. Nodes follow the rules at their next look, but for another number of
+    /// witnesses, of which is shown from when it counts; the server what it allows at its next start.
     Set(Box<Set>),
     /// Pins a notary's log as it was before there were witnesses: receipts under it need none.
     PinLog(PinLog),
@@ -89,7 +89,7 @@ impl Server {
             Some(Command::Pending(server)) => server.list_pending().await,
             Some(Command::Admit(admit)) => admit.run().await,
             Some(Command::Refuse(turn_down)) => turn_down.refuse().await,
-            Some(Command::Revoke(turn_down)) => turn_down.revoke().await,
+            Some(Command::Revoke(revoke)) => revoke.run().await,
             Some(Command::Show(server)) => server.show_settings().await,
             Some(Command::Set(set)) => set.run().await,
             Some(Command::PinLog(pin)) => pin.run().await,
@@ -106,8 +106,8 @@ impl Serve {
         let (listener, url) = self.node.bind(self.listen).await?;
         let (clock, data) = (NodeClock::default(), self.node.data()?);
         let given = |settings: &mut Settings| self.settings.apply(settings);
-        let settings = Settings::begin(&data, given).await.map_err(named)?;
-        let Settings { rules, allowances } = settings;
+        let settings = Settings::given(&data, given).await.map_err(named)?;
+        let Settings { rules, allowances } = settings.clone();
         let config = ServerConfig {
             rules,
             quotas: allowances.quotas,
@@ -126,6 +126,7 @@ impl Serve {
             Err(Error::Uncertified) => return Err(how_to_certify(&data).into()),
             started => started?,
         };
+        settings.begin(&data).await?;
         tracing::info!(%url, address = %server.address(), root = server.root().thumbprint(), "serving");
         server.serving().ended().await;
         Ok(())

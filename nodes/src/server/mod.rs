@@ -60,7 +60,7 @@ pub use push::{FirebaseApp, FirebaseConfig, PushConfig};
 pub use quota::{Quota, Quotas};
 pub use rate::Rates;
 pub(crate) use rate::{DAY, NodeRates, RateLimit};
-pub use rules::Rules;
+pub use rules::{Rules, Witnessing};
 pub(crate) use seen::Seen;
 
 /// Deliveries under way at a time, each of up to 8 MB.
@@ -213,6 +213,8 @@ impl Services {
         let (db, at) = (|| database.clone(), || clock.clone());
         let ServerConfig { data, passphrase, rules, .. } = &config;
         let keyring = Keyring::over(data.clone(), passphrase.clone(), db(), at());
+        // A server that can't come up yet fixes no rules.
+        keyring.certificate().await?;
         History::begin(&database, rules.clone(), clock.now()).await?;
         let public_url = config.public_url.trim_end_matches('/').to_owned();
         let reach = Reach::with_server(&public_url, config.private_networks);

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::nodes::{self, Known, Status};
 use super::pins;
+use super::rules::{History, Witnessing};
 use super::schema;
 use super::settings::{self, Refused, Settings};
 use super::trail::{self, Act, Trail};
@@ -62,6 +63,29 @@ impl Applicant {
     /// Digest of what it asks to be: whoever has looked into it says so by this.
     pub fn digest(&self) -> Result<String, Error> {
         Ok(digest(json::write(&(&self.id, &self.claims))?))
+    }
+}
+
+/// Who logs, and how many must watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notaries {
+    /// How many are members.
+    pub count: u64,
+    /// How many witnesses a receipt needs.
+    pub witnessing: Witnessing,
+}
+
+impl Notaries {
+    fn of(connection: &Connection, now: u64) -> Result<Self, Failure> {
+        let rules = History::kept(connection)?;
+        let witnessing =
+            rules.map_or(Witnessing { needed: 0, next: None }, |rules| rules.witnessing(now));
+        Ok(Self { count: settings::notaries(connection)?, witnessing })
+    }
+
+    /// Whether no notary can get so many witnesses among the others.
+    pub fn lack(&self, witnesses: u64) -> bool {
+        settings::lacking(witnesses, self.count)
     }
 }
 
@@ -164,13 +188,23 @@ impl Operator {
         self.database.write(move |tx| Settings::change(tx, change, now)).await?
     }
 
-    /// How many notaries there are, when no notary can get as many witnesses among them as it needs.
-    pub async fn lacks_witnesses(&self) -> Result<Option<u64>, Error> {
+    /// How many witnesses a receipt needs, and how many notaries there are.
+    pub async fn notaries(&self) -> Result<Notaries, Error> {
+        let now = self.clock.now().seconds();
+        self.database.read(move |connection| Notaries::of(connection, now)).await
+    }
+
+    /// The same once this notary is revoked; nothing for any other node. [`Error::NodeUnknown`].
+    pub async fn without(&self, id: &NodeId) -> Result<Option<Notaries>, Error> {
+        let now = self.clock.now().seconds();
         self.database
             .read(|connection| {
-                let notaries = settings::notaries(connection)?;
-                let needed = Settings::kept(connection)?.rules.witnesses;
-                Ok(Some(notaries).filter(|notaries| settings::lacking(needed, *notaries)))
+                let known = find(connection, id)?;
+                if known.status == Status::Revoked || known.log().is_none() {
+                    return Ok(None);
+                }
+                let Notaries { count, witnessing } = Notaries::of(connection, now)?;
+                Ok(Some(Notaries { count: count.saturating_sub(1), witnessing }))
             })
             .await
     }

@@ -80,8 +80,13 @@ impl History {
         let age = kept.as_ref().map_or(0, |kept| kept.revocation_age);
         let since = if begun { now + age.max(rules.revocation_age) } else { now };
         let Rules { name, revocation_age, minimum_version, witnesses: needed } = rules;
-        let witnesses = kept.as_ref().map_or_else(Vec::new, |kept| kept.witnesses.clone());
-        let witnesses = extended(witnesses, needed, since);
+        let witnesses = kept.map_or_else(Vec::new, |kept| kept.witnesses);
+        let witnesses = match witnesses.last().map_or(0, |rule| rule.needed) == needed {
+            true => witnesses,
+            false if begun => changed(witnesses, needed, (now, since)),
+            // By those of before nothing was logged.
+            false => changed(Vec::new(), needed, (now, since)),
+        };
         let new = Self { name, revocation_age, minimum_version, witnesses };
         new.keep(tx, now)?;
         Ok(new)
@@ -102,6 +107,11 @@ impl History {
         trail::append(tx, now, Act::Rules, None, self)
     }
 
+    /// How many witnesses a receipt needs at `now`, seconds.
+    pub fn witnessing(&self, now: u64) -> Witnessing {
+        Witnessing::at(&self.witnesses, now)
+    }
+
     /// The rules that were set last.
     pub fn newest(&self) -> Rules {
         Rules {
@@ -113,25 +123,63 @@ impl History {
     }
 }
 
-fn extended(mut witnesses: Vec<WitnessRule>, needed: u64, since: u64) -> Vec<WitnessRule> {
-    let last = witnesses.last().copied().unwrap_or(WitnessRule { since: 0, needed: 0 });
-    if last.needed != needed {
-        witnesses.push(WitnessRule { since: since.max(last.since), needed });
+/// How many witnesses a receipt needs: at a time, and from a later one on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Witnessing {
+    /// By the rule in force.
+    pub needed: u64,
+    /// The rule that follows it, where one is set already.
+    pub next: Option<WitnessRule>,
+}
+
+impl Witnessing {
+    /// At `now`, seconds, by these rules. Before the first one it counts already.
+    fn at(rules: &[WitnessRule], now: u64) -> Self {
+        let (first, later) = rules.split_first().map_or((0, rules), |(it, rest)| (it.needed, rest));
+        let since = later.partition_point(|rule| rule.since <= now);
+        let needed = later[..since].last().map_or(first, |rule| rule.needed);
+        Self { needed, next: later.get(since).copied() }
     }
-    witnesses
+}
+
+/// The rules with one that is in force `since` then. It takes the place of what is not in force `now`.
+fn changed(mut rules: Vec<WitnessRule>, needed: u64, (now, since): (u64, u64)) -> Vec<WitnessRule> {
+    let begun = rules.iter().skip(1).take_while(|rule| rule.since <= now).count();
+    rules.truncate(begun + 1);
+    let last = rules.last().copied().unwrap_or(WitnessRule { since: 0, needed: 0 });
+    if last.needed != needed {
+        rules.push(WitnessRule { since: since.max(last.since), needed });
+    }
+    rules
 }
 
 #[cfg(test)]
 mod tests {
-    use super::extended;
+    use super::{Witnessing, changed};
     use hdms::network::WitnessRule;
+
+    fn rule(since: u64, needed: u64) -> WitnessRule {
+        WitnessRule { since, needed }
+    }
 
     #[test]
     fn rules_follow_each_other_in_time_and_only_changes_are_kept() {
-        let rule = |since, needed| WitnessRule { since, needed };
-        assert_eq!(extended(vec![], 0, 10), []);
-        assert_eq!(extended(vec![], 1, 10), [rule(10, 1)]);
-        assert_eq!(extended(vec![rule(10, 1)], 1, 20), [rule(10, 1)]);
-        assert_eq!(extended(vec![rule(50, 1)], 0, 20), [rule(50, 1), rule(50, 0)]);
+        assert_eq!(changed(vec![], 0, (10, 10)), []);
+        assert_eq!(changed(vec![], 1, (10, 10)), [rule(10, 1)]);
+        assert_eq!(changed(vec![rule(10, 1)], 1, (15, 20)), [rule(10, 1)]);
+        assert_eq!(changed(vec![rule(50, 1)], 0, (15, 20)), [rule(50, 1), rule(50, 0)]);
+    }
+
+    #[test]
+    fn one_that_is_not_in_force_yet_is_replaced() {
+        let rules = vec![rule(10, 1), rule(100, 2)];
+        assert_eq!(changed(rules.clone(), 0, (50, 150)), [rule(10, 1), rule(150, 0)]);
+        assert_eq!(changed(rules.clone(), 1, (50, 150)), [rule(10, 1)], "taken back");
+        assert_eq!(changed(rules.clone(), 0, (100, 200)).len(), 3, "it is in force");
+        let at = |now| Witnessing::at(&rules, now);
+        assert_eq!(at(5), Witnessing { needed: 1, next: Some(rule(100, 2)) });
+        assert_eq!(at(99), at(5));
+        assert_eq!(at(100), Witnessing { needed: 2, next: None });
+        assert_eq!(Witnessing::at(&[], 1), Witnessing { needed: 0, next: None });
     }
 }

@@ -124,24 +124,21 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 impl Settings {
-    /// Those of the server with the folder `data`. Where none are kept they begin as `usual` ones
-    /// that `given` has changed; later `given` must change nothing: [`Refused::Kept`]. Errors also
-    /// as [`schema::open`].
-    pub async fn begin(
+    /// Those of the server with the folder `data`: where none are kept, the usual ones that `given` has
+    /// changed; else those that are kept, of which `given` must change nothing: [`Refused::Kept`].
+    /// Nothing is kept yet. Errors also as [`schema::open`].
+    pub async fn given(
         data: &Path,
         given: impl FnOnce(&mut Self) + Send + 'static,
     ) -> Result<Self, Refused> {
-        let now = NodeClock::default().now();
-        let database = schema::open(data)?;
-        database.write(move |tx| Self::begin_within(tx, given, now)).await?
+        schema::open(data)?.read(move |connection| Self::given_within(connection, given)).await?
     }
 
-    fn begin_within(
-        tx: &Connection,
+    fn given_within(
+        connection: &Connection,
         given: impl FnOnce(&mut Self),
-        now: Timestamp,
     ) -> Result<Result<Self, Refused>, Failure> {
-        let kept = (History::kept(tx)?, Allowances::kept(tx)?);
+        let kept = (History::kept(connection)?, Allowances::kept(connection)?);
         let mut settings = Self::of(kept.clone());
         let usual = settings.clone();
         given(&mut settings);
@@ -150,7 +147,23 @@ impl Settings {
         if contradicted {
             return Ok(Err(Refused::Kept { kept: usual.into(), given: settings.into() }));
         }
-        settings.keep(tx, (kept.0.as_ref(), kept.1.as_ref()), now)
+        let before = kept.0.as_ref().map(History::newest);
+        let checked = settings.check(before.as_ref(), notaries(connection)?);
+        Ok(checked.map(|()| settings))
+    }
+
+    /// Begins the network with them, once its server has come up: what a start that failed was given
+    /// binds nobody. What is kept already stays.
+    pub async fn begin(self, data: &Path) -> Result<(), Refused> {
+        let now = NodeClock::default().now();
+        let database = schema::open(data)?;
+        let begun = database.write(move |tx| {
+            let kept = (History::kept(tx)?, Allowances::kept(tx)?);
+            let rules = kept.0.as_ref().map_or(self.rules, History::newest);
+            let allowances = kept.1.clone().unwrap_or(self.allowances);
+            Self { rules, allowances }.keep(tx, (kept.0.as_ref(), kept.1.as_ref()), now)
+        });
+        begun.await?.map(drop)
     }
 
     /// Changes those that are kept, and tells the running server.
