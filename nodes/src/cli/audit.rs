@@ -127,6 +127,9 @@ impl Shown<'_> {
         let Self(report) = self;
         let name = report.name.as_deref().unwrap_or("not listed");
         writeln!(f, "log         {} ({name:?})", report.url)?;
+        if report.is_empty {
+            writeln!(f, "empty       it has logged nothing yet")?;
+        }
         let Some(checkpoint) = &report.checkpoint else { return Ok(()) };
         let checkpoint = checkpoint.checkpoint();
         let (size, root) = (checkpoint.size, encode(&checkpoint.root));

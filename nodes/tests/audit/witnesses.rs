@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::shelf::{StaticLog, leaf};
+use crate::shelf::{Served, StaticLog, leaf};
 use crate::stage::{Played, Stage};
 
 fn forked(size: u64) -> StaticLog {
@@ -53,6 +53,12 @@ async fn a_log_that_hides_what_was_co_signed_is_found() {
         "0/001.p/54: it is missing",
         &format!("rollback: there are 300 leaves, fewer than in {claim}"),
     ]);
+
+    // It says that it has logged nothing at all.
+    notary.witness(&json!([]), &json!([]));
+    notary.shelf.put("/log/checkpoint", Served::Status(404));
+    let fault = format!("rollback: there are 0 leaves, fewer than in {claim}");
+    stage.audit(&[]).await.has_faults(&[&fault]);
 
     // They are there, and were not yet published: that happens.
     notary.publish(&StaticLog::of(310));

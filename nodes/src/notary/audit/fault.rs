@@ -135,65 +135,85 @@ impl fmt::Display for Claim {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.place())?;
         match self {
-            Self::CheckpointMalformed => write!(f, "checkpoint: it is no signed checkpoint"),
-            Self::LogUnknown(origin) => {
-                write!(f, "checkpoint: the network knows no log named {origin:?}")
-            }
-            Self::OtherLog(origin) => {
-                write!(f, "checkpoint: it is of another log than expected, {origin}")
-            }
-            Self::SignatureForged => write!(f, "checkpoint: the log has not signed it"),
-            Self::CosignatureForged(witness) => {
-                write!(f, "checkpoint: the cosignature of {witness} is forged")
-            }
+            Self::CheckpointMalformed => write!(f, "it is no signed checkpoint"),
+            Self::LogUnknown(origin) => write!(f, "the network knows no log named {origin:?}"),
+            Self::OtherLog(origin) => write!(f, "it is of another log than expected, {origin}"),
+            Self::SignatureForged => write!(f, "the log has not signed it"),
+            Self::CosignatureForged(by) => write!(f, "the cosignature of {by} is forged"),
             Self::TooFewWitnesses { found, needed } => {
-                write!(f, "checkpoint: co-signed by {found} other notaries, not by {needed}")
+                write!(f, "co-signed by {found} other notaries, not by {needed}")
             }
             Self::Former { until } => {
                 let until = until.unwrap_or_default();
-                write!(f, "checkpoint: its notary ceased to be a member at {until}, before that")
+                write!(f, "its notary ceased to be a member at {until}, before that")
             }
-            Self::Missing(path) => write!(f, "{path}: it is missing"),
-            Self::Malformed(path) => write!(f, "{path}: it has another length than it must have"),
-            Self::ManifestForged(number) => {
-                write!(f, "manifest {number}: it is not what its number says, or not signed")
+            Self::Missing(_) => write!(f, "it is missing"),
+            Self::Malformed(_) => write!(f, "it has another length than it must have"),
+            Self::ManifestForged(_) => write!(f, "it is not what its number says, or not signed"),
+            Self::ManifestUnwitnessed(_) => {
+                write!(f, "too few of the witnesses named before have co-signed it")
             }
-            Self::ManifestUnwitnessed(number) => {
-                write!(
-                    f,
-                    "manifest {number}: too few of the witnesses named before have co-signed it"
-                )
+            Self::LeafUnreadable(_) => write!(f, "it can't be read"),
+            Self::TimeBackwards { time, before, .. } => {
+                write!(f, "its time {time} is before {before}, the time of the leaf before it")
             }
-            Self::LeafUnreadable(index) => write!(f, "leaf {index}: it can't be read"),
-            Self::TimeBackwards { index, time, before } => write!(
-                f,
-                "leaf {index}: its time {time} is before {before}, the time of the leaf before it"
-            ),
             Self::TimeAhead { time, cosigned } => {
-                write!(f, "last leaf: its time {time} is after {cosigned}, when it was co-signed")
+                write!(f, "its time {time} is after {cosigned}, when it was co-signed")
             }
-            Self::PlaceTaken { first, second } => {
-                write!(f, "leaves {first} and {second}: both take the same place in a case")
-            }
-            Self::LeafChanged(index) => {
-                write!(f, "leaf {index}: it was another one when it was asked for again")
-            }
-            Self::Altered { path, first, count } => {
-                let below = if path.position().is_some_and(|tile| tile.level == 0) {
-                    "leaf"
-                } else {
-                    "tile under it with number"
-                };
-                write!(f, "{path}: {count} of its hashes, first that of the {below} {first}, ")?;
-                write!(f, "are not of what is under them")
-            }
-            Self::Contradicted(claim) => {
-                write!(f, "root: the leaves don't lead to the root that was signed in {claim}")
+            Self::PlaceTaken { .. } => write!(f, "both take the same place in a case"),
+            Self::LeafChanged(_) => write!(f, "it was another one when it was asked for again"),
+            Self::Altered { path, first, count } => write_altered(path, *first, *count, f),
+            Self::Contradicted(by) => {
+                write!(f, "the leaves don't lead to the root that was signed in {by}")
             }
             Self::Shrunk { claim, leaves } => {
-                write!(f, "rollback: there are {leaves} leaves, fewer than in {claim}")
+                write!(f, "there are {leaves} leaves, fewer than in {claim}")
             }
+        }
+    }
+}
+
+fn write_altered(
+    path: &TilePath,
+    first: u64,
+    count: usize,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let is_lowest = path.position().is_some_and(|tile| tile.level == 0);
+    let below = if is_lowest { "leaf" } else { "tile under it with number" };
+    write!(
+        f,
+        "{count} of its hashes, first that of the {below} {first}, are not of what is under "
+    )?;
+    write!(f, "them")
+}
+
+impl Fault {
+    /// Where in the log it is.
+    fn place(&self) -> String {
+        match self {
+            Self::CheckpointMalformed
+            | Self::LogUnknown(_)
+            | Self::OtherLog(_)
+            | Self::SignatureForged
+            | Self::CosignatureForged(_)
+            | Self::TooFewWitnesses { .. }
+            | Self::Former { .. } => "checkpoint".into(),
+            Self::Missing(path) | Self::Malformed(path) | Self::Altered { path, .. } => {
+                path.to_string()
+            }
+            Self::ManifestForged(number) | Self::ManifestUnwitnessed(number) => {
+                format!("manifest {number}")
+            }
+            Self::LeafUnreadable(index)
+            | Self::LeafChanged(index)
+            | Self::TimeBackwards { index, .. } => format!("leaf {index}"),
+            Self::TimeAhead { .. } => "last leaf".into(),
+            Self::PlaceTaken { first, second } => format!("leaves {first} and {second}"),
+            Self::Contradicted(_) => "root".into(),
+            Self::Shrunk { .. } => "rollback".into(),
         }
     }
 }

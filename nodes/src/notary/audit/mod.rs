@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hdms::Error;
-use hdms::answers::DOCUMENTS;
+use hdms::answers::{DOCUMENTS, WITNESSED};
 use hdms::card::Role;
 use hdms::endpoint::Endpoint;
 use hdms::ids::NodeId;
@@ -105,22 +105,53 @@ impl Audited<'_> {
         };
         report.kept = kept.as_ref().map(Claim::size);
         let Some((log, published)) = self.published(&mut report, kept.as_ref()).await? else {
+            if report.is_empty {
+                self.hold_to_nothing(&mut report).await?;
+            }
             return Ok(report);
         };
         let mut claims = vec![Claim { checkpoint: published.clone(), source: Source::Log }];
         let key = log.log_key();
         claims.extend(kept.filter(|kept| kept.checkpoint.checkpoint().origin == key.name));
+        claims.extend(self.ask_witnesses(log, &mut report).await?);
+        self.replay(&mut report, published.checkpoint().size, claims, &progress).await;
+        Ok(report)
+    }
+
+    /// What the witnesses know of the log.
+    async fn ask_witnesses(
+        &self,
+        log: &NotaryLog,
+        report: &mut Report,
+    ) -> Result<Vec<Claim>, Unchecked> {
+        let (key, mut claims) = (log.log_key(), Vec::new());
         let asked = self.witnesses(log)?.into_iter();
         let asked = asked.map(|(id, url)| witnesses::ask(&self.fetch, id, url, &key));
         for (witness, theirs) in join_all(asked).await {
             if !self.audit.witnesses.is_empty() {
-                report.unfinished = report.unfinished.or(witness.silent.clone());
+                report.unfinished = report.unfinished.take().or(witness.silent.clone());
             }
             report.witnesses.push(witness);
             claims.extend(theirs);
         }
-        self.replay(&mut report, published.checkpoint().size, claims, &progress).await;
-        Ok(report)
+        Ok(claims)
+    }
+
+    /// A listed notary says that it has logged nothing yet: nobody may know of more.
+    async fn hold_to_nothing(&self, report: &mut Report) -> Result<(), Unchecked> {
+        let Some(notary) = self.notary_at(&self.audit.url) else { return Ok(()) };
+        let listed = self.trust.notary(notary).ok();
+        report.name = listed.map(|card| card.card().name.clone());
+        let log = self.trust.log(notary).map_err(Unchecked::of(self.audit.url.clone()))?;
+        let claims = self.ask_witnesses(log, report).await?;
+        let silent = report.witnesses.iter().find_map(|witness| witness.silent.clone());
+        report.unfinished = report.unfinished.take().or(silent);
+        for claim in claims {
+            if claim.size() > 0 {
+                report.faults.push(Fault::Shrunk { claim, leaves: 0 });
+            }
+        }
+        Ok(())
     }
 
     fn key_of(&self, origin: &str) -> Result<NoteKey, Error> {
@@ -132,6 +163,7 @@ impl Audited<'_> {
             url: self.audit.url.clone(),
             name: None,
             checkpoint: None,
+            is_empty: false,
             cosigned: Vec::new(),
             needed: self.trust.parameters().witnesses_needed(u64::MAX),
             time: None,
@@ -144,7 +176,8 @@ impl Audited<'_> {
         }
     }
 
-    /// The log's checkpoint; none when it is no such thing, or is gone since one was kept.
+    /// The log's checkpoint; none when it is no such thing, is gone since one was kept, or a listed
+    /// notary has none yet.
     async fn checkpoint(
         &self,
         report: &mut Report,
@@ -153,6 +186,10 @@ impl Audited<'_> {
         let (url, path) = (&self.audit.url, "/log/checkpoint");
         let note = match (self.fetch.bytes(url, path, MAX_TEXT).await, kept) {
             (Err(Unchecked { why: Error::AnswerTooLarge, .. }), _) => Vec::new(),
+            (Ok(None), None) if self.notary_answers().await => {
+                report.is_empty = true;
+                return Ok(None);
+            }
             (Ok(None), None) => return Err(Unchecked::of(format!("{url}{path}"))(Error::NotFound)),
             (Ok(None), Some(kept)) => {
                 report.faults.push(Fault::Shrunk { claim: kept.clone(), leaves: 0 });
@@ -237,6 +274,13 @@ impl Audited<'_> {
         let mut notaries = self.trust.with_role(Role::Notary);
         let at = notaries.find(|card| card.card().endpoint.as_ref().is_some_and(same));
         at.map(|card| card.id())
+    }
+
+    /// Whether a listed notary answers at the log's address: that there is no log is its own word then.
+    async fn notary_answers(&self) -> bool {
+        let url = &self.audit.url;
+        let asked = self.fetch.bytes(url, "/witness/state", WITNESSED).await;
+        self.notary_at(url).is_some() && matches!(asked, Ok(Some(_)))
     }
 
     /// Whom to ask about this log, and where.

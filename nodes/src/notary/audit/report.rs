@@ -87,6 +87,8 @@ pub struct Report {
     pub name: Option<String>,
     /// The log's checkpoint, if it could be read.
     pub checkpoint: Option<SignedCheckpoint>,
+    /// Whether there is none, for the notary says that it has logged nothing yet.
+    pub is_empty: bool,
     /// Who has co-signed it, and when, seconds; only those that count.
     pub cosigned: Vec<(NodeId, u64)>,
     /// How many must have.
