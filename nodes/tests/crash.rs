@@ -288,5 +288,41 @@ async fn the_command_says_what_is_wrong_and_fails() {
     let id = common::id(keys(3)).to_string();
     let unknown = said(run(&["server", "admit", "--data", data, "--", &id]));
     assert!(unknown.contains("network/unknown-node"), "{unknown}");
+    let proxy = ["server", "--data", data, "--trusted-proxy", "localhost"];
+    assert!(said(run(&proxy)).contains("names such as localhost are not looked up"));
+    a_node_that_is_refused_ends_with_the_reason_and_an_exit_code_of_its_own(&net).await;
     assert!(server.terminate());
+}
+
+async fn a_node_that_is_refused_ends_with_the_reason_and_an_exit_code_of_its_own(net: &Net) {
+    let (data, folder) = (net.data(), net.dir.path().join("notary"));
+    prepare_keys(&folder, &[""]);
+    let (data, folder) = (data.to_str().unwrap(), folder.to_str().unwrap());
+    let listen = ["--listen", "127.0.0.1:0", "--server", &net.url, "--name", "Notary"];
+    let about = ["--registry-number", "1", "--address", "a", "--contact", "c"];
+    let mut notary = hdms(&[&["notary", "--data", folder][..], &listen, &about].concat());
+    let notary = notary.env("HDMS_LOG", "info").stderr(Stdio::piped()).spawn().unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..2400 {
+        waiting = net.operator().pending(None).await.unwrap();
+        if !waiting.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let id = waiting[0].id.to_string();
+    let refuse = ["server", "refuse", "--data", data, "--reason", "not in the register", "--", &id];
+    assert!(run(&refuse).status.success());
+    let again = String::from_utf8(run(&refuse).stderr).unwrap();
+    assert!(again.contains("it was refused already: not in the register"), "{again}");
+    let ended = notary.wait_with_output().unwrap();
+    let log = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(77), "{log}");
+    assert!(log.contains("listening") && log.contains("address=127.0.0.1:"), "{log}");
+    assert!(log.contains("not in the register"), "{log}");
+
+    let member = net.hospital(2).await.id.to_string();
+    let refuse = ["server", "refuse", "--data", data, "--reason", "closed", "--", &member];
+    let refused = String::from_utf8(run(&refuse).stderr).unwrap();
+    assert!(refused.contains("hdms server revoke"), "{refused}");
 }

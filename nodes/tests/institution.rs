@@ -5,10 +5,13 @@
 
 mod stage;
 
+use std::time::Duration;
+
 use hdms::card::Role;
 use hdms::ids::CaseId;
 use hdms::node::{Attempts, OutboxItem, Payload, Platform};
 use hdms::provider::{Store, Table, Timestamp, Write};
+use hdms_nodes::server::operator::Operator;
 use hdms_nodes::system::{SystemClock, SystemRandomness};
 use reqwest::Method;
 use serde_json::{Map, Value};
@@ -78,6 +81,38 @@ async fn refusals_on_fhir_paths_are_operation_outcomes() {
     let wrong_method = stage.his.get(&results).await;
     assert_eq!((wrong_method.status, wrong_method.code()), (405, "api/method"));
     assert_eq!(stage.his.get(&format!("/api/cases/{case}")).await.body["summary"]["results"], 0);
+    a_case_whose_notary_was_revoked_says_so_and_takes_no_more_results(&stage, &case).await;
+}
+
+async fn a_case_whose_notary_was_revoked_says_so_and_takes_no_more_results(
+    stage: &Stage,
+    case: &CaseId,
+) {
+    let his = &stage.his;
+    let results = format!("/api/cases/{case}/results");
+    let hand_in = async |key: &str| {
+        let request = his.request(Method::POST, &results).header("idempotency-key", key);
+        his.send(request.body(RESULT)).await
+    };
+    assert_eq!(hand_in("before").await.status, 201);
+    let summary = his.get(&format!("/api/cases/{case}")).await.body["summary"].take();
+    assert!(summary["notaryUntil"].is_null(), "{summary}");
+    let operator = Operator::of(&stage.dir.path().join("server")).unwrap();
+    let notary = summary["notary"].as_str().unwrap().parse().unwrap();
+    operator.revoke(notary, "it was sold").await.unwrap();
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    while his.get(&format!("/api/cases/{case}")).await.body["summary"]["notaryUntil"].is_null() {
+        assert!(tokio::time::Instant::now() < until, "the hospital never heard of it");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stage.network.institutions()[0].refresh().await.ok();
+    }
+    let refused = hand_in("after").await;
+    assert_eq!((refused.status, refused.code()), (409, "treatment/not-allowed-now"));
+    let why = refused.body["issue"][0]["diagnostics"].as_str().unwrap();
+    assert!(why.contains("notary is no member"), "{why}");
+    assert_eq!(hand_in("before").await.status, 201, "that was handed in, and is again");
+    let listed = his.get("/api/cases").await.body["cases"].take();
+    assert!(listed.as_array().unwrap().iter().any(|one| one["notaryUntil"].is_u64()), "{listed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

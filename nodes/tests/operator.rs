@@ -127,6 +127,8 @@ async fn a_refused_or_revoked_node_is_told_why() {
 
     let better = AdmissionRequest { name: "St. Elsewhere Ltd.".into(), ..anew(&request) };
     assert_eq!(refused(&net, keys(0), &better).await.code, "doorman/pending");
+    let again = operator.pending(None).await.unwrap().remove(0);
+    assert_eq!(again.refused.as_deref(), Some("no such hospital in the register"), "it is kept");
     operator.admit(request.iss.clone()).await.unwrap();
     net.until(|trust| trust.node(&request.iss).is_ok()).await;
     operator.revoke(request.iss.clone(), "it has closed").await.unwrap();

@@ -54,6 +54,13 @@ test("a new request shows by itself and is approved", async () => {
   await page.getByRole("link", { name: "Cases" }).click();
   await page.getByText("Approved", { exact: true }).waitFor();
   await look(page, "console-cases");
+  // Its notary is revoked.
+  hospital.cases.get("c1")!.summary.notaryUntil = Date.now();
+  await page.getByText("Knee pain since spring").click();
+  await page.getByText("Closed", { exact: true }).waitFor();
+  await page.getByText("it takes no further results").waitFor();
+  expect(await page.getByRole("heading", { name: "Hand in a result" }).count()).toBe(0);
+  await look(page, "console-closed");
 });
 
 test("what a colleague decides stays in its place until it is put away", async () => {

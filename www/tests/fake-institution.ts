@@ -54,7 +54,7 @@ export class FakeInstitution {
       summary: {
         ...{ id, patient: "c1Xn3vB7Qm2t5kLr8sPz", patientName, reason, date: "2027-01-15" },
         ...{ mayRead: ["Condition", "AllergyIntolerance"], phase: { kind: "requested" } },
-        ...{ notary: null, notaryName: null, begun: now, changed: now },
+        ...{ notary: null, notaryName: null, notaryUntil: null, begun: now, changed: now },
         ...{ openDataRequests: 0, results: 0, openResults: 0 },
       },
       dataRequests: [],

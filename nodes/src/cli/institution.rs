@@ -12,8 +12,8 @@ use hdms_nodes::serve::stop_signal;
 use hdms_nodes::system::NodeClock;
 
 use super::about::AboutArgs;
-use super::limits::CostArgs;
-use super::{NetworkArgs, NodeArgs, Outcome, bind, member};
+use super::limits::InstitutionCostArgs;
+use super::{NetworkArgs, NodeArgs, Outcome, bind, member, not_started};
 
 /// Serves as a hospital or a research institute.
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub struct Institution {
     #[command(flatten)]
     about: AboutArgs,
     #[command(flatten)]
-    costs: CostArgs,
+    costs: InstitutionCostArgs,
     /// File with the key with which the HIS comes; without it, one is made in the node's folder.
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
@@ -65,8 +65,14 @@ impl Institution {
             Some(listen) => Some(bind(listen).await?),
             None => None,
         };
-        let member =
-            member(Role::Institution, self.node, self.network, self.about, self.costs, &url)?;
+        let member = member(
+            Role::Institution,
+            self.node,
+            self.network,
+            self.about,
+            self.costs.into(),
+            &url,
+        )?;
         let key_file = self.api_key_file.clone();
         let key_file = key_file.unwrap_or_else(|| member.data.join(API_KEY_FILE));
         let config = institution::Config {
@@ -81,7 +87,7 @@ impl Institution {
         let started = institution::Institution::start(config, clock, listener, stop).await;
         let institution = match started {
             Err(Error::NodeStopped) => return Ok(()),
-            started => started?,
+            started => started.map_err(not_started)?,
         };
         let (node, console) = (institution.node().id().as_ref(), institution.console_url());
         tracing::info!(%url, console, node, api_key_file = %key_file.display(), "serving");

@@ -74,8 +74,15 @@ struct QuotaArgs {
 pub struct ProxyArgs {
     /// Address, or block of addresses such as 10.0.0.0/8, of a reverse proxy in front of the node: for
     /// whom it says it asks is who asks. May be given several times.
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, value_name = "CIDR", value_parser = block)]
     trusted_proxy: Vec<Block>,
+}
+
+fn block(text: &str) -> Result<Block, &'static str> {
+    text.parse().map_err(|_| {
+        "an address, such as 127.0.0.1, or a block of addresses, such as 10.0.0.0/8; names such as \
+         localhost are not looked up"
+    })
 }
 
 impl From<ProxyArgs> for Proxies {
@@ -96,46 +103,73 @@ pub struct CostArgs {
     /// Messages of one personal node that are taken in a minute; ten times as many of others.
     #[arg(long, default_value_t = Costs::default().messages)]
     messages_per_minute: u32,
-    /// Treatments that one personal node may ask an institution for a day.
+}
+
+/// What others may cost an institution.
+#[derive(Debug, Args)]
+pub struct InstitutionCostArgs {
+    #[command(flatten)]
+    shared: CostArgs,
+    /// Treatments that one personal node may ask for a day.
     #[arg(long, default_value_t = Costs::default().treatments)]
     treatments_per_day: u32,
     /// Messages of one node a day that only say again, under another id, what it has said.
     #[arg(long, default_value_t = Costs::default().repeats)]
     repeats_per_day: u32,
-    /// Requests for treatment that wait to be decided at an institution, of patients of whom it has
-    /// approved none.
+    /// Requests for treatment that wait to be decided, of patients of whom it has approved none.
     #[arg(long, default_value_t = Costs::default().undecided)]
     undecided_requests: usize,
     /// The same of one address.
     #[arg(long, default_value_t = Costs::default().undecided_of_address)]
     undecided_requests_of_address: usize,
-    /// Requests for treatment of one patient that wait to be decided at an institution.
+    /// Requests for treatment of one patient that wait to be decided.
     #[arg(long, default_value_t = Costs::default().undecided_of_patient)]
     undecided_requests_of_patient: usize,
-    /// Entries that a notary logs for one personal node a day; a hundred times as many for others.
+}
+
+/// What others may cost a notary.
+#[derive(Debug, Args)]
+pub struct NotaryCostArgs {
+    #[command(flatten)]
+    shared: CostArgs,
+    /// Entries that it logs for one personal node a day; a hundred times as many for others.
     #[arg(long, default_value_t = Costs::default().entries)]
     entries_per_day: u32,
-    /// Entries that a notary logs between two nodes a day.
+    /// Entries that it logs between two nodes a day.
     #[arg(long, default_value_t = Costs::default().entries_of_pair)]
     pair_entries_per_day: u32,
 }
 
 impl From<CostArgs> for Costs {
     fn from(args: CostArgs) -> Self {
+        let limits = Limits {
+            connections: args.connections,
+            proxies: args.proxies.into(),
+            ..Limits::default()
+        };
+        Self { limits, messages: args.messages_per_minute, ..Self::default() }
+    }
+}
+
+impl From<InstitutionCostArgs> for Costs {
+    fn from(args: InstitutionCostArgs) -> Self {
         Self {
-            limits: Limits {
-                connections: args.connections,
-                proxies: args.proxies.into(),
-                ..Limits::default()
-            },
-            messages: args.messages_per_minute,
             treatments: args.treatments_per_day,
             repeats: args.repeats_per_day,
             undecided: args.undecided_requests,
             undecided_of_address: args.undecided_requests_of_address,
             undecided_of_patient: args.undecided_requests_of_patient,
+            ..args.shared.into()
+        }
+    }
+}
+
+impl From<NotaryCostArgs> for Costs {
+    fn from(args: NotaryCostArgs) -> Self {
+        Self {
             entries: args.entries_per_day,
             entries_of_pair: args.pair_entries_per_day,
+            ..args.shared.into()
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod root;
 pub mod scenario;
 pub mod server;
 
+use std::fmt;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -25,21 +26,25 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use about::AboutArgs;
 use clap::Args;
+use hdms::Error;
 use hdms::card::Role;
 use hdms::endpoint::Endpoint;
 use hdms::jose::jwk::RsaJwk;
 use hdms_nodes::connections::raise_open_files;
+use hdms_nodes::costs::Costs;
 use hdms_nodes::keys::Passphrase;
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::private;
 use hdms_nodes::reach::Reach;
-use limits::CostArgs;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 /// The last second of the year 9999, after which no date can be written.
 const LATEST: u64 = 253_402_300_799;
+
+/// Exit code of a node that the network has refused (EX_NOPERM of sysexits).
+const NOT_TAKEN: u8 = 77;
 
 /// What a command ends with; the text is for people.
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -146,13 +151,13 @@ fn member(
     node: NodeArgs,
     network: NetworkArgs,
     about: AboutArgs,
-    costs: CostArgs,
+    costs: Costs,
     url: &Endpoint,
 ) -> Result<MemberConfig, Box<dyn std::error::Error>> {
     Ok(MemberConfig {
         data: node.data()?,
         passphrase: node.passphrase()?,
-        costs: costs.into(),
+        costs,
         reach: Reach::with_server(network.server.as_ref(), node.private_networks),
         root: network.root()?,
         server: network.server.into(),
@@ -197,8 +202,38 @@ pub fn exit_code(outcome: Outcome) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hdms: {error}");
-            if error.is::<audit::Unchecked>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            if error.is::<audit::Unchecked>() {
+                ExitCode::from(2)
+            } else if error.is::<NotTaken>() {
+                ExitCode::from(NOT_TAKEN)
+            } else {
+                ExitCode::FAILURE
+            }
         }
+    }
+}
+
+/// The network does not take the node as it is: starting it again would come to the same.
+#[derive(Debug)]
+struct NotTaken(Error);
+
+impl fmt::Display for NotTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for NotTaken {}
+
+/// Why a node has not started.
+fn not_started(error: Error) -> Box<dyn std::error::Error> {
+    match error {
+        Error::AdmissionRefused
+        | Error::AdmissionMalformed
+        | Error::EndpointRefused
+        | Error::CardRevoked
+        | Error::NetworkForged => NotTaken(error).into(),
+        _ => error.into(),
     }
 }
 

@@ -10,8 +10,8 @@ use hdms_nodes::system::NodeClock;
 
 use super::about::AboutArgs;
 use super::audit::Audit;
-use super::limits::CostArgs;
-use super::{NetworkArgs, NodeArgs, Outcome, member};
+use super::limits::NotaryCostArgs;
+use super::{NetworkArgs, NodeArgs, Outcome, member, not_started};
 
 /// Serves as a notary, unless it is told to audit one. Not derived: what serving requires would be
 /// required for an audit too.
@@ -75,18 +75,19 @@ pub struct Serve {
     #[command(flatten)]
     about: AboutArgs,
     #[command(flatten)]
-    costs: CostArgs,
+    costs: NotaryCostArgs,
 }
 
 impl Serve {
     async fn run(self) -> Outcome {
         let stop = stop_signal()?;
         let (listener, url) = self.node.bind(self.listen).await?;
-        let config = member(Role::Notary, self.node, self.network, self.about, self.costs, &url)?;
+        let config =
+            member(Role::Notary, self.node, self.network, self.about, self.costs.into(), &url)?;
         let clock = NodeClock::default();
         let notary = match hdms_nodes::notary::Notary::start(config, listener, clock, stop).await {
             Err(Error::NodeStopped) => return Ok(()),
-            started => started?,
+            started => started.map_err(not_started)?,
         };
         let node = notary.member().id().as_ref();
         tracing::info!(%url, address = %notary.address(), node, "serving");

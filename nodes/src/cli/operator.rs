@@ -216,7 +216,20 @@ impl TurnDown {
     /// Refuses what the node asks to be.
     pub async fn refuse(self) -> Outcome {
         let operator = self.on.server.operator()?;
-        Ok(operator.refuse(self.on.node, &self.reason).await?)
+        let Applicant { is_member, revoked, refused, waits, .. } =
+            operator.applicant(&self.on.node).await?;
+        if waits {
+            return Ok(operator.refuse(self.on.node, &self.reason).await?);
+        }
+        Err(match (is_member, revoked, refused) {
+            (true, ..) => {
+                "it is a member, and asks for nothing else: hdms server revoke ends that".into()
+            }
+            (_, Some(reason), _) => format!("it was revoked already: {reason}"),
+            (.., Some(reason)) => format!("it was refused already: {reason}"),
+            _ => "it asks for nothing that is to be decided".into(),
+        }
+        .into())
     }
 }
 
@@ -294,6 +307,9 @@ impl fmt::Display for Shown<'_> {
         }
         if let Some(reason) = &applicant.revoked {
             writeln!(f, "  it was revoked: {reason}")?;
+        }
+        if let Some(reason) = &applicant.refused {
+            writeln!(f, "  it was refused before: {reason}")?;
         }
         let digest = applicant.digest().map_err(|_| fmt::Error)?;
         writeln!(f, "  {:<16} {digest}", "application")

@@ -66,15 +66,16 @@ struct Serve {
     listen: SocketAddr,
     #[command(flatten)]
     node: NodeArgs,
-    #[command(flatten, next_help_heading = "At the first start; later: hdms server set")]
-    settings: SettingArgs,
     #[command(flatten)]
     proxies: ProxyArgs,
-    #[command(flatten)]
-    push: PushArgs,
     /// Folder of static pages to serve.
     #[arg(long, value_name = "DIR")]
     pages: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Push")]
+    push: PushArgs,
+    // What follows a heading is under it.
+    #[command(flatten, next_help_heading = "At the first start; later: hdms server set")]
+    settings: SettingArgs,
 }
 
 impl Server {

@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::access::Door;
-use super::case_view::{CaseSummary, CaseView, CasesView, PhaseView};
+use super::case_view::{CaseSummary, CaseView, CasesView, PhaseView, former_notary};
 use super::hand_in::{IDEMPOTENCY_KEY, entry_ids};
 use super::outcome::{FHIR_JSON, Outcome};
 use super::shared_view::SharedView;
@@ -53,7 +53,7 @@ pub fn routes(door: Arc<Door>) -> Router<Desk> {
     let fhir = Router::new()
         .route("/api/cases/{case}/results", post(hand_in))
         .route("/api/cases/{case}/results/{entry}", get(result))
-        .method_not_allowed_fallback(async || Outcome(Error::MethodNotAllowed))
+        .method_not_allowed_fallback(async || Outcome::from(Error::MethodNotAllowed))
         .route_layer(from_fn(move |request, next| pass::<Outcome>(door.clone(), request, next)));
     Router::new()
         .route("/api/node", get(node))
@@ -192,10 +192,18 @@ pub async fn hand_in(
     let body = read_body(body, MAX_RESULT, Error::BodyTooLarge).await?;
     let results = intake::take_in(resource::parse(&body)?, intake::MAX_BYTES)?;
     let ids = entry_ids(&desk.node, &case, headers.get(IDEMPOTENCY_KEY), results.len())?;
+    let is_new = |id: &EntryId| case.results.iter().all(|result| result.id != *id);
+    if ids.iter().any(is_new) && former_notary(&desk.node, &case).is_some() {
+        return Err(Outcome { error: Error::NotAllowedNow, diagnostics: Some(NO_NOTARY) });
+    }
     let handed_in = ids.iter().map(ToString::to_string).collect();
     desk.node.hand_in(&id, ids.into_iter().zip(results).collect()).await?;
     Ok((StatusCode::CREATED, Json(HandedIn { results: handed_in })))
 }
+
+/// Why no result can be handed in.
+const NO_NOTARY: &str = "The case's notary is no member of the network any more, and logs nothing: \
+                         hand the result in under a new case, for which the patient asks.";
 
 /// A result as it was signed.
 #[utoipa::path(get, path = "/api/cases/{case}/results/{entry}",

@@ -11,18 +11,23 @@ pub const FHIR_JSON: &str = "application/fhir+json";
 
 /// A refusal as a FHIR server gives it: `issue.details.coding.code` is the stable code.
 #[derive(Clone, Copy, Debug)]
-pub struct Outcome(pub Error);
+pub struct Outcome {
+    /// Its code.
+    pub error: Error,
+    /// What makes this case of it special, if anything does.
+    pub diagnostics: Option<&'static str>,
+}
 
 impl From<Error> for Outcome {
     fn from(error: Error) -> Self {
-        Self(error)
+        Self { error, diagnostics: None }
     }
 }
 
 impl IntoResponse for Outcome {
     fn into_response(self) -> Response {
-        let Self(error) = self;
-        let outcome = json!({
+        let Self { error, diagnostics } = self;
+        let mut outcome = json!({
             "resourceType": "OperationOutcome",
             "issue": [{
                 "severity": "error",
@@ -33,6 +38,9 @@ impl IntoResponse for Outcome {
                 },
             }],
         });
+        if let Some(text) = diagnostics {
+            outcome["issue"][0]["diagnostics"] = text.into();
+        }
         let status =
             StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         (status, [(CONTENT_TYPE, FHIR_JSON)], outcome.to_string()).into_response()

@@ -210,7 +210,8 @@ pub fn keep_request(
         "INSERT INTO nodes (id, role, status, request, admitted, superseded) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT (id) DO UPDATE SET status = excluded.status, request = excluded.request, \
-         admitted = excluded.admitted, reason = NULL, \
+         admitted = excluded.admitted, \
+         reason = CASE excluded.status WHEN 'pending' THEN reason END, \
          superseded = coalesce(excluded.superseded, superseded)",
     )?
     .execute(values)?;

@@ -42,8 +42,12 @@ pub struct Applicant {
     pub lookalike: Option<(NodeId, String)>,
     /// Why it was revoked, where it was.
     pub revoked: Option<String>,
+    /// Why it was refused, where it was; also once it asks for something else.
+    pub refused: Option<String>,
     /// Whether it is what it asks to be.
     pub is_member: bool,
+    /// Whether it waits for the operator.
+    pub waits: bool,
 }
 
 impl Applicant {
@@ -56,7 +60,9 @@ impl Applicant {
             lookalike: nodes::lookalike(connection, &known.request)?,
             revoked: (known.status == Status::Revoked)
                 .then(|| known.reason.clone().unwrap_or_default()),
+            refused: known.reason.clone().filter(|_| known.status != Status::Revoked),
             is_member: known.status == Status::Admitted,
+            waits: known.status == Status::Pending,
         })
     }
 

@@ -20,6 +20,8 @@ export type CaseSummary = {
   phase: Phase;
   notary: string | null;
   notaryName: string | null;
+  /** When the notary of an approved case ceased to be a member: the case takes no further results. */
+  notaryUntil: number | null;
   begun: number;
   changed: number;
   openDataRequests: number;

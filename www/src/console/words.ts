@@ -10,7 +10,17 @@ export function patientName({ patientName, patient }: CaseSummary): string {
 }
 
 /** Where a case stands. */
-export function phaseWord(phase: Phase): Word {
+export function caseWord({ phase, notaryUntil }: CaseSummary): Word {
+  if (notaryUntil === null) return phaseWord(phase);
+  return {
+    label: "Closed",
+    tone: "bad",
+    meaning:
+      "Its notary was revoked and logs nothing any more: it takes no further results. Ask the patient to begin a new case.",
+  };
+}
+
+function phaseWord(phase: Phase): Word {
   switch (phase.kind) {
     case "requested":
       return { label: "Waits for you", tone: "warn", meaning: "Approve or decline it." };
