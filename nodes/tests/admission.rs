@@ -4,15 +4,20 @@
 
 mod common;
 
-use common::{JsonBody, Net, PASSPHRASE, id, keys, message_id};
+use std::time::Duration;
+
+use common::{JsonBody, Net, PASSPHRASE, id, keys, message_id, prepare_keys};
 use hdms::Error;
 use hdms::card::{LIFETIME, Role, VerifiedCard};
-use hdms::doorman::{About, AdmissionRequest, ChallengeAnswer, PATIENCE};
+use hdms::doorman::{AHEAD, About, AdmissionRequest, ChallengeAnswer, PATIENCE};
 use hdms::envelope::{Letter, MessageType, seal};
 use hdms::network::Trust;
+use hdms::provider::Timestamp;
+use hdms::testing::FixedClock;
 use hdms_nodes::institution::{self, Institution};
 use hdms_nodes::keys::{AwsPrimitives, Passphrase};
 use hdms_nodes::member::{Member, MemberConfig};
+use hdms_nodes::personal::Personal;
 use hdms_nodes::problem::ProblemDocument;
 use hdms_nodes::server::{Server, ServerConfig};
 use hdms_nodes::store::SqliteStore;
@@ -87,6 +92,21 @@ async fn a_challenge_of_before_a_restart_may_be_answered_after_it() {
     assert!(net.client.answer_challenge(&net.url, &answer).await.is_ok());
 }
 
+/// Of two requests of a node the later one counts: what is dated ahead is refused, and asked again.
+#[tokio::test]
+async fn a_node_whose_clock_is_ahead_waits_until_it_is_set() {
+    let net = Net::start().await;
+    prepare_keys(&net.dir.path().join("patient"), &[""]);
+    let config = net.personal_config("patient");
+    let clock = FixedClock::new(Timestamp(net.now().0 + 60_000));
+    let (clock, stop) = (NodeClock::new(clock), CancellationToken::new());
+    let mut starting = std::pin::pin!(Personal::start(config, clock, stop));
+    let early = tokio::time::timeout(Duration::from_millis(700), starting.as_mut()).await;
+    assert!(early.is_err(), "{early:?}");
+    net.clock.advance(60_000);
+    starting.await.unwrap();
+}
+
 #[tokio::test]
 async fn nobody_brings_back_what_a_node_asked_for_before() {
     let mut net = Net::start().await;
@@ -118,7 +138,7 @@ async fn a_request_that_is_old_forged_or_malformed_is_refused() {
 
     other.iat = net.now().seconds() - PATIENCE - 1;
     assert_eq!(ask(other.sign(keys(0)).await.unwrap()).await, Some(Error::Expired));
-    other.iat = net.now().seconds() + PATIENCE + 1;
+    other.iat = net.now().seconds() + AHEAD + 1;
     assert_eq!(ask(other.sign(keys(0)).await.unwrap()).await, Some(Error::NotYetValid));
 
     for (role, endpoint) in [(Role::Personal, Some("https://example.org")), (Role::Notary, None)] {
@@ -129,10 +149,7 @@ async fn a_request_that_is_old_forged_or_malformed_is_refused() {
     // What would move about in the operator's terminal.
     let (turned, moved) = ("Evil \u{202e}latipsoH", "Evil\n\u{1b}[2KUniversity Hospital");
     // And what nobody sees there: it would be the name of another.
-    let unseen =
-        ["\u{200b}", "\u{ad}", "\u{200e}", "\u{fe0f}", "\u{e0041}", "\u{3164}", "\u{2800}"];
-    let unseen = unseen.map(|one| format!("University{one} Hospital"));
-    for text in [moved, turned, "a\u{7}"].into_iter().chain(unseen.iter().map(String::as_str)) {
+    for text in [moved, turned, "a\u{7}", "University\u{200b} Hospital", "a\u{307}\u{307}"] {
         let said = net.request(keys(0), Role::Institution, "name").await;
         let contact = About { contact: text.into(), ..said.about.clone().unwrap() };
         let named = AdmissionRequest { name: text.into(), ..said.clone() };

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
 use common::{JsonBody, Net, Person, about, id, keys, log_keys, message_id};
@@ -15,6 +16,7 @@ use hdms::network::{PROTOCOL_VERSION, Trust, WitnessRule};
 use hdms_nodes::keys::{AwsKeys, AwsPrimitives};
 use hdms_nodes::problem::ProblemDocument;
 use hdms_nodes::server::Rules;
+use hdms_nodes::server::operator::Lookalike;
 use hdms_nodes::server::settings::{Refused, Settings};
 use hdms_nodes::server::trail::{Act, Trail};
 use rusqlite::Connection;
@@ -76,7 +78,8 @@ async fn the_operator_sees_all_that_a_node_claims_and_what_it_wants_changed() {
     assert_eq!(Some(claims.endpoint), request.endpoint.clone().map(String::from));
     assert_eq!(claims.signing_key, request.iss.as_ref());
     assert_eq!((applicant.admitted, applicant.rival), (None, None));
-    assert_eq!(applicant.lookalike, None);
+    assert_eq!((applicant.lookalikes, applicant.asked), (Vec::new(), request.iat));
+    assert_eq!(applicant.from, Some(Ipv4Addr::LOCALHOST.into()));
     net.operator().admit(request.iss.clone()).await.unwrap();
     net.until(|trust| trust.node(&request.iss).is_ok()).await;
 
@@ -84,9 +87,17 @@ async fn the_operator_sees_all_that_a_node_claims_and_what_it_wants_changed() {
     let alike = net.request(keys(1), Role::Institution, "N\u{43e}tary").await;
     assert_eq!(net.ask(keys(1), &alike).await, Err(Error::AdmissionPending));
     let applicant = net.operator().applicant(&alike.iss).await.unwrap();
-    let member = (request.iss.clone(), "Notary".into());
-    assert_eq!((applicant.lookalike, applicant.rival), (Some(member), None));
-    net.operator().refuse(alike.iss, "not the notary").await.unwrap();
+    let member = Lookalike { id: request.iss.clone(), name: "Notary".into(), is_member: true };
+    assert_eq!((applicant.lookalikes, applicant.rival), (vec![member.clone()], None));
+    // And so is who waits by one.
+    let third = net.request(keys(2), Role::Institution, "Notary.").await;
+    assert_eq!(net.ask(keys(2), &third).await, Err(Error::AdmissionPending));
+    let waits = Lookalike { id: alike.iss.clone(), name: alike.name, is_member: false };
+    let applicant = net.operator().applicant(&third.iss).await.unwrap();
+    assert_eq!(applicant.lookalikes, [member, waits]);
+    for id in [alike.iss, third.iss] {
+        net.operator().refuse(id, "not the notary").await.unwrap();
+    }
 
     let contact = About { contact: "Prof. Roe".into(), ..about() };
     let request = AdmissionRequest { about: Some(contact), ..anew(&request) };
@@ -99,6 +110,7 @@ async fn the_operator_sees_all_that_a_node_claims_and_what_it_wants_changed() {
     let later = AdmissionRequest { about: Some(contact), ..anew(&request) };
     assert_eq!(net.ask(keys(0), &later).await, Err(Error::AdmissionPending));
     let operator = net.operator();
+    assert_eq!(pending[0].from, None, "a member");
     assert_eq!(operator.admit_as(&pending[0]).await, Ok(false));
     let seen = operator.applicant(&request.iss).await.unwrap();
     assert_ne!(seen.digest(), pending[0].digest());

@@ -11,7 +11,7 @@ use hdms::ids::NodeId;
 use hdms::log::SignedCheckpoint;
 use hdms::network::notary_of;
 use hdms_nodes::server::Witnessing;
-use hdms_nodes::server::operator::{Applicant, Notaries, Operator};
+use hdms_nodes::server::operator::{Applicant, Lookalike, Notaries, Operator};
 
 use super::limits::{SettingArgs, WITNESSES, lines};
 use super::{Outcome, agreed, date, read, say};
@@ -302,14 +302,20 @@ impl fmt::Display for Shown<'_> {
         if let Some(rival) = &applicant.rival {
             writeln!(f, "  the name or the endpoint is that of {rival}: revoke that first")?;
         }
-        if let Some((node, name)) = &applicant.lookalike {
-            writeln!(f, "  the name looks like that of {node}: {name}")?;
+        for Lookalike { id, name, is_member } in &applicant.lookalikes {
+            let waits = if *is_member { "" } else { ", which waits as well" };
+            writeln!(f, "  the name looks like that of {id}{waits}: {name}")?;
         }
         if let Some(reason) = &applicant.revoked {
             writeln!(f, "  it was revoked: {reason}")?;
         }
         if let Some(reason) = &applicant.refused {
             writeln!(f, "  it was refused before: {reason}")?;
+        }
+        writeln!(f, "  {:<16} {}", "asked", date(applicant.asked))?;
+        if let Some(from) = applicant.from {
+            let bits = if from.is_ipv6() { "/48" } else { "" };
+            writeln!(f, "  {:<16} {from}{bits}", "from")?;
         }
         let digest = applicant.digest().map_err(|_| fmt::Error)?;
         writeln!(f, "  {:<16} {digest}", "application")

@@ -112,13 +112,31 @@ impl Applicant {
             | Error::TimedOut
             | Error::AdmissionPending
             | Error::NodeBusy
-            | Error::TooManyRequests) => Ok(error),
+            | Error::TooManyRequests
+            | Error::TooManyChanges
+            // By the clock, which may be set; or somebody else with the same key was later.
+            | Error::NotYetValid
+            | Error::Expired
+            | Error::Replayed) => Ok(error),
             error => {
-                let (node, reason) = (self.keys.node().as_ref(), problem.reason);
-                let (code, sentence) = (error.code(), error.sentence());
-                tracing::error!(node, code, reason, "no way to {what}: {sentence}");
+                self.say_end(what, problem);
                 Err(error)
             }
+        }
+    }
+
+    fn say_end(&self, what: &str, Problem { error, reason, .. }: Problem) {
+        let node = self.keys.node().as_ref();
+        let (code, sentence) = (error.code(), error.sentence());
+        tracing::error!(node, code, reason, "no way to {what}: {sentence}");
+        let refused = matches!(error, Error::CardSuperseded | Error::PossessionUnproven);
+        if refused && !self.keys.changes().is_empty() {
+            tracing::error!(
+                node,
+                "the server does not take this node's change of keys: it was made more than seven days \
+                 ago, or somebody who has the former key was first. docs/operator.md, \"Changing keys\", \
+                 says what to do"
+            );
         }
     }
 

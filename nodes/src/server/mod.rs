@@ -20,6 +20,7 @@ mod quota;
 mod rate;
 mod recovery;
 mod reports;
+mod rivals;
 mod routes;
 mod rules;
 mod schema;
@@ -29,6 +30,7 @@ mod strangers;
 mod stream;
 mod superseded;
 pub mod trail;
+mod waiting;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -216,6 +218,7 @@ impl Services {
         // A server that can't come up yet fixes no rules.
         keyring.certificate().await?;
         History::begin(&database, rules.clone(), clock.now()).await?;
+        database.write(rivals::note_all).await?;
         let public_url = config.public_url.trim_end_matches('/').to_owned();
         let reach = Reach::with_server(&public_url, config.private_networks);
         let client = Client::new(at(), reach)?;
@@ -279,7 +282,11 @@ impl Services {
         self.network.refresh().await?;
         self.silence_revoked(database).await?;
         let now = self.clock.now().seconds();
-        database.write(move |tx| strangers::drop_old(tx, now)).await?;
+        let drop_old = move |tx: &_| {
+            strangers::drop_old(tx, now)?;
+            waiting::drop_old(tx, now)
+        };
+        database.write(drop_old).await?;
         self.push.expire().await?;
         self.mailboxes.expire().await
     }

@@ -4,12 +4,11 @@ use hdms::Error;
 use hdms::card::{LIFETIME, Role};
 use hdms::doorman::AdmissionRequest;
 use hdms::ids::NodeId;
-use hdms::network::{Ed25519Key, LogKeys, NotaryLog};
+use hdms::network::NotaryLog;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use super::claims::role_name;
-use super::names;
-use super::strangers;
+use super::{rivals, strangers};
 use crate::sqlite::Failure;
 
 /// Where a node stands.
@@ -140,48 +139,6 @@ pub fn revoked(connection: &Connection, now: u64) -> Result<Vec<NodeId>, Failure
     ids.map(|id| Ok(id?.parse()?)).collect()
 }
 
-/// Another node that stands in the way of `request`: a listed one with its name or its address, or a
-/// notary, also a former one, with a key of its log. Two witnesses with one key would count twice.
-pub fn rival(
-    connection: &Connection,
-    request: &AdmissionRequest,
-) -> Result<Option<NodeId>, Failure> {
-    let is_rival = |other: &Known| {
-        let same = |other: &AdmissionRequest| {
-            names::are_the_same(&other.name, &request.name) || other.endpoint == request.endpoint
-        };
-        let listed = other.status != Status::Revoked;
-        let has_key =
-            |log: NotaryLog| log_keys(Some(log.keys)).any(|key| has_log_key(request, key));
-        (listed && other.admitted_as().is_some_and(same)) || other.log().is_some_and(has_key)
-    };
-    let others = listed(connection)?.into_iter().map(|it| (it.request.iss.clone(), it));
-    let mut others = others.filter(|(id, _)| *id != request.iss);
-    Ok(others.find(|(_, other)| is_rival(other)).map(|(id, _)| id))
-}
-
-fn log_keys(log: Option<LogKeys>) -> impl Iterator<Item = Ed25519Key> {
-    log.into_iter().flat_map(|log| [log.log_key, log.witness_key])
-}
-
-fn has_log_key(request: &AdmissionRequest, key: Ed25519Key) -> bool {
-    log_keys(request.log).any(|own| own == key)
-}
-
-/// The member whose name looks like that of `request`, if that is another: its id and its name.
-pub fn lookalike(
-    connection: &Connection,
-    request: &AdmissionRequest,
-) -> Result<Option<(NodeId, String)>, Failure> {
-    let looks = |other: &Known| {
-        let is_other = other.request.iss != request.iss && other.status != Status::Revoked;
-        let member = other.admitted_as().filter(|_| is_other)?;
-        let alike = names::look_alike(&member.name, &request.name);
-        alike.then(|| (member.iss.clone(), member.name.clone()))
-    };
-    Ok(listed(connection)?.iter().find_map(looks))
-}
-
 /// Keeps what a node asked to be, and where it stands now; when it has changed its keys, since when
 /// its former cards don't count. Its keys count at once, also where the rest waits. One that was
 /// revoked stays so: [`Error::CardRevoked`].
@@ -215,7 +172,12 @@ pub fn keep_request(
          superseded = coalesce(excluded.superseded, superseded)",
     )?
     .execute(values)?;
-    Ok(())
+    if request.role == Role::Personal { Ok(()) } else { note(tx, &request.iss) }
+}
+
+/// By what others may be taken for it: [`rivals`].
+fn note(tx: &Connection, id: &NodeId) -> Result<(), Failure> {
+    find(tx, id)?.map_or(Ok(()), |known| rivals::note(tx, &known))
 }
 
 /// What seals an envelope to a node now: the thumbprint of the encryption key that its newest card
@@ -250,6 +212,7 @@ pub fn decide(
     let until = (status == Status::Revoked).then_some(now);
     let sql = "UPDATE nodes SET status = ?2, reason = ?3, admitted = ?4, until = ?5 WHERE id = ?1";
     tx.execute(sql, (id, status.name(), reason, admitted, until))?;
+    note(tx, &known.request.iss)?;
     if status == Status::Admitted {
         tx.execute("DELETE FROM barred WHERE id = ?1", [id])?;
         strangers::forget_origin(tx, id)?;

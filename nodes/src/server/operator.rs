@@ -1,6 +1,7 @@
 //! What the network's operator decides, on the database of a server that may be running: it takes
 //! notice within a second. Every decision is on the trail.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use hdms::Error;
@@ -14,15 +15,15 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use super::nodes::{self, Known, Status};
-use super::pins;
 use super::rules::{History, Witnessing};
-use super::schema;
 use super::settings::{self, Refused, Settings};
 use super::trail::{self, Act, Trail};
+use super::{pins, rivals, schema, strangers};
 use crate::sqlite::{Database, Failure};
 use crate::system::NodeClock;
 
 pub use super::claims::Claims;
+pub use super::rivals::Lookalike;
 
 /// Nodes that wait, listed together.
 const PAGE: usize = 100;
@@ -38,8 +39,12 @@ pub struct Applicant {
     pub admitted: Option<Claims>,
     /// A listed node that has the name or the address: it must be revoked first.
     pub rival: Option<NodeId>,
-    /// A member whose name looks like the one that it asks for, with that name.
-    pub lookalike: Option<(NodeId, String)>,
+    /// Others whose names look like the one that it asks for.
+    pub lookalikes: Vec<Lookalike>,
+    /// When it has asked, by its own word, seconds.
+    pub asked: u64,
+    /// From which address or network (IPv6: /48) it first asked, unless it was ever admitted.
+    pub from: Option<IpAddr>,
     /// Why it was revoked, where it was.
     pub revoked: Option<String>,
     /// Why it was refused, where it was; also once it asks for something else.
@@ -56,8 +61,10 @@ impl Applicant {
             id: known.request.iss.clone(),
             claims: Claims::of(&known.request),
             admitted: known.admitted_as().map(Claims::of),
-            rival: nodes::rival(connection, &known.request)?,
-            lookalike: nodes::lookalike(connection, &known.request)?,
+            rival: rivals::rival(connection, &known.request)?,
+            lookalikes: rivals::lookalikes(connection, &known.request)?,
+            asked: known.request.iat,
+            from: strangers::origin(connection, &known.request.iss)?,
             revoked: (known.status == Status::Revoked)
                 .then(|| known.reason.clone().unwrap_or_default()),
             refused: known.reason.clone().filter(|_| known.status != Status::Revoked),

@@ -152,9 +152,14 @@ async fn answer(
     let answer: ChallengeAnswer = parse(&body)?;
     let request = place.work(services.doorman.proven(&answer)).await?;
     let node = request.iss.clone();
-    let decided = services.doorman.decide(request, from.ip()).await;
+    let decided = place.work(services.doorman.decide(request, from.ip())).await;
+    // Documents may have to wait for others: that is nobody's turn.
+    let answered = match decided {
+        Ok(decided) => services.doorman.publish(decided).await.map_err(Problem::from),
+        Err(problem) => Err(problem),
+    };
     services.proofs.forget_node(&node);
-    Ok(Json(decided?))
+    Ok(Json(answered?))
 }
 
 async fn deliver(State(services): App, request: Request) -> Result<Response, Problem> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hdms::Error;
 
-use super::{mailbox, manifests, nodes, quota, reports, strangers, superseded};
+use super::{mailbox, manifests, nodes, quota, reports, rivals, strangers, superseded, waiting};
 use crate::log::tiles;
 use crate::sqlite::{Database, Schema};
 
@@ -188,6 +188,8 @@ pub const SCHEMA: Schema = Schema {
         superseded::UNKNOWN_KEYS,
         quota::NUMBERS,
         quota::OF_PAIRS,
+        rivals::MARKS,
+        waiting::CHANGES,
     ],
 };
 

@@ -56,6 +56,14 @@ pub fn forget_origin(tx: &Connection, id: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The address or the network (IPv6: /48) that a node has applied from which was never admitted.
+pub fn origin(connection: &Connection, id: &NodeId) -> Result<Option<IpAddr>, Failure> {
+    let sql = "SELECT origin FROM nodes WHERE id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let origin: Option<String> = statement.query_row([id.as_ref()], |row| row.get(0))?;
+    Ok(origin.map(|origin| origin.parse().map_err(|_| Error::StoreCorrupt)).transpose()?)
+}
+
 /// [`Error::TooManyRequests`] when as many as may have applied from this address and wait.
 pub fn expect_few_applicants(connection: &Connection, from: IpAddr) -> Result<(), Failure> {
     let sql = format!("SELECT count(*) FROM nodes WHERE {APPLICANTS} AND origin = ?1");

@@ -5,13 +5,13 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use hdms::Error;
 use hdms::card::Role;
-use hdms::doorman::AdmissionRequest;
+use hdms::doorman::{About, AdmissionRequest};
 use hdms::ids::NodeId;
 use hdms_nodes::problem::retry_after;
 use hdms_nodes::proxies::{Block, Proxies};
 use rusqlite::Connection;
 
-use crate::common::{Net, keys, problem};
+use crate::common::{Net, about, keys, message_id, problem};
 use crate::stolen_key::change_keys;
 
 const DAY: u64 = 24 * 3600;
@@ -136,6 +136,36 @@ async fn one_address_changes_the_keys_of_twenty_nodes_a_day_and_no_more() {
     }
 }
 
+/// While others use up what there is room for, its owner's change waits for weeks.
+#[tokio::test]
+async fn a_change_of_keys_that_has_to_wait_grows_no_older_meanwhile() {
+    let net = Net::start().await;
+    let mut waiting = Vec::new();
+    for former in [0, 2] {
+        let request = net.request(keys(former), Role::Personal, "").await;
+        net.ask(keys(former), &request).await.unwrap();
+        waiting.push(request);
+    }
+    changed(&net, 1000);
+    net.clock.advance(1000);
+    let unseen = change_keys(&net, &waiting[0], keys(0), keys(4)).await;
+    for (request, former) in waiting.iter_mut().zip([0, 2]) {
+        *request = change_keys(&net, request, keys(former), keys(former + 1)).await;
+        let refused = net.ask(keys(former + 1), request).await;
+        assert_eq!(refused, Err(Error::TooManyChanges));
+    }
+    let again = async |days: u64, newer: usize, request: &AdmissionRequest| {
+        net.clock.advance(1000 * days * DAY);
+        let iat = net.now().seconds();
+        let request = AdmissionRequest { iat, jti: message_id(), ..request.clone() };
+        net.ask(keys(newer), &request).await.map(drop)
+    };
+    // The older they are the more room there is.
+    assert_eq!(again(20, 4, &unseen).await, Err(Error::CardSuperseded));
+    assert_eq!(again(0, 1, &waiting[0]).await, Ok(()));
+    assert_eq!(again(11, 3, &waiting[1]).await, Err(Error::CardSuperseded), "not for ever");
+}
+
 #[tokio::test]
 async fn who_was_never_admitted_has_nothing_signed() {
     let net = Net::start().await;
@@ -187,6 +217,24 @@ async fn an_address_that_has_applied_often_waits_and_others_apply() {
     assert_eq!(apply("192.0.2.1").await, "api/too-many");
     assert_eq!(apply("2001:db8:7:1::1").await, "api/too-many", "one customer");
     assert_eq!(apply("192.0.2.2").await, "doorman/pending");
+}
+
+/// Nor does anybody's application cost those who ask after it: it is not looked at.
+#[tokio::test]
+async fn an_applicant_asks_for_something_else_ten_times_a_day() {
+    let net = Net::start().await;
+    let other = net.request(keys(1), Role::Institution, "Other").await;
+    assert_eq!(net.ask(keys(1), &other).await, Err(Error::AdmissionPending));
+    let spoilt = "UPDATE nodes SET request = 'x' WHERE id = ?1";
+    database(&net).execute(spoilt, [other.iss.as_ref()]).unwrap();
+    let mut answers = Vec::new();
+    for round in 0..12 {
+        let about = Some(About { contact: format!("Contact {round}"), ..about() });
+        let request = net.request(keys(0), Role::Institution, "Fickle").await;
+        answers.push(net.ask(keys(0), &AdmissionRequest { about, ..request }).await.err());
+    }
+    assert_eq!(answers.pop(), Some(Some(Error::TooManyRequests)));
+    assert_eq!(answers, [Some(Error::AdmissionPending); 11]);
 }
 
 #[tokio::test]

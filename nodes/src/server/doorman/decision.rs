@@ -3,15 +3,15 @@
 use std::net::IpAddr;
 
 use hdms::Error;
-use hdms::card::{Card, KeyChange, LIFETIME, Role};
+use hdms::card::{Card, KeyChange, LIFETIME, MAX_CHANGES, Role};
 use hdms::doorman::{AdmissionRequest, PATIENCE};
+use hdms::jose::digest;
 use hdms::jose::jwk::RsaJwk;
 use rusqlite::Connection;
 
-use super::super::nodes::{self, IssuedCard, Known, Status};
-use super::super::strangers;
-use super::super::superseded;
+use super::super::nodes::{self, Known, Status};
 use super::super::trail::Act;
+use super::super::{rivals, strangers, superseded, waiting};
 use crate::sqlite::Failure;
 
 /// How old a statement of a changed key may be that nobody has seen yet, seconds.
@@ -42,6 +42,23 @@ pub struct Found {
     pub has_rival: bool,
     /// Whether so few personal nodes have changed their keys that this one may.
     pub has_room: bool,
+    /// Since when changes of its keys wait: [`waiting::of_node`].
+    pub waiting: Vec<(String, u64)>,
+}
+
+impl Found {
+    /// When a statement of a changed key was first seen, if it waits.
+    fn seen(&self, jwt: &str) -> Option<u64> {
+        let digest = digest(jwt);
+        self.waiting.iter().find(|(statement, _)| *statement == digest).map(|(_, seen)| *seen)
+    }
+
+    /// Whether it is to be noted that changes wait which this request brings.
+    pub fn lets_wait(&self, request: &AdmissionRequest) -> bool {
+        let before = self.known.as_ref().map_or(0, |known| known.request.changes.len());
+        let is_new = |jwt: &String| self.seen(jwt).is_none();
+        self.waiting.len() < MAX_CHANGES && request.changes.iter().skip(before).any(is_new)
+    }
 }
 
 /// [`Error::CardRevoked`] for a node that was revoked before the database was put back;
@@ -59,10 +76,15 @@ pub fn find(
     if known.is_none() && listed {
         strangers::expect_few_applicants(connection, from)?;
     }
-    let has_rival = listed && nodes::rival(connection, request)?.is_some();
+    let has_rival = listed && rivals::rival(connection, request)?.is_some();
     let has_room = strangers::has_room(connection, &request.iss, now)?;
     let changed = superseded::since(connection, &request.iss)?;
-    Ok(Found { from, known, changed, has_rival, has_room })
+    let waiting = if request.changes.is_empty() {
+        Vec::new()
+    } else {
+        waiting::of_node(connection, &request.iss, now)?
+    };
+    Ok(Found { from, known, changed, has_rival, has_room, waiting })
 }
 
 /// Of which quotas a request takes.
@@ -70,8 +92,8 @@ pub fn find(
 pub struct Used {
     /// Of its address's: a personal node changes its signing key.
     pub change: bool,
-    /// Of its own: the map is to name another card of it, long before the last one ends, or the trail
-    /// what else the operator has to decide about it.
+    /// Of its own: the map is to name another card of it, long before the last one ends, or the operator
+    /// has something else to decide about it.
     pub renewal: bool,
 }
 
@@ -96,8 +118,7 @@ impl Used {
                 || (&member.endpoint, &member.signing_key)
                     != (&request.endpoint, &request.signing_key)
         };
-        let is_member = known.and_then(Known::admitted_as).is_some();
-        let wishes = matches!(decision, Decision::Wait) && is_member;
+        let wishes = matches!(decision, Decision::Wait) && known.is_some();
         let renewal = !personal && (wishes || member.is_some_and(differs));
         Self { change: personal && changes, renewal }
     }
@@ -152,12 +173,14 @@ fn same_host(member: &AdmissionRequest, request: &AdmissionRequest) -> bool {
 }
 
 /// That nobody brings back what the node asked for before: [`Error::Replayed`]. An id begins with its
-/// time in milliseconds.
+/// time in milliseconds. One that brings more changes of keys goes on from the others whatever their times:
+/// else a thief of the former key would keep it out by one dated ahead.
 pub fn expect_newest(kept: &AdmissionRequest, request: &AdmissionRequest) -> Result<(), Error> {
     let made = |request: &AdmissionRequest| {
         (request.iat, request.jti.as_ref().chars().take(13).collect::<String>())
     };
-    if made(request) < made(kept) { Err(Error::Replayed) } else { Ok(()) }
+    let goes_on = request.changes.len() > kept.changes.len();
+    if !goes_on && made(request) < made(kept) { Err(Error::Replayed) } else { Ok(()) }
 }
 
 /// Whether it asks for the same as before.
@@ -169,26 +192,21 @@ pub fn is_repeated(before: &AdmissionRequest, request: &AdmissionRequest) -> boo
     same_key && AdmissionRequest { iat, jti, encryption, ..before.clone() } == *request
 }
 
-/// That the statements of changed keys which it brings for the first time are no older than the node's last
-/// card, and than a week: they say until when the former key has signed, and nobody takes back more of what
-/// was signed since. One of a card that was `shown` has been seen before.
+/// That the statements of changed keys which it brings for the first time are no older than a week, or
+/// were not when they were first seen, and wait since: they say until when the former key has signed, and
+/// nobody takes back more of what was signed since. One of a card that was `shown` has been seen before.
 /// [`Error::PossessionUnproven`]; [`Error::CardSuperseded`] where a card could show it.
 pub fn expect_timely(
-    known: Option<&Known>,
+    found: &Found,
     shown: Option<&Card>,
     request: &AdmissionRequest,
     now: u64,
 ) -> Result<(), Error> {
-    let seen = known.map_or(0, |known| known.request.changes.len());
-    let seen = seen.max(shown.map_or(0, |card| card.changes.len()));
-    let last = known.and_then(|known| known.card.as_ref()).map(IssuedCard::issued);
-    let last = last.max(shown.map(|card| card.iat));
-    for jwt in request.changes.iter().skip(seen) {
+    let known = found.known.as_ref().map_or(0, |known| known.request.changes.len());
+    let known = known.max(shown.map_or(0, |card| card.changes.len()));
+    for jwt in request.changes.iter().skip(known) {
         let made = KeyChange::claimed(jwt)?.iat + PATIENCE;
-        if last.is_some_and(|last| made < last) {
-            return Err(Error::PossessionUnproven);
-        }
-        if made + NEW < now {
+        if made + NEW < found.seen(jwt).unwrap_or(now) {
             let unseen = shown.map_or(Error::CardSuperseded, |_| Error::PossessionUnproven);
             return Err(unseen);
         }

@@ -17,12 +17,14 @@ use rusqlite::Connection;
 
 use super::challenges::Challenges;
 use super::claims::Claims;
+use super::names;
 use super::network_map::Network;
 use super::nodes::{self, IssuedCard, Known, Status};
 use super::rate::{DAY, RateLimit, Rates};
 use super::strangers;
 use super::superseded;
 use super::trail;
+use super::waiting;
 use crate::connections::{customer, subscriber};
 use crate::keys::AwsPrimitives;
 use crate::problem::Problem;
@@ -57,6 +59,14 @@ pub struct Doorman {
     reach: Reach,
 }
 
+/// What was decided about a request, and is kept.
+#[derive(Debug)]
+pub struct Decided {
+    answer: Result<Admitted, Error>,
+    /// Whether the network's documents are to say so.
+    is_news: bool,
+}
+
 impl Doorman {
     /// Issues cards by `network`'s keys. Errors: those of the database, [`Error::RandomnessFailed`].
     pub async fn open(
@@ -88,11 +98,12 @@ impl Doorman {
     /// First call: a signed request for a challenge, of which nothing is kept here.
     ///
     /// Errors: those of [`AdmissionRequest::verify`], [`Error::EndpointRefused`] where the network's
-    /// nodes don't go.
+    /// nodes don't go, [`Error::AdmissionMalformed`] for texts that an operator can't judge.
     pub async fn ask(&self, jwt: &str) -> Result<Challenge, Error> {
         let now = self.clock.now();
         let request = AdmissionRequest::verify(jwt, now, &AwsPrimitives).await?;
         self.expect_reachable(&request)?;
+        self.expect_plain(&request).await?;
         let expires = now.seconds() + PATIENCE;
         let secret = self.challenges.secret(jwt, expires);
         let (node, key) = (&request.iss, request.encryption_key()?);
@@ -123,21 +134,30 @@ impl Doorman {
     /// [`Error::AdmissionMalformed`] for another role, or another log of a notary;
     /// [`Error::TooManyChanges`] while too many personal nodes have changed their keys, and
     /// [`Error::TooManyRequests`] while too many applicants wait who came from there;
-    /// [`Error::AdmissionPending`]; [`Error::AdmissionRefused`] and [`Error::CardRevoked`] with the
+    /// [`Error::AdmissionPending`] for what waits already; [`Error::AdmissionRefused`] and [`Error::CardRevoked`] with the
     /// operator's reason.
     pub async fn decide(
         &self,
         mut request: AdmissionRequest,
         from: IpAddr,
-    ) -> Result<Admitted, Problem> {
+    ) -> Result<Decided, Problem> {
         let (from, shown) = (customer(from), request.card.take());
         loop {
             // What somebody else did to the node meanwhile is looked at first.
             let decided = self.decide_as_found(&request, shown.as_deref(), from).await?;
-            if let Some(admitted) = decided {
-                return Ok(admitted);
+            if let Some(decided) = decided {
+                return Ok(decided);
             }
         }
+    }
+
+    /// Has the network's documents say what was decided. Errors: [`Error::AdmissionPending`], those of
+    /// [`Network::refresh`].
+    pub async fn publish(&self, decided: Decided) -> Result<Admitted, Error> {
+        if decided.is_news {
+            self.network.refresh().await?;
+        }
+        decided.answer
     }
 
     /// Nothing when the node is no longer as it was found.
@@ -146,7 +166,7 @@ impl Doorman {
         request: &AdmissionRequest,
         shown: Option<&str>,
         from: IpAddr,
-    ) -> Result<Option<Admitted>, Problem> {
+    ) -> Result<Option<Decided>, Problem> {
         let (asked, now) = (request.clone(), self.clock.now());
         let found = move |connection: &Connection| find(connection, &asked, (from, now.seconds()));
         let found = self.database.read(found).await?;
@@ -161,31 +181,44 @@ impl Doorman {
         if found.changed.is_some_and(|before| shown.is_none_or(|card| card.iat < before)) {
             return Err(Error::CardSuperseded.into());
         }
-        expect_timely(known, shown, request, now.seconds())?;
+        expect_timely(&found, shown, request, now.seconds())?;
         let ended = known.and_then(|known| ends_cards(known, request, now.seconds()));
         let decision = decide(known, request, found.has_rival)?;
         expect_news(&decision, known, request)?;
         let used = Used::by(&decision, known, request, ended, now.seconds());
-        self.take(used, &found, request)?;
+        self.take(used, &found, request).await?;
         let ended = ended.max(found.changed);
         let done = match decision {
             Decision::Wait => self.wait(found, request, ended).await,
             _ => self.admit(found, request, ended).await,
         };
-        if !matches!(done, Ok(Some(_)) | Err(Error::AdmissionPending)) {
+        if !matches!(done, Ok(Some(_))) {
             self.give_back(used, request, from);
         }
         Ok(done?)
     }
 
-    /// [`Error::TooManyChanges`], [`Error::TooManyRequests`].
-    fn take(&self, used: Used, found: &Found, request: &AdmissionRequest) -> Result<(), Error> {
+    /// [`Error::TooManyChanges`], [`Error::TooManyRequests`]: since when its change of keys waits is noted.
+    async fn take(
+        &self,
+        used: Used,
+        found: &Found,
+        request: &AdmissionRequest,
+    ) -> Result<(), Error> {
         let now = self.clock.now();
-        if used.change {
-            let may = found.has_room && self.changes.take(&found.from, now).is_ok();
-            may.then_some(()).ok_or(Error::TooManyChanges)?;
+        let may_change = || found.has_room && self.changes.take(&found.from, now).is_ok();
+        let taken = if used.change && !may_change() {
+            Err(Error::TooManyChanges)
+        } else if used.renewal {
+            self.renewals.take(&request.iss, now)
+        } else {
+            Ok(())
+        };
+        if taken.is_err() && found.lets_wait(request) {
+            let request = request.clone();
+            self.database.write(move |tx| waiting::note(tx, &request, now.seconds())).await?;
         }
-        if used.renewal { self.renewals.take(&request.iss, now) } else { Ok(()) }
+        taken
     }
 
     fn give_back(&self, used: Used, request: &AdmissionRequest, from: IpAddr) {
@@ -197,21 +230,16 @@ impl Doorman {
         }
     }
 
-    /// Keeps it for the operator: [`Error::AdmissionPending`]. Nothing when the node is no longer as it
-    /// was found.
+    /// Keeps it for the operator. Nothing when the node is no longer as it was found.
     async fn wait(
         &self,
         found: Found,
         request: &AdmissionRequest,
         ended: Option<u64>,
-    ) -> Result<Option<Admitted>, Error> {
-        if !self.keep(found, request, (Status::Pending, None, ended)).await? {
-            return Ok(None);
-        }
-        if ended.is_some() {
-            self.network.refresh().await?;
-        }
-        Err(Error::AdmissionPending)
+    ) -> Result<Option<Decided>, Error> {
+        let kept = self.keep(found, request, (Status::Pending, None, ended)).await?;
+        let (answer, is_news) = (Err(Error::AdmissionPending), ended.is_some());
+        Ok(kept.then_some(Decided { answer, is_news }))
     }
 
     /// The kept card while it says what the node asks to be and has a third of its life before it,
@@ -221,7 +249,7 @@ impl Doorman {
         found: Found,
         request: &AdmissionRequest,
         ended: Option<u64>,
-    ) -> Result<Option<Admitted>, Error> {
+    ) -> Result<Option<Decided>, Error> {
         let good = |card: &IssuedCard| {
             let young = card.expires > self.clock.now().seconds() + LIFETIME / 3;
             Ok::<_, Error>(young && self.network.is_for(card, request)?)
@@ -231,19 +259,16 @@ impl Doorman {
         if let Some(card) = standing.and_then(|known| known.card.as_ref())
             && good(card)?
         {
-            return Ok(Some(Admitted { card: card.jwt.clone() }));
+            let answer = Ok(Admitted { card: card.jwt.clone() });
+            return Ok(Some(Decided { answer, is_news: false }));
         }
         let listed = request.role != Role::Personal;
         let since = ended.or(known.and_then(Known::next_card_from));
         let card = self.network.issue(request, since).await?;
-        let jwt = card.jwt.clone();
-        if !self.keep(found, request, (Status::Admitted, Some(card), ended)).await? {
-            return Ok(None);
-        }
-        if listed || ended.is_some() {
-            self.network.refresh().await?;
-        }
-        Ok(Some(Admitted { card: jwt }))
+        let (answer, is_news) =
+            (Ok(Admitted { card: card.jwt.clone() }), listed || ended.is_some());
+        let kept = self.keep(found, request, (Status::Admitted, Some(card), ended)).await?;
+        Ok(kept.then_some(Decided { answer, is_news }))
     }
 
     /// Keeps what was decided, if all that it rests on is still as it was found. Answers whether it is.
@@ -298,6 +323,21 @@ impl Doorman {
         let Some(endpoint) = &request.endpoint else { return Ok(()) };
         let there = Url::parse(endpoint.as_ref()).is_ok_and(|url| self.reach.admits(&url));
         if there { Ok(()) } else { Err(Error::EndpointRefused) }
+    }
+
+    /// That an operator sees what its texts are, or has admitted it by them. [`Error::AdmissionMalformed`].
+    async fn expect_plain(&self, request: &AdmissionRequest) -> Result<(), Error> {
+        let about = request.about.iter();
+        let about = about.flat_map(|it| [&it.registry_number, &it.address, &it.contact]);
+        if about.chain([&request.name]).all(|text| names::is_plain(text)) {
+            return Ok(());
+        }
+        let known = self.database.read(|connection| nodes::find(connection, &request.iss)).await?;
+        let is_as = |member: &AdmissionRequest| {
+            (&member.name, &member.about) == (&request.name, &request.about)
+        };
+        let is_known = known.as_ref().and_then(Known::admitted_as).is_some_and(is_as);
+        if is_known { Ok(()) } else { Err(Error::AdmissionMalformed) }
     }
 }
 

@@ -42,10 +42,8 @@ fn limits() -> String {
         ("smallest payload of the signed JWT in an envelope", bytes(padding::FLOOR)),
         ("name of a patient", bytes(message::MAX_NAME)),
         ("lifetime of a card", seconds(card::LIFETIME)),
-        (
-            "admission request, distance of `iat`; time to answer a challenge",
-            seconds(doorman::PATIENCE),
-        ),
+        ("admission request, `iat` behind; time to answer a challenge", seconds(doorman::PATIENCE)),
+        ("admission request, `iat` ahead, at most", seconds(doorman::AHEAD)),
         (
             "request proof, distance of `iat` from the server's clock, at most",
             seconds(proof::WINDOW),
