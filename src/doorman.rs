@@ -12,14 +12,15 @@ use crate::endpoint::{self, Endpoint};
 use crate::error::Error;
 use crate::ids::{MessageId, NodeId};
 use crate::jose::jwk::RsaJwk;
-use crate::jose::jws::{self, Unverified};
+use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
 use crate::network::LogKeys;
 use crate::provider::{NodeKeys, Primitives, Timestamp};
 
 pub use challenge::{Challenge, ChallengeAnswer, expected_answer};
 
-const TYP: &str = "hdms-admission+jwt";
+/// The card that comes of the longest is none too long.
+const KIND: Kind = Kind { typ: "hdms-admission+jwt", longest: card::LONGEST - 1024 };
 
 /// How old an admission request may be, and how long a challenge may be answered, seconds.
 pub const PATIENCE: u64 = 300;
@@ -102,7 +103,7 @@ pub struct Admitted {
 impl AdmissionRequest {
     /// Signs the request with the node's keys. Answers the JWT.
     pub async fn sign(&self, keys: &impl NodeKeys) -> Result<String, Error> {
-        jws::sign_ps256(TYP, self.iss.as_ref(), self, keys).await
+        jws::sign_ps256(KIND.typ, self.iss.as_ref(), self, keys).await
     }
 
     /// Checks form, age, the claims that the role calls for, and self-signature.
@@ -115,7 +116,7 @@ impl AdmissionRequest {
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
         let malformed = Error::AdmissionMalformed;
-        let unverified = Unverified::parse(jwt, TYP, malformed)?;
+        let unverified = Unverified::parse(jwt, &KIND, malformed)?;
         let request: Self = json::read(unverified.payload().clone(), malformed)?;
         if request.endpoint.is_none() && !unverified.payload()["endpoint"].is_null() {
             return Err(Error::EndpointRefused);
@@ -142,7 +143,7 @@ impl AdmissionRequest {
 
     /// Whose request it claims to be. [`Error::AdmissionMalformed`].
     pub fn claimed_node(jwt: &str) -> Result<NodeId, Error> {
-        let unverified = Unverified::parse(jwt, TYP, Error::AdmissionMalformed)?;
+        let unverified = Unverified::parse(jwt, &KIND, Error::AdmissionMalformed)?;
         json::read(unverified.payload()["iss"].clone(), Error::AdmissionMalformed)
     }
 

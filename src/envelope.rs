@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::card::{self, Role, VerifiedCard};
 use crate::error::Error;
 use crate::ids::{CaseId, MessageId, NodeId};
-use crate::jose::jws::{self, Compact, Unverified};
-use crate::jose::{decode, digest, jwe};
+use crate::jose::jws::{self, Compact, Kind, Unverified};
+use crate::jose::{digest, jwe};
 use crate::json;
 use crate::network::Trust;
 use crate::padding;
@@ -24,7 +24,7 @@ pub const LIFETIME: u64 = 30 * 24 * 3600;
 /// How far a sender's clock may be ahead, in seconds.
 pub const CLOCK_SKEW: u64 = 300;
 
-const TYP: &str = "hdms+jwt";
+const KIND: Kind = Kind { typ: "hdms+jwt", longest: MAX_BYTES };
 
 macro_rules! message_types {
     ($($(#[$doc:meta])* $name:ident = $text:literal from $($role:ident)|+;)+) => {
@@ -168,7 +168,7 @@ pub async fn enclose(
         card: with_card.then(|| letter.from.jwt().to_owned()),
     };
     let text = padding::pad(json::write(&claims)?);
-    let signed = jws::sign_ps256_text(TYP, letter.from.id().as_ref(), &text, keys).await?;
+    let signed = jws::sign_ps256_text(KIND.typ, letter.from.id().as_ref(), &text, keys).await?;
     let compact = seal_signed(&signed, letter.to, primitives, randomness).await?;
     Ok(Enveloped { id: jti, signed, compact })
 }
@@ -190,8 +190,7 @@ pub async fn seal_signed(
 /// [`Error::EnvelopeMalformed`].
 pub fn addressed_key(compact: &str) -> Result<String, Error> {
     let malformed = Error::EnvelopeMalformed;
-    let header = compact.split('.').next().and_then(decode).ok_or(malformed)?;
-    let header = json::parse(&header).map_err(|_| malformed)?;
+    let header = jws::parse_header(compact.split('.').next().unwrap_or_default(), malformed)?;
     json::read::<jwe::Header>(header, malformed)?.kid.ok_or(malformed)
 }
 
@@ -243,7 +242,7 @@ impl Sealed {
         let malformed = Error::EnvelopeMalformed;
         let plaintext = self.0.decrypt(keys, primitives).await?;
         let compact = String::from_utf8(plaintext).map_err(|_| malformed)?;
-        let (signed, claims) = Unverified::parse(&compact, TYP, malformed)?.into_parts();
+        let (signed, claims) = Unverified::parse(&compact, &KIND, malformed)?.into_parts();
         Ok(Decrypted { signed, claims: json::read(claims, malformed)?, digest: digest(&compact) })
     }
 }

@@ -8,11 +8,11 @@ use crate::error::Error;
 use crate::ids::{MessageId, NodeId};
 use crate::jose::digest;
 use crate::jose::jwk::RsaJwk;
-use crate::jose::jws::{self, Unverified};
+use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
 use crate::provider::{NodeKeys, Primitives, Timestamp};
 
-const TYP: &str = "hdms-proof+jwt";
+const KIND: Kind = Kind::statement("hdms-proof+jwt");
 
 /// The HTTP header that carries a proof.
 pub const HEADER: &str = "hdms-proof";
@@ -61,7 +61,7 @@ impl RequestProof {
 
     /// Signs the proof. Answers the JWT.
     pub async fn sign(&self, keys: &impl NodeKeys) -> Result<String, Error> {
-        jws::sign_ps256(TYP, self.iss.as_ref(), self, keys).await
+        jws::sign_ps256(KIND.typ, self.iss.as_ref(), self, keys).await
     }
 
     /// Whether it was signed for a request with this body. [`Error::RequestProofInvalid`].
@@ -81,7 +81,7 @@ impl ClaimedProof {
     /// Takes a proof apart. [`Error::RequestProofInvalid`].
     pub fn parse(jwt: &str) -> Result<Self, Error> {
         let invalid = Error::RequestProofInvalid;
-        let unverified = Unverified::parse(jwt, TYP, invalid).map_err(|_| invalid)?;
+        let unverified = Unverified::parse(jwt, &KIND, invalid).map_err(|_| invalid)?;
         let proof = json::read(unverified.payload().clone(), invalid)?;
         Ok(Self { unverified, proof })
     }

@@ -6,10 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hdms::Error;
+use hdms::answers;
 use hdms::card;
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
-use hdms::jose::jws::Unverified;
+use hdms::jose::jws::{Kind, Unverified};
 use hdms::json;
 use hdms::network::{DoormanKey, Doormen, ManifestsLog, NetworkDocument, sign, verify_by};
 use hdms::provider::Timestamp;
@@ -60,7 +61,8 @@ impl Request {
     /// Checks that the key has signed it. [`Error::PossessionUnproven`].
     pub async fn verify(jwt: &str) -> Result<Self, Error> {
         let unproven = Error::PossessionUnproven;
-        let unverified = Unverified::parse(jwt, Self::TYP, unproven)?;
+        let kind = Kind { typ: Self::TYP, longest: answers::DOCUMENTS };
+        let unverified = Unverified::parse(jwt, &kind, unproven)?;
         let Self { key, .. } = json::read(unverified.payload().clone(), unproven)?;
         verify_by(jwt, &[&key], &AwsPrimitives).await.map_err(|_| unproven)
     }

@@ -206,7 +206,10 @@ impl<F: Side> Sender<F> {
         let (parcels, stuck) = self.node.parcels(batch).await;
         let mut failed = Vec::new();
         for (item, why) in stuck {
-            failed.extend(self.postpone(vec![item], why.into()).await);
+            failed.extend(match item.refuses_itself(why) {
+                Some(refusal) => self.deposited(item, refusal, None).await,
+                None => self.postpone(vec![item], why.into()).await,
+            });
         }
         for parcel in parcels {
             let unsent = match parcel {

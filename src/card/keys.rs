@@ -10,12 +10,12 @@ use crate::envelope::CLOCK_SKEW;
 use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::jwk::RsaJwk;
-use crate::jose::jws::{self, Compact, Unverified};
+use crate::jose::jws::{self, Compact, Kind, Unverified};
 use crate::json;
 use crate::provider::{NodeKeys, Primitives};
 
-const TYP: &str = "hdms-key-change+jwt";
-const ENCRYPTION_KEY: &str = "hdms-encryption-key+jwt";
+const KEY_CHANGE: Kind = Kind::statement("hdms-key-change+jwt");
+const ENCRYPTION_KEY: Kind = Kind::statement("hdms-encryption-key+jwt");
 
 /// Most changes of keys that a card may carry.
 pub const MAX_CHANGES: usize = 16;
@@ -59,19 +59,19 @@ impl From<ReadChange> for KeyChange {
 impl KeyChange {
     /// Signs the statement with the former key. Answers the JWT.
     pub async fn sign(&self, former: &impl NodeKeys) -> Result<String, Error> {
-        jws::sign_ps256(TYP, self.iss.as_ref(), self, former).await
+        jws::sign_ps256(KEY_CHANGE.typ, self.iss.as_ref(), self, former).await
     }
 
     /// What a statement says; its signature is not checked. [`Error::CardMalformed`].
     pub fn claimed(jwt: &str) -> Result<Self, Error> {
-        let unverified = Unverified::parse(jwt, TYP, Error::CardMalformed)?;
+        let unverified = Unverified::parse(jwt, &KEY_CHANGE, Error::CardMalformed)?;
         json::read(unverified.payload().clone(), Error::CardMalformed)
     }
 
     /// Checks that the key which it names as the former one has signed it; whether that key was the
     /// node's is for [`SigningKeys::of`]. [`Error::CardMalformed`], [`Error::CardMismatch`].
     async fn verify(jwt: &str, primitives: &impl Primitives) -> Result<Self, Error> {
-        let unverified = Unverified::parse(jwt, TYP, Error::CardMalformed)?;
+        let unverified = Unverified::parse(jwt, &KEY_CHANGE, Error::CardMalformed)?;
         let change: Self = json::read(unverified.payload().clone(), Error::CardMalformed)?;
         let signed = unverified.verify_ps256(&change.former_signing_key, primitives).await;
         signed.map_err(|_| Error::CardMismatch)?;
@@ -95,12 +95,12 @@ pub struct EncryptionKey {
 impl EncryptionKey {
     /// Signs the statement. Answers the JWT.
     pub async fn sign(&self, keys: &impl NodeKeys) -> Result<String, Error> {
-        jws::sign_ps256(ENCRYPTION_KEY, self.iss.as_ref(), self, keys).await
+        jws::sign_ps256(ENCRYPTION_KEY.typ, self.iss.as_ref(), self, keys).await
     }
 
     /// What a statement says; its signature is not checked. [`Error::CardMalformed`].
     pub fn claimed(jwt: &str) -> Result<Self, Error> {
-        let unverified = Unverified::parse(jwt, ENCRYPTION_KEY, Error::CardMalformed)?;
+        let unverified = Unverified::parse(jwt, &ENCRYPTION_KEY, Error::CardMalformed)?;
         json::read(unverified.payload().clone(), Error::CardMalformed)
     }
 
@@ -112,7 +112,7 @@ impl EncryptionKey {
         signing_key: &RsaJwk,
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
-        let unverified = Unverified::parse(jwt, ENCRYPTION_KEY, Error::CardMalformed)?;
+        let unverified = Unverified::parse(jwt, &ENCRYPTION_KEY, Error::CardMalformed)?;
         let statement: Self = json::read(unverified.payload().clone(), Error::CardMalformed)?;
         let signed = unverified.verify_ps256(signing_key, primitives).await;
         signed.map_err(|_| Error::CardMismatch)?;

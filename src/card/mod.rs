@@ -10,7 +10,7 @@ use crate::envelope::CLOCK_SKEW;
 use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::jwk::RsaJwk;
-use crate::jose::jws::{self, Unverified};
+use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
 use crate::network::{Doormen, Trust};
 use crate::provider::{NodeKeys, Primitives, Timestamp};
@@ -18,7 +18,10 @@ use crate::provider::{NodeKeys, Primitives, Timestamp};
 pub use keys::{EncryptionKey, KeyChange, MAX_CHANGES, SigningKeys};
 pub use renewal::{PAUSE, Renewal};
 
-const TYP: &str = "hdms-card+jwt";
+/// Longest card, characters: with all changes of keys of 3072 bits, and so that it fits any answer.
+pub const LONGEST: usize = 60 * 1024;
+
+const KIND: Kind = Kind { typ: "hdms-card+jwt", longest: LONGEST };
 
 /// How long a card is valid: 90 days, in seconds.
 pub const LIFETIME: u64 = 90 * 24 * 3600;
@@ -118,7 +121,7 @@ impl VerifiedCard {
         doormen: &Doormen,
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
-        let unverified = Unverified::parse(jwt, TYP, Error::CardMalformed)?;
+        let unverified = Unverified::parse(jwt, &KIND, Error::CardMalformed)?;
         let kid = unverified.header().kid.clone().ok_or(Error::CardMalformed)?;
         let card: Card = json::read(unverified.payload().clone(), Error::CardMalformed)?;
         let doorman = doormen.key(&kid, card.iat).ok_or(Error::CardForged)?;
@@ -143,7 +146,7 @@ impl VerifiedCard {
     /// As [`VerifiedCard::vouched`], for the card that a node keeps as its own, also one of version 1:
     /// with that it reads what it has, until it gets another.
     pub async fn kept(jwt: &str, primitives: &impl Primitives) -> Result<Self, Error> {
-        let unverified = Unverified::parse(jwt, TYP, Error::CardMalformed)?;
+        let unverified = Unverified::parse(jwt, &KIND, Error::CardMalformed)?;
         let card: Card = json::read(unverified.payload().clone(), Error::CardMalformed)?;
         Self::owned(card, jwt, primitives).await
     }
@@ -236,12 +239,12 @@ pub(crate) async fn claimed_keys(
 /// checked.
 pub(crate) fn claimed(jwt: &str) -> Result<(NodeId, u64), Error> {
     let malformed = Error::CardMalformed;
-    let unverified = Unverified::parse(jwt, TYP, malformed)?;
+    let unverified = Unverified::parse(jwt, &KIND, malformed)?;
     let time = unverified.payload()["iat"].as_u64().ok_or(malformed)?;
     Ok((json::read(unverified.payload()["sub"].clone(), malformed)?, time))
 }
 
 /// Signs a card with the Doorman's key, whose thumbprint is `card.iss`. Answers the JWT.
 pub async fn issue(card: &Card, doorman: &impl NodeKeys) -> Result<String, Error> {
-    jws::sign_ps256(TYP, card.iss.as_ref(), card, doorman).await
+    jws::sign_ps256(KIND.typ, card.iss.as_ref(), card, doorman).await
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::jwk::RsaJwk;
-use super::jws::{parse_part, refuse_other_algorithms};
+use super::jws::{parse_header, refuse_other_algorithms};
 use super::{decode, encode};
 use crate::error::Error;
 use crate::json;
@@ -48,7 +48,7 @@ impl Sealed {
         let [aad, encrypted_key, iv, ciphertext, tag] = parts[..] else {
             return Err(malformed);
         };
-        let header = parse_part(aad, malformed)?;
+        let header = parse_header(aad, malformed)?;
         refuse_other_algorithms(&header, &["RSA-OAEP-256"])?;
         if header.get("enc").and_then(|enc| enc.as_str()) != Some("A256GCM") {
             return Err(Error::AlgorithmRefused);

@@ -9,6 +9,28 @@ use crate::error::Error;
 use crate::json;
 use crate::provider::{HolderKeys, NodeKeys, Primitives};
 
+/// Longest statement that stands in other documents, characters.
+pub const STATEMENT: usize = 4096;
+
+/// Longest protected header, characters of base64url.
+pub const HEADER: usize = 512;
+
+/// A kind of signed document.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// Its `typ`.
+    pub typ: &'static str,
+    /// Characters of the longest. Of one that is longer nothing is looked at.
+    pub longest: usize,
+}
+
+impl Kind {
+    /// Of statements, which stand in other documents.
+    pub const fn statement(typ: &'static str) -> Self {
+        Self { typ, longest: STATEMENT }
+    }
+}
+
 /// The protected header. Members that it does not list, `crit` among them, are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename(deserialize = "closed"))]
@@ -38,7 +60,7 @@ impl Compact {
     pub fn parse(compact: &str, malformed: Error) -> Result<Self, Error> {
         let (signing_input, signature) = compact.rsplit_once('.').ok_or(malformed)?;
         let (header, payload) = signing_input.split_once('.').ok_or(malformed)?;
-        let header = parse_part(header, malformed)?;
+        let header = parse_header(header, malformed)?;
         refuse_other_algorithms(&header, &["PS256", "ES256"])?;
         Ok(Self {
             header: json::read(header, malformed)?,
@@ -95,11 +117,14 @@ pub struct Unverified {
 }
 
 impl Unverified {
-    /// Takes a compact JWS of a JSON object apart, as [`Compact::parse`]; a `typ` other than `typ`
-    /// is `malformed` too.
-    pub fn parse(compact: &str, typ: &str, malformed: Error) -> Result<Self, Error> {
+    /// Takes a compact JWS of a JSON object apart, as [`Compact::parse`]; one of another kind, or
+    /// longer than those of its kind may be, is `malformed` too.
+    pub fn parse(compact: &str, kind: &Kind, malformed: Error) -> Result<Self, Error> {
+        if compact.len() > kind.longest {
+            return Err(malformed);
+        }
         let compact = Compact::parse(compact, malformed)?;
-        if compact.header.typ.as_deref() != Some(typ) {
+        if compact.header.typ.as_deref() != Some(kind.typ) {
             return Err(malformed);
         }
         Ok(Self { payload: parse_object(&compact.payload, malformed)?, compact })
@@ -186,9 +211,10 @@ pub(super) fn refuse_other_algorithms(header: &Value, accepted: &[&str]) -> Resu
     }
 }
 
-/// The JSON object behind one base64url part.
-pub(super) fn parse_part(part: &str, malformed: Error) -> Result<Value, Error> {
-    parse_object(&decode(part).ok_or(malformed)?, malformed)
+/// The JSON object behind a protected header.
+pub(crate) fn parse_header(part: &str, malformed: Error) -> Result<Value, Error> {
+    let part = Some(part).filter(|part| part.len() <= HEADER);
+    parse_object(&part.and_then(decode).ok_or(malformed)?, malformed)
 }
 
 fn parse_object(bytes: &[u8], malformed: Error) -> Result<Value, Error> {
@@ -204,7 +230,7 @@ fn signing_input(header: &Header, payload: &[u8]) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Compact, Unverified, encode, sign_es256, sign_ps256};
+    use super::{Compact, HEADER, Kind, STATEMENT, Unverified, encode, sign_es256, sign_ps256};
     use crate::error::Error;
     use crate::provider::HolderKeys;
     use crate::software::{Software, SoftwareHolders, SoftwareKeys};
@@ -213,6 +239,7 @@ mod tests {
     use serde_json::json;
 
     const MALFORMED: Error = Error::EnvelopeMalformed;
+    const KIND: Kind = Kind::statement("t");
 
     #[test]
     fn a_signature_verifies_with_its_key_and_its_algorithm_only() {
@@ -226,7 +253,7 @@ mod tests {
             let payload = json!({"a": 1});
             let ps256 = sign_ps256("t", "k", &payload, &keys).await.unwrap();
             let es256 = sign_es256("t", &payload, &holder, &holders).await.unwrap();
-            let parse = |compact| Unverified::parse(compact, "t", MALFORMED).unwrap();
+            let parse = |compact| Unverified::parse(compact, &KIND, MALFORMED).unwrap();
 
             let verified = parse(&ps256).verify_ps256(node, &primitives).await;
             assert_eq!(verified, Ok(payload.clone()));
@@ -259,7 +286,7 @@ mod tests {
     #[test]
     fn whatever_else_is_wrong_is_malformed() {
         let right = encode(r#"{"alg":"PS256","typ":"t"}"#);
-        assert!(Unverified::parse(&format!("{right}.e30.AAAA"), "t", MALFORMED).is_ok());
+        assert!(Unverified::parse(&format!("{right}.e30.AAAA"), &KIND, MALFORMED).is_ok());
         for header in [
             r#"{"alg":"PS256"}"#,
             r#"{"alg":"PS256","typ":"other"}"#,
@@ -270,7 +297,7 @@ mod tests {
             "",
         ] {
             let compact = format!("{}.e30.AAAA", encode(header));
-            let answer = Unverified::parse(&compact, "t", MALFORMED);
+            let answer = Unverified::parse(&compact, &KIND, MALFORMED);
             assert_eq!(answer.err(), Some(MALFORMED), "{header}");
         }
         let list = encode("[]");
@@ -285,8 +312,27 @@ mod tests {
             ".e3 0.AAAA",
             &format!(".{list}.AAAA"),
         ] {
-            let answer = Unverified::parse(&format!("{right}{rest}"), "t", MALFORMED);
+            let answer = Unverified::parse(&format!("{right}{rest}"), &KIND, MALFORMED);
             assert_eq!(answer.err(), Some(MALFORMED), "{rest}");
         }
+    }
+
+    #[test]
+    fn what_is_longer_than_its_kind_or_its_header_may_be_is_malformed() {
+        let header = |kid: usize| {
+            let kid = "k".repeat(kid);
+            encode(format!(r#"{{"alg":"PS256","typ":"t","kid":"{kid}"}}"#))
+        };
+        let parse = |header: &str, payload: usize| {
+            let payload = encode(format!("{{}}{}", " ".repeat(payload)));
+            let compact = format!("{header}.{payload}.AAAA");
+            (compact.len(), Unverified::parse(&compact, &KIND, MALFORMED).err())
+        };
+        let (short, most) = (header(0), 3031);
+        assert_eq!(parse(&short, most), (STATEMENT, None));
+        assert_eq!(parse(&short, most + 1).1, Some(MALFORMED));
+        let kid = (0..).take_while(|kid| header(*kid).len() <= HEADER).last().unwrap();
+        assert_eq!(parse(&header(kid), 0).1, None);
+        assert_eq!(parse(&header(kid + 1), 0).1, Some(MALFORMED));
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::card::VerifiedCard;
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, NodeId};
-use crate::jose::jws::{self, Unverified};
+use crate::jose::jws::{self, Kind, Unverified};
 use crate::jose::{decode, digest};
 use crate::json;
 use crate::provider::{NodeKeys, Primitives, Timestamp};
@@ -21,7 +21,7 @@ pub use draw::{Draw, DrawSignature, DrawValue, Drawn, Passed, SILENCE, VerifiedD
 pub use leaf::{CaseSecret, Commitment, LEAF_BYTES, Leaf, Salt};
 pub use receipt::{Conflict, LeafOpening, Receipt, VerifiedReceipt};
 
-const ENDORSEMENT: &str = "hdms-endorsement+jwt";
+const ENDORSEMENT: Kind = Kind::statement("hdms-endorsement+jwt");
 
 /// SHA-256 over the ASCII of a signed JWT, base64url: what notaries keep of a document. The salted
 /// digests inside the JWT make it say nothing about the content.
@@ -134,7 +134,7 @@ impl VerifiedEndorsement {
         entry.other(by)?;
         let claims =
             EndorsementClaims { iss: by.clone(), iat: now.seconds(), entry: entry.clone() };
-        let jwt = jws::sign_ps256(ENDORSEMENT, by.as_ref(), &claims, keys).await?;
+        let jwt = jws::sign_ps256(ENDORSEMENT.typ, by.as_ref(), &claims, keys).await?;
         Ok(Self { by: by.clone(), iat: claims.iat, entry: entry.clone(), jwt })
     }
 
@@ -148,7 +148,7 @@ impl VerifiedEndorsement {
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
         let malformed = Error::EntryMalformed;
-        let (signed, payload) = Unverified::parse(jwt, ENDORSEMENT, malformed)?.into_parts();
+        let (signed, payload) = Unverified::parse(jwt, &ENDORSEMENT, malformed)?.into_parts();
         let claims: EndorsementClaims = json::read(payload, malformed)?;
         let checked = by.keys().check(&signed, claims.iat, primitives).await;
         checked.map_err(|error| instead_of_signature(error, Error::EndorsementForged))?;
@@ -161,7 +161,7 @@ impl VerifiedEndorsement {
 
     /// Who claims to have endorsed, before anything is checked. [`Error::EntryMalformed`].
     pub fn claimed_by(jwt: &str) -> Result<NodeId, Error> {
-        let unverified = Unverified::parse(jwt, ENDORSEMENT, Error::EntryMalformed)?;
+        let unverified = Unverified::parse(jwt, &ENDORSEMENT, Error::EntryMalformed)?;
         json::read(unverified.payload()["iss"].clone(), Error::EntryMalformed)
     }
 

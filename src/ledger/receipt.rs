@@ -9,13 +9,14 @@ use super::{Entry, VerificationKey};
 use crate::card::VerifiedCard;
 use crate::error::Error;
 use crate::ids::{EntryId, NodeId};
-use crate::jose::jws::{self, Unverified};
+use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
-use crate::log::TlogProof;
+use crate::log::{MAX_TEXT, TlogProof};
 use crate::network::{Trust, notary_of};
 use crate::provider::{NodeKeys, Primitives};
 
-const CONFLICT: &str = "hdms-conflict+jwt";
+/// A receipt is in it.
+const CONFLICT: Kind = Kind { typ: "hdms-conflict+jwt", longest: 4 * MAX_TEXT };
 
 /// What a receipt says, once it is checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,7 +230,7 @@ pub struct Conflict {
 impl Conflict {
     /// Signs it with the notary's keys. Answers the JWT.
     pub async fn sign(&self, notary: &impl NodeKeys) -> Result<String, Error> {
-        jws::sign_ps256(CONFLICT, self.iss.as_ref(), self, notary).await
+        jws::sign_ps256(CONFLICT.typ, self.iss.as_ref(), self, notary).await
     }
 
     /// Checks that `notary` refuses `entry`, of a case with this secret or without one, and proves
@@ -245,7 +246,7 @@ impl Conflict {
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
         let forged = Error::ReceiptForged;
-        let (signed, payload) = Unverified::parse(jwt, CONFLICT, forged)?.into_parts();
+        let (signed, payload) = Unverified::parse(jwt, &CONFLICT, forged)?.into_parts();
         let conflict: Self = json::read(payload, forged)?;
         let checked = notary.keys().check(&signed, conflict.iat, primitives).await;
         checked.map_err(|error| if error.is_passing() { error } else { forged })?;

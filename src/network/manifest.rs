@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{NetworkDocument, NetworkDocuments, Witness};
+use crate::answers::MANIFEST;
 use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::digest;
-use crate::jose::jws::Unverified;
+use crate::jose::jws::{Kind, Unverified};
 use crate::json;
 use crate::log::Hash;
 
@@ -48,6 +49,8 @@ impl NetworkDocument for Manifest {
 }
 
 impl Manifest {
+    const KIND: Kind = Kind { typ: Self::TYP, longest: MANIFEST };
+
     /// A manifest that binds `documents`, whose own is left aside.
     pub fn binding(
         iss: NodeId,
@@ -73,7 +76,7 @@ impl Manifest {
     /// What a manifest says that nobody has checked. [`Error::NetworkForged`].
     pub fn unverified(jwt: &str) -> Result<Self, Error> {
         let forged = Error::NetworkForged;
-        let unverified = Unverified::parse(jwt, Self::TYP, forged).map_err(|_| forged)?;
+        let unverified = Unverified::parse(jwt, &Self::KIND, forged).map_err(|_| forged)?;
         json::read(unverified.payload().clone(), forged)
     }
 }

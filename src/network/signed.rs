@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::{Doormen, NetworkDocument};
+use crate::answers::DOCUMENTS;
 use crate::error::Error;
 use crate::jose::jwk::RsaJwk;
-use crate::jose::jws::Unverified;
+use crate::jose::jws::{Kind, Unverified};
 use crate::json;
 use crate::provider::{Primitives, Timestamp};
 
@@ -50,7 +51,8 @@ async fn verify_signature(
     primitives: &impl Primitives,
 ) -> Result<(String, Value), Error> {
     let forged = Error::NetworkForged;
-    let unverified = Unverified::parse(jwt, typ, forged).map_err(|_| forged)?;
+    let kind = Kind { typ, longest: DOCUMENTS };
+    let unverified = Unverified::parse(jwt, &kind, forged).map_err(|_| forged)?;
     let kid = unverified.header().kid.clone().ok_or(forged)?;
     let key = keys.iter().find(|key| key.thumbprint() == kid).ok_or(forged)?;
     let payload = unverified.verify_ps256(key, primitives).await.map_err(|_| forged)?;

@@ -26,13 +26,13 @@ use crate::fhir::resource;
 use crate::ids::NodeId;
 use crate::jose;
 use crate::jose::jwk::EcJwk;
-use crate::jose::jws::{self, Unverified};
+use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
 use crate::provider::{NodeKeys, Primitives, Randomness, Timestamp};
 use sdjwt::{Concealer, Parts};
 
-/// The `typ` of a record's signed JWT.
-pub const TYP: &str = "hdms-record+sd-jwt";
+/// A record's signed JWT.
+pub const KIND: Kind = Kind { typ: "hdms-record+sd-jwt", longest: MAX_BYTES };
 
 /// Bytes of the compact serialisation: with 4/3 for the message's JWS, 4/3 for its JWE and room for
 /// card, entry and endorsement this still makes an envelope of less than 1 MB.
@@ -151,7 +151,7 @@ pub async fn issue(
     claims.insert("fhir".into(), fhir);
     claims.insert(sdjwt::ALGORITHM.into(), "sha-256".into());
     let payload = sdjwt::object(claims, digests);
-    let jwt = jws::sign_ps256(TYP, content.author, &payload, keys).await?;
+    let jwt = jws::sign_ps256(KIND.typ, content.author, &payload, keys).await?;
     Record::try_from(concealer.compact(&jwt))
 }
 
@@ -215,7 +215,7 @@ impl fmt::Debug for VerifiedRecord {
 /// Whose record an SD-JWT claims to be, before anything is checked. [`Error::RecordMalformed`].
 pub fn claimed_author(compact: &str) -> Result<NodeId, Error> {
     let jwt = Parts::parse(compact)?.jwt;
-    let unverified = Unverified::parse(jwt, TYP, Error::RecordMalformed)?;
+    let unverified = Unverified::parse(jwt, &KIND, Error::RecordMalformed)?;
     json::read(unverified.payload()["iss"].clone(), Error::RecordMalformed)
 }
 
@@ -231,7 +231,7 @@ pub async fn verify(
     primitives: &impl Primitives,
 ) -> Result<VerifiedRecord, Error> {
     let record = Record::parse(compact)?;
-    let signed = Unverified::parse(record.jwt(), TYP, Error::RecordMalformed)?;
+    let signed = Unverified::parse(record.jwt(), &KIND, Error::RecordMalformed)?;
     let names_author = |name: Option<&str>| name == Some(author.node().as_ref());
     if !names_author(signed.header().kid.as_deref())
         || !names_author(signed.payload().get("iss").and_then(Value::as_str))

@@ -5,16 +5,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::sdjwt::{self, Parts, Processed};
-use super::{Record, TYP, VerifiedRecord, verify};
+use super::{KIND, Record, VerifiedRecord, verify};
 use crate::card::SigningKeys;
 use crate::error::Error;
 use crate::jose;
 use crate::jose::jwk::EcJwk;
-use crate::jose::jws::{self, Unverified};
+use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
 use crate::provider::{Clock, HolderKeys, Primitives, Timestamp};
 
-const KEY_BINDING: &str = "kb+jwt";
+const KEY_BINDING: Kind = Kind::statement("kb+jwt");
 
 /// For how many seconds a key binding is good: as long as the message that carries it may wait. The
 /// nonce, used once, is what stops replays.
@@ -73,7 +73,7 @@ impl Record {
     }
 
     fn processed(&self) -> Result<Processed, Error> {
-        let signed = Unverified::parse(self.jwt(), TYP, Error::RecordMalformed)?;
+        let signed = Unverified::parse(self.jwt(), &KIND, Error::RecordMalformed)?;
         let Value::Object(payload) = signed.payload().clone() else {
             return Err(Error::RecordMalformed);
         };
@@ -104,7 +104,7 @@ pub async fn present(
         nonce: nonce.to_owned(),
         sd_hash: jose::digest(&presented),
     };
-    let binding = jws::sign_es256(KEY_BINDING, &binding, &holder, keys).await?;
+    let binding = jws::sign_es256(KEY_BINDING.typ, &binding, &holder, keys).await?;
     Ok(presented + &binding)
 }
 
@@ -153,7 +153,7 @@ impl KeyBinding {
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
         let unproven = Error::HolderUnproven;
-        let signed = Unverified::parse(parts.key_binding.ok_or(unproven)?, KEY_BINDING, unproven)?;
+        let signed = Unverified::parse(parts.key_binding.ok_or(unproven)?, &KEY_BINDING, unproven)?;
         let claims =
             signed.verify_es256(holder, primitives).await.map_err(|error| match error {
                 Error::SignatureInvalid | Error::KeyMalformed => unproven,

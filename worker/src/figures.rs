@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use hdms::Error;
+use hdms::envelope;
 use hdms::jose::jwe::{self, Sealed};
 use hdms::jose::jwk::RsaJwk;
-use hdms::jose::jws::{self, Unverified};
+use hdms::jose::jws::{self, Kind, Unverified};
 use hdms::json;
 use hdms::ledger::VerifiedReceipt;
 use hdms::network::{NetworkDocuments, Trust};
@@ -21,7 +22,7 @@ use web_sys::CryptoKeyPair;
 use crate::platform::BrowserRandomness;
 use crate::webcrypto::{WebCryptoKeys, WebPrimitives};
 
-const TYP: &str = "hdms+jwt";
+const KIND: Kind = Kind { typ: "hdms+jwt", longest: envelope::MAX_BYTES };
 
 /// A node that seals one message to itself, and opens it.
 #[wasm_bindgen]
@@ -68,7 +69,8 @@ impl Figures {
 impl Message {
     async fn seal(&self) -> Result<String, Error> {
         let (signing, encryption) = self.keys.public();
-        let signed = jws::sign_ps256(TYP, &signing.thumbprint(), &self.claims, &self.keys).await?;
+        let signed =
+            jws::sign_ps256(KIND.typ, &signing.thumbprint(), &self.claims, &self.keys).await?;
         let (text, cty) = (signed.into_bytes(), Some("JWT"));
         jwe::encrypt(text, cty, &encryption, &self.primitives, &BrowserRandomness).await
     }
@@ -76,7 +78,7 @@ impl Message {
     async fn open(&self, envelope: &str) -> Result<(), Error> {
         let plaintext = Sealed::parse(envelope)?.decrypt(&self.keys, &self.primitives).await?;
         let signed = String::from_utf8(plaintext).map_err(|_| Error::EnvelopeMalformed)?;
-        let unverified = Unverified::parse(&signed, TYP, Error::EnvelopeMalformed)?;
+        let unverified = Unverified::parse(&signed, &KIND, Error::EnvelopeMalformed)?;
         unverified.verify_ps256(self.keys.public().0, &self.primitives).await.map(drop)
     }
 }

@@ -124,9 +124,18 @@ def sign(typ, claims, key):
     return token.serialize(compact=True)
 
 
+# Characters of the longest of each kind; of all others 4096.
+LONGEST = {
+    "hdms-card+jwt": 61440, "hdms-conflict+jwt": 262144, "hdms-record+sd-jwt": 570000,
+    "hdms+jwt": 1048576, "hdms-manifest+jwt": 1048576,
+} | {f"hdms-{one}+jwt": 33554432 for one in ("doormen", "parameters", "map", "revocations")}
+HEADER = 512
+
+
 def unverified(compact, typ, code, algorithm="envelope/algorithm"):
+    expect(len(compact) <= LONGEST.get(typ, 4096), code)
     parts = compact.split(".")
-    expect(len(parts) == 3, code)
+    expect(len(parts) == 3 and len(parts[0]) <= HEADER, code)
     header = parse(decode(parts[0], code), code)
     expect(isinstance(header, dict), code)
     expect(header.get("alg") in ("PS256", "ES256"), algorithm)

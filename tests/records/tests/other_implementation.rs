@@ -7,7 +7,7 @@ use hdms::Error;
 use hdms::fhir::resource;
 use hdms::jose;
 use hdms::provider::NodeKeys;
-use hdms::record::{Selection, TYP};
+use hdms::record::{KIND, Selection};
 use hdms_records::{ISSUED, WORLD, sample};
 use sd_jwt_payload::{JsonObject, JwsSigner, SdJwt, SdJwtBuilder, Sha256Hasher};
 use serde_json::{Value, json};
@@ -81,7 +81,7 @@ fn we_read_a_record_that_the_other_issued_with_decoys() {
         .add_decoys("/fhir", 3)
         .and_then(|builder| builder.add_decoys("/fhir/contained", 2))
         .unwrap()
-        .header("typ", TYP)
+        .header("typ", KIND.typ)
         .header("kid", WORLD.author());
     let compact = block_on(builder.finish(&Hospital, "PS256")).unwrap().presentation();
 

@@ -135,7 +135,7 @@ fn other_algorithms_types_and_authors_are_refused_by_their_names() {
             format!("{}.{payload}.{}~", jose::encode(header.to_string()), jose::encode([7; 256]));
         WORLD.verify(&jwt).unwrap_err()
     };
-    let (typ, kid) = (record::TYP, WORLD.author());
+    let (typ, kid) = (record::KIND.typ, WORLD.author());
     for alg in ["none", "HS256", "RS256"] {
         assert_eq!(
             with_header(json!({ "alg": alg, "typ": typ, "kid": kid })),

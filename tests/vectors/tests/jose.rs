@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::jose::jwe::Sealed;
-use hdms::jose::jws::{Compact, Unverified};
+use hdms::jose::jws::{Compact, Kind, Unverified};
 use hdms::jose::{decode, jwk};
 use hdms::provider::{NodeKeys, Primitives};
 use hdms::software::{Software, SoftwareKeys};
@@ -174,7 +174,8 @@ fn the_signature_inside_rfc_7520_section_6_verifies() {
     let Some(example) = read_json(file) else { return };
     let key = serde_json::from_value(example["sign"]["input"]["key"].clone()).unwrap();
     let compact = example["sign"]["output"]["compact"].as_str().unwrap();
-    let signed = Unverified::parse(compact, "JWT", Error::EnvelopeMalformed).unwrap();
+    let signed =
+        Unverified::parse(compact, &Kind::statement("JWT"), Error::EnvelopeMalformed).unwrap();
     let payload = block_on(signed.verify_ps256(&key, &software())).unwrap();
     assert_eq!(payload.to_string(), example["sign"]["input"]["payload"].as_str().unwrap());
 }

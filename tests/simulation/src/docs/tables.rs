@@ -2,6 +2,7 @@
 
 use hdms::card::{self, Role};
 use hdms::envelope::{self, MessageType};
+use hdms::jose::jws::{HEADER, STATEMENT};
 use hdms::node::{MOST_REFUSALS, MOST_REFUSED_BYTES};
 use hdms::treatment::message;
 use hdms::{Error, answers, doorman, endpoint, log, mailbox, notary, padding, proof, push, record};
@@ -29,6 +30,12 @@ fn limits() -> String {
     let row = |(what, value): &(&str, String)| [(*what).to_owned(), value.clone()];
     let limits = [
         ("envelope (compact JWE)", bytes(envelope::MAX_BYTES)),
+        ("card (compact JWS)", bytes(card::LONGEST)),
+        (
+            "endorsement, key change, statement of an encryption key, request proof, key binding (compact JWS)",
+            bytes(STATEMENT),
+        ),
+        ("protected header of a JWS or JWE, as base64url", bytes(HEADER)),
         ("record (compact SD-JWT without key binding)", bytes(record::MAX_BYTES)),
         ("lifetime of an envelope, `exp` − `iat`, at most", seconds(envelope::LIFETIME)),
         (

@@ -22,6 +22,7 @@ mod read_mail;
 mod read_old_mail;
 mod split_network;
 mod stolen_key;
+mod waste_space;
 mod write_the_past;
 
 use std::str::FromStr;

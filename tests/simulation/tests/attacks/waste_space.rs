@@ -1,0 +1,222 @@
+//! Somebody wants others to keep and carry much for a little: what is signed is JSON, which may be padded
+//! with white space, and stands in other documents, which are kept and sent on.
+
+use futures_lite::future::block_on;
+use hdms::Error;
+use hdms::card::{self, Card, EncryptionKey, KeyChange, MAX_CHANGES, Role, VerifiedCard};
+use hdms::doorman::AdmissionRequest;
+use hdms::envelope::{self, Letter, MessageType, Opening, Sealed};
+use hdms::ids::NodeId;
+use hdms::jose::jwk::RsaJwk;
+use hdms::jose::jws::{HEADER, STATEMENT, sign_ps256_text};
+use hdms::jose::{decode, digest, encode};
+use hdms::ledger::VerifiedEndorsement;
+use hdms::node::{Node, Platform};
+use hdms::notary::{Deposit, DepositAnswer, DepositBody};
+use hdms::provider::{Clock, NodeKeys};
+use hdms::treatment::hospital::HospitalCase;
+use hdms::treatment::message::RequestBody;
+use hdms::treatment::request::TreatmentRequest;
+use hdms_simulation::{BEGIN, Simulated, World, keys};
+use serde_json::Value;
+
+use crate::logbook::SECRET;
+use crate::{case, id};
+
+fn part(jwt: &str, number: usize) -> Vec<u8> {
+    decode(jwt.split('.').nth(number).unwrap()).unwrap()
+}
+
+/// The same claims with so many spaces behind them, signed anew.
+async fn padded(jwt: &str, spaces: usize, keys: &impl NodeKeys) -> String {
+    let header: Value = serde_json::from_slice(&part(jwt, 0)).unwrap();
+    let member = |name| header[name].as_str().unwrap();
+    let text = [part(jwt, 1), vec![b' '; spaces]].concat();
+    sign_ps256_text(member("typ"), member("kid"), &text, keys).await.unwrap()
+}
+
+#[test]
+fn a_statement_in_a_card_is_none_that_is_longer_than_statements_are() {
+    block_on(async {
+        let world = World::new(1).await.unwrap();
+        let (now, software) = (world.providers.clock.now(), world.software());
+        let owner = keys("stranger", world.providers.randomness.clone()).unwrap();
+        let claims = world.operator.claims(&owner, Role::Personal, "").await.unwrap();
+        let stated = claims.encryption.clone();
+        let most = (STATEMENT - stated.len()) * 3 / 4;
+        let longest = padded(&stated, most, &owner).await;
+        let long = padded(&stated, most + 3, &owner).await;
+        assert!(longest.len() <= STATEMENT && long.len() > STATEMENT);
+        assert!(EncryptionKey::claimed(&longest).is_ok());
+        for statement in [long, padded(&stated, 60_000, &owner).await] {
+            let request = AdmissionRequest {
+                iss: claims.sub.clone(),
+                iat: now.seconds(),
+                jti: id(7),
+                role: Role::Personal,
+                name: String::new(),
+                endpoint: None,
+                about: None,
+                signing_key: claims.signing_key.clone(),
+                encryption: statement.clone(),
+                changes: Vec::new(),
+                log: None,
+                card: None,
+            };
+            let request = request.sign(&owner).await.unwrap();
+            let asked = AdmissionRequest::verify(&request, now, &software).await;
+            assert_eq!(asked.err(), Some(Error::AdmissionMalformed));
+            // Nor is one taken that a Doorman has let through.
+            let card = Card { encryption: statement, ..claims.clone() };
+            let card = world.operator.sign(&card).await.unwrap();
+            let trust = world.hospital.trust();
+            let shown = VerifiedCard::verify(&card, &trust, now, &software).await;
+            assert_eq!(shown.err(), Some(Error::CardMalformed));
+        }
+    });
+}
+
+#[test]
+fn a_statement_of_a_changed_key_is_no_longer_either() {
+    block_on(async {
+        let world = World::new(2).await.unwrap();
+        let (now, software) = (world.providers.clock.now(), world.software());
+        let former = keys("stranger", world.providers.randomness.clone()).unwrap();
+        let newer = keys("patient", world.providers.randomness.clone()).unwrap();
+        let claims = world.operator.claims(&former, Role::Personal, "").await.unwrap();
+        let iat = now.seconds();
+        let jwt = world.operator.changed_card((&claims, &former), &newer, iat).await.unwrap();
+        let changed: Card = serde_json::from_slice(&part(&jwt, 1)).unwrap();
+        assert!(VerifiedCard::vouched(&jwt, &software).await.is_ok());
+        let changes = vec![padded(&changed.changes[0], STATEMENT, &former).await];
+        assert_eq!(KeyChange::claimed(&changes[0]).err(), Some(Error::CardMalformed));
+        let jwt = world.operator.sign(&Card { changes, ..changed }).await.unwrap();
+        let shown = VerifiedCard::vouched(&jwt, &software).await;
+        assert_eq!(shown.err(), Some(Error::CardMalformed));
+    });
+}
+
+/// A signed document of these claims, as long as one that a key of 3072 bits signs.
+fn as_long_as_signed(typ: &str, claims: &impl serde::Serialize) -> String {
+    let header = format!(r#"{{"alg":"PS256","typ":"{typ}","kid":"{}"}}"#, digest(typ));
+    let claims = serde_json::to_vec(claims).unwrap();
+    [encode(header), encode(claims), encode([0; 384])].join(".")
+}
+
+#[test]
+fn a_card_with_all_changes_of_keys_that_nodes_make_is_not_too_long() {
+    let key = || RsaJwk::from_modulus(vec![0xff; 384]).unwrap();
+    let (iss, iat): (NodeId, _) = (digest("a node").parse().unwrap(), BEGIN.seconds());
+    let change = KeyChange { iss: iss.clone(), iat, former_signing_key: key(), signing_key: key() };
+    let change = as_long_as_signed("hdms-key-change+jwt", &change);
+    let stated = EncryptionKey { iss: iss.clone(), iat, key: key() };
+    let card = Card {
+        iss: iss.clone(),
+        sub: iss,
+        role: Role::Institution,
+        name: "n".repeat(200),
+        endpoint: format!("https://{}.example", ["h".repeat(60), "h".repeat(60)].join("."))
+            .parse()
+            .ok(),
+        signing_key: key(),
+        encryption: as_long_as_signed("hdms-encryption-key+jwt", &stated),
+        changes: vec![change.clone(); MAX_CHANGES],
+        iat,
+        exp: iat,
+    };
+    let card = as_long_as_signed("hdms-card+jwt", &card);
+    assert!(change.len() < STATEMENT && card.len() < card::LONGEST - 2048, "{}", card.len());
+}
+
+#[test]
+fn a_hospital_takes_no_request_whose_endorsement_is_padded() {
+    block_on(async {
+        let mut world = World::new(3).await.unwrap();
+        let hospital = world.hospital.id().clone();
+        world.patient.ask(&case(), &hospital, request()).await.unwrap();
+        world.settle().await.unwrap();
+        let sent = world.mail.remove(0).envelope;
+        let (p, trust) = (world.hospital.platform(), world.hospital.trust());
+        let me = world.hospital.card();
+        let sealed = Sealed::parse(sent.as_bytes()).unwrap();
+        let decrypted = sealed.decrypt(p.keys(), p.primitives()).await.unwrap();
+        let opening = Opening { me: &me, trust: &trust, received: BEGIN };
+        let opened = decrypted.verify(None, opening, p.primitives()).await.unwrap();
+        let mut body: RequestBody = opened.body().unwrap();
+        let patient = world.patient.platform();
+        body.endorsement = padded(&body.endorsement, 240_000, patient.keys()).await;
+        let (from, case) = (world.patient.card(), case());
+        let body = serde_json::to_value(&body).unwrap();
+        let kind = MessageType::TreatmentRequest;
+        let letter = Letter { from: &from, to: &me, case: &case, kind, body };
+        let sealing =
+            envelope::seal(letter, patient.keys(), p.primitives(), p.clock(), p.randomness());
+        let sealed = sealing.await.unwrap().1;
+        let taken = world.hospital.receive::<HospitalCase>(sealed.as_bytes()).await;
+        assert_eq!(taken.err(), Some(Error::EntryMalformed));
+        let state = world.hospital.case::<HospitalCase>(&case).await;
+        assert_eq!(state.err(), Some(Error::UnknownCase));
+    });
+}
+
+#[test]
+fn a_notary_logs_no_entry_whose_endorsement_or_card_is_padded() {
+    block_on(async {
+        let mut world = World::new(4).await.unwrap();
+        let entry = world.first_entry(id(2), case(), SECRET).unwrap();
+        let endorse = async |node: &Node<Simulated>| {
+            let keys = node.platform().keys();
+            VerifiedEndorsement::sign(&entry, node.id(), BEGIN, keys).await.unwrap()
+        };
+        let theirs = endorse(&world.patient).await.jwt().to_owned();
+        let own = endorse(&world.hospital).await.jwt().to_owned();
+        let fat = padded(&theirs, STATEMENT, world.patient.platform().keys()).await;
+        let cards = [world.patient.card(), world.hospital.card()].map(|card| card.jwt().to_owned());
+        let patient = world.patient.platform();
+        // It need not be signed: nothing of it is looked at.
+        let fat_card = padded(&cards[0], card::LONGEST, patient.keys()).await;
+        let from = world.hospital.card();
+        for (endorsement, card, code) in
+            [(&fat, &cards[0], Error::EntryMalformed), (&theirs, &fat_card, Error::CardUnknown)]
+        {
+            let endorsements = [endorsement.clone(), own.clone()];
+            let draw = world.drawn(&entry).await.unwrap();
+            let deposits = vec![Deposit { endorsements, case_secret: Some(SECRET), draw }];
+            let cards = vec![card.clone(), cards[1].clone()];
+            let body = serde_json::to_value(DepositBody { cards, deposits }).unwrap();
+            let (case, kind, to) = (case(), MessageType::Deposit, world.notary.card());
+            let letter = Letter { from: &from, to, case: &case, kind, body };
+            let p = world.hospital.platform();
+            let sealing =
+                envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
+            let sealed = sealing.await.unwrap().1;
+            let answers = world.notary.receive(&sealed).await.unwrap().answers;
+            assert_eq!(answers, [DepositAnswer::Refused(code.code().into())]);
+        }
+        assert!(world.notary.log().is_empty());
+    });
+}
+
+#[test]
+fn an_open_header_is_no_place_to_keep_things() {
+    let header = |kid: usize| {
+        let kid = "k".repeat(kid);
+        encode(format!(r#"{{"alg":"RSA-OAEP-256","enc":"A256GCM","cty":"JWT","kid":"{kid}"}}"#))
+    };
+    let short = (0..).take_while(|kid| header(*kid).len() <= HEADER).last().unwrap();
+    let rest = ".AAAA.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA";
+    for (kid, answer) in [
+        (short, None),
+        (short + 1, Some(Error::EnvelopeMalformed)),
+        (500_000, Some(Error::EnvelopeMalformed)),
+    ] {
+        let envelope = header(kid) + rest;
+        assert_eq!(envelope::addressed_key(&envelope).err(), answer);
+        assert_eq!(Sealed::parse(envelope.as_bytes()).err(), answer);
+    }
+}
+
+fn request() -> TreatmentRequest {
+    let (reason, may_read) = ("My knee hurts.".into(), vec!["Observation".into()]);
+    TreatmentRequest { reason, date: None, may_read }
+}
