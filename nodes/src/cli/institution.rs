@@ -19,7 +19,7 @@ use super::{NetworkArgs, NodeArgs, Outcome, bind, member, not_started};
 #[derive(Debug, Args)]
 pub struct Institution {
     /// Address to listen on.
-    #[arg(long, default_value = "127.0.0.1:8720")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8720")]
     listen: SocketAddr,
     /// Another address for the HIS's interface and the console; only /inbox is at the first then.
     #[arg(long, value_name = "ADDR")]

@@ -96,12 +96,12 @@ impl From<ProxyArgs> for Proxies {
 pub struct CostArgs {
     /// Connections at a time; from one address half of them. The system's limit of open files must
     /// allow as many.
-    #[arg(long, default_value_t = Limits::default().connections)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().connections)]
     connections: usize,
     #[command(flatten)]
     proxies: ProxyArgs,
     /// Messages of one personal node that are taken in a minute; ten times as many of others.
-    #[arg(long, default_value_t = Costs::default().messages)]
+    #[arg(long, value_name = "N", default_value_t = Costs::default().messages)]
     messages_per_minute: u32,
 }
 
@@ -111,19 +111,19 @@ pub struct InstitutionCostArgs {
     #[command(flatten)]
     shared: CostArgs,
     /// Treatments that one personal node may ask for a day.
-    #[arg(long, default_value_t = Costs::default().treatments)]
+    #[arg(long, value_name = "N", default_value_t = Costs::default().treatments)]
     treatments_per_day: u32,
     /// Messages of one node a day that only say again, under another id, what it has said.
-    #[arg(long, default_value_t = Costs::default().repeats)]
+    #[arg(long, value_name = "N", default_value_t = Costs::default().repeats)]
     repeats_per_day: u32,
     /// Requests for treatment that wait to be decided, of patients of whom it has approved none.
-    #[arg(long, default_value_t = Costs::default().undecided)]
+    #[arg(long, value_name = "N", default_value_t = Costs::default().undecided)]
     undecided_requests: usize,
     /// The same of one address.
-    #[arg(long, default_value_t = Costs::default().undecided_of_address)]
+    #[arg(long, value_name = "N", default_value_t = Costs::default().undecided_of_address)]
     undecided_requests_of_address: usize,
     /// Requests for treatment of one patient that wait to be decided.
-    #[arg(long, default_value_t = Costs::default().undecided_of_patient)]
+    #[arg(long, value_name = "N", default_value_t = Costs::default().undecided_of_patient)]
     undecided_requests_of_patient: usize,
 }
 
@@ -133,10 +133,10 @@ pub struct NotaryCostArgs {
     #[command(flatten)]
     shared: CostArgs,
     /// Entries that it logs for one personal node a day; a hundred times as many for others.
-    #[arg(long, default_value_t = Costs::default().entries)]
+    #[arg(long, value_name = "N", default_value_t = Costs::default().entries)]
     entries_per_day: u32,
     /// Entries that it logs between two nodes a day.
-    #[arg(long, default_value_t = Costs::default().entries_of_pair)]
+    #[arg(long, value_name = "N", default_value_t = Costs::default().entries_of_pair)]
     pair_entries_per_day: u32,
 }
 

@@ -66,7 +66,7 @@ impl Notary {
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Address to listen on.
-    #[arg(long, default_value = "127.0.0.1:8710")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8710")]
     listen: SocketAddr,
     #[command(flatten)]
     node: NodeArgs,

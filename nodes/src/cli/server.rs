@@ -62,7 +62,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Serve {
     /// Address to listen on.
-    #[arg(long, default_value = "127.0.0.1:8700")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8700")]
     listen: SocketAddr,
     #[command(flatten)]
     node: NodeArgs,
