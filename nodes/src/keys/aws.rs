@@ -12,8 +12,8 @@ use aws_lc_rs::rsa::{
     KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey,
 };
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
-    RSA_PSS_SHA256, RsaEncoding, RsaKeyPair, RsaPublicKeyComponents, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ED25519, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding,
+    RsaKeyPair, UnparsedPublicKey,
 };
 use hdms::Error;
 use hdms::card::EncryptionKey;
@@ -50,8 +50,10 @@ impl Primitives for AwsPrimitives {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), Error> {
-        RsaPublicKeyComponents { n: key.modulus(), e: key.exponent() }
-            .verify(&RSA_PKCS1_2048_8192_SHA256, message, signature)
+        PublicKey::of(key)
+            .map_err(|_| Error::SignatureInvalid)?
+            .drawing
+            .verify_sig(message, signature)
             .map_err(|_| Error::SignatureInvalid)
     }
 

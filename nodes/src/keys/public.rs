@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use aws_lc_rs::rsa::{OaepPublicEncryptingKey, PublicEncryptingKey};
-use aws_lc_rs::signature::{ParsedPublicKey, RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents};
+use aws_lc_rs::signature::{
+    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, RsaParameters,
+    RsaPublicKeyComponents,
+};
 use hdms::Error;
 use hdms::jose::jwk::RsaJwk;
 
@@ -18,6 +21,8 @@ static KEYS: LazyLock<RwLock<HashMap<RsaJwk, Arc<PublicKey>>>> = LazyLock::new(R
 pub(super) struct PublicKey {
     /// Checks PS256 signatures.
     pub verifying: ParsedPublicKey,
+    /// Checks RSASSA-PKCS1-v1_5 signatures, by which notaries are drawn.
+    pub drawing: ParsedPublicKey,
     /// Encrypts with RSA-OAEP-256.
     pub encrypting: OaepPublicEncryptingKey,
 }
@@ -41,10 +46,13 @@ impl PublicKey {
     fn make(jwk: &RsaJwk) -> Result<Self, Error> {
         let malformed = Error::KeyMalformed;
         let components = || RsaPublicKeyComponents { n: jwk.modulus(), e: jwk.exponent() };
-        let verifying =
-            components().to_parsed_public_key(&RSA_PSS_2048_8192_SHA256).map_err(|_| malformed)?;
+        let parsed = |by: &'static RsaParameters| {
+            components().to_parsed_public_key(by).map_err(|_| malformed)
+        };
+        let verifying = parsed(&RSA_PSS_2048_8192_SHA256)?;
+        let drawing = parsed(&RSA_PKCS1_2048_8192_SHA256)?;
         let encrypting: PublicEncryptingKey = components().try_into().map_err(|_| malformed)?;
         let encrypting = OaepPublicEncryptingKey::new(encrypting).map_err(|_| malformed)?;
-        Ok(Self { verifying, encrypting })
+        Ok(Self { verifying, drawing, encrypting })
     }
 }
