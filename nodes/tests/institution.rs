@@ -53,8 +53,20 @@ async fn each_mistake_of_a_his_has_its_own_code() {
         assert_eq!((answer.status, answer.code()), (status, code), "{path}");
         assert_eq!(answer.media_type, "application/problem+json", "{path}");
     }
-    let query = his.get("/api/cases?limit=many").await;
-    assert_eq!((query.status, query.code()), (400, "api/malformed"));
+    for query in [
+        "cases?limit=many",
+        "cases?limit=0",
+        "cases?limit=1001",
+        "cases?phase=bogus",
+        "cases?after=zzz",
+        "outbox?limit=0",
+        "outbox?after=zzz",
+        "undelivered?after=zzz",
+        "quarantine?after=zzz",
+    ] {
+        let answer = his.get(&format!("/api/{query}")).await;
+        assert_eq!((answer.status, answer.code()), (400, "api/malformed"), "{query}");
+    }
     let quarantined = his.get("/api/quarantine").await.body;
     assert_eq!(quarantined["quarantined"][0]["code"], "envelope/malformed");
 }
@@ -121,8 +133,19 @@ async fn nothing_of_the_interface_answers_without_the_key_and_all_of_it_is_descr
     let document = stage.his.get("/openapi.json").await.body;
     let mut described: Vec<(String, String)> = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
-        for method in methods.as_object().unwrap().keys() {
+        let methods = methods.as_object().unwrap().keys();
+        for method in methods.filter(|method| *method != "parameters") {
             described.push((method.to_uppercase(), path.clone()));
+        }
+    }
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let parameters = item["parameters"].as_array().into_iter().flatten();
+        let named = parameters.map(|it| format!("{{{}}}", it["name"].as_str().unwrap()));
+        let parts = path.split('/').filter(|part| part.starts_with('{'));
+        assert_eq!(named.collect::<Vec<_>>(), parts.collect::<Vec<_>>(), "{path}");
+        for (method, operation) in item.as_object().unwrap() {
+            let is_described = operation["responses"]["default"]["content"].is_object();
+            assert!(method == "parameters" || is_described, "{method} {path}");
         }
     }
     described.sort();
@@ -216,7 +239,7 @@ async fn what_waits_to_be_sent_or_was_refused_is_listed_with_its_recipient_and_r
     stage.his.until(&case, |view| view["summary"].is_object()).await;
     let hospital = stage.network.institutions()[0].node();
     let item = OutboxItem {
-        id: "1".into(),
+        id: "0192f0c1-2345-7abc-89ab-000000000001".into(),
         case: case.clone(),
         to: stage.node().id().clone(),
         role: Role::Personal,
@@ -233,7 +256,7 @@ async fn what_waits_to_be_sent_or_was_refused_is_listed_with_its_recipient_and_r
             ..Attempts::default()
         },
     };
-    let mut refused = OutboxItem { id: "2".into(), ..item.clone() };
+    let mut refused = OutboxItem { id: item.id.replace("01", "02"), ..item.clone() };
     refused.refused = Some("api/too-large".into());
     // The sender looks into the store only when the node starts: these stay.
     let put = |item: &OutboxItem| Write::Put {
@@ -242,7 +265,8 @@ async fn what_waits_to_be_sent_or_was_refused_is_listed_with_its_recipient_and_r
         value: serde_json::to_vec(item).unwrap(),
     };
     hospital.platform().store().commit(vec![put(&item), put(&refused)]).await.unwrap();
-    let first = stage.his.get("/api/outbox?limit=1").await.body["outbox"].clone();
+    let page = stage.his.get("/api/outbox?limit=1").await.body;
+    let (first, next) = (&page["outbox"], page["next"].as_str().unwrap());
     let full = &first[0]["problem"];
     assert_eq!(first.as_array().unwrap().len(), 1);
     assert_eq!(
@@ -254,10 +278,11 @@ async fn what_waits_to_be_sent_or_was_refused_is_listed_with_its_recipient_and_r
         (name, refused, &first[0]["case"]),
         (&PATIENT.into(), &false.into(), &case.to_string().into())
     );
-    let next = stage.his.get("/api/outbox?after=1").await.body["outbox"].clone();
+    let page = stage.his.get(&format!("/api/outbox?limit=1&after={next}")).await.body;
+    let last = &page["outbox"][0];
     assert_eq!(
-        (&next[0]["problem"]["code"], &next[0]["refused"]),
-        (&"api/too-large".into(), &true.into())
+        (&last["problem"]["code"], &last["refused"], &page["next"]),
+        (&"api/too-large".into(), &true.into(), &Value::Null)
     );
 }
 

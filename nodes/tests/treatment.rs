@@ -147,12 +147,14 @@ async fn a_result_handed_in_twice_under_one_key_is_one_result() {
     let stage = Stage::set().await;
     let case = stage.approved().await;
     let path = format!("/api/cases/{case}/results");
-    let hand_in = async || {
+    let hand_in = async |result: String| {
         let request = stage.his.request(reqwest::Method::POST, &path);
-        stage.his.send(request.header("idempotency-key", "order 66").body(RESULT)).await
+        stage.his.send(request.header("idempotency-key", "order 66").body(result)).await
     };
-    let (once, twice) = (hand_in().await, hand_in().await);
+    let (once, twice) = (hand_in(RESULT.into()).await, hand_in(RESULT.into()).await);
     assert_eq!((once.status, &once.body), (201, &twice.body));
+    let other = hand_in(RESULT.replace("final", "amended")).await;
+    assert_eq!((other.status, other.code()), (409, "treatment/already-decided"));
     let view = stage.his.get(&format!("/api/cases/{case}")).await.body;
     assert_eq!(view["summary"]["results"], 1);
     let entry = once.body["results"][0].as_str().unwrap();

@@ -60,12 +60,20 @@ impl<P: Platform> Node<P> {
     /// Step 14: hands in results, each a FHIR resource or Bundle that fits an envelope; they go to
     /// the patient one after another.
     ///
-    /// Errors: [`Error::UnknownCase`], [`Error::NotAllowedNow`].
+    /// Errors: [`Error::UnknownCase`], [`Error::NotAllowedNow`], [`Error::AlreadyDecided`] when an id
+    /// names another result, and then none is taken in.
     pub async fn hand_in(
         &self,
         id: &CaseId,
         results: Vec<(EntryId, Value)>,
     ) -> Result<HospitalCase, Error> {
+        let case: HospitalCase = self.case(id).await?;
+        for (entry, fhir) in &results {
+            let is_known = case.results.iter().any(|known| known.id == *entry);
+            if is_known && self.handed_in(id, entry).await? != *fhir {
+                return Err(Error::AlreadyDecided);
+            }
+        }
         for (entry, fhir) in results {
             let now = self.now();
             self.decide_as_hospital(id, |case| case.hand_in(entry.clone(), fhir.clone(), now))
@@ -98,6 +106,15 @@ impl<P: Platform> Node<P> {
         let step = case.send_result(Authored { record, endorsement }, self.now())?;
         self.carry_out(id, step, Vec::new()).await?;
         Ok(())
+    }
+
+    /// What was handed in as this result: it is kept as it came until it is sent, then as a record.
+    async fn handed_in(&self, id: &CaseId, entry: &EntryId) -> Result<Value, Error> {
+        let draft = self.platform.store().read(Table::Records, &draft_key(id, entry)).await?;
+        match draft {
+            Some(draft) => json::parse(&draft),
+            None => Ok(self.open_record(id, entry).await?.fhir().clone()),
+        }
     }
 
     /// The records that a patient shared in answer to a request for data, as they came.

@@ -15,6 +15,7 @@ use futures_util::{Stream, StreamExt, stream};
 use hdms::Error;
 use hdms::fhir::{intake, resource};
 use hdms::ids::{CaseId, EntryId, MessageId};
+use hdms::ledger::Commitment;
 use hdms::node::Platform;
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::message::DataRequestBody;
@@ -22,13 +23,14 @@ use serde::de::DeserializeOwned;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::access::Door;
-use super::case_view::{CaseSummary, CaseView, CasesView, PhaseView, former_notary};
+use super::case_view::{CaseSummary, CaseView, CasesView, former_notary};
 use super::hand_in::{IDEMPOTENCY_KEY, entry_ids};
 use super::outcome::{FHIR_JSON, Outcome};
 use super::shared_view::SharedView;
 use super::views::{
-    AskData, Asked, CasesQuery, HandedIn, NodeView, OutboxView, PageQuery, QuarantineView,
-    QuarantinedView, Refusal, SharedQuery, UndeliveredMessage, UndeliveredView, WaitingView,
+    AskData, Asked, CasesQuery, HandedIn, NodeView, OutboxView, PageQuery, PhaseName,
+    QuarantineView, QuarantinedView, Refusal, SharedQuery, UndeliveredMessage, UndeliveredView,
+    WaitingView,
 };
 use super::{Desk, verification, warnings};
 use crate::problem::{Problem, method_not_allowed, read_body};
@@ -95,15 +97,15 @@ pub async fn node(State(desk): State<Desk>) -> Result<Json<NodeView>, Problem> {
     responses((status = 200, body = CasesView)))]
 pub async fn cases(State(desk): State<Desk>, uri: Uri) -> Result<Json<CasesView>, Problem> {
     let query: CasesQuery = query(&uri)?;
-    let limit = query.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
-    let mut after: Option<CaseId> = query.after.as_deref().map(str::parse).transpose()?;
+    let limit = limit(query.limit)?;
+    let after: Option<Result<CaseId, _>> = query.after.as_deref().map(str::parse);
+    let mut after = after.transpose().map_err(|_| Error::CommandMalformed)?;
     let (mut found, mut bytes) = (Vec::new(), 0);
     loop {
         let page: Vec<HospitalCase> = desk.node.cases(after.as_ref(), PAGE.1).await?;
         let last_page = page.len() < PAGE.1;
         for case in page {
-            let wanted =
-                query.phase.as_deref().is_none_or(|phase| phase == PhaseView::kind(&case.phase));
+            let wanted = query.phase.is_none_or(|phase| phase == PhaseName::from(&case.phase));
             if wanted && (found.len() == limit || bytes >= CASES_BYTES) {
                 return Ok(Json(CasesView { cases: found, next: after.map(Into::into) }));
             }
@@ -175,10 +177,12 @@ pub async fn ask_for_data(
     Ok((StatusCode::CREATED, Json(Asked { id: id.into() })))
 }
 
-/// Step 14: hands in a result, a FHIR R4 resource or Bundle; a whole-patient Bundle is divided.
+/// Step 14: hands in a result, a FHIR R4 resource or Bundle of at most 32 MB; a whole-patient Bundle is
+/// divided.
 #[utoipa::path(post, path = "/api/cases/{case}/results",
     params(("Idempotency-Key" = Option<String>, Header,
-        description = "Chosen by the HIS: handing in under the same key again does nothing")),
+        description = "Chosen by the HIS: handing in the same again under the same key does nothing, \
+            something else is refused")),
     request_body(content = serde_json::Value, content_type = "application/fhir+json"),
     responses((status = 201, body = HandedIn)))]
 pub async fn hand_in(
@@ -238,12 +242,14 @@ pub async fn shared(
 #[utoipa::path(get, path = "/api/outbox", params(PageQuery),
     responses((status = 200, body = OutboxView)))]
 pub async fn outbox(State(desk): State<Desk>, uri: Uri) -> Result<Json<OutboxView>, Problem> {
-    let (after, limit) = page(&uri)?;
-    let mut outbox = Vec::new();
-    for item in desk.node.waiting(&after, limit).await? {
+    let (after, limit) = page(&uri, is_message)?;
+    let mut items = desk.node.waiting(&after, limit + 1).await?;
+    let next = ended(&mut items, limit).map(|last| last.id.clone());
+    let mut outbox = Vec::with_capacity(items.len());
+    for item in items {
         outbox.push(WaitingView::of(&desk.node, item).await);
     }
-    Ok(Json(OutboxView { outbox }))
+    Ok(Json(OutboxView { outbox, next }))
 }
 
 /// Messages that a patient's mailbox had accepted, and that the patient's node refused or never
@@ -254,12 +260,14 @@ pub async fn undelivered(
     State(desk): State<Desk>,
     uri: Uri,
 ) -> Result<Json<UndeliveredView>, Problem> {
-    let (after, limit) = page(&uri)?;
-    let mut undelivered = Vec::new();
-    for one in desk.node.undelivered(&after, limit).await? {
+    let (after, limit) = page(&uri, is_message)?;
+    let mut messages = desk.node.undelivered(&after, limit + 1).await?;
+    let next = ended(&mut messages, limit).map(|last| last.id.clone());
+    let mut undelivered = Vec::with_capacity(messages.len());
+    for one in messages {
         undelivered.push(UndeliveredMessage::of(&desk.node, one).await);
     }
-    Ok(Json(UndeliveredView { undelivered }))
+    Ok(Json(UndeliveredView { undelivered, next }))
 }
 
 /// Envelopes that were refused.
@@ -269,10 +277,11 @@ pub async fn quarantine(
     State(desk): State<Desk>,
     uri: Uri,
 ) -> Result<Json<QuarantineView>, Problem> {
-    let (after, limit) = page(&uri)?;
-    let quarantined = desk.node.quarantined(&after, limit).await?;
-    let quarantined = quarantined.into_iter().map(QuarantinedView::of).collect();
-    Ok(Json(QuarantineView { quarantined }))
+    let (after, limit) = page(&uri, is_digest)?;
+    let mut envelopes = desk.node.quarantined(&after, limit + 1).await?;
+    let next = ended(&mut envelopes, limit).map(|(last, _)| last.clone());
+    let quarantined = envelopes.into_iter().map(QuarantinedView::of).collect();
+    Ok(Json(QuarantineView { quarantined, next }))
 }
 
 /// Says `event: case`, `data: {"case": id}` whenever a case changes, and `event: resync` when the
@@ -308,10 +317,32 @@ fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Error> {
     Query::try_from_uri(uri).map(|Query(query)| query).map_err(|_| Error::CommandMalformed)
 }
 
-/// After what, and how many.
-fn page(uri: &Uri) -> Result<(String, usize), Error> {
-    let PageQuery { after, limit } = query(uri)?;
-    Ok((after.unwrap_or_default(), limit.unwrap_or(PAGE.0).clamp(1, PAGE.1)))
+/// After what, and how many. [`Error::CommandMalformed`] for an id of another form.
+fn page(uri: &Uri, is_id: fn(&str) -> bool) -> Result<(String, usize), Error> {
+    let PageQuery { after, limit: most } = query(uri)?;
+    let fits = after.as_deref().is_none_or(is_id);
+    if fits { Ok((after.unwrap_or_default(), limit(most)?)) } else { Err(Error::CommandMalformed) }
+}
+
+/// How many, by what the query says. [`Error::CommandMalformed`] for none or too many.
+fn limit(most: Option<usize>) -> Result<usize, Error> {
+    let most = most.unwrap_or(PAGE.0);
+    if (1..=PAGE.1).contains(&most) { Ok(most) } else { Err(Error::CommandMalformed) }
+}
+
+/// Ends a page of which one more was read, and the last on it, unless nothing follows.
+fn ended<T>(found: &mut Vec<T>, limit: usize) -> Option<&T> {
+    let goes_on = found.len() > limit;
+    found.truncate(limit);
+    found.last().filter(|_| goes_on)
+}
+
+fn is_message(id: &str) -> bool {
+    id.parse::<MessageId>().is_ok()
+}
+
+fn is_digest(id: &str) -> bool {
+    Commitment::try_from(id.to_owned()).is_ok()
 }
 
 async fn decision<T: DeserializeOwned>(body: Body) -> Result<T, Error> {

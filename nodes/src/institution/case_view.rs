@@ -265,16 +265,6 @@ impl PhaseView {
             Phase::Declined { reason } => Self::Declined { reason },
         }
     }
-
-    /// The name of the kind.
-    pub fn kind(phase: &Phase) -> &'static str {
-        match phase {
-            Phase::Requested => "requested",
-            Phase::Approving { .. } => "approving",
-            Phase::Approved => "approved",
-            Phase::Declined { .. } => "declined",
-        }
-    }
 }
 
 impl CaseView {

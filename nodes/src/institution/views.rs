@@ -3,7 +3,7 @@
 use hdms::Error;
 use hdms::envelope::MessageType;
 use hdms::node::{OutboxItem, Payload, Quarantined, Undelivered};
-use hdms::treatment::hospital::HospitalCase;
+use hdms::treatment::hospital::{HospitalCase, Phase};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -49,12 +49,28 @@ pub struct TroubleView {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CasesQuery {
-    /// `requested`, `approving`, `approved` or `declined`; all when left out.
-    pub phase: Option<String>,
-    /// The case after which to go on.
+    /// Those in this phase; all when left out.
+    #[param(inline)]
+    pub phase: Option<PhaseName>,
+    /// The case after which to go on: `next` of the page before.
     pub after: Option<String>,
     /// How many, 1 to 1,000; 100 when left out.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
+}
+
+/// Where a case stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PhaseName {
+    /// It waits for the hospital's decision.
+    Requested,
+    /// Approved; the notary's receipt is awaited.
+    Approving,
+    /// Approved and final.
+    Approved,
+    /// Declined.
+    Declined,
 }
 
 /// Which page.
@@ -62,9 +78,10 @@ pub struct CasesQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// The id after which to go on.
+    /// The id after which to go on: `next` of the page before.
     pub after: Option<String>,
     /// How many, 1 to 1,000; 100 when left out.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
 }
 
@@ -116,6 +133,8 @@ pub struct HandedIn {
 pub struct OutboxView {
     /// In the order in which it was queued.
     pub outbox: Vec<WaitingView>,
+    /// Give it as `after` for the next page; null on the last.
+    pub next: Option<String>,
 }
 
 /// A message or deposit that its recipient has not accepted.
@@ -144,6 +163,8 @@ pub struct WaitingView {
 pub struct UndeliveredView {
     /// In the order in which it was queued.
     pub undelivered: Vec<UndeliveredMessage>,
+    /// Give it as `after` for the next page; null on the last.
+    pub next: Option<String>,
 }
 
 /// A message that the recipient's mailbox had accepted, and that was not taken in. It is gone.
@@ -180,8 +201,10 @@ pub struct ProblemView {
 /// Envelopes that were refused.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct QuarantineView {
-    /// Each with its reason.
+    /// Each with its reason, in the order of their ids.
     pub quarantined: Vec<QuarantinedView>,
+    /// Give it as `after` for the next page; null on the last.
+    pub next: Option<String>,
 }
 
 /// An envelope that was refused: neither acted on nor lost.
@@ -260,6 +283,17 @@ impl UndeliveredMessage {
             since: one.since.0,
             known: one.known.0,
             problem: ProblemView::of(one.code),
+        }
+    }
+}
+
+impl From<&Phase> for PhaseName {
+    fn from(phase: &Phase) -> Self {
+        match phase {
+            Phase::Requested => Self::Requested,
+            Phase::Approving { .. } => Self::Approving,
+            Phase::Approved => Self::Approved,
+            Phase::Declined { .. } => Self::Declined,
         }
     }
 }
