@@ -39,10 +39,8 @@ use crate::keys::{AwsKeys, Passphrase};
 use crate::pause::doubled;
 use crate::problem::Problem;
 use crate::reach::Reach;
-use crate::serve::Wait;
 use crate::store::SqliteStore;
 use crate::system::NodeClock;
-use joining::Applicant;
 
 /// Longest time between two attempts to get a newer card.
 const LONGEST_PAUSE: Duration = Duration::from_millis(hdms::card::PAUSE);
@@ -126,40 +124,6 @@ struct Asking {
 }
 
 impl Member {
-    /// Opens or makes the key file, and takes the card and the network documents from `store` or
-    /// else from the server: then it asks again until the server is there and its operator has
-    /// admitted the node. From then on it keeps itself up to date until `stop` is cancelled.
-    ///
-    /// Errors: those of [`crate::keys::open_or_make`] and of the store; [`Error::NetworkForged`],
-    /// [`Error::CardRevoked`] and other refusals that asking again would not change;
-    /// [`Error::NodeStopped`] when stopped while waiting.
-    pub async fn join(
-        config: MemberConfig,
-        store: SqliteStore,
-        clock: NodeClock,
-        stop: CancellationToken,
-    ) -> Result<Self, Error> {
-        Self::join_telling(config, store, clock, stop, |_| ()).await
-    }
-
-    /// The same, telling what is waited for each time that it is something else.
-    pub async fn join_telling(
-        config: MemberConfig,
-        store: SqliteStore,
-        clock: NodeClock,
-        stop: CancellationToken,
-        tell: impl Fn(&Wait),
-    ) -> Result<Self, Error> {
-        let applicant = Applicant::new(config, store, clock)?;
-        let member = tokio::select! {
-            member = applicant.join(stop.clone(), &tell) => member?,
-            () = stop.cancelled() => return Err(Error::NodeStopped),
-        };
-        // It does not hold the member, and with it the database, while it waits.
-        member.spawn(keep_up_to_date(Arc::downgrade(&member.0)));
-        Ok(member)
-    }
-
     /// Does `task` beside all else, until the node is stopped.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.0.stop.clone();

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::card::{self, CARD};
 use super::documents::{self, Kept};
-use super::{Asking, Inner, Member, MemberConfig, Standing, put};
+use super::{Asking, Inner, Member, MemberConfig, Standing, keep_up_to_date, put};
 use crate::client::Client;
 use crate::keys::{self, AwsKeys, AwsPrimitives};
 use crate::problem::Problem;
@@ -30,8 +30,44 @@ const ROOT: &str = "member/root";
 /// How long to wait before asking again: at first, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
+impl Member {
+    /// Opens or makes the key file, and takes the card and the network documents from `store` or
+    /// else from the server: then it asks again until the server is there and its operator has
+    /// admitted the node. From then on it keeps itself up to date until `stop` is cancelled.
+    ///
+    /// Errors: those of [`crate::keys::open_or_make`] and of the store; [`Error::NetworkForged`],
+    /// [`Error::CardRevoked`] and other refusals that asking again would not change;
+    /// [`Error::NodeStopped`] when stopped while waiting.
+    pub async fn join(
+        config: MemberConfig,
+        store: SqliteStore,
+        clock: NodeClock,
+        stop: CancellationToken,
+    ) -> Result<Self, Error> {
+        Self::join_telling(config, store, clock, stop, |_| ()).await
+    }
+
+    /// The same, telling what is waited for each time that it is something else.
+    pub async fn join_telling(
+        config: MemberConfig,
+        store: SqliteStore,
+        clock: NodeClock,
+        stop: CancellationToken,
+        tell: impl Fn(&Wait),
+    ) -> Result<Self, Error> {
+        let applicant = Applicant::new(config, store, clock)?;
+        let member = tokio::select! {
+            member = applicant.join(stop.clone(), &tell) => member?,
+            () = stop.cancelled() => return Err(Error::NodeStopped),
+        };
+        // It does not hold the member, and with it the database, while it waits.
+        member.spawn(keep_up_to_date(Arc::downgrade(&member.0)));
+        Ok(member)
+    }
+}
+
 /// A node that has its keys and wants the rest.
-pub(super) struct Applicant {
+struct Applicant {
     config: MemberConfig,
     keys: AwsKeys,
     store: SqliteStore,
@@ -40,17 +76,13 @@ pub(super) struct Applicant {
 }
 
 impl Applicant {
-    pub fn new(config: MemberConfig, store: SqliteStore, clock: NodeClock) -> Result<Self, Error> {
+    fn new(config: MemberConfig, store: SqliteStore, clock: NodeClock) -> Result<Self, Error> {
         let keys = keys::open_or_make(&config.data, &config.passphrase)?;
         let client = Client::new(clock.clone(), config.reach)?;
         Ok(Self { config, keys, store, client, clock })
     }
 
-    pub async fn join(
-        self,
-        stop: CancellationToken,
-        tell: &impl Fn(&Wait),
-    ) -> Result<Member, Error> {
+    async fn join(self, stop: CancellationToken, tell: &impl Fn(&Wait)) -> Result<Member, Error> {
         let root = async || Ok(self.pinned_root().await?);
         let root = self.persistently("the root key", root, tell).await?;
         let documents = async || Ok(self.network(&root).await?);
