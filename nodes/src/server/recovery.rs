@@ -87,15 +87,14 @@ pub enum ServerStanding {
     Newest,
     /// Too few have answered to tell.
     Unheard,
-    /// What was said beyond it was taken back: the tree, and from whom.
-    Taken(Tree, Endpoint),
+    /// What was said beyond it was taken back: the tree.
+    Taken(Tree),
     /// More was said, and nobody has given it yet.
     Behind,
 }
 
 impl Recovery<'_> {
-    /// Takes back what `notaries` have witnessed beyond what is published here, but for those that have
-    /// `given` what they keep already. Where most of those that are `required` for the next manifest say
+    /// Takes back what `notaries` have witnessed beyond what is published here. Where most of those that are `required` for the next manifest say
     /// that there is nothing, nothing was published: one of them would have co-signed it. What one alone
     /// has seen more can't hold the server up then.
     ///
@@ -104,7 +103,6 @@ impl Recovery<'_> {
         &self,
         notaries: &[(NotaryLog, Endpoint)],
         required: &[Witness],
-        given: &[Endpoint],
     ) -> Result<ServerStanding, Error> {
         let own = self.manifests.published().await?;
         let patience = self.until.min(Instant::now() + PATIENCE);
@@ -124,25 +122,25 @@ impl Recovery<'_> {
         let most = heard.iter().map(|(size, ..)| *size).max().unwrap_or(own);
         tracing::error!(own, most, "the database is older than what was witnessed");
         let count = u32::try_from(most - own).unwrap_or(u32::MAX);
+        // Also those that have given what they had: nobody speaks for them.
         let asked = heard.iter().map(|(.., endpoint)| *endpoint);
-        let asked = asked.filter(|endpoint| !given.contains(endpoint));
         let (taken, is_lost) = self.take_first(asked, own, self.until + self.each * count).await;
-        if let Some((tree, endpoint)) = taken {
-            return Ok(ServerStanding::Taken(tree, endpoint));
+        if let Some(tree) = taken {
+            return Ok(ServerStanding::Taken(tree));
         }
         let is_lost = is_lost && self.has_new_witnesses().await?;
         Ok(if is_lost || is_newest { ServerStanding::Newest } else { ServerStanding::Behind })
     }
 
     /// Takes back what the first of these gives: all are asked at once, so that one which answers slowly
-    /// holds nobody up. Answers the tree and from whom, or else whether all have said that what they have
-    /// witnessed was not published.
+    /// holds nobody up. Answers the tree, or else whether all have said that what they have witnessed was not
+    /// published.
     async fn take_first<'e>(
         &self,
         endpoints: impl Iterator<Item = &'e Endpoint>,
         own: u64,
         until: Instant,
-    ) -> (Option<(Tree, Endpoint)>, bool) {
+    ) -> (Option<Tree>, bool) {
         let kept = async |endpoint| {
             let kept = timeout_at(until, self.kept_at(endpoint, own)).await;
             (endpoint, kept.unwrap_or(Err(Error::TimedOut)))
@@ -162,7 +160,7 @@ impl Recovery<'_> {
             match taken {
                 Ok(tree) => {
                     tracing::warn!(notary, "what was said since was taken back");
-                    return (Some((tree, endpoint.clone())), false);
+                    return (Some(tree), false);
                 }
                 Err(error) => {
                     is_lost = false;

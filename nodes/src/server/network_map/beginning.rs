@@ -55,7 +55,6 @@ impl Network {
             until: Instant::now() + within,
             each,
         };
-        let mut given = Vec::new();
         loop {
             // What was taken back may name other witnesses.
             let newest = self.manifests.newest().await?;
@@ -63,11 +62,10 @@ impl Network {
             let required = signing::required(claims, &certificate);
             let listed = self.database.read(nodes::listed).await?;
             let notaries = manifests::notaries(&listed, &required);
-            match recovery.run(&notaries, &required, &given).await? {
+            match recovery.run(&notaries, &required).await? {
                 // Another may have seen still more.
-                ServerStanding::Taken(taken, by) => {
+                ServerStanding::Taken(taken) => {
                     *tree = taken;
-                    given.push(by);
                     continue;
                 }
                 ServerStanding::Newest => is_newest = true,
