@@ -54,7 +54,7 @@ impl VerifiedCard {
     }
 
     /// Since when the node has had this encryption key, seconds. One that is not known yet is as old as the
-    /// card that names it, or else new.
+    /// node's own statement in the card, whatever the Doorman says of when that was issued, or else new.
     async fn key_held(&self, kid: &str, store: &impl Store, now: Timestamp) -> Result<u64, Error> {
         let (now, kept) = (now.seconds(), store.read(Table::Meta, HELD).await?);
         let kept = kept.and_then(|text| String::from_utf8(text).ok());
@@ -64,7 +64,8 @@ impl VerifiedCard {
         if let Some(since) = since.filter(|since| *since <= now) {
             return Ok(since);
         }
-        let since = if self.is_present_encryption_key(kid) { now.min(self.card.iat) } else { now };
+        let stated = self.encryption_key_stated().filter(|_| self.is_present_encryption_key(kid));
+        let since = stated.map_or(now, |stated| now.min(stated));
         let value = format!("{since} {kid}").into();
         store.commit(vec![Write::Put { table: Table::Meta, key: HELD.into(), value }]).await?;
         Ok(since)

@@ -17,7 +17,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 pub use origins::keep as keep_origin;
-use room::{Bounds, Going, Place, Room, Waiting};
+use room::{Bounds, Going, Place, Waiting, WaitingRoom};
 
 use crate::connections::customer;
 use crate::costs::Costs;
@@ -42,7 +42,7 @@ const DISPLACED: &str = "More requests came here than this hospital can keep, an
 /// See the module.
 #[derive(Debug)]
 pub struct Undecided {
-    room: Mutex<Room>,
+    room: Mutex<WaitingRoom>,
     by_lot: RateLimit<IpAddr>,
 }
 
@@ -52,7 +52,7 @@ impl Undecided {
         let (all, of_network) = (costs.undecided, costs.undecided_of_address);
         let bounds = Bounds { all, of_network, of_patient: costs.undecided_of_patient };
         let by_lot = u32::try_from(of_network.div_ceil(BY_LOT)).unwrap_or(u32::MAX);
-        Self { room: Mutex::new(Room::new(bounds)), by_lot: RateLimit::new(by_lot, DAY) }
+        Self { room: Mutex::new(WaitingRoom::new(bounds)), by_lot: RateLimit::new(by_lot, DAY) }
     }
 
     /// Takes up room for a case that a patient wants to begin; who makes room for it goes once it has
@@ -166,7 +166,7 @@ impl Undecided {
         self.room().is_stranger(patient, but)
     }
 
-    fn room(&self) -> MutexGuard<'_, Room> {
+    fn room(&self) -> MutexGuard<'_, WaitingRoom> {
         self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

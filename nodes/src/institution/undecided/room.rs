@@ -53,7 +53,7 @@ pub enum Place {
 
 /// All that is known of them.
 #[derive(Debug)]
-pub struct Room {
+pub struct WaitingRoom {
     pub bounds: Bounds,
     pub cases: HashMap<CaseId, Waiting>,
     /// The patients of cases that were decided, and whether one was approved.
@@ -67,7 +67,7 @@ pub struct Room {
     lots: RandomState,
 }
 
-impl Room {
+impl WaitingRoom {
     pub fn new(bounds: Bounds) -> Self {
         let (cases, patients, gone, origins, over) = Default::default();
         Self { bounds, cases, patients, gone, origins, over, lots: RandomState::new() }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hdms::Error;
 use tokio::time::Instant;
 
+use super::super::certificate::Certificate;
 use super::super::manifests;
 use super::super::nodes;
 use super::super::recovery::{Recovery, ServerStanding};
@@ -47,32 +48,10 @@ impl Network {
         if is_newest && !is_stuck && !is_doubted {
             return Ok(true);
         }
-        let recovery = Recovery {
-            client: &self.client,
-            manifests: &self.manifests,
-            certificate: &certificate,
-            clock: &self.clock,
-            until: Instant::now() + within,
-            each,
-        };
-        loop {
-            // What was taken back may name other witnesses.
-            let newest = self.manifests.newest().await?;
-            let claims = newest.as_ref().map(|newest| &newest.claims);
-            let required = signing::required(claims, &certificate);
-            let listed = self.database.read(nodes::listed).await?;
-            let notaries = manifests::notaries(&listed, &required);
-            match recovery.run(&notaries, &required).await? {
-                // Another may have seen still more.
-                ServerStanding::Taken(taken) => {
-                    *tree = taken;
-                    continue;
-                }
-                ServerStanding::Newest => is_newest = true,
-                ServerStanding::Behind => is_newest = false,
-                ServerStanding::Unheard => {}
-            }
-            break;
+        match self.take_back(tree, &certificate, (within, each)).await? {
+            ServerStanding::Newest => is_newest = true,
+            ServerStanding::Behind => is_newest = false,
+            ServerStanding::Taken(_) | ServerStanding::Unheard => {}
         }
         self.is_newest.store(is_newest, Ordering::Relaxed);
         if !is_newest && !self.behind.swap(true, Ordering::Relaxed) {
@@ -81,5 +60,35 @@ impl Network {
             );
         }
         Ok(is_newest)
+    }
+
+    /// Takes back what the witnesses have seen, until none has seen more.
+    async fn take_back(
+        &self,
+        tree: &mut Tree,
+        certificate: &Certificate,
+        (within, each): (Duration, Duration),
+    ) -> Result<ServerStanding, Error> {
+        let recovery = Recovery {
+            client: &self.client,
+            manifests: &self.manifests,
+            certificate,
+            clock: &self.clock,
+            until: Instant::now() + within,
+            each,
+        };
+        loop {
+            // What was taken back may name other witnesses.
+            let newest = self.manifests.newest().await?;
+            let claims = newest.as_ref().map(|newest| &newest.claims);
+            let required = signing::required(claims, certificate);
+            let listed = self.database.read(nodes::listed).await?;
+            let notaries = manifests::notaries(&listed, &required);
+            match recovery.run(&notaries, &required).await? {
+                // Another may have seen still more.
+                ServerStanding::Taken(taken) => *tree = taken,
+                standing => return Ok(standing),
+            }
+        }
     }
 }

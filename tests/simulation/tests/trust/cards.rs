@@ -3,11 +3,11 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::card::{Card, Renewal, VerifiedCard};
+use hdms::card::{Card, EncryptionKey, Renewal, VerifiedCard};
 use hdms::ids::NodeId;
 use hdms::memory::MemoryStore;
 use hdms::network::Trust;
-use hdms::node::Parcel;
+use hdms::node::{Parcel, Platform};
 use hdms::notary::DepositAnswer;
 use hdms::provider::{Clock, Timestamp};
 use hdms::treatment::hospital::HospitalCase;
@@ -201,6 +201,36 @@ fn a_list_that_is_too_old_says_nothing_about_anybody() {
         world.network.revocations.iat = world.providers.clock.now().seconds();
         world.publish().await.unwrap();
         assert!(world.hospital.receive::<HospitalCase>(&envelope).await.is_ok());
+    });
+}
+
+#[test]
+fn how_old_an_encryption_key_is_the_node_says_and_no_date_of_a_card() {
+    block_on(async {
+        let world = World::new(3).await.unwrap();
+        let (card, trust, software) =
+            (world.hospital.card(), world.hospital.trust(), world.software());
+        let newest = card.encryption_key().unwrap().thumbprint();
+        let after = |days| Timestamp(BEGIN.0 + days * DAY);
+        let dated = async |card: &Card, days| {
+            let card = Card { iat: after(days).seconds(), ..card.clone() };
+            let jwt = world.operator.sign(&card).await.unwrap();
+            VerifiedCard::verify_chain(&jwt, &trust, &software).await
+        };
+        // A node that has noted nothing yet, as after a restored backup.
+        let young = dated(card.card(), 59).await.unwrap();
+        let store = MemoryStore::default();
+        let asked = young.renewal(&newest, &store, &trust, after(60)).await;
+        assert_eq!(asked, Ok(Renewal::CardAndKey));
+        // The key is not made old either, so that another would be made on each look.
+        let (iat, key) = (after(61).seconds(), card.encryption_key().unwrap().clone());
+        let stated = EncryptionKey { iss: card.id().clone(), iat, key };
+        let encryption = stated.sign(world.hospital.platform().keys()).await.unwrap();
+        let fresh = Card { encryption, ..card.card().clone() };
+        assert_eq!(dated(&fresh, 0).await.err(), Some(Error::CardMismatch));
+        let fresh = dated(&fresh, 61).await.unwrap();
+        let asked = fresh.renewal(&newest, &MemoryStore::default(), &trust, after(61)).await;
+        assert_eq!(asked, Ok(Renewal::NotDue));
     });
 }
 
