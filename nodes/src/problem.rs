@@ -24,7 +24,7 @@ pub const NOT_YET: u64 = 30;
 pub struct Problem {
     /// Its code.
     pub error: Error,
-    /// What a person gave as the reason.
+    /// What a person gave as the reason, or what a node waits for that does not serve yet.
     pub reason: Option<String>,
     /// After how many seconds to ask again, where the other side says so.
     pub retry_after: Option<u64>,
@@ -95,13 +95,16 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The answer of a node that does not serve yet, with what it waits for: 503, whatever the status of
-/// that is where somebody else answers it.
-pub fn not_yet(error: Error) -> Response {
+/// The answer of a node that does not serve yet: 503, with a code that ends nothing of what is sent to
+/// it. What it waits for itself is no answer to that, and stands as the reason.
+pub fn not_yet(why: Error) -> Response {
     let status = StatusCode::SERVICE_UNAVAILABLE;
+    let problem = match why {
+        Error::AdmissionPending => why.into(),
+        why => Problem { reason: Some(why.to_string()), ..Error::NodeBusy.into() },
+    };
     let title = status.canonical_reason().unwrap_or_default().into();
-    let document =
-        ProblemDocument { title, status: status.as_u16(), ..Problem::from(error).into() };
+    let document = ProblemDocument { title, status: status.as_u16(), ..problem.into() };
     answer(status, &document, Some(NOT_YET))
 }
 
@@ -171,4 +174,26 @@ pub async fn method_not_allowed() -> Problem {
 
 fn status(error: Error) -> StatusCode {
     StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::{ProblemDocument, not_yet, read_body};
+    use hdms::Error;
+
+    #[tokio::test]
+    async fn a_node_that_does_not_serve_yet_ends_nothing_of_what_is_sent_to_it() {
+        for why in Error::ALL {
+            let answer = not_yet(*why);
+            assert_eq!(answer.status(), 503);
+            let body = read_body(answer.into_body(), 4096, Error::BodyTooLarge).await.unwrap();
+            let problem: ProblemDocument = serde_json::from_slice(&body).unwrap();
+            let code = Error::from_code(&problem.code).unwrap();
+            assert!(!code.is_final() && !code.is_final_of_deposit(), "{why:?}");
+            let said = [Some(problem.code), problem.reason].into_iter().flatten();
+            assert!(said.into_iter().any(|text| text.starts_with(why.code())), "{why:?}");
+        }
+    }
 }

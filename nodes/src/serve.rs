@@ -96,10 +96,6 @@ pub fn with_common_answers(router: Router, url: &str) -> Router {
     let router = router
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed);
-    on_all(router, url)
-}
-
-fn on_all(router: Router, url: &str) -> Router {
     headers::on_all(router, url).layer(middleware::from_fn(logged))
 }
 

@@ -379,6 +379,7 @@ async fn a_node_that_waits_for_the_operator_says_so_to_whoever_asks() {
     common::prepare_keys(&net.dir.path().join("hospital"), &[""]);
     let mut config = institution::Config::new(net.member_config("hospital", urls[0].clone()));
     config.console = Some(console);
+    config.origins = vec!["https://his.example".parse().unwrap()];
     let clock = NodeClock::new(net.clock.clone());
     let starting = Institution::start(config, clock, inbox, stop.clone());
     let (hospital, ()) = tokio::join!(starting, answered_while_it_waits(&net, &urls));
@@ -392,12 +393,13 @@ async fn a_node_that_waits_for_the_operator_says_so_to_whoever_asks() {
 
 /// What the inbox and the console answer; then it is admitted.
 async fn answered_while_it_waits(net: &Net, [inbox, console]: &[String; 2]) {
-    for url in [format!("{inbox}/inbox"), format!("{console}/api/node")] {
+    let hers = "https://his.example";
+    for (url, origin) in [(format!("{inbox}/inbox"), "*"), (format!("{console}/api/node"), hers)] {
         let answer = ask(&url, "*/*").await;
         let header = |name| answer.headers()[name].to_str().unwrap().to_owned();
         assert_eq!((answer.status().as_u16(), header("retry-after")), (503, "30".into()));
         assert_eq!(header("content-type"), "application/problem+json");
-        assert_eq!(header("access-control-allow-origin"), "*");
+        assert_eq!(header("access-control-allow-origin"), origin);
         let problem: ProblemDocument = answer.json_body().await;
         assert_eq!((problem.status, problem.code.as_str()), (503, "doorman/pending"));
     }
@@ -413,7 +415,13 @@ async fn answered_while_it_waits(net: &Net, [inbox, console]: &[String; 2]) {
 }
 
 async fn ask(url: &str, accept: &str) -> reqwest::Response {
-    reqwest::Client::new().get(url).header("accept", accept).send().await.unwrap()
+    reqwest::Client::new()
+        .get(url)
+        .header("accept", accept)
+        .header("origin", "https://his.example")
+        .send()
+        .await
+        .unwrap()
 }
 
 async fn listener() -> TcpListener {

@@ -125,7 +125,8 @@ impl Institution {
         let api_key = config.api_key()?;
         let limits = config.member.costs.limits.clone();
         let listen = |listener| Starting::listen(listener, &url, limits.clone(), &stop);
-        let (serving, console) = (listen(listener), config.console.map(listen));
+        let his = |listener| listen(listener).open_to(config.origins.clone());
+        let (serving, console) = (listen(listener), config.console.map(his));
         let wait = |wait: &Wait| {
             [Some(&serving), console.as_ref()].into_iter().flatten().for_each(|it| it.wait(wait))
         };

@@ -14,9 +14,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Serving, on_all, open_to_all, with_common_answers};
+use super::{Serving, open_to, open_to_all, with_common_answers};
 use crate::connections::Limits;
-use crate::problem;
+use crate::headers;
+use crate::problem::{self, Problem};
 
 /// Why a node does not serve yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Starting {
     /// What answers; until it is known who asks has to wait.
     answering: watch::Sender<Option<Router>>,
     url: String,
+    /// Whose pages may read the answers, if not everybody's.
+    origins: Option<Vec<HeaderValue>>,
     stop: CancellationToken,
     unless_served: DropGuard,
 }
@@ -53,22 +56,34 @@ impl Starting {
             serving: Serving::start(listener, router, limits, stopped.clone()),
             answering,
             url: url.to_owned(),
+            origins: None,
             stop: stop.clone(),
             unless_served: stopped.drop_guard(),
         }
     }
 
-    /// Answers from now on what the node waits for.
+    /// Lets pages of these origins alone read what is answered before it serves.
+    #[must_use]
+    pub fn open_to(self, origins: Vec<HeaderValue>) -> Self {
+        Self { origins: Some(origins), ..self }
+    }
+
+    /// Answers from now on what the node waits for. That is no news to the log, each time that somebody
+    /// asks.
     pub fn wait(&self, wait: &Wait) {
         let wait = wait.clone();
         let router =
             Router::new().fallback(async move |method, headers| waiting(&wait, method, &headers));
-        self.answering.send_replace(Some(on_all(open_to_all(router), &self.url)));
+        let router = match self.origins.clone() {
+            Some(origins) => open_to(router, origins),
+            None => open_to_all(router),
+        };
+        self.answering.send_replace(Some(headers::on_all(router, &self.url)));
     }
 
     /// Has the node's `router`, with [what all nodes answer alike](with_common_answers), answer.
     pub fn serve(self, router: Router) -> Serving {
-        let Self { serving, answering, url, stop, unless_served } = self;
+        let Self { serving, answering, url, stop, unless_served, .. } = self;
         answering.send_replace(Some(with_common_answers(router, &url)));
         unless_served.disarm();
         Serving { stop, ..serving }
@@ -77,7 +92,7 @@ impl Starting {
 
 async fn answer(mut known: watch::Receiver<Option<Router>>, request: Request) -> Response {
     let router = known.wait_for(Option::is_some).await.ok().and_then(|router| router.clone());
-    let Some(router) = router else { return problem::not_yet(Error::NodeStopped) };
+    let Some(router) = router else { return Problem::from(Error::NodeStopped).into_response() };
     match TowerToHyperService::new(router).call(request).await {
         Ok(response) => response,
         Err(never) => match never {},

@@ -1,9 +1,15 @@
 //! Without the server: what was known before is enough for a while, also after a restart.
 
-use axum::routing::get;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use hdms::Error;
 use hdms::treatment::patient::Phase;
+use hdms_nodes::client::Client;
+use hdms_nodes::problem::{MEDIA_TYPE, Problem, ProblemDocument};
+use hdms_nodes::reach::Reach;
+use hdms_nodes::system::NodeClock;
 
 use crate::scene::{Scene, listen};
 use crate::stage::until;
@@ -45,4 +51,20 @@ async fn older_documents_are_refused_also_after_a_restart() {
     assert_eq!((trust.map_number(), trust.node(&other.id).is_ok()), (known, true));
     assert_eq!(*scene.hospital().node().id(), id);
     server.abort();
+}
+
+#[tokio::test]
+async fn no_code_ends_what_was_sent_when_it_comes_with_a_server_error() {
+    let client = Client::new(NodeClock::default(), Reach::Local).unwrap();
+    for (status, heard) in [(400, Error::Expired), (503, Error::NetworkUnreachable)] {
+        let (listener, url) = listen("127.0.0.1:0").await;
+        let document = Json(ProblemDocument::from(Problem::from(Error::Expired)));
+        let status = StatusCode::from_u16(status).unwrap();
+        let answer = async move || (status, [(CONTENT_TYPE, MEDIA_TYPE)], document);
+        let node = Router::new().route("/inbox", post(answer));
+        let node = tokio::spawn(axum::serve(listener, node).into_future());
+        let refused = client.send_envelope(&url, "a.b.c.d.e".into()).await.unwrap_err();
+        assert_eq!(refused.error, heard);
+        node.abort();
+    }
 }
