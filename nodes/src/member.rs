@@ -16,6 +16,8 @@ mod documents;
 mod joining;
 mod renewal;
 
+pub use joining::is_refusal;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};

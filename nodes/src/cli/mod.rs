@@ -33,7 +33,7 @@ use hdms::jose::jwk::RsaJwk;
 use hdms_nodes::connections::raise_open_files;
 use hdms_nodes::costs::Costs;
 use hdms_nodes::keys::Passphrase;
-use hdms_nodes::member::MemberConfig;
+use hdms_nodes::member::{MemberConfig, is_refusal};
 use hdms_nodes::private;
 use hdms_nodes::reach::Reach;
 use tokio::net::TcpListener;
@@ -189,8 +189,8 @@ fn say(text: &str) -> Outcome {
 
 /// Asks, and answers whether it was agreed to.
 fn agreed(question: &str) -> std::io::Result<bool> {
-    print!("{question} [y/N] ");
-    std::io::stdout().flush()?;
+    let mut out = std::io::stdout();
+    write!(out, "{question} [y/N] ").and_then(|()| out.flush())?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
@@ -227,14 +227,7 @@ impl std::error::Error for NotTaken {}
 
 /// Why a node has not started.
 fn not_started(error: Error) -> Box<dyn std::error::Error> {
-    match error {
-        Error::AdmissionRefused
-        | Error::AdmissionMalformed
-        | Error::EndpointRefused
-        | Error::CardRevoked
-        | Error::NetworkForged => NotTaken(error).into(),
-        _ => error.into(),
-    }
+    if is_refusal(error) { NotTaken(error).into() } else { error.into() }
 }
 
 /// Opens a listener.

@@ -66,6 +66,29 @@ impl Member {
     }
 }
 
+/// Whether it may be over by itself: with the server, its operator's decision or the time.
+fn needs_time(error: Error) -> bool {
+    matches!(
+        error,
+        Error::NetworkUnreachable
+            | Error::TimedOut
+            | Error::AdmissionPending
+            | Error::NodeBusy
+            | Error::TooManyRequests
+            | Error::TooManyChanges
+            // By the clock, which may be set; or somebody else with the same key was later.
+            | Error::NotYetValid
+            | Error::Expired
+            | Error::Replayed
+    )
+}
+
+/// Whether a node that did not become a member for this would hear the same when it is started again:
+/// it is the network's answer, not a failure of the node or of the server.
+pub fn is_refusal(error: Error) -> bool {
+    !needs_time(error) && !error.is_passing() && !error.code().starts_with("store/")
+}
+
 /// A node that has its keys and wants the rest.
 struct Applicant {
     config: MemberConfig,
@@ -139,22 +162,12 @@ impl Applicant {
 
     /// What only time is needed for; all else is logged and ends it.
     fn passing(&self, what: &str, problem: Problem) -> Result<Error, Error> {
-        match problem.error {
-            error @ (Error::NetworkUnreachable
-            | Error::TimedOut
-            | Error::AdmissionPending
-            | Error::NodeBusy
-            | Error::TooManyRequests
-            | Error::TooManyChanges
-            // By the clock, which may be set; or somebody else with the same key was later.
-            | Error::NotYetValid
-            | Error::Expired
-            | Error::Replayed) => Ok(error),
-            error => {
-                self.say_end(what, problem);
-                Err(error)
-            }
+        let error = problem.error;
+        if needs_time(error) {
+            return Ok(error);
         }
+        self.say_end(what, problem);
+        Err(error)
     }
 
     fn say_end(&self, what: &str, Problem { error, reason, .. }: Problem) {
@@ -231,5 +244,45 @@ impl Applicant {
         let card = card::checked(&jwt, &self.keys, trust, self.clock.now()).await?;
         self.store.commit(vec![put(CARD, jwt.into_bytes())]).await?;
         Ok(card)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_refusal, needs_time};
+    use hdms::Error;
+
+    #[test]
+    fn a_node_ends_for_good_with_what_the_network_answers_and_with_no_failure() {
+        for error in Error::ALL.iter().copied().filter(|error| needs_time(*error)) {
+            assert!(!is_refusal(error), "{error:?}");
+        }
+        let refusals = [
+            Error::AdmissionRefused,
+            Error::AdmissionMalformed,
+            Error::AdmissionTaken,
+            Error::EndpointRefused,
+            Error::PossessionUnproven,
+            Error::CardRevoked,
+            Error::CardSuperseded,
+            Error::NetworkForged,
+            Error::ChallengeForged,
+        ];
+        for error in refusals {
+            assert!(is_refusal(error), "{error:?}");
+        }
+        let failures = [
+            Error::StoreBusy,
+            Error::StoreNewer,
+            Error::StoreFailed,
+            Error::PassphraseWrong,
+            Error::KeyFileMalformed,
+            Error::NetworkStale,
+            Error::NetworkUnwitnessed,
+            Error::NodeStopped,
+        ];
+        for error in failures {
+            assert!(!is_refusal(error), "{error:?}");
+        }
     }
 }
