@@ -73,7 +73,9 @@ async fn what_does_not_answer_is_not_checked() {
         audited.is_unchecked(at, code).says("read        256 leaves in 2 bundles, 1 tiles");
     }
     let none = stage.audit_altered(&log, |shelf| shelf.put("/log/checkpoint", Served::Status(404)));
-    none.await.is_good().says("empty       it has logged nothing yet");
+    let none = none.await;
+    none.is_unchecked("no other notary to ask", "api/not-found");
+    none.says("empty       it has logged nothing yet");
     let nobody = crate::stage::audit(&stage.net, "http://127.0.0.1:1", &["--patience", "1"]).await;
     nobody.is_unchecked("http://127.0.0.1:1/log/checkpoint", "network/unreachable");
 }

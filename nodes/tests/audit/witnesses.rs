@@ -45,6 +45,7 @@ async fn what_witnesses_co_signed_is_held_against_the_log() {
 async fn a_log_that_hides_what_was_co_signed_is_found() {
     let stage = Stage::with(2).await;
     let [notary, witness] = &stage.notaries[..] else { panic!("two notaries") };
+    stage.audit(&[]).await.is_good().says("empty       it has logged nothing yet");
     notary.publish(&StaticLog::of(300));
     witness.witness(&cosigned(notary, witness, &StaticLog::of(310)), &json!([]));
     let claim = format!("the checkpoint co-signed by {} (310 leaves)", witness.id());

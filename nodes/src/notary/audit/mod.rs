@@ -137,7 +137,8 @@ impl Audited<'_> {
         Ok(claims)
     }
 
-    /// A listed notary says that it has logged nothing yet: nobody may know of more.
+    /// A listed notary says that it has logged nothing yet: all others have to answer, and none may know
+    /// of more. By its word alone nothing was checked.
     async fn hold_to_nothing(&self, report: &mut Report) -> Result<(), Unchecked> {
         let Some(notary) = self.notary_at(&self.audit.url) else { return Ok(()) };
         let listed = self.trust.notary(notary).ok();
@@ -145,7 +146,9 @@ impl Audited<'_> {
         let log = self.trust.log(notary).map_err(Unchecked::of(self.audit.url.clone()))?;
         let claims = self.ask_witnesses(log, report).await?;
         let silent = report.witnesses.iter().find_map(|witness| witness.silent.clone());
-        report.unfinished = report.unfinished.take().or(silent);
+        let alone = format!("{}/log/checkpoint, and no other notary to ask", self.audit.url);
+        let alone = report.witnesses.is_empty().then(|| Unchecked::of(alone)(Error::NotFound));
+        report.unfinished = report.unfinished.take().or(silent).or(alone);
         for claim in claims {
             if claim.size() > 0 {
                 report.faults.push(Fault::Shrunk { claim, leaves: 0 });
