@@ -5,9 +5,10 @@
 mod common;
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{JsonBody, Net, Person, about, id, keys, log_keys, message_id};
+use common::{JsonBody, Net, Person, about, id, keys, log_keys, message_id, passphrase};
 use hdms::Error;
 use hdms::card::{EncryptionKey, KeyChange, Role};
 use hdms::doorman::{About, AdmissionRequest};
@@ -15,11 +16,14 @@ use hdms::ids::NodeId;
 use hdms::network::{PROTOCOL_VERSION, Trust, WitnessRule};
 use hdms_nodes::keys::{AwsKeys, AwsPrimitives};
 use hdms_nodes::problem::ProblemDocument;
-use hdms_nodes::server::Rules;
 use hdms_nodes::server::operator::Lookalike;
 use hdms_nodes::server::settings::{Refused, Settings};
 use hdms_nodes::server::trail::{Act, Trail};
+use hdms_nodes::server::{Rules, Server, ServerConfig};
+use hdms_nodes::system::NodeClock;
 use rusqlite::Connection;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 /// An admission that is refused: the problem.
 async fn refused(net: &Net, keys: &AwsKeys, request: &AdmissionRequest) -> ProblemDocument {
@@ -149,12 +153,12 @@ async fn a_refused_or_revoked_node_is_told_why() {
     assert_eq!((problem.status, problem.code.as_str()), (403, "card/revoked"));
     assert_eq!(problem.reason.as_deref(), Some("it has closed"));
 
-    use Act::{Admitted, Certified, Refused, Revoked, Rules};
-    assert_eq!(acts(&net).await, [Certified, Rules, Refused, Admitted, Revoked]);
+    use Act::{Admitted, Allowances, Certified, Refused, Revoked, Rules};
+    assert_eq!(acts(&net).await, [Certified, Rules, Allowances, Refused, Admitted, Revoked]);
     let trail = operator.trail().await.unwrap().entries;
-    assert_eq!(trail[2].detail["reason"], "no such hospital in the register");
-    assert_eq!(trail[3].detail["about"]["registry_number"], about().registry_number);
-    assert!(trail[2..].iter().all(|entry| entry.node == Some(request.iss.clone())));
+    assert_eq!(trail[3].detail["reason"], "no such hospital in the register");
+    assert_eq!(trail[4].detail["about"]["registry_number"], about().registry_number);
+    assert!(trail[3..].iter().all(|entry| entry.node == Some(request.iss.clone())));
 }
 
 #[tokio::test]
@@ -354,22 +358,30 @@ async fn a_changed_number_of_witnesses_says_from_when_it_counts_and_a_revocation
 /// What the command line does at each start.
 #[tokio::test]
 async fn options_count_at_the_first_start_and_later_ones_that_say_otherwise_are_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let given = async |change: fn(&mut Settings)| Settings::given(dir.path(), change).await;
-    let failed = given(|it| it.rules.witnesses = 5).await.unwrap();
-    assert_eq!(failed.rules.witnesses, 5, "and that server did not come up");
-    let first = given(|it| {
-        (it.rules.witnesses, it.allowances.rates.requests) = (2, 7);
+    let net = Net::start_with(|config| {
+        (config.rules.witnesses, config.quotas.mailbox.messages) = (2, 7);
     });
-    let first = first.await.unwrap();
-    assert_eq!((first.rules.witnesses, first.allowances.rates.requests), (2, 7));
-    first.clone().begin(dir.path()).await.unwrap();
-    assert_eq!(given(|_| ()).await, Ok(first.clone()), "a start without options weakens nothing");
-    assert_eq!(given(|it| it.rules.witnesses = 2).await, Ok(first.clone()));
-    assert!(matches!(given(|it| it.rules.witnesses = 0).await, Err(Refused::Kept { .. })));
-    assert!(matches!(given(|it| it.allowances.connections = 1).await, Err(Refused::Kept { .. })));
-    failed.begin(dir.path()).await.unwrap();
-    assert_eq!(given(|_| ()).await, Ok(first));
+    let (net, dir) = (net.await, tempfile::tempdir().unwrap());
+    let (data, nobodys) = (net.data(), dir.path().to_owned());
+    let given = async |data: &Path, change: fn(&mut Settings)| Settings::given(data, change).await;
+    let first = given(&data, |_| ()).await.unwrap();
+    assert_eq!((first.rules.witnesses, first.allowances.quotas.mailbox.messages), (2, 7));
+    assert_eq!(given(&data, |it| it.rules.witnesses = 2).await, Ok(first));
+    let changes: [fn(&mut Settings); 2] =
+        [|it| it.rules.witnesses = 0, |it| it.allowances.connections = 1];
+    for contradicted in changes {
+        let refused = given(&data, contradicted).await;
+        assert!(matches!(refused, Err(Refused::Kept { .. })));
+    }
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = ServerConfig::new(nobodys.clone(), passphrase(), "http://127.0.0.1".into());
+    config.rules.witnesses = 5;
+    let stop = CancellationToken::new();
+    let failed = Server::start(config, listener, NodeClock::default(), stop).await.err();
+    assert_eq!(failed, Some(Error::Uncertified));
+    let usual = given(&nobodys, |_| ()).await.unwrap();
+    assert_eq!(usual.rules.witnesses, 1, "that start fixed nothing");
 }
 
 #[tokio::test]
@@ -381,8 +393,8 @@ async fn whoever_alters_the_trail_is_stopped_or_found_out() {
     let row = "SELECT 2, time, act, node, detail, before FROM trail WHERE number = 2";
     let attempts = [
         "UPDATE trail SET detail = '{}' WHERE number = 3".to_owned(),
-        "UPDATE trail SET time = time - 1 WHERE number = 4".to_owned(),
-        "DELETE FROM trail WHERE number = 4".to_owned(),
+        "UPDATE trail SET time = time - 1 WHERE number = 5".to_owned(),
+        "DELETE FROM trail WHERE number = 5".to_owned(),
         "DELETE FROM trail WHERE number = 2".to_owned(),
         "DELETE FROM trail".to_owned(),
         format!("INSERT OR REPLACE INTO trail {row}"),
@@ -392,7 +404,7 @@ async fn whoever_alters_the_trail_is_stopped_or_found_out() {
         assert_eq!(stopped, "the trail only grows", "{attempt}");
     }
     let trail = net.operator().trail().await.unwrap();
-    assert!(trail.whole && trail.entries.len() == 4, "{trail:?}");
+    assert!(trail.whole && trail.entries.len() == 5, "{trail:?}");
 
     let triggers = ["trail_is_not_changed", "trail_is_not_cut", "trail_goes_on"];
     for trigger in triggers {
@@ -402,7 +414,7 @@ async fn whoever_alters_the_trail_is_stopped_or_found_out() {
         database.execute(attempt, []).unwrap();
         let altered: Trail = net.operator().trail().await.unwrap();
         assert!(!altered.whole, "{attempt}");
-        assert!(altered.entries.len() < 4 || attempt.contains("number = 4"), "{attempt}");
+        assert!(altered.entries.len() < 5 || attempt.contains("number = 5"), "{attempt}");
         restore(&database, &trail);
     }
     assert!(net.operator().trail().await.unwrap().whole);
@@ -423,7 +435,8 @@ fn restore(database: &Connection, trail: &Trail) {
 async fn nothing_of_personal_nodes_is_on_the_trail_unless_the_operator_acts() {
     let net = Net::start().await;
     let person = net.person(0).await;
-    assert!(acts(&net).await.iter().all(|act| matches!(act, Act::Certified | Act::Rules)));
+    use Act::{Allowances, Certified, Rules};
+    assert!(acts(&net).await.iter().all(|act| matches!(act, Certified | Rules | Allowances)));
     net.operator().revoke(person.id.clone(), "stolen telephone").await.unwrap();
     let trail = net.operator().trail().await.unwrap();
     assert_eq!(trail.entries.last().unwrap().node, Some(id(keys(0))));

@@ -108,7 +108,7 @@ impl Serve {
         let (clock, data) = (NodeClock::default(), self.node.data()?);
         let given = |settings: &mut Settings| self.settings.apply(settings);
         let settings = Settings::given(&data, given).await.map_err(named)?;
-        let Settings { rules, allowances } = settings.clone();
+        let Settings { rules, allowances } = settings;
         let config = ServerConfig {
             rules,
             quotas: allowances.quotas,
@@ -127,7 +127,6 @@ impl Serve {
             Err(Error::Uncertified) => return Err(how_to_certify(&data).into()),
             started => started?,
         };
-        settings.begin(&data).await?;
         tracing::info!(%url, address = %server.address(), root = server.root().thumbprint(), "serving");
         server.serving().ended().await;
         Ok(())

@@ -55,7 +55,7 @@ use doorman::Doorman;
 use mailbox::Mailboxes;
 use network_map::Network;
 use proofs::Proofs;
-use rules::History;
+use settings::{Allowances, Settings};
 use stream::Bells;
 
 pub use push::{FirebaseApp, FirebaseConfig, PushConfig};
@@ -86,7 +86,8 @@ pub struct ServerConfig {
     pub passphrase: Passphrase,
     /// Base URL by which nodes know it; their proofs name it.
     pub public_url: String,
-    /// The rules with which a network begins; later those in the database count.
+    /// The rules with which a network begins; later those in the database count. What follows is kept
+    /// there with them.
     pub rules: Rules,
     /// How much may wait in mailboxes.
     pub quotas: Quotas,
@@ -116,6 +117,15 @@ impl ServerConfig {
             push: PushConfig::default(),
             private_networks: false,
             pages: None,
+        }
+    }
+
+    /// What a network begins with.
+    fn settings(&self) -> Settings {
+        let (quotas, rates, connections) = (self.quotas, self.rates, self.limits.connections);
+        Settings {
+            rules: self.rules.clone(),
+            allowances: Allowances { quotas, rates, connections },
         }
     }
 }
@@ -213,11 +223,8 @@ impl Services {
         stop: &CancellationToken,
     ) -> Result<Self, Error> {
         let (db, at) = (|| database.clone(), || clock.clone());
-        let ServerConfig { data, passphrase, rules, .. } = &config;
+        let ServerConfig { data, passphrase, .. } = &config;
         let keyring = Keyring::over(data.clone(), passphrase.clone(), db(), at());
-        // A server that can't come up yet fixes no rules.
-        keyring.certificate().await?;
-        History::begin(&database, rules.clone(), clock.now()).await?;
         database.write(rivals::note_all).await?;
         let public_url = config.public_url.trim_end_matches('/').to_owned();
         let reach = Reach::with_server(&public_url, config.private_networks);
@@ -225,9 +232,14 @@ impl Services {
         let pace = RateLimit::new(config.rates.manifests, rate::HOUR);
         let network = Network::open(keyring, push.key(), db(), (client, pace), at());
         let network = Arc::new(network.await?);
+        let doorman = Doorman::open(network.clone(), db(), at(), config.rates, reach).await?;
+        let proofs = Proofs::open(public_url, &config.data, config.rates, db(), at())?;
+        let (settings, now) = (config.settings(), clock.now());
+        database.write(move |tx| settings.begin(tx, now)).await?;
+        network.begin().await?;
         Ok(Self {
-            doorman: Doorman::open(network.clone(), db(), at(), config.rates, reach).await?,
-            proofs: Proofs::open(public_url, &config.data, config.rates, db(), at())?,
+            doorman,
+            proofs,
             mailboxes: Mailboxes::new(db(), at(), config.quotas, bells.clone(), push.clone()),
             network,
             push,

@@ -5,13 +5,12 @@
 use hdms::Error;
 use hdms::json;
 use hdms::network::{PROTOCOL_VERSION, Parameters, WitnessRule};
-use hdms::provider::Timestamp;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use super::nodes;
 use super::trail::{self, Act};
-use crate::sqlite::{Database, Failure};
+use crate::sqlite::Failure;
 
 /// The server's own value that keeps them.
 const RULES: &str = "rules";
@@ -55,16 +54,6 @@ pub struct History {
 }
 
 impl History {
-    /// What is kept; `rules` begin it where nothing is.
-    pub async fn begin(database: &Database, rules: Rules, now: Timestamp) -> Result<Self, Error> {
-        database
-            .write(move |tx| match Self::kept(tx)? {
-                Some(kept) => Ok(kept),
-                None => Self::set(tx, rules, now.seconds()),
-            })
-            .await
-    }
-
     /// What is kept, if the network has begun.
     pub fn kept(connection: &Connection) -> Result<Option<Self>, Failure> {
         let kept = nodes::setting(connection, RULES)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use hdms::Error;
 use hdms::network::PROTOCOL_VERSION;
-use hdms::provider::{Clock, Timestamp};
+use hdms::provider::Timestamp;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,6 @@ use super::schema;
 use super::trail::{self, Act};
 use crate::connections::Limits;
 use crate::sqlite::Failure;
-use crate::system::NodeClock;
 
 /// The server's own value that keeps the allowances.
 const ALLOWANCES: &str = "allowances";
@@ -152,18 +151,16 @@ impl Settings {
         Ok(checked.map(|()| settings))
     }
 
-    /// Begins the network with them, once its server has come up: what a start that failed was given
-    /// binds nobody. What is kept already stays.
-    pub async fn begin(self, data: &Path) -> Result<(), Refused> {
-        let now = NodeClock::default().now();
-        let database = schema::open(data)?;
-        let begun = database.write(move |tx| {
-            let kept = (History::kept(tx)?, Allowances::kept(tx)?);
-            let rules = kept.0.as_ref().map_or(self.rules, History::newest);
-            let allowances = kept.1.clone().unwrap_or(self.allowances);
-            Self { rules, allowances }.keep(tx, (kept.0.as_ref(), kept.1.as_ref()), now)
-        });
-        begun.await?.map(drop)
+    /// Begins the network with them, once nothing but that is left for its server to come up: what a
+    /// start that failed was given binds nobody. What is kept already stays.
+    pub(super) fn begin(self, tx: &Connection, now: Timestamp) -> Result<(), Failure> {
+        if History::kept(tx)?.is_none() {
+            History::set(tx, self.rules, now.seconds())?;
+        }
+        match Allowances::kept(tx)? {
+            Some(_) => Ok(()),
+            None => self.allowances.keep(tx, now),
+        }
     }
 
     /// Changes those that are kept, and tells the running server.

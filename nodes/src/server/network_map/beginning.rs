@@ -21,7 +21,7 @@ pub(super) const LATER: (Duration, Duration) = (Duration::from_secs(10), Duratio
 impl Network {
     /// Offers what was said before. More is signed once the server serves, but by one that has nobody to
     /// ask, or nothing to offer yet.
-    pub(super) async fn begin(&self) -> Result<(), Error> {
+    pub async fn begin(&self) -> Result<(), Error> {
         let is_newest = self.recover(&mut *self.refreshing.lock().await, HEAD_START).await?;
         self.offer().await?;
         let listed = self.database.read(nodes::listed).await?;

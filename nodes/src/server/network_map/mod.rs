@@ -86,8 +86,8 @@ pub struct Offered {
 }
 
 impl Network {
-    /// Opens the Doorman's key. `client` asks notaries to co-sign, `vapid` is the key with which browsers subscribe to web push,
-    /// base64url. Errors as [`Keyring::certificate`].
+    /// Opens the Doorman's key. `client` asks notaries to co-sign, `vapid` is the key with which browsers
+    /// subscribe to web push, base64url. Errors as [`Keyring::certificate`].
     pub async fn open(
         keyring: Keyring,
         vapid: String,
@@ -101,7 +101,7 @@ impl Network {
         let (manifests, tree) =
             Manifests::open(keys, key, client.clone(), database.clone()).await?;
         let certificate = RwLock::new(Arc::new(certificate));
-        let network = Self {
+        Ok(Self {
             keyring,
             client,
             manifests,
@@ -115,9 +115,7 @@ impl Network {
             offered: RwLock::default(),
             warned: AtomicU64::new(0),
             pace,
-        };
-        network.begin().await?;
-        Ok(network)
+        })
     }
 
     /// The root key's public half.
