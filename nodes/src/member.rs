@@ -1,6 +1,6 @@
 //! Being a native member of the network: an institution, a notary or a native personal node. A
-//! [`Member`] owns the node's key file, gets and renews its card at the Doorman, and keeps what the node trusts up to date,
-//! in the node's own database, so that it also starts while the server is away.
+//! [`Member`] owns the node's key file, gets and renews its card at the Doorman, and keeps what the node
+//! trusts up to date, in the node's own database, so that it also starts while the server is away.
 //!
 //! ```text
 //! let member = Member::join(config, store, clock, stop.clone()).await?;   // waits for the operator

@@ -167,8 +167,8 @@ pub fn adopt(node: &NativeNode, standing: &Standing) {
     }
 }
 
-/// Tries again what was refused and may become good, and what else goes on by itself: now and then, and once the node comes to trust
-/// newer documents. Never ends.
+/// Tries again what was refused and may become good, and what else goes on by itself: now and then, and
+/// once the node comes to trust newer documents. Never ends.
 pub async fn hope<F: Side>(node: Arc<NativeNode>) {
     let member = node.platform().member();
     let mut changes = member.changes();

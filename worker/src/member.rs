@@ -125,7 +125,8 @@ impl Member {
     /// First run: keys, the network's documents, admission, card. Every step may be interrupted
     /// and done again.
     ///
-    /// Errors: [`Error::CommandMalformed`] for a name that is too long, [`Error::NetworkUnreachable`], those of [`Trust::verify`] and of the Doorman.
+    /// Errors: [`Error::CommandMalformed`] for a name that is too long, [`Error::NetworkUnreachable`],
+    /// those of [`Trust::verify`] and of the Doorman.
     pub async fn make(store: &IndexedDb, name: String) -> Result<Self, Error> {
         check_name(&name)?;
         let config = match store.read(Table::Meta, CONFIG).await? {

@@ -86,7 +86,12 @@ pub struct NetworkArgs {
     #[arg(long)]
     pub name: String,
     /// Seconds between two looks for newer network documents.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     pub refresh: u64,
 }
 

@@ -94,9 +94,9 @@ pub enum ServerStanding {
 }
 
 impl Recovery<'_> {
-    /// Takes back what `notaries` have witnessed beyond what is published here. Where most of those that are `required` for the next manifest say
-    /// that there is nothing, nothing was published: one of them would have co-signed it. What one alone
-    /// has seen more can't hold the server up then.
+    /// Takes back what `notaries` have witnessed beyond what is published here. Where most of those that
+    /// are `required` for the next manifest say that there is nothing, nothing was published: one of them
+    /// would have co-signed it. What one alone has seen more can't hold the server up then.
     ///
     /// Errors: those of the store.
     pub async fn run(

@@ -134,8 +134,8 @@ impl Doorman {
     /// [`Error::AdmissionMalformed`] for another role, or another log of a notary;
     /// [`Error::TooManyChanges`] while too many personal nodes have changed their keys, and
     /// [`Error::TooManyRequests`] while too many applicants wait who came from there;
-    /// [`Error::AdmissionPending`] for what waits already; [`Error::AdmissionRefused`] and [`Error::CardRevoked`] with the
-    /// operator's reason.
+    /// [`Error::AdmissionPending`] for what waits already; [`Error::AdmissionRefused`] and
+    /// [`Error::CardRevoked`] with the operator's reason.
     pub async fn decide(
         &self,
         mut request: AdmissionRequest,
