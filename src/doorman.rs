@@ -15,19 +15,22 @@ use crate::jose::jwk::RsaJwk;
 use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
 use crate::network::LogKeys;
+use crate::proof::WINDOW;
 use crate::provider::{NodeKeys, Primitives, Timestamp};
 
 pub use challenge::{Challenge, ChallengeAnswer, expected_answer};
 
-/// The card that comes of the longest is none too long.
-const KIND: Kind = Kind { typ: "hdms-admission+jwt", longest: card::LONGEST - 1024 };
+/// Longest admission request, characters: with all changes of keys that a node may have made, once more in
+/// its last card.
+pub const LONGEST: usize = 160 * 1024;
+
+const KIND: Kind = Kind { typ: "hdms-admission+jwt", longest: LONGEST };
+
+/// Most bytes of a card's claims: with header and signature it is none too long.
+const MOST_CLAIMS: usize = (card::LONGEST - 1024) / 4 * 3;
 
 /// How old an admission request may be, and how long a challenge may be answered, seconds.
 pub const PATIENCE: u64 = 300;
-
-/// How far ahead of the server's clock an admission request may be dated, seconds: as clocks differ that
-/// are set. Of two requests of a node the later one counts.
-pub const AHEAD: u64 = 30;
 
 /// Longest name, and longest of what else an applicant says of itself, bytes of UTF-8.
 const MAX_NAME: usize = 200;
@@ -123,15 +126,19 @@ impl AdmissionRequest {
         }
         request.encryption_key()?;
         // What costs nothing comes before the signatures.
-        if request.iat > now.seconds() + AHEAD {
+        if request.iat > now.seconds() + WINDOW {
             return Err(Error::NotYetValid);
         }
         if now.seconds() > request.iat + PATIENCE {
             return Err(Error::Expired);
         }
         request.check_claims()?;
+        let card = request.card(&request.iss, now);
+        if json::write(&card)?.len() > MOST_CLAIMS {
+            return Err(malformed);
+        }
         let unproven = |_| Error::PossessionUnproven;
-        SigningKeys::of(&request.card(&request.iss, now), primitives).await.map_err(unproven)?;
+        SigningKeys::of(&card, primitives).await.map_err(unproven)?;
         let (node, key) = (&request.iss, &request.signing_key);
         let stated = EncryptionKey::verify(&request.encryption, node, key, primitives).await;
         if stated.map_err(unproven)?.iat > now.seconds() + PATIENCE {

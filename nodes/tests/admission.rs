@@ -9,9 +9,10 @@ use std::time::Duration;
 use common::{JsonBody, Net, PASSPHRASE, id, keys, message_id, prepare_keys};
 use hdms::Error;
 use hdms::card::{LIFETIME, Role, VerifiedCard};
-use hdms::doorman::{AHEAD, About, AdmissionRequest, ChallengeAnswer, PATIENCE};
+use hdms::doorman::{About, AdmissionRequest, ChallengeAnswer, PATIENCE};
 use hdms::envelope::{Letter, MessageType, seal};
 use hdms::network::Trust;
+use hdms::proof::WINDOW;
 use hdms::provider::Timestamp;
 use hdms::testing::FixedClock;
 use hdms_nodes::institution::{self, Institution};
@@ -98,12 +99,12 @@ async fn a_node_whose_clock_is_ahead_waits_until_it_is_set() {
     let net = Net::start().await;
     prepare_keys(&net.dir.path().join("patient"), &[""]);
     let config = net.personal_config("patient");
-    let clock = FixedClock::new(Timestamp(net.now().0 + 60_000));
+    let clock = FixedClock::new(Timestamp(net.now().0 + 150_000));
     let (clock, stop) = (NodeClock::new(clock), CancellationToken::new());
     let mut starting = std::pin::pin!(Personal::start(config, clock, stop));
     let early = tokio::time::timeout(Duration::from_millis(700), starting.as_mut()).await;
     assert!(early.is_err(), "{early:?}");
-    net.clock.advance(60_000);
+    net.clock.advance(150_000);
     starting.await.unwrap();
 }
 
@@ -138,7 +139,7 @@ async fn a_request_that_is_old_forged_or_malformed_is_refused() {
 
     other.iat = net.now().seconds() - PATIENCE - 1;
     assert_eq!(ask(other.sign(keys(0)).await.unwrap()).await, Some(Error::Expired));
-    other.iat = net.now().seconds() + AHEAD + 1;
+    other.iat = net.now().seconds() + WINDOW + 1;
     assert_eq!(ask(other.sign(keys(0)).await.unwrap()).await, Some(Error::NotYetValid));
 
     for (role, endpoint) in [(Role::Personal, Some("https://example.org")), (Role::Notary, None)] {

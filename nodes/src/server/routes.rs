@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hdms::Error;
 use hdms::card::Role;
-use hdms::doorman::{Admitted, Challenge, ChallengeAnswer};
+use hdms::doorman::{Admitted, Challenge, ChallengeAnswer, LONGEST};
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::log::decimal;
@@ -38,9 +38,8 @@ use crate::serve::{open_to_all, with_common_answers};
 /// Largest body of what is small, bytes.
 const SMALL: usize = 64 * 1024;
 
-/// Most bytes of an admission request: with all changes of keys that a node may have made, once more in
-/// its last card.
-const ADMISSION: usize = 160 * 1024;
+/// Most bytes of an admission request with the answer to its challenge around it.
+const ADMISSION: usize = LONGEST + 1024;
 
 /// Largest number that the database counts to.
 const MOST: u64 = i64::MAX as u64;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use hdms::Error;
 use hdms::card::{EncryptionKey, KeyChange, LIFETIME, Role, VerifiedCard};
-use hdms::doorman::{AHEAD, AdmissionRequest};
+use hdms::doorman::AdmissionRequest;
 use hdms::envelope::{Letter, MessageType, seal};
 use hdms::notary::{Deposit, DepositAnswer};
+use hdms::proof::WINDOW;
 use hdms_nodes::institution::{self, Institution};
 use hdms_nodes::keys::{AwsKeys, AwsPrimitives};
 use hdms_nodes::member::MemberConfig;
@@ -132,12 +133,12 @@ async fn who_dates_requests_ahead_keeps_no_owner_from_changing_the_keys() {
     };
     assert_eq!(steal(299, 2).await, Err(Error::NotYetValid));
     let stated = net.now().seconds();
-    steal(AHEAD, 2).await.unwrap();
+    steal(WINDOW, 2).await.unwrap();
     net.clock.advance(1000 * 3600);
-    steal(AHEAD, 3).await.unwrap();
+    steal(WINDOW, 3).await.unwrap();
     let changed = change_keys_at(&net, &first, [keys(0), keys(1)], stated).await;
     net.ask(keys(1), &changed).await.unwrap();
-    assert_eq!(steal(AHEAD, 2).await, Err(Error::PossessionUnproven));
+    assert_eq!(steal(WINDOW, 2).await, Err(Error::PossessionUnproven));
 }
 
 /// Whoever steals a key takes back what it has signed for a week at most, whatever the card's age, and

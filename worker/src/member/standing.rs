@@ -67,7 +67,13 @@ impl Member {
         let platform = self.node.platform();
         let asked = admission(&self.config, platform.keys(), &trust).await;
         let refused = asked.as_ref().err().copied();
-        let told = [Error::AdmissionRefused, Error::CardRevoked, Error::ChallengeForged];
+        let told = [
+            Error::AdmissionRefused,
+            Error::CardRevoked,
+            Error::ChallengeForged,
+            // By the clock of the device, which may be set.
+            Error::NotYetValid,
+        ];
         self.refusal.set(refused.filter(|error| told.contains(error)));
         let card = asked?;
         platform.store().commit(vec![put(CARD, card.jwt().into())]).await?;

@@ -31,6 +31,7 @@ fn limits() -> String {
     let limits = [
         ("envelope (compact JWE)", bytes(envelope::MAX_BYTES)),
         ("card (compact JWS)", bytes(card::LONGEST)),
+        ("admission request (compact JWS)", bytes(doorman::LONGEST)),
         (
             "endorsement, key change, statement of an encryption key, request proof, key binding (compact JWS)",
             bytes(STATEMENT),
@@ -50,7 +51,7 @@ fn limits() -> String {
         ("name of a patient", bytes(message::MAX_NAME)),
         ("lifetime of a card", seconds(card::LIFETIME)),
         ("admission request, `iat` behind; time to answer a challenge", seconds(doorman::PATIENCE)),
-        ("admission request, `iat` ahead, at most", seconds(doorman::AHEAD)),
+        ("admission request, `iat` ahead, at most", seconds(proof::WINDOW)),
         (
             "request proof, distance of `iat` from the server's clock, at most",
             seconds(proof::WINDOW),

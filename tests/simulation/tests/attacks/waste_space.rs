@@ -4,7 +4,7 @@
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::{self, Card, EncryptionKey, KeyChange, MAX_CHANGES, Role, VerifiedCard};
-use hdms::doorman::AdmissionRequest;
+use hdms::doorman::{About, AdmissionRequest};
 use hdms::envelope::{self, Letter, MessageType, Opening, Sealed};
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
@@ -14,6 +14,8 @@ use hdms::ledger::VerifiedEndorsement;
 use hdms::node::{Node, Platform};
 use hdms::notary::{Deposit, DepositAnswer, DepositBody};
 use hdms::provider::{Clock, NodeKeys};
+use hdms::software::Software;
+use hdms::testing::SeededRandomness;
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::message::RequestBody;
 use hdms::treatment::request::TreatmentRequest;
@@ -103,9 +105,12 @@ fn as_long_as_signed(typ: &str, claims: &impl serde::Serialize) -> String {
     [encode(header), encode(claims), encode([0; 384])].join(".")
 }
 
+fn key() -> RsaJwk {
+    RsaJwk::from_modulus(vec![0xff; 384]).unwrap()
+}
+
 #[test]
 fn a_card_with_all_changes_of_keys_that_nodes_make_is_not_too_long() {
-    let key = || RsaJwk::from_modulus(vec![0xff; 384]).unwrap();
     let (iss, iat): (NodeId, _) = (digest("a node").parse().unwrap(), BEGIN.seconds());
     let change = KeyChange { iss: iss.clone(), iat, former_signing_key: key(), signing_key: key() };
     let change = as_long_as_signed("hdms-key-change+jwt", &change);
@@ -124,8 +129,39 @@ fn a_card_with_all_changes_of_keys_that_nodes_make_is_not_too_long() {
         iat,
         exp: iat,
     };
-    let card = as_long_as_signed("hdms-card+jwt", &card);
-    assert!(change.len() < STATEMENT && card.len() < card::LONGEST - 2048, "{}", card.len());
+    let jwt = as_long_as_signed("hdms-card+jwt", &card);
+    assert!(change.len() < STATEMENT && jwt.len() < card::LONGEST - 2048, "{}", jwt.len());
+    // Nor is the request of its node that shows it; one that would come of longer statements is.
+    let mut request = request_for(&card);
+    let longest = as_long_as_signed("hdms-admission+jwt", &request);
+    assert_eq!(AdmissionRequest::claimed_node(&longest), Ok(card.sub), "{}", longest.len());
+    let software = Software::new(SeededRandomness::new(5));
+    for (length, error) in
+        [(change.len(), Error::PossessionUnproven), (STATEMENT, Error::AdmissionMalformed)]
+    {
+        request.changes = vec!["x".repeat(length); MAX_CHANGES];
+        let asked = as_long_as_signed("hdms-admission+jwt", &request);
+        let asked = block_on(AdmissionRequest::verify(&asked, BEGIN, &software));
+        assert_eq!(asked.err(), Some(error), "{length}");
+    }
+}
+
+fn request_for(card: &Card) -> AdmissionRequest {
+    let said = || "s".repeat(200);
+    AdmissionRequest {
+        iss: card.sub.clone(),
+        iat: card.iat,
+        jti: id(7),
+        role: card.role,
+        name: card.name.clone(),
+        endpoint: card.endpoint.clone(),
+        about: Some(About { registry_number: said(), address: said(), contact: said() }),
+        signing_key: card.signing_key.clone(),
+        encryption: card.encryption.clone(),
+        changes: card.changes.clone(),
+        log: None,
+        card: Some("c".repeat(card::LONGEST)),
+    }
 }
 
 #[test]
