@@ -62,11 +62,21 @@ impl Database {
     /// [`Error::StoreFull`], [`Error::StoreFailed`], [`Error::StoreExposed`] when others may read it
     /// and that can't be changed.
     pub fn open(path: &Path, schema: &Schema) -> Result<Self, Error> {
+        Self::open_with(path, schema, |_| Ok(()))
+    }
+
+    /// The same, with what `fill` writes once all migrations were applied. Errors also those of `fill`.
+    pub fn open_with(
+        path: &Path,
+        schema: &Schema,
+        fill: impl FnOnce(&Connection) -> Result<(), Failure>,
+    ) -> Result<Self, Error> {
         private::folder(path.parent().unwrap_or(Path::new(".")))?;
         let lock = lock(path)?;
         close_to_others(path)?;
         let mut writer = connect(path, OpenFlags::default())?;
-        migrate(&mut writer, schema).map_err(|failure| explained(failure, path))?;
+        let filled = migrate(&mut writer, schema).and_then(|()| filled(&mut writer, fill));
+        filled.map_err(|failure| explained(failure, path))?;
         Self::start(path, writer, Some(lock), TIDY)
     }
 
@@ -210,6 +220,15 @@ fn migrate(connection: &mut Connection, schema: &Schema) -> Result<(), Failure> 
         transaction.commit()?;
     }
     Ok(())
+}
+
+fn filled(
+    connection: &mut Connection,
+    fill: impl FnOnce(&Connection) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let transaction = connection.transaction()?;
+    fill(&transaction)?;
+    Ok(transaction.commit()?)
 }
 
 /// How many migrations were applied.

@@ -96,16 +96,18 @@ async fn the_operator_sees_all_that_a_node_claims_and_what_it_wants_changed() {
     // And so is who waits by one.
     let third = net.request(keys(2), Role::Institution, "Notary.").await;
     assert_eq!(net.ask(keys(2), &third).await, Err(Error::AdmissionPending));
-    let waits = Lookalike { id: alike.iss.clone(), name: alike.name, is_member: false };
+    let waits = Lookalike { id: alike.iss.clone(), name: alike.name.clone(), is_member: false };
     let applicant = net.operator().applicant(&third.iss).await.unwrap();
-    assert_eq!(applicant.lookalikes, [member, waits]);
-    for id in [alike.iss, third.iss] {
+    assert_eq!(applicant.lookalikes, [member.clone(), waits]);
+    for id in [alike.iss.clone(), third.iss] {
         net.operator().refuse(id, "not the notary").await.unwrap();
     }
 
     let contact = About { contact: "Prof. Roe".into(), ..about() };
     let request = AdmissionRequest { about: Some(contact), ..anew(&request) };
     assert_eq!(net.ask(keys(0), &request).await, Err(Error::AdmissionPending));
+    let applicant = net.operator().applicant(&alike.iss).await.unwrap();
+    assert_eq!(applicant.lookalikes, [member], "once, also while it waits for something else");
     let pending = net.operator().pending(None).await.unwrap();
     assert_eq!(pending[0].admitted.as_ref().unwrap().about, Some(about()));
     assert_eq!(pending[0].claims.about, request.about);

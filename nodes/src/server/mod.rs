@@ -30,7 +30,7 @@ mod strangers;
 mod stream;
 mod superseded;
 pub mod trail;
-mod waiting;
+mod waiting_changes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -181,7 +181,7 @@ impl Server {
         clock: NodeClock,
         stop: CancellationToken,
     ) -> Result<Self, Error> {
-        let database = Database::open(&config.data.join(schema::FILE), &schema::SCHEMA)?;
+        let database = schema::hold(&config.data)?;
         let (pages, url) = (config.pages.clone(), config.public_url.clone());
         let limits = config.limits.clone();
         let bells = Arc::new(Bells::new(config.rates.streams));
@@ -225,7 +225,6 @@ impl Services {
         let (db, at) = (|| database.clone(), || clock.clone());
         let ServerConfig { data, passphrase, .. } = &config;
         let keyring = Keyring::over(data.clone(), passphrase.clone(), db(), at());
-        database.write(rivals::note_all).await?;
         let public_url = config.public_url.trim_end_matches('/').to_owned();
         let reach = Reach::with_server(&public_url, config.private_networks);
         let client = Client::new(at(), reach)?;
@@ -296,7 +295,7 @@ impl Services {
         let now = self.clock.now().seconds();
         let drop_old = move |tx: &_| {
             strangers::drop_old(tx, now)?;
-            waiting::drop_old(tx, now)
+            waiting_changes::drop_old(tx, now)
         };
         database.write(drop_old).await?;
         self.push.expire().await?;

@@ -57,7 +57,7 @@ pub fn note(tx: &Connection, known: &Known) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The same for all, at the start of the server: the tables of Unicode may be newer than before.
+/// The same for all, whenever the database is opened: the tables of Unicode may be newer than before.
 pub fn note_all(tx: &Connection) -> Result<(), Failure> {
     nodes::listed(tx)?.iter().try_for_each(|known| note(tx, known))
 }
@@ -112,8 +112,8 @@ pub fn lookalikes(
     request: &AdmissionRequest,
 ) -> Result<Vec<Lookalike>, Failure> {
     let mut statement = connection.prepare_cached(
-        "SELECT node, held FROM marks WHERE kind = ?1 AND value = ?2 AND node <> ?3 \
-         ORDER BY held DESC, node LIMIT ?4",
+        "SELECT node, max(held) FROM marks WHERE kind = ?1 AND value = ?2 AND node <> ?3 \
+         GROUP BY node ORDER BY max(held) DESC, node LIMIT ?4",
     )?;
     let (kind, value) = look(request);
     let values = (kind, value, request.iss.as_ref(), ALIKE);

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use hdms::Error;
 
-use super::{mailbox, manifests, nodes, quota, reports, rivals, strangers, superseded, waiting};
+use super::{
+    mailbox, manifests, nodes, quota, reports, rivals, strangers, superseded, waiting_changes,
+};
 use crate::log::tiles;
 use crate::sqlite::{Database, Schema};
 
@@ -189,16 +191,21 @@ pub const SCHEMA: Schema = Schema {
         quota::NUMBERS,
         quota::OF_PAIRS,
         rivals::MARKS,
-        waiting::CHANGES,
+        waiting_changes::CHANGES,
+        waiting_changes::ORIGINS,
     ],
 };
 
-/// Opens or makes the database in the folder `data`, or joins a running server that has it open.
-/// Errors as [`Database::open`].
+/// Opens or makes the database in the folder `data` for this process alone. Errors as
+/// [`Database::open`].
+pub fn hold(data: &Path) -> Result<Database, Error> {
+    Database::open_with(&data.join(FILE), &SCHEMA, rivals::note_all)
+}
+
+/// The same, or joins a running server that has it open. Errors as [`Database::open`].
 pub fn open(data: &Path) -> Result<Database, Error> {
-    let path = data.join(FILE);
-    match Database::open(&path, &SCHEMA) {
-        Err(Error::StoreBusy) => Database::join(&path, &SCHEMA),
+    match hold(data) {
+        Err(Error::StoreBusy) => Database::join(&data.join(FILE), &SCHEMA),
         opened => opened,
     }
 }
@@ -207,7 +214,7 @@ pub fn open(data: &Path) -> Result<Database, Error> {
 mod tests {
     use tempfile::TempDir;
 
-    use super::{FILE, SCHEMA, quota};
+    use super::{FILE, SCHEMA, quota, rivals};
     use crate::server::quota::{Place, Quota, Quotas, take_place};
     use crate::sqlite::{Database, Schema};
 
@@ -232,8 +239,8 @@ mod tests {
             ('h', 'p', 1, 'fetched'), ('h', 'q', 7, 'fetched');
     ";
 
-    /// A database of the first `version` migrations with what it `left`, opened today.
-    fn reopened(version: usize, left: &'static str) -> (TempDir, Database) {
+    /// A database of the first `version` migrations with what it `left`.
+    fn left(version: usize, left: &'static str) -> TempDir {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE);
         let migrations: Vec<_> =
@@ -242,9 +249,40 @@ mod tests {
         drop(Database::open(&path, &before).unwrap());
         let connection = rusqlite::Connection::open(&path).unwrap();
         connection.pragma_update(None, "user_version", version).unwrap();
-        drop(connection);
-        let database = Database::open(&path, &SCHEMA).unwrap();
+        dir
+    }
+
+    /// The same, opened today.
+    fn reopened(version: usize, what: &'static str) -> (TempDir, Database) {
+        let dir = left(version, what);
+        let database = Database::open(&dir.path().join(FILE), &SCHEMA).unwrap();
         (dir, database)
+    }
+
+    /// Whichever command opens it first: an operator's may come before the server's next start.
+    #[tokio::test]
+    async fn by_what_members_may_be_taken_for_others_is_known_once_it_is_open() {
+        let marks = SCHEMA.migrations.iter().position(|sql| *sql == rivals::MARKS).unwrap();
+        let id = hdms::jose::digest("a member");
+        let request = serde_json::json!({
+            "iss": id, "iat": 1, "jti": "018f0000-0000-7000-8000-000000000001",
+            "role": "institution", "name": "Hospital", "endpoint": "https://hospital.example",
+            "about": { "registry_number": "1", "address": "2", "contact": "3" },
+            "signing_key": hdms::jose::jwk::RsaJwk::from_modulus(vec![0xff; 256]).unwrap(),
+            "encryption": "",
+        });
+        let member = format!(
+            "INSERT INTO nodes (id, role, status, request) \
+             VALUES ('{id}', 'institution', 'admitted', '{request}')"
+        );
+        let dir = left(marks, member.leak());
+        let database = super::open(dir.path()).unwrap();
+        let kinds = database.read(|connection| {
+            let mut statement = connection.prepare("SELECT kind FROM marks ORDER BY kind")?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<Result<Vec<String>, _>>()?)
+        });
+        assert_eq!(kinds.await.unwrap(), ["endpoint", "look", "name"]);
     }
 
     #[tokio::test]

@@ -1,10 +1,10 @@
 //! Since when changes of signing keys wait that were proven and not taken: for they are taken only while
 //! they are new, and who made one in time does not lose its node by limits that others use up.
 
+use std::net::IpAddr;
+
 use hdms::card::MAX_CHANGES;
-use hdms::doorman::AdmissionRequest;
 use hdms::ids::NodeId;
-use hdms::jose::digest;
 use rusqlite::Connection;
 
 use crate::sqlite::Failure;
@@ -18,6 +18,17 @@ pub const CHANGES: &str = "
         PRIMARY KEY (node, statement)
     ) STRICT, WITHOUT ROWID;
 ";
+
+/// SQL of the address that each was brought from.
+pub const ORIGINS: &str = "
+    ALTER TABLE waiting_changes ADD COLUMN origin TEXT;
+    CREATE INDEX waiting_changes_origin ON waiting_changes (origin);
+    CREATE INDEX waiting_changes_seen ON waiting_changes (seen);
+";
+
+/// Most that wait: of all, and of those that were brought from one address.
+const MOST: u64 = 10_000;
+const MOST_OF_ADDRESS: u64 = 100;
 
 /// How long one may wait, seconds: so much more can be disowned by who makes it wait on purpose.
 const WAITS: u64 = 30 * 24 * 3600;
@@ -35,22 +46,78 @@ pub fn of_node(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Notes that those of this request wait which don't yet, `seen` now, seconds: as many of a node as a
-/// card may carry.
-pub fn note(tx: &Connection, request: &AdmissionRequest, seen: u64) -> Result<(), Failure> {
+/// Notes that these of a node wait, by digest, `seen` now, seconds: as many of it as a card may carry, and
+/// of the address that brings them as may wait.
+pub fn note(
+    tx: &Connection,
+    (id, from): (&NodeId, IpAddr),
+    digests: &[String],
+    seen: u64,
+) -> Result<(), Failure> {
     let mut noting = tx.prepare_cached(
-        "INSERT OR IGNORE INTO waiting_changes SELECT ?1, ?2, ?3 \
-         WHERE (SELECT count(*) FROM waiting_changes WHERE node = ?1) < ?4",
+        "INSERT OR IGNORE INTO waiting_changes (node, statement, seen, origin) \
+         SELECT ?1, ?2, ?3, ?4 \
+         WHERE (SELECT count(*) FROM waiting_changes WHERE node = ?1) < ?5 \
+         AND (SELECT count(*) FROM waiting_changes WHERE origin = ?4) < ?6",
     )?;
-    for jwt in &request.changes {
-        noting.execute((request.iss.as_ref(), digest(jwt), seen, MAX_CHANGES))?;
+    let origin = from.to_string();
+    for digest in digests {
+        noting.execute((id.as_ref(), digest, seen, &origin, MAX_CHANGES, MOST_OF_ADDRESS))?;
     }
     Ok(())
 }
 
-/// Drops those that have waited too long.
+/// Forgets those of a node, whose changes were taken.
+pub fn forget(tx: &Connection, id: &NodeId) -> Result<(), Failure> {
+    tx.prepare_cached("DELETE FROM waiting_changes WHERE node = ?1")?.execute([id.as_ref()])?;
+    Ok(())
+}
+
+/// Drops those that have waited too long, and of too many those that came last from the address that most
+/// have come from.
 pub fn drop_old(tx: &Connection, now: u64) -> Result<(), Failure> {
     let sql = "DELETE FROM waiting_changes WHERE seen < ?1";
     tx.prepare_cached(sql)?.execute([now.saturating_sub(WAITS)])?;
+    tx.prepare_cached(
+        "DELETE FROM waiting_changes WHERE (node, statement) IN (SELECT node, statement FROM \
+         (SELECT node, statement, seen, row_number() \
+         OVER (PARTITION BY origin ORDER BY seen, node) AS place FROM waiting_changes) \
+         ORDER BY place, seen LIMIT -1 OFFSET ?1)",
+    )?
+    .execute([MOST])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use hdms::jose::digest;
+
+    use super::super::schema;
+    use super::{drop_old, note};
+
+    const CROWD: &str = "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 10000) \
+                         INSERT INTO waiting_changes SELECT 'node ' || n, '', 1, '192.0.2.1' FROM n";
+
+    #[tokio::test]
+    async fn one_address_has_room_for_some_and_takes_that_of_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = schema::open(dir.path()).unwrap();
+        let counted = database.write(|tx| {
+            let digests: Vec<_> = (0..20).map(|number| digest(format!("{number}"))).collect();
+            let [one, other] = [1, 2].map(|last| IpAddr::from([198, 51, 100, last]));
+            for node in 0..20 {
+                note(tx, (&digest(format!("node {node}")).parse()?, one), &digests, 1)?;
+            }
+            note(tx, (&digest("another").parse()?, other), &digests, 2)?;
+            tx.execute(CROWD, [])?;
+            drop_old(tx, 2)?;
+            let mut statement =
+                tx.prepare("SELECT count(*) FROM waiting_changes GROUP BY origin ORDER BY origin")?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<Result<Vec<u64>, _>>()?)
+        });
+        assert_eq!(counted.await.unwrap(), [9_884, 100, 16]);
+    }
 }

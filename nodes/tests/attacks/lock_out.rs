@@ -103,6 +103,12 @@ async fn change(
     Ok(())
 }
 
+/// How many changes of keys the server remembers that wait.
+fn waiting(net: &Net) -> u64 {
+    let sql = "SELECT count(*) FROM waiting_changes";
+    database(net).query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
 #[tokio::test]
 async fn one_address_changes_the_keys_of_twenty_nodes_a_day_and_no_more() {
     let net = Net::start().await;
@@ -117,6 +123,7 @@ async fn one_address_changes_the_keys_of_twenty_nodes_a_day_and_no_more() {
     let mut request = net.request(keys(4), Role::Personal, "").await;
     let unknown = change(&net, &mut request, (4, 5)).await;
     assert_eq!(unknown, Err(Error::TooManyChanges), "its changes would be kept as well");
+    assert_eq!(waiting(&net), 0, "there is no end of nodes that nobody knows");
     net.ask(keys(4), &request).await.unwrap();
     assert_eq!(change(&net, &mut request, (4, 5)).await, Err(Error::TooManyChanges));
     // Nor do changes count less that a node brings at once, and that end where they began.
@@ -126,6 +133,7 @@ async fn one_address_changes_the_keys_of_twenty_nodes_a_day_and_no_more() {
         circle = change_keys(&net, &circle, keys(former), keys(newer)).await;
     }
     assert_eq!(net.ask(keys(4), &circle).await, Err(Error::TooManyChanges));
+    assert_eq!(waiting(&net), 3);
     request = before;
     // Whoever else tries there meanwhile, in vain, puts it off by nothing.
     let quarter = retry_after(Error::TooManyChanges).unwrap() / 4;
@@ -134,6 +142,7 @@ async fn one_address_changes_the_keys_of_twenty_nodes_a_day_and_no_more() {
         request.iat = net.now().seconds();
         assert_eq!(change(&net, &mut request, (4, 5)).await, expected);
     }
+    assert_eq!(waiting(&net), 0);
 }
 
 /// While others use up what there is room for, its owner's change waits for weeks.
@@ -164,6 +173,21 @@ async fn a_change_of_keys_that_has_to_wait_grows_no_older_meanwhile() {
     assert_eq!(again(20, 4, &unseen).await, Err(Error::CardSuperseded));
     assert_eq!(again(0, 1, &waiting[0]).await, Ok(()));
     assert_eq!(again(11, 3, &waiting[1]).await, Err(Error::CardSuperseded), "not for ever");
+}
+
+/// Some names were admitted before such were refused; and what a member that was taken back from others'
+/// copies has told the operator is not known any more.
+#[tokio::test]
+async fn no_rule_on_names_keeps_a_member_out_that_was_taken_back() {
+    let net = Net::start().await;
+    let member = net.hospital(1).await;
+    let name = "St. Else\u{200b}where";
+    let sql = "UPDATE nodes SET request = json_set(json_remove(request, '$.about'), '$.name', ?2) \
+               WHERE id = ?1";
+    database(&net).execute(sql, (member.id.as_ref(), name)).unwrap();
+    net.ask(keys(1), &net.request(keys(1), Role::Institution, name).await).await.unwrap();
+    let other = net.request(keys(2), Role::Institution, name).await;
+    assert_eq!(net.ask(keys(2), &other).await, Err(Error::AdmissionMalformed));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use super::super::nodes::{self, Known, Status};
 use super::super::trail::Act;
-use super::super::{rivals, strangers, superseded, waiting};
+use super::super::{rivals, strangers, superseded, waiting_changes};
 use crate::sqlite::Failure;
 
 /// How old a statement of a changed key may be that nobody has seen yet, seconds.
@@ -42,7 +42,7 @@ pub struct Found {
     pub has_rival: bool,
     /// Whether so few personal nodes have changed their keys that this one may.
     pub has_room: bool,
-    /// Since when changes of its keys wait: [`waiting::of_node`].
+    /// Since when changes of its keys wait: [`waiting_changes::of_node`].
     pub waiting: Vec<(String, u64)>,
 }
 
@@ -53,11 +53,21 @@ impl Found {
         self.waiting.iter().find(|(statement, _)| *statement == digest).map(|(_, seen)| *seen)
     }
 
-    /// Whether it is to be noted that changes wait which this request brings.
-    pub fn lets_wait(&self, request: &AdmissionRequest) -> bool {
-        let before = self.known.as_ref().map_or(0, |known| known.request.changes.len());
-        let is_new = |jwt: &String| self.seen(jwt).is_none();
-        self.waiting.len() < MAX_CHANGES && request.changes.iter().skip(before).any(is_new)
+    /// How many changes of the node's keys are known here, or by a card that was `shown`.
+    fn changes(&self, shown: Option<&Card>) -> usize {
+        let known = self.known.as_ref().map_or(0, |known| known.request.changes.len());
+        known.max(shown.map_or(0, |card| card.changes.len()))
+    }
+
+    /// Of which changes that this request brings it is to be noted that they wait, by digest. Of none where
+    /// the node is not known and shows no card: anybody may be any number of such nodes.
+    pub fn lets_wait(&self, shown: Option<&Card>, request: &AdmissionRequest) -> Vec<String> {
+        let is_node = self.known.is_some() || shown.is_some();
+        if !is_node || self.waiting.len() >= MAX_CHANGES {
+            return Vec::new();
+        }
+        let new = request.changes.iter().skip(self.changes(shown));
+        new.filter(|jwt| self.seen(jwt).is_none()).map(digest).collect()
     }
 }
 
@@ -82,7 +92,7 @@ pub fn find(
     let waiting = if request.changes.is_empty() {
         Vec::new()
     } else {
-        waiting::of_node(connection, &request.iss, now)?
+        waiting_changes::of_node(connection, &request.iss, now)?
     };
     Ok(Found { from, known, changed, has_rival, has_room, waiting })
 }
@@ -150,10 +160,7 @@ pub fn decide(
     }
     let approved = |member: &AdmissionRequest| {
         let near = member.endpoint == request.endpoint || (!rival && same_host(member, request));
-        // What a node taken back from others' copies has told the operator is not known any more.
-        let told = member.about.is_none() || member.about == request.about;
-        let same = member.name == request.name && told;
-        same && member.log == request.log && near
+        says_the_same(member, request) && member.log == request.log && near
     };
     Ok(if personal || member.is_some_and(approved) {
         Decision::Admit
@@ -183,6 +190,13 @@ pub fn expect_newest(kept: &AdmissionRequest, request: &AdmissionRequest) -> Res
     if !goes_on && made(request) < made(kept) { Err(Error::Replayed) } else { Ok(()) }
 }
 
+/// Whether it says of itself what this member does.
+pub fn says_the_same(member: &AdmissionRequest, request: &AdmissionRequest) -> bool {
+    // What a node taken back from others' copies has told the operator is not known any more.
+    let told = member.about.is_none() || member.about == request.about;
+    told && member.name == request.name
+}
+
 /// Whether it asks for the same as before.
 pub fn is_repeated(before: &AdmissionRequest, request: &AdmissionRequest) -> bool {
     let (iat, jti) = (request.iat, request.jti.clone());
@@ -202,9 +216,7 @@ pub fn expect_timely(
     request: &AdmissionRequest,
     now: u64,
 ) -> Result<(), Error> {
-    let known = found.known.as_ref().map_or(0, |known| known.request.changes.len());
-    let known = known.max(shown.map_or(0, |card| card.changes.len()));
-    for jwt in request.changes.iter().skip(known) {
+    for jwt in request.changes.iter().skip(found.changes(shown)) {
         let made = KeyChange::claimed(jwt)?.iat + PATIENCE;
         if made + NEW < found.seen(jwt).unwrap_or(now) {
             let unseen = shown.map_or(Error::CardSuperseded, |_| Error::PossessionUnproven);

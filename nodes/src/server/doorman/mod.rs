@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hdms::Error;
-use hdms::card::{LIFETIME, Role, VerifiedCard};
+use hdms::card::{Card, LIFETIME, Role, VerifiedCard};
 use hdms::doorman::{AdmissionRequest, Admitted, Challenge, ChallengeAnswer, PATIENCE};
 use hdms::ids::NodeId;
 use hdms::provider::{Clock, Timestamp};
@@ -24,7 +24,7 @@ use super::rate::{DAY, RateLimit, Rates};
 use super::strangers;
 use super::superseded;
 use super::trail;
-use super::waiting;
+use super::waiting_changes;
 use crate::connections::{customer, subscriber};
 use crate::keys::AwsPrimitives;
 use crate::problem::Problem;
@@ -33,7 +33,7 @@ use crate::sqlite::Database;
 use crate::system::{NodeClock, SystemRandomness};
 use decision::{
     Decision, Found, Used, acts, decide, ends_cards, expect_newest, expect_same_node,
-    expect_timely, find, is_repeated,
+    expect_timely, find, is_repeated, says_the_same,
 };
 
 /// Personal nodes that may change their keys from one address a day.
@@ -186,7 +186,7 @@ impl Doorman {
         let decision = decide(known, request, found.has_rival)?;
         expect_news(&decision, known, request)?;
         let used = Used::by(&decision, known, request, ended, now.seconds());
-        self.take(used, &found, request).await?;
+        self.take(used, &found, (shown, request)).await?;
         let ended = ended.max(found.changed);
         let done = match decision {
             Decision::Wait => self.wait(found, request, ended).await,
@@ -203,7 +203,7 @@ impl Doorman {
         &self,
         used: Used,
         found: &Found,
-        request: &AdmissionRequest,
+        (shown, request): (Option<&Card>, &AdmissionRequest),
     ) -> Result<(), Error> {
         let now = self.clock.now();
         let may_change = || found.has_room && self.changes.take(&found.from, now).is_ok();
@@ -214,9 +214,11 @@ impl Doorman {
         } else {
             Ok(())
         };
-        if taken.is_err() && found.lets_wait(request) {
-            let request = request.clone();
-            self.database.write(move |tx| waiting::note(tx, &request, now.seconds())).await?;
+        let waiting = found.lets_wait(shown, request);
+        if taken.is_err() && !waiting.is_empty() {
+            let (id, from, now) = (request.iss.clone(), found.from, now.seconds());
+            let note = move |tx: &_| waiting_changes::note(tx, (&id, from), &waiting, now);
+            self.database.write(note).await?;
         }
         taken
     }
@@ -290,6 +292,9 @@ impl Doorman {
                     let waits = status == Status::Pending;
                     strangers::note_first(tx, &request.iss, now, waits.then_some(found.from))?;
                 }
+                if !found.waiting.is_empty() {
+                    waiting_changes::forget(tx, &request.iss)?;
+                }
                 for act in acts {
                     trail::append(tx, now, act, Some(&request.iss), &Claims::of(&request))?;
                 }
@@ -333,10 +338,8 @@ impl Doorman {
             return Ok(());
         }
         let known = self.database.read(|connection| nodes::find(connection, &request.iss)).await?;
-        let is_as = |member: &AdmissionRequest| {
-            (&member.name, &member.about) == (&request.name, &request.about)
-        };
-        let is_known = known.as_ref().and_then(Known::admitted_as).is_some_and(is_as);
+        let member = known.as_ref().and_then(Known::admitted_as);
+        let is_known = member.is_some_and(|member| says_the_same(member, request));
         if is_known { Ok(()) } else { Err(Error::AdmissionMalformed) }
     }
 }
