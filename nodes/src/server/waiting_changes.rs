@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use hdms::card::MAX_CHANGES;
 use hdms::ids::NodeId;
+use hdms::jose::digest;
 use rusqlite::Connection;
 
 use crate::sqlite::Failure;
@@ -61,15 +62,19 @@ pub fn note(
          AND (SELECT count(*) FROM waiting_changes WHERE origin = ?4) < ?6",
     )?;
     let origin = from.to_string();
-    for digest in digests {
-        noting.execute((id.as_ref(), digest, seen, &origin, MAX_CHANGES, MOST_OF_ADDRESS))?;
+    for statement in digests {
+        noting.execute((id.as_ref(), statement, seen, &origin, MAX_CHANGES, MOST_OF_ADDRESS))?;
     }
     Ok(())
 }
 
-/// Forgets those of a node, whose changes were taken.
-pub fn forget(tx: &Connection, id: &NodeId) -> Result<(), Failure> {
-    tx.prepare_cached("DELETE FROM waiting_changes WHERE node = ?1")?.execute([id.as_ref()])?;
+/// Forgets these of a node, which were taken; others may still be, whoever asked with these.
+pub fn forget(tx: &Connection, id: &NodeId, changes: &[String]) -> Result<(), Failure> {
+    let sql = "DELETE FROM waiting_changes WHERE node = ?1 AND statement = ?2";
+    let mut forgetting = tx.prepare_cached(sql)?;
+    for jwt in changes {
+        forgetting.execute((id.as_ref(), digest(jwt)))?;
+    }
     Ok(())
 }
 
@@ -97,8 +102,10 @@ mod tests {
     use super::super::schema;
     use super::{drop_old, note};
 
-    const CROWD: &str = "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 10000) \
-                         INSERT INTO waiting_changes SELECT 'node ' || n, '', 1, '192.0.2.1' FROM n";
+    const CROWD: &str = "
+        WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 10000)
+        INSERT INTO waiting_changes SELECT 'node ' || n, '', 1, '192.0.2.1' FROM n;
+    ";
 
     #[tokio::test]
     async fn one_address_has_room_for_some_and_takes_that_of_no_other() {

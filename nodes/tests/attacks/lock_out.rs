@@ -104,7 +104,7 @@ async fn change(
 }
 
 /// How many changes of keys the server remembers that wait.
-fn waiting(net: &Net) -> u64 {
+fn remembered(net: &Net) -> u64 {
     let sql = "SELECT count(*) FROM waiting_changes";
     database(net).query_row(sql, [], |row| row.get(0)).unwrap()
 }
@@ -123,7 +123,7 @@ async fn one_address_changes_the_keys_of_twenty_nodes_a_day_and_no_more() {
     let mut request = net.request(keys(4), Role::Personal, "").await;
     let unknown = change(&net, &mut request, (4, 5)).await;
     assert_eq!(unknown, Err(Error::TooManyChanges), "its changes would be kept as well");
-    assert_eq!(waiting(&net), 0, "there is no end of nodes that nobody knows");
+    assert_eq!(remembered(&net), 0, "there is no end of nodes that nobody knows");
     net.ask(keys(4), &request).await.unwrap();
     assert_eq!(change(&net, &mut request, (4, 5)).await, Err(Error::TooManyChanges));
     // Nor do changes count less that a node brings at once, and that end where they began.
@@ -133,7 +133,7 @@ async fn one_address_changes_the_keys_of_twenty_nodes_a_day_and_no_more() {
         circle = change_keys(&net, &circle, keys(former), keys(newer)).await;
     }
     assert_eq!(net.ask(keys(4), &circle).await, Err(Error::TooManyChanges));
-    assert_eq!(waiting(&net), 3);
+    assert_eq!(remembered(&net), 3);
     request = before;
     // Whoever else tries there meanwhile, in vain, puts it off by nothing.
     let quarter = retry_after(Error::TooManyChanges).unwrap() / 4;
@@ -142,7 +142,6 @@ async fn one_address_changes_the_keys_of_twenty_nodes_a_day_and_no_more() {
         request.iat = net.now().seconds();
         assert_eq!(change(&net, &mut request, (4, 5)).await, expected);
     }
-    assert_eq!(waiting(&net), 0);
 }
 
 /// While others use up what there is room for, its owner's change waits for weeks.
@@ -171,7 +170,9 @@ async fn a_change_of_keys_that_has_to_wait_grows_no_older_meanwhile() {
     };
     // The older they are the more room there is.
     assert_eq!(again(20, 4, &unseen).await, Err(Error::CardSuperseded));
+    assert_eq!(remembered(&net), 2);
     assert_eq!(again(0, 1, &waiting[0]).await, Ok(()));
+    assert_eq!(remembered(&net), 1);
     assert_eq!(again(11, 3, &waiting[1]).await, Err(Error::CardSuperseded), "not for ever");
 }
 

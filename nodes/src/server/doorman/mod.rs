@@ -293,7 +293,7 @@ impl Doorman {
                     strangers::note_first(tx, &request.iss, now, waits.then_some(found.from))?;
                 }
                 if !found.waiting.is_empty() {
-                    waiting_changes::forget(tx, &request.iss)?;
+                    waiting_changes::forget(tx, &request.iss, &request.changes)?;
                 }
                 for act in acts {
                     trail::append(tx, now, act, Some(&request.iss), &Claims::of(&request))?;
