@@ -50,7 +50,7 @@ pub struct Request {
 }
 
 impl NetworkDocument for Request {
-    const TYP: &'static str = "hdms-doorman-request+jwt";
+    const KIND: Kind = Kind { typ: "hdms-doorman-request+jwt", longest: answers::DOCUMENTS };
 
     fn issuer(&self) -> &NodeId {
         &self.iss
@@ -61,8 +61,7 @@ impl Request {
     /// Checks that the key has signed it. [`Error::PossessionUnproven`].
     pub async fn verify(jwt: &str) -> Result<Self, Error> {
         let unproven = Error::PossessionUnproven;
-        let kind = Kind { typ: Self::TYP, longest: answers::DOCUMENTS };
-        let unverified = Unverified::parse(jwt, &kind, unproven)?;
+        let unverified = Unverified::parse(jwt, &Self::KIND, unproven)?;
         let Self { key, .. } = json::read(unverified.payload().clone(), unproven)?;
         verify_by(jwt, &[&key], &AwsPrimitives).await.map_err(|_| unproven)
     }

@@ -15,8 +15,8 @@ use crate::log::{MAX_TEXT, TlogProof};
 use crate::network::{Trust, notary_of};
 use crate::provider::{NodeKeys, Primitives};
 
-/// A receipt is in it.
-const CONFLICT: Kind = Kind { typ: "hdms-conflict+jwt", longest: 4 * MAX_TEXT };
+/// Why a notary refuses an entry. A receipt is in it.
+pub const CONFLICT: Kind = Kind { typ: "hdms-conflict+jwt", longest: 4 * MAX_TEXT };
 
 /// What a receipt says, once it is checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

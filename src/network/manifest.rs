@@ -41,7 +41,7 @@ pub struct Manifest {
 }
 
 impl NetworkDocument for Manifest {
-    const TYP: &'static str = "hdms-manifest+jwt";
+    const KIND: Kind = Kind { typ: "hdms-manifest+jwt", longest: MANIFEST };
 
     fn issuer(&self) -> &NodeId {
         &self.iss
@@ -49,8 +49,6 @@ impl NetworkDocument for Manifest {
 }
 
 impl Manifest {
-    const KIND: Kind = Kind { typ: Self::TYP, longest: MANIFEST };
-
     /// A manifest that binds `documents`, whose own is left aside.
     pub fn binding(
         iss: NodeId,

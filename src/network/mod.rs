@@ -13,10 +13,11 @@ mod warnings;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::answers::DOCUMENTS;
 use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::jwk::RsaJwk;
-use crate::jose::jws;
+use crate::jose::jws::{self, Kind};
 use crate::log::Checkpoint;
 use crate::provider::NodeKeys;
 
@@ -198,10 +199,10 @@ pub struct Superseded {
     pub before: u64,
 }
 
-/// A document that the Doorman signs, with its `typ`.
+/// A document that the Doorman signs.
 pub trait NetworkDocument: Serialize + DeserializeOwned {
-    /// The JWT's `typ`.
-    const TYP: &'static str;
+    /// The JWT's `typ`, and how long it may be.
+    const KIND: Kind;
     /// Whose signature it claims.
     fn issuer(&self) -> &NodeId;
 }
@@ -209,7 +210,7 @@ pub trait NetworkDocument: Serialize + DeserializeOwned {
 macro_rules! network_documents {
     ($($name:ident = $typ:literal),+) => {$(
         impl NetworkDocument for $name {
-            const TYP: &'static str = $typ;
+            const KIND: Kind = Kind { typ: $typ, longest: DOCUMENTS };
 
             fn issuer(&self) -> &NodeId {
                 &self.iss
@@ -227,5 +228,5 @@ network_documents! {
 
 /// Signs a network document with the key whose thumbprint is its issuer. Answers the JWT.
 pub async fn sign<D: NetworkDocument>(document: &D, keys: &impl NodeKeys) -> Result<String, Error> {
-    jws::sign_ps256(D::TYP, document.issuer().as_ref(), document, keys).await
+    jws::sign_ps256(D::KIND.typ, document.issuer().as_ref(), document, keys).await
 }

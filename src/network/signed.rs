@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::{Doormen, NetworkDocument};
-use crate::answers::DOCUMENTS;
 use crate::error::Error;
 use crate::jose::jwk::RsaJwk;
 use crate::jose::jws::{Kind, Unverified};
@@ -38,7 +37,7 @@ pub async fn verify_by<D: NetworkDocument>(
     keys: &[&RsaJwk],
     primitives: &impl Primitives,
 ) -> Result<D, Error> {
-    let (kid, payload) = verify_signature(jwt, D::TYP, keys, primitives).await?;
+    let (kid, payload) = verify_signature(jwt, &D::KIND, keys, primitives).await?;
     let document: D = json::read(payload, Error::NetworkForged)?;
     if document.issuer().as_ref() == kid { Ok(document) } else { Err(Error::NetworkForged) }
 }
@@ -46,13 +45,12 @@ pub async fn verify_by<D: NetworkDocument>(
 /// Answers the thumbprint of the key that signed, and what it signed.
 async fn verify_signature(
     jwt: &str,
-    typ: &'static str,
+    kind: &Kind,
     keys: &[&RsaJwk],
     primitives: &impl Primitives,
 ) -> Result<(String, Value), Error> {
     let forged = Error::NetworkForged;
-    let kind = Kind { typ, longest: DOCUMENTS };
-    let unverified = Unverified::parse(jwt, &kind, forged).map_err(|_| forged)?;
+    let unverified = Unverified::parse(jwt, kind, forged).map_err(|_| forged)?;
     let kid = unverified.header().kid.clone().ok_or(forged)?;
     let key = keys.iter().find(|key| key.thumbprint() == kid).ok_or(forged)?;
     let payload = unverified.verify_ps256(key, primitives).await.map_err(|_| forged)?;

@@ -257,7 +257,7 @@ impl Operator {
         document: &D,
         keys: &SoftwareKeys<SeededRandomness>,
     ) -> Result<String, Error> {
-        let claims = json::write(&(D::TYP, document))?;
+        let claims = json::write(&(D::KIND.typ, document))?;
         let kept = self.signed.borrow().get(&claims).cloned();
         if let Some(kept) = kept {
             return Ok(kept);

@@ -5,7 +5,9 @@ use hdms::envelope::{self, MessageType};
 use hdms::jose::jws::{HEADER, STATEMENT};
 use hdms::node::{MOST_REFUSALS, MOST_REFUSED_BYTES};
 use hdms::treatment::message;
-use hdms::{Error, answers, doorman, endpoint, log, mailbox, notary, padding, proof, push, record};
+use hdms::{
+    Error, answers, doorman, endpoint, ledger, log, mailbox, notary, padding, proof, push, record,
+};
 
 use super::Example;
 
@@ -37,6 +39,9 @@ fn limits() -> String {
             bytes(STATEMENT),
         ),
         ("protected header of a JWS or JWE, as base64url", bytes(HEADER)),
+        ("conflict (compact JWS)", bytes(ledger::CONFLICT.longest)),
+        ("manifest (compact JWS)", bytes(answers::MANIFEST)),
+        ("other network document (compact JWS)", bytes(answers::DOCUMENTS)),
         ("record (compact SD-JWT without key binding)", bytes(record::MAX_BYTES)),
         ("lifetime of an envelope, `exp` − `iat`, at most", seconds(envelope::LIFETIME)),
         (

@@ -3,8 +3,9 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
+use hdms::answers::MANIFEST;
 use hdms::card::{Role, VerifiedCard};
-use hdms::network::{DoormanKey, NetworkDocuments, Trust};
+use hdms::network::{self, DoormanKey, Manifest, NetworkDocuments, Trust};
 use hdms::provider::{Clock, Timestamp};
 use hdms_simulation::{BEGIN, Network, Operator, World, id, keys};
 
@@ -166,5 +167,21 @@ fn an_outage_leaves_the_last_documents_in_use_until_the_revocation_list_is_too_o
         let late = Timestamp(BEGIN.0 + 90 * DAY + 1000);
         assert_eq!(trust.check_revocation(&notary, late), Err(Error::NetworkStale));
         assert!(trust.node(&notary).is_ok(), "the map is not forgotten");
+    });
+}
+
+#[test]
+fn a_manifest_that_is_too_long_for_those_who_keep_it_is_none() {
+    block_on(async {
+        let world = World::new(1).await.unwrap();
+        let doorman = keys("doorman", world.providers.randomness.clone()).unwrap();
+        for (notaries, counts) in [(1, true), (MANIFEST / 46, false)] {
+            let notaries = vec![world.notary.card().id().clone(); notaries];
+            let manifest = Manifest { notaries, ..world.patient.trust().manifest().clone() };
+            let jwt = network::sign(&manifest, &doorman).await.unwrap();
+            let key = &[doorman.public().0];
+            let read = network::verify_by::<Manifest>(&jwt, key, &world.software()).await;
+            assert_eq!((read.is_ok(), jwt.len() <= MANIFEST), (counts, counts));
+        }
     });
 }
