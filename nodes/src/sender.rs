@@ -28,7 +28,7 @@ use crate::client::{Client, Delivered, Deposited};
 use crate::member::Standing;
 use crate::platform::{NativeNode, Side, adopt};
 use crate::problem::Problem;
-use batches::{by_size, envelope};
+use batches::{by_size, envelope, will_never_fit};
 
 /// What goes together, and how many requests are in flight, to one destination. Where a request
 /// carries many, the next one leaves when the last was answered, so that it carries all that came
@@ -206,9 +206,11 @@ impl<F: Side> Sender<F> {
         let (parcels, stuck) = self.node.parcels(batch).await;
         let mut failed = Vec::new();
         for (item, why) in stuck {
-            failed.extend(match item.refuses_itself(why) {
-                Some(refusal) => self.deposited(item, refusal, None).await,
-                None => self.postpone(vec![item], why.into()).await,
+            failed.extend(if will_never_fit(&item, why) {
+                let refusal = DepositAnswer::Refused(why.code().to_owned());
+                self.deposited(item, refusal, None).await
+            } else {
+                self.postpone(vec![item], why.into()).await
             });
         }
         for parcel in parcels {

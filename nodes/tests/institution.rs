@@ -5,7 +5,7 @@
 
 mod stage;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdms::card::Role;
 use hdms::ids::CaseId;
@@ -14,7 +14,7 @@ use hdms::provider::{Store, Table, Timestamp, Write};
 use hdms_nodes::server::operator::Operator;
 use hdms_nodes::system::{SystemClock, SystemRandomness};
 use reqwest::Method;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use stage::{His, PATIENT, RESULT, Stage, received, refusal};
 
 const UNKNOWN: &str = "/api/cases/0192f0c1-2345-7abc-89ab-0123456789ab";
@@ -284,6 +284,39 @@ async fn what_waits_to_be_sent_or_was_refused_is_listed_with_its_recipient_and_r
         (&last["problem"]["code"], &last["refused"], &page["next"]),
         (&"api/too-large".into(), &true.into(), &Value::Null)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_that_no_envelope_holds_counts_as_refused() {
+    let stage = Stage::set().await;
+    let case = stage.ask().await;
+    stage.his.until(&case, |view| view["summary"].is_object()).await;
+    let platform = stage.network.institutions()[0].node().platform();
+    let padded = "x".repeat(600_000);
+    let deposit = OutboxItem {
+        id: "0192f0c1-2345-7abc-89ab-000000000001".into(),
+        case: case.clone(),
+        to: stage.network.notaries()[0].member().id().clone(),
+        role: Role::Notary,
+        payload: Payload::Deposit {
+            endorsements: [padded.clone(), padded],
+            participants: [stage.node().id().clone(), stage.hospital().clone()],
+            case_secret: None,
+            draw: None,
+        },
+        since: Timestamp(5),
+        refused: None,
+        attempts: Attempts::default(),
+    };
+    let (key, value) = (deposit.id.clone(), serde_json::to_vec(&deposit).unwrap());
+    let kept = Write::Put { table: Table::Outbox, key, value };
+    platform.store().commit(vec![kept]).await.unwrap();
+    platform.queued(vec![deposit]);
+    let begun = Instant::now();
+    while stage.his.get("/api/outbox").await.body["outbox"] != json!([]) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it waits for ever");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -147,16 +147,22 @@ async fn a_result_handed_in_twice_under_one_key_is_one_result() {
     let stage = Stage::set().await;
     let case = stage.approved().await;
     let path = format!("/api/cases/{case}/results");
-    let hand_in = async |result: String| {
+    let hand_in = async |key: &str, result: String| {
         let request = stage.his.request(reqwest::Method::POST, &path);
-        stage.his.send(request.header("idempotency-key", "order 66").body(result)).await
+        stage.his.send(request.header("idempotency-key", key).body(result)).await
     };
-    let (once, twice) = (hand_in(RESULT.into()).await, hand_in(RESULT.into()).await);
+    let amended = RESULT.replace("final", "amended");
+    let one = hand_in("order 66", RESULT.into());
+    let (once, twice) = (one.await, hand_in("order 66", RESULT.into()).await);
     assert_eq!((once.status, &once.body), (201, &twice.body));
-    let other = hand_in(RESULT.replace("final", "amended")).await;
+    let other = hand_in("order 66", amended.clone()).await;
     assert_eq!((other.status, other.code()), (409, "treatment/already-decided"));
+    let both = tokio::join!(hand_in("order 67", RESULT.into()), hand_in("order 67", amended));
+    let mut statuses = [both.0.status, both.1.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409], "who is told that it was taken in was");
     let view = stage.his.get(&format!("/api/cases/{case}")).await.body;
-    assert_eq!(view["summary"]["results"], 1);
+    assert_eq!(view["summary"]["results"], 2);
     let entry = once.body["results"][0].as_str().unwrap();
     received(stage.node(), &case, &entry.parse().unwrap()).await;
     let result = stage.his.request(reqwest::Method::GET, &format!("{path}/{entry}")).send().await;

@@ -61,30 +61,42 @@ impl<P: Platform> Node<P> {
             let page = self.waiting(&after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id.clone();
-            for item in page.iter().filter(|item| item.refused.is_none()) {
-                match self.pass_over_at(item).await {
-                    // Others may have a next one.
-                    Err(Error::NoNotary | Error::NotAllowedNow) => {}
-                    passed => passed?,
-                }
+            for item in page.into_iter().filter(|item| item.refused.is_none()) {
+                self.pass_over_all(item).await?;
             }
         }
     }
 
-    async fn pass_over_at(&self, item: &OutboxItem) -> Result<(), Error> {
+    /// Deposits a request at the first in rank that is not to be passed over.
+    pub(super) async fn pass_over_all(&self, mut item: OutboxItem) -> Result<(), Error> {
+        loop {
+            match self.pass_over_at(&item).await {
+                Ok(true) => {}
+                // Others may have a next one.
+                Ok(false) | Err(Error::NoNotary | Error::NotAllowedNow) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            let Some(next) = self.waiting_item(&item.id).await? else { return Ok(()) };
+            item = next;
+        }
+    }
+
+    /// Whether the request goes to the next in rank.
+    async fn pass_over_at(&self, item: &OutboxItem) -> Result<bool, Error> {
         let Payload::Deposit { endorsements, participants, draw: Some(_), .. } = &item.payload
         else {
-            return Ok(());
+            return Ok(false);
         };
         let _guard = self.platform.lock_case(&item.case).await;
         let case: HospitalCase = self.case(&item.case).await?;
         let still = case.notary.as_ref() == Some(&item.to);
         let Some(passed) = self.passed(item, case.entry.draw.as_ref()).filter(|_| still) else {
-            return Ok(());
+            return Ok(false);
         };
         let endorsed = self.endorsed(endorsements, participants).await?;
         let step = case.pass_over(passed, endorsed, self.now())?;
-        self.carry_out(&item.case, step, Vec::new()).await.map(drop)
+        self.carry_out(&item.case, step, Vec::new()).await?;
+        Ok(true)
     }
 
     /// Why the next in rank counts, if it does.

@@ -20,7 +20,7 @@ impl<P: Platform> Node<P> {
     /// Errors: [`Error::UnknownCase`], [`Error::AlreadyDecided`], [`Error::NoNotary`],
     /// [`Error::FormerCase`].
     pub async fn approve(&self, id: &CaseId) -> Result<HospitalCase, Error> {
-        let _guard = self.platform.lock_case(id).await;
+        let guard = self.platform.lock_case(id).await;
         let case: HospitalCase = self.case(id).await?;
         match case.phase {
             Phase::Requested | Phase::Approving { refused: Some(_), .. } => {}
@@ -31,6 +31,11 @@ impl<P: Platform> Node<P> {
         let mine = self.endorse(&case.entry).await?;
         let step = case.approve(mine, theirs, self.now())?;
         self.carry_out(id, step, Vec::new()).await?;
+        drop(guard);
+        // The notary may have been revoked since the request came.
+        if let Some(item) = self.waiting_item(case.entry.id.as_ref()).await? {
+            self.pass_over_all(item).await?;
+        }
         self.case(id).await
     }
 
@@ -60,25 +65,15 @@ impl<P: Platform> Node<P> {
     /// Step 14: hands in results, each a FHIR resource or Bundle that fits an envelope; they go to
     /// the patient one after another.
     ///
-    /// Errors: [`Error::UnknownCase`], [`Error::NotAllowedNow`], [`Error::AlreadyDecided`] when an id
-    /// names another result, and then none is taken in.
+    /// Errors: [`Error::UnknownCase`], [`Error::NotAllowedNow`], also when the case's notary is none any
+    /// more and a result is new, [`Error::AlreadyDecided`] when an id names another result; none is taken
+    /// in then.
     pub async fn hand_in(
         &self,
         id: &CaseId,
         results: Vec<(EntryId, Value)>,
     ) -> Result<HospitalCase, Error> {
-        let case: HospitalCase = self.case(id).await?;
-        for (entry, fhir) in &results {
-            let is_known = case.results.iter().any(|known| known.id == *entry);
-            if is_known && self.handed_in(id, entry).await? != *fhir {
-                return Err(Error::AlreadyDecided);
-            }
-        }
-        for (entry, fhir) in results {
-            let now = self.now();
-            self.decide_as_hospital(id, |case| case.hand_in(entry.clone(), fhir.clone(), now))
-                .await?;
-        }
+        self.take_in_results(id, results).await?;
         self.send_next_result(id).await?;
         self.case(id).await
     }
@@ -105,6 +100,32 @@ impl<P: Platform> Node<P> {
         let endorsement = self.endorse(&entry).await?;
         let step = case.send_result(Authored { record, endorsement }, self.now())?;
         self.carry_out(id, step, Vec::new()).await?;
+        Ok(())
+    }
+
+    async fn take_in_results(
+        &self,
+        id: &CaseId,
+        results: Vec<(EntryId, Value)>,
+    ) -> Result<(), Error> {
+        let _guard = self.platform.lock_case(id).await;
+        let case: HospitalCase = self.case(id).await?;
+        let mut new = Vec::with_capacity(results.len());
+        for (entry, fhir) in results {
+            let is_known = case.results.iter().any(|known| known.id == entry);
+            if is_known && self.handed_in(id, &entry).await? != fhir {
+                return Err(Error::AlreadyDecided);
+            }
+            new.extend((!is_known).then_some((entry, fhir)));
+        }
+        if !new.is_empty() && case.notary_until(&self.trust()).is_some() {
+            return Err(Error::NotAllowedNow);
+        }
+        for (entry, fhir) in new {
+            let case: HospitalCase = self.case(id).await?;
+            let step = case.hand_in(entry, fhir, self.now())?;
+            self.carry_out(id, step, Vec::new()).await?;
+        }
         Ok(())
     }
 

@@ -111,16 +111,6 @@ impl OutboxItem {
     }
 }
 
-impl OutboxItem {
-    /// What comes of a deposit that no envelope holds: the same as of one that the notary refuses, as it
-    /// will never be smaller.
-    pub fn refuses_itself(&self, why: Error) -> Option<DepositAnswer> {
-        let is_deposit = matches!(self.payload, Payload::Deposit { .. });
-        let refusal = || DepositAnswer::Refused(why.code().to_owned());
-        (is_deposit && why == Error::EnvelopeTooLarge).then(refusal)
-    }
-}
-
 /// What can't be sent as things are, and why.
 pub type Stuck = (OutboxItem, Error);
 

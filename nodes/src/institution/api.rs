@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::access::Door;
-use super::case_view::{CaseSummary, CaseView, CasesView, former_notary};
+use super::case_view::{CaseSummary, CaseView, CasesView};
 use super::hand_in::{IDEMPOTENCY_KEY, entry_ids};
 use super::outcome::{FHIR_JSON, Outcome};
 use super::shared_view::SharedView;
@@ -196,12 +196,13 @@ pub async fn hand_in(
     let body = read_body(body, MAX_RESULT, Error::BodyTooLarge).await?;
     let results = intake::take_in(resource::parse(&body)?, intake::MAX_BYTES)?;
     let ids = entry_ids(&desk.node, &case, headers.get(IDEMPOTENCY_KEY), results.len())?;
-    let is_new = |id: &EntryId| case.results.iter().all(|result| result.id != *id);
-    if ids.iter().any(is_new) && former_notary(&desk.node, &case).is_some() {
-        return Err(Outcome { error: Error::NotAllowedNow, diagnostics: Some(NO_NOTARY) });
-    }
     let handed_in = ids.iter().map(ToString::to_string).collect();
-    desk.node.hand_in(&id, ids.into_iter().zip(results).collect()).await?;
+    let taken = desk.node.hand_in(&id, ids.into_iter().zip(results).collect()).await;
+    let has_no_notary = || case.notary_until(&desk.node.trust()).is_some();
+    taken.map_err(|error| Outcome {
+        error,
+        diagnostics: (error == Error::NotAllowedNow && has_no_notary()).then_some(NO_NOTARY),
+    })?;
     Ok((StatusCode::CREATED, Json(HandedIn { results: handed_in })))
 }
 

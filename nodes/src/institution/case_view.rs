@@ -227,7 +227,7 @@ impl CaseSummary {
             phase: PhaseView::of(&case.phase),
             notary: case.notary.as_ref().map(ToString::to_string),
             notary_name,
-            notary_until: former_notary(node, case).map(|until| until.0),
+            notary_until: case.notary_until(&node.trust()).map(|until| until.0),
             begun: case.begun.0,
             changed: case.changed.0,
             open_data_requests: case.data_requests.iter().filter(asked).count(),
@@ -235,13 +235,6 @@ impl CaseSummary {
             open_results: case.results.iter().filter(open).count(),
         }
     }
-}
-
-/// When the notary of an approved case ceased to be a member. Of one that is still to be approved
-/// another one is drawn then.
-pub fn former_notary(node: &NativeNode, case: &HospitalCase) -> Option<Timestamp> {
-    let notary = case.notary.as_ref().filter(|_| case.phase == Phase::Approved)?;
-    node.trust().log(notary).ok()?.until.map(Timestamp::from_seconds)
 }
 
 impl CaseSummary {

@@ -50,11 +50,9 @@ impl Primitives for AwsPrimitives {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), Error> {
-        PublicKey::of(key)
-            .map_err(|_| Error::SignatureInvalid)?
-            .drawing
-            .verify_sig(message, signature)
-            .map_err(|_| Error::SignatureInvalid)
+        let known = PublicKey::of(key).map_err(|_| Error::SignatureInvalid)?;
+        let key = known.drawing(key).map_err(|_| Error::SignatureInvalid)?;
+        key.verify_sig(message, signature).map_err(|_| Error::SignatureInvalid)
     }
 
     async fn verify_es256(

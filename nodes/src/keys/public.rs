@@ -2,7 +2,7 @@
 //! signature with it, and a node meets the same keys again and again: some are remembered.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock};
 
 use aws_lc_rs::rsa::{OaepPublicEncryptingKey, PublicEncryptingKey};
 use aws_lc_rs::signature::{
@@ -21,8 +21,8 @@ static KEYS: LazyLock<RwLock<HashMap<RsaJwk, Arc<PublicKey>>>> = LazyLock::new(R
 pub(super) struct PublicKey {
     /// Checks PS256 signatures.
     pub verifying: ParsedPublicKey,
-    /// Checks RSASSA-PKCS1-v1_5 signatures, by which notaries are drawn.
-    pub drawing: ParsedPublicKey,
+    /// Checks RSASSA-PKCS1-v1_5 signatures, by which notaries are drawn: few keys are asked for it.
+    drawing: OnceLock<ParsedPublicKey>,
     /// Encrypts with RSA-OAEP-256.
     pub encrypting: OaepPublicEncryptingKey,
 }
@@ -43,16 +43,28 @@ impl PublicKey {
         Ok(key)
     }
 
+    /// What checks RSASSA-PKCS1-v1_5 signatures by this key, whose JWK is `jwk`. [`Error::KeyMalformed`].
+    pub fn drawing(&self, jwk: &RsaJwk) -> Result<&ParsedPublicKey, Error> {
+        if let Some(known) = self.drawing.get() {
+            return Ok(known);
+        }
+        let key = parsed(jwk, &RSA_PKCS1_2048_8192_SHA256)?;
+        Ok(self.drawing.get_or_init(|| key))
+    }
+
     fn make(jwk: &RsaJwk) -> Result<Self, Error> {
         let malformed = Error::KeyMalformed;
-        let components = || RsaPublicKeyComponents { n: jwk.modulus(), e: jwk.exponent() };
-        let parsed = |by: &'static RsaParameters| {
-            components().to_parsed_public_key(by).map_err(|_| malformed)
-        };
-        let verifying = parsed(&RSA_PSS_2048_8192_SHA256)?;
-        let drawing = parsed(&RSA_PKCS1_2048_8192_SHA256)?;
-        let encrypting: PublicEncryptingKey = components().try_into().map_err(|_| malformed)?;
+        let verifying = parsed(jwk, &RSA_PSS_2048_8192_SHA256)?;
+        let encrypting: PublicEncryptingKey = components(jwk).try_into().map_err(|_| malformed)?;
         let encrypting = OaepPublicEncryptingKey::new(encrypting).map_err(|_| malformed)?;
-        Ok(Self { verifying, drawing, encrypting })
+        Ok(Self { verifying, drawing: OnceLock::new(), encrypting })
     }
+}
+
+fn components(jwk: &RsaJwk) -> RsaPublicKeyComponents<&[u8]> {
+    RsaPublicKeyComponents { n: jwk.modulus(), e: jwk.exponent() }
+}
+
+fn parsed(jwk: &RsaJwk, by: &'static RsaParameters) -> Result<ParsedPublicKey, Error> {
+    components(jwk).to_parsed_public_key(by).map_err(|_| Error::KeyMalformed)
 }

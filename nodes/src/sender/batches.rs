@@ -1,5 +1,6 @@
 //! Which envelopes go together.
 
+use hdms::Error;
 use hdms::node::{OutboxItem, Payload};
 
 /// Bytes of envelopes after which a delivery is divided.
@@ -11,6 +12,11 @@ pub(super) fn envelope(item: &OutboxItem) -> &str {
         Payload::Envelope { compact, .. } => compact,
         Payload::Deposit { .. } => "",
     }
+}
+
+/// Whether this is a deposit that no envelope holds: it counts as refused, as it gets no smaller.
+pub(super) fn will_never_fit(item: &OutboxItem, why: Error) -> bool {
+    matches!(item.payload, Payload::Deposit { .. }) && why == Error::EnvelopeTooLarge
 }
 
 /// Groups of at most [`BATCH_BYTES`], or of one item.

@@ -199,7 +199,13 @@ impl Case {
         drop(lock);
         meanwhile(&database);
         let config = self.net.member_config("notary", format!("http://{}", self.address));
-        let listener = TcpListener::bind(self.address).await.unwrap();
+        // So does what said that one which did not start is no member yet.
+        let listener = loop {
+            match TcpListener::bind(self.address).await {
+                Ok(listener) => break listener,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
         let clock = NodeClock::new(self.net.clock.clone());
         let notary = Notary::start(config, listener, clock, CancellationToken::new()).await?;
         self.notary = Some(notary);

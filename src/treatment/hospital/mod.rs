@@ -29,6 +29,7 @@ use crate::ledger::{
     CaseSecret, Commitment, Endorsed, Entry, EntryKind, Final, VerificationKey,
     VerifiedEndorsement, VerifiedReceipt,
 };
+use crate::network::Trust;
 use crate::provider::Timestamp;
 use crate::record::VerifiedRecord;
 
@@ -80,6 +81,13 @@ impl HospitalCase {
         let status = ResultStatus::Waiting;
         case.results.push(MedicalResult { id: id.clone(), handed_in: now, status });
         Ok(case.applied(now, vec![Effect::KeepDraft { entry: id, fhir }]))
+    }
+
+    /// When the notary of an approved case ceased to be a member: it logs nothing more. Of one that is
+    /// still to be approved another one is drawn then.
+    pub fn notary_until(&self, trust: &Trust) -> Option<Timestamp> {
+        let notary = self.notary.as_ref().filter(|_| self.phase == Phase::Approved)?;
+        trust.log(notary).ok()?.until.map(Timestamp::from_seconds)
     }
 
     /// The result whose turn it is, if one waits and none is under way.

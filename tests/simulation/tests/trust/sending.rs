@@ -8,7 +8,7 @@ use hdms::ledger::Salt;
 use hdms::network::PROTOCOL_VERSION;
 use hdms::node::{OutboxItem, Parcel, Payload};
 use hdms::notary::Queried;
-use hdms::treatment::hospital::{HospitalCase, Phase};
+use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::patient::PatientCase;
 use hdms_simulation::World;
 
@@ -125,24 +125,6 @@ fn deposits_that_do_not_fit_one_envelope_go_in_several_in_their_order() {
         let (parcels, stuck) = world.hospital.parcels(waiting.clone()).await;
         assert!(parcels.is_empty());
         assert_eq!(crate::items(stuck), waiting, "one that fits no envelope at all");
-    });
-}
-
-#[test]
-fn a_deposit_that_fits_no_envelope_counts_as_refused_and_its_case_says_so() {
-    block_on(async {
-        let mut world = World::new(5).await.unwrap();
-        let waiting = with_deposits(&mut world, 1).await;
-        set_max_envelope(&mut world, 3000).await;
-        let (_, stuck) = world.hospital.parcels(waiting).await;
-        let [(item, why)] = &stuck[..] else { panic!("{stuck:?}") };
-        assert_eq!(item.refuses_itself(Error::CardUnknown), None, "it may be known later");
-        let refusal = item.refuses_itself(*why).unwrap();
-        world.hospital.deposit_answered::<HospitalCase>(item, &refusal).await.unwrap();
-        assert!(world.hospital.waiting("", 100).await.unwrap().is_empty());
-        let case: HospitalCase = world.hospital.case(&item.case).await.unwrap();
-        let Phase::Approving { refused, .. } = case.phase else { panic!("{:?}", case.phase) };
-        assert_eq!(refused.as_deref(), Some(Error::EnvelopeTooLarge.code()));
     });
 }
 

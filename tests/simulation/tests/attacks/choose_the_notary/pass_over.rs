@@ -150,3 +150,16 @@ fn a_hospital_goes_on_to_the_next_in_rank_when_the_first_is_silent_or_delisted()
         }
     });
 }
+
+#[test]
+fn a_request_is_approved_at_the_next_in_rank_when_those_before_were_delisted_since_it_came() {
+    block_on(async {
+        let mut scene = drawn(2).await;
+        let world = &mut scene.world;
+        for notary in &scene.ranking.notaries[..2] {
+            remove(world, notary).await;
+        }
+        let case = world.hospital.approve(&case()).await.unwrap();
+        assert_eq!(case.notary.as_ref(), Some(scene.me()));
+    });
+}
