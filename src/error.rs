@@ -34,11 +34,11 @@ macro_rules! refusals {
 }
 
 refusals! {
-    EnvelopeTooLarge = "envelope/too-large", 413, "The envelope is larger than 1 MB; divide its content, or send it as a large file.";
+    EnvelopeTooLarge = "envelope/too-large", 413, "The envelope is larger than 1 MB; divide its content.";
     EnvelopeMalformed = "envelope/malformed", 400, "The envelope is not a compact JWE around a compact JWS with the claims of the protocol; build it as docs/protocol.md says.";
     AlgorithmRefused = "envelope/algorithm", 400, "Only RSA-OAEP-256 with A256GCM, PS256 and ES256 are accepted; seal or sign again with these.";
     WrongRecipientKey = "envelope/wrong-key", 400, "The envelope names another encryption key than this node's; fetch this node's current card and seal it again.";
-    FormerKey = "envelope/former-key", 409, "The envelope is sealed to another encryption key than the one that the node has now; seal the same signed message to its newest card, which comes with this answer.";
+    FormerKey = "envelope/former-key", 409, "The envelope is sealed to a key that the node has given up; seal the same signed message to its newest card, which comes with this answer.";
     DecryptionFailed = "envelope/decryption", 400, "The envelope can't be decrypted: it was altered or sealed to another key; seal it again to this node's card.";
     SignatureInvalid = "envelope/signature", 400, "The signature does not fit the content and the sender's key; sign again.";
     WrongAudience = "envelope/wrong-audience", 400, "The envelope is addressed to another node; send it there.";
@@ -64,31 +64,31 @@ refusals! {
 
     NetworkForged = "network/forged", 502, "The network's documents are not signed under the pinned root key; check the server's address, and don't go on.";
     NetworkRollback = "network/rollback", 502, "The server offers older network documents than those seen before; ask the operator, the newer ones stay in use.";
-    NetworkSplit = "network/split", 502, "The server has signed two different states of the network under one number; ask the operator and other members, the first one stays in use and both are kept as evidence.";
+    NetworkSplit = "network/split", 502, "The server has signed two states of the network under one number; ask the operator, the first stays in use and both are kept as evidence.";
     NetworkUnwitnessed = "network/unwitnessed", 502, "Too few witnesses have co-signed the network's newest manifest; the one before stays in use, ask the operator if this lasts.";
     NetworkStale = "network/stale", 503, "The network's documents have ended or are older than the network allows; connect to the server and fetch new ones.";
     NetworkUnreachable = "network/unreachable", 503, "The other node can't be reached; it is tried again by itself.";
     AnswerTooLarge = "network/answer", 502, "The other node's answer is larger than any of the protocol; it is tried again by itself, tell its operator if that stays so.";
     VersionTooOld = "network/version", 503, "The network asks for a newer version than this node's; update it: what is to be sent waits until then.";
-    ManifestUnknown = "network/unknown-manifest", 404, "The draw of the case's notary goes by a manifest of the network that is not known here; fetch the network's documents again.";
+    ManifestUnknown = "network/unknown-manifest", 404, "The draw of the case's notary goes by a manifest that is not known here; fetch the network's documents again.";
     NodeUnknown = "network/unknown-node", 404, "The Network Map lists no such node; fetch the map again.";
     NoNotary = "network/no-notary", 503, "The Network Map lists no notary; ask the operator to admit one.";
 
     AdmissionMalformed = "doorman/malformed", 400, "The admission request lacks a part or is not signed with the key it names; see docs/protocol.md.";
-    PossessionUnproven = "doorman/possession", 403, "The answer does not prove possession of both keys; decrypt the challenge and answer it in time.";
-    ChallengeForged = "doorman/challenge", 502, "The server's challenge is not one for this node and this purpose, and nothing of it was answered; check the server's address, and don't go on.";
+    PossessionUnproven = "doorman/possession", 403, "Possession of both keys is not proven, or they were changed since; answer in time, with the node's newest keys.";
+    ChallengeForged = "doorman/challenge", 502, "The server's challenge is not one for this node and purpose, and was not answered; check the server's address, and don't go on.";
     AdmissionPending = "doorman/pending", 202, "The operator has not yet admitted this node; ask again later.";
     AdmissionRefused = "doorman/refused", 403, "The operator has refused this node; ask the operator, and apply again once the cause is gone.";
     AdmissionTaken = "doorman/taken", 409, "Another node has this name, address or log key; choose another, or have the operator revoke that node first.";
     EndpointRefused = "doorman/endpoint", 400, "The endpoint is not an https URL of a host that all others reach, with at most a port and a path; correct it, see docs/protocol.md.";
-    TooManyChanges = "doorman/changes", 429, "So many nodes have changed their keys lately that this one's change has to wait; it is tried again by itself, and the operator can revoke the node meanwhile.";
+    TooManyChanges = "doorman/changes", 429, "So many nodes have changed their keys lately that this change has to wait; it is tried again by itself.";
     Uncertified = "doorman/uncertified", 503, "The network's root key has not certified this server's key; have it certified as docs/operator.md says, then start the server again.";
     RequestProofInvalid = "proof/invalid", 401, "The request's proof is missing, old, used before or not for this request; sign a new one for each request.";
 
     RecordMalformed = "record/malformed", 400, "The record is not an SD-JWT of this protocol; issue it again.";
     RecordForged = "record/signature", 400, "The record's signature or a disclosure does not fit; ask its author for it again.";
     RecordForeign = "record/wrong-author", 403, "The record was issued by another node or for another case than it claims; ask its author.";
-    RecordTooLarge = "record/too-large", 413, "The record does not fit an envelope of 1 MB; divide it.";
+    RecordTooLarge = "record/too-large", 413, "The record is larger than 570,000 bytes; divide it.";
     HolderUnproven = "record/holder", 403, "The presentation does not prove that its sender holds the record for this request; present it again.";
     NotJson = "fhir/not-json", 400, "The content is not JSON (RFC 8259) with unique member names; correct it.";
     NotFhir = "fhir/not-fhir", 422, "The content is not a FHIR R4 resource or Bundle; set resourceType and, in a Bundle, entry.resource.";
@@ -107,9 +107,9 @@ refusals! {
     EntryQuota = "notary/quota", 429, "This node or these two have had as many entries logged as they may for now; what is refused is deposited again by itself.";
     PredecessorUnknown = "notary/unknown-predecessor", 409, "The notary has not logged the entry that this one follows; deposit that one first.";
 
-    CaseQuota = "treatment/quota", 429, "This institution takes no more requests for treatment just now, of this node, from this address or at all; it is sent again by itself.";
+    CaseQuota = "treatment/quota", 429, "This institution takes no more requests for treatment from here just now; it is sent again by itself.";
     FormerCase = "treatment/former-version", 409, "This case began under version 1 of the protocol: it can be read and verified, and takes no new entries; begin a new case.";
-    RequestOutdated = "treatment/outdated", 409, "The request goes by a manifest of the network that has ended, or by a key that this hospital no longer has; fetch the network's documents and ask again in a new case.";
+    RequestOutdated = "treatment/outdated", 409, "The request goes by a manifest that has ended, or by a key that this hospital no longer has; ask again in a new case.";
     UnknownCase = "treatment/unknown-case", 404, "No such case is known here; begin with a treatment request.";
     NotAllowedNow = "treatment/not-allowed-now", 409, "The state of the case does not allow this; look at the case and do what it waits for.";
     AlreadyDecided = "treatment/already-decided", 409, "This was decided before, and differently; the first decision stands.";
@@ -120,8 +120,8 @@ refusals! {
     StoreFull = "store/full", 507, "The node's storage is full and nothing was changed; free space on this device, it goes on by itself then.";
     StoreCorrupt = "store/corrupt", 500, "A stored value does not have the form it was written in; restore the node from its counterparts.";
     StoreBusy = "store/busy", 409, "Another instance of this node has the storage open; close it, then start this one again.";
-    StoreLost = "store/lost", 410, "This device had a node, and its storage is gone: the browser or somebody has removed it; restore the node, or make a new one.";
-    StoreExposed = "store/exposed", 500, "Others on this machine may read or exchange the node's files, and the node may not change that; give it a folder of its own, owned by the user that it runs as.";
+    StoreLost = "store/lost", 410, "This device had a node, and its storage was removed; restore the node, or make a new one.";
+    StoreExposed = "store/exposed", 500, "Others on this machine may read or exchange the node's files; give it a folder of its own, owned by the user that it runs as.";
     StoreNewer = "store/newer", 409, "The storage was written by a newer version; update this node.";
     RandomnessFailed = "platform/randomness", 500, "The platform gives no randomness; restart it.";
     CryptoFailed = "platform/crypto", 500, "The platform's cryptography failed; restart it, and report it if it happens again.";
