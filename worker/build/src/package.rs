@@ -21,7 +21,7 @@ const FEATURES: [&str; 6] = [
 
 /// Smallest after brotli, tried one by one. In the first KB of the memory lies nothing but the far
 /// end of the stack.
-const PASSES: [&str; 12] = [
+const PASSES: [&str; 13] = [
     "--low-memory-unused",
     "--strip-debug",
     "--generate-global-effects",
@@ -34,6 +34,7 @@ const PASSES: [&str; 12] = [
     "--coalesce-locals-learning",
     "--reorder-locals",
     "-Oz",
+    "--strip-target-features",
 ];
 
 /// Only npm's: Debian's wasm-opt (binaryen 108) breaks modules of today's rustc without a word.
