@@ -20,14 +20,14 @@ use crate::provider::{NodeKeys, Primitives, Timestamp};
 
 pub use challenge::{Challenge, ChallengeAnswer, expected_answer};
 
-/// Longest admission request, characters: with all changes of keys that a node may have made, once more in
+/// Most bytes of an admission request: with all changes of keys that a node may have made, once more in
 /// its last card.
-pub const LONGEST: usize = 160 * 1024;
+pub const MAX_BYTES: usize = 160 * 1024;
 
-const KIND: Kind = Kind { typ: "hdms-admission+jwt", longest: LONGEST };
+const KIND: Kind = Kind { typ: "hdms-admission+jwt", longest: MAX_BYTES };
 
 /// Most bytes of a card's claims: with header and signature it is none too long.
-const MOST_CLAIMS: usize = (card::LONGEST - 1024) / 4 * 3;
+const MOST_CLAIMS: usize = (card::MAX_BYTES - 1024) / 4 * 3;
 
 /// How old an admission request may be, and how long a challenge may be answered, seconds.
 pub const PATIENCE: u64 = 300;

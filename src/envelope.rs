@@ -24,7 +24,8 @@ pub const LIFETIME: u64 = 30 * 24 * 3600;
 /// How far a sender's clock may be ahead, in seconds.
 pub const CLOCK_SKEW: u64 = 300;
 
-const KIND: Kind = Kind { typ: "hdms+jwt", longest: MAX_BYTES };
+/// A message.
+pub const KIND: Kind = Kind { typ: "hdms+jwt", longest: MAX_BYTES };
 
 macro_rules! message_types {
     ($($(#[$doc:meta])* $name:ident = $text:literal from $($role:ident)|+;)+) => {

@@ -65,7 +65,8 @@ impl Database {
         Self::open_with(path, schema, |_| Ok(()))
     }
 
-    /// The same, with what `fill` writes once all migrations were applied. Errors also those of `fill`.
+    /// [`Database::open`] with what `fill` writes once all migrations were applied. Errors also those of
+    /// `fill`.
     pub fn open_with(
         path: &Path,
         schema: &Schema,

@@ -18,10 +18,10 @@ use crate::provider::{NodeKeys, Primitives, Timestamp};
 pub use keys::{EncryptionKey, KeyChange, MAX_CHANGES, SigningKeys};
 pub use renewal::{PAUSE, Renewal};
 
-/// Longest card, characters: with all changes of keys of 3072 bits, and so that it fits any answer.
-pub const LONGEST: usize = 60 * 1024;
+/// Most bytes of a card: with all changes of keys of 3072 bits, and so that it fits any answer.
+pub const MAX_BYTES: usize = 60 * 1024;
 
-const KIND: Kind = Kind { typ: "hdms-card+jwt", longest: LONGEST };
+const KIND: Kind = Kind { typ: "hdms-card+jwt", longest: MAX_BYTES };
 
 /// How long a card is valid: 90 days, in seconds.
 pub const LIFETIME: u64 = 90 * 24 * 3600;

@@ -9,25 +9,25 @@ use crate::error::Error;
 use crate::json;
 use crate::provider::{HolderKeys, NodeKeys, Primitives};
 
-/// Longest statement that stands in other documents, characters.
-pub const STATEMENT: usize = 4096;
+/// Most bytes of a statement that stands in other documents.
+pub const MAX_STATEMENT: usize = 4096;
 
-/// Longest protected header, characters of base64url.
-pub const HEADER: usize = 512;
+/// Most bytes of a protected header, as base64url.
+pub const MAX_HEADER: usize = 512;
 
 /// A kind of signed document.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     /// Its `typ`.
     pub typ: &'static str,
-    /// Characters of the longest. Of one that is longer nothing is looked at.
+    /// Bytes of the longest. Of one that is longer nothing is looked at.
     pub longest: usize,
 }
 
 impl Kind {
     /// Of statements, which stand in other documents.
     pub const fn statement(typ: &'static str) -> Self {
-        Self { typ, longest: STATEMENT }
+        Self { typ, longest: MAX_STATEMENT }
     }
 }
 
@@ -213,7 +213,7 @@ pub(super) fn refuse_other_algorithms(header: &Value, accepted: &[&str]) -> Resu
 
 /// The JSON object behind a protected header.
 pub(crate) fn parse_header(part: &str, malformed: Error) -> Result<Value, Error> {
-    let part = Some(part).filter(|part| part.len() <= HEADER);
+    let part = Some(part).filter(|part| part.len() <= MAX_HEADER);
     parse_object(&part.and_then(decode).ok_or(malformed)?, malformed)
 }
 
@@ -230,7 +230,9 @@ fn signing_input(header: &Header, payload: &[u8]) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Compact, HEADER, Kind, STATEMENT, Unverified, encode, sign_es256, sign_ps256};
+    use super::{
+        Compact, Kind, MAX_HEADER, MAX_STATEMENT, Unverified, encode, sign_es256, sign_ps256,
+    };
     use crate::error::Error;
     use crate::provider::HolderKeys;
     use crate::software::{Software, SoftwareHolders, SoftwareKeys};
@@ -329,9 +331,9 @@ mod tests {
             (compact.len(), Unverified::parse(&compact, &KIND, MALFORMED).err())
         };
         let (short, most) = (header(0), 3031);
-        assert_eq!(parse(&short, most), (STATEMENT, None));
+        assert_eq!(parse(&short, most), (MAX_STATEMENT, None));
         assert_eq!(parse(&short, most + 1).1, Some(MALFORMED));
-        let kid = (0..).take_while(|kid| header(*kid).len() <= HEADER).last().unwrap();
+        let kid = (0..).take_while(|kid| header(*kid).len() <= MAX_HEADER).last().unwrap();
         assert_eq!(parse(&header(kid), 0).1, None);
         assert_eq!(parse(&header(kid + 1), 0).1, Some(MALFORMED));
     }

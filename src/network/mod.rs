@@ -141,12 +141,18 @@ pub struct WitnessRule {
     pub needed: u64,
 }
 
+impl WitnessRule {
+    /// Which of these, oldest first, counts at `time`, seconds. No time is before the first.
+    pub fn at(rules: &[Self], time: u64) -> Option<&Self> {
+        rules.iter().rev().find(|rule| rule.since <= time).or(rules.first())
+    }
+}
+
 impl Parameters {
     /// How many witnesses a receipt needs whose checkpoint was co-signed at `time`, seconds. No time is
     /// before the first rule: nobody gets around it by an old date.
     pub fn witnesses_needed(&self, time: u64) -> usize {
-        let rule = self.witnesses.iter().rev().find(|rule| rule.since <= time);
-        let rule = rule.or(self.witnesses.first());
+        let rule = WitnessRule::at(&self.witnesses, time);
         rule.map_or(0, |rule| usize::try_from(rule.needed).unwrap_or(usize::MAX))
     }
 

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use hdms::Error;
-use hdms::envelope;
+use hdms::envelope::KIND;
 use hdms::jose::jwe::{self, Sealed};
 use hdms::jose::jwk::RsaJwk;
-use hdms::jose::jws::{self, Kind, Unverified};
+use hdms::jose::jws::{self, Unverified};
 use hdms::json;
 use hdms::ledger::VerifiedReceipt;
 use hdms::network::{NetworkDocuments, Trust};
@@ -21,8 +21,6 @@ use web_sys::CryptoKeyPair;
 
 use crate::platform::BrowserRandomness;
 use crate::webcrypto::{WebCryptoKeys, WebPrimitives};
-
-const KIND: Kind = Kind { typ: "hdms+jwt", longest: envelope::MAX_BYTES };
 
 /// A node that seals one message to itself, and opens it.
 #[wasm_bindgen]

@@ -47,7 +47,7 @@ impl Member {
         Self::join_telling(config, store, clock, stop, |_| ()).await
     }
 
-    /// The same, telling what is waited for each time that it is something else.
+    /// [`Member::join`] that tells what it waits for, each time that it is something else.
     pub async fn join_telling(
         config: MemberConfig,
         store: SqliteStore,

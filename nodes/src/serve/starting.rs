@@ -118,13 +118,13 @@ fn page(wait: &Wait) -> Response {
     };
     let page = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\">\
          <meta http-equiv=\"refresh\" content=\"{}\"><title>Not a member yet</title>\
          <h1>Not a member of the network yet</h1>{what}<p>This page looks again by itself.</p></html>",
         problem::NOT_YET
     );
-    let mut response = problem::not_yet(*why);
+    let mut response = problem::not_yet(*why).map(|_| page.into());
     let kind = HeaderValue::from_static("text/html; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
-    let (head, _) = response.into_parts();
-    (head.status, head.headers, page).into_response()
+    response
 }

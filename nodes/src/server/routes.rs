@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hdms::Error;
 use hdms::card::Role;
-use hdms::doorman::{Admitted, Challenge, ChallengeAnswer, LONGEST};
+use hdms::doorman::{Admitted, Challenge, ChallengeAnswer, MAX_BYTES};
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::log::decimal;
@@ -39,7 +39,7 @@ use crate::serve::{open_to_all, with_common_answers};
 const SMALL: usize = 64 * 1024;
 
 /// Most bytes of an admission request with the answer to its challenge around it.
-const ADMISSION: usize = LONGEST + 1024;
+const ADMISSION: usize = MAX_BYTES + 1024;
 
 /// Largest number that the database counts to.
 const MOST: u64 = i64::MAX as u64;

@@ -124,10 +124,8 @@ pub struct Witnessing {
 impl Witnessing {
     /// At `now`, seconds, by these rules. Before the first one it counts already.
     fn at(rules: &[WitnessRule], now: u64) -> Self {
-        let (first, later) = rules.split_first().map_or((0, rules), |(it, rest)| (it.needed, rest));
-        let since = later.partition_point(|rule| rule.since <= now);
-        let needed = later[..since].last().map_or(first, |rule| rule.needed);
-        Self { needed, next: later.get(since).copied() }
+        let next = rules.iter().skip(1).find(|rule| rule.since > now).copied();
+        Self { needed: WitnessRule::at(rules, now).map_or(0, |rule| rule.needed), next }
     }
 }
 

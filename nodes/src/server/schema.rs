@@ -202,7 +202,8 @@ pub fn hold(data: &Path) -> Result<Database, Error> {
     Database::open_with(&data.join(FILE), &SCHEMA, rivals::note_all)
 }
 
-/// The same, or joins a running server that has it open. Errors as [`Database::open`].
+/// Opens or makes the database in the folder `data`, or joins a running server that [holds](hold) it.
+/// Errors as [`Database::open`].
 pub fn open(data: &Path) -> Result<Database, Error> {
     match hold(data) {
         Err(Error::StoreBusy) => Database::join(&data.join(FILE), &SCHEMA),

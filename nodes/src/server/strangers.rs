@@ -89,19 +89,27 @@ fn superseded_persons(connection: &Connection, now: u64) -> Result<u64, Failure>
     Ok(connection.prepare_cached(sql)?.query_row([since], |row| row.get(0))?)
 }
 
+/// SQL of which of `rows` are too many, by `key`, where ?1 may stay: those that came last, by `time`, from
+/// the address that most have come from.
+pub fn beyond(rows: &str, key: &str, time: &str) -> String {
+    format!(
+        "SELECT {key} FROM (SELECT {key}, {time}, row_number() \
+         OVER (PARTITION BY origin ORDER BY {time}, {key}) AS place FROM {rows}) \
+         ORDER BY place, {time} LIMIT -1 OFFSET ?1"
+    )
+}
+
 /// Drops, at `now`, seconds, what strangers left behind: applications that were never approved, when
 /// they are old or too many, and personal nodes whose card ended long ago, which are admitted anew
 /// when they come back. One that has changed its keys stays: with a former key nobody comes back.
-/// Of too many applications those go that came last from the address that most have come from.
+/// Of too many applications those go that are [`beyond`].
 pub fn drop_old(tx: &Connection, now: u64) -> Result<(), Failure> {
     let old = now.saturating_sub(KEPT);
     let sql = format!("DELETE FROM nodes WHERE {APPLICANTS} AND request ->> 'iat' < ?1");
     tx.prepare_cached(&sql)?.execute([old])?;
-    let sql = format!(
-        "DELETE FROM nodes WHERE id IN (SELECT id FROM (SELECT id, since, row_number() \
-         OVER (PARTITION BY origin ORDER BY since, id) AS place FROM nodes \
-         WHERE role <> 'personal' AND {APPLICANTS}) ORDER BY place, since LIMIT -1 OFFSET ?1)"
-    );
+    let applicants = format!("nodes WHERE role <> 'personal' AND {APPLICANTS}");
+    let crowd = beyond(&applicants, "id", "since");
+    let sql = format!("DELETE FROM nodes WHERE id IN ({crowd})");
     tx.prepare_cached(&sql)?.execute([MOST_APPLICANTS])?;
     let sql = "DELETE FROM nodes WHERE id IN (SELECT id FROM nodes WHERE role = 'personal' \
                AND status = 'admitted' AND expires < ?1 \

@@ -8,6 +8,7 @@ use hdms::ids::NodeId;
 use hdms::jose::digest;
 use rusqlite::Connection;
 
+use super::strangers;
 use crate::sqlite::Failure;
 
 /// SQL of when each was first seen, seconds; `statement` is its digest.
@@ -78,18 +79,13 @@ pub fn forget(tx: &Connection, id: &NodeId, changes: &[String]) -> Result<(), Fa
     Ok(())
 }
 
-/// Drops those that have waited too long, and of too many those that came last from the address that most
-/// have come from.
+/// Drops those that have waited too long, and of too many those that are [beyond](strangers::beyond).
 pub fn drop_old(tx: &Connection, now: u64) -> Result<(), Failure> {
     let sql = "DELETE FROM waiting_changes WHERE seen < ?1";
     tx.prepare_cached(sql)?.execute([now.saturating_sub(WAITS)])?;
-    tx.prepare_cached(
-        "DELETE FROM waiting_changes WHERE (node, statement) IN (SELECT node, statement FROM \
-         (SELECT node, statement, seen, row_number() \
-         OVER (PARTITION BY origin ORDER BY seen, node) AS place FROM waiting_changes) \
-         ORDER BY place, seen LIMIT -1 OFFSET ?1)",
-    )?
-    .execute([MOST])?;
+    let crowd = strangers::beyond("waiting_changes", "node, statement", "seen");
+    let sql = format!("DELETE FROM waiting_changes WHERE (node, statement) IN ({crowd})");
+    tx.prepare_cached(&sql)?.execute([MOST])?;
     Ok(())
 }
 

@@ -199,7 +199,7 @@ impl Case {
         drop(lock);
         meanwhile(&database);
         let config = self.net.member_config("notary", format!("http://{}", self.address));
-        // So does what said that one which did not start is no member yet.
+        // So does the listener of one that did not start.
         let listener = loop {
             match TcpListener::bind(self.address).await {
                 Ok(listener) => break listener,

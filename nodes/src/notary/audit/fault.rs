@@ -183,11 +183,8 @@ fn write_altered(
 ) -> fmt::Result {
     let is_lowest = path.position().is_some_and(|tile| tile.level == 0);
     let below = if is_lowest { "leaf" } else { "tile under it with number" };
-    write!(
-        f,
-        "{count} of its hashes, first that of the {below} {first}, are not of what is under "
-    )?;
-    write!(f, "them")
+    let which = format!("{count} of its hashes, first that of the {below} {first}");
+    write!(f, "{which}, are not of what is under them")
 }
 
 impl Fault {

@@ -2,7 +2,7 @@
 
 use hdms::card::{self, Role};
 use hdms::envelope::{self, MessageType};
-use hdms::jose::jws::{HEADER, STATEMENT};
+use hdms::jose::jws::{MAX_HEADER, MAX_STATEMENT};
 use hdms::node::{MOST_REFUSALS, MOST_REFUSED_BYTES};
 use hdms::treatment::message;
 use hdms::{
@@ -32,13 +32,13 @@ fn limits() -> String {
     let row = |(what, value): &(&str, String)| [(*what).to_owned(), value.clone()];
     let limits = [
         ("envelope (compact JWE)", bytes(envelope::MAX_BYTES)),
-        ("card (compact JWS)", bytes(card::LONGEST)),
-        ("admission request (compact JWS)", bytes(doorman::LONGEST)),
+        ("card (compact JWS)", bytes(card::MAX_BYTES)),
+        ("admission request (compact JWS)", bytes(doorman::MAX_BYTES)),
         (
             "endorsement, key change, statement of an encryption key, request proof, key binding (compact JWS)",
-            bytes(STATEMENT),
+            bytes(MAX_STATEMENT),
         ),
-        ("protected header of a JWS or JWE, as base64url", bytes(HEADER)),
+        ("protected header of a JWS or JWE, as base64url", bytes(MAX_HEADER)),
         ("conflict (compact JWS)", bytes(ledger::CONFLICT.longest)),
         ("manifest (compact JWS)", bytes(answers::MANIFEST)),
         ("other network document (compact JWS)", bytes(answers::DOCUMENTS)),

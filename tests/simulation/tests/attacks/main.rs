@@ -28,6 +28,8 @@ mod write_the_past;
 use std::str::FromStr;
 
 use hdms::Error;
+use hdms::card::{Card, Role};
+use hdms::doorman::{About, AdmissionRequest};
 use hdms::ids::CaseId;
 
 fn id<T: FromStr<Err = Error>>(number: u32) -> T {
@@ -36,4 +38,24 @@ fn id<T: FromStr<Err = Error>>(number: u32) -> T {
 
 fn case() -> CaseId {
     id(1)
+}
+
+/// What the node of this card would ask the Doorman for.
+fn request_of(card: &Card) -> AdmissionRequest {
+    let said = || "said".to_owned();
+    let about = About { registry_number: said(), address: said(), contact: said() };
+    AdmissionRequest {
+        iss: card.sub.clone(),
+        iat: card.iat,
+        jti: id(7),
+        role: card.role,
+        name: card.name.clone(),
+        endpoint: card.endpoint.clone(),
+        about: (card.role != Role::Personal).then_some(about),
+        signing_key: card.signing_key.clone(),
+        encryption: card.encryption.clone(),
+        changes: card.changes.clone(),
+        log: None,
+        card: None,
+    }
 }

@@ -4,7 +4,7 @@
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::{Card, KeyChange, VerifiedCard};
-use hdms::doorman::{About, AdmissionRequest};
+use hdms::doorman::AdmissionRequest;
 use hdms::envelope::{Letter, MessageType, Opening, Sealed, seal};
 use hdms::ids::MessageId;
 use hdms::jose::jwk::EcJwk;
@@ -26,7 +26,7 @@ use hdms_simulation::{World, keys, stated};
 use serde_json::{Value, json};
 
 use crate::logbook::{Logbook, SECRET};
-use crate::{case, id};
+use crate::{case, id, request_of};
 
 type Keys = SoftwareKeys<SeededRandomness>;
 
@@ -232,22 +232,9 @@ impl Scene {
     }
 
     fn admission(&self) -> AdmissionRequest {
-        let card = self.world.hospital.card().card().clone();
-        let said = || "said".to_owned();
-        AdmissionRequest {
-            iss: card.sub,
-            iat: self.world.providers.clock.now().seconds(),
-            jti: self.id(),
-            role: card.role,
-            name: card.name,
-            endpoint: card.endpoint,
-            about: Some(About { registry_number: said(), address: said(), contact: said() }),
-            signing_key: card.signing_key,
-            encryption: card.encryption,
-            changes: Vec::new(),
-            log: None,
-            card: None,
-        }
+        let iat = self.world.providers.clock.now().seconds();
+        let jti = self.id();
+        AdmissionRequest { iat, jti, ..request_of(self.world.hospital.card().card()) }
     }
 
     fn change(&self) -> KeyChange {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::doorman::{About, AdmissionRequest, Challenge, ChallengeAnswer, expected_answer};
+use hdms::doorman::{AdmissionRequest, Challenge, ChallengeAnswer, expected_answer};
 use hdms::envelope::Sealed;
 use hdms::ids::{CaseId, MessageId, NodeId};
 use hdms::jose::jwk::RsaJwk;
@@ -13,6 +13,8 @@ use hdms::node::Platform;
 use hdms::provider::{Clock, NodeKeys};
 use hdms::treatment::request::TreatmentRequest;
 use hdms_simulation::{World, keys};
+
+use crate::request_of;
 
 /// The hospital's keys, which count how often they decrypt.
 struct Watched<'a, K> {
@@ -45,22 +47,9 @@ impl Scene {
     async fn set(seed: u64) -> Self {
         let world = World::new(seed).await.unwrap();
         let (platform, card) = (world.hospital.platform(), world.hospital.card());
-        let card = card.card();
-        let said = || "said".to_owned();
-        let request = AdmissionRequest {
-            iss: card.sub.clone(),
-            iat: platform.clock().now().seconds(),
-            jti: MessageId::new(platform.clock(), platform.randomness()).unwrap(),
-            role: card.role,
-            name: card.name.clone(),
-            endpoint: card.endpoint.clone(),
-            about: Some(About { registry_number: said(), address: said(), contact: said() }),
-            signing_key: card.signing_key.clone(),
-            encryption: card.encryption.clone(),
-            changes: Vec::new(),
-            log: None,
-            card: None,
-        };
+        let iat = platform.clock().now().seconds();
+        let jti = MessageId::new(platform.clock(), platform.randomness()).unwrap();
+        let request = AdmissionRequest { iat, jti, ..request_of(card.card()) };
         Self { world, request }
     }
 

@@ -8,7 +8,7 @@ use hdms::doorman::{About, AdmissionRequest};
 use hdms::envelope::{self, Letter, MessageType, Opening, Sealed};
 use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
-use hdms::jose::jws::{HEADER, STATEMENT, sign_ps256_text};
+use hdms::jose::jws::{MAX_HEADER, MAX_STATEMENT, sign_ps256_text};
 use hdms::jose::{decode, digest, encode};
 use hdms::ledger::VerifiedEndorsement;
 use hdms::node::{Node, Platform};
@@ -23,7 +23,7 @@ use hdms_simulation::{BEGIN, Simulated, World, keys};
 use serde_json::Value;
 
 use crate::logbook::SECRET;
-use crate::{case, id};
+use crate::{case, id, request_of};
 
 fn part(jwt: &str, number: usize) -> Vec<u8> {
     decode(jwt.split('.').nth(number).unwrap()).unwrap()
@@ -45,26 +45,14 @@ fn a_statement_in_a_card_is_none_that_is_longer_than_statements_are() {
         let owner = keys("stranger", world.providers.randomness.clone()).unwrap();
         let claims = world.operator.claims(&owner, Role::Personal, "").await.unwrap();
         let stated = claims.encryption.clone();
-        let most = (STATEMENT - stated.len()) * 3 / 4;
+        let most = (MAX_STATEMENT - stated.len()) * 3 / 4;
         let longest = padded(&stated, most, &owner).await;
         let long = padded(&stated, most + 3, &owner).await;
-        assert!(longest.len() <= STATEMENT && long.len() > STATEMENT);
+        assert!(longest.len() <= MAX_STATEMENT && long.len() > MAX_STATEMENT);
         assert!(EncryptionKey::claimed(&longest).is_ok());
         for statement in [long, padded(&stated, 60_000, &owner).await] {
-            let request = AdmissionRequest {
-                iss: claims.sub.clone(),
-                iat: now.seconds(),
-                jti: id(7),
-                role: Role::Personal,
-                name: String::new(),
-                endpoint: None,
-                about: None,
-                signing_key: claims.signing_key.clone(),
-                encryption: statement.clone(),
-                changes: Vec::new(),
-                log: None,
-                card: None,
-            };
+            let (iat, encryption) = (now.seconds(), statement.clone());
+            let request = AdmissionRequest { iat, encryption, ..request_of(&claims) };
             let request = request.sign(&owner).await.unwrap();
             let asked = AdmissionRequest::verify(&request, now, &software).await;
             assert_eq!(asked.err(), Some(Error::AdmissionMalformed));
@@ -90,7 +78,7 @@ fn a_statement_of_a_changed_key_is_no_longer_either() {
         let jwt = world.operator.changed_card((&claims, &former), &newer, iat).await.unwrap();
         let changed: Card = serde_json::from_slice(&part(&jwt, 1)).unwrap();
         assert!(VerifiedCard::vouched(&jwt, &software).await.is_ok());
-        let changes = vec![padded(&changed.changes[0], STATEMENT, &former).await];
+        let changes = vec![padded(&changed.changes[0], MAX_STATEMENT, &former).await];
         assert_eq!(KeyChange::claimed(&changes[0]).err(), Some(Error::CardMalformed));
         let jwt = world.operator.sign(&Card { changes, ..changed }).await.unwrap();
         let shown = VerifiedCard::vouched(&jwt, &software).await;
@@ -130,14 +118,14 @@ fn a_card_with_all_changes_of_keys_that_nodes_make_is_not_too_long() {
         exp: iat,
     };
     let jwt = as_long_as_signed("hdms-card+jwt", &card);
-    assert!(change.len() < STATEMENT && jwt.len() < card::LONGEST - 2048, "{}", jwt.len());
+    assert!(change.len() < MAX_STATEMENT && jwt.len() < card::MAX_BYTES - 2048, "{}", jwt.len());
     // Nor is the request of its node that shows it; one that would come of longer statements is.
     let mut request = request_for(&card);
     let longest = as_long_as_signed("hdms-admission+jwt", &request);
     assert_eq!(AdmissionRequest::claimed_node(&longest), Ok(card.sub), "{}", longest.len());
     let software = Software::new(SeededRandomness::new(5));
     for (length, error) in
-        [(change.len(), Error::PossessionUnproven), (STATEMENT, Error::AdmissionMalformed)]
+        [(change.len(), Error::PossessionUnproven), (MAX_STATEMENT, Error::AdmissionMalformed)]
     {
         request.changes = vec!["x".repeat(length); MAX_CHANGES];
         let asked = as_long_as_signed("hdms-admission+jwt", &request);
@@ -148,20 +136,8 @@ fn a_card_with_all_changes_of_keys_that_nodes_make_is_not_too_long() {
 
 fn request_for(card: &Card) -> AdmissionRequest {
     let said = || "s".repeat(200);
-    AdmissionRequest {
-        iss: card.sub.clone(),
-        iat: card.iat,
-        jti: id(7),
-        role: card.role,
-        name: card.name.clone(),
-        endpoint: card.endpoint.clone(),
-        about: Some(About { registry_number: said(), address: said(), contact: said() }),
-        signing_key: card.signing_key.clone(),
-        encryption: card.encryption.clone(),
-        changes: card.changes.clone(),
-        log: None,
-        card: Some("c".repeat(card::LONGEST)),
-    }
+    let about = Some(About { registry_number: said(), address: said(), contact: said() });
+    AdmissionRequest { about, card: Some("c".repeat(card::MAX_BYTES)), ..request_of(card) }
 }
 
 #[test]
@@ -206,11 +182,11 @@ fn a_notary_logs_no_entry_whose_endorsement_or_card_is_padded() {
         };
         let theirs = endorse(&world.patient).await.jwt().to_owned();
         let own = endorse(&world.hospital).await.jwt().to_owned();
-        let fat = padded(&theirs, STATEMENT, world.patient.platform().keys()).await;
+        let fat = padded(&theirs, MAX_STATEMENT, world.patient.platform().keys()).await;
         let cards = [world.patient.card(), world.hospital.card()].map(|card| card.jwt().to_owned());
         let patient = world.patient.platform();
         // It need not be signed: nothing of it is looked at.
-        let fat_card = padded(&cards[0], card::LONGEST, patient.keys()).await;
+        let fat_card = padded(&cards[0], card::MAX_BYTES, patient.keys()).await;
         let from = world.hospital.card();
         for (endorsement, card, code) in
             [(&fat, &cards[0], Error::EntryMalformed), (&theirs, &fat_card, Error::CardUnknown)]
@@ -239,7 +215,7 @@ fn an_open_header_is_no_place_to_keep_things() {
         let kid = "k".repeat(kid);
         encode(format!(r#"{{"alg":"RSA-OAEP-256","enc":"A256GCM","cty":"JWT","kid":"{kid}"}}"#))
     };
-    let short = (0..).take_while(|kid| header(*kid).len() <= HEADER).last().unwrap();
+    let short = (0..).take_while(|kid| header(*kid).len() <= MAX_HEADER).last().unwrap();
     let rest = ".AAAA.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA";
     for (kid, answer) in [
         (short, None),
