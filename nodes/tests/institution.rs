@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use hdms::card::Role;
 use hdms::ids::CaseId;
 use hdms::node::{Attempts, OutboxItem, Payload, Platform};
-use hdms::provider::{Store, Table, Timestamp, Write};
+use hdms::provider::{Clock, Store, Table, Timestamp, Write};
 use hdms_nodes::server::operator::Operator;
-use hdms_nodes::system::{SystemClock, SystemRandomness};
+use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use stage::{His, PATIENT, RESULT, Stage, received, refusal};
@@ -96,6 +96,15 @@ async fn refusals_on_fhir_paths_are_operation_outcomes() {
     a_case_whose_notary_was_revoked_says_so_and_takes_no_more_results(&stage, &case).await;
 }
 
+#[derive(Debug)]
+struct HourAgo;
+
+impl Clock for HourAgo {
+    fn now(&self) -> Timestamp {
+        Timestamp(SystemClock.now().0 - 3_600_000)
+    }
+}
+
 async fn a_case_whose_notary_was_revoked_says_so_and_takes_no_more_results(
     stage: &Stage,
     case: &CaseId,
@@ -109,15 +118,24 @@ async fn a_case_whose_notary_was_revoked_says_so_and_takes_no_more_results(
     assert_eq!(hand_in("before").await.status, 201);
     let summary = his.get(&format!("/api/cases/{case}")).await.body["summary"].take();
     assert!(summary["notaryUntil"].is_null(), "{summary}");
-    let operator = Operator::of(&stage.dir.path().join("server")).unwrap();
+    let server = stage.dir.path().join("server");
+    // As of before the case's entries were logged.
+    let operator = Operator::with_clock(&server, NodeClock::new(HourAgo)).unwrap();
     let notary = summary["notary"].as_str().unwrap().parse().unwrap();
     operator.revoke(notary, "it was sold").await.unwrap();
     let until = tokio::time::Instant::now() + Duration::from_secs(60);
-    while his.get(&format!("/api/cases/{case}")).await.body["summary"]["notaryUntil"].is_null() {
+    let view = loop {
+        let view = his.get(&format!("/api/cases/{case}")).await.body;
+        if view["summary"]["notaryUntil"].is_u64() {
+            break view;
+        }
         assert!(tokio::time::Instant::now() < until, "the hospital never heard of it");
         tokio::time::sleep(Duration::from_millis(100)).await;
         stage.network.institutions()[0].refresh().await.ok();
-    }
+    };
+    let logged = &view["ledger"][0];
+    assert_eq!(logged["receiptProblem"]["code"], "ledger/receipt", "{view}");
+    assert!(logged["receipt"].is_null());
     let refused = hand_in("after").await;
     assert_eq!((refused.status, refused.code()), (409, "treatment/not-allowed-now"));
     let why = refused.body["issue"][0]["diagnostics"].as_str().unwrap();

@@ -159,6 +159,7 @@ async fn a_refused_or_revoked_node_is_told_why() {
     assert_eq!(acts(&net).await, [Certified, Rules, Allowances, Refused, Admitted, Revoked]);
     let trail = operator.trail().await.unwrap().entries;
     assert_eq!(trail[3].detail["reason"], "no such hospital in the register");
+    assert_eq!(trail[3].detail["name"], "St. Elsewhere");
     assert_eq!(trail[4].detail["about"]["registry_number"], about().registry_number);
     assert!(trail[3..].iter().all(|entry| entry.node == Some(request.iss.clone())));
 }

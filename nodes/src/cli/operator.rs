@@ -55,7 +55,11 @@ pub struct TurnDown {
     #[command(flatten)]
     on: OnNode,
     /// Why: the node is told.
-    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_parser = clap::builder::NonEmptyStringValueParser::new()
+    )]
     reason: String,
 }
 
@@ -219,7 +223,9 @@ impl TurnDown {
         let Applicant { is_member, revoked, refused, waits, .. } =
             operator.applicant(&self.on.node).await?;
         if waits {
-            return Ok(operator.refuse(self.on.node, &self.reason).await?);
+            let node = self.on.node;
+            operator.refuse(node.clone(), &self.reason).await?;
+            return say(&format!("refused: {node}\n"));
         }
         Err(match (is_member, revoked, refused) {
             (true, ..) => {
@@ -253,7 +259,8 @@ impl Revoke {
                 return Err("nothing was revoked: say --yes to revoke a notary".into());
             }
         }
-        Ok(operator.revoke(node, &reason).await?)
+        operator.revoke(node.clone(), &reason).await?;
+        say(&format!("revoked: {node}\n"))
     }
 }
 

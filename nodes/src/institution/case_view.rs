@@ -12,6 +12,7 @@ use hdms::treatment::hospital::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::views::ProblemView;
 use crate::platform::NativeNode;
 
 /// A page of cases.
@@ -190,6 +191,9 @@ pub struct EntryView {
     pub endorsed_by_hospital: bool,
     /// The notary's receipt; with it and both endorsements the entry is final.
     pub receipt: Option<ReceiptView>,
+    /// Why the receipt that is kept does not count, if it does not: that its notary was revoked before
+    /// it logged this, say.
+    pub receipt_problem: Option<ProblemView>,
 }
 
 /// A notary's receipt.
@@ -322,7 +326,8 @@ impl ResultView {
 impl EntryView {
     async fn of(node: &NativeNode, case: &HospitalCase, entry: &Entry) -> Result<Self, Error> {
         let endorsers = node.endorsers(&case.id, &entry.id).await?;
-        let receipt = node.receipt(&case.id, &entry.id).await?;
+        let (receipt, receipt_problem) =
+            ReceiptView::checked(node, node.receipt(&case.id, &entry.id).await)?;
         Ok(Self {
             id: entry.id.to_string(),
             kind: match entry.kind {
@@ -334,14 +339,27 @@ impl EntryView {
             author: entry.author.to_string(),
             endorsed_by_patient: endorsers.contains(&case.patient),
             endorsed_by_hospital: endorsers.contains(&case.hospital),
-            receipt: receipt.map(|receipt| ReceiptView::of(node, &receipt)),
+            receipt,
+            receipt_problem,
         })
     }
 }
 
 impl ReceiptView {
-    /// Of a checked receipt.
-    pub fn of(node: &NativeNode, receipt: &VerifiedReceipt) -> Self {
+    /// Of what checking a receipt came to: the receipt, or why it does not count. Errors: those that
+    /// say nothing of it.
+    pub fn checked(
+        node: &NativeNode,
+        checked: Result<Option<VerifiedReceipt>, Error>,
+    ) -> Result<(Option<Self>, Option<ProblemView>), Error> {
+        match checked {
+            Err(error) if error.is_passing() && error != Error::StoreCorrupt => Err(error),
+            Err(error) => Ok((None, Some(ProblemView::of(error.code().to_owned())))),
+            Ok(receipt) => Ok((receipt.map(|receipt| Self::of(node, &receipt)), None)),
+        }
+    }
+
+    fn of(node: &NativeNode, receipt: &VerifiedReceipt) -> Self {
         let witnesses = receipt.witnesses().iter().map(|id| listed_name(node, id)).collect();
         let time = Timestamp::from_seconds(receipt.time()).0;
         let receipt = receipt.receipt();

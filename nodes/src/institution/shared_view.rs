@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::api::SHARED_BYTES;
 use super::case_view::{ReceiptView, name_in};
+use super::views::ProblemView;
 use crate::platform::NativeNode;
 
 /// What a patient shared in a case: as many whole answers as make about 4 MB.
@@ -48,6 +49,9 @@ pub struct SharedRecordView {
     pub notary_name: Option<String>,
     /// Place in the notary's log.
     pub receipt_index: Option<u64>,
+    /// Why the receipt that came with it does not count any more, if it does not: nobody vouches for
+    /// the record then but its author.
+    pub receipt_problem: Option<ProblemView>,
     /// Names of the other notaries that have co-signed its log; without any nobody watches it.
     pub witnesses: Vec<String>,
     /// FHIR resource type.
@@ -105,11 +109,11 @@ impl SharedRecordView {
         let receipt = match &shared.receipt {
             Some(text) => {
                 let primitives = node.platform().primitives();
-                Some(VerifiedReceipt::verify(text, &node.trust(), primitives).await?)
+                VerifiedReceipt::verify(text, &node.trust(), primitives).await.map(Some)
             }
-            None => None,
+            None => Ok(None),
         };
-        let receipt = receipt.map(|receipt| ReceiptView::of(node, &receipt));
+        let (receipt, receipt_problem) = ReceiptView::checked(node, receipt)?;
         Ok(Self {
             verification_key: record.verification_key(),
             author_name: name_in(node, case, &author).await,
@@ -117,6 +121,7 @@ impl SharedRecordView {
             receipt_index: receipt.as_ref().map(|receipt| receipt.index),
             notary_name: receipt.as_ref().map(|receipt| receipt.notary_name.clone()),
             notary: receipt.as_ref().map(|receipt| receipt.notary.clone()),
+            receipt_problem,
             witnesses: receipt.map(|receipt| receipt.witnesses).unwrap_or_default(),
             resource_type: resource::kind(record.fhir()).unwrap_or_default().to_owned(),
             title: resource::title(record.fhir()),

@@ -26,7 +26,7 @@ use crate::problem::Problem;
 /// What the notaries say of a case's shared records.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct VerificationView {
-    /// One for each record that was shared with a notary's receipt.
+    /// One for each record that was shared with a notary's receipt that counts.
     pub records: Vec<CheckedRecordView>,
 }
 
@@ -132,8 +132,13 @@ async fn asked(
     shared: &SharedRecord,
 ) -> Result<Option<(NodeId, Asked)>, Error> {
     let Some(receipt) = &shared.receipt else { return Ok(None) };
-    let receipt =
-        VerifiedReceipt::verify(receipt, &node.trust(), node.platform().primitives()).await?;
+    let checked =
+        VerifiedReceipt::verify(receipt, &node.trust(), node.platform().primitives()).await;
+    let receipt = match checked {
+        // The record's view says so.
+        Err(Error::ReceiptForged) => return Ok(None),
+        checked => checked?,
+    };
     let (entry, salt) = (receipt.receipt().entry.clone(), receipt.opening().salt);
     let asked = Asked {
         request: request.clone(),

@@ -245,7 +245,13 @@ impl Operator {
                     Status::Revoked => return Ok(()),
                     _ => return Err(Error::NodeUnknown.into()),
                 };
-                trail::append(tx, now, act, Some(&id), &json!({ "reason": reason }))?;
+                trail::append(
+                    tx,
+                    now,
+                    act,
+                    Some(&id),
+                    &json!({ "name": known.request.name, "reason": reason }),
+                )?;
                 nodes::decide(tx, &known, status, Some(&reason), now)
             })
             .await

@@ -62,6 +62,10 @@ async fn another_log_at_the_same_address_is_found() {
     let state = stage.state();
     let kept = audit(&stage.net, &copy, &["--state", state.to_str().unwrap()]).await;
     kept.is_unchecked("state file of another log", "ledger/mismatch");
+    // That another notary has logged nothing takes nothing back.
+    let (other, state) = (&stage.notaries[1].url, ["--state", state.to_str().unwrap()]);
+    let kept = audit(&stage.net, other, &state).await;
+    kept.is_unchecked("state file of another log", "ledger/mismatch");
 }
 
 #[tokio::test]

@@ -64,6 +64,7 @@ export type Entry = {
   endorsedByPatient: boolean;
   endorsedByHospital: boolean;
   receipt: { notary: string; notaryName: string; index: number; time: number; witnesses: string[] } | null;
+  receiptProblem: Problem | null;
 };
 
 /** A case with everything in it. */
@@ -82,6 +83,7 @@ export type SharedRecord = {
   notary: string | null;
   notaryName: string | null;
   receiptIndex: number | null;
+  receiptProblem: Problem | null;
   witnesses: string[];
   resourceType: string;
   title: string;

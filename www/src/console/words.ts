@@ -120,7 +120,7 @@ export function messageName(kind: string): string {
 
 /** The ledger of a case with names in place of ids. */
 export function ledgerSteps({ ledger, summary }: Case, hospital: string): LedgerStep[] {
-  return ledger.map(({ id, kind, verificationKey, receipt, ...entry }) => ({
+  return ledger.map(({ id, kind, verificationKey, receipt, receiptProblem, ...entry }) => ({
     id,
     kind,
     verificationKey,
@@ -134,5 +134,6 @@ export function ledgerSteps({ ledger, summary }: Case, hospital: string): Ledger
       time: receipt.time,
       witnesses: receipt.witnesses,
     },
+    problem: receiptProblem,
   }));
 }

@@ -23,7 +23,7 @@ use hdms::ids::NodeId;
 use hdms::jose::jwk::RsaJwk;
 use hdms::ledger::{Cosignatures, LEAF_BYTES};
 use hdms::log::{MAX_TEXT, NoteKey, SignedCheckpoint};
-use hdms::network::{NotaryLog, Trust, notary_of};
+use hdms::network::{NotaryLog, Trust, notary_of, origin};
 use hdms::provider::Clock;
 
 use crate::client::Client;
@@ -195,6 +195,9 @@ impl Audited<'_> {
             }
             (Ok(None), None) => return Err(Unchecked::of(format!("{url}{path}"))(Error::NotFound)),
             (Ok(None), Some(kept)) => {
+                if let Some(notary) = self.notary_at(url) {
+                    expect_of(kept, &origin(notary))?;
+                }
                 report.faults.push(Fault::Shrunk { claim: kept.clone(), leaves: 0 });
                 return Ok(None);
             }
@@ -227,12 +230,8 @@ impl Audited<'_> {
         let other_here = self.notary_at(&self.audit.url).is_some_and(|id| *id != log.notary);
         if other_here {
             report.faults.push(Fault::OtherLog(origin.clone()));
-        } else if let Some(kept) = kept.map(|kept| &kept.checkpoint.checkpoint().origin)
-            && *kept != origin
-        {
-            // Nobody else's fault: the file is another log's.
-            let what = format!("state file of another log, {}", kept.escape_debug());
-            return Err(Unchecked::of(what)(Error::EntryMismatch));
+        } else if let Some(kept) = kept {
+            expect_of(kept, &origin)?;
         }
         if checkpoint.verify_log(&log.log_key(), &AwsPrimitives).await.is_err() {
             report.faults.push(Fault::SignatureForged);
@@ -332,4 +331,15 @@ impl Audited<'_> {
         (report.counts, report.faults) = (replay.counts, replay.faults);
         report.unfinished = report.unfinished.take().or(unfinished);
     }
+}
+
+/// That what was kept is of the log with this origin. Else it is nobody's fault: the file is another
+/// log's.
+fn expect_of(kept: &Claim, origin: &str) -> Result<(), Unchecked> {
+    let theirs = &kept.checkpoint.checkpoint().origin;
+    if theirs == origin {
+        return Ok(());
+    }
+    let what = format!("state file of another log, {}", theirs.escape_debug());
+    Err(Unchecked::of(what)(Error::EntryMismatch))
 }

@@ -7,10 +7,12 @@ use hdms::card::{Card, EncryptionKey, Renewal, VerifiedCard};
 use hdms::ids::NodeId;
 use hdms::memory::MemoryStore;
 use hdms::network::Trust;
+use hdms::node::patient::RecordName;
 use hdms::node::{Parcel, Platform};
 use hdms::notary::DepositAnswer;
 use hdms::provider::{Clock, Timestamp};
 use hdms::treatment::hospital::HospitalCase;
+use hdms::treatment::message::DataRequestBody;
 use hdms::treatment::patient::{PatientCase, ResultStatus};
 use hdms_simulation::{BEGIN, World};
 
@@ -43,7 +45,7 @@ async fn sealed_deposit(world: &mut World) -> String {
 
 /// The hospital's message to the patient, sealed and not yet delivered.
 async fn sealed_request_for_data(world: &mut World) -> Vec<u8> {
-    let asked = hdms::treatment::message::DataRequestBody {
+    let asked = DataRequestBody {
         id: crate::id(2),
         resources: Vec::new(),
         purpose: "Before prescribing".into(),
@@ -183,6 +185,39 @@ fn what_was_logged_in_time_is_final_though_the_counterparty_is_revoked_or_expire
             let status = &state.results[0].status;
             assert!(matches!(status, ResultStatus::Committed { .. }), "{status:?}");
         }
+    });
+}
+
+/// The receipt was taken in before anybody knew: it counts no more, and what it was for is not lost.
+#[test]
+fn what_a_notary_logged_after_it_was_revoked_is_shared_on_its_authors_word_alone() {
+    block_on(async {
+        let (mut world, entry) = with_result(12).await;
+        world.patient.confirm(&case(), &entry).await.unwrap();
+        world.deliver_all().await.unwrap();
+        assert!(world.patient.receipt(&case(), &entry).await.unwrap().is_some());
+        let notary = world.patient.case::<PatientCase>(&case()).await.unwrap().notary;
+        let logs = &mut world.network.map.logs;
+        let log = logs.iter_mut().find(|log| Some(&log.notary) == notary.as_ref()).unwrap();
+        log.until = Some(BEGIN.seconds());
+        world.network.map.number += 1;
+        world.publish().await.unwrap();
+        let again = world.patient.receipt(&case(), &entry).await;
+        assert_eq!(again.err(), Some(Error::ReceiptForged));
+        let asked = DataRequestBody {
+            id: crate::id(2),
+            resources: vec!["Observation".into()],
+            purpose: "Before prescribing".into(),
+        };
+        let request = asked.id.clone();
+        world.hospital.ask_for_data(&case(), asked).await.unwrap();
+        world.deliver_all().await.unwrap();
+        let name = RecordName { case: case(), entry };
+        world.patient.share(&case(), &request, &[name]).await.unwrap();
+        world.deliver_all().await.unwrap();
+        let shared = world.hospital.shared(&case(), &request).await.unwrap();
+        assert_eq!(shared.len(), 1);
+        assert!(shared[0].receipt.is_none());
     });
 }
 
