@@ -51,6 +51,9 @@ pub struct History {
     pub minimum_version: u64,
     /// How many witnesses a receipt needs, oldest rule first.
     pub witnesses: Vec<WitnessRule>,
+    /// Until when documents of a longer age may be relied on, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relied_until: Option<u64>,
 }
 
 impl History {
@@ -67,7 +70,9 @@ impl History {
         let kept = Self::kept(tx)?;
         let begun = nodes::listed(tx)?.iter().any(|node| node.log().is_some());
         let age = kept.as_ref().map_or(0, |kept| kept.revocation_age);
-        let since = if begun { now + age.max(rules.revocation_age) } else { now };
+        let relied_until = relied_until(kept.as_ref(), rules.revocation_age, now);
+        let latest = relied_until.max(Some(now + age.max(rules.revocation_age)));
+        let since = latest.filter(|_| begun).unwrap_or(now);
         let Rules { name, revocation_age, minimum_version, witnesses: needed } = rules;
         let witnesses = kept.map_or_else(Vec::new, |kept| kept.witnesses);
         let witnesses = match witnesses.last().map_or(0, |rule| rule.needed) == needed {
@@ -76,7 +81,7 @@ impl History {
             // By those of before nothing was logged.
             false => changed(Vec::new(), needed, (now, since)),
         };
-        let new = Self { name, revocation_age, minimum_version, witnesses };
+        let new = Self { name, revocation_age, minimum_version, witnesses, relied_until };
         new.keep(tx, now)?;
         Ok(new)
     }
@@ -84,7 +89,8 @@ impl History {
     /// Those that these parameters have told.
     pub fn take_back(tx: &Connection, told: &Parameters, now: u64) -> Result<(), Failure> {
         let Parameters { name, revocation_age, minimum_version, witnesses, .. } = told.clone();
-        Self { name, revocation_age, minimum_version, witnesses }.keep(tx, now)
+        let relied_until = relied_until(Self::kept(tx)?.as_ref(), revocation_age, now);
+        Self { name, revocation_age, minimum_version, witnesses, relied_until }.keep(tx, now)
     }
 
     fn keep(&self, tx: &Connection, now: u64) -> Result<(), Failure> {
@@ -110,6 +116,13 @@ impl History {
             minimum_version: self.minimum_version,
         }
     }
+}
+
+/// Until when documents of before may be relied on longer than those of this age, from `now` on.
+fn relied_until(kept: Option<&History>, age: u64, now: u64) -> Option<u64> {
+    let kept = kept?;
+    let shortened = (age < kept.revocation_age).then_some(now + kept.revocation_age);
+    kept.relied_until.max(shortened)
 }
 
 /// How many witnesses a receipt needs: at a time, and from a later one on.

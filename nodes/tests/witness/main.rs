@@ -13,5 +13,6 @@ mod killed;
 mod lying;
 mod pinned;
 mod played;
+mod rules;
 mod scene;
 mod spoken;
