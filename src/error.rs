@@ -136,7 +136,7 @@ refusals! {
     MethodNotAllowed = "api/method", 405, "This address does not have that method; see the interface's description.";
     NotFound = "api/not-found", 404, "There is nothing at this address; see the interface's description.";
     BodyTooLarge = "api/too-large", 413, "The request is larger than this address accepts; divide it.";
-    TooManyRequests = "api/too-many", 429, "Too many requests came from this address; wait a minute and send again.";
+    TooManyRequests = "api/too-many", 429, "Too many requests came from this address or node; send again later.";
     BodyTooSlow = "api/too-slow", 408, "The request's body did not come in time; send it again over a better connection.";
     MailboxFull = "mailbox/full", 429, "The mailbox is full; send again later.";
     MailboxExpired = "mailbox/expired", 410, "The recipient has not fetched the message within 30 days, and it is gone; send its content anew once they are back.";

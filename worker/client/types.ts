@@ -1145,7 +1145,7 @@ export const sentences: Record<ErrorCode, string> = {
   "api/method": "This address does not have that method; see the interface's description.",
   "api/not-found": "There is nothing at this address; see the interface's description.",
   "api/too-large": "The request is larger than this address accepts; divide it.",
-  "api/too-many": "Too many requests came from this address; wait a minute and send again.",
+  "api/too-many": "Too many requests came from this address or node; send again later.",
   "api/too-slow": "The request's body did not come in time; send it again over a better connection.",
   "mailbox/full": "The mailbox is full; send again later.",
   "mailbox/expired": "The recipient has not fetched the message within 30 days, and it is gone; send its content anew once they are back.",

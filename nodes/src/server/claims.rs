@@ -1,7 +1,11 @@
 //! What a node asks to be, as an operator reads it and the trail keeps it.
 
+use hdms::Error;
 use hdms::card::Role;
 use hdms::doorman::{About, AdmissionRequest};
+use hdms::ids::NodeId;
+use hdms::jose::digest;
+use hdms::json;
 use hdms::network::LogKeys;
 use serde::Serialize;
 
@@ -43,6 +47,11 @@ impl Claims {
             key_changes: request.changes.len(),
             log: request.log,
         }
+    }
+
+    /// Digest of what the node with this id says so.
+    pub fn digest(&self, id: &NodeId) -> Result<String, Error> {
+        Ok(digest(json::write(&(id, self))?))
     }
 
     /// Each as a label and a text, for people.

@@ -8,7 +8,7 @@ use hdms::network::NotaryLog;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use super::claims::role_name;
-use super::{rivals, strangers};
+use super::{refusals, rivals, strangers};
 use crate::sqlite::Failure;
 
 /// Where a node stands.
@@ -113,8 +113,15 @@ pub fn find(connection: &Connection, id: &NodeId) -> Result<Option<Known>, Failu
     found.transpose()
 }
 
-/// Every institution and notary, in the order of their ids.
+/// Every institution and notary that is or was a member, in the order of their ids: whoever only applied
+/// costs nobody anything who looks at these.
 pub fn listed(connection: &Connection) -> Result<Vec<Known>, Failure> {
+    let members = format!("role <> 'personal' AND NOT ({}) AND id > ?1", strangers::APPLICANTS);
+    some(connection, &members, ("", -1))
+}
+
+/// The same with all that applied.
+pub fn not_personal(connection: &Connection) -> Result<Vec<Known>, Failure> {
     some(connection, "role <> 'personal' AND id > ?1", ("", -1))
 }
 
@@ -213,12 +220,15 @@ pub fn decide(
     let sql = "UPDATE nodes SET status = ?2, reason = ?3, admitted = ?4, until = ?5 WHERE id = ?1";
     tx.execute(sql, (id, status.name(), reason, admitted, until))?;
     note(tx, &known.request.iss)?;
-    if status == Status::Admitted {
-        tx.execute("DELETE FROM barred WHERE id = ?1", [id])?;
-        strangers::forget_origin(tx, id)?;
-    }
-    if status == Status::Revoked {
-        tx.execute("DELETE FROM subscriptions WHERE node = ?1", [id])?;
+    match status {
+        Status::Admitted => {
+            tx.execute("DELETE FROM barred WHERE id = ?1", [id])?;
+            strangers::forget_origin(tx, id)?;
+            refusals::forget(tx, id)?;
+        }
+        Status::Refused => refusals::note(tx, &known.request, reason.unwrap_or_default(), now)?,
+        Status::Revoked => drop(tx.execute("DELETE FROM subscriptions WHERE node = ?1", [id])?),
+        Status::Pending => {}
     }
     tell_server(tx)
 }

@@ -7,8 +7,6 @@ use std::path::Path;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::ids::NodeId;
-use hdms::jose::digest;
-use hdms::json;
 use hdms::network::PinnedLog;
 use hdms::provider::Clock;
 use rusqlite::Connection;
@@ -75,7 +73,7 @@ impl Applicant {
 
     /// Digest of what it asks to be: whoever has looked into it says so by this.
     pub fn digest(&self) -> Result<String, Error> {
-        Ok(digest(json::write(&(&self.id, &self.claims))?))
+        self.claims.digest(&self.id)
     }
 }
 

@@ -59,7 +59,7 @@ pub fn note(tx: &Connection, known: &Known) -> Result<(), Failure> {
 
 /// Notes so of all nodes, whenever the database is opened: the tables of Unicode may be newer than before.
 pub fn note_all(tx: &Connection) -> Result<(), Failure> {
-    nodes::listed(tx)?.iter().try_for_each(|known| note(tx, known))
+    nodes::not_personal(tx)?.iter().try_for_each(|known| note(tx, known))
 }
 
 fn marks(known: &Known) -> Vec<((&'static str, String), bool)> {

@@ -5,7 +5,8 @@ use std::path::Path;
 use hdms::Error;
 
 use super::{
-    mailbox, manifests, nodes, quota, reports, rivals, strangers, superseded, waiting_changes,
+    mailbox, manifests, nodes, quota, refusals, reports, rivals, strangers, superseded,
+    waiting_changes,
 };
 use crate::log::tiles;
 use crate::sqlite::{Database, Schema};
@@ -193,6 +194,7 @@ pub const SCHEMA: Schema = Schema {
         rivals::MARKS,
         waiting_changes::CHANGES,
         waiting_changes::ORIGINS,
+        refusals::TABLE,
     ],
 };
 

@@ -23,7 +23,8 @@ const MOST_APPLICANTS: u64 = 1_000;
 const MOST_OF_ADDRESS: u64 = 20;
 
 /// Which were never admitted as anything.
-const APPLICANTS: &str = "status IN ('pending', 'refused') AND admitted IS NULL AND card IS NULL";
+pub const APPLICANTS: &str =
+    "status IN ('pending', 'refused') AND admitted IS NULL AND card IS NULL";
 
 /// How long an application is kept that was never approved, and a personal node whose card has ended,
 /// seconds.
@@ -66,7 +67,10 @@ pub fn origin(connection: &Connection, id: &NodeId) -> Result<Option<IpAddr>, Fa
 
 /// [`Error::TooManyRequests`] when as many as may have applied from this address and wait.
 pub fn expect_few_applicants(connection: &Connection, from: IpAddr) -> Result<(), Failure> {
-    let sql = format!("SELECT count(*) FROM nodes WHERE {APPLICANTS} AND origin = ?1");
+    // Those that the operator has refused wait for nothing.
+    let sql = format!(
+        "SELECT count(*) FROM nodes WHERE {APPLICANTS} AND status = 'pending' AND origin = ?1"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
     let waiting: u64 = statement.query_row([from.to_string()], |row| row.get(0))?;
     if waiting < MOST_OF_ADDRESS { Ok(()) } else { Err(Error::TooManyRequests.into()) }

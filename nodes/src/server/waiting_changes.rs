@@ -3,7 +3,8 @@
 
 use std::net::IpAddr;
 
-use hdms::card::MAX_CHANGES;
+use hdms::Error;
+use hdms::card::{KeyChange, MAX_CHANGES};
 use hdms::ids::NodeId;
 use hdms::jose::digest;
 use rusqlite::Connection;
@@ -11,7 +12,7 @@ use rusqlite::Connection;
 use super::strangers;
 use crate::sqlite::Failure;
 
-/// SQL of when each was first seen, seconds; `statement` is its digest.
+/// SQL of when each was first seen, seconds; `statement` is its mark.
 pub const CHANGES: &str = "
     CREATE TABLE waiting_changes (
         node TEXT NOT NULL,
@@ -35,7 +36,17 @@ const MOST_OF_ADDRESS: u64 = 100;
 /// How long one may wait, seconds: so much more can be disowned by who makes it wait on purpose.
 const WAITS: u64 = 30 * 24 * 3600;
 
-/// Those of a node that may still be taken at `now`, seconds, by digest, each with when it was seen.
+/// By what each of a chain of changes is known while it waits: its place and the new key. Whoever states the
+/// same once more makes no other of it.
+pub fn marks(changes: &[String]) -> Result<Vec<String>, Error> {
+    let mark = |(place, jwt): (usize, &String)| {
+        let key = KeyChange::claimed(jwt)?.signing_key.thumbprint();
+        Ok(digest(format!("{place} {key}")))
+    };
+    changes.iter().enumerate().map(mark).collect()
+}
+
+/// Those of a node that may still be taken at `now`, seconds, by mark, each with when it was seen.
 pub fn of_node(
     connection: &Connection,
     id: &NodeId,
@@ -48,24 +59,32 @@ pub fn of_node(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Notes that these of a node wait, by digest, `seen` now, seconds: as many of it as a card may carry, and
-/// of the address that brings them as may wait.
+/// Notes that these of a node wait, by mark, `seen` now, seconds: as many as may of the address that brings
+/// them. Of a node as many wait as a card may carry, and of more those go that came first from the address
+/// that most came from: a thief of its key pushes out his own, and shuts its owner out by being first neither.
 pub fn note(
     tx: &Connection,
     (id, from): (&NodeId, IpAddr),
-    digests: &[String],
+    marks: &[String],
     seen: u64,
 ) -> Result<(), Failure> {
     let mut noting = tx.prepare_cached(
         "INSERT OR IGNORE INTO waiting_changes (node, statement, seen, origin) \
          SELECT ?1, ?2, ?3, ?4 \
-         WHERE (SELECT count(*) FROM waiting_changes WHERE node = ?1) < ?5 \
-         AND (SELECT count(*) FROM waiting_changes WHERE origin = ?4) < ?6",
+         WHERE (SELECT count(*) FROM waiting_changes WHERE origin = ?4) < ?5",
+    )?;
+    let mut pushing_out = tx.prepare_cached(
+        "DELETE FROM waiting_changes WHERE node = ?1 AND statement IN (\
+             SELECT statement FROM (SELECT statement, seen, row_number() \
+             OVER (PARTITION BY origin ORDER BY seen DESC, statement) AS place \
+             FROM waiting_changes WHERE node = ?1) \
+             ORDER BY place, seen DESC, statement LIMIT -1 OFFSET ?2)",
     )?;
     let origin = from.to_string();
-    for statement in digests {
-        noting.execute((id.as_ref(), statement, seen, &origin, MAX_CHANGES, MOST_OF_ADDRESS))?;
+    for statement in marks {
+        noting.execute((id.as_ref(), statement, seen, &origin, MOST_OF_ADDRESS))?;
     }
+    pushing_out.execute((id.as_ref(), MAX_CHANGES))?;
     Ok(())
 }
 
@@ -73,8 +92,8 @@ pub fn note(
 pub fn forget(tx: &Connection, id: &NodeId, changes: &[String]) -> Result<(), Failure> {
     let sql = "DELETE FROM waiting_changes WHERE node = ?1 AND statement = ?2";
     let mut forgetting = tx.prepare_cached(sql)?;
-    for jwt in changes {
-        forgetting.execute((id.as_ref(), digest(jwt)))?;
+    for mark in marks(changes)? {
+        forgetting.execute((id.as_ref(), mark))?;
     }
     Ok(())
 }
@@ -96,12 +115,33 @@ mod tests {
     use hdms::jose::digest;
 
     use super::super::schema;
-    use super::{drop_old, note};
+    use super::{drop_old, note, of_node};
 
     const CROWD: &str = "
         WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 10000)
         INSERT INTO waiting_changes SELECT 'node ' || n, '', 1, '192.0.2.1' FROM n;
     ";
+
+    /// Wherever the thief of a node's key is, and however often he comes.
+    #[tokio::test]
+    async fn a_thief_pushes_out_his_own_and_his_oldest() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = schema::open(dir.path()).unwrap();
+        let waiting = database.write(|tx| {
+            let id = digest("node").parse()?;
+            let [thief, owner] = [1, 2].map(|last| IpAddr::from([198, 51, 100, last]));
+            for round in 0..16 {
+                note(tx, (&id, thief), &[format!("theft {round}")], round)?;
+            }
+            note(tx, (&id, owner), &["own".into()], 16)?;
+            note(tx, (&id, thief), &["another".into()], 17)?;
+            Ok(of_node(tx, &id, 17)?.into_iter().map(|(mark, _)| mark).collect::<Vec<_>>())
+        });
+        let waiting = waiting.await.unwrap();
+        assert_eq!(waiting.len(), 16);
+        let gone = |mark: &str| !waiting.iter().any(|one| one == mark);
+        assert!(gone("theft 0") && gone("theft 1") && !gone("own") && !gone("another"));
+    }
 
     #[tokio::test]
     async fn one_address_has_room_for_some_and_takes_that_of_no_other() {

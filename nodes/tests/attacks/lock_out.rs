@@ -133,7 +133,7 @@ async fn one_address_changes_the_keys_of_twenty_nodes_a_day_and_no_more() {
         circle = change_keys(&net, &circle, keys(former), keys(newer)).await;
     }
     assert_eq!(net.ask(keys(4), &circle).await, Err(Error::TooManyChanges));
-    assert_eq!(remembered(&net), 3);
+    assert_eq!(remembered(&net), 2, "the same, stated once more, is no other");
     request = before;
     // Whoever else tries there meanwhile, in vain, puts it off by nothing.
     let quarter = retry_after(Error::TooManyChanges).unwrap() / 4;
@@ -197,12 +197,14 @@ async fn who_was_never_admitted_has_nothing_signed() {
     let mut request = net.request(keys(0), Role::Institution, "Stranger").await;
     assert_eq!(net.ask(keys(0), &request).await, Err(Error::AdmissionPending));
     let before = net.trust().await.manifest().number;
-    for (former, newer) in [(0, 1), (1, 2)] {
+    let mut answers = Vec::new();
+    for newer in 1..=5 {
         net.clock.advance(1000);
-        let changed = change_keys(&net, &request, keys(former), keys(newer)).await;
-        assert_eq!(net.ask(keys(newer), &changed).await, Err(Error::AdmissionPending));
-        request = changed;
+        request = change_keys(&net, &request, keys(newer - 1), keys(newer)).await;
+        answers.push(net.ask(keys(newer), &request).await.unwrap_err());
     }
+    assert_eq!(answers.pop(), Some(Error::TooManyChanges), "what it brings is kept");
+    assert_eq!(answers, [Error::AdmissionPending; 4]);
     assert_eq!(net.trust().await.manifest().number, before);
 }
 
@@ -228,20 +230,24 @@ async fn an_address_that_has_applied_often_waits_and_others_apply() {
     let first = net.request(keys(0), Role::Institution, "First").await;
     assert_eq!(net.ask(keys(0), &first).await, Err(Error::AdmissionPending));
     applied(&net, &first.iss, "192.0.2.1", 20);
-    let answer = net
-        .challenge(keys(1), &net.request(keys(1), Role::Institution, "Next").await)
-        .await
-        .unwrap();
-    let apply = async |from: &str| {
+    let apply = async |from: &str, number: usize| {
+        let next = net.request(keys(number), Role::Institution, &format!("Next {number}")).await;
+        let answer = net.challenge(keys(number), &next).await.unwrap();
         let url = format!("{}/doorman/answers", net.url);
         let body = serde_json::to_vec(&answer).unwrap();
         let request = reqwest::Client::new().post(url).header("x-forwarded-for", from).body(body);
-        problem(request.send().await.unwrap()).await.1
+        let answer = request.send().await.unwrap();
+        let later = answer.headers().get("retry-after").map(|it| it.to_str().unwrap().parse());
+        (problem(answer).await.1, later.map(Result::<u64, _>::unwrap))
     };
     applied(&net, &first.iss, "2001:db8:7::", 20);
-    assert_eq!(apply("192.0.2.1").await, "api/too-many");
-    assert_eq!(apply("2001:db8:7:1::1").await, "api/too-many", "one customer");
-    assert_eq!(apply("192.0.2.2").await, "doorman/pending");
+    assert_eq!(apply("192.0.2.1", 1).await, ("api/too-many".into(), Some(3600)));
+    assert_eq!(apply("2001:db8:7:1::1", 1).await.0, "api/too-many", "one customer");
+    assert_eq!(apply("192.0.2.2", 1).await.0, "doorman/pending");
+    // Those that the operator has refused wait no more.
+    let refused = "UPDATE nodes SET status = 'refused' WHERE id <> ?1 AND origin = '192.0.2.1'";
+    assert_eq!(database(&net).execute(refused, [first.iss.as_ref()]), Ok(20));
+    assert_eq!(apply("192.0.2.1", 2).await.0, "doorman/pending");
 }
 
 /// Nor does anybody's application cost those who ask after it: it is not looked at.
@@ -252,6 +258,7 @@ async fn an_applicant_asks_for_something_else_ten_times_a_day() {
     assert_eq!(net.ask(keys(1), &other).await, Err(Error::AdmissionPending));
     let spoilt = "UPDATE nodes SET request = 'x' WHERE id = ?1";
     database(&net).execute(spoilt, [other.iss.as_ref()]).unwrap();
+    net.hospital(2).await;
     let mut answers = Vec::new();
     for round in 0..12 {
         let about = Some(About { contact: format!("Contact {round}"), ..about() });

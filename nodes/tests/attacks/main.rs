@@ -6,6 +6,7 @@
 mod common;
 mod crowd_out;
 mod false_manifests;
+mod keep_the_owner_out;
 mod lead_inside;
 mod learn_from_what_is_kept;
 mod lock_out;

@@ -3,19 +3,22 @@
 use std::net::IpAddr;
 
 use hdms::Error;
-use hdms::card::{Card, KeyChange, LIFETIME, MAX_CHANGES, Role};
+use hdms::card::{Card, KeyChange, LIFETIME, Role};
 use hdms::doorman::{AdmissionRequest, PATIENCE};
-use hdms::jose::digest;
 use hdms::jose::jwk::RsaJwk;
 use rusqlite::Connection;
 
 use super::super::nodes::{self, Known, Status};
 use super::super::trail::Act;
-use super::super::{rivals, strangers, superseded, waiting_changes};
+use super::super::{refusals, rivals, strangers, superseded, waiting_changes};
+use crate::problem::Problem;
 use crate::sqlite::Failure;
 
 /// How old a statement of a changed key may be that nobody has seen yet, seconds.
 const NEW: u64 = 7 * 24 * 3600;
+
+/// Most changes of signing keys of one that was never admitted: whatever it brings is kept.
+const CHANGES_OF_APPLICANT: usize = 4;
 
 /// That the node has the signing key that it had after these changes, or that that vouches for the new:
 /// a chain that holds leads from one to the other. [`Error::PossessionUnproven`].
@@ -44,13 +47,14 @@ pub struct Found {
     pub has_room: bool,
     /// Since when changes of its keys wait: [`waiting_changes::of_node`].
     pub waiting: Vec<(String, u64)>,
+    /// Why the operator has refused just this, if so.
+    pub refused: Option<String>,
 }
 
 impl Found {
-    /// When a statement of a changed key was first seen, if it waits.
-    fn seen(&self, jwt: &str) -> Option<u64> {
-        let digest = digest(jwt);
-        self.waiting.iter().find(|(statement, _)| *statement == digest).map(|(_, seen)| *seen)
+    /// When a change of keys was first seen, by its [mark](waiting_changes::mark), if it waits.
+    fn seen(&self, mark: &str) -> Option<u64> {
+        self.waiting.iter().find(|(change, _)| change == mark).map(|(_, seen)| *seen)
     }
 
     /// How many changes of the node's keys are known here, or by a card that was `shown`.
@@ -59,15 +63,20 @@ impl Found {
         known.max(shown.map_or(0, |card| card.changes.len()))
     }
 
-    /// Of which changes that this request brings it is to be noted that they wait, by digest. Of none where
-    /// the node is not known and shows no card: anybody may be any number of such nodes.
-    pub fn lets_wait(&self, shown: Option<&Card>, request: &AdmissionRequest) -> Vec<String> {
-        let is_node = self.known.is_some() || shown.is_some();
-        if !is_node || self.waiting.len() >= MAX_CHANGES {
-            return Vec::new();
+    /// Of which changes that this request brings it is to be noted that they wait, by their marks. Of none
+    /// where the node is not known and shows no card: anybody may be any number of such nodes.
+    /// [`Error::CardMalformed`].
+    pub fn lets_wait(
+        &self,
+        shown: Option<&Card>,
+        request: &AdmissionRequest,
+    ) -> Result<Vec<String>, Error> {
+        if self.known.is_none() && shown.is_none() {
+            return Ok(Vec::new());
         }
-        let new = request.changes.iter().skip(self.changes(shown));
-        new.filter(|jwt| self.seen(jwt).is_none()).map(digest).collect()
+        let mut new = waiting_changes::marks(&request.changes)?.split_off(self.changes(shown));
+        new.retain(|mark| self.seen(mark).is_none());
+        Ok(new)
     }
 }
 
@@ -94,7 +103,23 @@ pub fn find(
     } else {
         waiting_changes::of_node(connection, &request.iss, now)?
     };
-    Ok(Found { from, known, changed, has_rival, has_room, waiting })
+    let refused = match &known {
+        Some(known) => refused(connection, known, request)?,
+        None => None,
+    };
+    Ok(Found { from, known, changed, has_rival, has_room, waiting, refused })
+}
+
+/// Why the operator has refused just this, if so; also before each was noted.
+fn refused(
+    connection: &Connection,
+    known: &Known,
+    request: &AdmissionRequest,
+) -> Result<Option<String>, Failure> {
+    if known.status == Status::Refused && is_repeated(&known.request, request) {
+        return Ok(Some(known.reason.clone().unwrap_or_default()));
+    }
+    refusals::reason(connection, request)
 }
 
 /// Of which quotas a request takes.
@@ -103,7 +128,8 @@ pub struct Used {
     /// Of its address's: a personal node changes its signing key.
     pub change: bool,
     /// Of its own: the map is to name another card of it, long before the last one ends, or the operator
-    /// has something else to decide about it.
+    /// has something else to decide about it. Not to change its signing key, which a node can do so many
+    /// times and no more: whoever has its present key can't use up that.
     pub renewal: bool,
 }
 
@@ -112,13 +138,12 @@ impl Used {
         decision: &Decision,
         known: Option<&Known>,
         request: &AdmissionRequest,
-        ended: Option<u64>,
         now: u64,
     ) -> Self {
         let personal = request.role == Role::Personal;
         // Who brings changes that nobody has seen leaves as much behind as who makes one.
         let seen = known.map_or(0, |known| known.request.changes.len());
-        let changes = ended.is_some() || request.changes.len() > seen;
+        let goes_on = request.changes.len() > seen;
         let is_young = |known: &Known| {
             known.card.as_ref().is_some_and(|card| card.expires > now + LIFETIME / 3)
         };
@@ -129,46 +154,41 @@ impl Used {
                     != (&request.endpoint, &request.signing_key)
         };
         let wishes = matches!(decision, Decision::Wait) && known.is_some();
-        let renewal = !personal && (wishes || member.is_some_and(differs));
-        Self { change: personal && changes, renewal }
+        let renewal = !personal && !goes_on && (wishes || member.is_some_and(differs));
+        Self { change: personal && goes_on, renewal }
     }
 }
 
 pub enum Decision {
     Admit,
     Wait,
-    Refuse(Error),
 }
 
-/// What a node that proved possession gets; `rival` when a listed node has the name or the address.
-pub fn decide(
-    known: Option<&Known>,
-    request: &AdmissionRequest,
-    rival: bool,
-) -> Result<Decision, Error> {
+/// What a node that proved possession gets. [`Error::CardRevoked`] and [`Error::AdmissionRefused`], with the
+/// operator's reason; [`Error::AdmissionMalformed`].
+pub fn decide(found: &Found, request: &AdmissionRequest) -> Result<Decision, Problem> {
     let personal = request.role == Role::Personal;
-    let Some(known) = known else {
+    let Some(known) = &found.known else {
         return Ok(if personal { Decision::Admit } else { Decision::Wait });
     };
     if known.status == Status::Revoked {
-        return Ok(Decision::Refuse(Error::CardRevoked));
+        return Err(Problem { reason: known.reason.clone(), ..Error::CardRevoked.into() });
     }
     let member = known.admitted_as();
     let other_log = |member: &AdmissionRequest| member.log.is_some() && member.log != request.log;
     if known.request.role != request.role || member.is_some_and(other_log) {
-        return Err(Error::AdmissionMalformed);
+        return Err(Error::AdmissionMalformed.into());
     }
     let approved = |member: &AdmissionRequest| {
-        let near = member.endpoint == request.endpoint || (!rival && same_host(member, request));
+        let near =
+            member.endpoint == request.endpoint || (!found.has_rival && same_host(member, request));
         says_the_same(member, request) && member.log == request.log && near
     };
-    Ok(if personal || member.is_some_and(approved) {
-        Decision::Admit
-    } else if known.status == Status::Refused && is_repeated(&known.request, request) {
-        Decision::Refuse(Error::AdmissionRefused)
-    } else {
-        Decision::Wait
-    })
+    match &found.refused {
+        _ if personal || member.is_some_and(approved) => Ok(Decision::Admit),
+        None => Ok(Decision::Wait),
+        refused => Err(Problem { reason: refused.clone(), ..Error::AdmissionRefused.into() }),
+    }
 }
 
 /// Whether what a member moves to is on the host that the operator has seen.
@@ -216,14 +236,31 @@ pub fn expect_timely(
     request: &AdmissionRequest,
     now: u64,
 ) -> Result<(), Error> {
-    for jwt in request.changes.iter().skip(found.changes(shown)) {
+    let marks = waiting_changes::marks(&request.changes)?;
+    for (jwt, mark) in request.changes.iter().zip(&marks).skip(found.changes(shown)) {
         let made = KeyChange::claimed(jwt)?.iat + PATIENCE;
-        if made + NEW < found.seen(jwt).unwrap_or(now) {
+        if made + NEW < found.seen(mark).unwrap_or(now) {
             let unseen = shown.map_or(Error::CardSuperseded, |_| Error::PossessionUnproven);
             return Err(unseen);
         }
     }
     Ok(())
+}
+
+/// That who was never admitted has not changed its keys over and over; one that shows a card was.
+/// [`Error::TooManyChanges`]; [`Error::CardSuperseded`] for one that is not known, and may have a card.
+pub fn expect_few_changes(
+    known: Option<&Known>,
+    shown: Option<&Card>,
+    request: &AdmissionRequest,
+) -> Result<(), Error> {
+    let was_admitted = shown.is_some() || known.and_then(Known::admitted_as).is_some();
+    let before = known.map_or(0, |known| known.request.changes.len());
+    let most = CHANGES_OF_APPLICANT.max(before);
+    if request.role == Role::Personal || was_admitted || request.changes.len() <= most {
+        return Ok(());
+    }
+    Err(known.map_or(Error::CardSuperseded, |_| Error::TooManyChanges))
 }
 
 /// Since when the node's cards so far don't count, seconds, if it has any and has changed its signing

@@ -32,8 +32,8 @@ use crate::reach::Reach;
 use crate::sqlite::Database;
 use crate::system::{NodeClock, SystemRandomness};
 use decision::{
-    Decision, Found, Used, acts, decide, ends_cards, expect_newest, expect_same_node,
-    expect_timely, find, is_repeated, says_the_same,
+    Decision, Found, Used, acts, decide, ends_cards, expect_few_changes, expect_newest,
+    expect_same_node, expect_timely, find, is_repeated, says_the_same,
 };
 
 /// Personal nodes that may change their keys from one address a day.
@@ -44,6 +44,9 @@ const CHANGES_OF_ADDRESS: u32 = 20;
 /// trail.
 const RENEWALS: u32 = 10;
 
+/// After how many seconds to ask again where many wait who came from there: an operator takes hours.
+const UNTIL_DECIDED: u64 = 3600;
+
 /// Admits nodes.
 #[derive(Debug)]
 pub struct Doorman {
@@ -51,7 +54,9 @@ pub struct Doorman {
     database: Database,
     clock: NodeClock,
     by_address: RateLimit<IpAddr>,
-    by_node: RateLimit<NodeId>,
+    /// By the signing key that has signed: whoever has another one of the node, its former or its next,
+    /// uses up nothing of it.
+    by_key: RateLimit<String>,
     changes: RateLimit<IpAddr>,
     renewals: RateLimit<NodeId>,
     challenges: Challenges,
@@ -83,7 +88,7 @@ impl Doorman {
             database,
             clock,
             by_address: RateLimit::per_minute(rates.admissions),
-            by_node: RateLimit::per_minute(rates.admissions_of_node),
+            by_key: RateLimit::per_minute(rates.admissions_of_node),
             changes: RateLimit::new(CHANGES_OF_ADDRESS, DAY),
             renewals: RateLimit::new(RENEWALS, DAY),
         })
@@ -122,7 +127,7 @@ impl Doorman {
         }
         let asked = Timestamp::from_seconds(asked);
         let request = AdmissionRequest::verify(&answer.request, asked, &AwsPrimitives).await?;
-        self.by_node.take(&request.iss, now)?;
+        self.by_key.take(&request.signing_key.thumbprint(), now)?;
         Ok(request)
     }
 
@@ -169,7 +174,7 @@ impl Doorman {
     ) -> Result<Option<Decided>, Problem> {
         let (asked, now) = (request.clone(), self.clock.now());
         let found = move |connection: &Connection| find(connection, &asked, (from, now.seconds()));
-        let found = self.database.read(found).await?;
+        let found = self.database.read(found).await.map_err(once_decided)?;
         let known = found.known.as_ref();
         if let Some(known) = known {
             expect_newest(&known.request, request)?;
@@ -181,11 +186,12 @@ impl Doorman {
         if found.changed.is_some_and(|before| shown.is_none_or(|card| card.iat < before)) {
             return Err(Error::CardSuperseded.into());
         }
+        expect_few_changes(known, shown, request)?;
         expect_timely(&found, shown, request, now.seconds())?;
         let ended = known.and_then(|known| ends_cards(known, request, now.seconds()));
-        let decision = decide(known, request, found.has_rival)?;
+        let decision = decide(&found, request)?;
         expect_news(&decision, known, request)?;
-        let used = Used::by(&decision, known, request, ended, now.seconds());
+        let used = Used::by(&decision, known, request, now.seconds());
         self.take(used, &found, (shown, request)).await?;
         let ended = ended.max(found.changed);
         let done = match decision {
@@ -204,23 +210,23 @@ impl Doorman {
         used: Used,
         found: &Found,
         (shown, request): (Option<&Card>, &AdmissionRequest),
-    ) -> Result<(), Error> {
+    ) -> Result<(), Problem> {
         let now = self.clock.now();
         let may_change = || found.has_room && self.changes.take(&found.from, now).is_ok();
-        let taken = if used.change && !may_change() {
-            Err(Error::TooManyChanges)
-        } else if used.renewal {
-            self.renewals.take(&request.iss, now)
-        } else {
-            Ok(())
-        };
-        let waiting = found.lets_wait(shown, request);
-        if taken.is_err() && !waiting.is_empty() {
+        if used.renewal && self.renewals.take(&request.iss, now).is_err() {
+            let next = DAY.as_secs() / u64::from(RENEWALS);
+            return Err(Problem { retry_after: Some(next), ..Error::TooManyRequests.into() });
+        }
+        if !used.change || may_change() {
+            return Ok(());
+        }
+        let waiting = found.lets_wait(shown, request)?;
+        if !waiting.is_empty() {
             let (id, from, now) = (request.iss.clone(), found.from, now.seconds());
             let note = move |tx: &_| waiting_changes::note(tx, (&id, from), &waiting, now);
             self.database.write(note).await?;
         }
-        taken
+        Err(Error::TooManyChanges.into())
     }
 
     fn give_back(&self, used: Used, request: &AdmissionRequest, from: IpAddr) {
@@ -344,21 +350,21 @@ impl Doorman {
     }
 }
 
-/// Whether there is something to be kept, or else the answer: the refusal with the operator's reason, or
-/// [`Error::AdmissionPending`] to what was asked before.
+/// Where one more may apply once those that wait were decided: when that may be.
+fn once_decided(error: Error) -> Problem {
+    let later = (error == Error::TooManyRequests).then_some(UNTIL_DECIDED);
+    Problem { retry_after: later, ..error.into() }
+}
+
+/// Whether there is something to be kept: [`Error::AdmissionPending`] to what was asked before.
 fn expect_news(
     decision: &Decision,
     known: Option<&Known>,
     request: &AdmissionRequest,
-) -> Result<(), Problem> {
+) -> Result<(), Error> {
+    let repeated = known.is_some_and(|known| is_repeated(&known.request, request));
     match decision {
-        Decision::Refuse(error) => {
-            let reason = known.and_then(|known| known.reason.clone());
-            Err(Problem { reason, ..(*error).into() })
-        }
-        Decision::Wait if known.is_some_and(|known| is_repeated(&known.request, request)) => {
-            Err(Error::AdmissionPending.into())
-        }
+        Decision::Wait if repeated => Err(Error::AdmissionPending),
         Decision::Wait | Decision::Admit => Ok(()),
     }
 }

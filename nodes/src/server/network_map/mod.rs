@@ -3,6 +3,7 @@
 //! offered anew.
 
 mod beginning;
+mod looks;
 mod signing;
 
 use std::collections::HashMap;
@@ -20,7 +21,7 @@ use hdms::json;
 use hdms::network::{Manifest, NetworkDocuments};
 use hdms::provider::{Clock, Timestamp};
 use rusqlite::Connection;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 
 use super::certificate::{Certificate, Keyring};
 use super::manifests::{self, Manifests, Newest};
@@ -34,6 +35,7 @@ use crate::keys::AwsPrimitives;
 use crate::log::tree::Tree;
 use crate::sqlite::Database;
 use crate::system::NodeClock;
+use looks::Looks;
 
 /// How long before the end of the list of Doormen the operator is told: 90 days, so that every card
 /// issued under it lives as long as it says.
@@ -60,8 +62,8 @@ pub struct Network {
     vapid: String,
     database: Database,
     clock: NodeClock,
-    /// The tree of the manifests' log.
-    refreshing: Mutex<Tree>,
+    /// With the tree of the manifests' log.
+    looks: Looks<Tree>,
     behind: AtomicBool,
     /// Whether what is known here is all that was said, as far as the notaries know: else nothing is signed.
     is_newest: AtomicBool,
@@ -109,7 +111,7 @@ impl Network {
             vapid,
             database,
             clock,
-            refreshing: Mutex::new(tree),
+            looks: Looks::new(tree),
             behind: AtomicBool::new(false),
             is_newest: AtomicBool::new(false),
             offered: RwLock::default(),
@@ -223,22 +225,28 @@ impl Network {
     /// a quarter of the age at which nodes stop to rely on it. It is offered once most witnesses have
     /// co-signed; until then what was offered before is, and nothing else is signed.
     pub async fn refresh(&self) -> Result<(), Error> {
-        // One after another: a later look at the nodes never loses to an earlier one.
-        let mut tree = self.refreshing.lock().await;
-        if self.recover(&mut tree, beginning::LATER).await? {
-            self.publish().await?;
-            for _ in 0..ROUNDS {
-                let is_its_time = self.pace.has(&(), self.clock.now());
-                if !is_its_time {
-                    self.behind.store(true, Ordering::Relaxed);
-                }
-                if !is_its_time || !self.sign_next(&mut tree).await? {
-                    break;
-                }
-                self.publish().await?;
+        let look = async |tree: &mut Tree| {
+            if self.recover(tree, beginning::LATER).await? {
+                self.sign_what_is_new(tree).await?;
             }
+            self.offer().await
+        };
+        self.looks.take(look).await
+    }
+
+    async fn sign_what_is_new(&self, tree: &mut Tree) -> Result<(), Error> {
+        self.publish().await?;
+        for _ in 0..ROUNDS {
+            let is_its_time = self.pace.has(&(), self.clock.now());
+            if !is_its_time {
+                self.behind.store(true, Ordering::Relaxed);
+            }
+            if !is_its_time || !self.sign_next(tree).await? {
+                break;
+            }
+            self.publish().await?;
         }
-        self.offer().await
+        Ok(())
     }
 
     /// Offers what is published.

@@ -1,0 +1,58 @@
+//! What the operator has refused: the same is not to be decided again, whatever a node has asked for in
+//! between.
+
+use hdms::doorman::AdmissionRequest;
+use rusqlite::{Connection, OptionalExtension};
+
+use super::claims::Claims;
+use crate::sqlite::Failure;
+
+/// SQL of what each was refused, by digest, when, seconds, and why.
+pub const TABLE: &str = "
+    CREATE TABLE refusals (
+        node TEXT NOT NULL,
+        claims TEXT NOT NULL,
+        time INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (node, claims)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER refusals_go_with_their_node AFTER DELETE ON nodes
+        BEGIN DELETE FROM refusals WHERE node = OLD.id; END;
+";
+
+/// Most of one node, the last ones: it asks for something else ten times a day at most.
+const MOST: u64 = 100;
+
+/// Notes that this was refused, at `now`, seconds.
+pub fn note(
+    tx: &Connection,
+    request: &AdmissionRequest,
+    reason: &str,
+    now: u64,
+) -> Result<(), Failure> {
+    let (id, claims) = (request.iss.as_ref(), Claims::of(request).digest(&request.iss)?);
+    let sql = "INSERT OR REPLACE INTO refusals VALUES (?1, ?2, ?3, ?4)";
+    tx.execute(sql, (id, claims, now, reason))?;
+    let sql = "DELETE FROM refusals WHERE node = ?1 AND claims IN (\
+               SELECT claims FROM refusals WHERE node = ?1 ORDER BY time DESC LIMIT -1 OFFSET ?2)";
+    tx.execute(sql, (id, MOST))?;
+    Ok(())
+}
+
+/// Why this was refused, if it was.
+pub fn reason(
+    connection: &Connection,
+    request: &AdmissionRequest,
+) -> Result<Option<String>, Failure> {
+    let sql = "SELECT reason FROM refusals WHERE node = ?1 AND claims = ?2";
+    let claims = Claims::of(request).digest(&request.iss)?;
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_row((request.iss.as_ref(), claims), |row| row.get(0));
+    Ok(found.optional()?)
+}
+
+/// Forgets what a node was refused, which is admitted now: it may ask for it again.
+pub fn forget(tx: &Connection, id: &str) -> Result<(), Failure> {
+    tx.execute("DELETE FROM refusals WHERE node = ?1", [id])?;
+    Ok(())
+}
