@@ -41,6 +41,7 @@ use crate::keys::{AwsKeys, Passphrase};
 use crate::pause::doubled;
 use crate::problem::Problem;
 use crate::reach::Reach;
+use crate::server::names::first_odd;
 use crate::store::SqliteStore;
 use crate::system::NodeClock;
 
@@ -74,6 +75,15 @@ pub struct MemberConfig {
     pub log: Option<LogKeys>,
     /// How often to ask the server for newer network documents.
     pub refresh: Duration,
+}
+
+impl MemberConfig {
+    /// The first character of its name and of what it tells the operator that is in no applicant's texts.
+    pub fn odd_character(&self) -> Option<char> {
+        let about = self.about.iter();
+        let about = about.flat_map(|it| [&it.registry_number, &it.address, &it.contact]);
+        [&self.name].into_iter().chain(about).find_map(|text| first_odd(text))
+    }
 }
 
 /// What a member is to others and what it trusts.

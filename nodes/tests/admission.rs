@@ -4,24 +4,17 @@
 
 mod common;
 
-use std::time::Duration;
-
-use common::{JsonBody, Net, PASSPHRASE, id, keys, message_id, prepare_keys};
+use common::{Net, PASSPHRASE, id, keys, message_id};
 use hdms::Error;
 use hdms::card::{LIFETIME, Role, VerifiedCard};
 use hdms::doorman::{About, AdmissionRequest, ChallengeAnswer, PATIENCE};
 use hdms::envelope::{Letter, MessageType, seal};
 use hdms::network::Trust;
 use hdms::proof::WINDOW;
-use hdms::provider::Timestamp;
-use hdms::testing::FixedClock;
 use hdms_nodes::institution::{self, Institution};
 use hdms_nodes::keys::{AwsPrimitives, Passphrase};
-use hdms_nodes::member::{Member, MemberConfig};
-use hdms_nodes::personal::Personal;
-use hdms_nodes::problem::ProblemDocument;
+use hdms_nodes::member::MemberConfig;
 use hdms_nodes::server::{Server, ServerConfig};
-use hdms_nodes::store::SqliteStore;
 use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -91,21 +84,6 @@ async fn a_challenge_of_before_a_restart_may_be_answered_after_it() {
         net.challenge(keys(0), &net.request(keys(0), Role::Personal, "").await).await.unwrap();
     net.restart().await;
     assert!(net.client.answer_challenge(&net.url, &answer).await.is_ok());
-}
-
-/// Of two requests of a node the later one counts: what is dated ahead is refused, and asked again.
-#[tokio::test]
-async fn a_node_whose_clock_is_ahead_waits_until_it_is_set() {
-    let net = Net::start().await;
-    prepare_keys(&net.dir.path().join("patient"), &[""]);
-    let config = net.personal_config("patient");
-    let clock = FixedClock::new(Timestamp(net.now().0 + 150_000));
-    let (clock, stop) = (NodeClock::new(clock), CancellationToken::new());
-    let mut starting = std::pin::pin!(Personal::start(config, clock, stop));
-    let early = tokio::time::timeout(Duration::from_millis(700), starting.as_mut()).await;
-    assert!(early.is_err(), "{early:?}");
-    net.clock.advance(150_000);
-    starting.await.unwrap();
 }
 
 #[tokio::test]
@@ -319,31 +297,6 @@ async fn one_node_can_not_ask_without_end_from_wherever_and_others_still_can() {
 }
 
 #[tokio::test]
-async fn a_native_node_refuses_older_documents_and_keeps_the_last_good_ones() {
-    let mut net = Net::start().await;
-    let (database, backup) = (net.data().join("server.sqlite"), net.dir.path().join("backup"));
-    net.stop_server().await;
-    std::fs::copy(&database, &backup).unwrap();
-    net.start_again(|_| ()).await;
-    let stop = CancellationToken::new();
-    common::prepare_keys(&net.dir.path().join("patient"), &[""]);
-    let config = net.personal_config("patient");
-    let store = SqliteStore::open(&net.dir.path().join("patient/node.sqlite")).unwrap();
-    let clock = NodeClock::new(net.clock.clone());
-    let hospital = net.hospital(1).await;
-    let member = Member::join(config, store, clock, stop.clone()).await.unwrap();
-    let before = member.standing();
-    assert!(before.trust.node(&hospital.id).is_ok());
-
-    net.stop_server().await;
-    std::fs::copy(&backup, &database).unwrap();
-    net.start_again(|_| ()).await;
-    assert_eq!(member.refresh().await, Err(Error::NetworkRollback));
-    assert!(member.standing().trust.node(&hospital.id).is_ok());
-    stop.cancel();
-}
-
-#[tokio::test]
 async fn a_revocation_reaches_institutions_and_notaries_that_run() {
     let net = Net::start().await;
     let person = net.person(0).await;
@@ -370,63 +323,6 @@ async fn a_revocation_reaches_institutions_and_notaries_that_run() {
     let refused = net.client.send_envelope(&hospital.url(), sealed.unwrap().1).await;
     assert_eq!(refused.err().map(Error::from), Some(Error::CardRevoked));
     stop.cancel();
-}
-
-#[tokio::test]
-async fn a_node_that_waits_for_the_operator_says_so_to_whoever_asks() {
-    let (net, stop) = (Net::start().await, CancellationToken::new());
-    let [inbox, console] = [listener().await, listener().await];
-    let urls = [&inbox, &console].map(|it| format!("http://{}", it.local_addr().unwrap()));
-    common::prepare_keys(&net.dir.path().join("hospital"), &[""]);
-    let mut config = institution::Config::new(net.member_config("hospital", urls[0].clone()));
-    config.console = Some(console);
-    config.origins = vec!["https://his.example".parse().unwrap()];
-    let clock = NodeClock::new(net.clock.clone());
-    let starting = Institution::start(config, clock, inbox, stop.clone());
-    let (hospital, ()) = tokio::join!(starting, answered_while_it_waits(&net, &urls));
-    for (url, status) in urls.iter().zip([404, 401]) {
-        assert_eq!(ask(&format!("{url}/api/node"), "*/*").await.status().as_u16(), status);
-    }
-    stop.cancel();
-    hospital.unwrap().ended().await;
-    assert!(reqwest::get(&urls[0]).await.is_err());
-}
-
-/// What the inbox and the console answer; then it is admitted.
-async fn answered_while_it_waits(net: &Net, [inbox, console]: &[String; 2]) {
-    let hers = "https://his.example";
-    for (url, origin) in [(format!("{inbox}/inbox"), "*"), (format!("{console}/api/node"), hers)] {
-        let answer = ask(&url, "*/*").await;
-        let header = |name| answer.headers()[name].to_str().unwrap().to_owned();
-        assert_eq!((answer.status().as_u16(), header("retry-after")), (503, "30".into()));
-        assert_eq!(header("content-type"), "application/problem+json");
-        assert_eq!(header("access-control-allow-origin"), origin);
-        let problem: ProblemDocument = answer.json_body().await;
-        assert_eq!((problem.status, problem.code.as_str()), (503, "doorman/pending"));
-    }
-    let sent = net.client.send_envelope(inbox, "a.b.c.d.e".into()).await.err().unwrap();
-    assert!(!sent.error.is_final() && sent.retry_after == Some(30), "its senders try again");
-    let page = ask(console, "text/html,*/*").await;
-    assert_eq!(page.status(), 503);
-    assert_eq!(page.headers()["x-content-type-options"], "nosniff");
-    let node = net.operator().pending(None).await.unwrap().remove(0).id;
-    let page = page.text().await.unwrap();
-    assert!(page.contains("operator") && page.contains(node.as_ref()), "{page}");
-    net.operator().admit(node).await.unwrap();
-}
-
-async fn ask(url: &str, accept: &str) -> reqwest::Response {
-    reqwest::Client::new()
-        .get(url)
-        .header("accept", accept)
-        .header("origin", "https://his.example")
-        .send()
-        .await
-        .unwrap()
-}
-
-async fn listener() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
 async fn running_hospital(net: &Net, stop: &CancellationToken) -> Institution {

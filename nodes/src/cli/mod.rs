@@ -32,7 +32,7 @@ use hdms::endpoint::Endpoint;
 use hdms::jose::jwk::RsaJwk;
 use hdms_nodes::connections::raise_open_files;
 use hdms_nodes::costs::Costs;
-use hdms_nodes::keys::Passphrase;
+use hdms_nodes::keys::{KEY_FILE, Passphrase};
 use hdms_nodes::member::{MemberConfig, is_refusal};
 use hdms_nodes::private;
 use hdms_nodes::reach::Reach;
@@ -159,7 +159,7 @@ fn member(
     costs: Costs,
     url: &Endpoint,
 ) -> Result<MemberConfig, Box<dyn std::error::Error>> {
-    Ok(MemberConfig {
+    let config = MemberConfig {
         data: node.data()?,
         passphrase: node.passphrase()?,
         costs,
@@ -172,7 +172,20 @@ fn member(
         about: Some(about.into()),
         log: None,
         refresh: Duration::from_secs(network.refresh),
-    })
+    };
+    // A member keeps the texts by which it was admitted.
+    let begins = !config.data.join(KEY_FILE).exists();
+    match config.odd_character().filter(|_| begins) {
+        Some(one) => Err(format!(
+            "U+{:04X} ({}) is not taken in names, numbers, addresses and contacts: letters, digits, \
+             punctuation and spaces are, and the symbols of ASCII; see \"Who is a member\" in \
+             docs/operator.md",
+            u32::from(one),
+            one.escape_debug()
+        )
+        .into()),
+        None => Ok(config),
+    }
 }
 
 /// Logs to the standard error, as `HDMS_LOG` says, or `otherwise`.

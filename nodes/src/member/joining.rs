@@ -174,6 +174,12 @@ impl Applicant {
         let node = self.keys.node().as_ref();
         let (code, sentence) = (error.code(), error.sentence());
         tracing::error!(node, code, reason, "no way to {what}: {sentence}");
+        if let Some(one) =
+            self.config.odd_character().filter(|_| error == Error::AdmissionMalformed)
+        {
+            let character = format!("U+{:04X}", u32::from(one));
+            tracing::error!(node, character, "names and what else is told have no such characters");
+        }
         let refused = matches!(error, Error::CardSuperseded | Error::PossessionUnproven);
         if refused && !self.keys.changes().is_empty() {
             tracing::error!(

@@ -10,13 +10,21 @@ use unicode_security::confusable_detection::skeleton;
 /// Most marks after one letter: as many as the scripts that are written with them need.
 const MOST_MARKS: usize = 4;
 
+/// EGYPTIAN HIEROGLYPH FULL BLANK and HALF BLANK: letters that no property tells from others.
+const BLANKS: [char; 2] = ['\u{13441}', '\u{13442}'];
+
 /// Whether a text is what an operator sees of it, and moves nothing else about: letters, numbers,
 /// punctuation, spaces and the symbols of ASCII, none of which are drawn as nothing. A mark makes one
 /// character with its letter (Unicode's form NFC), or belongs to the letter's own script, as vowels do in
 /// many.
 pub fn is_plain(text: &str) -> bool {
+    first_odd(text).is_none()
+}
+
+/// The first character, after normalisation, for which it is not.
+pub fn first_odd(text: &str) -> Option<char> {
     let (mut last, mut marks) = (Script::Common, 0);
-    composed(text).chars().all(|one| {
+    let mut is_plain = |one: char| {
         let (category, script) = (category(one), CodePointMapData::<Script>::new().get(one));
         if Group::Mark.contains(category) {
             marks += 1;
@@ -28,7 +36,10 @@ pub fn is_plain(text: &str) -> bool {
         (last, marks) = (script, 0);
         let drawn = Group::Letter.union(Group::Number).union(Group::Punctuation).contains(category);
         one == ' ' || one.is_ascii_graphic() || (drawn && is_drawn(one))
-    })
+    };
+    let text = composed(text);
+    let plain = text.chars().take_while(|one| is_plain(*one)).count();
+    text.chars().nth(plain)
 }
 
 /// By what two names are the same, whatever their letter case and surplus white space: no two members
@@ -58,9 +69,10 @@ fn category(one: char) -> GeneralCategory {
     CodePointMapData::<GeneralCategory>::new().get(one)
 }
 
-/// Of those that are letters by their category some are blank.
+/// Of those that are letters by their category some are blank, two hieroglyphs by their names.
 fn is_drawn(one: char) -> bool {
-    !CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(one)
+    let blank = CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(one);
+    !blank && !BLANKS.contains(&one)
 }
 
 /// What only makes letters longer, higher or softer is none.
@@ -121,6 +133,8 @@ mod tests {
             "\u{6771}\u{4eac}\u{75c5}\u{9662}\u{30bb}\u{30f3}\u{30bf}\u{30fc}",
             "\u{c11c}\u{c6b8}\u{b300}\u{d559}\u{ad50}\u{bcd1}\u{c6d0}",
             "\u{1472}\u{146f}\u{1591}",
+            // Of Unicode 17: docs/protocol.md names the version.
+            "\u{10940}",
         ] {
             assert!(is_plain(text), "{text}");
         }
@@ -152,6 +166,8 @@ mod tests {
             "\u{fffc}",
             "\u{13430}",
             "\u{1343f}",
+            "\u{13441}",
+            "\u{13442}",
             // Of nobody's, or of nobody's yet.
             "\u{e000}",
             "\u{f8ff}",

@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod costs;
+mod joining;
 mod keys;
 mod outage;
 mod queries;
