@@ -339,7 +339,7 @@ fn refused(reply: Reply) -> Result<Reply, Problem> {
         let error = Error::from_code(&document.code).filter(fits);
         let error = error.unwrap_or(Error::NetworkUnreachable);
         let (retry_after, ProblemDocument { reason, card, .. }) = (asked_pause(&reply), document);
-        return Err(Problem { error, reason, retry_after, card });
+        return Err(Problem { reason, retry_after, card, ..error.into() });
     }
     // What stands between the nodes may answer in its own words.
     if reply.status.is_success() || reply.status == StatusCode::NOT_MODIFIED {

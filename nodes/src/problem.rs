@@ -30,11 +30,20 @@ pub struct Problem {
     pub retry_after: Option<u64>,
     /// The card of the node that refused, with [`Error::FormerKey`].
     pub card: Option<String>,
+    /// The member or parameter that was refused, with [`Error::CommandMalformed`].
+    pub field: Option<String>,
+}
+
+impl Problem {
+    /// That this member or parameter of a request is missing, or says what makes no sense.
+    pub fn of_field(field: &str) -> Self {
+        Self { field: Some(field.to_owned()), ..Error::CommandMalformed.into() }
+    }
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        Self { error, reason: None, retry_after: None, card: None }
+        Self { error, reason: None, retry_after: None, card: None, field: None }
     }
 }
 
@@ -64,10 +73,13 @@ pub struct ProblemDocument {
     /// The newest card of the node that refused, with `envelope/former-key`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub card: Option<String>,
+    /// The member or parameter that was refused, with `api/malformed`, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub field: Option<String>,
 }
 
 impl From<Problem> for ProblemDocument {
-    fn from(Problem { error, reason, card, .. }: Problem) -> Self {
+    fn from(Problem { error, reason, card, field, .. }: Problem) -> Self {
         Self {
             kind: format!("urn:hdms:{}", error.code()),
             title: status(error).canonical_reason().unwrap_or("Refused").into(),
@@ -76,6 +88,7 @@ impl From<Problem> for ProblemDocument {
             code: error.code().into(),
             reason,
             card,
+            field,
         }
     }
 }

@@ -14,7 +14,8 @@ use hdms::provider::{Clock, Store, Table, Timestamp, Write};
 use hdms_nodes::server::operator::Operator;
 use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use reqwest::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use stage::described::fits;
 use stage::{His, PATIENT, RESULT, Stage, received, refusal};
 
 const UNKNOWN: &str = "/api/cases/0192f0c1-2345-7abc-89ab-0123456789ab";
@@ -53,19 +54,36 @@ async fn each_mistake_of_a_his_has_its_own_code() {
         assert_eq!((answer.status, answer.code()), (status, code), "{path}");
         assert_eq!(answer.media_type, "application/problem+json", "{path}");
     }
-    for query in [
-        "cases?limit=many",
-        "cases?limit=0",
-        "cases?limit=1001",
-        "cases?phase=bogus",
-        "cases?after=zzz",
-        "outbox?limit=0",
-        "outbox?after=zzz",
-        "undelivered?after=zzz",
-        "quarantine?after=zzz",
+    for (query, field) in [
+        ("cases?limit=many", "limit"),
+        ("cases?limit=0", "limit"),
+        ("cases?limit=1001", "limit"),
+        ("cases?phase=bogus", "phase"),
+        ("cases?more=1", "more"),
+        ("cases?after=zzz", "after"),
+        ("outbox?limit=0", "limit"),
+        ("outbox?after=zzz", "after"),
+        ("undelivered?after=zzz", "after"),
+        ("quarantine?after=zzz", "after"),
     ] {
         let answer = his.get(&format!("/api/{query}")).await;
-        assert_eq!((answer.status, answer.code()), (400, "api/malformed"), "{query}");
+        let said = (answer.status, answer.code(), answer.body["field"].as_str());
+        assert_eq!(said, (400, "api/malformed", Some(field)), "{query}");
+    }
+    for (what, body, field) in [
+        ("refusal", "{}", "reason"),
+        ("refusal", r#"{"reason":1}"#, "reason"),
+        ("refusal", r#"{"reason":" "}"#, "reason"),
+        ("refusal", r#"{"reason":"a","more":1}"#, "more"),
+        ("data-requests", r#"{"resources":[],"purpose":"p"}"#, "resources"),
+        ("data-requests", r#"{"resources":["Observation",2],"purpose":"p"}"#, "resources[1]"),
+        ("data-requests", r#"{"resources":["Procedure"],"purpose":"p"}"#, "resources"),
+        ("data-requests", r#"{"resources":["Observation"],"purpose":""}"#, "purpose"),
+        ("data-requests", r#"{"id":"x","resources":["Observation"],"purpose":"p"}"#, "id"),
+    ] {
+        let answer = his.post(&format!("{case}/{what}"), body).await;
+        let said = (answer.status, answer.code(), answer.body["field"].as_str());
+        assert_eq!(said, (400, "api/malformed", Some(field)), "{body}");
     }
     let quarantined = his.get("/api/quarantine").await.body;
     assert_eq!(quarantined["quarantined"][0]["code"], "envelope/malformed");
@@ -141,6 +159,10 @@ async fn a_case_whose_notary_was_revoked_says_so_and_takes_no_more_results(
     let why = refused.body["issue"][0]["diagnostics"].as_str().unwrap();
     assert!(why.contains("notary is no member"), "{why}");
     assert_eq!(hand_in("before").await.status, 201, "that was handed in, and is again");
+    let view = his.get(&format!("/api/cases/{case}")).await.body;
+    assert_eq!(view["summary"]["notaryName"], summary["notaryName"]);
+    assert!(view["summary"]["notaryName"].as_str().unwrap().starts_with("Notary"), "{view}");
+    assert_eq!(view["results"][0]["neverFinal"], why);
     let listed = his.get("/api/cases").await.body["cases"].take();
     assert!(listed.as_array().unwrap().iter().any(|one| one["notaryUntil"].is_u64()), "{listed}");
 }
@@ -347,7 +369,14 @@ async fn cases_are_listed_by_phase_and_page() {
     for case in &cases {
         stage.his.until(case, |view| view["summary"].is_object()).await;
     }
-    stage.his.post(&format!("/api/cases/{}/refusal", cases[1]), refusal("Full")).await;
+    for (reason, status) in [("Full", 200), ("Full", 200), ("Closed", 409)] {
+        let path = format!("/api/cases/{}/refusal", cases[1]);
+        let answer = stage.his.post(&path, refusal(reason)).await;
+        assert_eq!(
+            (answer.status, answer.code() == "treatment/already-decided"),
+            (status, status == 409)
+        );
+    }
     let (mut listed, mut after) = (Vec::new(), String::new());
     loop {
         let page = stage.his.get(&format!("/api/cases?phase=requested&limit=2{after}")).await.body;
@@ -361,67 +390,4 @@ async fn cases_are_listed_by_phase_and_page() {
     let unused = CaseId::new(&SystemClock, &SystemRandomness).unwrap();
     let beyond = stage.his.get(&format!("/api/cases?after={unused}")).await.body;
     assert_eq!(beyond["cases"], Value::Array(Vec::new()));
-}
-
-/// Whether `value` is as `schema` (JSON Schema 2020-12, as far as OpenAPI documents use it) says,
-/// and has no member that it does not describe.
-fn fits(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
-    if let Some(reference) = schema["$ref"].as_str() {
-        let schema =
-            document.pointer(reference.trim_start_matches('#')).ok_or("a dangling $ref")?;
-        return fits(document, schema, value);
-    }
-    for choice in ["oneOf", "anyOf"] {
-        if let Some(choices) = schema[choice].as_array() {
-            let any = choices.iter().any(|schema| fits(document, schema, value).is_ok());
-            return if any { Ok(()) } else { Err(format!("{value} is none of the {choice}")) };
-        }
-    }
-    if let Some(values) = schema["enum"].as_array()
-        && !values.contains(value)
-    {
-        return Err(format!("{value} is not one of {values:?}"));
-    }
-    let types = match &schema["type"] {
-        Value::String(kind) => vec![kind.as_str()],
-        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
-        _ => return Err(format!("nothing says what {value} is")),
-    };
-    if !types.contains(&type_of(value)) {
-        return Err(format!("{value} is none of {types:?}"));
-    }
-    match value {
-        Value::Object(members) => members_fit(document, schema, members),
-        Value::Array(items) => {
-            items.iter().try_for_each(|item| fits(document, &schema["items"], item))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn members_fit(
-    document: &Value,
-    schema: &Value,
-    members: &Map<String, Value>,
-) -> Result<(), String> {
-    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if !members.contains_key(name) {
-            return Err(format!("{name} is missing"));
-        }
-    }
-    members.iter().try_for_each(|(name, value)| match &schema["properties"][name] {
-        Value::Null => Err(format!("{name} is not described")),
-        schema => fits(document, schema, value).map_err(|why| format!("{name}: {why}")),
-    })
-}
-
-fn type_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }

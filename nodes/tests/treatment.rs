@@ -11,6 +11,7 @@ use hdms::node::patient::RecordName;
 use hdms::treatment::Flow;
 use hdms::treatment::patient::{DataAnswer, PatientCase, Phase, ResultStatus};
 use hdms_nodes::scenario::{Style, Treatment};
+use serde_json::json;
 use stage::{PATIENT, RESULT, Stage, received, refusal, until};
 
 fn treatment(records: Vec<PathBuf>) -> Treatment {
@@ -161,8 +162,25 @@ async fn a_result_handed_in_twice_under_one_key_is_one_result() {
     let mut statuses = [both.0.status, both.1.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409], "who is told that it was taken in was");
+    for key in [String::new(), "k".repeat(256)] {
+        let refused = hand_in(&key, RESULT.into()).await;
+        assert_eq!((refused.status, refused.code()), (400, "api/malformed"));
+        assert!(refused.body["issue"][0]["diagnostics"].as_str().unwrap().contains("1 to 255"));
+    }
+    let encounter = |id: &str| json!({"resource": {"resourceType": "Encounter", "id": id}});
+    let stays = |ids: &[&str]| {
+        let entries: Vec<_> = ids.iter().map(|id| encounter(id)).collect();
+        json!({"resourceType": "Bundle", "type": "collection", "entry": entries}).to_string()
+    };
+    let (less, more) = (stays(&["a"]), stays(&["a", "b"]));
+    for (key, first, other) in [("order 68", &less, &more), ("order 69", &more, &less)] {
+        let once = hand_in(key, first.clone()).await;
+        let refused = hand_in(key, other.clone()).await;
+        assert_eq!((once.status, refused.code()), (201, "treatment/already-decided"), "{key}");
+        assert_eq!(hand_in(key, first.clone()).await.body, once.body, "{key}");
+    }
     let view = stage.his.get(&format!("/api/cases/{case}")).await.body;
-    assert_eq!(view["summary"]["results"], 2);
+    assert_eq!(view["summary"]["results"], 2 + 1 + 2);
     let entry = once.body["results"][0].as_str().unwrap();
     received(stage.node(), &case, &entry.parse().unwrap()).await;
     let result = stage.his.request(reqwest::Method::GET, &format!("{path}/{entry}")).send().await;

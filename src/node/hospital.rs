@@ -39,8 +39,8 @@ impl<P: Platform> Node<P> {
         self.case(id).await
     }
 
-    /// Steps 4 and 10: declines a request. [`Error::UnknownCase`], [`Error::AlreadyDecided`],
-    /// [`Error::TextTooLong`].
+    /// Steps 4 and 10: declines a request. [`Error::UnknownCase`], [`Error::AlreadyDecided`], also when it
+    /// was declined for another reason, [`Error::TextTooLong`].
     pub async fn decline(&self, id: &CaseId, reason: &str) -> Result<HospitalCase, Error> {
         check_text(reason)?;
         self.decide_as_hospital(id, |case| case.decline(reason, self.now())).await
@@ -66,8 +66,8 @@ impl<P: Platform> Node<P> {
     /// the patient one after another.
     ///
     /// Errors: [`Error::UnknownCase`], [`Error::NotAllowedNow`], also when the case's notary is none any
-    /// more and a result is new, [`Error::AlreadyDecided`] when an id names another result; none is taken
-    /// in then.
+    /// more and they are new, [`Error::AlreadyDecided`] when an id names another result, or only some of
+    /// them were handed in before; none is taken in then.
     pub async fn hand_in(
         &self,
         id: &CaseId,
@@ -109,24 +109,33 @@ impl<P: Platform> Node<P> {
         results: Vec<(EntryId, Value)>,
     ) -> Result<(), Error> {
         let _guard = self.platform.lock_case(id).await;
-        let case: HospitalCase = self.case(id).await?;
-        let mut new = Vec::with_capacity(results.len());
-        for (entry, fhir) in results {
-            let is_known = case.results.iter().any(|known| known.id == entry);
-            if is_known && self.handed_in(id, &entry).await? != fhir {
-                return Err(Error::AlreadyDecided);
+        let mut case: HospitalCase = self.case(id).await?;
+        let mut known = 0;
+        for (entry, fhir) in &results {
+            if case.results.iter().any(|known| known.id == *entry) {
+                known += 1;
+                if self.handed_in(id, entry).await? != *fhir {
+                    return Err(Error::AlreadyDecided);
+                }
             }
-            new.extend((!is_known).then_some((entry, fhir)));
         }
-        if !new.is_empty() && case.notary_until(&self.trust()).is_some() {
+        if known == results.len() {
+            return Ok(());
+        }
+        if known > 0 {
+            return Err(Error::AlreadyDecided);
+        }
+        if case.notary_until(&self.trust()).is_some() {
             return Err(Error::NotAllowedNow);
         }
-        for (entry, fhir) in new {
-            let case: HospitalCase = self.case(id).await?;
-            let step = case.hand_in(entry, fhir, self.now())?;
-            self.carry_out(id, step, Vec::new()).await?;
+        let mut effects = Vec::new();
+        for (entry, fhir) in results {
+            if let Step::Applied(next, keep) = case.hand_in(entry, fhir, self.now())? {
+                case = next;
+                effects.extend(keep);
+            }
         }
-        Ok(())
+        self.carry_out(id, Step::Applied(case, effects), Vec::new()).await.map(drop)
     }
 
     /// What was handed in as this result: it is kept as it came until it is sent, then as a record.

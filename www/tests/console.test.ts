@@ -55,9 +55,18 @@ test("a new request shows by itself and is approved", async () => {
   await page.getByText("Approved", { exact: true }).waitFor();
   await look(page, "console-cases");
   // Its notary is revoked.
-  hospital.cases.get("c1")!.summary.notaryUntil = Date.now();
+  const closed = hospital.cases.get("c1")!;
+  closed.summary.notaryUntil = Date.now();
+  closed.results.push(
+    ...(["waiting", "sent"] as const).map((kind) => ({
+      ...{ entry: kind, title: null, handedIn: Date.now(), status: { kind } },
+      neverFinal: "Hand the result in under a new case.",
+    })),
+  );
   await page.getByText("Knee pain since spring").click();
-  await page.getByText("Closed", { exact: true }).waitFor();
+  await page.locator("header").getByText("Closed", { exact: true }).waitFor();
+  await page.getByText("It was not sent. Hand the result in under a new case.").waitFor();
+  await page.getByText("It was sent, and is never final. Hand").waitFor();
   await page.getByText("it takes no further results").waitFor();
   expect(await page.getByRole("heading", { name: "Hand in a result" }).count()).toBe(0);
   await look(page, "console-closed");
@@ -80,6 +89,18 @@ test("what a colleague decides stays in its place until it is put away", async (
   await page.getByRole("button", { name: "Put away what is decided" }).click();
   await line.waitFor({ state: "detached" });
   await other.getByText("Waits for you", { exact: true }).waitFor();
+});
+
+test("a name alters nothing that stands beside it", async () => {
+  hospital.request("c1", "Knee \u2067pain", "Eve \u202elliB");
+  const page = await visit();
+  await signIn(page);
+  const name = page.locator("bdi", { hasText: "Eve [U+202E]lliB" });
+  await name.waitFor();
+  await page.getByRole("button", { name: "Decline… “Knee [U+2067]pain”, Eve [U+202E]lliB" }).waitFor();
+  await page.getByRole("link", { name: "Knee" }).click();
+  await page.getByRole("heading", { name: "The path of the ledger" }).waitFor();
+  await name.waitFor();
 });
 
 test("a request is declined with a reason", async () => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::{Next, from_fn};
@@ -15,17 +15,16 @@ use futures_util::{Stream, StreamExt, stream};
 use hdms::Error;
 use hdms::fhir::{intake, resource};
 use hdms::ids::{CaseId, EntryId, MessageId};
-use hdms::ledger::Commitment;
 use hdms::node::Platform;
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::message::DataRequestBody;
-use serde::de::DeserializeOwned;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::access::Door;
 use super::case_view::{CaseSummary, CaseView, CasesView};
-use super::hand_in::{IDEMPOTENCY_KEY, entry_ids};
+use super::hand_in::{IDEMPOTENCY_KEY, Ids, NO_KEY, NO_NOTARY};
 use super::outcome::{FHIR_JSON, Outcome};
+use super::reading::{PAGE, decision, ended, filled, is_digest, is_message, limit, page, query};
 use super::shared_view::SharedView;
 use super::views::{
     AskData, Asked, CasesQuery, HandedIn, NodeView, OutboxView, PageQuery, PhaseName,
@@ -35,14 +34,8 @@ use super::views::{
 use super::{Desk, verification, warnings};
 use crate::problem::{Problem, method_not_allowed, read_body};
 
-/// Largest body of a decision, bytes.
-const MAX_DECISION: usize = 65_536;
-
 /// Largest result, bytes: whole-patient Bundles have a few million.
 const MAX_RESULT: usize = 32 * 1024 * 1024;
-
-/// Cases on a page when the query says nothing, and the most.
-const PAGE: (usize, usize) = (100, 1000);
 
 /// Bytes of texts after which a page of cases ends, and of records after which one of what was shared
 /// does.
@@ -99,7 +92,7 @@ pub async fn cases(State(desk): State<Desk>, uri: Uri) -> Result<Json<CasesView>
     let query: CasesQuery = query(&uri)?;
     let limit = limit(query.limit)?;
     let after: Option<Result<CaseId, _>> = query.after.as_deref().map(str::parse);
-    let mut after = after.transpose().map_err(|_| Error::CommandMalformed)?;
+    let mut after = after.transpose().map_err(|_| Problem::of_field("after"))?;
     let (mut found, mut bytes) = (Vec::new(), 0);
     loop {
         let page: Vec<HospitalCase> = desk.node.cases(after.as_ref(), PAGE.1).await?;
@@ -153,7 +146,7 @@ pub async fn refuse(
 ) -> Result<Json<CaseSummary>, Problem> {
     let id = case_id(&id)?;
     let Refusal { reason } = decision(body).await?;
-    let case = desk.node.decline(&id, &reason).await?;
+    let case = desk.node.decline(&id, filled("reason", &reason)?).await?;
     Ok(Json(CaseSummary::of(&desk.node, &case).await))
 }
 
@@ -165,15 +158,20 @@ pub async fn ask_for_data(
     Path(id): Path<String>,
     body: Body,
 ) -> Result<(StatusCode, Json<Asked>), Problem> {
-    let case = case_id(&id)?;
+    let case: HospitalCase = desk.node.case(&case_id(&id)?).await?;
     let AskData { id, resources, purpose } = decision(body).await?;
+    filled("purpose", &purpose)?;
+    let may_ask = |kind: &String| !resource::is_type(kind) || case.request.may_read.contains(kind);
+    if resources.is_empty() || !resources.iter().all(may_ask) {
+        return Err(Problem::of_field("resources"));
+    }
     let p = desk.node.platform();
     let id: MessageId = match id {
-        Some(id) => id.parse()?,
+        Some(id) => id.parse().map_err(|_| Problem::of_field("id"))?,
         None => MessageId::new(p.clock(), p.randomness())?,
     };
     let asked = DataRequestBody { id: id.clone(), resources, purpose };
-    desk.node.ask_for_data(&case, asked).await?;
+    desk.node.ask_for_data(&case.id, asked).await?;
     Ok((StatusCode::CREATED, Json(Asked { id: id.into() })))
 }
 
@@ -181,8 +179,8 @@ pub async fn ask_for_data(
 /// divided.
 #[utoipa::path(post, path = "/api/cases/{case}/results",
     params(("Idempotency-Key" = Option<String>, Header,
-        description = "Chosen by the HIS: handing in the same again under the same key does nothing, \
-            something else is refused")),
+        description = "Chosen by the HIS, for this case: 1 to 255 ASCII characters. Handing in the same \
+            again under the same key does nothing, something else is refused, also more or less")),
     request_body(content = serde_json::Value, content_type = "application/fhir+json"),
     responses((status = 201, body = HandedIn)))]
 pub async fn hand_in(
@@ -195,20 +193,20 @@ pub async fn hand_in(
     let case: HospitalCase = desk.node.case(&id).await?;
     let body = read_body(body, MAX_RESULT, Error::BodyTooLarge).await?;
     let results = intake::take_in(resource::parse(&body)?, intake::MAX_BYTES)?;
-    let ids = entry_ids(&desk.node, &case, headers.get(IDEMPOTENCY_KEY), results.len())?;
-    let handed_in = ids.iter().map(ToString::to_string).collect();
-    let taken = desk.node.hand_in(&id, ids.into_iter().zip(results).collect()).await;
+    let ids = Ids::new(&desk.node, &case, headers.get(IDEMPOTENCY_KEY), results.len());
+    let ids = ids.map_err(|error| Outcome::explained(error, NO_KEY))?;
+    let results = ids.of_results.iter().cloned().zip(results).collect();
     let has_no_notary = || case.notary_until(&desk.node.trust()).is_some();
-    taken.map_err(|error| Outcome {
-        error,
-        diagnostics: (error == Error::NotAllowedNow && has_no_notary()).then_some(NO_NOTARY),
+    let case = desk.node.hand_in(&id, results).await.map_err(|error| match error {
+        Error::NotAllowedNow if has_no_notary() => Outcome::explained(error, NO_NOTARY),
+        _ => error.into(),
     })?;
-    Ok((StatusCode::CREATED, Json(HandedIn { results: handed_in })))
+    if ids.are_fewer(&case) {
+        return Err(Error::AlreadyDecided.into());
+    }
+    let results = ids.of_results.iter().map(ToString::to_string).collect();
+    Ok((StatusCode::CREATED, Json(HandedIn { results })))
 }
-
-/// Why no result can be handed in.
-const NO_NOTARY: &str = "The case's notary is no member of the network any more, and logs nothing: \
-                         hand the result in under a new case, for which the patient asks.";
 
 /// A result as it was signed.
 #[utoipa::path(get, path = "/api/cases/{case}/results/{entry}",
@@ -312,41 +310,4 @@ struct Changed {
 /// The case that a path names. [`Error::UnknownCase`].
 pub(super) fn case_id(text: &str) -> Result<CaseId, Error> {
     text.parse().map_err(|_| Error::UnknownCase)
-}
-
-fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Error> {
-    Query::try_from_uri(uri).map(|Query(query)| query).map_err(|_| Error::CommandMalformed)
-}
-
-/// After what, and how many. [`Error::CommandMalformed`] for an id of another form.
-fn page(uri: &Uri, is_id: fn(&str) -> bool) -> Result<(String, usize), Error> {
-    let PageQuery { after, limit: most } = query(uri)?;
-    let fits = after.as_deref().is_none_or(is_id);
-    if fits { Ok((after.unwrap_or_default(), limit(most)?)) } else { Err(Error::CommandMalformed) }
-}
-
-/// How many, by what the query says. [`Error::CommandMalformed`] for none or too many.
-fn limit(most: Option<usize>) -> Result<usize, Error> {
-    let most = most.unwrap_or(PAGE.0);
-    if (1..=PAGE.1).contains(&most) { Ok(most) } else { Err(Error::CommandMalformed) }
-}
-
-/// Ends a page of which one more was read, and the last on it, unless nothing follows.
-fn ended<T>(found: &mut Vec<T>, limit: usize) -> Option<&T> {
-    let goes_on = found.len() > limit;
-    found.truncate(limit);
-    found.last().filter(|_| goes_on)
-}
-
-fn is_message(id: &str) -> bool {
-    id.parse::<MessageId>().is_ok()
-}
-
-fn is_digest(id: &str) -> bool {
-    Commitment::try_from(id.to_owned()).is_ok()
-}
-
-async fn decision<T: DeserializeOwned>(body: Body) -> Result<T, Error> {
-    let body = read_body(body, MAX_DECISION, Error::BodyTooLarge).await?;
-    serde_json::from_slice(&body).map_err(|_| Error::CommandMalformed)
 }

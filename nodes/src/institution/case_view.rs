@@ -2,7 +2,7 @@
 
 use hdms::Error;
 use hdms::fhir::resource;
-use hdms::ids::{CaseId, NodeId};
+use hdms::ids::NodeId;
 use hdms::ledger::{Entry, EntryKind, VerifiedReceipt};
 use hdms::provider::Timestamp;
 use hdms::treatment::Flow;
@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::views::ProblemView;
+use super::{hand_in, names};
 use crate::platform::NativeNode;
 
 /// A page of cases.
@@ -144,6 +145,8 @@ pub struct ResultView {
     pub handed_in: u64,
     /// What came of it.
     pub status: StatusView,
+    /// Why it never becomes final, where that is so: its case's notary is none any more.
+    pub never_final: Option<String>,
 }
 
 /// Where a result stands.
@@ -216,11 +219,11 @@ pub struct ReceiptView {
 impl CaseSummary {
     /// Of a case as the node keeps it.
     pub async fn of(node: &NativeNode, case: &HospitalCase) -> Self {
-        let open = |result: &&MedicalResult| {
-            !matches!(result.status, ResultStatus::Committed { .. } | ResultStatus::Disputed { .. })
-        };
         let asked = |request: &&DataRequest| request.answer == DataAnswer::Asked;
-        let notary_name = case.notary.as_ref().map(|notary| listed_name(node, notary));
+        let notary_name = match &case.notary {
+            Some(notary) => Some(names::name(node, notary).await),
+            None => None,
+        };
         Self {
             id: case.id.to_string(),
             patient: case.patient.to_string(),
@@ -236,7 +239,7 @@ impl CaseSummary {
             changed: case.changed.0,
             open_data_requests: case.data_requests.iter().filter(asked).count(),
             results: case.results.len(),
-            open_results: case.results.iter().filter(open).count(),
+            open_results: case.results.iter().filter(|result| is_open(result)).count(),
         }
     }
 }
@@ -269,7 +272,7 @@ impl CaseView {
     pub async fn of(node: &NativeNode, case: &HospitalCase) -> Result<Self, Error> {
         let mut results = Vec::with_capacity(case.results.len());
         for result in &case.results {
-            results.push(ResultView::of(node, &case.id, result).await?);
+            results.push(ResultView::of(node, case, result).await?);
         }
         let mut ledger = Vec::new();
         for entry in case.entries() {
@@ -306,10 +309,14 @@ impl DataRequestView {
 }
 
 impl ResultView {
-    async fn of(node: &NativeNode, case: &CaseId, result: &MedicalResult) -> Result<Self, Error> {
+    async fn of(
+        node: &NativeNode,
+        case: &HospitalCase,
+        result: &MedicalResult,
+    ) -> Result<Self, Error> {
         let title = match result.status {
             ResultStatus::Waiting => None,
-            _ => Some(resource::title(node.open_record(case, &result.id).await?.fhir())),
+            _ => Some(resource::title(node.open_record(&case.id, &result.id).await?.fhir())),
         };
         let status = match result.status.clone() {
             ResultStatus::Waiting => StatusView::Waiting,
@@ -318,8 +325,14 @@ impl ResultView {
             ResultStatus::Committed { at, .. } => StatusView::Committed { at: at.0 },
             ResultStatus::Disputed { reason, .. } => StatusView::Disputed { reason },
         };
-        let entry = result.id.to_string();
-        Ok(Self { entry, title, handed_in: result.handed_in.0, status })
+        let ended = is_open(result) && case.notary_until(&node.trust()).is_some();
+        Ok(Self {
+            entry: result.id.to_string(),
+            title,
+            handed_in: result.handed_in.0,
+            status,
+            never_final: ended.then(|| hand_in::NO_NOTARY.to_owned()),
+        })
     }
 }
 
@@ -371,6 +384,11 @@ impl ReceiptView {
             witnesses,
         }
     }
+}
+
+/// Whether a result is neither committed nor disputed.
+fn is_open(result: &MedicalResult) -> bool {
+    !matches!(result.status, ResultStatus::Committed { .. } | ResultStatus::Disputed { .. })
 }
 
 /// How a node that a case is about is called: the patient as the request says, others as their cards.

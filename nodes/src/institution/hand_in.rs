@@ -15,24 +15,55 @@ use crate::platform::NativeNode;
 /// (draft-ietf-httpapi-idempotency-key-header).
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// Ids for `count` results of `case`; derived from the case and `key`, if there is one.
-/// [`Error::CommandMalformed`] when the key is no ASCII text.
-pub fn entry_ids(
-    node: &NativeNode,
-    case: &HospitalCase,
-    key: Option<&HeaderValue>,
-    count: usize,
-) -> Result<Vec<EntryId>, Error> {
-    let p = node.platform();
-    let Some(key) = key else {
-        return (0..count).map(|_| EntryId::new(p.clock(), p.randomness())).collect();
-    };
-    let key = key.to_str().map_err(|_| Error::CommandMalformed)?;
-    let derived = |place| {
-        let derived = Derived { begun: case.begun, text: format!("{} {place} {key}", case.id) };
-        EntryId::new(&derived, &derived)
-    };
-    (0..count).map(derived).collect()
+/// Longest key, characters.
+const MAX_KEY: usize = 255;
+
+/// What is wrong with a key.
+pub const NO_KEY: &str = "The header Idempotency-Key has 1 to 255 ASCII characters.";
+
+/// Why no result can be handed in, and none that was ever becomes final.
+pub const NO_NOTARY: &str = "The case's notary is no member of the network any more, and logs nothing: \
+                             hand the result in under a new case, for which the patient asks.";
+
+/// The ids of what is handed in together.
+pub struct Ids {
+    /// One for each result.
+    pub of_results: Vec<EntryId>,
+    /// What one more result would have under the same key.
+    of_next: Option<EntryId>,
+}
+
+impl Ids {
+    /// For `count` results of `case`; derived from the case and `key`, if there is one.
+    /// [`Error::CommandMalformed`] when the key is empty, too long or no ASCII text.
+    pub fn new(
+        node: &NativeNode,
+        case: &HospitalCase,
+        key: Option<&HeaderValue>,
+        count: usize,
+    ) -> Result<Self, Error> {
+        let p = node.platform();
+        let Some(key) = key else {
+            let new = (0..count).map(|_| EntryId::new(p.clock(), p.randomness()));
+            return Ok(Self { of_results: new.collect::<Result<_, _>>()?, of_next: None });
+        };
+        let key = key.to_str().map_err(|_| Error::CommandMalformed)?;
+        if !(1..=MAX_KEY).contains(&key.len()) {
+            return Err(Error::CommandMalformed);
+        }
+        let derived = |place| {
+            let derived = Derived { begun: case.begun, text: format!("{} {place} {key}", case.id) };
+            EntryId::new(&derived, &derived)
+        };
+        let of_results = (0..count).map(derived).collect::<Result<_, _>>()?;
+        Ok(Self { of_results, of_next: Some(derived(count)?) })
+    }
+
+    /// Whether more than these was handed in under their key.
+    pub fn are_fewer(&self, case: &HospitalCase) -> bool {
+        let next = self.of_next.as_ref();
+        next.is_some_and(|next| case.results.iter().any(|result| result.id == *next))
+    }
 }
 
 /// Clock and randomness of an id that is to come out the same again.

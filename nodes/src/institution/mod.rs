@@ -6,9 +6,11 @@ mod access;
 mod api;
 mod case_view;
 mod hand_in;
+mod names;
 mod openapi;
 mod outcome;
 mod pages;
+mod reading;
 mod reports;
 mod shared_view;
 mod undecided;
@@ -25,7 +27,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use futures_util::future::join3;
+use futures_util::future::join4;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::envelope;
@@ -198,7 +200,8 @@ impl Institution {
 
 /// What it does by itself, now and then, and when a case has changed.
 fn run_errands(node: &Arc<NativeNode>, changes: Receiver<CaseId>) {
-    let errands = join3(
+    let errands = join4(
+        names::watch(node.clone()),
         hope::<HospitalCase>(node.clone()),
         reports::watch(node.clone()),
         undecided::watch(node.clone(), changes),

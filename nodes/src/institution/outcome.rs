@@ -18,6 +18,13 @@ pub struct Outcome {
     pub diagnostics: Option<&'static str>,
 }
 
+impl Outcome {
+    /// With what makes this case of it special.
+    pub fn explained(error: Error, diagnostics: &'static str) -> Self {
+        Self { error, diagnostics: Some(diagnostics) }
+    }
+}
+
 impl From<Error> for Outcome {
     fn from(error: Error) -> Self {
         Self { error, diagnostics: None }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod described;
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
@@ -265,7 +267,7 @@ pub async fn ask(patient: &NativeNode, hospital: &NodeId) -> CaseId {
     let request = TreatmentRequest {
         reason: "Cough".into(),
         date: Some("2026-12-01".into()),
-        may_read: vec!["Observation".into()],
+        may_read: vec!["Observation".into(), "Condition".into()],
     };
     patient.ask_by_name(&case, hospital, request, PATIENT).await.unwrap();
     case

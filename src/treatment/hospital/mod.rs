@@ -37,12 +37,12 @@ pub use state::{DataAnswer, DataRequest, HospitalCase, MedicalResult, Phase, Res
 
 impl HospitalCase {
     /// Steps 4 and 10: declines the request. Repeating it does nothing.
-    /// [`Error::AlreadyDecided`].
+    /// [`Error::AlreadyDecided`], also for another reason.
     pub fn decline(&self, reason: &str, now: Timestamp) -> Result<Step<Self>, Error> {
-        match self.phase {
+        match &self.phase {
             Phase::Requested => {}
-            Phase::Declined { .. } => return Ok(Step::Repeated),
-            Phase::Approving { .. } | Phase::Approved => return Err(Error::AlreadyDecided),
+            Phase::Declined { reason: given } if given == reason => return Ok(Step::Repeated),
+            _ => return Err(Error::AlreadyDecided),
         }
         let mut case = self.clone();
         case.phase = Phase::Declined { reason: reason.to_owned() };

@@ -132,7 +132,7 @@ impl World {
 const MAKE: &str = "
     await node.make({ name: 'Kim' });
     const [hospital] = await node.hospitals();
-    const request = { reason: 'Cough', date: null, mayRead: [] };
+    const request = { reason: 'Cough', date: null, mayRead: ['Observation'] };
     await node.ask({ case: hdms.uuidv7(), hospital: hospital.id, request });";
 
 const APPROVED: &str =

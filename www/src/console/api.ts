@@ -46,6 +46,8 @@ export type Result = {
   entry: string;
   title: string | null;
   handedIn: number;
+  /** Why it never becomes final, where that is so. */
+  neverFinal: string | null;
   status:
     | { kind: "waiting" }
     | { kind: "sent" }

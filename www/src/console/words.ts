@@ -1,12 +1,12 @@
 // What the states of case, request and result are called for a doctor.
 
-import type { Word } from "../ui/words";
+import { visible, type Word } from "../ui/words";
 import type { LedgerStep } from "../ui/ledger";
 import type { Case, CaseSummary, Checked, DataRequest, Phase, Result, Trouble } from "./api";
 
 /** How the patient is called: the name in the request, or the start of the node id. */
 export function patientName({ patientName, patient }: CaseSummary): string {
-  return patientName || `Patient ${patient.slice(0, 8)}`;
+  return visible(patientName) || `Patient ${patient.slice(0, 8)}`;
 }
 
 /** Where a case stands. */
@@ -48,7 +48,13 @@ export function answerWord(answer: DataRequest["answer"]): Word {
 }
 
 /** What became of a result. */
-export function resultWord(status: Result["status"]): Word {
+export function resultWord({ status, neverFinal }: Result): Word {
+  if (!neverFinal) return statusWord(status);
+  const sent = status.kind === "waiting" ? "It was not sent." : "It was sent, and is never final.";
+  return { label: "Closed", tone: "bad", meaning: `${sent} ${neverFinal}` };
+}
+
+function statusWord(status: Result["status"]): Word {
   switch (status.kind) {
     case "waiting":
       return { label: "Waiting", tone: "plain", meaning: "It is sent after the one before it." };

@@ -65,7 +65,7 @@ async function take(payload) {
 const SUBSCRIBE: &str = "
     await node.make({ name: 'Kim' });
     const [hospital] = await node.hospitals();
-    const request = { reason: 'Cough', date: null, mayRead: [] };
+    const request = { reason: 'Cough', date: null, mayRead: ['Observation'] };
     await node.ask({ case: hdms.uuidv7(), hospital: hospital.id, request });
     await hdms.notifications.enable();
     const { vapid } = await until(async () => {
