@@ -86,7 +86,7 @@ impl Undecided {
                 _ => {}
             }
         }
-        room.cases.insert(case.clone(), waiting);
+        room.enter(case, waiting);
         Ok(from)
     }
 
@@ -101,7 +101,7 @@ impl Undecided {
             if let Some(network) = waiting.from.filter(|_| waiting.by_lot) {
                 self.by_lot.give_back(&network);
             }
-            room.cases.remove(case);
+            room.leave(case);
             return;
         }
         waiting.is_kept = true;
@@ -158,7 +158,7 @@ impl Undecided {
     /// A request that was to lapse is not there any more, or was decided.
     fn ended(&self, case: &CaseId) {
         let room = &mut *self.room();
-        let from = room.gone.remove(case).and_then(|going| going.waiting.from);
+        let from = room.stays(case).and_then(|waiting| waiting.from);
         room.over.extend(from.map(|_| case.clone()));
     }
 

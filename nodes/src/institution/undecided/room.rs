@@ -1,7 +1,7 @@
 //! Who has a place among the requests that wait, and who makes room for whom.
 
-use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
+use std::collections::hash_map::{Entry, RandomState};
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 
@@ -60,6 +60,8 @@ pub struct WaitingRoom {
     pub patients: HashMap<NodeId, bool>,
     /// What is to lapse.
     pub gone: HashMap<CaseId, Going>,
+    /// Of each patient all that waits or is to lapse.
+    asked: HashMap<NodeId, HashSet<CaseId>>,
     /// From where those came that were kept from before, until they are looked at.
     pub origins: HashMap<CaseId, IpAddr>,
     /// Of which it needs to be known no more from where they came.
@@ -69,16 +71,63 @@ pub struct WaitingRoom {
 
 impl WaitingRoom {
     pub fn new(bounds: Bounds) -> Self {
-        let (cases, patients, gone, origins, over) = Default::default();
-        Self { bounds, cases, patients, gone, origins, over, lots: RandomState::new() }
+        let (cases, patients, gone, asked, origins, over) = Default::default();
+        Self { bounds, cases, patients, gone, asked, origins, over, lots: RandomState::new() }
+    }
+
+    /// A request waits from now on.
+    pub fn enter(&mut self, case: &CaseId, waiting: Waiting) {
+        self.asked.entry(waiting.patient.clone()).or_default().insert(case.clone());
+        if let Some(other) = self.cases.insert(case.clone(), waiting) {
+            self.unlist(case, &other.patient);
+        }
+    }
+
+    /// A request waits no more.
+    pub fn leave(&mut self, case: &CaseId) -> Option<Waiting> {
+        let waiting = self.cases.remove(case)?;
+        self.unlist(case, &waiting.patient);
+        Some(waiting)
+    }
+
+    /// A request is to lapse no more.
+    pub fn stays(&mut self, case: &CaseId) -> Option<Waiting> {
+        let Going { waiting, .. } = self.gone.remove(case)?;
+        self.unlist(case, &waiting.patient);
+        Some(waiting)
+    }
+
+    /// Takes a case off what a patient has asked for, unless it is there still.
+    fn unlist(&mut self, case: &CaseId, patient: &NodeId) {
+        if self.waits(case, patient) || self.goes(case, patient) {
+            return;
+        }
+        if let Entry::Occupied(mut theirs) = self.asked.entry(patient.clone()) {
+            theirs.get_mut().remove(case);
+            if theirs.get().is_empty() {
+                theirs.remove();
+            }
+        }
+    }
+
+    fn waits(&self, case: &CaseId, patient: &NodeId) -> bool {
+        self.cases.get(case).is_some_and(|waiting| waiting.patient == *patient)
+    }
+
+    fn goes(&self, case: &CaseId, patient: &NodeId) -> bool {
+        self.gone.get(case).is_some_and(|going| going.waiting.patient == *patient)
+    }
+
+    fn of(&self, patient: &NodeId) -> impl Iterator<Item = &CaseId> {
+        self.asked.get(patient).into_iter().flatten()
     }
 
     /// Looks at a case that has changed, or was kept from before.
     pub fn note(&mut self, case: &HospitalCase) {
         let (id, patient) = (&case.id, &case.patient);
         if case.phase != Phase::Requested {
-            let waited = self.cases.remove(id).is_some_and(|waiting| waiting.from.is_some());
-            let went = self.gone.remove(id).is_some_and(|going| going.waiting.from.is_some());
+            let waited = self.leave(id).is_some_and(|waiting| waiting.from.is_some());
+            let went = self.stays(id).is_some_and(|waiting| waiting.from.is_some());
             self.over.extend((waited || went).then(|| id.clone()));
             self.decided(patient, !matches!(case.phase, Phase::Declined { .. }));
         } else if !self.cases.contains_key(id) && !self.gone.contains_key(id) {
@@ -87,7 +136,7 @@ impl WaitingRoom {
             self.over.extend(from.filter(|_| is_known).map(|_| id.clone()));
             let from = from.filter(|_| !is_known);
             let waiting = Waiting { patient, from, since, is_kept: true, is_known, by_lot: false };
-            self.cases.insert(id.clone(), waiting);
+            self.enter(id, waiting);
         }
     }
 
@@ -98,19 +147,18 @@ impl WaitingRoom {
             return;
         }
         *known = true;
-        self.stay(patient);
-        for (case, waiting) in &mut self.cases {
-            if waiting.patient == *patient {
+        for case in Vec::from_iter(self.of(patient).cloned()) {
+            // What was to lapse does not.
+            if self.goes(&case, patient)
+                && let Some(waiting) = self.stays(&case)
+            {
+                self.enter(&case, waiting);
+            }
+            if let Some(waiting) = self.cases.get_mut(&case).filter(|it| it.patient == *patient) {
                 waiting.is_known = true;
-                self.over.extend(waiting.from.take().map(|_| case.clone()));
+                self.over.extend(waiting.from.take().map(|_| case));
             }
         }
-    }
-
-    /// What of this patient's was to lapse does not.
-    fn stay(&mut self, patient: &NodeId) {
-        let theirs = self.gone.extract_if(|_, going| going.waiting.patient == *patient);
-        self.cases.extend(theirs.map(|(case, going)| (case, going.waiting)));
     }
 
     pub fn is_known(&self, patient: &NodeId) -> bool {
@@ -119,19 +167,12 @@ impl WaitingRoom {
 
     /// Whether nothing is known of this patient but the one case.
     pub fn is_stranger(&self, patient: &NodeId, but: Option<&CaseId>) -> bool {
-        let waits =
-            |(case, waiting): (&CaseId, &Waiting)| waiting.patient == *patient && Some(case) != but;
-        let goes = |(case, going): (&CaseId, &Going)| {
-            going.waiting.patient == *patient && Some(case) != but
-        };
-        !self.patients.contains_key(patient)
-            && !self.cases.iter().any(waits)
-            && !self.gone.iter().any(goes)
+        !self.patients.contains_key(patient) && self.of(patient).all(|case| Some(case) == but)
     }
 
     /// How many requests of this patient wait.
     pub fn of_patient(&self, patient: &NodeId) -> usize {
-        self.cases.values().filter(|waiting| waiting.patient == *patient).count()
+        self.of(patient).filter(|case| self.waits(case, patient)).count()
     }
 
     /// Where the request `id` of a stranger has a place. Where all places of its network are taken, a
@@ -213,8 +254,9 @@ impl WaitingRoom {
 
     /// Lets a request go.
     pub fn let_go(&mut self, case: &CaseId, displaced: bool) {
-        if let Some(waiting) = self.cases.remove(case) {
-            self.gone.insert(case.clone(), Going { waiting, displaced });
+        let Some(waiting) = self.cases.remove(case) else { return };
+        if let Some(other) = self.gone.insert(case.clone(), Going { waiting, displaced }) {
+            self.unlist(case, &other.waiting.patient);
         }
     }
 }
