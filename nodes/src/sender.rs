@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use hdms::Error;
 use hdms::card::Role;
-use hdms::mailbox::{Delivery, DeliveryAnswer, MAX_DELIVERIES};
+use hdms::mailbox::{Delivery, DeliveryAnswer};
 use hdms::node::{LONGEST_PAUSE, Occasion, OutboxItem, Parcel, Platform, Setback};
 use hdms::notary::DepositAnswer;
 use hdms::provider::{Clock, Timestamp};
@@ -28,26 +28,7 @@ use crate::client::{Client, Delivered, Deposited};
 use crate::member::Standing;
 use crate::platform::{NativeNode, Side, adopt};
 use crate::problem::Problem;
-use batches::{by_size, envelope, will_never_fit};
-
-/// What goes together, and how many requests are in flight, to one destination. Where a request
-/// carries many, the next one leaves when the last was answered, so that it carries all that came
-/// meanwhile: each costs a signature.
-struct Way {
-    in_flight: usize,
-    batch: usize,
-}
-
-impl Way {
-    fn to(role: Role) -> Self {
-        match role {
-            Role::Personal => Self { in_flight: 1, batch: MAX_DELIVERIES },
-            // With two cards each they must fit an envelope.
-            Role::Notary => Self { in_flight: 1, batch: 50 },
-            Role::Institution => Self { in_flight: 16, batch: 1 },
-        }
-    }
-}
+use batches::{Way, by_size, envelope, will_never_fit};
 
 /// Items read from the store at a time when a node starts.
 const PAGE: usize = 500;

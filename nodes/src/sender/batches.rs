@@ -1,10 +1,31 @@
-//! Which envelopes go together.
+//! Which envelopes go together, and how many at a time.
 
 use hdms::Error;
+use hdms::card::Role;
+use hdms::mailbox::MAX_DELIVERIES;
 use hdms::node::{OutboxItem, Payload};
 
 /// Bytes of envelopes after which a delivery is divided.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// What goes together, and how many requests are in flight, to one destination. Where a request
+/// carries many, the next one leaves when the last was answered, so that it carries all that came
+/// meanwhile: each costs a signature.
+pub(super) struct Way {
+    pub in_flight: usize,
+    pub batch: usize,
+}
+
+impl Way {
+    pub fn to(role: Role) -> Self {
+        match role {
+            Role::Personal => Self { in_flight: 1, batch: MAX_DELIVERIES },
+            // With two cards each they must fit an envelope.
+            Role::Notary => Self { in_flight: 1, batch: 50 },
+            Role::Institution => Self { in_flight: 16, batch: 1 },
+        }
+    }
+}
 
 /// The envelope of an item that is delivered as one.
 pub(super) fn envelope(item: &OutboxItem) -> &str {

@@ -146,13 +146,15 @@ pub fn give_back(tx: &Connection, sender: &str, to: &str, gone: Quota) -> Result
     Ok(())
 }
 
-/// Forgets that `sender` has ever put something into the mailbox `to`, once nothing of it is known: to be
-/// called whenever the last message or report of it may be gone.
+/// Forgets that `sender` has ever put something into the mailbox `to`, once nothing of it is known, and
+/// into any: to be called whenever the last message or report of it may be gone.
 pub fn forget(tx: &Connection, sender: &str, to: &str) -> Result<(), Failure> {
     let sql = "DELETE FROM senders WHERE sender = ?1 AND recipient = ?2 AND messages = 0 \
                AND NOT EXISTS (SELECT 1 FROM messages WHERE recipient = ?2 AND sender = ?1) \
                AND NOT EXISTS (SELECT 1 FROM reports WHERE sender = ?1 AND recipient = ?2)";
-    tx.prepare_cached(sql)?.execute((sender, to))?;
+    let mut forget = tx.prepare_cached(sql)?;
+    forget.execute((sender, to))?;
+    forget.execute((sender, ALL))?;
     Ok(())
 }
 
