@@ -69,14 +69,16 @@ impl Answer {
     }
 
     /// The refusal, unless it is a success. One whose code this version does not know, or that
-    /// comes from something between here and there, counts as [`Error::NetworkUnreachable`].
+    /// comes from something between here and there, counts as [`Error::NetworkUnreachable`], and so does
+    /// one that would end what was sent, with a server error (RFC 9110 section 15.6).
     pub fn success(&self) -> Result<(), Error> {
         let pending = self.status == Error::AdmissionPending.status() && self.code().is_some();
         if (200..300).contains(&self.status) && !pending {
             return Ok(());
         }
         let known = self.code().and_then(|code| Error::from_code(&code));
-        Err(known.unwrap_or(Error::NetworkUnreachable))
+        let fits = |error: &Error| self.status < 500 || !error.is_final();
+        Err(known.filter(fits).unwrap_or(Error::NetworkUnreachable))
     }
 
     /// How long the other side asks to be left alone, seconds.

@@ -27,10 +27,10 @@ const PART: usize = 1000;
             },
         }));
     }
-    export function answer(text) {
+    export function answer(text, status) {
         globalThis.fetch = async (_, { redirect }) => {
             redirects = redirect;
-            return new Response(text, { headers: { etag: "1", "retry-after": "7" } });
+            return new Response(text, { status, headers: { etag: "1", "retry-after": "7" } });
         };
     }
     export const read = () => parts;
@@ -39,7 +39,7 @@ const PART: usize = 1000;
 "#)]
 extern "C" {
     fn answer_without_end(part: usize);
-    fn answer(text: &str);
+    fn answer(text: &str, status: u16);
     fn read() -> usize;
     fn was_ended() -> bool;
     fn follows() -> Option<String>;
@@ -56,11 +56,22 @@ async fn an_answer_above_the_limit_is_refused_and_not_read_to_its_end() {
 
 #[wasm_bindgen_test]
 async fn an_answer_of_just_the_limit_is_read() {
-    answer(r#"["ä"]"#);
+    answer(r#"["ä"]"#, 200);
     let found = get(URL, &[], 6).await.unwrap();
     assert_eq!(found.json::<Vec<String>>(), Ok(vec!["ä".to_owned()]));
     assert_eq!((found.status(), found.etag().as_deref()), (200, Some("1")));
     assert_eq!(found.retry_after(), Some(7));
     assert_eq!(follows().as_deref(), Some("error"), "led to another address");
     assert_eq!(get(URL, &[], 5).await.err(), Some(Error::AnswerTooLarge));
+}
+
+#[wasm_bindgen_test]
+async fn a_server_error_ends_nothing_that_was_sent_whatever_its_code() {
+    let asked = async |status, code: &str| {
+        answer(&format!(r#"{{"code":"{code}"}}"#), status);
+        get(URL, &[], 100).await.unwrap().success().unwrap_err()
+    };
+    assert_eq!(asked(409, "treatment/outdated").await, Error::RequestOutdated);
+    assert_eq!(asked(503, "treatment/outdated").await, Error::NetworkUnreachable);
+    assert_eq!(asked(503, "network/stale").await, Error::NetworkStale);
 }
