@@ -1,8 +1,8 @@
 //! What the HIS sees of cases.
 
+use futures_util::future::join_all;
 use hdms::Error;
 use hdms::fhir::resource;
-use hdms::ids::NodeId;
 use hdms::ledger::{Entry, EntryKind, VerifiedReceipt};
 use hdms::provider::Timestamp;
 use hdms::treatment::Flow;
@@ -12,8 +12,9 @@ use hdms::treatment::hospital::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::hand_in;
+use super::names::{name_of, patient_name};
 use super::views::ProblemView;
-use super::{hand_in, names};
 use crate::platform::NativeNode;
 
 /// A page of cases.
@@ -221,7 +222,7 @@ impl CaseSummary {
     pub async fn of(node: &NativeNode, case: &HospitalCase) -> Self {
         let asked = |request: &&DataRequest| request.answer == DataAnswer::Asked;
         let notary_name = match &case.notary {
-            Some(notary) => Some(names::name(node, notary).await),
+            Some(notary) => Some(name_of(node, notary).await),
             None => None,
         };
         Self {
@@ -340,7 +341,7 @@ impl EntryView {
     async fn of(node: &NativeNode, case: &HospitalCase, entry: &Entry) -> Result<Self, Error> {
         let endorsers = node.endorsers(&case.id, &entry.id).await?;
         let (receipt, receipt_problem) =
-            ReceiptView::checked(node, node.receipt(&case.id, &entry.id).await)?;
+            ReceiptView::checked(node, node.receipt(&case.id, &entry.id).await).await?;
         Ok(Self {
             id: entry.id.to_string(),
             kind: match entry.kind {
@@ -361,24 +362,26 @@ impl EntryView {
 impl ReceiptView {
     /// Of what checking a receipt came to: the receipt, or why it does not count. Errors: those that
     /// say nothing of it.
-    pub fn checked(
+    pub async fn checked(
         node: &NativeNode,
         checked: Result<Option<VerifiedReceipt>, Error>,
     ) -> Result<(Option<Self>, Option<ProblemView>), Error> {
         match checked {
             Err(error) if error.is_passing() && error != Error::StoreCorrupt => Err(error),
             Err(error) => Ok((None, Some(ProblemView::of(error.code().to_owned())))),
-            Ok(receipt) => Ok((receipt.map(|receipt| Self::of(node, &receipt)), None)),
+            Ok(Some(receipt)) => Ok((Some(Self::of(node, &receipt).await), None)),
+            Ok(None) => Ok((None, None)),
         }
     }
 
-    fn of(node: &NativeNode, receipt: &VerifiedReceipt) -> Self {
-        let witnesses = receipt.witnesses().iter().map(|id| listed_name(node, id)).collect();
+    async fn of(node: &NativeNode, receipt: &VerifiedReceipt) -> Self {
+        let names = receipt.witnesses().iter().map(|id| name_of(node, id));
+        let witnesses = join_all(names).await;
         let time = Timestamp::from_seconds(receipt.time()).0;
         let receipt = receipt.receipt();
         Self {
             notary: receipt.iss.to_string(),
-            notary_name: listed_name(node, &receipt.iss),
+            notary_name: name_of(node, &receipt.iss).await,
             index: receipt.index,
             time,
             witnesses,
@@ -389,26 +392,4 @@ impl ReceiptView {
 /// Whether a result is neither committed nor disputed.
 fn is_open(result: &MedicalResult) -> bool {
     !matches!(result.status, ResultStatus::Committed { .. } | ResultStatus::Disputed { .. })
-}
-
-/// How a node that a case is about is called: the patient as the request says, others as their cards.
-pub async fn name_in(node: &NativeNode, case: &HospitalCase, id: &NodeId) -> String {
-    if *id == case.patient { patient_name(node, case).await } else { name_of(node, id).await }
-}
-
-/// What the request says; of cases of version 1 the card.
-async fn patient_name(node: &NativeNode, case: &HospitalCase) -> String {
-    match case.patient_name.as_str() {
-        "" => name_of(node, &case.patient).await,
-        name => name.to_owned(),
-    }
-}
-
-/// The name on a node's card, or nothing when the card no longer counts.
-pub async fn name_of(node: &NativeNode, id: &NodeId) -> String {
-    node.card_of(id).await.map(|card| card.card().name.clone()).unwrap_or_default()
-}
-
-fn listed_name(node: &NativeNode, id: &NodeId) -> String {
-    node.trust().node(id).map(|card| card.card().name.clone()).unwrap_or_default()
 }

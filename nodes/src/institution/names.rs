@@ -1,4 +1,5 @@
-//! What notaries are called. What they logged outlasts their membership, and then no list names them.
+//! How nodes are called: patients as their requests say, others as their cards. What notaries logged
+//! outlasts their membership, so their names are kept.
 
 use std::sync::Arc;
 
@@ -8,15 +9,33 @@ use hdms::ids::NodeId;
 use hdms::network::Trust;
 use hdms::node::Platform;
 use hdms::provider::{Store, Table, Write};
+use hdms::treatment::hospital::HospitalCase;
 
 use crate::platform::NativeNode;
 
 /// Rows of [`Table::Meta`], by node: as many as there were notaries.
 const NAMED: &str = "named/";
 
-/// The name of a node that is listed, or that was a notary once.
-pub async fn name(node: &NativeNode, id: &NodeId) -> String {
+/// How a node that a case is about is called: the patient as the request says, others as their cards.
+pub async fn name_in(node: &NativeNode, case: &HospitalCase, id: &NodeId) -> String {
+    if *id == case.patient { patient_name(node, case).await } else { name_of(node, id).await }
+}
+
+/// What the request says; of cases of version 1 the card.
+pub async fn patient_name(node: &NativeNode, case: &HospitalCase) -> String {
+    match case.patient_name.as_str() {
+        "" => name_of(node, &case.patient).await,
+        name => name.to_owned(),
+    }
+}
+
+/// The name of a node that is listed, or was a notary once; of another the name on its card, or nothing
+/// when the card no longer counts.
+pub async fn name_of(node: &NativeNode, id: &NodeId) -> String {
     if let Ok(card) = node.trust().node(id) {
+        return card.card().name.clone();
+    }
+    if let Ok(card) = node.card_of(id).await {
         return card.card().name.clone();
     }
     let kept = node.platform().store().read(Table::Meta, &key(id)).await.ok().flatten();

@@ -11,7 +11,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::api::SHARED_BYTES;
-use super::case_view::{ReceiptView, name_in};
+use super::case_view::ReceiptView;
+use super::names::name_in;
 use super::views::ProblemView;
 use crate::platform::NativeNode;
 
@@ -113,7 +114,7 @@ impl SharedRecordView {
             }
             None => Ok(None),
         };
-        let (receipt, receipt_problem) = ReceiptView::checked(node, receipt)?;
+        let (receipt, receipt_problem) = ReceiptView::checked(node, receipt).await?;
         Ok(Self {
             verification_key: record.verification_key(),
             author_name: name_in(node, case, &author).await,

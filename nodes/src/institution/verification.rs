@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::Desk;
 use super::api::case_id;
-use super::case_view::name_of;
+use super::names::name_of;
 use super::views::ProblemView;
 use crate::platform::NativeNode;
 use crate::problem::Problem;

@@ -7,7 +7,7 @@ use hdms::treatment::hospital::{HospitalCase, Phase};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::case_view::{name_in, name_of};
+use super::names::{name_in, name_of};
 use crate::platform::NativeNode;
 use crate::problem::Problem;
 
