@@ -240,7 +240,11 @@ test("the notary is asked about what was shared, and what differs is shown", asy
   const asked = { id: "d1", resources: ["Condition"], purpose: "To compare", sent: Date.now() };
   one.dataRequests.push({ ...asked, answer });
   const other = { ...SHARED, verificationKey: "k2", title: "Pollen" };
-  hospital.shared.set("c1", [{ request: "d1", records: [SHARED, other] }]);
+  const receiptProblem = { code: "ledger/receipt", sentence: "The receipt does not prove it." };
+  const voided = { ...SHARED, notary: null, notaryName: null, receiptIndex: null, receiptProblem };
+  const dust = { ...voided, verificationKey: "k3", title: "Dust" };
+  hospital.shared.set("c1", [{ request: "d1", records: [SHARED, other, dust] }]);
+  one.ledger[0]!.receiptProblem = receiptProblem;
   const of = { request: "d1", notary: "n1", notaryName: "Notary One", problem: null };
   hospital.checked = [
     { ...of, verificationKey: "k1", outcome: "agrees" },
@@ -252,6 +256,9 @@ test("the notary is asked about what was shared, and what differs is shown", asy
   const lines = page.getByRole("listitem");
   await lines.filter({ hasText: "Penicillin" }).getByText("keeps the same verification key").last().waitFor();
   await lines.filter({ hasText: "Pollen" }).getByText("Do not rely on this record").last().waitFor();
+  await lines.filter({ hasText: "Dust" }).getByText("its receipt does not count").waitFor();
+  await page.getByRole("alert").filter({ hasText: "ledger/receipt" }).waitFor();
+  await page.getByText("the notary had been revoked by then").waitFor();
   await look(page, "console-verified");
 });
 
@@ -272,8 +279,8 @@ test("an unknown case says so", async () => {
 
 const SHARED = {
   ...{ verificationKey: "k1", author: "h2", authorName: "Lakeside Clinic", notary: "n1" },
-  ...{ notaryName: "Notary One", receiptIndex: 3, witnesses: [], resourceType: "AllergyIntolerance" },
-  ...{ title: "Penicillin", fhir: PENICILLIN },
+  ...{ notaryName: "Notary One", receiptIndex: 3, receiptProblem: null, witnesses: [] },
+  ...{ resourceType: "AllergyIntolerance", title: "Penicillin", fhir: PENICILLIN },
 };
 
 function visit(place = ""): Promise<Page> {

@@ -64,6 +64,7 @@ export class FakeInstitution {
           ...{ id: "e1", kind: "request", verificationKey: "qL8R4QIcQ_ZsRqOAbeRfcZhilN_Mks" },
           ...{ previous: null, author: "p1", endorsedByPatient: true, endorsedByHospital: false },
           receipt: null,
+          receiptProblem: null,
         },
       ],
     };
