@@ -131,6 +131,15 @@ pub struct Checked {
     pub draw: Option<VerifiedDraw>,
 }
 
+/// A manifest that the network has said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaidManifest {
+    /// As it was signed.
+    pub jwt: String,
+    /// What it says.
+    pub claims: Manifest,
+}
+
 /// Checks one deposit: both endorsements under their cards, that the depositor is a participant, and
 /// that entries of this kind are for nodes of these roles, that a case's secret is the one that both
 /// have endorsed, and that the hospital has signed its part of the draw. Whose turn it is by that is
@@ -189,21 +198,20 @@ impl Checked {
     pub fn expect_drawn(
         &self,
         me: &NodeId,
-        manifests: &HashMap<u64, String>,
+        manifests: &HashMap<u64, SaidManifest>,
         now: Timestamp,
     ) -> Result<(), Error> {
         let Some(draw) = &self.draw else { return Ok(()) };
         let manifest = |number| manifests.get(&number).ok_or(Error::NotDrawn);
-        let named = manifest(draw.draw().number)?;
-        if !draw.draw().goes_by(named) {
+        let SaidManifest { jwt, claims: named } = manifest(draw.draw().number)?;
+        if !draw.draw().goes_by(jwt) {
             return Err(Error::NotDrawn);
         }
-        let named = Manifest::unverified(named)?;
         // No notary was silent before it could be asked.
         let begun = named.iat.max(self.endorsed.authored());
         draw.expect(me, &named.notaries, (begun, now.seconds()))?;
         for (number, notary) in draw.delisted() {
-            Manifest::unverified(manifest(number)?)?.expect_delisted(notary, draw.draw())?;
+            manifest(number)?.claims.expect_delisted(notary, draw.draw())?;
         }
         Ok(())
     }

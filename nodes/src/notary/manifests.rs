@@ -17,7 +17,8 @@ use hdms::answers::MANIFEST;
 use hdms::json;
 use hdms::log::merkle::leaf_hash;
 use hdms::log::{NoteKey, SignedCheckpoint, decimal};
-use hdms::network::{Numbered, Trust, leaf};
+use hdms::network::{Manifest, Numbered, Trust, leaf};
+use hdms::notary::SaidManifest;
 use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -119,7 +120,7 @@ impl Keeper {
     /// The manifests with these numbers. Where this notary has not heard of one, it asks the server.
     ///
     /// Errors: those of the store; [`Error::NetworkStale`] while it still has not.
-    pub async fn manifests(&self, numbers: Vec<u64>) -> Result<HashMap<u64, String>, Error> {
+    pub async fn manifests(&self, numbers: Vec<u64>) -> Result<HashMap<u64, SaidManifest>, Error> {
         let Some(last) = numbers.iter().copied().max() else { return Ok(HashMap::new()) };
         let newest = || self.member.standing().trust.manifest().number;
         if last > newest() {
@@ -130,9 +131,12 @@ impl Keeper {
         }
         let trust = self.member.standing().trust.clone();
         let mut found = HashMap::with_capacity(numbers.len());
-        let newest = (trust.manifest().number, &trust.documents().manifest);
-        let (at_hand, kept) = numbers.into_iter().partition::<Vec<_>, _>(|it| *it == newest.0);
-        found.extend(at_hand.into_iter().map(|number| (number, newest.1.clone())));
+        let (newest, jwt) = (trust.manifest(), &trust.documents().manifest);
+        let (at_hand, kept) = numbers.into_iter().partition::<Vec<_>, _>(|it| *it == newest.number);
+        if !at_hand.is_empty() {
+            let newest = SaidManifest { jwt: jwt.clone(), claims: newest.clone() };
+            found.insert(newest.claims.number, newest);
+        }
         if !kept.is_empty() {
             found.extend(self.database.read(move |tx| some(tx, &kept)).await?);
         }
@@ -270,12 +274,13 @@ fn one(connection: &Connection, number: u64) -> Result<Option<Numbered>, Failure
     Ok(connection.prepare_cached(sql)?.query_row([number], numbered_of).optional()?)
 }
 
-fn some(connection: &Connection, numbers: &[u64]) -> Result<HashMap<u64, String>, Failure> {
+fn some(connection: &Connection, numbers: &[u64]) -> Result<HashMap<u64, SaidManifest>, Failure> {
     let mut found = HashMap::with_capacity(numbers.len());
     for number in numbers {
         // All up to the newest come to be kept.
-        let numbered = one(connection, *number)?.ok_or(Error::NetworkStale)?;
-        found.insert(*number, numbered.manifest);
+        let jwt = one(connection, *number)?.ok_or(Error::NetworkStale)?.manifest;
+        let claims = Manifest::unverified(&jwt)?;
+        found.insert(*number, SaidManifest { jwt, claims });
     }
     Ok(found)
 }
