@@ -180,7 +180,7 @@ struct RateArgs {
     /// Admission requests that one address may send a minute.
     #[arg(long, value_name = "N")]
     admissions_per_minute: Option<NonZeroU32>,
-    /// Admission requests that one node may send a minute.
+    /// Admission requests that one signing key may have signed a minute.
     #[arg(long, value_name = "N")]
     node_admissions_per_minute: Option<NonZeroU32>,
     /// Requests with a failing proof that one address may send a minute.

@@ -29,7 +29,7 @@ const MEMBERS: u32 = 10;
 pub struct Rates {
     /// Admission requests from one address.
     pub admissions: u32,
-    /// Admission requests of one node.
+    /// Admission requests that one signing key has signed.
     pub admissions_of_node: u32,
     /// Requests whose proof fails, from one address.
     pub failures: u32,
