@@ -79,5 +79,6 @@ async fn own_view(
             "time": Timestamp::from_seconds(time).0,
             "witnesses": witnesses,
         },
+        "receiptProblem": null,
     }))
 }
