@@ -71,10 +71,13 @@ impl<P: Platform> Node<P> {
                 }
                 let patient: NodeId = key[REMEMBERED.len()..].parse()?;
                 let _nothing_comes = self.platform.lock_sender(&patient).await;
+                let mut deletes = vec![delete(Table::Meta, key)];
                 if is_stranger(&patient) {
                     self.forget_seen(&patient).await?;
+                    // A newer one came with the answer that the refusal was sealed to a former key.
+                    deletes.push(delete(Table::Cards, patient.to_string()));
                 }
-                self.platform.store().commit(vec![delete(Table::Meta, key)]).await?;
+                self.platform.store().commit(deletes).await?;
             }
         }
     }

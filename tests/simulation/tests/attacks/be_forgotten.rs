@@ -101,9 +101,15 @@ fn what_made_room_begins_no_more_until_its_envelope_has_expired() {
         let seen = format!("seen/{patient}/");
         hospital.forget_lapsed(|_| true).await.unwrap();
         assert_eq!(rows(&world, Table::Inbox, &seen).await, 1);
+        // The refusal is to be sealed anew, to a card that is known again by that.
+        let refusal = hospital.waiting("", 1).await.unwrap();
+        let card = world.patient.card().jwt().to_owned();
+        hospital.former_key(&refusal, Some(&card)).await.unwrap_err();
+        assert_eq!(rows(&world, Table::Cards, patient.as_ref()).await, 1);
         world.providers.clock.advance(60_000);
         hospital.forget_lapsed(|_| true).await.unwrap();
         assert_eq!(rows(&world, Table::Inbox, &seen).await, 0);
         assert_eq!(rows(&world, Table::Meta, "remembered/").await, 0);
+        assert_eq!(rows(&world, Table::Cards, patient.as_ref()).await, 0);
     });
 }
