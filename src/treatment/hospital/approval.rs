@@ -1,10 +1,11 @@
-//! Approving a request, and finding the notary that logs it (steps 4 and 7-9).
+//! Deciding a request, and finding the notary that logs it (steps 4 and 7-10).
 
 use super::{HospitalCase, Phase};
+use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ledger::{Endorsed, Passed, VerifiedEndorsement};
 use crate::provider::Timestamp;
-use crate::treatment::message::Ranking;
+use crate::treatment::message::{Ranking, RefusalBody};
 use crate::treatment::{Effect, Step};
 
 impl HospitalCase {
@@ -31,6 +32,21 @@ impl HospitalCase {
         let endorsed = Endorsed::join(mine.clone(), theirs)?;
         let deposit = Effect::Deposit { notary, endorsed, first: Some((secret, drawn)) };
         Ok(case.applied(now, vec![Effect::KeepEndorsement(mine), deposit]))
+    }
+
+    /// Steps 4 and 10: declines the request. Repeating it does nothing.
+    /// [`Error::AlreadyDecided`], also for another reason.
+    pub fn decline(&self, reason: &str, now: Timestamp) -> Result<Step<Self>, Error> {
+        match &self.phase {
+            Phase::Requested => {}
+            Phase::Declined { reason: given } if given == reason => return Ok(Step::Repeated),
+            _ => return Err(Error::AlreadyDecided),
+        }
+        let mut case = self.clone();
+        case.phase = Phase::Declined { reason: reason.to_owned() };
+        let body = RefusalBody { entry: case.entry.id.clone(), reason: reason.to_owned() };
+        let send = Effect::send(&case.patient, MessageType::TreatmentRefusal, &body)?;
+        Ok(case.applied(now, vec![send]))
     }
 
     /// The case's notary was passed over before it answered: the request goes to the next in rank.

@@ -17,8 +17,7 @@ mod state;
 use serde_json::Value;
 
 use super::message::{
-    ApprovalBody, Content, DataRequestBody, Ranking, Received, RefusalBody, ResultBody,
-    VerifiedShare,
+    ApprovalBody, Content, DataRequestBody, Ranking, Received, ResultBody, VerifiedShare,
 };
 use super::request::TreatmentRequest;
 use super::{Authored, Effect, Flow, Step};
@@ -36,21 +35,6 @@ use crate::record::VerifiedRecord;
 pub use state::{DataAnswer, DataRequest, HospitalCase, MedicalResult, Phase, ResultStatus};
 
 impl HospitalCase {
-    /// Steps 4 and 10: declines the request. Repeating it does nothing.
-    /// [`Error::AlreadyDecided`], also for another reason.
-    pub fn decline(&self, reason: &str, now: Timestamp) -> Result<Step<Self>, Error> {
-        match &self.phase {
-            Phase::Requested => {}
-            Phase::Declined { reason: given } if given == reason => return Ok(Step::Repeated),
-            _ => return Err(Error::AlreadyDecided),
-        }
-        let mut case = self.clone();
-        case.phase = Phase::Declined { reason: reason.to_owned() };
-        let body = RefusalBody { entry: case.entry.id.clone(), reason: reason.to_owned() };
-        let send = Effect::send(&case.patient, MessageType::TreatmentRefusal, &body)?;
-        Ok(case.applied(now, vec![send]))
-    }
-
     /// Step 11: asks the patient for health data. Repeating it with the same id does nothing.
     /// [`Error::NotAllowedNow`] before the request is final.
     pub fn ask_for_data(
