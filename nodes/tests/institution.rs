@@ -162,7 +162,7 @@ async fn a_case_whose_notary_was_revoked_says_so_and_takes_no_more_results(
     let view = his.get(&format!("/api/cases/{case}")).await.body;
     assert_eq!(view["summary"]["notaryName"], summary["notaryName"]);
     assert!(view["summary"]["notaryName"].as_str().unwrap().starts_with("Notary"), "{view}");
-    assert_eq!(view["results"][0]["neverFinal"], why);
+    assert_eq!(view["results"][0]["neverFinal"]["sentence"], why);
     let listed = his.get("/api/cases").await.body["cases"].take();
     assert!(listed.as_array().unwrap().iter().any(|one| one["notaryUntil"].is_u64()), "{listed}");
 }

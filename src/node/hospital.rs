@@ -1,5 +1,7 @@
 //! What a hospital decides (steps 4-11, 14-18). Every decision may be repeated safely.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::{Node, Platform, draft_key, shared_key};
@@ -78,12 +80,14 @@ impl<P: Platform> Node<P> {
         self.case(id).await
     }
 
-    /// Steps 14-18: sends the result whose turn it is, if any. To be called after whatever may
+    /// Steps 14-18: sends the result whose turn it is, if any: none of a case whose notary is none any
+    /// more, which is never final. To be called after whatever may
     /// have settled the one before; calling it once more does nothing.
     pub async fn send_next_result(&self, id: &CaseId) -> Result<(), Error> {
         let _guard = self.platform.lock_case(id).await;
         let case: HospitalCase = self.case(id).await?;
-        let Some(entry) = case.next_result() else { return Ok(()) };
+        let is_over = case.notary_until(&self.trust()).is_some();
+        let Some(entry) = case.next_result().filter(|_| !is_over) else { return Ok(()) };
         let draft = self.platform.store().read(Table::Records, &draft_key(id, entry)).await?;
         let fhir = json::parse(&draft.ok_or(Error::StoreCorrupt)?)?;
         let content = record::Content {
@@ -109,10 +113,11 @@ impl<P: Platform> Node<P> {
         results: Vec<(EntryId, Value)>,
     ) -> Result<(), Error> {
         let _guard = self.platform.lock_case(id).await;
-        let mut case: HospitalCase = self.case(id).await?;
+        let case: HospitalCase = self.case(id).await?;
+        let before: HashSet<_> = case.results.iter().map(|result| &result.id).collect();
         let mut known = 0;
         for (entry, fhir) in &results {
-            if case.results.iter().any(|known| known.id == *entry) {
+            if before.contains(entry) {
                 known += 1;
                 if self.handed_in(id, entry).await? != *fhir {
                     return Err(Error::AlreadyDecided);
@@ -128,14 +133,8 @@ impl<P: Platform> Node<P> {
         if case.notary_until(&self.trust()).is_some() {
             return Err(Error::NotAllowedNow);
         }
-        let mut effects = Vec::new();
-        for (entry, fhir) in results {
-            if let Step::Applied(next, keep) = case.hand_in(entry, fhir, self.now())? {
-                case = next;
-                effects.extend(keep);
-            }
-        }
-        self.carry_out(id, Step::Applied(case, effects), Vec::new()).await.map(drop)
+        let step = case.hand_in(results, self.now())?;
+        self.carry_out(id, step, Vec::new()).await.map(drop)
     }
 
     /// What was handed in as this result: it is kept as it came until it is sent, then as a record.

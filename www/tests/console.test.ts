@@ -60,7 +60,7 @@ test("a new request shows by itself and is approved", async () => {
   closed.results.push(
     ...(["waiting", "sent"] as const).map((kind) => ({
       ...{ entry: kind, title: null, handedIn: Date.now(), status: { kind } },
-      neverFinal: "Hand the result in under a new case.",
+      neverFinal: { code: "treatment/not-allowed-now", sentence: "Hand the result in under a new case." },
     })),
   );
   await page.getByText("Knee pain since spring").click();

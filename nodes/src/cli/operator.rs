@@ -55,11 +55,7 @@ pub struct TurnDown {
     #[command(flatten)]
     on: OnNode,
     /// Why: the node is told.
-    #[arg(
-        long,
-        allow_hyphen_values = true,
-        value_parser = clap::builder::NonEmptyStringValueParser::new()
-    )]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     reason: String,
 }
 

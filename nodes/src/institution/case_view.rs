@@ -147,7 +147,7 @@ pub struct ResultView {
     /// What came of it.
     pub status: StatusView,
     /// Why it never becomes final, where that is so: its case's notary is none any more.
-    pub never_final: Option<String>,
+    pub never_final: Option<ProblemView>,
 }
 
 /// Where a result stands.
@@ -332,7 +332,7 @@ impl ResultView {
             title,
             handed_in: result.handed_in.0,
             status,
-            never_final: ended.then(|| hand_in::NO_NOTARY.to_owned()),
+            never_final: ended.then(hand_in::no_notary),
         })
     }
 }

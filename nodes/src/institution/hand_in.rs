@@ -9,6 +9,7 @@ use hdms::node::Platform;
 use hdms::provider::{Clock, Randomness, Timestamp};
 use hdms::treatment::hospital::HospitalCase;
 
+use super::views::ProblemView;
 use crate::platform::NativeNode;
 
 /// The header with which a HIS may hand in the same result twice without handing in two
@@ -24,6 +25,11 @@ pub const NO_KEY: &str = "The header Idempotency-Key has 1 to 255 ASCII characte
 /// Why no result can be handed in, and none that was ever becomes final.
 pub const NO_NOTARY: &str = "The case's notary is no member of the network any more, and logs nothing: \
                              hand the result in under a new case, for which the patient asks.";
+
+/// The same of a result.
+pub fn no_notary() -> ProblemView {
+    ProblemView { code: Error::NotAllowedNow.code().to_owned(), sentence: NO_NOTARY.to_owned() }
+}
 
 /// The ids of what is handed in together.
 pub struct Ids {

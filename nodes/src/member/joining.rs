@@ -30,6 +30,9 @@ const ROOT: &str = "member/root";
 /// How long to wait before asking again: at first, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
+/// Longest that it waits because the server says so, whose operator may set it free before.
+const LONGEST: Duration = Duration::from_secs(3600);
+
 impl Member {
     /// Opens or makes the key file, and takes the card and the network documents from `store` or
     /// else from the server: then it asks again until the server is there and its operator has
@@ -81,6 +84,14 @@ fn needs_time(error: Error) -> bool {
             | Error::Expired
             | Error::Replayed
     )
+}
+
+/// How long a server wants not to be asked that has had too much of the node. Whoever waits for a decision
+/// asks on: it is not to learn of that late.
+fn asked_pause(&Problem { error, retry_after, .. }: &Problem) -> Duration {
+    let is_too_much = matches!(error, Error::TooManyRequests | Error::TooManyChanges);
+    let seconds = retry_after.filter(|_| is_too_much).unwrap_or_default();
+    Duration::from_secs(seconds).min(LONGEST)
 }
 
 /// Whether a node that did not become a member for this would hear the same when it is started again:
@@ -147,15 +158,17 @@ impl Applicant {
         let (mut pause, longest) = AGAIN;
         let mut said = None;
         loop {
-            let why = match ask().await {
+            let problem = match ask().await {
                 Ok(answer) => return Ok(answer),
-                Err(problem) => self.passing(what, problem)?,
+                Err(problem) => problem,
             };
+            let asked = asked_pause(&problem);
+            let why = self.passing(what, problem)?;
             if said.replace(why) != Some(why) {
                 self.say(what, why);
                 tell(&Wait { node: self.keys.node().clone(), why });
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause.max(asked)).await;
             pause = (pause * 2).min(longest);
         }
     }
@@ -255,8 +268,22 @@ impl Applicant {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_refusal, needs_time};
+    use std::time::Duration;
+
+    use super::{LONGEST, asked_pause, is_refusal, needs_time};
+    use crate::problem::Problem;
     use hdms::Error;
+
+    #[test]
+    fn a_node_that_asked_too_much_waits_as_long_as_it_is_told_and_one_that_is_looked_at_does_not() {
+        let told = |error: Error, seconds| {
+            asked_pause(&Problem { retry_after: Some(seconds), ..error.into() })
+        };
+        assert_eq!(told(Error::TooManyRequests, 144), Duration::from_secs(144));
+        assert_eq!(told(Error::TooManyChanges, u64::MAX), LONGEST);
+        assert_eq!(told(Error::AdmissionPending, 60), Duration::ZERO);
+        assert_eq!(asked_pause(&Error::TooManyRequests.into()), Duration::ZERO);
+    }
 
     #[test]
     fn a_node_ends_for_good_with_what_the_network_answers_and_with_no_failure() {

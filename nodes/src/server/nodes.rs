@@ -79,6 +79,11 @@ impl IssuedCard {
 }
 
 impl Known {
+    /// Whether the operator has refused whatever it asked to be.
+    pub fn was_only_refused(&self) -> bool {
+        self.status == Status::Refused && self.admitted_as().is_none()
+    }
+
     /// What it was admitted as last, if it ever was.
     pub fn admitted_as(&self) -> Option<&AdmissionRequest> {
         if self.status == Status::Admitted { Some(&self.request) } else { self.admitted.as_ref() }

@@ -243,13 +243,10 @@ impl Operator {
                     Status::Revoked => return Ok(()),
                     _ => return Err(Error::NodeUnknown.into()),
                 };
-                trail::append(
-                    tx,
-                    now,
-                    act,
-                    Some(&id),
-                    &json!({ "name": known.request.name, "reason": reason }),
-                )?;
+                let ends = known.admitted_as().filter(|_| act == Act::Revoked);
+                let name = &ends.unwrap_or(&known.request).name;
+                let detail = json!({ "name": name, "reason": reason });
+                trail::append(tx, now, act, Some(&id), &detail)?;
                 nodes::decide(tx, &known, status, Some(&reason), now)
             })
             .await

@@ -230,8 +230,8 @@ async fn an_address_that_has_applied_often_waits_and_others_apply() {
     let first = net.request(keys(0), Role::Institution, "First").await;
     assert_eq!(net.ask(keys(0), &first).await, Err(Error::AdmissionPending));
     applied(&net, &first.iss, "192.0.2.1", 20);
-    let apply = async |from: &str, number: usize| {
-        let next = net.request(keys(number), Role::Institution, &format!("Next {number}")).await;
+    let apply = async |from: &str, number: usize, name: &str| {
+        let next = net.request(keys(number), Role::Institution, name).await;
         let answer = net.challenge(keys(number), &next).await.unwrap();
         let url = format!("{}/doorman/answers", net.url);
         let body = serde_json::to_vec(&answer).unwrap();
@@ -241,13 +241,18 @@ async fn an_address_that_has_applied_often_waits_and_others_apply() {
         (problem(answer).await.1, later.map(Result::<u64, _>::unwrap))
     };
     applied(&net, &first.iss, "2001:db8:7::", 20);
-    assert_eq!(apply("192.0.2.1", 1).await, ("api/too-many".into(), Some(3600)));
-    assert_eq!(apply("2001:db8:7:1::1", 1).await.0, "api/too-many", "one customer");
-    assert_eq!(apply("192.0.2.2", 1).await.0, "doorman/pending");
+    assert_eq!(apply("192.0.2.1", 1, "Next 1").await, ("api/too-many".into(), Some(3600)));
+    assert_eq!(apply("2001:db8:7:1::1", 1, "Next 1").await.0, "api/too-many", "one customer");
+    assert_eq!(apply("192.0.2.2", 1, "Next 1").await.0, "doorman/pending");
     // Those that the operator has refused wait no more.
     let refused = "UPDATE nodes SET status = 'refused' WHERE id <> ?1 AND origin = '192.0.2.1'";
     assert_eq!(database(&net).execute(refused, [first.iss.as_ref()]), Ok(20));
-    assert_eq!(apply("192.0.2.1", 2).await.0, "doorman/pending");
+    assert_eq!(apply("192.0.2.1", 2, "Next 2").await.0, "doorman/pending");
+    // Nor do they wait again, by asking for something else, where others do now.
+    net.operator().refuse(keys(2).node().clone(), "unknown").await.unwrap();
+    applied(&net, &first.iss, "192.0.2.1", 20);
+    assert_eq!(apply("192.0.2.1", 2, "Next 2").await.0, "doorman/refused");
+    assert_eq!(apply("192.0.2.1", 2, "Another").await.0, "api/too-many");
 }
 
 /// Nor does anybody's application cost those who ask after it: it is not looked at.

@@ -53,18 +53,22 @@ impl HospitalCase {
         Ok(case.applied(now, vec![send]))
     }
 
-    /// Step 14: the HIS hands in a result; it waits for its turn. Repeating it with the same id
-    /// does nothing. [`Error::NotAllowedNow`] before the request is final, [`Error::FormerCase`].
-    pub fn hand_in(&self, id: EntryId, fhir: Value, now: Timestamp) -> Result<Step<Self>, Error> {
+    /// Step 14: the HIS hands in results, whose ids are new; they wait for their turn.
+    /// [`Error::NotAllowedNow`] before the request is final, [`Error::FormerCase`].
+    pub fn hand_in(
+        &self,
+        results: Vec<(EntryId, Value)>,
+        now: Timestamp,
+    ) -> Result<Step<Self>, Error> {
         self.expect_approved()?;
-        if self.results.iter().any(|result| result.id == id) {
-            return Ok(Step::Repeated);
-        }
         self.secret.ok_or(Error::FormerCase)?;
-        let mut case = self.clone();
-        let status = ResultStatus::Waiting;
-        case.results.push(MedicalResult { id: id.clone(), handed_in: now, status });
-        Ok(case.applied(now, vec![Effect::KeepDraft { entry: id, fhir }]))
+        let (mut case, mut keep) = (self.clone(), Vec::with_capacity(results.len()));
+        for (entry, fhir) in results {
+            let status = ResultStatus::Waiting;
+            case.results.push(MedicalResult { id: entry.clone(), handed_in: now, status });
+            keep.push(Effect::KeepDraft { entry, fhir });
+        }
+        Ok(case.applied(now, keep))
     }
 
     /// When the notary of an approved case ceased to be a member: it logs nothing more. Of one that is

@@ -47,7 +47,7 @@ export type Result = {
   title: string | null;
   handedIn: number;
   /** Why it never becomes final, where that is so. */
-  neverFinal: string | null;
+  neverFinal: Problem | null;
   status:
     | { kind: "waiting" }
     | { kind: "sent" }

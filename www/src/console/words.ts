@@ -51,7 +51,7 @@ export function answerWord(answer: DataRequest["answer"]): Word {
 export function resultWord({ status, neverFinal }: Result): Word {
   if (!neverFinal) return statusWord(status);
   const sent = status.kind === "waiting" ? "It was not sent." : "It was sent, and is never final.";
-  return { label: "Closed", tone: "bad", meaning: `${sent} ${neverFinal}` };
+  return { label: "Closed", tone: "bad", meaning: `${sent} ${neverFinal.sentence}` };
 }
 
 function statusWord(status: Result["status"]): Word {

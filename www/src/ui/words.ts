@@ -19,9 +19,9 @@ export function list(names: string[]): string {
   return new Intl.ListFormat("en-GB").format(names);
 }
 
-/** A line that somebody else wrote, with what would alter the text around it shown as what it is. */
+/** What somebody else wrote, with what would alter the text around it shown as what it is. */
 export function visible(line: string): string {
-  return line.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (sign) => {
+  return line.replace(/[^\P{Cc}\n]|[\u202a-\u202e\u2066-\u2069]/gu, (sign) => {
     const code = sign.codePointAt(0) ?? 0;
     return `[U+${code.toString(16).toUpperCase().padStart(4, "0")}]`;
   });

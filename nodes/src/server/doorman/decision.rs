@@ -52,7 +52,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// When a change of keys was first seen, by its [mark](waiting_changes::mark), if it waits.
+    /// When a change of keys was first seen, by its [mark](waiting_changes::marks), if it waits.
     fn seen(&self, mark: &str) -> Option<u64> {
         self.waiting.iter().find(|(change, _)| change == mark).map(|(_, seen)| *seen)
     }
@@ -74,9 +74,8 @@ impl Found {
         if self.known.is_none() && shown.is_none() {
             return Ok(Vec::new());
         }
-        let mut new = waiting_changes::marks(&request.changes)?.split_off(self.changes(shown));
-        new.retain(|mark| self.seen(mark).is_none());
-        Ok(new)
+        let new = waiting_changes::marks(&request.changes)?.into_iter().skip(self.changes(shown));
+        Ok(new.filter(|mark| self.seen(mark).is_none()).collect())
     }
 }
 
@@ -92,9 +91,6 @@ pub fn find(
         return Err(Error::CardRevoked.into());
     }
     let listed = request.role != Role::Personal;
-    if known.is_none() && listed {
-        strangers::expect_few_applicants(connection, from)?;
-    }
     let has_rival = listed && rivals::rival(connection, request)?.is_some();
     let has_room = strangers::has_room(connection, &request.iss, now)?;
     let changed = superseded::since(connection, &request.iss)?;
@@ -107,6 +103,11 @@ pub fn find(
         Some(known) => refused(connection, known, request)?,
         None => None,
     };
+    // One that was refused waits again once it asks for something else.
+    let begins_to_wait = known.as_ref().is_none_or(Known::was_only_refused) && refused.is_none();
+    if begins_to_wait && listed {
+        strangers::expect_few_applicants(connection, from)?;
+    }
     Ok(Found { from, known, changed, has_rival, has_room, waiting, refused })
 }
 

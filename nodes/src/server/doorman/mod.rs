@@ -186,7 +186,10 @@ impl Doorman {
         if found.changed.is_some_and(|before| shown.is_none_or(|card| card.iat < before)) {
             return Err(Error::CardSuperseded.into());
         }
-        expect_few_changes(known, shown, request)?;
+        if let Err(error) = expect_few_changes(known, shown, request) {
+            self.note_waiting(&found, (shown, request)).await?;
+            return Err(error.into());
+        }
         expect_timely(&found, shown, request, now.seconds())?;
         let ended = known.and_then(|known| ends_cards(known, request, now.seconds()));
         let decision = decide(&found, request)?;
@@ -196,12 +199,12 @@ impl Doorman {
         let ended = ended.max(found.changed);
         let done = match decision {
             Decision::Wait => self.wait(found, request, ended).await,
-            _ => self.admit(found, request, ended).await,
+            Decision::Admit => self.admit(found, request, ended).await,
         };
         if !matches!(done, Ok(Some(_))) {
             self.give_back(used, request, from);
         }
-        Ok(done?)
+        done.map_err(once_decided)
     }
 
     /// [`Error::TooManyChanges`], [`Error::TooManyRequests`]: since when its change of keys waits is noted.
@@ -220,13 +223,23 @@ impl Doorman {
         if !used.change || may_change() {
             return Ok(());
         }
-        let waiting = found.lets_wait(shown, request)?;
-        if !waiting.is_empty() {
-            let (id, from, now) = (request.iss.clone(), found.from, now.seconds());
-            let note = move |tx: &_| waiting_changes::note(tx, (&id, from), &waiting, now);
-            self.database.write(note).await?;
-        }
+        self.note_waiting(found, (shown, request)).await?;
         Err(Error::TooManyChanges.into())
+    }
+
+    /// Notes since when its changes of keys wait.
+    async fn note_waiting(
+        &self,
+        found: &Found,
+        (shown, request): (Option<&Card>, &AdmissionRequest),
+    ) -> Result<(), Error> {
+        let waiting = found.lets_wait(shown, request)?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let (id, from, now) = (request.iss.clone(), found.from, self.clock.now().seconds());
+        let note = move |tx: &_| waiting_changes::note(tx, (&id, from), &waiting, now);
+        self.database.write(note).await
     }
 
     fn give_back(&self, used: Used, request: &AdmissionRequest, from: IpAddr) {

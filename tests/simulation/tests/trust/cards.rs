@@ -188,6 +188,36 @@ fn what_was_logged_in_time_is_final_though_the_counterparty_is_revoked_or_expire
     });
 }
 
+/// The case's notary, before it has logged anything.
+async fn revoke_notary(world: &mut World) {
+    let notary = world.patient.case::<PatientCase>(&case()).await.unwrap().notary;
+    let logs = &mut world.network.map.logs;
+    let log = logs.iter_mut().find(|log| Some(&log.notary) == notary.as_ref()).unwrap();
+    log.until = Some(BEGIN.seconds());
+    world.network.map.number += 1;
+    world.publish().await.unwrap();
+}
+
+#[test]
+fn nothing_more_is_sent_in_a_case_whose_notary_was_revoked() {
+    block_on(async {
+        for revoked in [false, true] {
+            let (mut world, entry) = with_result(13).await;
+            let next = (crate::id(4), serde_json::json!({"resourceType": "Basic"}));
+            world.hospital.hand_in(&case(), vec![next]).await.unwrap();
+            if revoked {
+                revoke_notary(&mut world).await;
+            }
+            world.patient.dispute(&case(), &entry, "not mine").await.unwrap();
+            world.deliver_all().await.unwrap();
+            world.hospital.send_next_result(&case()).await.unwrap();
+            world.deliver_all().await.unwrap();
+            let results = world.patient.case::<PatientCase>(&case()).await.unwrap().results;
+            assert_eq!(results.len(), if revoked { 1 } else { 2 });
+        }
+    });
+}
+
 /// The receipt was taken in before anybody knew: it counts no more, and what it was for is not lost.
 #[test]
 fn what_a_notary_logged_after_it_was_revoked_is_shared_on_its_authors_word_alone() {
@@ -196,12 +226,7 @@ fn what_a_notary_logged_after_it_was_revoked_is_shared_on_its_authors_word_alone
         world.patient.confirm(&case(), &entry).await.unwrap();
         world.deliver_all().await.unwrap();
         assert!(world.patient.receipt(&case(), &entry).await.unwrap().is_some());
-        let notary = world.patient.case::<PatientCase>(&case()).await.unwrap().notary;
-        let logs = &mut world.network.map.logs;
-        let log = logs.iter_mut().find(|log| Some(&log.notary) == notary.as_ref()).unwrap();
-        log.until = Some(BEGIN.seconds());
-        world.network.map.number += 1;
-        world.publish().await.unwrap();
+        revoke_notary(&mut world).await;
         let again = world.patient.receipt(&case(), &entry).await;
         assert_eq!(again.err(), Some(Error::ReceiptForged));
         let asked = DataRequestBody {
