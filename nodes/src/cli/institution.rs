@@ -24,7 +24,7 @@ pub struct Institution {
     /// Another address for the HIS's interface and the console; only /inbox is at the first then.
     #[arg(long, value_name = "ADDR")]
     console_listen: Option<SocketAddr>,
-    /// Origin of pages that may use the HIS's interface, such as https://his.example; may be
+    /// Origin of pages that may use the HIS's interface, such as <https://his.example>; may be
     /// repeated. The console needs none.
     #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     allow_origin: Vec<HeaderValue>,

@@ -125,7 +125,7 @@ impl std::error::Error for Refused {}
 impl Settings {
     /// Those of the server with the folder `data`: where none are kept, the usual ones that `given` has
     /// changed; else those that are kept, of which `given` must change nothing: [`Refused::Kept`].
-    /// Nothing is kept yet. Errors also as [`schema::open`].
+    /// Nothing is kept yet. Errors also: those of the store.
     pub async fn given(
         data: &Path,
         given: impl FnOnce(&mut Self) + Send + 'static,
