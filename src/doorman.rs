@@ -90,9 +90,13 @@ pub struct About {
 }
 
 impl About {
+    /// All that it says.
+    pub fn texts(&self) -> [&String; 3] {
+        [&self.registry_number, &self.address, &self.contact]
+    }
+
     fn is_complete(&self) -> bool {
-        let said = [&self.registry_number, &self.address, &self.contact];
-        said.iter().all(|text| !text.trim().is_empty() && text.len() <= MAX_NAME)
+        self.texts().iter().all(|text| !text.trim().is_empty() && text.len() <= MAX_NAME)
     }
 }
 

@@ -131,9 +131,9 @@ pub struct Checked {
     pub draw: Option<VerifiedDraw>,
 }
 
-/// A manifest that the network has said.
+/// A manifest of the network's, as who keeps it has checked it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SaidManifest {
+pub struct SignedManifest {
     /// As it was signed.
     pub jwt: String,
     /// What it says.
@@ -198,12 +198,12 @@ impl Checked {
     pub fn expect_drawn(
         &self,
         me: &NodeId,
-        manifests: &HashMap<u64, SaidManifest>,
+        manifests: &HashMap<u64, SignedManifest>,
         now: Timestamp,
     ) -> Result<(), Error> {
         let Some(draw) = &self.draw else { return Ok(()) };
         let manifest = |number| manifests.get(&number).ok_or(Error::NotDrawn);
-        let SaidManifest { jwt, claims: named } = manifest(draw.draw().number)?;
+        let SignedManifest { jwt, claims: named } = manifest(draw.draw().number)?;
         if !draw.draw().goes_by(jwt) {
             return Err(Error::NotDrawn);
         }

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod local;
 mod log;
 pub mod member;
+mod names;
 pub mod notary;
 pub mod pause;
 pub mod personal;

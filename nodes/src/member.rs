@@ -38,10 +38,10 @@ use tokio_util::task::TaskTracker;
 use crate::client::{Client, Signer};
 use crate::costs::Costs;
 use crate::keys::{AwsKeys, Passphrase};
+use crate::names::first_odd;
 use crate::pause::doubled;
 use crate::problem::Problem;
 use crate::reach::Reach;
-use crate::server::names::first_odd;
 use crate::store::SqliteStore;
 use crate::system::NodeClock;
 
@@ -80,8 +80,7 @@ pub struct MemberConfig {
 impl MemberConfig {
     /// The first character of its name and of what it tells the operator that is in no applicant's texts.
     pub fn odd_character(&self) -> Option<char> {
-        let about = self.about.iter();
-        let about = about.flat_map(|it| [&it.registry_number, &it.address, &it.contact]);
+        let about = self.about.iter().flat_map(About::texts);
         [&self.name].into_iter().chain(about).find_map(|text| first_odd(text))
     }
 }

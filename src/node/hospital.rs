@@ -81,8 +81,8 @@ impl<P: Platform> Node<P> {
     }
 
     /// Steps 14-18: sends the result whose turn it is, if any: none of a case whose notary is none any
-    /// more, which is never final. To be called after whatever may
-    /// have settled the one before; calling it once more does nothing.
+    /// more, which is never final. To be called after whatever may have settled the one before; calling it
+    /// once more does nothing.
     pub async fn send_next_result(&self, id: &CaseId) -> Result<(), Error> {
         let _guard = self.platform.lock_case(id).await;
         let case: HospitalCase = self.case(id).await?;

@@ -367,7 +367,7 @@ impl ReceiptView {
         checked: Result<Option<VerifiedReceipt>, Error>,
     ) -> Result<(Option<Self>, Option<ProblemView>), Error> {
         match checked {
-            Err(error) if error.is_passing() && error != Error::StoreCorrupt => Err(error),
+            Err(error) if !is_about_receipt(error) => Err(error),
             Err(error) => Ok((None, Some(ProblemView::of(error.code().to_owned())))),
             Ok(Some(receipt)) => Ok((Some(Self::of(node, &receipt).await), None)),
             Ok(None) => Ok((None, None)),
@@ -387,6 +387,12 @@ impl ReceiptView {
             witnesses,
         }
     }
+}
+
+/// Whether what came of checking a receipt says that it does not count, and not that it could not be
+/// checked.
+pub fn is_about_receipt(error: Error) -> bool {
+    !error.is_passing() || error == Error::StoreCorrupt
 }
 
 /// Whether a result is neither committed nor disputed.

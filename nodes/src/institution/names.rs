@@ -42,13 +42,13 @@ pub async fn name_of(node: &NativeNode, id: &NodeId) -> String {
     kept.and_then(|name| String::from_utf8(name).ok()).unwrap_or_default()
 }
 
-/// Keeps what the listed notaries are called, and those that are listed later. Never ends.
+/// Keeps what the listed notaries are called, and those that are listed later. Ends with the member.
 pub async fn watch(node: Arc<NativeNode>) {
     let mut changes = node.platform().member().changes();
     loop {
         let trust = changes.borrow_and_update().trust.clone();
         if let Err(error) = keep(&node, &trust).await {
-            tracing::warn!(%error, "what notaries are called is kept later");
+            tracing::warn!(%error, "what notaries are called is kept with the next documents");
         }
         if changes.changed().await.is_err() {
             return;

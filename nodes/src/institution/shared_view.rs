@@ -107,14 +107,8 @@ impl SharedRecordView {
     ) -> Result<Self, Error> {
         let record = node.open_shared(shared).await?;
         let author: NodeId = record.author().parse()?;
-        let receipt = match &shared.receipt {
-            Some(text) => {
-                let primitives = node.platform().primitives();
-                VerifiedReceipt::verify(text, &node.trust(), primitives).await.map(Some)
-            }
-            None => Ok(None),
-        };
-        let (receipt, receipt_problem) = ReceiptView::checked(node, receipt).await?;
+        let (receipt, receipt_problem) =
+            ReceiptView::checked(node, receipt_of(node, shared).await).await?;
         Ok(Self {
             verification_key: record.verification_key(),
             author_name: name_in(node, case, &author).await,
@@ -129,4 +123,15 @@ impl SharedRecordView {
             fhir: record.fhir().to_string(),
         })
     }
+}
+
+/// The receipt that came with a record, checked by what is known now. Errors: those of
+/// [`VerifiedReceipt::verify`].
+pub async fn receipt_of(
+    node: &NativeNode,
+    shared: &SharedRecord,
+) -> Result<Option<VerifiedReceipt>, Error> {
+    let Some(text) = &shared.receipt else { return Ok(None) };
+    let primitives = node.platform().primitives();
+    VerifiedReceipt::verify(text, &node.trust(), primitives).await.map(Some)
 }

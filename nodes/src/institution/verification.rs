@@ -18,7 +18,9 @@ use utoipa::ToSchema;
 
 use super::Desk;
 use super::api::case_id;
+use super::case_view::is_about_receipt;
 use super::names::name_of;
+use super::shared_view::receipt_of;
 use super::views::ProblemView;
 use crate::platform::NativeNode;
 use crate::problem::Problem;
@@ -131,13 +133,11 @@ async fn asked(
     request: &MessageId,
     shared: &SharedRecord,
 ) -> Result<Option<(NodeId, Asked)>, Error> {
-    let Some(receipt) = &shared.receipt else { return Ok(None) };
-    let checked =
-        VerifiedReceipt::verify(receipt, &node.trust(), node.platform().primitives()).await;
-    let receipt = match checked {
+    let receipt = match receipt_of(node, shared).await {
+        Ok(Some(receipt)) => receipt,
         // The record's view says so.
-        Err(Error::ReceiptForged) => return Ok(None),
-        checked => checked?,
+        Err(error) if !is_about_receipt(error) => return Err(error),
+        Ok(None) | Err(_) => return Ok(None),
     };
     let (entry, salt) = (receipt.receipt().entry.clone(), receipt.opening().salt);
     let asked = Asked {

@@ -18,7 +18,7 @@ use hdms::json;
 use hdms::log::merkle::leaf_hash;
 use hdms::log::{NoteKey, SignedCheckpoint, decimal};
 use hdms::network::{Manifest, Numbered, Trust, leaf};
-use hdms::notary::SaidManifest;
+use hdms::notary::SignedManifest;
 use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -120,7 +120,10 @@ impl Keeper {
     /// The manifests with these numbers. Where this notary has not heard of one, it asks the server.
     ///
     /// Errors: those of the store; [`Error::NetworkStale`] while it still has not.
-    pub async fn manifests(&self, numbers: Vec<u64>) -> Result<HashMap<u64, SaidManifest>, Error> {
+    pub async fn manifests(
+        &self,
+        numbers: Vec<u64>,
+    ) -> Result<HashMap<u64, SignedManifest>, Error> {
         let Some(last) = numbers.iter().copied().max() else { return Ok(HashMap::new()) };
         let newest = || self.member.standing().trust.manifest().number;
         if last > newest() {
@@ -134,7 +137,7 @@ impl Keeper {
         let (newest, jwt) = (trust.manifest(), &trust.documents().manifest);
         let (at_hand, kept) = numbers.into_iter().partition::<Vec<_>, _>(|it| *it == newest.number);
         if !at_hand.is_empty() {
-            let newest = SaidManifest { jwt: jwt.clone(), claims: newest.clone() };
+            let newest = SignedManifest { jwt: jwt.clone(), claims: newest.clone() };
             found.insert(newest.claims.number, newest);
         }
         if !kept.is_empty() {
@@ -274,13 +277,13 @@ fn one(connection: &Connection, number: u64) -> Result<Option<Numbered>, Failure
     Ok(connection.prepare_cached(sql)?.query_row([number], numbered_of).optional()?)
 }
 
-fn some(connection: &Connection, numbers: &[u64]) -> Result<HashMap<u64, SaidManifest>, Failure> {
+fn some(connection: &Connection, numbers: &[u64]) -> Result<HashMap<u64, SignedManifest>, Failure> {
     let mut found = HashMap::with_capacity(numbers.len());
     for number in numbers {
         // All up to the newest come to be kept.
         let jwt = one(connection, *number)?.ok_or(Error::NetworkStale)?.manifest;
         let claims = Manifest::unverified(&jwt)?;
-        found.insert(*number, SaidManifest { jwt, claims });
+        found.insert(*number, SignedManifest { jwt, claims });
     }
     Ok(found)
 }

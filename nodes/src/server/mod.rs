@@ -8,7 +8,6 @@ mod claims;
 mod doorman;
 mod mailbox;
 mod manifests;
-pub(crate) mod names;
 mod network_map;
 mod nodes;
 pub mod operator;

@@ -125,7 +125,7 @@ pub fn listed(connection: &Connection) -> Result<Vec<Known>, Failure> {
     some(connection, &members, ("", -1))
 }
 
-/// The same with all that applied.
+/// Every institution and notary, also those that only applied, in the order of their ids.
 pub fn not_personal(connection: &Connection) -> Result<Vec<Known>, Failure> {
     some(connection, "role <> 'personal' AND id > ?1", ("", -1))
 }
@@ -232,7 +232,9 @@ pub fn decide(
             refusals::forget(tx, id)?;
         }
         Status::Refused => refusals::note(tx, &known.request, reason.unwrap_or_default(), now)?,
-        Status::Revoked => drop(tx.execute("DELETE FROM subscriptions WHERE node = ?1", [id])?),
+        Status::Revoked => {
+            tx.execute("DELETE FROM subscriptions WHERE node = ?1", [id])?;
+        }
         Status::Pending => {}
     }
     tell_server(tx)

@@ -6,8 +6,8 @@ use hdms::doorman::AdmissionRequest;
 use hdms::ids::NodeId;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::names;
 use super::nodes::{self, Known, Status};
+use crate::names;
 use crate::sqlite::Failure;
 
 /// SQL of what each has or wants: `held` is 1 for what a member has, and for the keys of a notary's log,

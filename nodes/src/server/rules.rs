@@ -71,8 +71,8 @@ impl History {
         let begun = nodes::listed(tx)?.iter().any(|node| node.log().is_some());
         let age = kept.as_ref().map_or(0, |kept| kept.revocation_age);
         let relied_until = relied_until(kept.as_ref(), rules.revocation_age, now);
-        let latest = relied_until.max(Some(now + age.max(rules.revocation_age)));
-        let since = latest.filter(|_| begun).unwrap_or(now);
+        let last = relied_until.unwrap_or(0).max(now + age.max(rules.revocation_age));
+        let since = if begun { last } else { now };
         let Rules { name, revocation_age, minimum_version, witnesses: needed } = rules;
         let witnesses = kept.map_or_else(Vec::new, |kept| kept.witnesses);
         let witnesses = match witnesses.last().map_or(0, |rule| rule.needed) == needed {

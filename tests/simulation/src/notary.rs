@@ -11,7 +11,7 @@ use hdms::log::TlogProof;
 use hdms::network::Trust;
 use hdms::notary::{
     self, AnswerBody, Decision, Deposit, DepositAnswer, DepositAnswers, DepositCards, Place,
-    Queried, SaidManifest,
+    Queried, SignedManifest,
 };
 use hdms::provider::Clock;
 use hdms::software::{Software, SoftwareKeys};
@@ -40,7 +40,7 @@ pub struct Notary {
     card: VerifiedCard,
     trust: Trust,
     /// Every manifest of the network that it has trusted, by number.
-    manifests: HashMap<u64, SaidManifest>,
+    manifests: HashMap<u64, SignedManifest>,
     providers: Providers,
     primitives: Software<SeededRandomness>,
     signer: LogSigner,
@@ -259,7 +259,7 @@ impl Notary {
     }
 }
 
-fn numbered(trust: &Trust) -> (u64, SaidManifest) {
+fn numbered(trust: &Trust) -> (u64, SignedManifest) {
     let (jwt, claims) = (trust.documents().manifest.clone(), trust.manifest().clone());
-    (claims.number, SaidManifest { jwt, claims })
+    (claims.number, SignedManifest { jwt, claims })
 }

@@ -9,6 +9,9 @@ export type Word = { label: string; tone: Tone; meaning: string };
 /** What a receipt says of its witnesses when it has none. */
 export const UNWATCHED = "none: nobody watches this notary's log";
 
+/** What is said of a receipt that is kept and does not count. */
+export const VOID = "its receipt does not count: it was altered, or the notary had been revoked by then";
+
 /** `1 record`, `2 records`. */
 export function count(number: number, one: string, many = `${one}s`): string {
   return `${number} ${number === 1 ? one : many}`;

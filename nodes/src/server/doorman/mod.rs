@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use hdms::Error;
 use hdms::card::{Card, LIFETIME, Role, VerifiedCard};
-use hdms::doorman::{AdmissionRequest, Admitted, Challenge, ChallengeAnswer, PATIENCE};
+use hdms::doorman::{About, AdmissionRequest, Admitted, Challenge, ChallengeAnswer, PATIENCE};
 use hdms::ids::NodeId;
 use hdms::provider::{Clock, Timestamp};
 use reqwest::Url;
@@ -17,7 +17,6 @@ use rusqlite::Connection;
 
 use super::challenges::Challenges;
 use super::claims::Claims;
-use super::names;
 use super::network_map::Network;
 use super::nodes::{self, IssuedCard, Known, Status};
 use super::rate::{DAY, RateLimit, Rates};
@@ -27,6 +26,7 @@ use super::trail;
 use super::waiting_changes;
 use crate::connections::{customer, subscriber};
 use crate::keys::AwsPrimitives;
+use crate::names;
 use crate::problem::Problem;
 use crate::reach::Reach;
 use crate::sqlite::Database;
@@ -351,8 +351,7 @@ impl Doorman {
 
     /// That an operator sees what its texts are, or has admitted it by them. [`Error::AdmissionMalformed`].
     async fn expect_plain(&self, request: &AdmissionRequest) -> Result<(), Error> {
-        let about = request.about.iter();
-        let about = about.flat_map(|it| [&it.registry_number, &it.address, &it.contact]);
+        let about = request.about.iter().flat_map(About::texts);
         if about.chain([&request.name]).all(|text| names::is_plain(text)) {
             return Ok(());
         }

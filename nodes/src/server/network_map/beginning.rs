@@ -22,7 +22,7 @@ impl Network {
     /// Offers what was said before. More is signed once the server serves, but by one that has nobody to
     /// ask, or nothing to offer yet.
     pub async fn begin(&self) -> Result<(), Error> {
-        let is_newest = self.recover(&mut *self.looks.lock().await, HEAD_START).await?;
+        let is_newest = self.recover(&mut *self.refreshes.lock().await, HEAD_START).await?;
         self.offer().await?;
         let listed = self.database.read(nodes::listed).await?;
         let is_alone = manifests::members(&listed).is_empty();

@@ -3,7 +3,7 @@
 //! offered anew.
 
 mod beginning;
-mod looks;
+mod refreshes;
 mod signing;
 
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ use crate::keys::AwsPrimitives;
 use crate::log::tree::Tree;
 use crate::sqlite::Database;
 use crate::system::NodeClock;
-use looks::Looks;
+use refreshes::Refreshes;
 
 /// How long before the end of the list of Doormen the operator is told: 90 days, so that every card
 /// issued under it lives as long as it says.
@@ -63,7 +63,7 @@ pub struct Network {
     database: Database,
     clock: NodeClock,
     /// With the tree of the manifests' log.
-    looks: Looks<Tree>,
+    refreshes: Refreshes<Tree>,
     behind: AtomicBool,
     /// Whether what is known here is all that was said, as far as the notaries know: else nothing is signed.
     is_newest: AtomicBool,
@@ -111,7 +111,7 @@ impl Network {
             vapid,
             database,
             clock,
-            looks: Looks::new(tree),
+            refreshes: Refreshes::new(tree),
             behind: AtomicBool::new(false),
             is_newest: AtomicBool::new(false),
             offered: RwLock::default(),
@@ -225,13 +225,13 @@ impl Network {
     /// a quarter of the age at which nodes stop to rely on it. It is offered once most witnesses have
     /// co-signed; until then what was offered before is, and nothing else is signed.
     pub async fn refresh(&self) -> Result<(), Error> {
-        let look = async |tree: &mut Tree| {
+        let refresh = async |tree: &mut Tree| {
             if self.recover(tree, beginning::LATER).await? {
                 self.sign_what_is_new(tree).await?;
             }
             self.offer().await
         };
-        self.looks.take(look).await
+        self.refreshes.take(refresh).await
     }
 
     async fn sign_what_is_new(&self, tree: &mut Tree) -> Result<(), Error> {
