@@ -56,7 +56,7 @@ test("a new request shows by itself and is approved", async () => {
   await look(page, "console-cases");
   // Its notary is revoked.
   const closed = hospital.cases.get("c1")!;
-  closed.summary.notaryUntil = Date.now();
+  Object.assign(closed.summary, { notaryUntil: Date.now(), openResults: 2 });
   closed.results.push(
     ...(["waiting", "sent"] as const).map((kind) => ({
       ...{ entry: kind, title: null, handedIn: Date.now(), status: { kind } },
@@ -70,6 +70,9 @@ test("a new request shows by itself and is approved", async () => {
   await page.getByText("it takes no further results").waitFor();
   expect(await page.getByRole("heading", { name: "Hand in a result" }).count()).toBe(0);
   await look(page, "console-closed");
+  await page.getByRole("link", { name: "All cases" }).click();
+  await page.getByText("Closed", { exact: true }).waitFor();
+  expect(await page.getByText("awaited from the patient").count()).toBe(0);
 });
 
 test("what a colleague decides stays in its place until it is put away", async () => {
