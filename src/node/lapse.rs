@@ -12,7 +12,7 @@ use crate::treatment::hospital::{HospitalCase, Phase};
 const PAGE: usize = 500;
 
 /// Rows of [`Table::Meta`]: until when it is remembered what a patient has sent, of whom a request was let
-/// go while its envelope might be posted again, by node id.
+/// go, by node id.
 const REMEMBERED: &str = "remembered/";
 
 /// How a request goes.
@@ -20,14 +20,15 @@ const REMEMBERED: &str = "remembered/";
 pub struct Lapse<'a> {
     /// What the patient is told.
     pub why: &'a str,
-    /// Until when its envelope is remembered, so that it does not begin the case once more.
-    pub remembered: Option<Timestamp>,
+    /// Until when its envelope is remembered, so that it does not begin the case once more, and the
+    /// refusal may be sent: a newer card comes with the answer that it was sealed to a former key.
+    pub remembered: Timestamp,
 }
 
 impl<P: Platform> Node<P> {
     /// Lets a request of `patient` go that nobody has decided: the patient is told, and nothing of the
-    /// case is kept, nor of a patient who is a stranger otherwise, which is asked while nothing of this
-    /// patient's is taken in. Answers whether it is gone: one that was decided stays.
+    /// case is kept, nor the card of a patient who is a stranger otherwise, which is asked while nothing
+    /// of this patient's is taken in. Answers whether it is gone: one that was decided stays.
     ///
     /// Errors: those of the store; [`Error::RandomnessFailed`] and others of this node's own.
     pub async fn let_lapse(
@@ -43,14 +44,9 @@ impl<P: Platform> Node<P> {
             return Ok(false);
         }
         let mut writes = self.forgetting(&case).await?;
-        if let Some(until) = lapse.remembered {
-            writes.push(put(Table::Meta, remembered(patient), json::write(&until)?));
-        }
+        writes.push(put(Table::Meta, remembered(patient), json::write(&lapse.remembered)?));
         if is_stranger() {
             writes.push(delete(Table::Cards, patient.to_string()));
-            if lapse.remembered.is_none() && !self.remembers(patient).await? {
-                self.forget_seen(patient).await?;
-            }
         }
         self.decline_and_forget(&case, lapse.why, writes).await?;
         Ok(true)
@@ -74,7 +70,6 @@ impl<P: Platform> Node<P> {
                 let mut deletes = vec![delete(Table::Meta, key)];
                 if is_stranger(&patient) {
                     self.forget_seen(&patient).await?;
-                    // A newer one came with the answer that the refusal was sealed to a former key.
                     deletes.push(delete(Table::Cards, patient.to_string()));
                 }
                 self.platform.store().commit(deletes).await?;
@@ -117,12 +112,6 @@ impl<P: Platform> Node<P> {
             self.platform.queued(queued);
         }
         Ok(())
-    }
-
-    async fn remembers(&self, patient: &NodeId) -> Result<bool, Error> {
-        let row = self.platform.store().read(Table::Meta, &remembered(patient)).await?;
-        let until: Option<Timestamp> = row.map(|row| json::stored(&row)).transpose()?;
-        Ok(until.is_some_and(|until| until > self.now()))
     }
 
     /// Forgets which messages of a patient were taken in, however many.

@@ -217,12 +217,8 @@ async fn look(node: &NativeNode, undecided: &Undecided, case: &CaseId) {
 async fn lapse(node: &NativeNode, undecided: &Undecided) {
     let now = node.platform().clock().now();
     for (case, Going { waiting: Waiting { patient, .. }, displaced }) in undecided.lapsing(now) {
-        let until = Timestamp(now.0.saturating_add(KEPT));
-        let how = if displaced {
-            Lapse { why: DISPLACED, remembered: Some(until) }
-        } else {
-            Lapse { why: LAPSED, remembered: None }
-        };
+        let why = if displaced { DISPLACED } else { LAPSED };
+        let how = Lapse { why, remembered: Timestamp(now.0.saturating_add(KEPT)) };
         let is_stranger = || undecided.is_stranger(&patient, Some(&case));
         match node.let_lapse((&case, &patient), how, is_stranger).await {
             Ok(true) => undecided.ended(&case),

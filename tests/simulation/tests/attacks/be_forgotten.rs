@@ -4,14 +4,16 @@
 use std::cell::Cell;
 
 use futures_lite::future::{block_on, zip};
+use hdms::Error;
 use hdms::ids::CaseId;
 use hdms::node::{Lapse, Platform};
-use hdms::provider::{Store, Table, Write};
+use hdms::provider::{Store, Table, Timestamp, Write};
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::request::TreatmentRequest;
-use hdms_simulation::World;
+use hdms_simulation::{BEGIN, World};
 
-const LATE: Lapse<'static> = Lapse { why: "Too late", remembered: None };
+const UNTIL: Timestamp = Timestamp(BEGIN.0 + 60_000);
+const LATE: Lapse<'static> = Lapse { why: "Too late", remembered: UNTIL };
 
 fn case(number: u8) -> CaseId {
     format!("019b7985-7400-7000-8000-00000000000{number}").parse().unwrap()
@@ -77,6 +79,8 @@ fn of_a_stranger_everything_is_forgotten_however_much_it_is() {
         let store = world.hospital.platform().store();
         store.commit((0..2500).map(seen).collect()).await.unwrap();
         world.hospital.let_lapse((&case(1), patient), LATE, || true).await.unwrap();
+        world.providers.clock.set(UNTIL);
+        world.hospital.forget_lapsed(|_| true).await.unwrap();
         for (table, prefix) in [(Table::Inbox, "seen/"), (Table::Cards, patient.as_ref())] {
             assert_eq!(rows(&world, table, prefix).await, 0);
         }
@@ -84,7 +88,7 @@ fn of_a_stranger_everything_is_forgotten_however_much_it_is() {
 }
 
 #[test]
-fn what_made_room_begins_no_more_until_its_envelope_has_expired() {
+fn what_went_begins_no_more_until_its_envelope_has_expired_and_its_refusal_is_sealed_anew() {
     block_on(async {
         let mut world = World::new(5).await.unwrap();
         ask(&world, &case(1)).await;
@@ -92,9 +96,7 @@ fn what_made_room_begins_no_more_until_its_envelope_has_expired() {
         let mail = world.mail.remove(0);
         world.deliver(&mail).await.unwrap();
         let (hospital, patient) = (&world.hospital, world.patient.id());
-        let until = hdms::provider::Timestamp(hdms_simulation::BEGIN.0 + 60_000);
-        let displaced = Lapse { why: "No room", remembered: Some(until) };
-        assert_eq!(hospital.let_lapse((&case(1), patient), displaced, || true).await, Ok(true));
+        assert_eq!(hospital.let_lapse((&case(1), patient), LATE, || true).await, Ok(true));
         let again = hospital.receive::<HospitalCase>(mail.envelope.as_bytes()).await;
         assert_eq!(again.map(|taken| taken.outcome), Ok(hdms::node::Outcome::Repeated));
         assert!(hospital.case::<HospitalCase>(&case(1)).await.is_err());
@@ -104,9 +106,10 @@ fn what_made_room_begins_no_more_until_its_envelope_has_expired() {
         // The refusal is to be sealed anew, to a card that is known again by that.
         let refusal = hospital.waiting("", 1).await.unwrap();
         let card = world.patient.card().jwt().to_owned();
-        hospital.former_key(&refusal, Some(&card)).await.unwrap_err();
+        let anew = hospital.former_key(&refusal, Some(&card)).await;
+        assert_eq!(anew.err(), Some(Error::FormerKey), "of this card it is");
         assert_eq!(rows(&world, Table::Cards, patient.as_ref()).await, 1);
-        world.providers.clock.advance(60_000);
+        world.providers.clock.set(UNTIL);
         hospital.forget_lapsed(|_| true).await.unwrap();
         assert_eq!(rows(&world, Table::Inbox, &seen).await, 0);
         assert_eq!(rows(&world, Table::Meta, "remembered/").await, 0);
