@@ -10,10 +10,9 @@ use hdms::card::Role;
 use hdms::envelope::Opened;
 use hdms::ids::{CaseId, NodeId};
 use hdms::network::Trust;
-use hdms::node::{Deliverer, Node, OutboxItem, Outcome, Platform};
+use hdms::node::{Contents, Deliverer, Node, OutboxItem, Outcome, Platform};
 use hdms::provider::{Clock, Store, Table, Write};
 use hdms::software::SoftwareHolders;
-use hdms::treatment::Flow;
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::patient::PatientCase;
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast, mpsc};
@@ -39,7 +38,7 @@ const CHANGES: usize = 4096;
 pub type NativeNode = Node<NativePlatform>;
 
 /// One side of the treatment, as a native node drives it.
-pub trait Side: Flow + Send + Sync + 'static {
+pub trait Side: Contents + Send + Sync + 'static {
     /// What may go on by itself once something happened in `case`.
     fn go_on(node: &NativeNode, case: &CaseId) -> impl Future<Output = Result<(), Error>> + Send;
 

@@ -208,6 +208,15 @@ impl VerifiedReceipt {
     }
 }
 
+/// Whether the notary that a receipt names has ceased to be a member: one that does not hold may then
+/// have been given after that.
+pub fn is_of_former_notary(text: &str, trust: &Trust) -> bool {
+    TlogProof::parse(text)
+        .and_then(|proof| notary_of(&proof.checkpoint.checkpoint().origin))
+        .and_then(|notary| trust.log(&notary).map(|log| log.until.is_some()))
+        .unwrap_or(false)
+}
+
 fn as_receipt(error: Error) -> Error {
     if error == Error::LogForged { Error::ReceiptForged } else { error }
 }

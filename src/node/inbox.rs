@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::quarantine::{Deliverer, Refusal};
-use super::{Node, Platform, put};
+use super::{Contents, Node, Platform, put};
 use crate::card;
 use crate::envelope::{MessageType, Opened, Opening, Sealed, expect_present_key};
 use crate::error::Error;
@@ -11,8 +11,8 @@ use crate::ids::CaseId;
 use crate::jose::digest;
 use crate::json;
 use crate::provider::{Store, Table, Timestamp, Write};
+use crate::treatment::Step;
 use crate::treatment::message::Received;
-use crate::treatment::{Flow, Step};
 
 /// An envelope that was taken in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ struct Held {
 
 impl<P: Platform> Node<P> {
     /// Takes in an envelope of nobody knows whom, as [`Node::receive_from`].
-    pub async fn receive<F: Flow>(&self, envelope: &[u8]) -> Result<Taken, Error> {
+    pub async fn receive<F: Contents>(&self, envelope: &[u8]) -> Result<Taken, Error> {
         self.receive_from::<F>(envelope, &Deliverer::Unknown).await
     }
 
@@ -63,7 +63,7 @@ impl<P: Platform> Node<P> {
     /// Errors: in the order of DESIGN section 5, those of [`Sealed::parse`], [`Sealed::decrypt`],
     /// [`crate::envelope::Decrypted::verify`], [`Error::Replayed`], those of the content, and those of the
     /// case's state machine.
-    pub async fn receive_from<F: Flow>(
+    pub async fn receive_from<F: Contents>(
         &self,
         envelope: &[u8],
         by: &Deliverer,
@@ -83,14 +83,14 @@ impl<P: Platform> Node<P> {
 
     /// Takes in a copy of an envelope that comes by another way as well, as [`Node::receive`] would
     /// and with its errors, but does not quarantine it: a refusal is left to the original's turn.
-    pub async fn receive_copy<F: Flow>(&self, envelope: &[u8]) -> Result<Taken, Error> {
+    pub async fn receive_copy<F: Contents>(&self, envelope: &[u8]) -> Result<Taken, Error> {
         let by = &Deliverer::Unknown;
         self.take_in_all::<F>(envelope, self.now(), by).await.map_err(|refusal| refusal.why)
     }
 
     /// Takes in an envelope and, if that lets them, the messages that its case holds; also when it
     /// took effect before, as the node may have been stopped in between.
-    pub(super) async fn take_in_all<F: Flow>(
+    pub(super) async fn take_in_all<F: Contents>(
         &self,
         envelope: &[u8],
         received: Timestamp,
@@ -104,7 +104,7 @@ impl<P: Platform> Node<P> {
         Ok(taken)
     }
 
-    async fn take_in<F: Flow>(
+    async fn take_in<F: Contents>(
         &self,
         envelope: &[u8],
         received: Timestamp,
@@ -122,7 +122,7 @@ impl<P: Platform> Node<P> {
         Ok(Taken { outcome, case: opened.case().clone(), kind: opened.kind() })
     }
 
-    async fn take_in_opened<F: Flow>(
+    async fn take_in_opened<F: Contents>(
         &self,
         envelope: &[u8],
         received: Timestamp,
@@ -144,7 +144,7 @@ impl<P: Platform> Node<P> {
         outcome
     }
 
-    async fn apply<F: Flow>(
+    async fn apply<F: Contents>(
         &self,
         envelope: &[u8],
         received: Timestamp,
@@ -154,7 +154,7 @@ impl<P: Platform> Node<P> {
     ) -> Result<Outcome, Error> {
         let case = opened.case();
         let held_key = format!("held/{case}/{}", opened.id());
-        let content = self.verify_content(opened).await?;
+        let content = F::verify(self, opened).await?;
         let message = Received { sender: opened.sender().id().clone(), at: received, content };
         let state = self.find_case::<F>(case).await?;
         let step = F::receive(state.as_ref(), &message)?;
@@ -203,7 +203,7 @@ impl<P: Platform> Node<P> {
     }
 
     /// Gives held messages of `case` their turn, again and again while one takes effect.
-    async fn take_in_held<F: Flow>(&self, case: &CaseId) -> Result<(), Error> {
+    async fn take_in_held<F: Contents>(&self, case: &CaseId) -> Result<(), Error> {
         let prefix = format!("held/{case}/");
         let mut progress = true;
         while progress {

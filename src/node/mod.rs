@@ -34,6 +34,7 @@ use crate::provider::{
 };
 use crate::treatment::{Effect, Flow, Step};
 
+pub use content::Contents;
 pub use inbox::{MOST_HELD, Outcome, Taken};
 pub use lapse::Lapse;
 pub use mailed::Undelivered;

@@ -7,14 +7,13 @@ use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Node, Platform, Taken, put};
+use super::{Contents, Node, Platform, Taken, put};
 use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::digest;
 use crate::json;
 use crate::mailbox::{MAX_PAGE, Refused};
 use crate::provider::{Store, Table, Timestamp, Write};
-use crate::treatment::Flow;
 
 pub(super) use room::Room;
 use room::{Admission, Place};
@@ -150,7 +149,7 @@ impl<P: Platform> Node<P> {
     /// is refused for another reason stays with that. Lets what was kept long enough go.
     ///
     /// Errors: those that [are passing](Error::is_passing).
-    pub async fn retry_hopeful<F: Flow>(&self) -> Result<Vec<Taken>, Error> {
+    pub async fn retry_hopeful<F: Contents>(&self) -> Result<Vec<Taken>, Error> {
         let now = self.now();
         let old = self.in_room(|room| room.take_old(now)).await?;
         let writes = self.dropping(&old).await?;
@@ -162,7 +161,7 @@ impl<P: Platform> Node<P> {
         Ok(taken)
     }
 
-    async fn retry<F: Flow>(&self, key: &str) -> Result<Option<Taken>, Error> {
+    async fn retry<F: Contents>(&self, key: &str) -> Result<Option<Taken>, Error> {
         let Some(row) = self.platform.store().read(Table::Quarantine, key).await? else {
             self.in_room(|room| room.forget(key)).await?;
             return Ok(None);

@@ -220,15 +220,13 @@ pub struct Ranking {
     pub drawn: Drawn,
 }
 
-/// A shared record whose author, holder and, if it came with one, receipt were checked.
+/// A shared record whose author, holder and, if it came with one that counts, receipt were checked.
 #[derive(Clone, Debug)]
 pub struct VerifiedShare {
     /// What the patient disclosed.
     pub record: VerifiedRecord,
     /// The presentation as it came.
     pub shared: SharedRecord,
-    /// The notary that vouches for the record, if one does.
-    pub notary: Option<NodeId>,
 }
 
 /// A verified message on its way into a state machine.

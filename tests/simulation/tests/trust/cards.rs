@@ -4,7 +4,8 @@
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::{Card, EncryptionKey, Renewal, VerifiedCard};
-use hdms::ids::NodeId;
+use hdms::ids::{EntryId, NodeId};
+use hdms::ledger::VerifiedReceipt;
 use hdms::memory::MemoryStore;
 use hdms::network::Trust;
 use hdms::node::patient::RecordName;
@@ -12,7 +13,7 @@ use hdms::node::{Parcel, Platform};
 use hdms::notary::DepositAnswer;
 use hdms::provider::{Clock, Timestamp};
 use hdms::treatment::hospital::HospitalCase;
-use hdms::treatment::message::DataRequestBody;
+use hdms::treatment::message::{DataRequestBody, SharedRecord};
 use hdms::treatment::patient::{PatientCase, ResultStatus};
 use hdms_simulation::{BEGIN, World};
 
@@ -222,28 +223,45 @@ fn nothing_more_is_sent_in_a_case_whose_notary_was_revoked() {
 #[test]
 fn what_a_notary_logged_after_it_was_revoked_is_shared_on_its_authors_word_alone() {
     block_on(async {
-        let (mut world, entry) = with_result(12).await;
-        world.patient.confirm(&case(), &entry).await.unwrap();
-        world.deliver_all().await.unwrap();
-        assert!(world.patient.receipt(&case(), &entry).await.unwrap().is_some());
-        revoke_notary(&mut world).await;
-        let again = world.patient.receipt(&case(), &entry).await;
-        assert_eq!(again.err(), Some(Error::ReceiptForged));
-        let asked = DataRequestBody {
-            id: crate::id(2),
-            resources: vec!["Observation".into()],
-            purpose: "Before prescribing".into(),
-        };
-        let request = asked.id.clone();
-        world.hospital.ask_for_data(&case(), asked).await.unwrap();
-        world.deliver_all().await.unwrap();
-        let name = RecordName { case: case(), entry };
-        world.patient.share(&case(), &request, &[name]).await.unwrap();
-        world.deliver_all().await.unwrap();
-        let shared = world.hospital.shared(&case(), &request).await.unwrap();
-        assert_eq!(shared.len(), 1);
-        assert!(shared[0].receipt.is_none());
+        for patient_has_heard in [true, false] {
+            let (mut world, entry) = with_result(12).await;
+            world.patient.confirm(&case(), &entry).await.unwrap();
+            world.deliver_all().await.unwrap();
+            assert!(world.patient.receipt(&case(), &entry).await.unwrap().is_some());
+            let before = world.patient.trust();
+            revoke_notary(&mut world).await;
+            let again = world.patient.receipt(&case(), &entry).await;
+            assert_eq!(again.err(), Some(Error::ReceiptForged));
+            if !patient_has_heard {
+                world.patient.set_trust(Trust::clone(&before));
+            }
+            let shared = share_one(&mut world, entry).await;
+            assert_eq!(shared.receipt.is_none(), patient_has_heard);
+            let (trust, software) = (world.hospital.trust(), world.software());
+            if let Some(text) = &shared.receipt {
+                let counts = VerifiedReceipt::verify(text, &trust, &software).await;
+                assert_eq!(counts.err(), Some(Error::ReceiptForged));
+            }
+        }
     });
+}
+
+/// What the hospital has of the one record that the patient shares.
+async fn share_one(world: &mut World, entry: EntryId) -> SharedRecord {
+    let asked = DataRequestBody {
+        id: crate::id(2),
+        resources: vec!["Observation".into()],
+        purpose: "Before prescribing".into(),
+    };
+    let request = asked.id.clone();
+    world.hospital.ask_for_data(&case(), asked).await.unwrap();
+    world.deliver_all().await.unwrap();
+    let name = RecordName { case: case(), entry };
+    world.patient.share(&case(), &request, &[name]).await.unwrap();
+    world.deliver_all().await.unwrap();
+    let mut shared = world.hospital.shared(&case(), &request).await.unwrap();
+    assert_eq!(shared.len(), 1);
+    shared.remove(0)
 }
 
 #[test]
