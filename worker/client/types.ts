@@ -450,6 +450,11 @@ hospitalName: string,
  */
 hospitalListed: boolean, 
 /**
+ * Whether the Network Map lists the case's notary, or none is known yet. One that was revoked
+ * logs nothing more, so nothing becomes final in the case any more.
+ */
+notaryListed: boolean, 
+/**
  * Whether it began under version 1 of the protocol: it can be read and verified, and takes no
  * new entries.
  */
@@ -537,6 +542,11 @@ hospitalName: string,
  * revoked, nothing is taken, and nothing goes there.
  */
 hospitalListed: boolean, 
+/**
+ * Whether the Network Map lists the case's notary, or none is known yet. One that was revoked
+ * logs nothing more, so nothing becomes final in the case any more.
+ */
+notaryListed: boolean, 
 /**
  * Whether it began under version 1 of the protocol: it can be read and verified, and takes no
  * new entries.

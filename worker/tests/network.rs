@@ -1,5 +1,5 @@
-//! A server that shows a browser two networks under one number: the node tells of it, keeps both as
-//! evidence, and goes on with the first.
+//! What a browser is told of the network: that a case's notary was revoked; or, by a server that shows it
+//! two networks under one number, what it keeps as evidence.
 #![cfg(target_arch = "wasm32")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -34,4 +34,23 @@ async fn two_networks_under_one_number_are_told_of_and_kept() {
     assert_eq!(json::stored::<Split>(text.as_bytes()).unwrap(), evidence);
     let status = device.worker.status().await.unwrap();
     assert_eq!(status.problem.unwrap().code, "network/split");
+}
+
+#[wasm_bindgen_test]
+async fn a_case_whose_notary_was_revoked_says_so_and_waits_for_no_decision() {
+    let mut device = Device::new().await;
+    let envelopes = device.with_result().await;
+    let envelopes: Vec<_> = envelopes.iter().map(String::as_str).collect();
+    device.has_mail(&envelopes, &[]);
+    for revoked in [false, true] {
+        if revoked {
+            device.notary_is_revoked().await;
+            device.has_mail(&[], &[]);
+        }
+        device.worker.execute("", Command::Sync).await.unwrap();
+        let mut cases = device.answered(Command::Cases).await;
+        let case = cases[0].take();
+        assert_eq!(case["notaryListed"], !revoked, "{case}");
+        assert_eq!(case["openDecisions"], if revoked { 0 } else { 1 }, "{case}");
+    }
 }

@@ -93,7 +93,7 @@ class FakeNode implements PersonalNode {
     const hospitalName = [HOSPITAL, OTHER].find(({ id }) => id === options.hospital)?.name ?? "";
     const now = Date.now();
     this.all.set(options.case, {
-      ...{ id: options.case, hospital: options.hospital, hospitalName, hospitalListed: true },
+      ...{ id: options.case, hospital: options.hospital, hospitalName, hospitalListed: true, notaryListed: true },
       ...{ former: false, passed: [] },
       ...{ reason, date, mayRead },
       ...{ phase: { kind: "requested" }, begun: now, changed: now, openDecisions: 0, unsent: 0 },

@@ -201,6 +201,18 @@ test("a treatment of an older version says so, and who was passed over as its no
   await look(page, "former");
 });
 
+test("a result whose notary was revoked is shown as never final, and nothing is asked of it", async () => {
+  const page = await withResult(site, HEMOGLOBIN);
+  await page.getByRole("button", { name: "Confirm" }).waitFor();
+  await play(page, ({ node }) => node.change("c1", (one) => Object.assign(one, { notaryListed: false })), null);
+  await page.getByText("Never final", { exact: true }).waitFor();
+  await page.getByRole("region", { name: "This treatment is closed for new results" }).waitFor();
+  expect(await page.getByRole("button", { name: "Confirm" }).count()).toBe(0);
+  await look(page, "never-final");
+  await page.getByRole("link", { name: "Back to the treatment" }).click();
+  await page.getByText("Never final", { exact: true }).waitFor();
+});
+
 test("a result is disputed with a reason", async () => {
   const page = await withResult(site, HEMOGLOBIN);
   await page.getByRole("button", { name: "Dispute…" }).click();

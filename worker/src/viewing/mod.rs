@@ -103,12 +103,18 @@ impl Viewer {
     ) -> Result<CaseSummary, Error> {
         let open = |asked: &&patient::DataRequest| asked.answer == patient::DataAnswer::Open;
         let asked = case.data_requests.iter().filter(open);
-        let results = case.results.iter().filter(|result| result.status == ResultStatus::Received);
+        let trust = node.trust();
+        let is_member = |notary| trust.log(notary).is_ok_and(|log| log.until.is_none());
+        let notary_listed = case.notary.as_ref().is_none_or(is_member);
+        let open =
+            |result: &&MedicalResult| notary_listed && result.status == ResultStatus::Received;
+        let results = case.results.iter().filter(open);
         Ok(CaseSummary {
             id: case.id.to_string(),
             hospital: case.hospital.to_string(),
             hospital_name: self.name(node, &case.hospital).await?,
-            hospital_listed: node.trust().node(&case.hospital).is_ok(),
+            hospital_listed: trust.node(&case.hospital).is_ok(),
+            notary_listed,
             former: case.secret.is_none(),
             reason: case.request.reason.clone(),
             date: case.request.date.clone(),

@@ -160,6 +160,9 @@ views! {
         /// Whether the Network Map lists the hospital. From one that it does not list, as it was
         /// revoked, nothing is taken, and nothing goes there.
         pub hospital_listed: bool,
+        /// Whether the Network Map lists the case's notary, or none is known yet. One that was revoked
+        /// logs nothing more, so nothing becomes final in the case any more.
+        pub notary_listed: bool,
         /// Whether it began under version 1 of the protocol: it can be read and verified, and takes no
         /// new entries.
         pub former: bool,

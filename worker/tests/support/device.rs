@@ -156,6 +156,20 @@ impl Device {
         [envelopes.next().unwrap(), envelopes.next().unwrap()]
     }
 
+    /// The envelope with which the hospital approves, and the one with a result.
+    pub async fn with_result(&mut self) -> [String; 2] {
+        self.world.hospital.approve(&case()).await.unwrap();
+        self.world.settle().await.unwrap();
+        let hospital = &self.world.hospital;
+        let entry = "019b7985-7400-7000-8000-000000000008".parse().unwrap();
+        let result = json!({"resourceType": "Observation"});
+        hospital.hand_in(&case(), vec![(entry, result)]).await.unwrap();
+        hospital.send_next_result(&case()).await.unwrap();
+        self.world.settle().await.unwrap();
+        let mut envelopes = self.world.mail.drain(..).map(|mail| mail.envelope);
+        [envelopes.next().unwrap(), envelopes.next().unwrap()]
+    }
+
     /// From now on the server has these messages, counted from 1, and these subscriptions.
     pub fn has_mail(&self, envelopes: &[&str], subscriptions: &[String]) {
         let from = self.world.hospital.id();
@@ -245,6 +259,14 @@ impl Device {
         let ended = Superseded { node: hospital.id().clone(), before };
         world.network.revocations.superseded.push(ended);
         world.network.revocations.number += 1;
+        publish(&mut self.world, VAPID).await;
+    }
+
+    /// The case's notary is a member no more.
+    pub async fn notary_is_revoked(&mut self) {
+        let until = self.world.providers.clock.now().seconds();
+        self.world.network.map.logs[0].until = Some(until);
+        self.world.network.map.number += 1;
         publish(&mut self.world, VAPID).await;
     }
 

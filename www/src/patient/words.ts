@@ -232,8 +232,23 @@ export function answerWord(answer: DataRequestView["answer"]): Word {
   }
 }
 
-/** What became of a result. */
-export function resultWord(status: ResultView["status"]): Word {
+/** Whether a result can't become final any more: it is open, and its treatment's notary is gone. */
+export function isNeverFinal({ notaryListed }: CaseView, { status }: ResultView): boolean {
+  return !notaryListed && ["received", "confirming"].includes(status.kind);
+}
+
+/** What became of a result of a treatment. */
+export function resultWord(one: CaseView, result: ResultView): Word {
+  return isNeverFinal(one, result) ? NEVER_FINAL : statusWord(result.status);
+}
+
+const NEVER_FINAL: Word = {
+  label: "Never final",
+  tone: "bad",
+  meaning: "No notary can log it any more. It stays here to be read; ask the hospital for a new treatment.",
+};
+
+function statusWord(status: ResultView["status"]): Word {
   switch (status.kind) {
     case "received":
       return { label: "Waits for you", tone: "warn", meaning: "Read it, then confirm or dispute it." };
@@ -321,8 +336,8 @@ export function decisionsOf(one: CaseView, outbox: Waiting[], online: boolean): 
     href: href("cases", one.id, "results", result.entry),
     title: `Result: ${plainTitle(result.title)}`,
     at: result.received,
-    open: result.status.kind === "received",
-    word: resultWord(result.status),
+    open: result.status.kind === "received" && !isNeverFinal(one, result),
+    word: resultWord(one, result),
     waiting: waitingWord(ofResult(outbox, one, result.entry), online),
   }));
   return [...requests, ...results].toSorted((a, b) => b.at - a.at);
