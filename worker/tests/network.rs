@@ -46,6 +46,7 @@ async fn a_case_whose_notary_was_revoked_says_so_and_waits_for_no_decision() {
         if revoked {
             device.notary_is_revoked().await;
             device.has_mail(&[], &[]);
+            device.restart().await;
         }
         device.worker.execute("", Command::Sync).await.unwrap();
         let mut cases = device.answered(Command::Cases).await;

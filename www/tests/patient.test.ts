@@ -208,6 +208,7 @@ test("a result whose notary was revoked is shown as never final, and nothing is 
   await page.getByText("Never final", { exact: true }).waitFor();
   await page.getByRole("region", { name: "This treatment is closed for new results" }).waitFor();
   expect(await page.getByRole("button", { name: "Confirm" }).count()).toBe(0);
+  await page.getByText("none: it can’t be logged any more").waitFor();
   await look(page, "never-final");
   await page.getByRole("link", { name: "Back to the treatment" }).click();
   await page.getByText("Never final", { exact: true }).waitFor();
