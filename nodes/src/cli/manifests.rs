@@ -55,7 +55,9 @@ struct Shown<'a>(&'a Report);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(Report { name, checkpoint, unwatched, former, counts, witnesses, faults }) = self;
+        let Self(report) = self;
+        let Report { name, checkpoint, offered, unwatched, former, counts, witnesses, faults } =
+            report;
         let checkpoint = checkpoint.checkpoint();
         let (size, root) = (checkpoint.size, encode(&checkpoint.root));
         writeln!(f, "network     {name:?}")?;
@@ -66,6 +68,9 @@ impl fmt::Display for Shown<'_> {
             "computed    every hash, and the roots of {} signed checkpoints",
             counts.claims
         )?;
+        if *offered < size {
+            writeln!(f, "offered     only manifest {offered}: ask why, if it stays so")?;
+        }
         if *unwatched > 0 {
             writeln!(f, "unwatched   {unwatched} of them, which nobody had to co-sign")?;
         }

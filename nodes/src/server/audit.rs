@@ -52,6 +52,8 @@ pub struct Report {
     pub name: String,
     /// The log's checkpoint.
     pub checkpoint: SignedCheckpoint,
+    /// The number of the manifest that nodes are offered.
+    pub offered: u64,
     /// Manifests that nobody had to co-sign.
     pub unwatched: u64,
     /// Manifests under a list of the Doorman's keys that is not offered any more: who had to co-sign
@@ -107,6 +109,7 @@ impl Audited<'_> {
         let mut report = Report {
             name: self.trust.parameters().name.clone(),
             checkpoint,
+            offered: self.trust.manifest().number,
             unwatched: 0,
             former: 0,
             counts: Counts::default(),
@@ -161,12 +164,16 @@ impl Audited<'_> {
         Ok(())
     }
 
-    /// Reads every manifest, and looks who has co-signed it.
+    /// Reads every manifest up to one that is not there, and looks who has co-signed it.
     async fn look_at_manifests(&self, report: &mut Report) -> Result<(), Unchecked> {
         let (mut tree, mut before) = (Tree::default(), None);
         for number in 1..=report.checkpoint.checkpoint().size {
             let path = format!("/manifests/{number}");
-            let numbered: Numbered = self.fetch.json(&self.audit.url, &path, MANIFEST).await?;
+            let numbered = self.fetch.found(&self.audit.url, &path, MANIFEST).await?;
+            let Some(numbered): Option<Numbered> = numbered else {
+                report.faults.push(Fault::ManifestMissing(number));
+                return Ok(());
+            };
             tree.push(leaf_hash(&leaf(&numbered.manifest)));
             let Ok((claims, checkpoint)) = self.read(&numbered, number, &tree).await else {
                 report.faults.push(Fault::ManifestForged(number));

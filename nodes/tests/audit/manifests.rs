@@ -50,6 +50,12 @@ async fn a_server_s_manifests_are_good_until_one_is_put_in_the_place_of_another(
     audit().await.has_faults(&faults.iter().map(String::as_str).collect::<Vec<_>>());
     put(&net, 1, &first);
     audit().await.is_good();
+
+    let database = Connection::open(net.data().join("server.sqlite")).unwrap();
+    database.execute("DELETE FROM manifests WHERE number = 1", ()).unwrap();
+    let entries = format!("entries/000.p/{size}: it has another length than it must have");
+    let missing = "manifest 1: it is not there, though the log has it";
+    audit().await.has_faults(&[&entries, missing]);
 }
 
 #[tokio::test]

@@ -44,6 +44,8 @@ pub enum Fault {
     /// The manifest with this number is not one, has another number, was not signed by the Doorman or
     /// not by the log under its own checkpoint.
     ManifestForged(u64),
+    /// The manifest with this number is not there, though the log has it.
+    ManifestMissing(u64),
     /// Fewer than most of those have co-signed the manifest with this number whom the one before it
     /// names.
     ManifestUnwitnessed(u64),
@@ -151,6 +153,7 @@ impl fmt::Display for Fault {
             }
             Self::Missing(_) => write!(f, "it is missing"),
             Self::Malformed(_) => write!(f, "it has another length than it must have"),
+            Self::ManifestMissing(_) => write!(f, "it is not there, though the log has it"),
             Self::ManifestForged(_) => write!(f, "it is not what its number says, or not signed"),
             Self::ManifestUnwitnessed(_) => {
                 write!(f, "too few of the witnesses named before have co-signed it")
@@ -201,7 +204,9 @@ impl Fault {
             Self::Missing(path) | Self::Malformed(path) | Self::Altered { path, .. } => {
                 path.to_string()
             }
-            Self::ManifestForged(number) | Self::ManifestUnwitnessed(number) => {
+            Self::ManifestForged(number)
+            | Self::ManifestMissing(number)
+            | Self::ManifestUnwitnessed(number) => {
                 format!("manifest {number}")
             }
             Self::LeafUnreadable(index)

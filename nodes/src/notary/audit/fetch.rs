@@ -72,11 +72,20 @@ impl Fetch {
         path: &str,
         limit: usize,
     ) -> Result<T, Unchecked> {
+        let found = self.found(base, path, limit).await?;
+        found.ok_or(Error::NotFound).map_err(Unchecked::of(format!("{base}{path}")))
+    }
+
+    /// The JSON that is at a path; `None` where nothing is.
+    pub async fn found<T: DeserializeOwned>(
+        &self,
+        base: &str,
+        path: &str,
+        limit: usize,
+    ) -> Result<Option<T>, Unchecked> {
         let bytes = self.bytes(base, path, limit).await?;
-        let json = bytes.ok_or(Error::NotFound).and_then(|bytes| {
-            serde_json::from_slice(&bytes).map_err(|_| Error::NetworkUnreachable)
-        });
-        json.map_err(Unchecked::of(format!("{base}{path}")))
+        let json = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
+        json.map_err(|_| Error::NetworkUnreachable).map_err(Unchecked::of(format!("{base}{path}")))
     }
 
     /// A tile or a bundle of the log at `base`; as no bytes what is longer than one can be. A partial
