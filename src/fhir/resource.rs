@@ -6,6 +6,9 @@ use crate::error::Error;
 use crate::json;
 use crate::record::sdjwt;
 
+/// Longest name of a member, octets: of FHIR's own the longest has 34.
+pub const MAX_NAME: usize = 64;
+
 /// Content nests no deeper than this, so that the record around it can be read by everyone.
 const DEPTH: usize = 100;
 
@@ -237,11 +240,23 @@ fn all(elements: &Value, is: impl Fn(&Value) -> bool) -> bool {
     elements.as_array().is_some_and(|elements| elements.iter().all(is))
 }
 
+/// Whether every member of `value`, at any depth, has a name that one of a resource may have.
+pub fn has_element_names(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => {
+            members.iter().all(|(name, value)| is_element_name(name) && has_element_names(value))
+        }
+        Value::Array(elements) => elements.iter().all(has_element_names),
+        _ => true,
+    }
+}
+
 /// An element's name, or that of a primitive's extensions: letters and digits, perhaps after `_`.
 /// `_sd` is none: SD-JWT would take it for digests.
 fn is_element_name(name: &str) -> bool {
     let element = name.strip_prefix('_').unwrap_or(name);
-    element.starts_with(|first: char| first.is_ascii_alphabetic())
+    name.len() <= MAX_NAME
+        && element.starts_with(|first: char| first.is_ascii_alphabetic())
         && element.chars().all(|letter| letter.is_ascii_alphanumeric())
         && !sdjwt::is_reserved(name)
 }
@@ -281,6 +296,8 @@ mod tests {
         ] {
             assert_eq!(parse(text.as_bytes()), Err(Error::NotFhir), "{text}");
         }
+        let long = format!(r#"{{"resourceType":"Basic","{}":1}}"#, "a".repeat(65));
+        assert_eq!(parse(long.as_bytes()), Err(Error::NotFhir));
         let deep =
             format!(r#"{{"resourceType":"Basic","a":{}1{}}}"#, "[".repeat(110), "]".repeat(110));
         assert_eq!(parse(deep.as_bytes()), Err(Error::NotFhir));

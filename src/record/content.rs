@@ -1,5 +1,7 @@
 //! The content of a record: what of it is concealed, and the order of its members.
 
+use std::mem;
+
 use serde_json::{Map, Value};
 
 use super::sdjwt::{self, Concealer, token};
@@ -19,18 +21,17 @@ pub(super) fn conceal<R: Randomness>(
 }
 
 /// Gives members the order that [`conceal`] noted. What the order does not name goes last; a place
-/// that isn't there, since it was not disclosed, is passed over.
+/// that isn't there, since it was not disclosed, is passed over. Names of FHIR have nothing in them that
+/// pointers write in more than one way, so each object is ordered once.
 pub(super) fn reorder(fhir: &mut Value, order: &Map<String, Value>) {
     for (pointer, names) in order {
         let object = fhir.pointer_mut(pointer).and_then(Value::as_object_mut);
         let (Some(object), Some(names)) = (object, names.as_array()) else { continue };
-        let mut ordered = Map::new();
-        for name in names.iter().filter_map(Value::as_str) {
-            if let Some((name, value)) = object.shift_remove_entry(name) {
-                ordered.insert(name, value);
-            }
-        }
-        ordered.append(object);
+        let names = names.iter().filter_map(Value::as_str);
+        let present = names.filter(|name| object.contains_key(*name));
+        let mut ordered: Map<_, _> = present.map(|name| (name.into(), Value::Null)).collect();
+        // Whatever is inserted where something is takes its place.
+        ordered.extend(mem::take(object));
         *object = ordered;
     }
 }

@@ -269,13 +269,18 @@ fn disclosed(record: &Record, payload: Value) -> Result<(Claims, Value), Error> 
     let malformed = Error::RecordMalformed;
     let Value::Object(payload) = payload else { return Err(malformed) };
     let parts = Parts::parse(record.compact())?;
-    let sdjwt::Processed { mut claims, places } = sdjwt::process(payload, parts.disclosures())?;
-    let mut own = places.iter().filter_map(|place| place.strip_prefix('/'));
-    if own.any(|name| !name.contains('/') && !CONCEALED.contains(&name)) {
-        return Err(malformed);
-    }
+    let mut only_concealed = true;
+    let mut claims = sdjwt::process(payload, parts.disclosures(), &mut |_, place| {
+        // From its end, as its beginning may be long and is that of many.
+        if let Some(("", name)) = place.rsplit_once('/') {
+            only_concealed &= CONCEALED.contains(&name);
+        }
+    })?;
     // Taken out first: to read it with the rest would write its numbers anew.
     let mut fhir = claims.shift_remove("fhir").ok_or(malformed)?;
+    if !only_concealed || !resource::has_element_names(&fhir) {
+        return Err(malformed);
+    }
     let claims: Claims = json::read(Value::Object(claims), malformed)?;
     if let Some(order) = &claims.order {
         content::reorder(&mut fhir, order);

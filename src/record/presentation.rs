@@ -2,9 +2,9 @@
 //! it is its holder who shows it (RFC 9901 section 4.3).
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::sdjwt::{self, Parts, Processed};
+use super::sdjwt::{self, Parts};
 use super::{KIND, Record, VerifiedRecord, verify};
 use crate::card::SigningKeys;
 use crate::error::Error;
@@ -59,25 +59,24 @@ impl Record {
                 chosen
             }
         };
-        let processed = self.processed()?;
-        let claims = Value::Object(processed.claims);
+        let disclosures: Vec<_> = Parts::parse(self.compact())?.disclosures().collect();
+        let mut includes = vec![false; disclosures.len()];
+        let claims =
+            self.claims(&mut |number, place| includes[number] = selection.includes(place))?;
+        let claims = Value::Object(claims);
         if chosen.iter().any(|place| claims.pointer(place).is_none()) {
             return Err(Error::CommandMalformed);
         }
-        let disclosures = Parts::parse(self.compact())?.disclosures();
-        let kept = disclosures
-            .zip(&processed.places)
-            .filter(|(_, place)| selection.includes(place))
-            .map(|(disclosure, _)| disclosure);
-        Record::try_from(sdjwt::compact(self.jwt(), kept))
+        let chosen = disclosures.into_iter().zip(includes).filter(|(_, included)| *included);
+        Record::try_from(sdjwt::compact(self.jwt(), chosen.map(|(disclosure, _)| disclosure)))
     }
 
-    fn processed(&self) -> Result<Processed, Error> {
+    fn claims(&self, placed: &mut dyn FnMut(usize, &str)) -> Result<Map<String, Value>, Error> {
         let signed = Unverified::parse(self.jwt(), &KIND, Error::RecordMalformed)?;
         let Value::Object(payload) = signed.payload().clone() else {
             return Err(Error::RecordMalformed);
         };
-        sdjwt::process(payload, Parts::parse(self.compact())?.disclosures())
+        sdjwt::process(payload, Parts::parse(self.compact())?.disclosures(), placed)
     }
 }
 
@@ -94,7 +93,7 @@ pub async fn present(
     keys: &impl HolderKeys,
     clock: &impl Clock,
 ) -> Result<String, Error> {
-    let holder = record.processed()?.claims.shift_remove("cnf").ok_or(Error::HolderUnproven)?;
+    let holder = record.claims(&mut |_, _| {})?.shift_remove("cnf").ok_or(Error::HolderUnproven)?;
     let jwk = holder.get("jwk").cloned().ok_or(Error::RecordMalformed)?;
     let holder: EcJwk = json::read(jwk, Error::RecordMalformed)?;
     let presented = record.select(selection)?.compact;

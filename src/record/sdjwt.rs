@@ -119,16 +119,9 @@ pub fn is_reserved(name: &str) -> bool {
     name == DIGESTS || name == ELEMENT
 }
 
-/// A payload with everything in its place that was disclosed.
-#[derive(Clone)]
-pub struct Processed {
-    /// The claims, `_sd` and `_sd_alg` left out.
-    pub claims: Map<String, Value>,
-    /// Of each disclosure, in their order, the JSON pointer (RFC 6901) into `claims`.
-    pub places: Vec<String>,
-}
-
-/// Puts `disclosures` into the payload of a signed JWT (RFC 9901 section 7.1, steps 3 to 5).
+/// Puts `disclosures` into the payload of a signed JWT (RFC 9901 section 7.1, steps 3 to 5). Answers the
+/// claims, `_sd` and `_sd_alg` left out, and tells `placed` of each disclosure its number and its place,
+/// a JSON pointer (RFC 6901) into them: kept, all places may be far longer than all that was disclosed.
 ///
 /// [`Error::RecordForged`] when a disclosure belongs to no digest; [`Error::RecordMalformed`] when
 /// a digest occurs twice, a disclosure has another form than its place asks for or a name that is
@@ -136,14 +129,16 @@ pub struct Processed {
 pub fn process<'a>(
     payload: Map<String, Value>,
     disclosures: impl Iterator<Item = &'a str>,
-) -> Result<Processed, Error> {
+    placed: &mut dyn FnMut(usize, &str),
+) -> Result<Map<String, Value>, Error> {
     let mut payload = payload;
     if payload.shift_remove(ALGORITHM).is_some_and(|algorithm| algorithm != "sha-256") {
         return Err(Error::RecordMalformed);
     }
-    let mut processing = Processing::new(disclosures)?;
+    let mut processing = Processing::new(disclosures, placed)?;
     let claims = processing.object(payload, 0)?;
-    processing.end(claims)
+    processing.end()?;
+    Ok(claims)
 }
 
 /// What one disclosure says.
@@ -172,18 +167,21 @@ impl Disclosure {
     }
 }
 
-struct Processing {
+struct Processing<'p> {
     /// Where the disclosure is that belongs to a digest, in the order of the digests.
     by_digest: Vec<(String, usize)>,
     /// Those that no digest met yet belongs to.
     disclosures: Vec<Option<Disclosure>>,
     met: BinaryHeap<String>,
-    places: Vec<String>,
+    placed: &'p mut dyn FnMut(usize, &str),
     pointer: String,
 }
 
-impl Processing {
-    fn new<'a>(encoded: impl Iterator<Item = &'a str>) -> Result<Self, Error> {
+impl<'p> Processing<'p> {
+    fn new<'a>(
+        encoded: impl Iterator<Item = &'a str>,
+        placed: &'p mut dyn FnMut(usize, &str),
+    ) -> Result<Self, Error> {
         let mut by_digest = BinaryHeap::new();
         let mut disclosures = Vec::new();
         for text in encoded {
@@ -194,19 +192,19 @@ impl Processing {
         if by_digest.windows(2).any(|two| two[0].0 == two[1].0) {
             return Err(Error::RecordForged);
         }
-        let (places, pointer) = (vec![String::new(); disclosures.len()], String::new());
-        Ok(Self { by_digest, disclosures, met: BinaryHeap::new(), places, pointer })
+        let (met, pointer) = (BinaryHeap::new(), String::new());
+        Ok(Self { by_digest, disclosures, met, placed, pointer })
     }
 
-    /// What was met, with everything in its place that was disclosed.
-    fn end(self, claims: Map<String, Value>) -> Result<Processed, Error> {
+    /// Whether each digest was met once, and each disclosure has found its place.
+    fn end(self) -> Result<(), Error> {
         if self.met.into_sorted_vec().windows(2).any(|two| two[0] == two[1]) {
             return Err(Error::RecordMalformed);
         }
         if self.disclosures.iter().any(Option::is_some) {
             return Err(Error::RecordForged);
         }
-        Ok(Processed { claims, places: self.places })
+        Ok(())
     }
 
     fn value(&mut self, value: Value, depth: usize) -> Result<Value, Error> {
@@ -232,17 +230,16 @@ impl Processing {
             if name == ELEMENT {
                 return Err(Error::RecordMalformed);
             }
-            let value = self.below(&name, value, depth)?;
+            let value = self.below(&name, None, value, depth)?;
             object.insert(name, value);
         }
         for digest in digests {
-            let Some((place, disclosure)) = self.disclosed(digest)? else { continue };
+            let Some((number, disclosure)) = self.disclosed(digest)? else { continue };
             let name = disclosure.name.ok_or(Error::RecordMalformed)?;
             if object.contains_key(&name) {
                 return Err(Error::RecordMalformed);
             }
-            self.place(place, &name);
-            let value = self.below(&name, disclosure.value, depth)?;
+            let value = self.below(&name, Some(number), disclosure.value, depth)?;
             object.insert(name, value);
         }
         Ok(object)
@@ -252,30 +249,38 @@ impl Processing {
         let mut array = Vec::with_capacity(elements.len());
         for element in elements {
             let index = array.len().to_string();
-            let element = match concealed(element) {
-                Err(element) => element,
+            let (number, element) = match concealed(element) {
+                Err(element) => (None, element),
                 Ok(digest) => {
-                    let Some((place, disclosure)) = self.disclosed(digest)? else { continue };
+                    let Some((number, disclosure)) = self.disclosed(digest)? else { continue };
                     if disclosure.name.is_some() {
                         return Err(Error::RecordMalformed);
                     }
-                    self.place(place, &index);
-                    disclosure.value
+                    (Some(number), disclosure.value)
                 }
             };
-            array.push(self.below(&index, element, depth)?);
+            array.push(self.below(&index, number, element, depth)?);
         }
         Ok(array)
     }
 
-    /// The value of member or element `name`, processed.
-    fn below(&mut self, name: &str, value: Value, depth: usize) -> Result<Value, Error> {
+    /// The value of member or element `name`, which this disclosure says if any does, processed.
+    fn below(
+        &mut self,
+        name: &str,
+        number: Option<usize>,
+        value: Value,
+        depth: usize,
+    ) -> Result<Value, Error> {
         if depth >= DEPTH {
             return Err(Error::RecordMalformed);
         }
         let length = self.pointer.len();
         self.pointer.push('/');
         self.pointer.push_str(&token(name));
+        if let Some(number) = number {
+            (self.placed)(number, &self.pointer);
+        }
         let value = self.value(value, depth + 1)?;
         self.pointer.truncate(length);
         Ok(value)
@@ -286,14 +291,8 @@ impl Processing {
         let Value::String(digest) = digest else { return Err(Error::RecordMalformed) };
         let found = self.by_digest.binary_search_by(|(known, _)| known.cmp(&digest));
         self.met.push(digest);
-        let place = found.ok().and_then(|found| Some(self.by_digest.get(found)?.1));
-        Ok(place.and_then(|place| Some((place, self.disclosures.get_mut(place)?.take()?))))
-    }
-
-    fn place(&mut self, place: usize, name: &str) {
-        if let Some(pointer) = self.places.get_mut(place) {
-            *pointer = format!("{}/{}", self.pointer, token(name));
-        }
+        let number = found.ok().and_then(|found| Some(self.by_digest.get(found)?.1));
+        Ok(number.and_then(|number| Some((number, self.disclosures.get_mut(number)?.take()?))))
     }
 }
 

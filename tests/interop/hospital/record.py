@@ -22,6 +22,7 @@ NAMES = set("""
     valueMarkdown presentedForm content
 """.split())
 DAY = re.compile(r"\d{4}-\d{2}(-\d{2}(T.*)?)?")
+ELEMENT = re.compile("(?=.{1,64}$)_?[A-Za-z][A-Za-z0-9]*")
 NUMBER = "\0number:"
 ENTRY = {
     "id": UUID7, "kind": re.compile("request|result"), "case": UUID7, "author": NODE_ID,
@@ -222,9 +223,17 @@ def check(compact, author):
     expect(processing.top <= {"sub", "case", "order"}, MALFORMED)
     form(claims, {"iss": NODE_ID, "cnf?": dict, "sub?": str, "case?": str, "order?": dict,
                   "fhir": object}, MALFORMED, closed=False)
+    expect(has_element_names(claims["fhir"]), MALFORMED)
     for pointer, names in claims.get("order", {}).items():
         reorder(claims["fhir"], pointer, names)
     return claims
+
+
+def has_element_names(value):
+    if isinstance(value, list):
+        return all(map(has_element_names, value))
+    names = value if isinstance(value, dict) else {}
+    return all(ELEMENT.fullmatch(name) and has_element_names(names[name]) for name in names)
 
 
 def reorder(content, pointer, names):

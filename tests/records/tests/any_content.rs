@@ -1,8 +1,12 @@
 //! Properties over any content that FHIR's JSON may have.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use futures_lite::future::block_on;
 use hdms::fhir::{intake, resource};
-use hdms::record::Selection;
+use hdms::jose::jws::sign_ps256;
+use hdms::record::sdjwt::{self, Concealer};
+use hdms::record::{self, Selection};
+use hdms::testing::SeededRandomness;
 use hdms_records::WORLD;
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value, json};
@@ -112,6 +116,36 @@ fn entries(resources: &[Value], around: &Map<String, Value>) -> Value {
     resources.iter().map(entry).collect()
 }
 
+/// Whatever an author may say of the order of members, for the resource itself among others.
+fn order() -> impl Strategy<Value = Map<String, Value>> {
+    let names = || {
+        let names =
+            prop_oneof![9 => name(), 1 => Just("resourceType".to_owned()), 1 => any::<String>()];
+        prop::collection::vec(prop_oneof![9 => names.prop_map(Value::from), 1 => number()], 0..8)
+    };
+    let pointer =
+        "(/(entry|contained|extension|resource|[0-2]|01|~|~0|~1|[a-c]{0,2})){1,4}|[~/a]{0,3}";
+    (names(), prop::collection::vec((pointer, names()), 0..6)).prop_map(|(own, others)| {
+        let mut order: Map<_, _> =
+            others.into_iter().map(|(at, names)| (at, names.into())).collect();
+        order.insert(String::new(), own.into());
+        order
+    })
+}
+
+/// A record of which all stands in the open but the order, which is not of its content.
+fn ordered(fhir: &Value, order: &Map<String, Value>) -> String {
+    let randomness = SeededRandomness::new(7);
+    let mut concealer = Concealer::new(&randomness);
+    let digest = concealer.member("order", order.clone().into()).unwrap();
+    let author = WORLD.author();
+    let claims = [("iss", json!(author)), ("iat", json!(1)), ("fhir", fhir.clone())];
+    let claims = claims.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+    let payload = sdjwt::object(claims, vec![digest]);
+    let signed = sign_ps256(record::KIND.typ, &author, &payload, &WORLD.keys);
+    concealer.compact(&block_on(signed).unwrap())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -131,6 +165,22 @@ proptest! {
         let shown = record.select(Selection::Whole(&["/fhir".into()])).unwrap();
         let shown = WORLD.verify(shown.compact()).unwrap();
         prop_assert_eq!(shown.fhir(), &fhir);
+    }
+
+    #[test]
+    fn an_order_moves_members_and_changes_nothing(fhir in fhir(), order in order()) {
+        let fhir = resource::parse(fhir.to_string().as_bytes()).unwrap();
+        let record = WORLD.verify(&ordered(&fhir, &order)).unwrap();
+        prop_assert_eq!(record.fhir(), &fhir);
+        let before = fhir.as_object().unwrap();
+        let named = order[""].as_array().unwrap().iter().filter_map(Value::as_str);
+        let mut expected: Vec<&str> = Vec::new();
+        for name in named.chain(before.keys().map(String::as_str)) {
+            if before.contains_key(name) && !expected.contains(&name) {
+                expected.push(name);
+            }
+        }
+        prop_assert!(record.fhir().as_object().unwrap().keys().eq(&expected));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use hdms::card::{self, Role};
 use hdms::envelope::{self, MessageType};
+use hdms::fhir::resource;
 use hdms::jose::jws::{MAX_HEADER, MAX_STATEMENT};
 use hdms::node::{MOST_REFUSALS, MOST_REFUSED_BYTES};
 use hdms::treatment::message;
@@ -43,6 +44,7 @@ fn limits() -> String {
         ("manifest (compact JWS)", bytes(answers::MANIFEST)),
         ("other network document (compact JWS)", bytes(answers::DOCUMENTS)),
         ("record (compact SD-JWT without key binding)", bytes(record::MAX_BYTES)),
+        ("name of a member in a record's `fhir`", bytes(resource::MAX_NAME)),
         ("lifetime of an envelope, `exp` − `iat`, at most", seconds(envelope::LIFETIME)),
         (
             "`iat` of an envelope ahead of the receiver's clock, at most",

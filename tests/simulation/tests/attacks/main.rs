@@ -22,6 +22,7 @@ mod read_mail;
 mod read_old_mail;
 mod split_network;
 mod stolen_key;
+mod stop_a_hospital;
 mod waste_space;
 mod write_the_past;
 
