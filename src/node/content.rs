@@ -1,4 +1,5 @@
-//! Checks every signature inside a message, so that the state machines see only verified content.
+//! Checks every signature inside a message, so that the state machines see only verified content; before
+//! that, whether its case awaits such a message at all, so that nobody makes a node work for nothing.
 
 use super::{Node, Platform};
 use crate::card::VerifiedCard;
@@ -6,6 +7,7 @@ use crate::envelope::{MessageType, Opened};
 use crate::error::Error;
 use crate::ids::NodeId;
 use crate::ledger::{self, VerificationKey, VerifiedEndorsement};
+use crate::record::sdjwt::Parts;
 use crate::record::{self, VerifiedRecord};
 use crate::treatment::Flow;
 use crate::treatment::hospital::HospitalCase;
@@ -18,17 +20,31 @@ use crate::treatment::patient::PatientCase;
 
 /// The messages that a flow takes.
 pub trait Contents: Flow {
-    /// The verified content of an opened message.
+    /// The verified content of an opened message; `case` is `None` when no such case is known.
     ///
     /// Errors: [`Error::TypeNotForRole`] for one that this side of the flow does not take,
-    /// [`Error::UnknownType`]; those of the parts.
-    async fn verify<P: Platform>(node: &Node<P>, opened: &Opened) -> Result<Content, Error>;
+    /// [`Error::UnknownType`]; those of [`Flow::receive`] that show before anything is verified; those of
+    /// the parts.
+    async fn verify<P: Platform>(
+        node: &Node<P>,
+        case: Option<&Self>,
+        opened: &Opened,
+    ) -> Result<Content, Error>;
 }
 
 impl Contents for PatientCase {
-    async fn verify<P: Platform>(node: &Node<P>, opened: &Opened) -> Result<Content, Error> {
+    async fn verify<P: Platform>(
+        node: &Node<P>,
+        case: Option<&Self>,
+        opened: &Opened,
+    ) -> Result<Content, Error> {
+        let known = || Self::known(case, opened.sender().id());
         Ok(match opened.kind() {
-            MessageType::TreatmentApproval => node.verify_approval(opened).await?,
+            MessageType::TreatmentApproval => {
+                let body: ApprovalBody = opened.body()?;
+                known()?.awaits_approval()?;
+                node.verify_approval(opened, body).await?
+            }
             MessageType::TreatmentRefusal => {
                 let body: RefusalBody = opened.body()?;
                 check_text(&body.reason)?;
@@ -41,6 +57,7 @@ impl Contents for PatientCase {
             }
             MessageType::MedicalResult => {
                 let body: ResultBody = opened.body()?;
+                known()?.awaits_more()?;
                 let (record, endorsement) =
                     node.verify_document(opened, &body.record, &body.endorsement).await?;
                 Content::Result { record, endorsement }
@@ -51,16 +68,35 @@ impl Contents for PatientCase {
 }
 
 impl Contents for HospitalCase {
-    async fn verify<P: Platform>(node: &Node<P>, opened: &Opened) -> Result<Content, Error> {
+    async fn verify<P: Platform>(
+        node: &Node<P>,
+        case: Option<&Self>,
+        opened: &Opened,
+    ) -> Result<Content, Error> {
+        let known = || Self::known(case, opened.sender().id());
         Ok(match opened.kind() {
-            MessageType::TreatmentRequest => node.verify_request(opened).await?,
-            MessageType::Data => node.verify_data(opened).await?,
+            MessageType::TreatmentRequest => {
+                let body: RequestBody = opened.body()?;
+                if case.is_some() && known().is_err() {
+                    return Err(Error::NotAllowedNow);
+                }
+                node.verify_request(opened, body).await?
+            }
+            MessageType::Data => {
+                let body: DataBody = opened.body()?;
+                known()?.awaits_data(&body.request, &claimed_keys(&body.records)?)?;
+                node.verify_data(opened, body).await?
+            }
             MessageType::DataRefusal => {
                 let body: DataRefusalBody = opened.body()?;
                 check_text(&body.reason)?;
                 Content::DataRefusal(body)
             }
-            MessageType::Confirmation => node.verify_confirmation(opened).await?,
+            MessageType::Confirmation => {
+                let body: ConfirmationBody = opened.body()?;
+                known()?;
+                node.verify_confirmation(opened, body).await?
+            }
             MessageType::Dispute => {
                 let body: DisputeBody = opened.body()?;
                 check_text(&body.reason)?;
@@ -69,6 +105,12 @@ impl Contents for HospitalCase {
             other => return Err(not_taken(other)),
         })
     }
+}
+
+/// The verification keys of records of which nothing is known yet.
+fn claimed_keys(records: &[SharedRecord]) -> Result<Vec<VerificationKey>, Error> {
+    let parts = records.iter().map(|shared| Parts::parse(&shared.record));
+    parts.map(|parts| Ok(VerificationKey::of(parts?.jwt))).collect()
 }
 
 fn not_taken(kind: MessageType) -> Error {
@@ -80,8 +122,7 @@ fn not_taken(kind: MessageType) -> Error {
 }
 
 impl<P: Platform> Node<P> {
-    async fn verify_request(&self, opened: &Opened) -> Result<Content, Error> {
-        let body: RequestBody = opened.body()?;
+    async fn verify_request(&self, opened: &Opened, body: RequestBody) -> Result<Content, Error> {
         if body.record.len() > MAX_REQUEST {
             return Err(Error::TextTooLong);
         }
@@ -95,16 +136,18 @@ impl<P: Platform> Node<P> {
         Ok(Content::Request { record, endorsement, secret, name, ranking })
     }
 
-    async fn verify_approval(&self, opened: &Opened) -> Result<Content, Error> {
-        let body: ApprovalBody = opened.body()?;
+    async fn verify_approval(&self, opened: &Opened, body: ApprovalBody) -> Result<Content, Error> {
         let endorsement = self.verify_endorsement(opened, &body.endorsement).await?;
         let draw = self.verify_draw(opened, endorsement.entry(), body.draw).await?;
         let receipt = self.verify_receipt(&body.receipt).await?;
         Ok(Content::Approval { endorsement, receipt, draw })
     }
 
-    async fn verify_confirmation(&self, opened: &Opened) -> Result<Content, Error> {
-        let body: ConfirmationBody = opened.body()?;
+    async fn verify_confirmation(
+        &self,
+        opened: &Opened,
+        body: ConfirmationBody,
+    ) -> Result<Content, Error> {
         let theirs = self.verify_endorsement(opened, &body.endorsement).await?;
         let entry = theirs.entry();
         let mine = self
@@ -146,8 +189,7 @@ impl<P: Platform> Node<P> {
         Ok(endorsement)
     }
 
-    async fn verify_data(&self, opened: &Opened) -> Result<Content, Error> {
-        let body: DataBody = opened.body()?;
+    async fn verify_data(&self, opened: &Opened, body: DataBody) -> Result<Content, Error> {
         let mut records = Vec::with_capacity(body.records.len());
         for shared in body.records {
             let share = self.verify_share(opened.sender(), body.request.as_ref(), shared).await?;

@@ -154,9 +154,9 @@ impl<P: Platform> Node<P> {
     ) -> Result<Outcome, Error> {
         let case = opened.case();
         let held_key = format!("held/{case}/{}", opened.id());
-        let content = F::verify(self, opened).await?;
-        let message = Received { sender: opened.sender().id().clone(), at: received, content };
         let state = self.find_case::<F>(case).await?;
+        let content = F::verify(self, state.as_ref(), opened).await?;
+        let message = Received { sender: opened.sender().id().clone(), at: received, content };
         let step = F::receive(state.as_ref(), &message)?;
         let no_longer_held = Write::Delete { table: Table::Inbox, key: held_key.clone() };
         let [released, uncounted] = self.released(envelope);

@@ -189,16 +189,13 @@ impl HospitalCase {
         records: &[VerifiedShare],
         at: Timestamp,
     ) -> Result<Step<Self>, Error> {
-        let mut case = self.clone();
-        let asked = case.data_request(request)?;
         let keys: Vec<_> =
             records.iter().map(|share| VerificationKey::of(share.record.record().jwt())).collect();
-        match &asked.answer {
-            DataAnswer::Asked => {}
-            DataAnswer::Answered { records, .. } if *records == keys => return Ok(Step::Repeated),
-            _ => return Err(Error::AlreadyDecided),
+        if !self.awaits_data(request, &keys)? {
+            return Ok(Step::Repeated);
         }
-        asked.answer = DataAnswer::Answered { records: keys, at };
+        let mut case = self.clone();
+        case.data_request(request)?.answer = DataAnswer::Answered { records: keys, at };
         let records = records.iter().map(|share| share.shared.clone()).collect();
         let keep = Effect::KeepShared { request: request.clone(), records };
         Ok(case.applied(at, vec![keep]))
@@ -318,7 +315,7 @@ impl Flow for HospitalCase {
                 Some(_) => Err(Error::NotAllowedNow),
             };
         }
-        let case = case.filter(|case| case.patient == message.sender).ok_or(Error::UnknownCase)?;
+        let case = Self::known(case, &message.sender)?;
         match &message.content {
             Content::Data { request, records } => case.data_came(request, records, at),
             Content::DataRefusal(body) => case.data_refused(&body.request, &body.reason, at),

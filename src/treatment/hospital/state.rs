@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CaseId, EntryId, NodeId};
+use crate::error::Error;
+use crate::ids::{CaseId, EntryId, MessageId, NodeId};
 use crate::jose::jwk::EcJwk;
 use crate::ledger::{CaseSecret, Entry, Receipt, VerificationKey};
 use crate::provider::Timestamp;
@@ -49,6 +50,29 @@ pub struct HospitalCase {
     pub begun: Timestamp,
     /// When something happened last.
     pub changed: Timestamp,
+}
+
+/// What shows before anything that a message carries is verified.
+impl HospitalCase {
+    /// The case about which this node writes, its patient. [`Error::UnknownCase`].
+    pub fn known<'a>(case: Option<&'a Self>, sender: &NodeId) -> Result<&'a Self, Error> {
+        case.filter(|case| case.patient == *sender).ok_or(Error::UnknownCase)
+    }
+
+    /// Whether records with these verification keys are awaited in answer to a request for data; not when
+    /// they came before. [`Error::UnknownEntry`], [`Error::AlreadyDecided`].
+    pub fn awaits_data(
+        &self,
+        request: &MessageId,
+        keys: &[VerificationKey],
+    ) -> Result<bool, Error> {
+        let asked = self.data_requests.iter().find(|known| known.asked.id == *request);
+        match &asked.ok_or(Error::UnknownEntry)?.answer {
+            DataAnswer::Asked => Ok(true),
+            DataAnswer::Answered { records, .. } if *records == keys => Ok(false),
+            _ => Err(Error::AlreadyDecided),
+        }
+    }
 }
 
 /// Where a case stands for the hospital.

@@ -206,10 +206,8 @@ impl PatientCase {
         (receipt, draw): (&VerifiedReceipt, &VerifiedDraw),
         at: Timestamp,
     ) -> Result<Step<Self>, Error> {
-        match self.phase {
-            Phase::Requested => {}
-            Phase::Approved => return Ok(Step::Repeated),
-            Phase::Declined { .. } => return Err(Error::AlreadyDecided),
+        if !self.awaits_approval()? {
+            return Ok(Step::Repeated);
         }
         if *theirs.entry() != self.entry {
             return Err(Error::EntryMismatch);
@@ -244,8 +242,8 @@ impl PatientCase {
 
     /// Step 11: the hospital asks for health data; it waits for the patient's decision.
     fn asked_for_data(&self, asked: &DataRequestBody, at: Timestamp) -> Result<Step<Self>, Error> {
-        if let Some(waits) = self.expect_approved()? {
-            return Ok(waits);
+        if !self.awaits_more()? {
+            return Ok(Step::Early);
         }
         if let Some(known) = self.data_requests.iter().find(|known| known.asked.id == asked.id) {
             let same = known.asked == *asked;
@@ -264,8 +262,8 @@ impl PatientCase {
         theirs: &VerifiedEndorsement,
         at: Timestamp,
     ) -> Result<Step<Self>, Error> {
-        if let Some(waits) = self.expect_approved()? {
-            return Ok(waits);
+        if !self.awaits_more()? {
+            return Ok(Step::Early);
         }
         let entry = theirs.entry();
         if let Ok(known) = self.result(&entry.id) {
@@ -318,20 +316,11 @@ impl PatientCase {
         let Some(previous) = &entry.previous else { return true };
         self.entries().iter().any(|known| known.id == *previous)
     }
-
-    /// `None` when approved, [`Step::Early`] while the approval is still under way.
-    fn expect_approved(&self) -> Result<Option<Step<Self>>, Error> {
-        match self.phase {
-            Phase::Approved => Ok(None),
-            Phase::Requested => Ok(Some(Step::Early)),
-            Phase::Declined { .. } => Err(Error::NotAllowedNow),
-        }
-    }
 }
 
 impl Flow for PatientCase {
     fn receive(case: Option<&Self>, message: &Received) -> Result<Step<Self>, Error> {
-        let case = case.filter(|case| case.hospital == message.sender).ok_or(Error::UnknownCase)?;
+        let case = Self::known(case, &message.sender)?;
         let at = message.at;
         match &message.content {
             Content::Approval { endorsement, receipt, draw } => {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
 use crate::ids::{CaseId, EntryId, NodeId};
 use crate::jose::jwk::EcJwk;
 use crate::ledger::{CaseSecret, Entry, Passed, VerificationKey};
@@ -49,6 +50,33 @@ pub struct PatientCase {
     pub begun: Timestamp,
     /// When something happened last.
     pub changed: Timestamp,
+}
+
+/// What shows before anything that a message carries is verified.
+impl PatientCase {
+    /// The case about which this node writes, its hospital. [`Error::UnknownCase`].
+    pub fn known<'a>(case: Option<&'a Self>, sender: &NodeId) -> Result<&'a Self, Error> {
+        case.filter(|case| case.hospital == *sender).ok_or(Error::UnknownCase)
+    }
+
+    /// Whether an approval is awaited; not when it came before. [`Error::AlreadyDecided`].
+    pub fn awaits_approval(&self) -> Result<bool, Error> {
+        match self.phase {
+            Phase::Requested => Ok(true),
+            Phase::Approved => Ok(false),
+            Phase::Declined { .. } => Err(Error::AlreadyDecided),
+        }
+    }
+
+    /// Whether what follows an approval is awaited; not before its turn, while the approval is still under
+    /// way. [`Error::NotAllowedNow`].
+    pub fn awaits_more(&self) -> Result<bool, Error> {
+        match self.phase {
+            Phase::Approved => Ok(true),
+            Phase::Requested => Ok(false),
+            Phase::Declined { .. } => Err(Error::NotAllowedNow),
+        }
+    }
 }
 
 /// Where a case stands for the patient.

@@ -6,12 +6,19 @@ use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 use hdms::Error;
+use hdms::envelope::{self, Letter, MessageType};
 use hdms::jose::jws::sign_ps256;
-use hdms::node::{Node, Platform};
+use hdms::node::{Node, Platform, Taken};
 use hdms::record::{self, MAX_BYTES, VerifiedRecord, sdjwt};
 use hdms::testing::SeededRandomness;
+use hdms::treatment::hospital::{DataAnswer, HospitalCase};
+use hdms::treatment::message::{DataBody, DataRequestBody, SharedRecord};
+use hdms::treatment::patient::PatientCase;
+use hdms::treatment::request::TreatmentRequest;
 use hdms_simulation::{Simulated, World};
 use serde_json::{Map, Value, json};
+
+use crate::{case, id};
 
 /// What one record may take at most, without optimisation and beside other tests: ten times what it does;
 /// what took a minute once.
@@ -103,6 +110,120 @@ fn as_many_members_as_a_record_holds_are_ordered_at_once() {
             let compact = signed(&world.patient, fhir, json!({ "/a": order }), concealer).await;
             let record = verified(&world.patient, &compact).await.unwrap();
             assert!(record.fhir()["a"].as_object().unwrap().keys().eq(&order));
+        }
+    });
+}
+
+/// A hospital that has asked the patient for data, as it says in `id(2)`.
+async fn asked(seed: u64) -> World {
+    let mut world = World::new(seed).await.unwrap();
+    let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+    world.patient.ask(&case(), world.hospital.id(), request).await.unwrap();
+    world.deliver_all().await.unwrap();
+    world.hospital.approve(&case()).await.unwrap();
+    world.deliver_all().await.unwrap();
+    let asked = DataRequestBody { id: id(2), resources: Vec::new(), purpose: "To see".into() };
+    world.hospital.ask_for_data(&case(), asked).await.unwrap();
+    world.deliver_all().await.unwrap();
+    world
+}
+
+async fn send(
+    world: &World,
+    from: &Node<Simulated>,
+    (kind, body): (MessageType, Value),
+    in_case: u32,
+) -> Result<Taken, Error> {
+    let (me, to, case) = (from.card(), world.hospital.card(), id(in_case));
+    let letter = Letter { from: &me, to: &to, case: &case, kind, body };
+    let p = from.platform();
+    let sealing = envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
+    let sealed = sealing.await.unwrap().1;
+    world.hospital.receive::<HospitalCase>(sealed.as_bytes()).await
+}
+
+fn data(request: u32, record: &str) -> (MessageType, Value) {
+    let records = vec![SharedRecord { record: record.into(), receipt: None }];
+    let body = DataBody { request: id(request), records };
+    (MessageType::Data, serde_json::to_value(body).unwrap())
+}
+
+/// What can't be verified shows what is looked at first.
+#[test]
+fn what_no_case_awaits_is_not_verified() {
+    block_on(async {
+        let world = asked(4).await;
+        let stranger = world.other_patient().await.unwrap();
+        let unsound = "x~";
+        let (patient, hospital) = (&world.patient, &world.hospital);
+        for (from, request, in_case, refused) in [
+            (patient, 2, 9, Error::UnknownCase),
+            (&stranger, 2, 1, Error::UnknownCase),
+            (patient, 3, 1, Error::UnknownEntry),
+            (patient, 2, 1, Error::RecordMalformed),
+        ] {
+            let taken = send(&world, from, data(request, unsound), in_case).await;
+            assert_eq!(taken.err(), Some(refused), "{request} {in_case}");
+        }
+        let confirmation = json!({ "endorsement": unsound, "receipt": unsound });
+        let confirmation = (MessageType::Confirmation, confirmation);
+        for (from, in_case) in [(patient, 9), (&stranger, 1)] {
+            let taken = send(&world, from, confirmation.clone(), in_case).await;
+            assert_eq!(taken.err(), Some(Error::UnknownCase));
+        }
+        let case = hospital.case::<HospitalCase>(&case()).await.unwrap();
+        assert_eq!(case.data_requests[0].answer, DataAnswer::Asked);
+    });
+}
+
+#[test]
+fn nor_is_what_was_decided_otherwise() {
+    block_on(async {
+        let mut world = asked(5).await;
+        let own = world.patient.add_record(json!({ "resourceType": "Basic" })).await.unwrap();
+        world.patient.share(&case(), &id(2), &[own]).await.unwrap();
+        world.deliver_all().await.unwrap();
+        let taken = send(&world, &world.patient, data(2, "x~"), 1).await;
+        assert_eq!(taken.err(), Some(Error::AlreadyDecided));
+
+        let asked = DataRequestBody { id: id(3), resources: Vec::new(), purpose: "More".into() };
+        world.hospital.ask_for_data(&case(), asked).await.unwrap();
+        world.deliver_all().await.unwrap();
+        world.patient.refuse_data(&case(), &id(3), "No").await.unwrap();
+        world.deliver_all().await.unwrap();
+        let taken = send(&world, &world.patient, data(3, "x~"), 1).await;
+        assert_eq!(taken.err(), Some(Error::AlreadyDecided));
+    });
+}
+
+#[test]
+fn a_patient_looks_into_nothing_that_its_case_does_not_await_either() {
+    block_on(async {
+        let mut world = World::new(6).await.unwrap();
+        let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+        world.patient.ask(&case(), world.hospital.id(), request).await.unwrap();
+        world.deliver_all().await.unwrap();
+        world.hospital.decline(&case(), "No").await.unwrap();
+        world.deliver_all().await.unwrap();
+        let unsound = "x~";
+        let approval = json!({ "endorsement": unsound, "receipt": unsound, "draw": {
+            "signature": "", "passed": [],
+        } });
+        let result = json!({ "record": unsound, "endorsement": unsound });
+        for (kind, body, in_case, refused) in [
+            (MessageType::TreatmentApproval, approval.clone(), 1, Error::AlreadyDecided),
+            (MessageType::TreatmentApproval, approval, 9, Error::UnknownCase),
+            (MessageType::MedicalResult, result.clone(), 1, Error::NotAllowedNow),
+            (MessageType::MedicalResult, result, 9, Error::UnknownCase),
+        ] {
+            let (me, to) = (world.hospital.card(), world.patient.card());
+            let letter = Letter { from: &me, to: &to, case: &id(in_case), kind, body };
+            let p = world.hospital.platform();
+            let sealing =
+                envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
+            let sealed = sealing.await.unwrap().1;
+            let taken = world.patient.receive::<PatientCase>(sealed.as_bytes()).await;
+            assert_eq!(taken.err(), Some(refused), "{}", kind.name());
         }
     });
 }
