@@ -48,6 +48,7 @@ refusals! {
     UnknownType = "envelope/unknown-type", 400, "This type of message is not known here; use one that docs/protocol.md lists.";
     BodyMalformed = "envelope/body", 400, "The message's body lacks a field or has one of the wrong form; see its table in docs/protocol.md.";
     Replayed = "envelope/replayed", 409, "Another message with this id was taken in before; give every new message an id of its own.";
+    TakesTooLong = "envelope/takes-too-long", 422, "The node was stopped each time it began to take the envelope in, and has set it aside unopened; divide its content.";
 
     CardMalformed = "card/malformed", 400, "The card is not a signed hdms-card+jwt with the claims of the protocol; ask the Doorman for one.";
     CardForged = "card/forged", 403, "The card is not signed by a Doorman that this network's root key certifies; ask the Doorman for one.";

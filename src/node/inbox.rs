@@ -36,6 +36,9 @@ pub enum Outcome {
     Held,
 }
 
+/// So often is begun to take in what comes again by itself as long as that never ends.
+pub const MOST_TRIES: usize = 2;
+
 /// Most messages that one case holds until their turn: no honest counterpart sends as many ahead.
 pub const MOST_HELD: usize = 32;
 
@@ -60,9 +63,9 @@ impl<P: Platform> Node<P> {
     /// [hopes for it](Node::hopes_for). Who waits at an address for the answer is told by
     /// [`Error::FormerKey`] to seal it to this node's present card.
     ///
-    /// Errors: in the order of DESIGN section 5, those of [`Sealed::parse`], [`Sealed::decrypt`],
-    /// [`crate::envelope::Decrypted::verify`], [`Error::Replayed`], those of the content, and those of the
-    /// case's state machine.
+    /// Errors: in the order of DESIGN section 5, [`Error::TakesTooLong`] of what comes from a mailbox, those
+    /// of [`Sealed::parse`], [`Sealed::decrypt`], [`crate::envelope::Decrypted::verify`],
+    /// [`Error::Replayed`], those of the content, and those of the case's state machine.
     pub async fn receive_from<F: Contents>(
         &self,
         envelope: &[u8],
@@ -72,7 +75,11 @@ impl<P: Platform> Node<P> {
             expect_present_key(envelope, &self.card(), self.platform.keys())?;
         }
         let received = self.now();
-        match self.take_in_all::<F>(envelope, received, by).await {
+        let taken = match by {
+            Deliverer::Node { .. } => self.try_to_take_in::<F>(envelope, received, by).await,
+            _ => self.take_in_all::<F>(envelope, received, by).await,
+        };
+        match taken {
             Err(refusal) if !refusal.why.is_passing() => {
                 self.quarantine(envelope, received, &refusal, by).await?;
                 Err(refusal.why)
@@ -86,6 +93,30 @@ impl<P: Platform> Node<P> {
     pub async fn receive_copy<F: Contents>(&self, envelope: &[u8]) -> Result<Taken, Error> {
         let by = &Deliverer::Unknown;
         self.take_in_all::<F>(envelope, self.now(), by).await.map_err(|refusal| refusal.why)
+    }
+
+    /// Takes in what comes again by itself as long as this does not end, as [`Node::take_in_all`]. What the
+    /// node was stopped at [`MOST_TRIES`] times, killed or out of time, is refused unopened, so that it
+    /// does not keep back for ever what comes after it: [`Error::TakesTooLong`].
+    pub(super) async fn try_to_take_in<F: Contents>(
+        &self,
+        envelope: &[u8],
+        received: Timestamp,
+        by: &Deliverer,
+    ) -> Result<Taken, Refusal> {
+        let (store, key) = (self.platform.store(), begun(envelope));
+        let tries = store.read(Table::Inbox, &key).await?.map_or(0, |tries| tries.len());
+        let taken = if tries < MOST_TRIES {
+            store.commit(vec![put(Table::Inbox, key.clone(), vec![b'|'; tries + 1])]).await?;
+            self.take_in_all::<F>(envelope, received, by).await
+        } else {
+            Err(Error::TakesTooLong.into())
+        };
+        // What has changed anything has ended in the same commit.
+        if taken.as_ref().map_or(true, |taken| taken.outcome == Outcome::Repeated) {
+            store.commit(vec![Write::Delete { table: Table::Inbox, key }]).await?;
+        }
+        taken
     }
 
     /// Takes in an envelope and, if that lets them, the messages that its case holds; also when it
@@ -167,7 +198,8 @@ impl<P: Platform> Node<P> {
             Step::Repeated => Outcome::Repeated,
             Step::Early => Outcome::Held,
         };
-        let mut along = vec![released, uncounted, sender];
+        let no_longer_begun = Write::Delete { table: Table::Inbox, key: begun(envelope) };
+        let mut along = vec![released, uncounted, sender, no_longer_begun];
         if outcome == Outcome::Held {
             self.expect_room_to_hold(case, &held_key).await?;
             let envelope = String::from_utf8_lossy(envelope).into_owned();
@@ -235,4 +267,9 @@ impl<P: Platform> Node<P> {
         let known = held.iter().any(|(held, _)| held == key);
         if held.len() < MOST_HELD || known { Ok(()) } else { Err(Error::NotAllowedNow) }
     }
+}
+
+/// The row of [`Table::Inbox`] with a stroke for each time that it was begun to take an envelope in.
+fn begun(envelope: &[u8]) -> String {
+    format!("begun/{}", digest(envelope))
 }

@@ -35,7 +35,7 @@ use crate::provider::{
 use crate::treatment::{Effect, Flow, Step};
 
 pub use content::Contents;
-pub use inbox::{MOST_HELD, Outcome, Taken};
+pub use inbox::{MOST_HELD, MOST_TRIES, Outcome, Taken};
 pub use lapse::Lapse;
 pub use mailed::Undelivered;
 pub use outbox::{OutboxItem, Parcel, Payload, Stuck};

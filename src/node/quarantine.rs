@@ -150,25 +150,32 @@ impl<P: Platform> Node<P> {
     ///
     /// Errors: those that [are passing](Error::is_passing).
     pub async fn retry_hopeful<F: Contents>(&self) -> Result<Vec<Taken>, Error> {
-        let now = self.now();
-        let old = self.in_room(|room| room.take_old(now)).await?;
-        let writes = self.dropping(&old).await?;
-        self.keep_in_room(writes).await?;
         let mut taken = Vec::new();
-        for key in self.in_room(|room| room.next_to_try(TRIES)).await? {
+        for key in self.next_hopeful().await? {
             taken.extend(self.retry::<F>(&key).await?);
         }
         Ok(taken)
     }
 
-    async fn retry<F: Contents>(&self, key: &str) -> Result<Option<Taken>, Error> {
+    /// The first half of [`Node::retry_hopeful`]: lets what was kept long enough go, and answers what is to
+    /// be tried now, for [`Node::retry`].
+    pub async fn next_hopeful(&self) -> Result<Vec<String>, Error> {
+        let now = self.now();
+        let old = self.in_room(|room| room.take_old(now)).await?;
+        let writes = self.dropping(&old).await?;
+        self.keep_in_room(writes).await?;
+        self.in_room(|room| room.next_to_try(TRIES)).await
+    }
+
+    /// The second half: tries one again. Errors: those that [are passing](Error::is_passing).
+    pub async fn retry<F: Contents>(&self, key: &str) -> Result<Option<Taken>, Error> {
         let Some(row) = self.platform.store().read(Table::Quarantine, key).await? else {
             self.in_room(|room| room.forget(key)).await?;
             return Ok(None);
         };
         let mut kept: Quarantined = json::stored(&row)?;
         let (envelope, by) = (kept.envelope.as_bytes(), self.in_room(|room| room.by(key)).await?);
-        let why = match self.take_in_all::<F>(envelope, self.now(), &by).await {
+        let why = match self.try_to_take_in::<F>(envelope, self.now(), &by).await {
             Ok(taken) => {
                 self.in_room(|room| room.forget(key)).await?;
                 self.platform.store().commit(dropped(key).into()).await?;

@@ -968,6 +968,7 @@ export type ErrorCode =
   | "envelope/unknown-type"
   | "envelope/body"
   | "envelope/replayed"
+  | "envelope/takes-too-long"
   | "card/malformed"
   | "card/forged"
   | "card/expired"
@@ -1074,6 +1075,7 @@ export const sentences: Record<ErrorCode, string> = {
   "envelope/unknown-type": "This type of message is not known here; use one that docs/protocol.md lists.",
   "envelope/body": "The message's body lacks a field or has one of the wrong form; see its table in docs/protocol.md.",
   "envelope/replayed": "Another message with this id was taken in before; give every new message an id of its own.",
+  "envelope/takes-too-long": "The node was stopped each time it began to take the envelope in, and has set it aside unopened; divide its content.",
   "card/malformed": "The card is not a signed hdms-card+jwt with the claims of the protocol; ask the Doorman for one.",
   "card/forged": "The card is not signed by a Doorman that this network's root key certifies; ask the Doorman for one.",
   "card/expired": "The card has expired; renew it at the Doorman.",

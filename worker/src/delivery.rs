@@ -9,7 +9,7 @@ use std::rc::Rc;
 use hdms::Error;
 use hdms::answers::PAGE;
 use hdms::mailbox::{Acknowledgement, MAX_PAGE, MailboxMessage, MailboxPage, Refused};
-use hdms::node::{Deliverer, Occasion, Outcome, Taken};
+use hdms::node::{Deliverer, MOST_TRIES, Occasion, Outcome, Taken};
 use hdms::proof::HEADER;
 use hdms::provider::{Clock, Timestamp};
 use hdms::treatment::patient::PatientCase;
@@ -208,11 +208,12 @@ impl Delivery {
                 member.post("/mailbox/acknowledgement", &dealt).await?;
                 after = dealt.upto;
             }
-            if let Some(error) = stopped {
-                return Err(error);
-            }
-            if !page.more {
-                return self.tell_given_up(member, after).await;
+            match stopped {
+                // It is off the mailbox now, whatever befalls the next.
+                Some(Error::TakesTooLong) => {}
+                Some(error) => return Err(error),
+                None if page.more => {}
+                None => return self.tell_given_up(member, after).await,
             }
         }
     }
@@ -235,9 +236,16 @@ impl Delivery {
             return Ok(());
         }
         let node = member.clone();
-        let trying = async move { node.node.retry_hopeful::<PatientCase>().await };
-        for taken in self.commands.run(trying).await? {
-            self.note_change(taken.case.as_ref());
+        let hopeful = self.commands.run(async move { node.node.next_hopeful().await });
+        for key in hopeful.await? {
+            let node = member.clone();
+            let trying = async move { node.node.retry::<PatientCase>(&key).await };
+            match self.commands.run(trying).await {
+                Ok(taken) => taken.iter().for_each(|taken| self.note_change(taken.case.as_ref())),
+                // Next time, until it has had its tries.
+                Err(Error::TimedOut) => {}
+                Err(error) => return Err(error),
+            }
         }
         self.retried.set(Some(now));
         Ok(())
@@ -253,14 +261,8 @@ impl Delivery {
     ) -> (Acknowledgement, Option<Error>) {
         let mut dealt = Acknowledgement { upto, refused: Vec::new() };
         for MailboxMessage { seq, from, envelope } in messages {
-            let (node, by) = (member.clone(), Deliverer::Node { id: from, seq });
-            let received = self.commands.run(async move {
-                let (node, envelope) = (&node.node, envelope.as_bytes());
-                let taken = node.receive_from::<PatientCase>(envelope, &by).await;
-                let why = node.to_report(envelope, taken.as_ref().map_err(|error| *error))?;
-                Ok((taken, why))
-            });
-            let (taken, why) = match received.await {
+            let by = Deliverer::Node { id: from, seq };
+            let (taken, why) = match self.receive(member, envelope.into(), by).await {
                 Ok(received) => received,
                 Err(error) => return (dealt, Some(error)),
             };
@@ -275,7 +277,34 @@ impl Delivery {
                 self.arrived.borrow_mut().push(arrival);
             }
             dealt.upto = seq;
+            if why == Some(Error::TakesTooLong) {
+                return (dealt, why);
+            }
         }
         (dealt, None)
+    }
+
+    /// Takes in one message, again where time runs out until it has had its tries. Answers what became of
+    /// it, and what is to be reported.
+    async fn receive(
+        &self,
+        member: &Rc<Member>,
+        envelope: Rc<str>,
+        by: Deliverer,
+    ) -> Result<(Result<Taken, Error>, Option<Error>), Error> {
+        let mut tries = 0;
+        loop {
+            let (node, envelope, by) = (member.clone(), envelope.clone(), by.clone());
+            let received = self.commands.run(async move {
+                let (node, envelope) = (&node.node, envelope.as_bytes());
+                let taken = node.receive_from::<PatientCase>(envelope, &by).await;
+                let why = node.to_report(envelope, taken.as_ref().map_err(|error| *error))?;
+                Ok((taken, why))
+            });
+            match received.await {
+                Err(Error::TimedOut) if tries < MOST_TRIES => tries += 1,
+                received => return received,
+            }
+        }
     }
 }

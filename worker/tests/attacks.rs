@@ -1,4 +1,5 @@
-//! Attacks on a patient's node, in a service worker: what its server wants of it.
+//! Attacks on a patient's node, in a service worker: what its server, and members of the network, want of
+//! it.
 #![cfg(target_arch = "wasm32")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,7 +7,12 @@
 mod device;
 mod support;
 
+use std::pin::pin;
+
 use device::Device;
+use futures_util::future::select;
+use gloo_timers::future::TimeoutFuture;
+use hdms::Error;
 use hdms::doorman::{AdmissionRequest, Challenge, expected_answer};
 use hdms::jose::digest;
 use hdms::provider::Timestamp;
@@ -21,6 +27,7 @@ wasm_bindgen_test_configure!(run_in_service_worker);
 const RENEWAL: u64 = 65;
 
 const ADMISSIONS: &str = "/doorman/admissions";
+const ACKNOWLEDGEMENT: &str = "/mailbox/acknowledgement";
 const ANSWERS: &str = "/doorman/answers";
 
 async fn contact(device: &Device) {
@@ -102,4 +109,44 @@ async fn what_a_hospitals_former_key_has_signed_is_not_taken_in() {
     assert_eq!(refused[0]["error"]["code"], "envelope/signature");
     let shown = device.answered(Command::Case(device::case().to_string())).await;
     assert_eq!(shown["phase"]["kind"], "requested");
+}
+
+/// What waits behind a message that is set aside unopened has been taken in, and the server knows.
+async fn expect_one_set_aside(device: &Device) {
+    let code = Error::TakesTooLong.code();
+    let first = json!({"upto": 1, "refused": [{"seq": 1, "code": code}]});
+    assert_eq!(device.told(ACKNOWLEDGEMENT), [first, json!({"upto": 2})]);
+    let shown = device.answered(Command::Case(device::case().to_string())).await;
+    assert_eq!(shown["phase"]["kind"], "approved");
+    let refused = device.answered(Command::Quarantine).await;
+    assert_eq!(
+        (refused.as_array().unwrap().len(), &refused[0]["error"]["code"]),
+        (1, &json!(code))
+    );
+}
+
+#[wasm_bindgen_test]
+async fn a_message_that_takes_too_long_keeps_back_nothing_behind_it() {
+    let mut device = Device::new().await;
+    let [approval, data_request] = device.envelopes().await;
+    device.change("patience", 2_000.into());
+    device.change("stuck", 2.into());
+    device.has_mail(&[&data_request, &approval], &[]);
+    contact(&device).await;
+    expect_one_set_aside(&device).await;
+}
+
+#[wasm_bindgen_test]
+async fn nor_does_one_at_which_the_browser_kills_the_worker() {
+    let mut device = Device::new().await;
+    let [approval, data_request] = device.envelopes().await;
+    device.has_mail(&[&data_request, &approval], &[]);
+    for _ in 0..2 {
+        device.change("stuck", 1.into());
+        select(pin!(contact(&device)), TimeoutFuture::new(2_000)).await;
+        device.restart().await;
+    }
+    assert_eq!(device.told(ACKNOWLEDGEMENT), Vec::<Value>::new());
+    contact(&device).await;
+    expect_one_set_aside(&device).await;
 }

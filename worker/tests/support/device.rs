@@ -34,11 +34,19 @@ pub const VAPID: &str =
 #[wasm_bindgen(inline_js = r#"
     const realFetch = globalThis.fetch, realNow = Date.now;
     const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+    const realTimeout = globalThis.setTimeout, realDecrypt = SubtleCrypto.prototype.decrypt;
     let subscription = null, made = 0, state;
 
+    // The deadline of what the node does in one turn.
+    globalThis.setTimeout = (call, time) => realTimeout(call, time === 15_000 ? (state?.patience ?? time) : time);
+    SubtleCrypto.prototype.decrypt = function (...options) {
+        if (!state?.stuck) return realDecrypt.apply(this, options);
+        state.stuck -= 1;
+        return new Promise(() => {});
+    };
     globalThis.fetch = async (input, init) => {
         const request = new Request(input, init);
-        const { origin, pathname } = new URL(request.url);
+        const { origin, pathname, searchParams } = new URL(request.url);
         const ofServer = origin === "https://server.test";
         const path = ofServer ? pathname : request.url;
         const answer = state?.answers[path];
@@ -47,6 +55,10 @@ pub const VAPID: &str =
         if (answer === undefined) throw new TypeError("no network");
         state.asked.push([path, body.startsWith("{") ? JSON.parse(body) : body || null]);
         if (answer === null) return new Response(null, { status: 204 });
+        if (path === "/mailbox") {
+            const messages = answer.messages.filter(({ seq }) => seq > searchParams.get("after"));
+            return Response.json({ ...answer, messages });
+        }
         return Response.json(answer, { status: answer.status ?? 200 });
     };
     registration.showNotification = async (title, { body, tag, data }) => {
@@ -81,7 +93,7 @@ pub const VAPID: &str =
         subscription = null;
         made = 0;
         state = { answers: {}, asked: [], shown: [], pages: [],
-            permitted: true, service: true, slowness: 0, expires: null };
+            permitted: true, service: true, slowness: 0, expires: null, stuck: 0, patience: null };
     }
     export const look = () => JSON.stringify(state);
     export const change = (text) => void Object.assign(state, JSON.parse(text));

@@ -14,6 +14,7 @@ mod fill_pages;
 mod follow_a_patient;
 mod fork_manifests;
 mod freeze_documents;
+mod keep_back_mail;
 mod learn_from_what_travels;
 mod lose_mail;
 mod mix_documents;
