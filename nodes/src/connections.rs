@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::proxies::Proxies;
+use crate::unsent::Unsent;
 
 /// How long what was sent may stay unread by the other side, milliseconds; also the longest that a
 /// side that has vanished goes unnoticed once something was sent to it.
@@ -45,6 +46,8 @@ pub struct Limits {
     pub head: Duration,
     /// For the whole body of a request.
     pub body: Duration,
+    /// For the whole of an answer to be read.
+    pub answer: Duration,
     /// Connections at a time; from one address half of them, from a trusted proxy all.
     pub connections: usize,
     /// Who is believed when it says for whom it asks.
@@ -57,6 +60,7 @@ impl Default for Limits {
         Self {
             head: half_a_minute,
             body: half_a_minute,
+            answer: Duration::from_secs(120),
             connections: 20_000,
             proxies: Proxies::default(),
         }
@@ -78,6 +82,7 @@ impl StdError for TooSlow {}
 /// Serves `router` until `stop` is cancelled; answers when the requests under way have ended too.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
     let places = Places::new(limits.connections);
+    let unsent = Arc::new(Unsent::new(limits.answer));
     let connections = TaskTracker::new();
     loop {
         let (stream, from, place) = tokio::select! {
@@ -85,9 +90,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
             () = stop.cancelled() => break,
         };
         let (router, stop, tasks) = (router.clone(), stop.clone(), connections.clone());
-        let limits = limits.clone();
+        let (limits, unsent) = (limits.clone(), unsent.clone());
         connections.spawn(async move {
-            if let Err(error) = converse(stream, from, router, limits, tasks, stop).await {
+            if let Err(error) = converse(stream, from, router, limits, unsent, tasks, stop).await {
                 tracing::debug!(%error, "a connection broke off");
             }
             drop(place);
@@ -155,6 +160,7 @@ async fn converse(
     from: SocketAddr,
     router: Router,
     limits: Limits,
+    unsent: Arc<Unsent>,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) -> Result<(), hyper::Error> {
@@ -164,6 +170,8 @@ async fn converse(
     }
     let router = TowerToHyperService::new(router);
     let (head_time, body_time) = (limits.head, limits.body);
+    let end = CancellationToken::new();
+    let of_connection = end.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(|body| TimedBody { body, limit: body_time, deadline: None });
         let client = limits.proxies.client(from.ip(), request.headers());
@@ -171,9 +179,10 @@ async fn converse(
         // A task of its own, so that what was begun is done though the other side hangs up: between
         // what is stored and what follows from it nothing may be dropped.
         let answering = tasks.spawn(router.call(request));
-        async {
+        let (unsent, end) = (unsent.clone(), of_connection.clone());
+        async move {
             let Ok(answer) = answering.await?;
-            Ok::<_, JoinError>(answer)
+            Ok::<_, JoinError>(unsent.count(client, answer, &end))
         }
     });
     let connection = http1::Builder::new()
@@ -183,9 +192,13 @@ async fn converse(
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
+        () = end.cancelled() => return Ok(()),
         () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
     }
-    connection.await
+    tokio::select! {
+        ended = connection => ended,
+        () = end.cancelled() => Ok(()),
+    }
 }
 
 /// The places for connections.

@@ -160,6 +160,17 @@ impl Gate {
 }
 
 impl Place {
+    /// Counts so many bytes more as what this place holds. Where all hold more than `most`, addresses that
+    /// hold most of them make room.
+    pub fn hold(&self, bytes: usize, most: usize) {
+        self.gate.crowd().grow(self.number, bytes, most);
+    }
+
+    /// Returns when the place is needed for others, or not held any more.
+    pub fn needed(&self) -> impl Future<Output = ()> + use<> {
+        self.out.clone().cancelled_owned()
+    }
+
     /// Does `work` when its turn has come. [`Error::NodeBusy`] when the place was needed for others.
     pub async fn work<T, E: From<Error>>(
         &self,

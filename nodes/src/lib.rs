@@ -29,3 +29,4 @@ pub mod server;
 pub mod sqlite;
 pub mod store;
 pub mod system;
+pub mod unsent;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::header::CONTENT_TYPE;
@@ -29,6 +30,7 @@ use crate::log::tree::{self, Tree};
 use crate::member::Member;
 use crate::problem::Problem;
 use crate::sqlite::{Database, Failure};
+use crate::unsent::LiesReady;
 
 /// SQL of the table.
 pub const TABLE: &str = "
@@ -84,7 +86,7 @@ async fn documents(
 ) -> Result<Response, Problem> {
     let place = served.gate.enter(from.ip())?;
     let json = place.work(served.keeper.answer()).await?;
-    Ok(([(CONTENT_TYPE, "application/json")], json).into_response())
+    Ok((Extension(LiesReady), [(CONTENT_TYPE, "application/json")], json).into_response())
 }
 
 async fn numbered(

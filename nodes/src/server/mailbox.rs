@@ -2,6 +2,7 @@
 //! its recipient acknowledges it or 30 days have passed; who delivered it is told which.
 
 mod keeping;
+mod pages;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use super::stream::Bells;
 use crate::sqlite::{Database, Failure};
 use crate::system::NodeClock;
 use keeping::{Refusal, keep};
+use pages::{PageTurn, Pages};
 
 /// Expired messages deleted in one transaction.
 const EXPIRE_AT_ONCE: usize = 1000;
@@ -49,6 +51,7 @@ pub struct Mailboxes {
     quotas: Quotas,
     bells: Arc<Bells>,
     push: Arc<push::Sender>,
+    pages: Arc<Pages>,
 }
 
 impl Mailboxes {
@@ -61,7 +64,7 @@ impl Mailboxes {
         bells: Arc<Bells>,
         push: Arc<push::Sender>,
     ) -> Self {
-        Self { database, clock, quotas, bells, push }
+        Self { database, clock, quotas, bells, push, pages: Arc::default() }
     }
 
     /// Keeps each delivery, or says why not; one that was kept before is answered as it was then.
@@ -91,6 +94,11 @@ impl Mailboxes {
             Err(Refusal::FormerKey(card)) => DeliveryAnswer::FormerKey(card),
         });
         Ok(answered.collect())
+    }
+
+    /// For an answer to `node` with a page. [`Error::TooManyRequests`] when it has not read those before.
+    pub fn page_turn(&self, node: &NodeId) -> Result<PageTurn, Error> {
+        self.pages.begin(node)
     }
 
     /// Up to `limit` messages of a mailbox after the place `after`, and after what was acknowledged.

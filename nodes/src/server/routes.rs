@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::StatusCode;
@@ -15,6 +13,7 @@ use axum::http::request::Parts;
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
 use hdms::Error;
 use hdms::card::Role;
 use hdms::doorman::{Admitted, Challenge, ChallengeAnswer, MAX_BYTES};
@@ -23,7 +22,7 @@ use hdms::jose::jwk::RsaJwk;
 use hdms::log::decimal;
 use hdms::mailbox::{
     Acknowledgement, Deliveries, DeliveryAnswer, DeliveryAnswers, MAX_CODE, MAX_DELIVERIES,
-    MAX_DELIVERY_BYTES, MAX_PAGE, MailboxPage, ReportPage, ReportsRead,
+    MAX_DELIVERY_BYTES, MAX_PAGE, ReportPage, ReportsRead,
 };
 use hdms::push::SubscriptionRemoval;
 use serde::de::DeserializeOwned;
@@ -31,9 +30,11 @@ use serde::{Deserialize, Serialize};
 
 use super::proofs::Proven;
 use super::{FirebaseApp, Services, pages, stream};
+use crate::gate::Place;
 use crate::log::publication;
 use crate::problem::{Problem, pause};
 use crate::serve::{open_to_all, with_common_answers};
+use crate::unsent::LiesReady;
 
 /// Largest body of what is small, bytes.
 const SMALL: usize = 64 * 1024;
@@ -111,7 +112,9 @@ async fn network(
     let json = [(CONTENT_TYPE, "application/json")];
     let place = services.gates.network.enter(from.ip())?;
     let answer = place.work(services.network.answer(&offered, seen.size)).await?;
-    Ok((headers, json, answer).into_response())
+    // Of one who has not asked for long a copy is made.
+    let ready = (!answer.is_unique()).then_some(Extension(LiesReady));
+    Ok((headers, json, ready, answer).into_response())
 }
 
 async fn manifest(
@@ -204,14 +207,16 @@ fn part(request: &Request) -> Result<Part, Error> {
     if within { Ok(part) } else { Err(Error::CommandMalformed) }
 }
 
-async fn mailbox(State(services): App, request: Request) -> Result<Json<MailboxPage>, Problem> {
+async fn mailbox(State(services): App, request: Request) -> Result<Response, Problem> {
     let part = part(&request)?;
-    let (node, _) = proven(&services, request).await?;
-    Ok(Json(services.mailboxes.page(node, part.after, part.limit).await?))
+    let (node, _, _place) = proven(&services, request).await?;
+    let turn = services.mailboxes.page_turn(&node)?;
+    let page = services.mailboxes.page(node, part.after, part.limit).await?;
+    Ok(turn.answer(&page)?)
 }
 
 async fn acknowledge(State(services): App, request: Request) -> Result<StatusCode, Problem> {
-    let (node, body) = proven(&services, request).await?;
+    let (node, body, _place) = proven(&services, request).await?;
     let dealt: Acknowledgement = parse(&body)?;
     if dealt.refused.len() > MAX_PAGE || !dealt.refused.iter().all(|one| is_code(&one.code)) {
         return Err(Error::CommandMalformed.into());
@@ -231,12 +236,12 @@ fn is_code(code: &str) -> bool {
 
 async fn reports(State(services): App, request: Request) -> Result<Json<ReportPage>, Problem> {
     let part = part(&request)?;
-    let (node, _) = proven(&services, request).await?;
+    let (node, _, _place) = proven(&services, request).await?;
     Ok(Json(services.mailboxes.reports(node, part.after, part.limit).await?))
 }
 
 async fn reports_read(State(services): App, request: Request) -> Result<StatusCode, Problem> {
-    let (node, body) = proven(&services, request).await?;
+    let (node, body, _place) = proven(&services, request).await?;
     let ReportsRead { upto } = parse(&body)?;
     services.mailboxes.reports_read(node, upto).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -244,7 +249,7 @@ async fn reports_read(State(services): App, request: Request) -> Result<StatusCo
 
 async fn listen(State(services): App, request: Request) -> Result<Response, Problem> {
     let seen = request.headers().get("last-event-id").cloned();
-    let (node, _) = proven(&services, request).await?;
+    let (node, ..) = proven(&services, request).await?;
     let seen = seen.and_then(|id| id.to_str().ok()?.parse().ok());
     // First the bell, then the place: what comes in between rings.
     let rings = services.bells.listen(&node)?;
@@ -255,26 +260,26 @@ async fn listen(State(services): App, request: Request) -> Result<Response, Prob
 }
 
 async fn subscribe(State(services): App, request: Request) -> Result<StatusCode, Problem> {
-    let (node, body) = proven(&services, request).await?;
+    let (node, body, _place) = proven(&services, request).await?;
     services.push.subscribe(node, parse(&body)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn unsubscribe(State(services): App, request: Request) -> Result<StatusCode, Problem> {
-    let (node, body) = proven(&services, request).await?;
+    let (node, body, _place) = proven(&services, request).await?;
     let SubscriptionRemoval { id } = parse(&body)?;
     services.push.unsubscribe(node, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Who asks, and the body of the request.
-async fn proven(services: &Services, request: Request) -> Result<(NodeId, Bytes), Error> {
+/// Who asks, the body of the request, and the place that is held until it is answered.
+async fn proven(services: &Services, request: Request) -> Result<(NodeId, Bytes, Place), Error> {
     let (parts, body) = request.into_parts();
     let asker = asker(services, &parts).await?;
     let gate = &services.gates.mailboxes;
-    let (_, body) = gate.read(client(&parts), body, SMALL, Error::BodyTooLarge).await?;
+    let (place, body) = gate.read(client(&parts), body, SMALL, Error::BodyTooLarge).await?;
     asker.check_body(&body)?;
-    Ok((asker.node, body))
+    Ok((asker.node, body, place))
 }
 
 async fn asker(services: &Services, parts: &Parts) -> Result<Proven, Error> {

@@ -12,6 +12,7 @@ mod drip;
 mod institution;
 mod notary;
 mod server;
+mod unread;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
