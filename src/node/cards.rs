@@ -45,8 +45,9 @@ impl<P: Platform> Node<P> {
         }
     }
 
-    /// The card of a node whatever became of it since. Errors as [`VerifiedCard::verify_chain`].
-    pub(super) async fn known_card(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
+    /// The card of a node whatever became of it since. [`Error::CardUnknown`], those of
+    /// [`VerifiedCard::verify_chain`].
+    pub async fn known_card(&self, id: &NodeId) -> Result<VerifiedCard, Error> {
         let trust = self.trust();
         let jwt = self.youngest_card(id).await?;
         if let Ok(listed) = trust.node(id)
@@ -58,8 +59,11 @@ impl<P: Platform> Node<P> {
     }
 
     /// The younger of the card that the map lists and the one that came with a message: a node may
-    /// write with changed keys before the newer map is here. [`Error::CardUnknown`].
-    async fn youngest_card(&self, id: &NodeId) -> Result<String, Error> {
+    /// write with changed keys before the newer map is here. Of this node, its own. [`Error::CardUnknown`].
+    pub(super) async fn youngest_card(&self, id: &NodeId) -> Result<String, Error> {
+        if id == self.id() {
+            return Ok(self.card().jwt().to_owned());
+        }
         let trust = self.trust();
         let listed = trust.node(id).ok();
         let kept = self.read_text(Table::Cards, id.as_ref()).await?;
@@ -89,12 +93,7 @@ impl<P: Platform> Node<P> {
     }
 
     async fn open_again(&self, compact: &str) -> Result<VerifiedRecord, Error> {
-        let author = record::claimed_author(compact)?;
-        let jwt = if author == *self.id() {
-            self.card().jwt().to_owned()
-        } else {
-            self.youngest_card(&author).await?
-        };
+        let jwt = self.youngest_card(&record::claimed_author(compact)?).await?;
         // A node id certifies the signing keys by itself.
         let primitives = self.platform.primitives();
         let keys = card::claimed_keys(&jwt, primitives).await?;

@@ -2,10 +2,9 @@
 //! that, whether its case awaits such a message at all, so that nobody makes a node work for nothing.
 
 use super::{Node, Platform};
-use crate::card::VerifiedCard;
+use crate::card::{self, Role, VerifiedCard};
 use crate::envelope::{MessageType, Opened};
 use crate::error::Error;
-use crate::ids::NodeId;
 use crate::ledger::{self, VerificationKey, VerifiedEndorsement};
 use crate::record::sdjwt::Parts;
 use crate::record::{self, VerifiedRecord};
@@ -190,12 +189,39 @@ impl<P: Platform> Node<P> {
     }
 
     async fn verify_data(&self, opened: &Opened, body: DataBody) -> Result<Content, Error> {
-        let mut records = Vec::with_capacity(body.records.len());
-        for shared in body.records {
-            let share = self.verify_share(opened.sender(), body.request.as_ref(), shared).await?;
-            records.push(share);
+        let DataBody { request, records: shared, cards } = body;
+        let mut records = Vec::with_capacity(shared.len());
+        for shared in shared {
+            let author = self.author_of(&shared, opened.sender(), &cards).await?;
+            records
+                .push(self.verify_share(opened.sender(), author, request.as_ref(), shared).await?);
         }
-        Ok(Content::Data { request: body.request, records })
+        Ok(Content::Data { request, records })
+    }
+
+    /// The card of who wrote a shared record: as this node knows it, or else the one of the `cards` that
+    /// came along. Errors: [`Error::CardUnknown`], also when that is no institution's, those of
+    /// [`VerifiedCard::verify_chain`].
+    async fn author_of(
+        &self,
+        shared: &SharedRecord,
+        sender: &VerifiedCard,
+        cards: &[String],
+    ) -> Result<VerifiedCard, Error> {
+        let author = record::claimed_author(&shared.record)?;
+        if author == *sender.id() {
+            return Ok(sender.clone());
+        }
+        match self.known_card(&author).await {
+            Err(Error::CardUnknown) => {}
+            known => return known,
+        }
+        let is_authors = |jwt: &&String| card::claimed(jwt).is_ok_and(|(node, _)| node == author);
+        let along = cards.iter().find(is_authors).ok_or(Error::CardUnknown)?;
+        let primitives = self.platform.primitives();
+        let along = VerifiedCard::verify_chain(along, &self.trust(), primitives).await?;
+        along.expect_role(Role::Institution).map_err(|_| Error::CardUnknown)?;
+        Ok(along)
     }
 
     /// A shared record: signed by its author, about its sender, presented for this request by its
@@ -203,36 +229,48 @@ impl<P: Platform> Node<P> {
     async fn verify_share(
         &self,
         sender: &VerifiedCard,
+        author: VerifiedCard,
         nonce: &str,
         shared: SharedRecord,
     ) -> Result<VerifiedShare, Error> {
-        let author: NodeId = record::claimed_author(&shared.record)?;
-        let own = author == *sender.id();
-        let author = if own { sender.clone() } else { self.card_of(&author).await? };
-        let keys = author.keys();
-        let primitives = self.platform.primitives();
+        let (keys, own) = (author.keys(), author.id() == sender.id());
+        let (primitives, now) = (self.platform.primitives(), self.now());
         let record = if own {
             record::verify(&shared.record, keys, primitives).await?
         } else {
             let audience = self.id().as_ref();
-            let now = self.now();
             record::verify_presentation(&shared.record, keys, audience, nonce, now, primitives)
                 .await?
         };
         if record.subject() != Some(sender.id().as_ref()) {
             return Err(Error::RecordForeign);
         }
-        if let Some(text) = &shared.receipt {
-            let key = VerificationKey::of(record.record().jwt());
-            match self.verify_receipt(text).await {
-                Ok(receipt) if receipt.receipt().verification_key == key => {}
-                Ok(_) => return Err(Error::EntryMismatch),
-                // Logged after its notary was revoked, of which the sender has not heard: kept with the
-                // record, for which its author alone vouches.
-                Err(Error::ReceiptForged) if ledger::is_of_former_notary(text, &self.trust()) => {}
-                Err(error) => return Err(error),
-            }
+        let is_logged = self.verify_shared_receipt(&record, shared.receipt.as_deref()).await?;
+        match author.check_validity(&self.trust(), now) {
+            // Its notary has seen that it counted when the record was logged.
+            Err(Error::CardExpired | Error::CardRevoked | Error::CardSuperseded) if is_logged => {}
+            validity => validity?,
         }
-        Ok(VerifiedShare { record, shared })
+        Ok(VerifiedShare { record, author, shared })
+    }
+
+    /// Whether the receipt that came with a shared record counts.
+    async fn verify_shared_receipt(
+        &self,
+        record: &VerifiedRecord,
+        receipt: Option<&str>,
+    ) -> Result<bool, Error> {
+        let Some(text) = receipt else { return Ok(false) };
+        let key = VerificationKey::of(record.record().jwt());
+        match self.verify_receipt(text).await {
+            Ok(receipt) if receipt.receipt().verification_key == key => Ok(true),
+            Ok(_) => Err(Error::EntryMismatch),
+            // Logged after its notary was revoked, of which the sender has not heard: kept with the
+            // record, for which its author alone vouches.
+            Err(Error::ReceiptForged) if ledger::is_of_former_notary(text, &self.trust()) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 }

@@ -286,6 +286,9 @@ impl<P: Platform> Node<P> {
                 let key = shared_key(case, &request);
                 writes.push(put(Table::Records, key, json::write(&records)?));
             }
+            Effect::KeepCard(card) => {
+                writes.push(put(Table::Cards, card.id().to_string(), card.jwt().into()));
+            }
             Effect::KeepDraft { entry, fhir } => {
                 let key = draft_key(case, &entry);
                 writes.push(put(Table::Records, key, json::write(&fhir)?));

@@ -127,7 +127,8 @@ impl<P: Platform> Node<P> {
         for ((name, record), key) in names.iter().zip(&chosen).zip(keys) {
             records.push((self.present(name, record, request, &case.hospital).await?, key));
         }
-        let step = case.share(request, records, self.now())?;
+        let cards = self.author_cards(&chosen).await?;
+        let step = case.share(request, records, cards, self.now())?;
         self.carry_out(id, step, Vec::new()).await?;
         self.case(id).await
     }
@@ -234,6 +235,22 @@ impl<P: Platform> Node<P> {
         Record::parse(&self.record(&name.case, &name.entry).await?)
     }
 
+    /// The card of each other node that wrote one of the records.
+    async fn author_cards(&self, records: &[Record]) -> Result<Vec<String>, Error> {
+        let mut cards = Vec::new();
+        for record in records {
+            let author = record::claimed_author(record.compact())?;
+            if author == *self.id() {
+                continue;
+            }
+            let card = self.youngest_card(&author).await?;
+            if !cards.contains(&card) {
+                cards.push(card);
+            }
+        }
+        Ok(cards)
+    }
+
     async fn present(
         &self,
         name: &RecordName,
@@ -249,8 +266,12 @@ impl<P: Platform> Node<P> {
                 let record = record.select(selection)?.compact().to_owned();
                 return Ok(SharedRecord { record, receipt: None });
             }
-            // Its notary was revoked before it logged this: the record's author vouches for it alone.
-            Err(Error::ReceiptForged) => None,
+            // Its notary was revoked before it logged this: the record's author vouches for it alone, and
+            // as long as it is no former member itself.
+            Err(Error::ReceiptForged) => {
+                self.card_for_later(&record::claimed_author(record.compact())?).await?;
+                None
+            }
             receipt => receipt?,
         };
         let p = &self.platform;

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::card::VerifiedCard;
 use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
 use crate::ledger::{CaseSecret, Drawn, VerifiedDraw, VerifiedEndorsement, VerifiedReceipt};
@@ -99,6 +100,10 @@ pub struct DataBody {
     pub request: MessageId,
     /// The chosen records.
     pub records: Vec<SharedRecord>,
+    /// The card of each other node that wrote one of them: of one that the Network Map lists no more the
+    /// recipient may have none.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub cards: Vec<String>,
 }
 
 /// One record that a patient shares.
@@ -225,6 +230,8 @@ pub struct Ranking {
 pub struct VerifiedShare {
     /// What the patient disclosed.
     pub record: VerifiedRecord,
+    /// Of who wrote it; it need not count any more.
+    pub author: VerifiedCard,
     /// The presentation as it came.
     pub shared: SharedRecord,
 }

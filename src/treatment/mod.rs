@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::card::VerifiedCard;
 use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
@@ -59,6 +60,8 @@ pub enum Effect {
         /// The presentations as they came.
         records: Vec<SharedRecord>,
     },
+    /// Keep the card of a record's author, with which the record is read whatever becomes of the author.
+    KeepCard(VerifiedCard),
     /// Keep a medical result that waits for its turn in the ledger.
     KeepDraft {
         /// The entry that it will be.

@@ -29,13 +29,10 @@ pub async fn patient_name(node: &NativeNode, case: &HospitalCase) -> String {
     }
 }
 
-/// The name of a node that is listed, or was a notary once; of another the name on its card, or nothing
-/// when the card no longer counts.
+/// The name of this node, of one that is listed or was a notary once; of another the name on the card
+/// that is kept of it, whatever became of it since, or nothing.
 pub async fn name_of(node: &NativeNode, id: &NodeId) -> String {
-    if let Ok(card) = node.trust().node(id) {
-        return card.card().name.clone();
-    }
-    if let Ok(card) = node.card_of(id).await {
+    if let Ok(card) = node.known_card(id).await {
         return card.card().name.clone();
     }
     let kept = node.platform().store().read(Table::Meta, &key(id)).await.ok().flatten();

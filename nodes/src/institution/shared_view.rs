@@ -2,9 +2,10 @@
 
 use hdms::Error;
 use hdms::fhir::resource;
-use hdms::ids::NodeId;
-use hdms::ledger::VerifiedReceipt;
+use hdms::ledger::{VerificationKey, VerifiedReceipt};
 use hdms::node::Platform;
+use hdms::record;
+use hdms::record::sdjwt::Parts;
 use hdms::treatment::hospital::{DataAnswer, DataRequest, HospitalCase};
 use hdms::treatment::message::SharedRecord;
 use serde::Serialize;
@@ -34,7 +35,8 @@ pub struct AnsweredView {
     pub records: Vec<SharedRecordView>,
 }
 
-/// A record that a patient shared; its author's signature was checked.
+/// A record that a patient shared; its author's signature was checked, unless `problem` says why it could
+/// not be: then there is nothing of its content.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SharedRecordView {
@@ -44,6 +46,8 @@ pub struct SharedRecordView {
     pub author: String,
     /// The author's name.
     pub author_name: String,
+    /// Whether the author is a member: the patient, or listed by the Network Map.
+    pub author_listed: bool,
     /// The notary that vouches for it; null for what the patient wrote.
     pub notary: Option<String>,
     /// The notary's name.
@@ -56,11 +60,13 @@ pub struct SharedRecordView {
     /// Names of the other notaries that have co-signed its log; without any nobody watches it.
     pub witnesses: Vec<String>,
     /// FHIR resource type.
-    pub resource_type: String,
+    pub resource_type: Option<String>,
     /// What it is.
-    pub title: String,
+    pub title: Option<String>,
     /// FHIR JSON, to the byte as its author wrote it.
-    pub fhir: String,
+    pub fhir: Option<String>,
+    /// Why it can't be opened, if so.
+    pub problem: Option<ProblemView>,
 }
 
 impl SharedView {
@@ -90,7 +96,7 @@ impl SharedView {
             let mut records = Vec::new();
             for record in node.shared(&case.id, id).await? {
                 let record = SharedRecordView::of(node, case, &record).await?;
-                bytes += record.fhir.len();
+                bytes += record.fhir.as_ref().map_or(0, String::len);
                 records.push(record);
             }
             shared.push(AnsweredView { request: id.to_string(), records });
@@ -105,24 +111,36 @@ impl SharedRecordView {
         case: &HospitalCase,
         shared: &SharedRecord,
     ) -> Result<Self, Error> {
-        let record = node.open_shared(shared).await?;
-        let author: NodeId = record.author().parse()?;
+        let author = record::claimed_author(&shared.record)?;
         let (receipt, receipt_problem) =
             ReceiptView::checked(node, receipt_of(node, shared).await).await?;
+        let (record, problem) = match node.open_shared(shared).await {
+            Err(error) if error.is_passing() => return Err(error),
+            opened => (opened.as_ref().ok().map(|it| it.fhir().clone()), opened.err()),
+        };
         Ok(Self {
-            verification_key: record.verification_key(),
+            verification_key: verification_key(shared)?,
             author_name: name_in(node, case, &author).await,
+            author_listed: author == case.patient || node.trust().node(&author).is_ok(),
             author: author.into(),
             receipt_index: receipt.as_ref().map(|receipt| receipt.index),
             notary_name: receipt.as_ref().map(|receipt| receipt.notary_name.clone()),
             notary: receipt.as_ref().map(|receipt| receipt.notary.clone()),
             receipt_problem,
             witnesses: receipt.map(|receipt| receipt.witnesses).unwrap_or_default(),
-            resource_type: resource::kind(record.fhir()).unwrap_or_default().to_owned(),
-            title: resource::title(record.fhir()),
-            fhir: record.fhir().to_string(),
+            resource_type: record
+                .as_ref()
+                .map(|fhir| resource::kind(fhir).unwrap_or_default().into()),
+            title: record.as_ref().map(resource::title),
+            fhir: record.map(|fhir| fhir.to_string()),
+            problem: problem.map(|error| ProblemView::of(error.code().to_owned())),
         })
     }
+}
+
+/// What its notary keeps of a shared record. [`Error::RecordMalformed`].
+pub fn verification_key(shared: &SharedRecord) -> Result<String, Error> {
+    Ok(VerificationKey::of(Parts::parse(&shared.record)?.jwt).as_ref().to_owned())
 }
 
 /// The receipt that came with a record, checked by what is known now. Errors: those of

@@ -52,3 +52,36 @@ async fn the_notary_confirms_what_was_logged_and_a_record_with_another_receipt_d
     store.commit(vec![Write::Put { table: Table::Records, key, value }]).await.unwrap();
     assert_eq!(outcomes(&scene, &case).await, ["differs", "agrees"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_record_that_cant_be_opened_fails_alone_and_its_author_keeps_its_name() {
+    let scene = Scene::set().await;
+    let case = scene.approved().await;
+    let names = [scene.treat(&case).await, scene.treat(&case).await];
+    let names = names.map(|entry| RecordName { case: case.clone(), entry });
+    let (case, request) = shared(&scene, &names).await;
+    let node = scene.hospital().node();
+    let name = node.card().card().name.clone();
+    scene.net.operator().revoke(node.id().clone(), "closed").await.unwrap();
+    scene.hospital_until(|_| node.trust().node(node.id()).is_err()).await;
+
+    let mut records: Vec<SharedRecord> = node.shared(&case, &request).await.unwrap();
+    let (jwt, disclosures) = records[1].record.split_once('~').unwrap();
+    let unsigned = jwt.rsplit_once('.').unwrap().0;
+    records[1].record = format!("{unsigned}.AAAA~{disclosures}");
+    let key = format!("shared/{case}/{request}");
+    let value = serde_json::to_vec(&records).unwrap();
+    let write = Write::Put { table: Table::Records, key, value };
+    node.platform().store().commit(vec![write]).await.unwrap();
+    let answer = scene.his.get(&format!("/api/cases/{case}/shared")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let [good, bad] = [0, 1].map(|place| answer.body["shared"][0]["records"][place].clone());
+    assert!(good["fhir"].is_string() && good["problem"].is_null(), "{good}");
+    assert!(bad["fhir"].is_null(), "{bad}");
+    assert_eq!(bad["problem"]["code"], "record/signature");
+    for record in [good, bad] {
+        assert_eq!(record["authorName"], name);
+        assert_eq!(record["authorListed"], false);
+    }
+    assert_eq!(outcomes(&scene, &case).await.len(), 2);
+}

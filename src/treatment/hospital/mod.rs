@@ -196,9 +196,12 @@ impl HospitalCase {
         }
         let mut case = self.clone();
         case.data_request(request)?.answer = DataAnswer::Answered { records: keys, at };
+        let authors = records.iter().map(|share| &share.author);
+        let others = authors.filter(|author| *author.id() != self.patient);
+        let mut keep: Vec<_> = others.cloned().map(Effect::KeepCard).collect();
         let records = records.iter().map(|share| share.shared.clone()).collect();
-        let keep = Effect::KeepShared { request: request.clone(), records };
-        Ok(case.applied(at, vec![keep]))
+        keep.push(Effect::KeepShared { request: request.clone(), records });
+        Ok(case.applied(at, keep))
     }
 
     /// Step 12: the patient shares nothing.

@@ -73,13 +73,15 @@ impl PatientCase {
         Ok(Step::Applied(case, vec![keep, Effect::KeepEndorsement(endorsement), send]))
     }
 
-    /// Step 12: shares the chosen presentations in answer to `request`. Repeating it does nothing.
+    /// Step 12: shares the chosen presentations in answer to `request`, with their authors' `cards`. Repeating it
+    /// does nothing.
     ///
     /// Errors: [`Error::UnknownEntry`], [`Error::AlreadyDecided`].
     pub fn share(
         &self,
         request: &MessageId,
         records: Vec<(SharedRecord, VerificationKey)>,
+        cards: Vec<String>,
         now: Timestamp,
     ) -> Result<Step<Self>, Error> {
         let (records, keys): (Vec<_>, Vec<_>) = records.into_iter().unzip();
@@ -91,7 +93,7 @@ impl PatientCase {
             _ => return Err(Error::AlreadyDecided),
         }
         asked.answer = DataAnswer::Shared { records: keys, at: now };
-        let body = DataBody { request: request.clone(), records };
+        let body = DataBody { request: request.clone(), records, cards };
         let send = Effect::send(&case.hospital, MessageType::Data, &body)?;
         Ok(case.applied(now, vec![send]))
     }

@@ -212,8 +212,17 @@ impl World {
 
     /// Another patient's node.
     pub async fn other_patient(&self) -> Result<Node<Simulated>, Error> {
+        self.stranger(Role::Personal, "").await
+    }
+
+    /// The node of an institution that the Network Map does not list yet.
+    pub async fn other_institution(&self, name: &str) -> Result<Node<Simulated>, Error> {
+        self.stranger(Role::Institution, name).await
+    }
+
+    async fn stranger(&self, role: Role, name: &str) -> Result<Node<Simulated>, Error> {
         let keys = keys("stranger", self.providers.randomness.clone())?;
-        let card = self.operator.card(&keys, Role::Personal, "").await?;
+        let card = self.operator.card(&keys, role, name).await?;
         let (trust, now, software) =
             (self.patient.trust(), self.providers.clock.now(), self.software());
         let card = VerifiedCard::verify(&card, &trust, now, &software).await?;

@@ -1,21 +1,23 @@
 //! Expired and revoked cards are refused by every kind of node, also when the message was sealed
 //! before; nothing is sent to a revoked node, and what its own part is done stays done.
 
+use std::mem;
+
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::{Card, EncryptionKey, Renewal, VerifiedCard};
-use hdms::ids::{EntryId, NodeId};
+use hdms::ids::{CaseId, MessageId, NodeId};
 use hdms::ledger::VerifiedReceipt;
 use hdms::memory::MemoryStore;
 use hdms::network::Trust;
 use hdms::node::patient::RecordName;
-use hdms::node::{Parcel, Platform};
+use hdms::node::{Node, Parcel, Platform};
 use hdms::notary::DepositAnswer;
 use hdms::provider::{Clock, Timestamp};
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::message::{DataRequestBody, SharedRecord};
 use hdms::treatment::patient::{PatientCase, ResultStatus};
-use hdms_simulation::{BEGIN, World};
+use hdms_simulation::{BEGIN, Simulated, World};
 
 use crate::{DAY, approved, asked, case, next_mail, with_result};
 
@@ -235,7 +237,7 @@ fn what_a_notary_logged_after_it_was_revoked_is_shared_on_its_authors_word_alone
             if !patient_has_heard {
                 world.patient.set_trust(Trust::clone(&before));
             }
-            let shared = share_one(&mut world, entry).await;
+            let shared = share_one(&mut world, case(), RecordName { case: case(), entry }).await;
             assert_eq!(shared.receipt.is_none(), patient_has_heard);
             let (trust, software) = (world.hospital.trust(), world.software());
             if let Some(text) = &shared.receipt {
@@ -246,22 +248,97 @@ fn what_a_notary_logged_after_it_was_revoked_is_shared_on_its_authors_word_alone
     });
 }
 
-/// What the hospital has of the one record that the patient shares.
-async fn share_one(world: &mut World, entry: EntryId) -> SharedRecord {
+/// What the hospital has of the one record that the patient shares in a case.
+async fn share_one(world: &mut World, case: CaseId, name: RecordName) -> SharedRecord {
+    let request = ask_for_observations(world, &case).await;
+    world.patient.share(&case, &request, &[name]).await.unwrap();
+    world.deliver_all().await.unwrap();
+    let mut shared = world.hospital.shared(&case, &request).await.unwrap();
+    assert_eq!(shared.len(), 1);
+    shared.remove(0)
+}
+
+async fn ask_for_observations(world: &mut World, case: &CaseId) -> MessageId {
     let asked = DataRequestBody {
         id: crate::id(2),
         resources: vec!["Observation".into()],
         purpose: "Before prescribing".into(),
     };
     let request = asked.id.clone();
-    world.hospital.ask_for_data(&case(), asked).await.unwrap();
+    world.hospital.ask_for_data(case, asked).await.unwrap();
     world.deliver_all().await.unwrap();
-    let name = RecordName { case: case(), entry };
-    world.patient.share(&case(), &request, &[name]).await.unwrap();
+    request
+}
+
+/// A record of the hospital's is final; then another institution takes the hospital's place in this
+/// world, and treats the patient in the next case.
+async fn with_institute(seed: u64) -> (World, RecordName, Node<Simulated>) {
+    let (mut world, entry) = with_result(seed).await;
+    world.patient.confirm(&case(), &entry).await.unwrap();
     world.deliver_all().await.unwrap();
-    let mut shared = world.hospital.shared(&case(), &request).await.unwrap();
-    assert_eq!(shared.len(), 1);
-    shared.remove(0)
+    let institute = world.other_institution("Institute").await.unwrap();
+    world.network.map.nodes.push(institute.card().jwt().to_owned());
+    let hospital = mem::replace(&mut world.hospital, institute);
+    world.publish().await.unwrap();
+    let next = next_case();
+    world.patient.ask(&next, world.hospital.id(), crate::request()).await.unwrap();
+    world.deliver_all().await.unwrap();
+    world.hospital.approve(&next).await.unwrap();
+    world.deliver_all().await.unwrap();
+    (world, RecordName { case: case(), entry }, hospital)
+}
+
+fn next_case() -> CaseId {
+    crate::id(5)
+}
+
+async fn revoke_and_delist(world: &mut World, node: &Node<Simulated>) {
+    let jwt = node.card().jwt().to_owned();
+    world.network.map.nodes.retain(|listed| *listed != jwt);
+    revoke(world, node.id()).await;
+}
+
+#[test]
+fn what_was_shared_is_read_though_its_author_was_revoked_since() {
+    block_on(async {
+        let (mut world, name, hospital) = with_institute(14).await;
+        let shared = share_one(&mut world, next_case(), name).await;
+        revoke_and_delist(&mut world, &hospital).await;
+        let opened = world.hospital.open_shared(&shared).await.unwrap();
+        assert_eq!(opened.author(), hospital.id().as_ref());
+    });
+}
+
+#[test]
+fn what_was_logged_in_time_is_shared_though_its_author_was_revoked_since() {
+    block_on(async {
+        let (mut world, name, hospital) = with_institute(15).await;
+        revoke_and_delist(&mut world, &hospital).await;
+        let shared = share_one(&mut world, next_case(), name).await;
+        let opened = world.hospital.open_shared(&shared).await.unwrap();
+        assert_eq!(opened.author(), hospital.id().as_ref());
+    });
+}
+
+/// Nobody vouches for it then: the patient is told, and nothing is sent that would be refused.
+#[test]
+fn what_neither_a_member_nor_a_notary_vouches_for_is_not_shared() {
+    block_on(async {
+        let (mut world, name, hospital) = with_institute(16).await;
+        let before = world.patient.trust();
+        revoke_notary(&mut world).await;
+        revoke_and_delist(&mut world, &hospital).await;
+        let request = ask_for_observations(&mut world, &next_case()).await;
+        let names = [name];
+        let shared = world.patient.share(&next_case(), &request, &names).await;
+        assert_eq!(shared.err(), Some(Error::CardRevoked));
+        world.patient.set_trust(Trust::clone(&before));
+        world.patient.share(&next_case(), &request, &names).await.unwrap();
+        world.settle().await.unwrap();
+        let envelope = next_mail(&mut world);
+        let taken = world.hospital.receive::<HospitalCase>(&envelope).await;
+        assert_eq!(taken.err(), Some(Error::CardRevoked));
+    });
 }
 
 #[test]
