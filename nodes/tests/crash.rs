@@ -325,4 +325,9 @@ async fn a_node_that_is_refused_ends_with_the_reason_and_an_exit_code_of_its_own
     let refuse = ["server", "refuse", "--data", data, "--reason", "closed", "--", &member];
     let refused = String::from_utf8(run(&refuse).stderr).unwrap();
     assert!(refused.contains("hdms server revoke"), "{refused}");
+    let revoke = ["server", "revoke", "--data", data, "--reason", "closed", "--", &member];
+    assert!(run(&revoke).status.success());
+    let again = run(&revoke);
+    let said = String::from_utf8(again.stderr).unwrap();
+    assert!(!again.status.success() && said.contains("it was revoked already: closed"), "{said}");
 }

@@ -240,6 +240,9 @@ impl Revoke {
     pub async fn run(self) -> Outcome {
         let TurnDown { on: OnNode { node, server }, reason } = self.turn_down;
         let operator = server.operator()?;
+        if let Some(reason) = operator.applicant(&node).await?.revoked {
+            return Err(format!("it was revoked already: {reason}").into());
+        }
         if let Some(left) = operator.without(&node).await? {
             let mut text = format!(
                 "{node} is a notary: it is never admitted again, and its log ends. The cases whose \
