@@ -131,6 +131,7 @@ fn cors() -> CorsLayer {
         .allow_headers([
             HeaderName::from_static(proof::HEADER),
             HeaderName::from_static("last-event-id"),
+            HeaderName::from_static("idempotency-key"),
             AUTHORIZATION,
             CONTENT_TYPE,
             IF_NONE_MATCH,

@@ -89,8 +89,11 @@ async fn no_answer_may_be_framed_sniffed_or_kept_and_no_refusal_either() {
 async fn may_ask(url: &str, origin: &str) -> bool {
     let asked = Client::new().request(Method::OPTIONS, url).header("origin", origin);
     let asked = asked.header("access-control-request-method", "POST");
-    let answer = asked.header("access-control-request-headers", "authorization").send();
+    let sent = ["authorization", "content-type", "idempotency-key"];
+    let answer = asked.header("access-control-request-headers", sent.join(",")).send();
     let headers = answer.await.unwrap().headers().clone();
+    let named = headers["access-control-allow-headers"].to_str().unwrap();
+    assert!(sent.iter().all(|header| named.contains(header)), "{url}: {named}");
     let allowed = headers.get("access-control-allow-origin");
     allowed.is_some_and(|allowed| allowed == origin || allowed == "*")
 }
