@@ -156,6 +156,8 @@ async fn ask(
 ) -> Result<Vec<Option<VerifiedReceipt>>, Error> {
     let (p, trust) = (node.platform(), node.trust());
     trust.check_standing(&node.card(), p.clock().now())?;
+    // It is not listed then: that would say less.
+    trust.check_revocation(notary, p.clock().now())?;
     let endpoint = trust.notary(notary)?.card().endpoint.clone().ok_or(Error::NodeUnknown)?;
     let exchange = CaseId::new(p.clock(), p.randomness())?;
     let queried: Vec<_> = asked.iter().map(|asked| asked.queried.clone()).collect();

@@ -51,6 +51,16 @@ async fn the_notary_confirms_what_was_logged_and_a_record_with_another_receipt_d
     let value = serde_json::to_vec(&records).unwrap();
     store.commit(vec![Write::Put { table: Table::Records, key, value }]).await.unwrap();
     assert_eq!(outcomes(&scene, &case).await, ["differs", "agrees"]);
+
+    let notary = scene.notary.member().id().clone();
+    scene.net.operator().revoke(notary.clone(), "closed").await.unwrap();
+    let trust = || scene.hospital().node().trust();
+    scene.hospital_until(|_| trust().node(&notary).is_err()).await;
+    let answer = scene.his.post(&format!("/api/cases/{case}/verification"), "").await;
+    for record in answer.body["records"].as_array().unwrap() {
+        assert_eq!(record["outcome"], "unanswered", "{record}");
+        assert_eq!(record["problem"]["code"], "card/revoked", "{record}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
