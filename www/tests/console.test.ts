@@ -101,6 +101,9 @@ test("a name alters nothing that stands beside it", async () => {
   const name = page.locator("bdi", { hasText: "Eve [U+202E]lliB" });
   await name.waitFor();
   await page.getByRole("button", { name: "Decline… “Knee [U+2067]pain”, Eve [U+202E]lliB" }).waitFor();
+  await page.getByRole("button", { name: "Decline…" }).click();
+  await page.getByText("“\u2068Knee [U+2067]pain\u2069”, \u2068Eve [U+202E]lliB\u2069: they see").waitFor();
+  await page.getByRole("button", { name: "Cancel" }).click();
   await page.getByRole("link", { name: "Knee" }).click();
   await page.getByRole("heading", { name: "The path of the ledger" }).waitFor();
   await name.waitFor();
@@ -265,6 +268,30 @@ test("the notary is asked about what was shared, and what differs is shown", asy
   await look(page, "console-verified");
 });
 
+test("who signed a record stays named, and one that can't be opened says so alone", async () => {
+  const one = hospital.request("c1", "Knee pain");
+  one.summary.phase = { kind: "approved" };
+  const answer = { kind: "answered", records: 4, at: Date.now() } as const;
+  const asked = { id: "d1", resources: ["Condition"], purpose: "To compare", sent: Date.now() };
+  one.dataRequests.push({ ...asked, answer });
+  const own = { ...SHARED, verificationKey: "k2", title: "Own", author: "p1", authorName: "" };
+  const former = { ...SHARED, verificationKey: "k3", title: "Former", authorListed: false };
+  const nameless = { ...former, verificationKey: "k4", title: null, fhir: null, authorName: "" };
+  const problem = { code: "card/unknown", sentence: "No card of its author is known." };
+  const records = [SHARED, own, former, { ...nameless, resourceType: null, problem }];
+  hospital.shared.set("c1", [{ request: "d1", records }]);
+  const page = await visit("#/cases/c1");
+  await signIn(page);
+  const lines = page.getByRole("listitem");
+  await lines.filter({ hasText: "Own" }).getByText("signed by the patient, logged").last().waitFor();
+  const gone = "signed by Lakeside Clinic (no longer in the network), logged";
+  await lines.filter({ hasText: "Former" }).getByText(gone).last().waitFor();
+  const closed = lines.filter({ hasText: "A record that can't be opened" });
+  await closed.getByText("signed by h2 (no longer in the network)").last().waitFor();
+  await page.getByRole("alert").filter({ hasText: "card/unknown" }).waitFor();
+  await look(page, "console-former-author");
+});
+
 test("what was set aside is visible with its reason", async () => {
   const sentence = "The signature is wrong. Ask the sender to send it again.";
   hospital.quarantined = [{ id: "1", received: Date.now(), code: "envelope/bad-signature", sentence }];
@@ -281,9 +308,9 @@ test("an unknown case says so", async () => {
 });
 
 const SHARED = {
-  ...{ verificationKey: "k1", author: "h2", authorName: "Lakeside Clinic", notary: "n1" },
-  ...{ notaryName: "Notary One", receiptIndex: 3, receiptProblem: null, witnesses: [] },
-  ...{ resourceType: "AllergyIntolerance", title: "Penicillin", fhir: PENICILLIN },
+  ...{ verificationKey: "k1", author: "h2", authorName: "Lakeside Clinic", authorListed: true },
+  ...{ notary: "n1", notaryName: "Notary One", receiptIndex: 3, receiptProblem: null, witnesses: [] },
+  ...{ resourceType: "AllergyIntolerance", title: "Penicillin", fhir: PENICILLIN, problem: null },
 };
 
 function visit(place = ""): Promise<Page> {

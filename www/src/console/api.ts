@@ -82,14 +82,18 @@ export type SharedRecord = {
   verificationKey: string;
   author: string;
   authorName: string;
+  /** Whether the author is a member: the patient, or listed. */
+  authorListed: boolean;
   notary: string | null;
   notaryName: string | null;
   receiptIndex: number | null;
   receiptProblem: Problem | null;
   witnesses: string[];
-  resourceType: string;
-  title: string;
-  fhir: string;
+  resourceType: string | null;
+  title: string | null;
+  fhir: string | null;
+  /** Why it can't be opened, if so; then nothing of its content is there. */
+  problem: Problem | null;
 };
 
 /** What was shared in answer to one request for data. */

@@ -30,6 +30,11 @@ export function visible(line: string): string {
   });
 }
 
+/** The same within a sentence of ours: an island, whichever way it is written. */
+export function isolated(line: string): string {
+  return `\u2068${visible(line)}\u2069`;
+}
+
 /** As much of a long text as names it. */
 export function beginning(text: string): string {
   const letters = [...text];
