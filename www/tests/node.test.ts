@@ -64,6 +64,10 @@ test("a person is invited to notifications, and can switch them off again", asyn
   await invitation.getByText("names only the kind of message").waitFor();
   await invitation.getByRole("button", { name: "Allow notifications" }).click();
   await page.getByRole("status").filter({ hasText: "Notifications are on." }).waitFor();
+  await play(page, ({ node }) => node.setStatus({ push: { kind: "webpush", since: null } }), null);
+  await page.getByRole("status").filter({ hasText: "Notifications are being switched on." }).waitFor();
+  await play(page, ({ node }) => node.setStatus({ push: { kind: "webpush", since: 1 } }), null);
+  await page.getByRole("status").filter({ hasText: "Notifications are on." }).waitFor();
   await page.getByRole("button", { name: "Go on" }).click();
   await see(page, "Treatments");
   expect(await invitation.count()).toBe(0);
