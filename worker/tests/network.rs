@@ -53,5 +53,26 @@ async fn a_case_whose_notary_was_revoked_says_so_and_waits_for_no_decision() {
         let case = cases[0].take();
         assert_eq!(case["notaryListed"], !revoked, "{case}");
         assert_eq!(case["openDecisions"], if revoked { 0 } else { 1 }, "{case}");
+        let case = device.answered(Command::Case(device::case().to_string())).await;
+        assert_eq!(case["ledger"][0]["receipt"]["notaryName"], "Notary", "{case}");
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_case_whose_hospital_was_revoked_waits_for_no_decision() {
+    let mut device = Device::new().await;
+    let envelopes = device.with_result().await;
+    let envelopes: Vec<_> = envelopes.iter().map(String::as_str).collect();
+    device.has_mail(&envelopes, &[]);
+    for revoked in [false, true] {
+        if revoked {
+            device.hospital_is_revoked().await;
+            device.has_mail(&[], &[]);
+        }
+        device.worker.execute("", Command::Sync).await.unwrap();
+        let cases = device.answered(Command::Cases).await;
+        assert_eq!(cases[0]["hospitalListed"], !revoked, "{cases}");
+        assert_eq!(cases[0]["openDecisions"], if revoked { 0 } else { 1 }, "{cases}");
+        assert_eq!(cases[0]["hospitalName"], "Hospital", "{cases}");
     }
 }

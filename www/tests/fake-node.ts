@@ -241,9 +241,9 @@ class FakeNode implements PersonalNode {
     if (!one) throw new Error(`no case ${id}`);
     change(one);
     one.changed = Date.now();
-    one.openDecisions =
-      one.dataRequests.filter(({ answer }) => answer.kind === "open").length +
-      one.results.filter(({ status }) => status.kind === "received").length;
+    const asked = one.dataRequests.filter(({ answer }) => answer.kind === "open").length;
+    const results = one.results.filter(({ status }) => status.kind === "received").length;
+    one.openDecisions = one.hospitalListed ? asked + (one.notaryListed ? results : 0) : 0;
     this.tell({ kind: "changed", cases: [id] });
   }
 

@@ -208,10 +208,78 @@ test("a result whose notary was revoked is shown as never final, and nothing is 
   await page.getByText("Never final", { exact: true }).waitFor();
   await page.getByRole("region", { name: "This treatment is closed for new results" }).waitFor();
   expect(await page.getByRole("button", { name: "Confirm" }).count()).toBe(0);
-  await page.getByText("none: it can’t be logged any more").waitFor();
+  await page.getByText("none: it is not logged").waitFor();
   await look(page, "never-final");
   await page.getByRole("link", { name: "Back to the treatment" }).click();
   await page.getByText("Never final", { exact: true }).waitFor();
+  await page.getByText("Closed", { exact: true }).waitFor();
+  await look(page, "case-closed");
+  await page.evaluate(() => (location.hash = "#/records/c1/e2"));
+  await page.getByText("Never final", { exact: true }).waitFor();
+  await page.getByText("none: it is not logged").waitFor();
+  expect(await page.getByRole("link", { name: "Look and decide" }).count()).toBe(0);
+  await page.evaluate(() => (location.hash = "#/"));
+  await page.getByText("Closed", { exact: true }).waitFor();
+  await page.evaluate(() => (location.hash = "#/cases/c1"));
+  await page.getByRole("link", { name: "ask for a new one" }).click();
+  await see(page, "Ask for a treatment");
+});
+
+test("of a hospital that was revoked nothing is asked of the person any more", async () => {
+  const page = await withResult(site, HEMOGLOBIN);
+  await page.getByRole("button", { name: "Confirm" }).waitFor();
+  await play(page, (fake) => {
+    fake.askData("c1", ["Condition"], "For the history");
+    fake.node.change("c1", (one) => Object.assign(one, { hospitalListed: false }));
+  }, null);
+  await page.getByText("Never final", { exact: true }).waitFor();
+  expect(await page.getByRole("button", { name: "Confirm" }).count()).toBe(0);
+  await page.getByRole("link", { name: "Back to the treatment" }).click();
+  await see(page, "What happened");
+  expect(await page.getByRole("link", { name: "Look and decide" }).count()).toBe(0);
+  await look(page, "hospital-revoked");
+  await page.getByRole("link", { name: "Look", exact: true }).first().click();
+  await see(page, "Demo Hospital asks for records");
+  await page.getByText("nothing can be sent to it").waitFor();
+  expect(await page.getByRole("button", { name: "Refuse…" }).count()).toBe(0);
+  await look(page, "data-request-closed");
+});
+
+test("a notary without a name leaves a phone's screen as it is", async () => {
+  const page = await withResult(site, HEMOGLOBIN);
+  await page.getByRole("button", { name: "Confirm" }).click();
+  await page.getByText("Final", { exact: true }).waitFor();
+  await play(page, ({ node }) => {
+    const name = "c1Xn3vB7Qm2t5kLr8sPz0yWd4gHf6jAe9uTi1oSx2Vw";
+    for (const record of node.held.values()) {
+      Object.assign(record, { notaryName: name });
+      if (record.receipt) record.receipt.notaryName = name;
+    }
+    node.change("c1", ({ ledger }) => {
+      for (const { receipt } of ledger) if (receipt) receipt.notaryName = name;
+    });
+  }, null);
+  for (const path of ["#/records", "#/records/c1/e2", "#/cases/c1"]) {
+    await page.evaluate((to) => (location.hash = to), path);
+    await page.setViewportSize({ width: 360, height: 740 });
+    await page.getByText("c1Xn3vB7Qm2t5kLr8sPz").first().waitFor();
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    expect(width, path).toBeLessThanOrEqual(360);
+    await look(page, `nameless-${path.split("/").length}`);
+  }
+});
+
+test("what a hospital wrote turns nothing around that stands beside it", async () => {
+  const page = await withCase(site, "Knee pain");
+  await play(page, (fake) => {
+    fake.approve("c1");
+    fake.askData("c1", ["Condition"], "For \u202eyrotsih");
+  }, null);
+  await page.getByRole("link", { name: "Look and decide" }).click();
+  await page.getByText("For [U+202E]yrotsih").waitFor();
+  await play(page, (fake) => fake.decline("c1", "No \u202eroom"), null);
+  await page.getByRole("link", { name: "Back to the treatment" }).click();
+  await page.getByText("declined: No [U+202E]room").waitFor();
 });
 
 test("a result is disputed with a reason", async () => {

@@ -1,6 +1,6 @@
 //! From the node's state to what pages see of it.
 
-mod names;
+pub mod names;
 mod receipts;
 mod records;
 
@@ -101,19 +101,21 @@ impl Viewer {
         node: &Node<Browser>,
         case: &PatientCase,
     ) -> Result<CaseSummary, Error> {
-        let open = |asked: &&patient::DataRequest| asked.answer == patient::DataAnswer::Open;
-        let asked = case.data_requests.iter().filter(open);
         let trust = node.trust();
+        let hospital_listed = trust.node(&case.hospital).is_ok();
         let is_member = |notary| trust.log(notary).is_ok_and(|log| log.until.is_none());
         let notary_listed = case.notary.as_ref().is_none_or(is_member);
+        let open = |asked: &&patient::DataRequest| asked.answer == patient::DataAnswer::Open;
+        let asked = case.data_requests.iter().filter(open);
         let open =
             |result: &&MedicalResult| notary_listed && result.status == ResultStatus::Received;
-        let results = case.results.iter().filter(open);
+        // Nothing goes to a hospital that is no member, and nothing of it is logged.
+        let decisions = asked.count() + case.results.iter().filter(open).count();
         Ok(CaseSummary {
             id: case.id.to_string(),
             hospital: case.hospital.to_string(),
             hospital_name: self.name(node, &case.hospital).await?,
-            hospital_listed: trust.node(&case.hospital).is_ok(),
+            hospital_listed,
             notary_listed,
             former: case.secret.is_none(),
             reason: case.request.reason.clone(),
@@ -125,7 +127,7 @@ impl Viewer {
             },
             begun: case.begun.0,
             changed: case.changed.0,
-            open_decisions: count(asked.count() + results.count()),
+            open_decisions: if hospital_listed { count(decisions) } else { 0 },
         })
     }
 

@@ -274,11 +274,22 @@ impl Device {
         publish(&mut self.world, VAPID).await;
     }
 
-    /// The case's notary is a member no more.
+    /// The case's notary is a member no more; the Network Map lists another one.
     pub async fn notary_is_revoked(&mut self) {
+        let card = self.world.notary.card().jwt().to_owned();
+        let map = &mut self.world.network.map;
+        map.nodes.retain(|listed| *listed != card);
         let until = self.world.providers.clock.now().seconds();
         self.world.network.map.logs[0].until = Some(until);
         self.world.network.map.number += 1;
+        publish(&mut self.world, VAPID).await;
+    }
+
+    /// The hospital is a member no more.
+    pub async fn hospital_is_revoked(&mut self) {
+        let hospital = &self.world.hospital;
+        self.world.network.revocations.revoked.push(hospital.id().clone());
+        self.world.network.revocations.number += 1;
         publish(&mut self.world, VAPID).await;
     }
 

@@ -2,6 +2,7 @@
 
 import {
   sentenceOf,
+  type CaseSummary,
   type CaseView,
   type DataRequestView,
   type NodeErrorView,
@@ -17,7 +18,7 @@ import { plainTitle, typeLabel } from "../fhir/labels";
 import type { LedgerStep } from "../ui/ledger";
 import { href } from "../ui/router.svelte";
 import type { Problem } from "../ui/problem";
-import type { Word } from "../ui/words";
+import { visible, type Word } from "../ui/words";
 import type { NotificationState } from "./notifications.svelte";
 import { ofDataRequest, ofResult, waitingWord } from "./waiting";
 
@@ -30,8 +31,7 @@ const PLAIN: Record<string, string> = {
     "Too much time has passed since you asked, so the hospital can’t take this request any more. Ask it " +
     "for a new treatment.",
   "treatment/former-version":
-    "This treatment began with an older version of this page, and takes no new results. Ask the hospital " +
-    "for a new one.",
+    "This treatment began with an older version of this page, and takes no new results. Ask for a new one.",
   "network/unreachable": "There was no connection. It is tried again by itself.",
   "network/split":
     "The server has told your node of two different networks. Your node goes on with the first; ask the " +
@@ -196,8 +196,23 @@ export function nodeState(status: NodeStatus | null, online: boolean): Word {
   return { label: "Ready", tone: "good", meaning: "Your node works and reaches the network." };
 }
 
+/** Whether nothing in a treatment becomes final any more: its hospital or its notary is gone. */
+export function isOver({ hospitalListed, notaryListed }: CaseSummary): boolean {
+  return !hospitalListed || !notaryListed;
+}
+
 /** How far a treatment has come. */
-export function phaseWord(phase: Phase, hospital: string, unsent: Waiting[] = []): Word {
+export function phaseWord(one: CaseSummary, unsent: Waiting[] = []): Word {
+  if (isOver(one) && one.phase.kind !== "declined") {
+    const gone = one.hospitalListed ? "Its notary" : one.hospitalName;
+    const end = one.phase.kind === "requested" ? "it can’t answer" : "no further result can be confirmed";
+    const meaning = `${gone} is no longer in the network: ${end}.`;
+    return { label: "Closed", tone: "bad", meaning };
+  }
+  return openPhaseWord(one.phase, one.hospitalName, unsent);
+}
+
+function openPhaseWord(phase: Phase, hospital: string, unsent: Waiting[]): Word {
   switch (phase.kind) {
     case "requested": {
       const request = unsent.find(({ kind }) => kind === "treatment/request");
@@ -215,15 +230,24 @@ export function phaseWord(phase: Phase, hospital: string, unsent: Waiting[] = []
       return {
         label: "Declined",
         tone: "bad",
-        meaning: `${hospital} declined: ${phase.reason || "no reason was given"}`,
+        meaning: `${hospital} declined: ${visible(phase.reason) || "no reason was given"}`,
       };
   }
 }
 
+/** Whether a request for data waits for the person: to a hospital that is gone nothing can be sent. */
+export function isOpen({ hospitalListed }: CaseSummary, { answer }: DataRequestView): boolean {
+  return hospitalListed && answer.kind === "open";
+}
+
 /** What became of a request for data. */
-export function answerWord(answer: DataRequestView["answer"]): Word {
+export function answerWord({ hospitalName, hospitalListed }: CaseSummary, { answer }: DataRequestView): Word {
   switch (answer.kind) {
     case "open":
+      if (!hospitalListed) {
+        const meaning = `${hospitalName} is no longer in the network: nothing can be sent to it.`;
+        return { label: "Closed", tone: "plain", meaning };
+      }
       return { label: "Waits for you", tone: "warn", meaning: "Nothing is shared before you decide." };
     case "shared":
       return { label: "Shared", tone: "good", meaning: `Records that you shared: ${answer.records.length}.` };
@@ -232,21 +256,19 @@ export function answerWord(answer: DataRequestView["answer"]): Word {
   }
 }
 
-/** Whether a result can't become final any more: it is open, and its treatment's notary is gone. */
-export function isNeverFinal({ notaryListed }: CaseView, { status }: ResultView): boolean {
-  return !notaryListed && ["received", "confirming"].includes(status.kind);
+/** Whether a result can't become final any more: it is open, and its treatment is over. */
+export function isNeverFinal(one: CaseSummary, { status }: ResultView): boolean {
+  return isOver(one) && ["received", "confirming"].includes(status.kind);
 }
 
 /** What became of a result of a treatment. */
-export function resultWord(one: CaseView, result: ResultView): Word {
-  return isNeverFinal(one, result) ? NEVER_FINAL : statusWord(result.status);
+export function resultWord(one: CaseSummary, result: ResultView): Word {
+  if (!isNeverFinal(one, result)) return statusWord(result.status);
+  const why = one.hospitalListed
+    ? "No notary can log it any more."
+    : `${one.hospitalName} is no longer in the network, so no notary logs it any more.`;
+  return { label: "Never final", tone: "bad", meaning: `${why} It stays here to be read.` };
 }
-
-const NEVER_FINAL: Word = {
-  label: "Never final",
-  tone: "bad",
-  meaning: "No notary can log it any more. It stays here to be read; ask the hospital for a new treatment.",
-};
 
 function statusWord(status: ResultView["status"]): Word {
   switch (status.kind) {
@@ -328,8 +350,8 @@ export function decisionsOf(one: CaseView, outbox: Waiting[], online: boolean): 
     href: href("cases", one.id, "data", request.id),
     title: `${one.hospitalName} asks for records`,
     at: request.received,
-    open: request.answer.kind === "open",
-    word: answerWord(request.answer),
+    open: isOpen(one, request),
+    word: answerWord(one, request),
     waiting: waitingWord(ofDataRequest(outbox, one, request.id), online),
   }));
   const results = one.results.map((result) => ({
