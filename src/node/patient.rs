@@ -38,7 +38,7 @@ impl<P: Platform> Node<P> {
     ///
     /// Errors: [`Error::NodeUnknown`], [`Error::AlreadyDecided`] when the case asks for something
     /// else already, [`Error::BodyMalformed`] for a name longer than [`MAX_NAME`],
-    /// [`Error::NoNotary`].
+    /// [`Error::NoNotary`], those of [`TreatmentRequest::check`].
     pub async fn ask_by_name(
         &self,
         id: &CaseId,

@@ -49,15 +49,17 @@ impl TreatmentRequest {
         resource
     }
 
-    /// Whether it is as long as others have to keep. [`Error::TextTooLong`].
+    /// Whether a new request may say this. [`Error::TextTooLong`] when it is longer than others have to
+    /// keep, [`Error::BodyMalformed`] when its date is none. Those of former versions may have any text
+    /// there.
     pub fn check(&self) -> Result<(), Error> {
         check_text(&self.reason)?;
-        self.date.as_deref().map_or(Ok(()), check_text)?;
-        check_kinds(&self.may_read)
+        check_kinds(&self.may_read)?;
+        if self.date.as_deref().is_none_or(is_date) { Ok(()) } else { Err(Error::BodyMalformed) }
     }
 
     /// Reads [`TreatmentRequest::to_fhir`] back. [`Error::BodyMalformed`] when it is no
-    /// ServiceRequest with a reason, [`Error::TextTooLong`].
+    /// ServiceRequest with a reason; those of [`TreatmentRequest::check`].
     pub fn from_fhir(resource: &Value) -> Result<Self, Error> {
         if resource["resourceType"] != "ServiceRequest" {
             return Err(Error::BodyMalformed);
@@ -71,5 +73,19 @@ impl TreatmentRequest {
         };
         request.check()?;
         Ok(request)
+    }
+}
+
+/// Whether this is a FHIR date with its day, `YYYY-MM-DD`.
+pub fn is_date(text: &str) -> bool {
+    let are_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split('-').collect::<Vec<_>>()[..] {
+        [year, month, day] => {
+            [year.len(), month.len(), day.len()] == [4, 2, 2]
+                && [year, month, day].into_iter().all(are_digits)
+                && ("01"..="12").contains(&month)
+                && ("01"..="31").contains(&day)
+        }
+        _ => false,
     }
 }

@@ -16,7 +16,7 @@ use hdms::ids::{CaseId, NodeId};
 use hdms::node::Occasion;
 use hdms::node::patient::RecordName;
 use hdms::treatment::patient::PatientCase;
-use hdms::treatment::request::TreatmentRequest;
+use hdms::treatment::request::{TreatmentRequest, is_date};
 use wasm_bindgen::JsValue;
 
 use crate::commands::{AskOptions, Command, DataRequestOptions, MakeOptions, ShareOptions};
@@ -385,12 +385,4 @@ fn asked(options: AskOptions) -> Result<(CaseId, NodeId, TreatmentRequest), Erro
     }
     let hospital = options.hospital.parse().map_err(|_| Error::NodeUnknown)?;
     Ok((options.case.parse()?, hospital, TreatmentRequest { reason, date, may_read }))
-}
-
-/// `YYYY-MM-DD`.
-fn is_date(text: &str) -> bool {
-    let dashes = |at| at == 4 || at == 7;
-    let fits =
-        |(at, byte): (usize, u8)| if dashes(at) { byte == b'-' } else { byte.is_ascii_digit() };
-    text.len() == 10 && text.bytes().enumerate().all(fits)
 }

@@ -94,8 +94,18 @@ test("what a colleague decides stays in its place until it is put away", async (
   await other.getByText("Waits for you", { exact: true }).waitFor();
 });
 
-test("a name alters nothing that stands beside it", async () => {
-  hospital.request("c1", "Knee \u2067pain", "Eve \u202elliB");
+test("what a patient wrote alters nothing that stands beside it", async () => {
+  const one = hospital.request("c1", "Knee \u2067pain", "Eve \u202elliB");
+  one.summary.date = "\u202e2027-01-15";
+  one.summary.mayRead = ["Condition", "\u202eAllergies"];
+  one.dataRequests.push({
+    ...{ id: "d1", resources: ["Condition"], purpose: "To know", sent: Date.now() },
+    answer: { kind: "refused", reason: "No \u202eat all", at: Date.now() },
+  });
+  one.results.push({
+    ...{ entry: "e2", title: "Hemoglobin", handedIn: Date.now(), neverFinal: null },
+    status: { kind: "disputed", reason: "Not \u202emine" },
+  });
   const page = await visit();
   await signIn(page);
   const name = page.locator("bdi", { hasText: "Eve [U+202E]lliB" });
@@ -104,9 +114,15 @@ test("a name alters nothing that stands beside it", async () => {
   await page.getByRole("button", { name: "Decline…" }).click();
   await page.getByText("“\u2068Knee [U+2067]pain\u2069”, \u2068Eve [U+202E]lliB\u2069: they see").waitFor();
   await page.getByRole("button", { name: "Cancel" }).click();
+  const date = page.locator("bdi", { hasText: "[U+202E]2027-01-15" });
+  await date.waitFor();
   await page.getByRole("link", { name: "Knee" }).click();
   await page.getByRole("heading", { name: "The path of the ledger" }).waitFor();
   await name.waitFor();
+  await date.waitFor();
+  await page.locator("bdi", { hasText: "[U+202E]allergies" }).waitFor();
+  await page.getByText("The patient refused: No [U+202E]at all").waitFor();
+  await page.getByText("The patient disputes it: Not [U+202E]mine").waitFor();
 });
 
 test("a request is declined with a reason", async () => {

@@ -2,6 +2,7 @@
 of a treatment. Its state lives in memory: it is a peer for tests."""
 
 import json
+import re
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,7 @@ from member import Member
 from wire import MAX_ENVELOPE, NODE_ID, UUID7, Refused, digest, expect, form, new_id
 from wire import addressed, message, open_envelope, sealed, unverified
 
+DATE = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 STATUS = {
     "envelope/former-key": 409, "treatment/unknown-case": 404, "treatment/unknown-entry": 404,
     "network/stale": 503,
@@ -267,7 +269,9 @@ def wish(request):
         expect(request["resourceType"] == "ServiceRequest", "envelope/body")
     except (LookupError, TypeError):
         raise Refused("envelope/body") from None
-    return {"reason": reason, "date": request.get("occurrenceDateTime"), "may_read": may_read}
+    date = request.get("occurrenceDateTime")
+    expect(date is None or DATE.fullmatch(date), "envelope/body")
+    return {"reason": reason, "date": date, "may_read": may_read}
 
 
 def keys(shares):

@@ -63,6 +63,41 @@ async fn hospital(world: &World, case: &CaseId) -> HospitalCase {
 }
 
 #[test]
+fn a_wished_date_is_a_day_and_no_other_text() {
+    block_on(async {
+        let world = World::new(7).await.unwrap();
+        let (patient, hospital) = (world.patient.id(), world.hospital.id());
+        let wished = |date: &str| TreatmentRequest { date: Some(date.into()), ..request() };
+        let read = |request: &TreatmentRequest| {
+            TreatmentRequest::from_fhir(&request.to_fhir(patient, hospital))
+        };
+        let good = wished("2026-01-31");
+        assert_eq!(read(&good), Ok(good));
+        for text in [
+            "",
+            "soon",
+            "2026-01",
+            "2026-00-05",
+            "2026-13-05",
+            "2026-01-32",
+            "2026-1-051",
+            "2026-01-05T09:00:00Z",
+            "\u{202e}2026-01-05",
+            "2026-01-0\u{202e}",
+            "+026-01-05",
+        ] {
+            let bad = wished(text);
+            assert_eq!(read(&bad), Err(Error::BodyMalformed), "{text:?}");
+            let asked = world.patient.ask(&CASE.parse().unwrap(), hospital, bad).await;
+            assert_eq!(asked.err(), Some(Error::BodyMalformed), "{text:?}");
+        }
+        assert!(world.mail.is_empty());
+        let stored = json!({"reason": "Cough", "date": "soon", "may_read": []});
+        assert!(serde_json::from_value::<TreatmentRequest>(stored).is_ok(), "a former version's");
+    });
+}
+
+#[test]
 fn a_declined_request_ends_the_case_with_its_reason() {
     block_on(async {
         let (mut world, case) = requested().await;

@@ -43,7 +43,7 @@ export function answerWord(answer: DataRequest["answer"]): Word {
     case "answered":
       return { label: "Answered", tone: "good", meaning: `Records shared: ${answer.records}.` };
     case "refused":
-      return { label: "Refused", tone: "bad", meaning: `The patient refused: ${answer.reason}` };
+      return { label: "Refused", tone: "bad", meaning: `The patient refused: ${visible(answer.reason)}` };
   }
 }
 
@@ -67,7 +67,7 @@ function statusWord(status: Result["status"]): Word {
     case "committed":
       return { label: "Final", tone: "good", meaning: "Signed by both and logged by the notary." };
     case "disputed":
-      return { label: "Disputed", tone: "bad", meaning: `The patient disputes it: ${status.reason}` };
+      return { label: "Disputed", tone: "bad", meaning: `The patient disputes it: ${visible(status.reason)}` };
   }
 }
 

@@ -1,5 +1,7 @@
 // Plain words for FHIR's names: resource types, member names, codes.
 
+import { visible } from "../ui/words";
+
 const TYPES: Record<string, [one: string, many: string]> = {
   AllergyIntolerance: ["Allergy or intolerance", "Allergies and intolerances"],
   Appointment: ["Appointment", "Appointments"],
@@ -68,9 +70,9 @@ export function typeLabel(type: string): string {
   return TYPES[type]?.[0] ?? words(type);
 }
 
-/** Records of this type, in plain words. */
+/** Records of this type, in plain words; what somebody else wrote in place of a type is shown as it is. */
 export function typesLabel(type: string): string {
-  return TYPES[type]?.[1] ?? words(type);
+  return TYPES[type]?.[1] ?? visible(words(type));
 }
 
 /** A node's title for a record, `Observation: Hemoglobin`, as people say it: `Hemoglobin`. */
