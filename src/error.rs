@@ -113,6 +113,7 @@ refusals! {
     RequestOutdated = "treatment/outdated", 409, "The request goes by a manifest that has ended, or by a key that this hospital no longer has; ask again in a new case.";
     UnknownCase = "treatment/unknown-case", 404, "No such case is known here; begin with a treatment request.";
     NotAllowedNow = "treatment/not-allowed-now", 409, "The state of the case does not allow this; look at the case and do what it waits for.";
+    TypeNotAllowed = "treatment/type-not-allowed", 403, "The patient has not allowed to be asked for records of these types; ask only for those that the case's request names.";
     AlreadyDecided = "treatment/already-decided", 409, "This was decided before, and differently; the first decision stands.";
     TextTooLong = "treatment/too-long", 413, "A text is longer than 4,000 bytes, a list longer than 100, or the request larger than 64 KB; shorten it.";
     UnknownEntry = "treatment/unknown-entry", 404, "The case has no such entry or data request; look at the case for their ids.";

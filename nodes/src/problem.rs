@@ -30,7 +30,8 @@ pub struct Problem {
     pub retry_after: Option<u64>,
     /// The card of the node that refused, with [`Error::FormerKey`].
     pub card: Option<String>,
-    /// The member or parameter that was refused, with [`Error::CommandMalformed`].
+    /// The member or parameter that was refused, with [`Error::CommandMalformed`] and
+    /// [`Error::TypeNotAllowed`].
     pub field: Option<String>,
 }
 
@@ -73,7 +74,8 @@ pub struct ProblemDocument {
     /// The newest card of the node that refused, with `envelope/former-key`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub card: Option<String>,
-    /// The member or parameter that was refused, with `api/malformed`, where it is one.
+    /// The member or parameter that was refused, with `api/malformed` and `treatment/type-not-allowed`,
+    /// where it is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub field: Option<String>,
 }

@@ -56,6 +56,24 @@ async fn a_declined_request_ends_the_case_on_both_sides() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_patient_did_not_allow_to_ask_for_has_its_own_code() {
+    let stage = Stage::set().await;
+    let path = format!("/api/cases/{}/data-requests", stage.approved().await);
+    for (resources, status, code, field) in [
+        (json!(["Observation", "Procedure"]), 403, "treatment/type-not-allowed", Some("resources")),
+        (json!([]), 400, "api/malformed", Some("resources")),
+        (json!(["Observation", "Novel"]), 422, "fhir/not-fhir", None),
+    ] {
+        let body = json!({"resources": resources, "purpose": "p"}).to_string();
+        let answer = stage.his.post(&path, body).await;
+        let said = (answer.status, answer.code(), answer.body["field"].as_str());
+        assert_eq!(said, (status, code, field));
+    }
+    let asked = json!({"resources": ["Observation"], "purpose": "p"}).to_string();
+    assert_eq!(stage.his.post(&path, asked).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_disputed_result_is_corrected_and_only_the_correction_becomes_final() {
     let stage = Stage::set().await;
     let case = stage.approved().await;

@@ -50,8 +50,8 @@ impl<P: Platform> Node<P> {
 
     /// Step 11: asks the patient for records of these FHIR resource types.
     ///
-    /// Errors: [`Error::UnknownCase`], [`Error::NotAllowedNow`], [`Error::AlreadyDecided`] when the
-    /// id names another request, [`Error::NotFhir`] for an unknown type, [`Error::TextTooLong`].
+    /// Errors: [`Error::UnknownCase`], [`Error::NotFhir`] for an unknown type, [`Error::TextTooLong`];
+    /// those of [`HospitalCase::ask_for_data`].
     pub async fn ask_for_data(
         &self,
         id: &CaseId,

@@ -1027,6 +1027,7 @@ export type ErrorCode =
   | "treatment/outdated"
   | "treatment/unknown-case"
   | "treatment/not-allowed-now"
+  | "treatment/type-not-allowed"
   | "treatment/already-decided"
   | "treatment/too-long"
   | "treatment/unknown-entry"
@@ -1134,6 +1135,7 @@ export const sentences: Record<ErrorCode, string> = {
   "treatment/outdated": "The request goes by a manifest that has ended, or by a key that this hospital no longer has; ask again in a new case.",
   "treatment/unknown-case": "No such case is known here; begin with a treatment request.",
   "treatment/not-allowed-now": "The state of the case does not allow this; look at the case and do what it waits for.",
+  "treatment/type-not-allowed": "The patient has not allowed to be asked for records of these types; ask only for those that the case's request names.",
   "treatment/already-decided": "This was decided before, and differently; the first decision stands.",
   "treatment/too-long": "A text is longer than 4,000 bytes, a list longer than 100, or the request larger than 64 KB; shorten it.",
   "treatment/unknown-entry": "The case has no such entry or data request; look at the case for their ids.",

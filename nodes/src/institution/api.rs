@@ -158,20 +158,16 @@ pub async fn ask_for_data(
     Path(id): Path<String>,
     body: Body,
 ) -> Result<(StatusCode, Json<Asked>), Problem> {
-    let case: HospitalCase = desk.node.case(&case_id(&id)?).await?;
+    let case = case_id(&id)?;
     let AskData { id, resources, purpose } = decision(body).await?;
     filled("purpose", &purpose)?;
-    let may_ask = |kind: &String| !resource::is_type(kind) || case.request.may_read.contains(kind);
-    if resources.is_empty() || !resources.iter().all(may_ask) {
-        return Err(Problem::of_field("resources"));
-    }
     let p = desk.node.platform();
     let id: MessageId = match id {
         Some(id) => id.parse().map_err(|_| Problem::of_field("id"))?,
         None => MessageId::new(p.clock(), p.randomness())?,
     };
     let asked = DataRequestBody { id: id.clone(), resources, purpose };
-    desk.node.ask_for_data(&case.id, asked).await?;
+    desk.node.ask_for_data(&case, asked).await.map_err(of_resources)?;
     Ok((StatusCode::CREATED, Json(Asked { id: id.into() })))
 }
 
@@ -305,6 +301,12 @@ pub async fn events(
 #[derive(serde::Serialize)]
 struct Changed {
     case: CaseId,
+}
+
+/// With the member that a request for data was refused for, if it was.
+fn of_resources(error: Error) -> Problem {
+    let is_refused = matches!(error, Error::CommandMalformed | Error::TypeNotAllowed);
+    Problem { field: is_refused.then(|| "resources".to_owned()), ..error.into() }
 }
 
 /// The case that a path names. [`Error::UnknownCase`].

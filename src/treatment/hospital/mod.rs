@@ -36,7 +36,10 @@ pub use state::{DataAnswer, DataRequest, HospitalCase, MedicalResult, Phase, Res
 
 impl HospitalCase {
     /// Step 11: asks the patient for health data. Repeating it with the same id does nothing.
-    /// [`Error::NotAllowedNow`] before the request is final.
+    ///
+    /// Errors: [`Error::NotAllowedNow`] before the request is final, [`Error::AlreadyDecided`] when the id
+    /// names another request, [`Error::CommandMalformed`] for no type, [`Error::TypeNotAllowed`] for one of
+    /// which the patient has not allowed to be asked.
     pub fn ask_for_data(
         &self,
         asked: DataRequestBody,
@@ -46,6 +49,12 @@ impl HospitalCase {
         if let Some(known) = self.data_requests.iter().find(|known| known.asked.id == asked.id) {
             let same = known.asked == asked;
             return if same { Ok(Step::Repeated) } else { Err(Error::AlreadyDecided) };
+        }
+        if asked.resources.is_empty() {
+            return Err(Error::CommandMalformed);
+        }
+        if !asked.resources.iter().all(|kind| self.request.may_read.contains(kind)) {
+            return Err(Error::TypeNotAllowed);
         }
         let mut case = self.clone();
         let send = Effect::send(&case.patient, MessageType::DataRequest, &asked)?;

@@ -99,6 +99,7 @@ test('a patient written with jose and @sd-jwt/core is treated by our hospital', 
     resourceType: 'ServiceRequest', status: 'active', intent: 'proposal',
     subject: { identifier: { system: 'urn:hdms:node', value: patient.id } },
     reasonCode: [{ text: 'Cough' }],
+    supportingInfo: [{ type: 'Observation' }],
   };
   const record = await patient.issue({
     fhir, frame: { _sd: ['subject'] }, patient: patient.id, thd, holder: patient.holderJwk,

@@ -45,7 +45,7 @@ impl Run {
         let request = TreatmentRequest {
             reason: "Persistent cough".into(),
             date: Some("2026-01-05".into()),
-            may_read: vec!["AllergyIntolerance".into()],
+            may_read: vec!["AllergyIntolerance".into(), "Observation".into()],
         };
         world.patient.ask(&case, world.hospital.id(), request).await?;
         let mut run = Self { world, case, messages: Vec::new() };

@@ -23,7 +23,11 @@ fn others() -> CaseId {
 
 async fn asked() -> World {
     let mut world = World::new(1).await.unwrap();
-    let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+    let request = TreatmentRequest {
+        reason: "Cough".into(),
+        date: None,
+        may_read: vec!["Observation".into()],
+    };
     world.patient.ask(&id(), world.hospital.id(), request).await.unwrap();
     world.settle().await.unwrap();
     world
@@ -63,7 +67,11 @@ fn what_is_sent_again_after_its_time_has_come_is_out_of_quarantine() {
         let world = World::new(2).await.unwrap();
         let clock = world.providers.clock.clone();
         clock.advance(3_600_000);
-        let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+        let request = TreatmentRequest {
+            reason: "Cough".into(),
+            date: None,
+            may_read: vec!["Observation".into()],
+        };
         world.patient.ask(&id(), world.hospital.id(), request).await.unwrap();
         let mut world = world;
         world.settle().await.unwrap();
@@ -90,7 +98,11 @@ fn a_sender_who_is_not_heard_for_now_loses_nothing_and_holds_nobody_else_s_up() 
         let other = world.other_patient().await.unwrap();
         let mut letters = Vec::new();
         for (patient, case) in [(&world.patient, id()), (&other, others())] {
-            let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: vec![] };
+            let request = TreatmentRequest {
+                reason: "Cough".into(),
+                date: None,
+                may_read: vec!["Observation".into()],
+            };
             patient.ask(&case, world.hospital.id(), request).await.unwrap();
         }
         world.settle().await.unwrap();
@@ -124,7 +136,11 @@ fn what_a_case_holds_has_its_turn_though_the_node_was_stopped_just_before() {
         let asked = "019b7985-7400-7000-8000-000000000009".parse().unwrap();
         world.settle().await.unwrap();
         let approval = world.mail.remove(0);
-        let body = DataRequestBody { id: asked, resources: Vec::new(), purpose: "Why".into() };
+        let body = DataRequestBody {
+            id: asked,
+            resources: vec!["Observation".into()],
+            purpose: "Why".into(),
+        };
         world.hospital.ask_for_data(&id(), body).await.unwrap();
         world.settle().await.unwrap();
         let request = world.mail.remove(0);

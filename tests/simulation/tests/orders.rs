@@ -54,7 +54,11 @@ impl Play {
     async fn begin(seed: u64) -> Self {
         let mut world = World::new(seed).await.unwrap();
         let case: CaseId = id(1);
-        let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+        let request = TreatmentRequest {
+            reason: "Cough".into(),
+            date: None,
+            may_read: vec!["Observation".into()],
+        };
         let hospital = world.hospital.id().clone();
         world.patient.ask(&case, &hospital, request).await.unwrap();
         world.settle().await.unwrap();
@@ -86,8 +90,11 @@ impl Play {
                 hospital.approve(&self.case).await.unwrap();
             }
             hospital::Phase::Approved if case.results.is_empty() => {
-                let asked =
-                    DataRequestBody { id: id(2), resources: Vec::new(), purpose: "".into() };
+                let asked = DataRequestBody {
+                    id: id(2),
+                    resources: vec!["Observation".into()],
+                    purpose: "".into(),
+                };
                 hospital.ask_for_data(&self.case, asked).await.unwrap();
                 let fhir = json!({"resourceType": "Observation"});
                 let results = (0..RESULTS).map(|n| (id(10 + n), fhir.clone())).collect();

@@ -8,6 +8,7 @@ use hdms::ids::{CaseId, EntryId, MessageId};
 use hdms::node::Outcome;
 use hdms::node::patient::RecordName;
 use hdms::notary::DepositAnswer;
+use hdms::treatment::Step;
 use hdms::treatment::hospital::{self, HospitalCase};
 use hdms::treatment::message::DataRequestBody;
 use hdms::treatment::patient::{self, DataAnswer, PatientCase, ResultStatus};
@@ -22,7 +23,7 @@ fn id<T: std::str::FromStr<Err = Error>>(number: u32) -> T {
 }
 
 fn request() -> TreatmentRequest {
-    TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() }
+    TreatmentRequest { reason: "Cough".into(), date: None, may_read: vec!["Observation".into()] }
 }
 
 fn observation() -> serde_json::Value {
@@ -204,8 +205,11 @@ fn a_final_record_is_shared_with_proof_of_holding_and_an_own_one_without() {
 fn refused_data_reaches_the_hospital_with_its_reason() {
     block_on(async {
         let (mut world, case) = approved().await;
-        let asked =
-            DataRequestBody { id: id(9), resources: Vec::new(), purpose: "Curiosity".into() };
+        let asked = DataRequestBody {
+            id: id(9),
+            resources: vec!["Observation".into()],
+            purpose: "Curiosity".into(),
+        };
         world.hospital.ask_for_data(&case, asked.clone()).await.unwrap();
         world.deliver_all().await.unwrap();
         world.patient.refuse_data(&case, &asked.id, "Not needed").await.unwrap();
@@ -225,7 +229,11 @@ fn refused_data_reaches_the_hospital_with_its_reason() {
 fn what_the_state_does_not_allow_is_refused() {
     block_on(async {
         let (mut world, case) = requested().await;
-        let asked = DataRequestBody { id: id(9), resources: Vec::new(), purpose: "".into() };
+        let asked = DataRequestBody {
+            id: id(9),
+            resources: vec!["Observation".into()],
+            purpose: "".into(),
+        };
         let early = world.hospital.ask_for_data(&case, asked.clone()).await;
         assert_eq!(early, Err(Error::NotAllowedNow));
         let early = world.hospital.hand_in(&case, vec![(id(3), observation())]).await;
@@ -243,10 +251,36 @@ fn what_the_state_does_not_allow_is_refused() {
 }
 
 #[test]
+fn a_hospital_asks_for_what_the_patient_allowed_and_repeats_what_it_has_asked_for() {
+    block_on(async {
+        let (world, case) = approved().await;
+        let asked = |resources| DataRequestBody { id: id(9), resources, purpose: "Care".into() };
+        for (resources, why) in [
+            (vec!["Observation".into(), "Procedure".into()], Error::TypeNotAllowed),
+            (Vec::new(), Error::CommandMalformed),
+        ] {
+            assert_eq!(world.hospital.ask_for_data(&case, asked(resources)).await, Err(why));
+        }
+        // Asked before there was this rule.
+        let mut case = hospital(&world, &case).await;
+        for resources in [vec!["Procedure".into()], Vec::new()] {
+            let asked = asked(resources);
+            let (sent, answer) = (case.begun, hospital::DataAnswer::Asked);
+            case.data_requests = vec![hospital::DataRequest { asked: asked.clone(), sent, answer }];
+            assert!(matches!(case.ask_for_data(asked, sent), Ok(Step::Repeated)));
+        }
+    });
+}
+
+#[test]
 fn a_result_that_is_not_final_is_not_shared() {
     block_on(async {
         let (mut world, case, entry) = with_result().await;
-        let asked = DataRequestBody { id: id(9), resources: Vec::new(), purpose: "".into() };
+        let asked = DataRequestBody {
+            id: id(9),
+            resources: vec!["Observation".into()],
+            purpose: "".into(),
+        };
         world.hospital.ask_for_data(&case, asked.clone()).await.unwrap();
         world.deliver_all().await.unwrap();
         let name = RecordName { case: case.clone(), entry };

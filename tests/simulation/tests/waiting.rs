@@ -42,13 +42,21 @@ async fn asked(seed: u64) -> World {
 }
 
 async fn ask(world: &World) -> Result<PatientCase, Error> {
-    let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+    let request = TreatmentRequest {
+        reason: "Cough".into(),
+        date: None,
+        may_read: vec!["Observation".into()],
+    };
     world.patient.ask(&case(), world.hospital.id(), request).await
 }
 
 async fn ask_again(world: &World) {
     let another = "019b7985-7400-7000-8000-000000000002".parse().unwrap();
-    let request = TreatmentRequest { reason: "Fever".into(), date: None, may_read: Vec::new() };
+    let request = TreatmentRequest {
+        reason: "Fever".into(),
+        date: None,
+        may_read: vec!["Observation".into()],
+    };
     world.patient.ask(&another, world.hospital.id(), request).await.unwrap();
 }
 
@@ -155,7 +163,11 @@ fn a_sender_s_quota_in_one_mailbox_loses_nothing_and_holds_nothing_for_others_up
         let mut world = asked(15).await;
         let other = world.other_patient().await.unwrap();
         let others: CaseId = "019b7985-7400-7000-8000-000000000002".parse().unwrap();
-        let request = TreatmentRequest { reason: "Fever".into(), date: None, may_read: Vec::new() };
+        let request = TreatmentRequest {
+            reason: "Fever".into(),
+            date: None,
+            may_read: vec!["Observation".into()],
+        };
         other.ask(&others, world.hospital.id(), request).await.unwrap();
         world.settle().await.unwrap();
         for mail in world.sent_by(&other).await.unwrap() {
@@ -166,7 +178,7 @@ fn a_sender_s_quota_in_one_mailbox_loses_nothing_and_holds_nothing_for_others_up
             world.hospital.approve(&case).await.unwrap();
             world.settle().await.unwrap();
             let (id, purpose) = (case.to_string().parse().unwrap(), "Why".into());
-            let asked = DataRequestBody { id, resources: Vec::new(), purpose };
+            let asked = DataRequestBody { id, resources: vec!["Observation".into()], purpose };
             world.hospital.ask_for_data(&case, asked).await.unwrap();
             world.unanswered();
         }

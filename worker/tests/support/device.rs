@@ -129,7 +129,11 @@ impl Device {
     pub async fn new() -> Self {
         begin((BEGIN.0 + 60_000) as f64);
         let mut world = World::new(1).await.unwrap();
-        let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+        let request = TreatmentRequest {
+            reason: "Cough".into(),
+            date: None,
+            may_read: vec!["Observation".into()],
+        };
         world.patient.ask(&case(), world.hospital.id(), request).await.unwrap();
         world.settle().await.unwrap();
         let mail = world.mail.remove(0);

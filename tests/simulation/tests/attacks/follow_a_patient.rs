@@ -15,7 +15,11 @@ use crate::{case, id};
 
 /// A case of the patient at the hospital, approved.
 async fn approved(world: &mut World, case: &CaseId) {
-    let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+    let request = TreatmentRequest {
+        reason: "Cough".into(),
+        date: None,
+        may_read: vec!["Observation".into()],
+    };
     world.patient.ask(case, world.hospital.id(), request).await.unwrap();
     world.deliver_all().await.unwrap();
     world.hospital.approve(case).await.unwrap();

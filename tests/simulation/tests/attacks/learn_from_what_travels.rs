@@ -26,7 +26,8 @@ fn sizes(world: &mut World) -> Vec<usize> {
 /// A case in which the patient has asked for treatment under this name and for this reason. Answers
 /// the size of the request's envelope.
 async fn asked(world: &mut World, case: &CaseId, name: &str, reason: &str) -> usize {
-    let request = TreatmentRequest { reason: reason.into(), date: None, may_read: Vec::new() };
+    let may_read = vec!["AllergyIntolerance".into(), "Observation".into()];
+    let request = TreatmentRequest { reason: reason.into(), date: None, may_read };
     let hospital = world.hospital.id().clone();
     world.patient.ask_by_name(case, &hospital, request, name).await.unwrap();
     world.settle().await.unwrap();

@@ -29,7 +29,11 @@ fn hostile() -> Deliverer {
 
 /// A hospital has approved the patient's request, and its message is on the way.
 async fn approval(world: &mut World) -> String {
-    let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+    let request = TreatmentRequest {
+        reason: "Cough".into(),
+        date: None,
+        may_read: vec!["Observation".into()],
+    };
     world.patient.ask(&case(), world.hospital.id(), request).await.unwrap();
     world.deliver_all().await.unwrap();
     world.hospital.approve(&case()).await.unwrap();
@@ -157,7 +161,11 @@ fn who_delivered_is_told_of_what_was_kept_in_hope_and_is_given_up() {
 fn who_delivered_is_told_of_what_was_held_and_is_refused_when_its_turn_has_come() {
     block_on(async {
         let mut world = World::new(7).await.unwrap();
-        let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+        let request = TreatmentRequest {
+            reason: "Cough".into(),
+            date: None,
+            may_read: vec!["Observation".into()],
+        };
         world.patient.ask(&case(), world.hospital.id(), request).await.unwrap();
         world.deliver_all().await.unwrap();
         let asked = json!({"id": case(), "resources": ["Observation"], "purpose": "Care"});
@@ -189,7 +197,11 @@ fn what_is_told_of_a_message_before_its_place_is_known_is_not_forgotten() {
             let mut world = World::new(6).await.unwrap();
             approval(&mut world).await;
             let id = "019b7985-7400-7000-8000-000000000009".parse().unwrap();
-            let ask = DataRequestBody { id, resources: Vec::new(), purpose: String::new() };
+            let ask = DataRequestBody {
+                id,
+                resources: vec!["Observation".into()],
+                purpose: String::new(),
+            };
             world.hospital.ask_for_data(&case(), ask).await.unwrap();
             let item = world.hospital.waiting("", 10).await.unwrap().remove(0);
             let refused = Fate::Refused(Error::CardForged.code().into());

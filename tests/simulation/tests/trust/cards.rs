@@ -50,7 +50,7 @@ async fn sealed_deposit(world: &mut World) -> String {
 async fn sealed_request_for_data(world: &mut World) -> Vec<u8> {
     let asked = DataRequestBody {
         id: crate::id(2),
-        resources: Vec::new(),
+        resources: vec!["Observation".into()],
         purpose: "Before prescribing".into(),
     };
     world.hospital.ask_for_data(&case(), asked).await.unwrap();

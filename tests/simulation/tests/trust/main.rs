@@ -36,7 +36,7 @@ fn case() -> CaseId {
 }
 
 fn request() -> TreatmentRequest {
-    TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() }
+    TreatmentRequest { reason: "Cough".into(), date: None, may_read: vec!["Observation".into()] }
 }
 
 /// Without the reasons for which they can't be sent.
