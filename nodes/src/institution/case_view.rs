@@ -240,7 +240,7 @@ impl CaseSummary {
             changed: case.changed.0,
             open_data_requests: case.data_requests.iter().filter(asked).count(),
             results: case.results.len(),
-            open_results: case.results.iter().filter(|result| is_open(result)).count(),
+            open_results: case.results.iter().filter(|result| result.status.is_open()).count(),
         }
     }
 }
@@ -326,7 +326,7 @@ impl ResultView {
             ResultStatus::Committed { at, .. } => StatusView::Committed { at: at.0 },
             ResultStatus::Disputed { reason, .. } => StatusView::Disputed { reason },
         };
-        let ended = is_open(result) && case.notary_until(&node.trust()).is_some();
+        let ended = result.status.is_open() && case.notary_until(&node.trust()).is_some();
         Ok(Self {
             entry: result.id.to_string(),
             title,
@@ -393,9 +393,4 @@ impl ReceiptView {
 /// checked.
 pub fn is_about_receipt(error: Error) -> bool {
     !error.is_passing() || error == Error::StoreCorrupt
-}
-
-/// Whether a result is neither committed nor disputed.
-fn is_open(result: &MedicalResult) -> bool {
-    !matches!(result.status, ResultStatus::Committed { .. } | ResultStatus::Disputed { .. })
 }

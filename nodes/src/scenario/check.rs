@@ -1,7 +1,7 @@
 //! Whether both sides of a case agree in the end.
 
 use hdms::ids::CaseId;
-use hdms::ledger::{Entry, EntryKind, VerificationKey};
+use hdms::ledger::{Entry, VerificationKey};
 use hdms::provider::Timestamp;
 use hdms::record::Record;
 use hdms::treatment::Flow;
@@ -63,10 +63,7 @@ async fn own_view(
     }
     Ok(json!({
         "id": entry.id,
-        "kind": match entry.kind {
-            EntryKind::Request => "request",
-            EntryKind::Result => "result",
-        },
+        "kind": entry.kind,
         "verificationKey": entry.verification_key,
         "previous": entry.previous,
         "author": entry.author,

@@ -12,18 +12,17 @@
 //! meanwhile waits.
 
 mod approval;
+mod data;
 mod state;
 
 use serde_json::Value;
 
-use super::message::{
-    ApprovalBody, Content, DataRequestBody, Ranking, Received, ResultBody, VerifiedShare,
-};
+use super::message::{ApprovalBody, Content, Ranking, Received, ResultBody};
 use super::request::TreatmentRequest;
 use super::{Authored, Effect, Flow, Step};
 use crate::envelope::{CLOCK_SKEW, MessageType};
 use crate::error::Error;
-use crate::ids::{EntryId, MessageId, NodeId};
+use crate::ids::{EntryId, NodeId};
 use crate::ledger::{
     CaseSecret, Commitment, Endorsed, Entry, EntryKind, Final, VerificationKey,
     VerifiedEndorsement, VerifiedReceipt,
@@ -35,33 +34,6 @@ use crate::record::VerifiedRecord;
 pub use state::{DataAnswer, DataRequest, HospitalCase, MedicalResult, Phase, ResultStatus};
 
 impl HospitalCase {
-    /// Step 11: asks the patient for health data. Repeating it with the same id does nothing.
-    ///
-    /// Errors: [`Error::NotAllowedNow`] before the request is final, [`Error::AlreadyDecided`] when the id
-    /// names another request, [`Error::CommandMalformed`] for no type, [`Error::TypeNotAllowed`] for one of
-    /// which the patient has not allowed to be asked.
-    pub fn ask_for_data(
-        &self,
-        asked: DataRequestBody,
-        now: Timestamp,
-    ) -> Result<Step<Self>, Error> {
-        self.expect_approved()?;
-        if let Some(known) = self.data_requests.iter().find(|known| known.asked.id == asked.id) {
-            let same = known.asked == asked;
-            return if same { Ok(Step::Repeated) } else { Err(Error::AlreadyDecided) };
-        }
-        if asked.resources.is_empty() {
-            return Err(Error::CommandMalformed);
-        }
-        if !asked.resources.iter().all(|kind| self.request.may_read.contains(kind)) {
-            return Err(Error::TypeNotAllowed);
-        }
-        let mut case = self.clone();
-        let send = Effect::send(&case.patient, MessageType::DataRequest, &asked)?;
-        case.data_requests.push(DataRequest { asked, sent: now, answer: DataAnswer::Asked });
-        Ok(case.applied(now, vec![send]))
-    }
-
     /// Step 14: the HIS hands in results, whose ids are new; they wait for their turn.
     /// [`Error::NotAllowedNow`] before the request is final, [`Error::FormerCase`].
     pub fn hand_in(
@@ -137,11 +109,6 @@ impl HospitalCase {
         self.results.iter_mut().find(|result| result.id == *id).ok_or(Error::UnknownEntry)
     }
 
-    fn data_request(&mut self, id: &MessageId) -> Result<&mut DataRequest, Error> {
-        let found = self.data_requests.iter_mut().find(|request| request.asked.id == *id);
-        found.ok_or(Error::UnknownEntry)
-    }
-
     fn expect_approved(&self) -> Result<(), Error> {
         if self.phase == Phase::Approved { Ok(()) } else { Err(Error::NotAllowedNow) }
     }
@@ -189,46 +156,6 @@ impl HospitalCase {
             Effect::KeepEndorsement(theirs.clone()),
         ];
         Ok(Step::Applied(case, keep))
-    }
-
-    /// Step 12: the patient's records came.
-    fn data_came(
-        &self,
-        request: &MessageId,
-        records: &[VerifiedShare],
-        at: Timestamp,
-    ) -> Result<Step<Self>, Error> {
-        let keys: Vec<_> =
-            records.iter().map(|share| VerificationKey::of(share.record.record().jwt())).collect();
-        if !self.awaits_data(request, &keys)? {
-            return Ok(Step::Repeated);
-        }
-        let mut case = self.clone();
-        case.data_request(request)?.answer = DataAnswer::Answered { records: keys, at };
-        let authors = records.iter().map(|share| &share.author);
-        let others = authors.filter(|author| *author.id() != self.patient);
-        let mut keep: Vec<_> = others.cloned().map(Effect::KeepCard).collect();
-        let records = records.iter().map(|share| share.shared.clone()).collect();
-        keep.push(Effect::KeepShared { request: request.clone(), records });
-        Ok(case.applied(at, keep))
-    }
-
-    /// Step 12: the patient shares nothing.
-    fn data_refused(
-        &self,
-        request: &MessageId,
-        reason: &str,
-        at: Timestamp,
-    ) -> Result<Step<Self>, Error> {
-        let mut case = self.clone();
-        let asked = case.data_request(request)?;
-        match &asked.answer {
-            DataAnswer::Asked => {}
-            DataAnswer::Refused { .. } => return Ok(Step::Repeated),
-            DataAnswer::Answered { .. } => return Err(Error::AlreadyDecided),
-        }
-        asked.answer = DataAnswer::Refused { reason: reason.to_owned(), at };
-        Ok(case.applied(at, Vec::new()))
     }
 
     /// Steps 20-21: the patient confirmed; the hospital deposits the same entry.

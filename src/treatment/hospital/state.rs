@@ -189,6 +189,11 @@ impl ResultStatus {
         }
     }
 
+    /// Whether it is neither committed nor disputed.
+    pub fn is_open(&self) -> bool {
+        !matches!(self, ResultStatus::Committed { .. } | ResultStatus::Disputed { .. })
+    }
+
     pub(super) fn is_under_way(&self) -> bool {
         matches!(self, ResultStatus::Sent { .. } | ResultStatus::Confirmed { .. })
     }
