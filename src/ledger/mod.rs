@@ -19,7 +19,7 @@ use crate::provider::{NodeKeys, Primitives, Timestamp};
 pub use cosignatures::Cosignatures;
 pub use draw::{Draw, DrawSignature, DrawValue, Drawn, Passed, SILENCE, VerifiedDraw};
 pub use leaf::{CaseSecret, Commitment, LEAF_BYTES, Leaf, Salt};
-pub use receipt::{CONFLICT, Conflict, LeafOpening, Receipt, VerifiedReceipt, is_of_former_notary};
+pub use receipt::{CONFLICT, Conflict, LeafOpening, Receipt, VerifiedReceipt, is_of_former_member};
 
 const ENDORSEMENT: Kind = Kind::statement("hdms-endorsement+jwt");
 

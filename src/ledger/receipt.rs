@@ -12,7 +12,7 @@ use crate::ids::{EntryId, NodeId};
 use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
 use crate::log::{MAX_TEXT, TlogProof};
-use crate::network::{Trust, notary_of};
+use crate::network::{NotaryLog, Trust, notary_of};
 use crate::provider::{NodeKeys, Primitives};
 
 /// Why a notary refuses an entry. A receipt is in it.
@@ -208,13 +208,16 @@ impl VerifiedReceipt {
     }
 }
 
-/// Whether the notary that a receipt names has ceased to be a member: one that does not hold may then
-/// have been given after that.
-pub fn is_of_former_notary(text: &str, trust: &Trust) -> bool {
-    TlogProof::parse(text)
-        .and_then(|proof| notary_of(&proof.checkpoint.checkpoint().origin))
-        .and_then(|notary| trust.log(&notary).map(|log| log.until.is_some()))
-        .unwrap_or(false)
+/// Whether the notary of a receipt, or one of its witnesses, has ceased to be a member: one that does not
+/// hold may then have been given after that.
+pub fn is_of_former_member(text: &str, trust: &Trust) -> bool {
+    let Ok(proof) = TlogProof::parse(text) else { return false };
+    let lines = &proof.checkpoint.note().signatures;
+    let has_signed = |log: &NotaryLog| {
+        let names = [log.log_key().name, log.witness_key().name];
+        lines.iter().any(|line| names.contains(&line.name))
+    };
+    trust.logs().iter().any(|log| log.until.is_some() && has_signed(log))
 }
 
 fn as_receipt(error: Error) -> Error {

@@ -265,9 +265,9 @@ impl<P: Platform> Node<P> {
         match self.verify_receipt(text).await {
             Ok(receipt) if receipt.receipt().verification_key == key => Ok(true),
             Ok(_) => Err(Error::EntryMismatch),
-            // Logged after its notary was revoked, of which the sender has not heard: kept with the
-            // record, for which its author alone vouches.
-            Err(Error::ReceiptForged) if ledger::is_of_former_notary(text, &self.trust()) => {
+            // Given after its notary was revoked, or a witness, of which the sender has not heard: kept
+            // with the record, for which its author alone vouches.
+            Err(Error::ReceiptForged) if ledger::is_of_former_member(text, &self.trust()) => {
                 Ok(false)
             }
             Err(error) => Err(error),

@@ -104,14 +104,7 @@ impl<P: Platform> Node<P> {
                 }
             }
         }
-        for item in &queued {
-            writes.push(put(Table::Outbox, item.id.clone(), json::write(item)?));
-        }
-        self.platform.store().commit(writes).await?;
-        if !queued.is_empty() {
-            self.platform.queued(queued);
-        }
-        Ok(())
+        self.commit(writes, queued).await
     }
 
     /// Forgets which messages of a patient were taken in, however many.

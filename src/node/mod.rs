@@ -15,6 +15,7 @@ pub mod pace;
 pub mod patient;
 mod quarantine;
 mod query;
+mod renewal;
 mod resealing;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -251,6 +252,12 @@ impl<P: Platform> Node<P> {
             self.prepare(case, effect, &mut writes, &mut queued).await?;
         }
         writes.push(put(Table::Cases, case.to_string(), json::write(&state)?));
+        self.commit(writes, queued).await?;
+        Ok(true)
+    }
+
+    /// Commits `writes` with what is queued for sending.
+    async fn commit(&self, mut writes: Vec<Write>, queued: Vec<OutboxItem>) -> Result<(), Error> {
         for item in &queued {
             writes.push(put(Table::Outbox, item.id.clone(), json::write(item)?));
         }
@@ -258,7 +265,7 @@ impl<P: Platform> Node<P> {
         if !queued.is_empty() {
             self.platform.queued(queued);
         }
-        Ok(true)
+        Ok(())
     }
 
     async fn prepare(

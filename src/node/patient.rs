@@ -266,8 +266,9 @@ impl<P: Platform> Node<P> {
                 let record = record.select(selection)?.compact().to_owned();
                 return Ok(SharedRecord { record, receipt: None });
             }
-            // Its notary was revoked before it logged this: the record's author vouches for it alone, and
-            // as long as it is no former member itself.
+            // Its notary was revoked before it logged this, or a witness before it co-signed: the record's
+            // author vouches for it alone until there is another receipt, and as long as it is no former
+            // member itself.
             Err(Error::ReceiptForged) => {
                 self.card_for_later(&record::claimed_author(record.compact())?).await?;
                 None

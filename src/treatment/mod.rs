@@ -106,11 +106,16 @@ pub trait Flow: Clone + Serialize + DeserializeOwned {
     /// Takes in a verified message; `case` is `None` when no such case is known.
     fn receive(case: Option<&Self>, message: &Received) -> Result<Step<Self>, Error>;
 
-    /// The notary logged an entry after [`Effect::Deposit`].
+    /// The notary logged an entry after [`Effect::Deposit`], now or before: then its receipt takes the
+    /// place of one that counts no more, perhaps with the other participant neither.
     fn deposited(&self, committed: &Final, now: Timestamp) -> Result<Step<Self>, Error>;
 
     /// The notary refused a deposit with this code. The decision that led to it may be taken again.
     fn deposit_refused(&self, entry: &EntryId, code: &str, now: Timestamp) -> Step<Self>;
+
+    /// What deposits an entry again that was logged before; none where that is the other participant's
+    /// part.
+    fn deposit_again(&self, endorsed: Endorsed) -> Option<Effect>;
 
     /// The case's secret; a case of before version 2 has none, and takes no new entries.
     fn secret(&self) -> Option<CaseSecret>;

@@ -280,7 +280,7 @@ test("the notary is asked about what was shared, and what differs is shown", asy
   await lines.filter({ hasText: "Pollen" }).getByText("Do not rely on this record").last().waitFor();
   await lines.filter({ hasText: "Dust" }).getByText("its receipt does not count").waitFor();
   await page.getByRole("alert").filter({ hasText: "ledger/receipt" }).waitFor();
-  await page.getByText("the notary had been revoked by then").waitFor();
+  await page.getByText("the notary or a witness had been revoked by then").waitFor();
   await look(page, "console-verified");
 });
 

@@ -208,15 +208,18 @@ impl HospitalCase {
 
     /// Steps 9-10: the request is final; the patient is told.
     fn request_final(&self, committed: &Final, now: Timestamp) -> Result<Step<Self>, Error> {
-        let endorsement = match &self.phase {
-            Phase::Approving { endorsement, .. } => endorsement.clone(),
-            Phase::Approved => return Ok(Step::Repeated),
-            _ => return Err(Error::NotAllowedNow),
-        };
-        let receipt = committed.receipt();
         let mut case = self.clone();
-        case.phase = Phase::Approved;
-        case.head = Some(case.entry.id.clone());
+        match &self.phase {
+            Phase::Approving { .. } => {
+                case.phase = Phase::Approved;
+                case.head = Some(case.entry.id.clone());
+            }
+            Phase::Approved => {}
+            _ => return Err(Error::NotAllowedNow),
+        }
+        let receipt = committed.receipt();
+        let [_, mine] = committed.endorsed().jwts();
+        let endorsement = mine.clone();
         let draw = case.ranking.clone().ok_or(Error::FormerCase)?.drawn;
         let body = ApprovalBody { endorsement, receipt: receipt.text().to_owned(), draw };
         let send = Effect::send(&case.patient, MessageType::TreatmentApproval, &body)?;
@@ -233,7 +236,10 @@ impl HospitalCase {
                     return Err(Error::EntryMismatch);
                 }
             }
-            ResultStatus::Committed { .. } => return Ok(Step::Repeated),
+            ResultStatus::Committed { entry, .. } if entry == committed.entry() => {
+                let keep = Effect::KeepReceipt(committed.receipt().clone());
+                return Ok(case.applied(now, vec![keep]));
+            }
             _ => return Err(Error::NotAllowedNow),
         }
         let entry = committed.entry().clone();
@@ -291,6 +297,15 @@ impl Flow for HospitalCase {
             *refused = code;
         }
         case.applied(now, Vec::new())
+    }
+
+    fn deposit_again(&self, endorsed: Endorsed) -> Option<Effect> {
+        let notary = self.notary.clone()?;
+        let first = match *endorsed.entry() == self.entry {
+            true => Some((self.secret?, self.ranking.clone()?.drawn)),
+            false => None,
+        };
+        Some(Effect::Deposit { notary, endorsed, first })
     }
 
     fn secret(&self) -> Option<CaseSecret> {

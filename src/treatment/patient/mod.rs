@@ -7,21 +7,19 @@
 //!                                                              └── dispute ─► Disputed
 //! ```
 
+mod data;
 mod state;
 
-use super::message::{
-    ConfirmationBody, Content, DataBody, DataRefusalBody, DataRequestBody, DisputeBody, Received,
-    RequestBody, SharedRecord,
-};
+use super::message::{ConfirmationBody, Content, DisputeBody, Received, RequestBody};
 use super::request::TreatmentRequest;
 use super::{Authored, Effect, Flow, Step};
 use crate::envelope::MessageType;
 use crate::error::Error;
-use crate::ids::{EntryId, MessageId, NodeId};
+use crate::ids::{EntryId, NodeId};
 use crate::jose::jwk::EcJwk;
 use crate::ledger::{
-    CaseSecret, Endorsed, Entry, EntryKind, Final, VerificationKey, VerifiedDraw,
-    VerifiedEndorsement, VerifiedReceipt,
+    CaseSecret, Endorsed, Entry, EntryKind, Final, VerifiedDraw, VerifiedEndorsement,
+    VerifiedReceipt,
 };
 use crate::provider::Timestamp;
 use crate::record::VerifiedRecord;
@@ -71,53 +69,6 @@ impl PatientCase {
         let keep =
             Effect::KeepRecord { entry: entry.id.clone(), compact: record.compact().to_owned() };
         Ok(Step::Applied(case, vec![keep, Effect::KeepEndorsement(endorsement), send]))
-    }
-
-    /// Step 12: shares the chosen presentations in answer to `request`, with their authors' `cards`. Repeating it
-    /// does nothing.
-    ///
-    /// Errors: [`Error::UnknownEntry`], [`Error::AlreadyDecided`].
-    pub fn share(
-        &self,
-        request: &MessageId,
-        records: Vec<(SharedRecord, VerificationKey)>,
-        cards: Vec<String>,
-        now: Timestamp,
-    ) -> Result<Step<Self>, Error> {
-        let (records, keys): (Vec<_>, Vec<_>) = records.into_iter().unzip();
-        let mut case = self.clone();
-        let asked = case.data_request(request)?;
-        match &asked.answer {
-            DataAnswer::Open => {}
-            DataAnswer::Shared { records, .. } if *records == keys => return Ok(Step::Repeated),
-            _ => return Err(Error::AlreadyDecided),
-        }
-        asked.answer = DataAnswer::Shared { records: keys, at: now };
-        let body = DataBody { request: request.clone(), records, cards };
-        let send = Effect::send(&case.hospital, MessageType::Data, &body)?;
-        Ok(case.applied(now, vec![send]))
-    }
-
-    /// Step 12: shares nothing. Repeating it does nothing.
-    ///
-    /// Errors: [`Error::UnknownEntry`], [`Error::AlreadyDecided`].
-    pub fn refuse_data(
-        &self,
-        request: &MessageId,
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<Step<Self>, Error> {
-        let mut case = self.clone();
-        let asked = case.data_request(request)?;
-        match &asked.answer {
-            DataAnswer::Open => {}
-            DataAnswer::Refused { .. } => return Ok(Step::Repeated),
-            DataAnswer::Shared { .. } => return Err(Error::AlreadyDecided),
-        }
-        asked.answer = DataAnswer::Refused { reason: reason.to_owned(), at: now };
-        let body = DataRefusalBody { request: request.clone(), reason: reason.to_owned() };
-        let send = Effect::send(&case.hospital, MessageType::DataRefusal, &body)?;
-        Ok(case.applied(now, vec![send]))
     }
 
     /// The entry that a confirmation endorses; `None` when it is confirmed already.
@@ -190,11 +141,6 @@ impl PatientCase {
         found.ok_or(Error::UnknownEntry)
     }
 
-    fn data_request(&mut self, id: &MessageId) -> Result<&mut DataRequest, Error> {
-        let found = self.data_requests.iter_mut().find(|request| request.asked.id == *id);
-        found.ok_or(Error::UnknownEntry)
-    }
-
     fn applied(mut self, now: Timestamp, effects: Vec<Effect>) -> Step<Self> {
         self.changed = now;
         Step::Applied(self, effects)
@@ -208,7 +154,9 @@ impl PatientCase {
         (receipt, draw): (&VerifiedReceipt, &VerifiedDraw),
         at: Timestamp,
     ) -> Result<Step<Self>, Error> {
-        if !self.awaits_approval()? {
+        let notary = &receipt.receipt().iss;
+        let awaited = self.awaits_approval()?;
+        if !awaited && self.notary.as_ref() != Some(notary) {
             return Ok(Step::Repeated);
         }
         if *theirs.entry() != self.entry {
@@ -216,14 +164,16 @@ impl PatientCase {
         }
         receipt.expect(&self.entry, self.secret)?;
         let times = (self.begun.seconds(), at.seconds());
-        draw.expect(&receipt.receipt().iss, &self.notaries, times)?;
+        draw.expect(notary, &self.notaries, times)?;
         let mut case = self.clone();
-        case.phase = Phase::Approved;
-        case.notary = Some(receipt.receipt().iss.clone());
-        case.passed = draw.passed().to_vec();
-        case.head = Some(case.entry.id.clone());
-        let keep =
-            vec![Effect::KeepEndorsement(theirs.clone()), Effect::KeepReceipt(receipt.clone())];
+        let mut keep = vec![Effect::KeepReceipt(receipt.clone())];
+        if awaited {
+            case.phase = Phase::Approved;
+            case.notary = Some(notary.clone());
+            case.passed = draw.passed().to_vec();
+            case.head = Some(case.entry.id.clone());
+            keep.push(Effect::KeepEndorsement(theirs.clone()));
+        }
         Ok(case.applied(at, keep))
     }
 
@@ -239,21 +189,6 @@ impl PatientCase {
         }
         let mut case = self.clone();
         case.phase = Phase::Declined { reason: reason.to_owned() };
-        Ok(case.applied(at, Vec::new()))
-    }
-
-    /// Step 11: the hospital asks for health data; it waits for the patient's decision.
-    fn asked_for_data(&self, asked: &DataRequestBody, at: Timestamp) -> Result<Step<Self>, Error> {
-        if !self.awaits_more()? {
-            return Ok(Step::Early);
-        }
-        if let Some(known) = self.data_requests.iter().find(|known| known.asked.id == asked.id) {
-            let same = known.asked == *asked;
-            return if same { Ok(Step::Repeated) } else { Err(Error::AlreadyDecided) };
-        }
-        let mut case = self.clone();
-        let answer = DataAnswer::Open;
-        case.data_requests.push(DataRequest { asked: asked.clone(), received: at, answer });
         Ok(case.applied(at, Vec::new()))
     }
 
@@ -345,12 +280,13 @@ impl Flow for PatientCase {
         let mut case = self.clone();
         let result = case.result_mut(&entry.id)?;
         match result.status {
-            ResultStatus::Confirming if result.entry == *entry => {}
-            ResultStatus::Committed { .. } => return Ok(Step::Repeated),
+            ResultStatus::Confirming if result.entry == *entry => {
+                result.status = ResultStatus::Committed { at: now };
+                case.head = Some(entry.id.clone());
+            }
+            ResultStatus::Committed { .. } if result.entry == *entry => {}
             _ => return Err(Error::NotAllowedNow),
         }
-        result.status = ResultStatus::Committed { at: now };
-        case.head = Some(entry.id.clone());
         let [_, mine] = committed.endorsed().jwts();
         let body =
             ConfirmationBody { endorsement: mine.clone(), receipt: receipt.text().to_owned() };
@@ -366,6 +302,12 @@ impl Flow for PatientCase {
         }
         result.status = ResultStatus::Refused { code: code.to_owned() };
         case.applied(now, Vec::new())
+    }
+
+    /// The hospital deposits the request, and sends the receipt with its approval.
+    fn deposit_again(&self, endorsed: Endorsed) -> Option<Effect> {
+        let notary = self.notary.clone().filter(|_| *endorsed.entry() != self.entry)?;
+        Some(Effect::Deposit { notary, endorsed, first: None })
     }
 
     fn secret(&self) -> Option<CaseSecret> {

@@ -81,6 +81,11 @@ impl Notary {
         self.trust = trust;
     }
 
+    /// Makes its receipts anew, under a checkpoint that its witnesses of now co-sign.
+    pub fn forget_receipts(&mut self) {
+        self.logged.iter_mut().for_each(|logged| logged.receipt = None);
+    }
+
     /// Everything logged, in order.
     pub fn log(&self) -> &[Logged] {
         &self.logged

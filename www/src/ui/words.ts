@@ -10,7 +10,7 @@ export type Word = { label: string; tone: Tone; meaning: string };
 export const UNWATCHED = "none: nobody watches this notary's log";
 
 /** What is said of a receipt that is kept and does not count. */
-export const VOID = "its receipt does not count: it was altered, or the notary had been revoked by then";
+export const VOID = "its receipt does not count: it was altered, or the notary or a witness had been revoked by then";
 
 /** `1 record`, `2 records`. */
 export function count(number: number, one: string, many = `${one}s`): string {

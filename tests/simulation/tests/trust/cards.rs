@@ -249,7 +249,7 @@ fn what_a_notary_logged_after_it_was_revoked_is_shared_on_its_authors_word_alone
 }
 
 /// What the hospital has of the one record that the patient shares in a case.
-async fn share_one(world: &mut World, case: CaseId, name: RecordName) -> SharedRecord {
+pub async fn share_one(world: &mut World, case: CaseId, name: RecordName) -> SharedRecord {
     let request = ask_for_observations(world, &case).await;
     world.patient.share(&case, &request, &[name]).await.unwrap();
     world.deliver_all().await.unwrap();

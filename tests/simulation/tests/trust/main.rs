@@ -11,6 +11,7 @@ mod documents;
 mod logbook;
 mod queries;
 mod receipts;
+mod renewal;
 mod sending;
 mod warnings;
 

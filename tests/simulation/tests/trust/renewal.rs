@@ -1,0 +1,154 @@
+//! A witness is revoked, and what it co-signed since counts no more: the case's notary, a member still,
+//! gives other receipts.
+
+use futures_lite::future::block_on;
+use hdms::Error;
+use hdms::ids::EntryId;
+use hdms::network::Trust;
+use hdms::node::Outcome;
+use hdms::node::patient::RecordName;
+use hdms::treatment::hospital::HospitalCase;
+use hdms::treatment::patient::{PatientCase, Phase};
+use hdms_simulation::{BEGIN, World};
+
+use crate::cards::share_one;
+use crate::{asked, case, with_result};
+
+/// Has the first witness alone co-sign from now on.
+fn watched_by_the_first(world: &mut World) {
+    world.notary.witnesses.truncate(1);
+}
+
+/// The first witness was revoked as the network began; the other one co-signs from now on.
+async fn revoke_the_first(world: &mut World) {
+    world.network.map.logs[1].until = Some(BEGIN.seconds());
+    world.notary.witnesses = world.operator.witnesses().unwrap().split_off(1);
+    world.notary.forget_receipts();
+    world.publish().await.unwrap();
+}
+
+/// Whether the receipts of patient and hospital hold.
+async fn receipts(world: &World, entry: &EntryId) -> [Option<Error>; 2] {
+    let patient = world.patient.receipt(&case(), entry).await;
+    [patient.err(), world.hospital.receipt(&case(), entry).await.err()]
+}
+
+const VOID: Option<Error> = Some(Error::ReceiptForged);
+
+#[test]
+fn receipts_that_count_no_more_are_asked_for_again_on_both_sides() {
+    block_on(async {
+        let mut world = asked(4).await;
+        watched_by_the_first(&mut world);
+        world.deliver_all().await.unwrap();
+        world.hospital.approve(&case()).await.unwrap();
+        world.deliver_all().await.unwrap();
+        let result: EntryId = crate::id(3);
+        let fhir = serde_json::json!({"resourceType": "Observation", "status": "final"});
+        world.hospital.hand_in(&case(), vec![(result.clone(), fhir)]).await.unwrap();
+        world.deliver_all().await.unwrap();
+        world.patient.confirm(&case(), &result).await.unwrap();
+        world.deliver_all().await.unwrap();
+        let request = world.patient.case::<PatientCase>(&case()).await.unwrap().entry.id;
+        for entry in [&request, &result] {
+            assert_eq!(receipts(&world, entry).await, [None, None]);
+            world.patient.renew_receipt::<PatientCase>(&case(), entry).await.unwrap();
+            world.hospital.renew_receipt::<HospitalCase>(&case(), entry).await.unwrap();
+        }
+        assert!(world.undeposited().is_empty() && world.unanswered().is_empty());
+
+        revoke_the_first(&mut world).await;
+        let before: HospitalCase = world.hospital.case(&case()).await.unwrap();
+        for entry in [&request, &result] {
+            assert_eq!(receipts(&world, entry).await, [VOID, VOID]);
+            for _ in 0..2 {
+                world.patient.renew_receipt::<PatientCase>(&case(), entry).await.unwrap();
+                world.hospital.renew_receipt::<HospitalCase>(&case(), entry).await.unwrap();
+            }
+        }
+        assert_eq!(world.patient.waiting("", 10).await.unwrap().len(), 1, "the result");
+        assert_eq!(world.hospital.waiting("", 10).await.unwrap().len(), 2);
+        world.deliver_all().await.unwrap();
+        for entry in [&request, &result] {
+            assert_eq!(receipts(&world, entry).await, [None, None]);
+        }
+        let after: HospitalCase = world.hospital.case(&case()).await.unwrap();
+        assert_eq!(HospitalCase { changed: before.changed, ..after }, before);
+        assert!(world.hospital.waiting("", 10).await.unwrap().is_empty());
+        assert!(world.patient.waiting("", 10).await.unwrap().is_empty());
+        assert_eq!(world.notary.log().len(), 2);
+    });
+}
+
+#[test]
+fn an_approval_whose_receipt_counted_no_more_when_it_came_comes_again() {
+    block_on(async {
+        let mut world = asked(5).await;
+        watched_by_the_first(&mut world);
+        world.deliver_all().await.unwrap();
+        world.hospital.approve(&case()).await.unwrap();
+        world.settle().await.unwrap();
+        revoke_the_first(&mut world).await;
+        let approval = world.mail.remove(0);
+        assert_eq!(world.deliver(&approval).await, Err(Error::ReceiptForged));
+        let request = world.hospital.case::<HospitalCase>(&case()).await.unwrap().entry.id;
+        world.hospital.renew_receipt::<HospitalCase>(&case(), &request).await.unwrap();
+        world.deliver_all().await.unwrap();
+        let patient: PatientCase = world.patient.case(&case()).await.unwrap();
+        assert_eq!(patient.phase, Phase::Approved);
+        assert_eq!(receipts(&world, &request).await, [None, None]);
+    });
+}
+
+#[test]
+fn a_confirmation_whose_receipt_counted_no_more_when_it_came_comes_again() {
+    block_on(async {
+        let (mut world, result) = with_result(6).await;
+        watched_by_the_first(&mut world);
+        world.patient.confirm(&case(), &result).await.unwrap();
+        world.settle().await.unwrap();
+        revoke_the_first(&mut world).await;
+        let confirmation = world.mail.remove(0);
+        assert_eq!(world.deliver(&confirmation).await, Err(Error::ReceiptForged));
+        world.patient.renew_receipt::<PatientCase>(&case(), &result).await.unwrap();
+        world.settle().await.unwrap();
+        let again = world.mail.remove(0);
+        assert_eq!(world.deliver(&again).await, Ok(Outcome::Applied));
+        assert_eq!(receipts(&world, &result).await, [None, None]);
+        let hospital: HospitalCase = world.hospital.case(&case()).await.unwrap();
+        assert_eq!(hospital.head, Some(result));
+    });
+}
+
+/// As with a former notary's.
+#[test]
+fn a_record_is_shared_before_it_has_another_receipt() {
+    block_on(async {
+        for patient_has_heard in [true, false] {
+            let (mut world, result) = with_result(8).await;
+            watched_by_the_first(&mut world);
+            world.patient.confirm(&case(), &result).await.unwrap();
+            world.deliver_all().await.unwrap();
+            let before = world.patient.trust();
+            revoke_the_first(&mut world).await;
+            if !patient_has_heard {
+                world.patient.set_trust(Trust::clone(&before));
+            }
+            let shared = share_one(&mut world, case(), RecordName { case: case(), entry: result }).await;
+            assert_eq!(shared.receipt.is_none(), patient_has_heard);
+        }
+    });
+}
+
+#[test]
+fn nothing_is_asked_of_a_notary_that_is_none_any_more() {
+    block_on(async {
+        let (mut world, _) = with_result(7).await;
+        world.network.map.logs[0].until = Some(BEGIN.seconds());
+        world.publish().await.unwrap();
+        let request = world.patient.case::<PatientCase>(&case()).await.unwrap().entry.id;
+        assert_eq!(receipts(&world, &request).await, [VOID, VOID]);
+        world.hospital.renew_receipt::<HospitalCase>(&case(), &request).await.unwrap();
+        assert!(world.hospital.waiting("", 10).await.unwrap().is_empty());
+    });
+}
