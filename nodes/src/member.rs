@@ -83,6 +83,14 @@ impl MemberConfig {
         let about = self.about.iter().flat_map(About::texts);
         [&self.name].into_iter().chain(about).find_map(|text| first_odd(text))
     }
+
+    /// Tells whoever runs the node which that is, where the Doorman has refused its request for its form.
+    fn tell_odd_character(&self, node: &NodeId, refusal: Error) {
+        if let Some(one) = self.odd_character().filter(|_| refusal == Error::AdmissionMalformed) {
+            let (node, character) = (node.as_ref(), format!("U+{:04X}", u32::from(one)));
+            tracing::error!(node, character, "names and what else is told have no such characters");
+        }
+    }
 }
 
 /// What a member is to others and what it trusts.
@@ -221,7 +229,7 @@ impl Member {
         self.retire_keys(&card).await;
         let trouble = self.trouble(&asking, &card, &trust);
         if trouble != before.trouble {
-            tell(trouble.as_ref());
+            self.tell(trouble.as_ref());
         }
         let after = Standing { card, trust, trouble };
         if !after.is(&before) {
@@ -303,6 +311,7 @@ impl Member {
                 tracing::warn!(error = %problem.error, "the card was not renewed yet");
                 asking.failures = asking.failures.saturating_add(1);
                 let pause = doubled(asking.failures, inner.config.refresh, LONGEST_PAUSE);
+                let pause = pause.max(joining::asked_pause(&problem));
                 asking.again = Some(Instant::now() + pause);
                 let passing =
                     problem.error.is_passing() || problem.error == Error::AdmissionPending;
@@ -322,6 +331,15 @@ impl Member {
             _ => asking.refusal.clone().or(suspended.map(Into::into)),
         }
     }
+
+    /// Tells whoever runs the node.
+    fn tell(&self, trouble: Option<&Problem>) {
+        let Some(Problem { error, reason, .. }) = trouble else {
+            return tracing::info!("this node may take part in the network again");
+        };
+        tracing::error!(code = error.code(), reason, "{}", error.sentence());
+        self.0.config.tell_odd_character(self.id(), *error);
+    }
 }
 
 impl Asking {
@@ -339,16 +357,6 @@ impl Standing {
     fn is(&self, other: &Self) -> bool {
         let same_trust = Arc::ptr_eq(&self.trust, &other.trust);
         same_trust && self.card == other.card && self.trouble == other.trouble
-    }
-}
-
-/// Tells whoever runs the node.
-fn tell(trouble: Option<&Problem>) {
-    match trouble {
-        Some(Problem { error, reason, .. }) => {
-            tracing::error!(code = error.code(), reason, "{}", error.sentence());
-        }
-        None => tracing::info!("this node may take part in the network again"),
     }
 }
 

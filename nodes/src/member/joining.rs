@@ -27,7 +27,7 @@ use crate::system::NodeClock;
 /// Key of [`Table::Meta`].
 const ROOT: &str = "member/root";
 
-/// How long to wait before asking again: at first, and at most.
+/// How long to wait before asking again: at first, and at most where the server asks for no longer pause.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
 /// Longest that it waits because the server says so, whose operator may set it free before.
@@ -88,7 +88,7 @@ fn needs_time(error: Error) -> bool {
 
 /// How long a server wants not to be asked that has had too much of the node. Whoever waits for a decision
 /// asks on: it is not to learn of that late.
-fn asked_pause(&Problem { error, retry_after, .. }: &Problem) -> Duration {
+pub(super) fn asked_pause(&Problem { error, retry_after, .. }: &Problem) -> Duration {
     let is_too_much = matches!(error, Error::TooManyRequests | Error::TooManyChanges);
     let seconds = retry_after.filter(|_| is_too_much).unwrap_or_default();
     Duration::from_secs(seconds).min(LONGEST)
@@ -187,12 +187,7 @@ impl Applicant {
         let node = self.keys.node().as_ref();
         let (code, sentence) = (error.code(), error.sentence());
         tracing::error!(node, code, reason, "no way to {what}: {sentence}");
-        if let Some(one) =
-            self.config.odd_character().filter(|_| error == Error::AdmissionMalformed)
-        {
-            let character = format!("U+{:04X}", u32::from(one));
-            tracing::error!(node, character, "names and what else is told have no such characters");
-        }
+        self.config.tell_odd_character(self.keys.node(), error);
         let refused = matches!(error, Error::CardSuperseded | Error::PossessionUnproven);
         if refused && !self.keys.changes().is_empty() {
             tracing::error!(

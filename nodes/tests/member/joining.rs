@@ -1,13 +1,17 @@
 //! Becoming a member: what a node says meanwhile, and what it is told.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use hdms::Error;
+use hdms::card::Role;
+use hdms::doorman::AdmissionRequest;
 use hdms::provider::Timestamp;
 use hdms::testing::FixedClock;
 use hdms_nodes::institution::{self, Institution};
-use hdms_nodes::member::Member;
+use hdms_nodes::keys::open_or_make;
+use hdms_nodes::member::{Member, MemberConfig};
 use hdms_nodes::personal::Personal;
 use hdms_nodes::problem::ProblemDocument;
 use hdms_nodes::store::SqliteStore;
@@ -15,7 +19,7 @@ use hdms_nodes::system::NodeClock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{JsonBody, Net, prepare_keys};
+use crate::common::{JsonBody, Net, PASSPHRASE, passphrase, prepare_keys};
 
 /// Of two requests of a node the later one counts: what is dated ahead is refused, and asked again.
 #[tokio::test]
@@ -129,4 +133,68 @@ fn who_is_called_what_no_operator_can_judge_is_told_which_character_it_is() {
         assert!(!output.status.success() && said.contains(odd), "{said}");
         assert!(!data.exists());
     }
+}
+
+/// It has its card, and is told only what the Doorman says when that is to be another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_called_so_later_is_told_as_well() {
+    let (net, stop) = (Net::start().await, CancellationToken::new());
+    let data = net.dir.path().join("hospital");
+    prepare_keys(&data, &[""]);
+    let inbox = listener().await;
+    let url = format!("http://{}", inbox.local_addr().unwrap());
+    let config = institution::Config::new(net.member_config("hospital", url));
+    let clock = NodeClock::new(net.clock.clone());
+    let starting = Institution::start(config, clock, inbox, stop.clone());
+    let hospital = tokio::join!(starting, net.admit_next()).0.unwrap();
+    stop.cancel();
+    hospital.ended().await;
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hdms"));
+    command.args(["institution", "--server", &net.url, "--listen", "127.0.0.1:0"]);
+    command.args(["--registry-number", "1", "--address", "2", "--contact", "3"]);
+    command.args(["--name", "St Mary\u{2122}", "--data"]).arg(&data);
+    command.env("HDMS_PASSPHRASE", PASSPHRASE).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+    let log = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let told = tokio::task::spawn_blocking(|| log.into_iter().any(|it| it.contains("U+2122")));
+    let told = tokio::time::timeout(Duration::from_secs(30), told).await;
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(told.is_ok_and(Result::unwrap));
+}
+
+/// After it has asked for as much as its key may.
+#[tokio::test]
+async fn a_member_asks_for_a_card_no_sooner_than_the_server_says() {
+    let net = Net::start_with(|config| config.rates.admissions_of_node = 10).await;
+    let folder = net.dir.path().join("hospital");
+    prepare_keys(&folder, &[""]);
+    let join = |port: u16, stop: &CancellationToken| {
+        let config = net.member_config("hospital", format!("http://127.0.0.1:{port}"));
+        let config = MemberConfig { role: Role::Institution, ..config };
+        let store = SqliteStore::open(&folder.join("node.sqlite")).unwrap();
+        Member::join(config, store, NodeClock::new(net.clock.clone()), stop.clone())
+    };
+    let stop = CancellationToken::new();
+    let member = tokio::join!(join(1, &stop), net.admit_next()).0.unwrap();
+    let endpoint = |member: &Member| member.standing().card.card().endpoint.clone();
+    let before = endpoint(&member);
+    stop.cancel();
+    member.ended().await;
+    drop(member);
+    let keys = open_or_make(&folder, &passphrase()).unwrap();
+    let ask = async || {
+        let request = net.request(&keys, Role::Institution, "hospital").await;
+        let request = AdmissionRequest { endpoint: before.clone(), ..request };
+        net.ask(&keys, &request).await.err()
+    };
+    while ask().await != Some(Error::TooManyRequests) {}
+    let stop = CancellationToken::new();
+    let member = join(2, &stop).await.unwrap();
+    net.clock.advance(60_000);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(endpoint(&member), before);
+    assert_eq!(ask().await, None, "it could have another by now");
+    stop.cancel();
 }
