@@ -16,8 +16,8 @@ use hdms::ids::{MessageId, NodeId};
 use hdms::jose::digest;
 use hdms::log::{NoteKey, SignedCheckpoint};
 use hdms::network::{
-    Doormen, NetworkDocuments, NetworkMap, NotaryLog, Numbered, Revocations, Trust, Witness,
-    majority, verify_by,
+    Doormen, Manifest, NetworkDocuments, NetworkMap, NotaryLog, Numbered, Revocations, Trust,
+    Witness, majority, verify_by,
 };
 use hdms::provider::Clock;
 use rusqlite::Connection;
@@ -213,6 +213,8 @@ impl Recovery<'_> {
         ];
         let members = members(&map, now).await?;
         let told = trust.parameters().clone();
+        let ends = said.iter().map(|(it, _)| Ok(Manifest::unverified(&it.manifest)?.exp));
+        let ends = ends.collect::<Result<Vec<_>, Error>>()?.into_iter().max().unwrap_or(0);
         let days = self.days_behind(&trust).await?;
         let to = trust.manifest().number;
         let detail = json!({ "from": from, "to": to, "by": endpoint, "days": days });
@@ -223,7 +225,7 @@ impl Recovery<'_> {
                 tx.execute(sql, (kind, number, now, jwt))?;
             }
             follow(tx, &map, &members, &revocations, now)?;
-            History::take_back(tx, &told, now)?;
+            History::take_back(tx, (&told, ends), now)?;
             pins::take_back(tx, &told.pinned_logs, now)?;
             trail::append(tx, now, Act::TakenBack, None, &detail)?;
             nodes::tell_server(tx)

@@ -86,10 +86,16 @@ impl History {
         Ok(new)
     }
 
-    /// Those that these parameters have told.
-    pub fn take_back(tx: &Connection, told: &Parameters, now: u64) -> Result<(), Failure> {
+    /// Those that these parameters have told. The last of the manifests that were told since what is kept was
+    /// `ends` then, seconds: by a longer age of between, that may be later than the end of any of now.
+    pub fn take_back(
+        tx: &Connection,
+        (told, ends): (&Parameters, u64),
+        now: u64,
+    ) -> Result<(), Failure> {
         let Parameters { name, revocation_age, minimum_version, witnesses, .. } = told.clone();
-        let relied_until = relied_until(Self::kept(tx)?.as_ref(), revocation_age, now);
+        let longer = (ends > now + revocation_age).then_some(ends);
+        let relied_until = relied_until(Self::kept(tx)?.as_ref(), revocation_age, now).max(longer);
         Self { name, revocation_age, minimum_version, witnesses, relied_until }.keep(tx, now)
     }
 

@@ -17,6 +17,8 @@ use super::{backed_up, put_back};
 use crate::common::{Net, passphrase};
 use crate::watched;
 
+const DAY: u64 = 24 * 3600;
+
 /// Fetches what waits for a node and what became of what it has sent, as only members may.
 async fn is_known(net: &Net, member: &Member) -> Result<(), Error> {
     net.client.mailbox(&net.url, member.signer(), 0, 1).await.map(drop)
@@ -112,4 +114,23 @@ async fn who_became_a_member_since_the_backup_or_renewed_is_taken_in_again_whate
         assert_eq!(member.standing().card.check_validity(&trust, net.now()), Ok(()));
     }
     stop.cancel();
+}
+
+/// Until then notaries may rely on parameters that don't name the rule, and break it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_of_witnesses_counts_once_nobody_relies_on_what_was_said_since_the_backup() {
+    let (mut net, notaries) = watched::network().await;
+    net.operator().set(|settings| settings.rules.witnesses = 1).await.unwrap();
+    let kept = backed_up(&mut net).await;
+    let begun = net.now().seconds();
+    for days in [30, 1] {
+        let age = days * DAY;
+        net.operator().set(move |settings| settings.rules.revocation_age = age).await.unwrap();
+        net.until(|trust| trust.parameters().revocation_age == age).await;
+    }
+    watched::all_keep(&notaries, net.trust().await.manifest().number).await;
+    put_back(&mut net, kept).await;
+    net.operator().set(|settings| settings.rules.witnesses = 2).await.unwrap();
+    let next = net.operator().notaries().await.unwrap().witnessing.next.unwrap();
+    assert_eq!((next.needed, next.since), (2, begun + 30 * DAY));
 }
