@@ -1,6 +1,7 @@
 //! Since when changes of signing keys wait that were proven and not taken: for they are taken only while
 //! they are new, and who made one in time does not lose its node by limits that others use up.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use hdms::Error;
@@ -12,7 +13,8 @@ use rusqlite::Connection;
 use super::strangers;
 use crate::sqlite::Failure;
 
-/// SQL of when each was first seen, seconds; `statement` is its mark.
+/// SQL of when each was first seen, seconds; `statement` is its mark, or the digest of its JWT where it was
+/// noted before there were marks.
 pub const CHANGES: &str = "
     CREATE TABLE waiting_changes (
         node TEXT NOT NULL,
@@ -46,16 +48,21 @@ pub fn marks(changes: &[String]) -> Result<Vec<String>, Error> {
     changes.iter().enumerate().map(mark).collect()
 }
 
-/// Those of a node that may still be taken at `now`, seconds, by mark, each with when it was seen.
+/// Those of a node that may still be taken at `now`, seconds, by mark, each with when it was seen. One that
+/// was noted before there were marks is known among the `changes` that the node brings.
 pub fn of_node(
     connection: &Connection,
-    id: &NodeId,
+    (id, changes): (&NodeId, &[String]),
     now: u64,
 ) -> Result<Vec<(String, u64)>, Failure> {
     let sql = "SELECT statement, seen FROM waiting_changes WHERE node = ?1 AND seen >= ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let since = now.saturating_sub(WAITS);
-    let rows = statement.query_map((id.as_ref(), since), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut marks: HashMap<_, _> = changes.iter().map(digest).zip(marks(changes)?).collect();
+    let rows = statement.query_map((id.as_ref(), since), |row| {
+        let noted: String = row.get(0)?;
+        Ok((marks.remove(&noted).unwrap_or(noted), row.get(1)?))
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -92,8 +99,9 @@ pub fn note(
 pub fn forget(tx: &Connection, id: &NodeId, changes: &[String]) -> Result<(), Failure> {
     let sql = "DELETE FROM waiting_changes WHERE node = ?1 AND statement = ?2";
     let mut forgetting = tx.prepare_cached(sql)?;
-    for mark in marks(changes)? {
-        forgetting.execute((id.as_ref(), mark))?;
+    // Those of before there were marks as well.
+    for noted in marks(changes)?.into_iter().chain(changes.iter().map(digest)) {
+        forgetting.execute((id.as_ref(), noted))?;
     }
     Ok(())
 }
@@ -135,7 +143,7 @@ mod tests {
             }
             note(tx, (&id, owner), &["own".into()], 16)?;
             note(tx, (&id, thief), &["another".into()], 17)?;
-            Ok(of_node(tx, &id, 17)?.into_iter().map(|(mark, _)| mark).collect::<Vec<_>>())
+            Ok(of_node(tx, (&id, &[]), 17)?.into_iter().map(|(mark, _)| mark).collect::<Vec<_>>())
         });
         let waiting = waiting.await.unwrap();
         assert_eq!(waiting.len(), 16);

@@ -7,6 +7,7 @@ use hdms::Error;
 use hdms::card::Role;
 use hdms::doorman::{About, AdmissionRequest};
 use hdms::ids::NodeId;
+use hdms::jose::digest;
 use hdms_nodes::problem::retry_after;
 use hdms_nodes::proxies::{Block, Proxies};
 use rusqlite::Connection;
@@ -149,7 +150,7 @@ async fn one_address_changes_the_keys_of_twenty_nodes_a_day_and_no_more() {
 async fn a_change_of_keys_that_has_to_wait_grows_no_older_meanwhile() {
     let net = Net::start().await;
     let mut waiting = Vec::new();
-    for former in [0, 2] {
+    for former in [0, 2, 5] {
         let request = net.request(keys(former), Role::Personal, "").await;
         net.ask(keys(former), &request).await.unwrap();
         waiting.push(request);
@@ -157,11 +158,15 @@ async fn a_change_of_keys_that_has_to_wait_grows_no_older_meanwhile() {
     changed(&net, 1000);
     net.clock.advance(1000);
     let unseen = change_keys(&net, &waiting[0], keys(0), keys(4)).await;
-    for (request, former) in waiting.iter_mut().zip([0, 2]) {
+    for (request, former) in waiting.iter_mut().zip([0, 2, 5]) {
         *request = change_keys(&net, request, keys(former), keys(former + 1)).await;
         let refused = net.ask(keys(former + 1), request).await;
         assert_eq!(refused, Err(Error::TooManyChanges));
     }
+    // As one was noted before there were marks.
+    let sql = "UPDATE waiting_changes SET statement = ?2 WHERE node = ?1";
+    let statement = digest(&waiting[2].changes[0]);
+    assert_eq!(database(&net).execute(sql, (waiting[2].iss.as_ref(), statement)), Ok(1));
     let again = async |days: u64, newer: usize, request: &AdmissionRequest| {
         net.clock.advance(1000 * days * DAY);
         let iat = net.now().seconds();
@@ -170,8 +175,9 @@ async fn a_change_of_keys_that_has_to_wait_grows_no_older_meanwhile() {
     };
     // The older they are the more room there is.
     assert_eq!(again(20, 4, &unseen).await, Err(Error::CardSuperseded));
-    assert_eq!(remembered(&net), 2);
+    assert_eq!(remembered(&net), 3);
     assert_eq!(again(0, 1, &waiting[0]).await, Ok(()));
+    assert_eq!(again(0, 6, &waiting[2]).await, Ok(()));
     assert_eq!(remembered(&net), 1);
     assert_eq!(again(11, 3, &waiting[1]).await, Err(Error::CardSuperseded), "not for ever");
 }

@@ -54,7 +54,13 @@ pub struct Found {
 impl Found {
     /// When a change of keys was first seen, by its [mark](waiting_changes::marks), if it waits.
     fn seen(&self, mark: &str) -> Option<u64> {
-        self.waiting.iter().find(|(change, _)| change == mark).map(|(_, seen)| *seen)
+        self.waiting.iter().filter(|(change, _)| change == mark).map(|(_, seen)| *seen).min()
+    }
+
+    /// Whether the node begins to wait if the operator is to decide: one that was refused whatever it asked
+    /// for waits again once it asks for something else.
+    pub fn arrives(&self) -> bool {
+        self.refused.is_none() && self.known.as_ref().is_none_or(Known::was_only_refused)
     }
 
     /// How many changes of the node's keys are known here, or by a card that was `shown`.
@@ -97,7 +103,7 @@ pub fn find(
     let waiting = if request.changes.is_empty() {
         Vec::new()
     } else {
-        waiting_changes::of_node(connection, &request.iss, now)?
+        waiting_changes::of_node(connection, (&request.iss, &request.changes), now)?
     };
     let refused = match &known {
         Some(known) => refused(connection, known, request)?,
