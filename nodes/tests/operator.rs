@@ -19,9 +19,18 @@ use rusqlite::Connection;
 
 /// An admission that is refused: the problem.
 async fn refused(net: &Net, keys: &AwsKeys, request: &AdmissionRequest) -> ProblemDocument {
-    let jwt = request.sign(keys).await.unwrap();
+    refused_with(net, [keys, keys], request).await
+}
+
+/// The same of a node that signs with the keys of one and decrypts with those of another.
+async fn refused_with(
+    net: &Net,
+    [signing, decrypting]: [&AwsKeys; 2],
+    request: &AdmissionRequest,
+) -> ProblemDocument {
+    let jwt = request.sign(signing).await.unwrap();
     let challenge = net.client.ask_admission(&net.url, jwt.clone()).await.unwrap();
-    let answer = challenge.answer(request, jwt, keys, &AwsPrimitives).await.unwrap();
+    let answer = challenge.answer(request, jwt, decrypting, &AwsPrimitives).await.unwrap();
     let http = reqwest::Client::new().post(format!("{}/doorman/answers", net.url));
     let answer = http.body(serde_json::to_vec(&answer).unwrap()).send().await.unwrap();
     let status = answer.status().as_u16();
@@ -171,6 +180,29 @@ async fn a_refused_or_revoked_node_is_told_why() {
     assert_eq!(names, ["St. Elsewhere", "St. Elsewhere plc"]);
     assert_eq!(trail[5].detail["about"]["registry_number"], about().registry_number);
     assert!(trail[3..].iter().all(|entry| entry.node == Some(request.iss.clone())));
+}
+
+#[tokio::test]
+async fn what_was_refused_stays_refused_with_whatever_keys_it_comes_again() {
+    let net = Net::start().await;
+    let first = net.request(keys(0), Role::Institution, "St. Elsewhere").await;
+    assert_eq!(net.ask(keys(0), &first).await, Err(Error::AdmissionPending));
+    net.operator().refuse(first.iss.clone(), "unknown").await.unwrap();
+    let renewed = async |request: &AdmissionRequest| {
+        let encryption = stated(&request.iss, keys(1), keys(0)).await;
+        let request = AdmissionRequest { encryption, ..anew(request) };
+        refused_with(&net, [keys(0), keys(1)], &request).await
+    };
+    assert_eq!(renewed(&first).await.code, "doorman/refused");
+    let other = AdmissionRequest { name: "Another".into(), ..anew(&first) };
+    assert_eq!(net.ask(keys(0), &other).await, Err(Error::AdmissionPending));
+    let problem = renewed(&first).await;
+    assert_eq!((&*problem.code, problem.reason.as_deref()), ("doorman/refused", Some("unknown")));
+    assert_eq!(renewed(&other).await.code, "doorman/pending", "what waits may change its keys");
+    let changed = changed(&first, keys(0), keys(1)).await;
+    assert_eq!(net.ask(keys(1), &changed).await, Err(Error::AdmissionRefused));
+    let former = net.ask(keys(0), &anew(&other)).await;
+    assert_eq!(former, Err(Error::PossessionUnproven), "they count all the same");
 }
 
 #[tokio::test]

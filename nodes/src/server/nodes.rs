@@ -118,8 +118,8 @@ pub fn find(connection: &Connection, id: &NodeId) -> Result<Option<Known>, Failu
     found.transpose()
 }
 
-/// Every institution and notary that is or was a member, in the order of their ids: whoever only applied
-/// costs nobody anything who looks at these.
+/// Every institution and notary that is or was a member or was revoked, in the order of their ids: whoever
+/// only applied costs nobody anything who looks at these.
 pub fn listed(connection: &Connection) -> Result<Vec<Known>, Failure> {
     let members = format!("role <> 'personal' AND NOT ({}) AND id > ?1", strangers::APPLICANTS);
     some(connection, &members, ("", -1))
@@ -180,7 +180,7 @@ pub fn keep_request(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT (id) DO UPDATE SET status = excluded.status, request = excluded.request, \
          admitted = excluded.admitted, \
-         reason = CASE excluded.status WHEN 'pending' THEN reason END, \
+         reason = CASE excluded.status WHEN 'admitted' THEN NULL ELSE reason END, \
          superseded = coalesce(excluded.superseded, superseded)",
     )?
     .execute(values)?;

@@ -41,7 +41,7 @@ pub struct Applicant {
     pub lookalikes: Vec<Lookalike>,
     /// When it has asked, by its own word, seconds.
     pub asked: u64,
-    /// From which address or network (IPv6: /48) it first asked, unless it was ever admitted.
+    /// From which address or network (IPv6: /48) it has applied, unless it was ever admitted.
     pub from: Option<IpAddr>,
     /// Why it was revoked, where it was.
     pub revoked: Option<String>,

@@ -1,13 +1,21 @@
 //! What the operator has refused: the same is not to be decided again, whatever a node has asked for in
 //! between.
 
-use hdms::doorman::AdmissionRequest;
+use hdms::Error;
+use hdms::card::Role;
+use hdms::doorman::{About, AdmissionRequest};
+use hdms::endpoint::Endpoint;
+use hdms::ids::NodeId;
+use hdms::jose::digest;
+use hdms::json;
+use hdms::network::LogKeys;
 use rusqlite::{Connection, OptionalExtension};
+use serde::Serialize;
 
-use super::claims::Claims;
 use crate::sqlite::Failure;
 
-/// SQL of what each was refused, by digest, when, seconds, and why.
+/// SQL of what each was refused, by digest of the [`Wish`], when, seconds, and why. Those of before there were
+/// wishes are by another digest, and not found: of these only the last of a node holds, which is in `nodes`.
 pub const TABLE: &str = "
     CREATE TABLE refusals (
         node TEXT NOT NULL,
@@ -23,6 +31,30 @@ pub const TABLE: &str = "
 /// Most of one node, the last ones: it asks for something else ten times a day at most.
 const MOST: u64 = 100;
 
+/// What an operator decides on: what a node asks to be, whatever its keys are by then.
+#[derive(PartialEq, Serialize)]
+pub struct Wish<'a> {
+    iss: &'a NodeId,
+    role: Role,
+    name: &'a str,
+    endpoint: Option<&'a Endpoint>,
+    about: Option<&'a About>,
+    log: Option<LogKeys>,
+}
+
+impl<'a> Wish<'a> {
+    /// Of this request.
+    pub fn of(request: &'a AdmissionRequest) -> Self {
+        let AdmissionRequest { iss, role, name, endpoint, about, log, .. } = request;
+        let (endpoint, about) = (endpoint.as_ref(), about.as_ref());
+        Self { iss, role: *role, name, endpoint, about, log: *log }
+    }
+
+    fn digest(&self) -> Result<String, Error> {
+        Ok(digest(json::write(self)?))
+    }
+}
+
 /// Notes that this was refused, at `now`, seconds.
 pub fn note(
     tx: &Connection,
@@ -30,7 +62,7 @@ pub fn note(
     reason: &str,
     now: u64,
 ) -> Result<(), Failure> {
-    let (id, claims) = (request.iss.as_ref(), Claims::of(request).digest(&request.iss)?);
+    let (id, claims) = (request.iss.as_ref(), Wish::of(request).digest()?);
     let sql = "INSERT OR REPLACE INTO refusals VALUES (?1, ?2, ?3, ?4)";
     tx.execute(sql, (id, claims, now, reason))?;
     let sql = "DELETE FROM refusals WHERE node = ?1 AND claims IN (\
@@ -45,7 +77,7 @@ pub fn reason(
     request: &AdmissionRequest,
 ) -> Result<Option<String>, Failure> {
     let sql = "SELECT reason FROM refusals WHERE node = ?1 AND claims = ?2";
-    let claims = Claims::of(request).digest(&request.iss)?;
+    let claims = Wish::of(request).digest()?;
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_row((request.iss.as_ref(), claims), |row| row.get(0));
     Ok(found.optional()?)

@@ -157,7 +157,7 @@ async fn answer(
     let decided = place.work(services.doorman.decide(request, from.ip())).await;
     // Documents may have to wait for others: that is nobody's turn.
     let answered = match decided {
-        Ok(decided) => services.doorman.publish(decided).await.map_err(Problem::from),
+        Ok(decided) => services.doorman.publish(decided).await,
         Err(problem) => Err(problem),
     };
     services.proofs.forget_node(&node);

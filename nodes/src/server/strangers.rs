@@ -10,8 +10,8 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::sqlite::Failure;
 
-/// SQL of when each node was first kept here, seconds, and of the address that those applied from who
-/// were never approved; those of before have been here for ever.
+/// SQL of since when each node is here, seconds, and of the address that those applied from who were never
+/// approved; those of before have been here for ever.
 pub const COLUMNS: &str = "
     ALTER TABLE nodes ADD COLUMN since INTEGER;
     UPDATE nodes SET since = 0;
@@ -38,8 +38,9 @@ const PERSONS_AFTER_A_YEAR: u64 = 5_000;
 
 const YEAR: u64 = 365 * 24 * 3600;
 
-/// Notes when a node that was not known was first kept, seconds, and from where an applicant came.
-pub fn note_first(
+/// Notes since when a node is here, seconds, and from where an applicant came: one that is new, or had only
+/// been refused.
+pub fn note_arrival(
     tx: &Connection,
     id: &NodeId,
     now: u64,

@@ -209,9 +209,19 @@ async fn who_was_never_admitted_has_nothing_signed() {
         request = change_keys(&net, &request, keys(newer - 1), keys(newer)).await;
         answers.push(net.ask(keys(newer), &request).await.unwrap_err());
     }
-    assert_eq!(answers.pop(), Some(Error::TooManyChanges), "what it brings is kept");
-    assert_eq!(answers, [Error::AdmissionPending; 4]);
+    assert_eq!(answers, [Error::AdmissionPending; 5], "it waits for the operator alone");
     assert_eq!(net.trust().await.manifest().number, before);
+    let kept = "SELECT json_array_length(request, '$.changes') FROM nodes WHERE id = ?1";
+    let kept = database(&net).query_row(kept, [request.iss.as_ref()], |row| row.get(0));
+    assert_eq!(kept, Ok(4), "what it brings is kept");
+    let again = AdmissionRequest { jti: message_id(), ..request.clone() };
+    net.operator().refuse(request.iss.clone(), "unknown").await.unwrap();
+    assert_eq!(net.ask(keys(5), &again).await, Err(Error::AdmissionRefused));
+    net.operator().revoke(request.iss.clone(), "unknown").await.unwrap();
+    assert_eq!(net.ask(keys(5), &again).await, Err(Error::CardRevoked));
+    net.operator().admit(request.iss.clone()).await.unwrap();
+    net.until(|trust| trust.node(&request.iss).is_ok()).await;
+    net.ask(keys(5), &again).await.unwrap();
 }
 
 /// As many more that have asked for the same as this applicant, from this address, after it.
@@ -230,22 +240,26 @@ async fn behind_a_proxy() -> Net {
     Net::start_with(|config| config.limits.proxies = Proxies::from(vec![proxy])).await
 }
 
+/// The institution with the keys of this number applies from this address: the code of the refusal, and
+/// after how many seconds to ask again.
+async fn apply(net: &Net, from: &str, number: usize, name: &str) -> (String, Option<u64>) {
+    let next = net.request(keys(number), Role::Institution, name).await;
+    let answer = net.challenge(keys(number), &next).await.unwrap();
+    let url = format!("{}/doorman/answers", net.url);
+    let body = serde_json::to_vec(&answer).unwrap();
+    let request = reqwest::Client::new().post(url).header("x-forwarded-for", from).body(body);
+    let answer = request.send().await.unwrap();
+    let later = answer.headers().get("retry-after").map(|it| it.to_str().unwrap().parse());
+    (problem(answer).await.1, later.map(Result::<u64, _>::unwrap))
+}
+
 #[tokio::test]
 async fn an_address_that_has_applied_often_waits_and_others_apply() {
     let net = behind_a_proxy().await;
     let first = net.request(keys(0), Role::Institution, "First").await;
     assert_eq!(net.ask(keys(0), &first).await, Err(Error::AdmissionPending));
     applied(&net, &first.iss, "192.0.2.1", 20);
-    let apply = async |from: &str, number: usize, name: &str| {
-        let next = net.request(keys(number), Role::Institution, name).await;
-        let answer = net.challenge(keys(number), &next).await.unwrap();
-        let url = format!("{}/doorman/answers", net.url);
-        let body = serde_json::to_vec(&answer).unwrap();
-        let request = reqwest::Client::new().post(url).header("x-forwarded-for", from).body(body);
-        let answer = request.send().await.unwrap();
-        let later = answer.headers().get("retry-after").map(|it| it.to_str().unwrap().parse());
-        (problem(answer).await.1, later.map(Result::<u64, _>::unwrap))
-    };
+    let apply = async |from: &str, number, name: &str| apply(&net, from, number, name).await;
     applied(&net, &first.iss, "2001:db8:7::", 20);
     assert_eq!(apply("192.0.2.1", 1, "Next 1").await, ("api/too-many".into(), Some(3600)));
     assert_eq!(apply("2001:db8:7:1::1", 1, "Next 1").await.0, "api/too-many", "one customer");
@@ -259,6 +273,23 @@ async fn an_address_that_has_applied_often_waits_and_others_apply() {
     applied(&net, &first.iss, "192.0.2.1", 20);
     assert_eq!(apply("192.0.2.1", 2, "Next 2").await.0, "doorman/refused");
     assert_eq!(apply("192.0.2.1", 2, "Another").await.0, "api/too-many");
+}
+
+/// Else twenty could wait for each time that they were refused.
+#[tokio::test]
+async fn who_was_refused_and_applies_again_counts_where_it_is_now() {
+    let net = behind_a_proxy().await;
+    let pending = ("doorman/pending".to_owned(), None);
+    assert_eq!(apply(&net, "192.0.2.1", 0, "First").await, pending);
+    let id = keys(0).node();
+    net.operator().refuse(id.clone(), "unknown").await.unwrap();
+    assert_eq!(apply(&net, "192.0.2.2", 0, "First").await.0, "doorman/refused");
+    let from = async || net.operator().applicant(id).await.unwrap().from.unwrap().to_string();
+    assert_eq!(from().await, "192.0.2.1");
+    assert_eq!(apply(&net, "192.0.2.2", 0, "Second").await, pending);
+    assert_eq!(from().await, "192.0.2.2");
+    assert_eq!(apply(&net, "192.0.2.3", 0, "Third").await, pending);
+    assert_eq!(from().await, "192.0.2.2", "it waits since then");
 }
 
 /// Nor does anybody's application cost those who ask after it: it is not looked at.

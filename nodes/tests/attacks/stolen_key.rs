@@ -13,6 +13,7 @@ use hdms_nodes::institution::{self, Institution};
 use hdms_nodes::keys::{AwsKeys, AwsPrimitives};
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::notary::Notary;
+use hdms_nodes::server::trail::Act;
 use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use rusqlite::Connection;
 use tokio::net::TcpListener;
@@ -72,6 +73,40 @@ async fn change_keys_at(
         changes,
         ..request.clone()
     }
+}
+
+/// Else who has the former one could go on as the member.
+#[tokio::test]
+async fn a_member_gives_up_its_key_also_with_a_wish_that_was_refused() {
+    let net = Net::start().await;
+    let hospital = net.hospital(0).await;
+    let before = net.request(keys(0), Role::Institution, "St. Elsewhere 0").await;
+    let named = |request: &AdmissionRequest, name: &str| AdmissionRequest {
+        jti: message_id(),
+        name: name.into(),
+        ..request.clone()
+    };
+    let wish = named(&before, "Royal Hospital");
+    assert_eq!(net.ask(keys(0), &wish).await, Err(Error::AdmissionPending));
+    net.operator().refuse(hospital.id.clone(), "not royal").await.unwrap();
+    net.ask(keys(0), &named(&before, &before.name)).await.unwrap();
+    let changed = change_keys(&net, &wish, keys(0), keys(1)).await;
+    for _ in 0..2 {
+        let again = named(&changed, &wish.name);
+        let answer = net.challenge(keys(1), &again).await.unwrap();
+        let refused = net.client.answer_challenge(&net.url, &answer).await.unwrap_err();
+        let told = (refused.error, refused.reason.as_deref());
+        assert_eq!(told, (Error::AdmissionRefused, Some("not royal")));
+        let former = net.ask(keys(0), &named(&before, &before.name)).await;
+        assert_eq!(former, Err(Error::PossessionUnproven));
+    }
+    let trail = net.operator().trail().await.unwrap().entries;
+    assert_eq!(trail.iter().filter(|entry| entry.act == Act::KeysChanged).count(), 1);
+    let trust = net.trust().await;
+    let card = trust.node(&hospital.id).unwrap().card();
+    assert_eq!((&card.signing_key, &card.name), (keys(1).public().0, &before.name));
+    assert!(net.operator().pending(None).await.unwrap().is_empty());
+    net.ask(keys(1), &named(&changed, &before.name)).await.unwrap();
 }
 
 async fn listening() -> (TcpListener, String) {

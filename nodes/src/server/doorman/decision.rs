@@ -9,8 +9,9 @@ use hdms::jose::jwk::RsaJwk;
 use rusqlite::Connection;
 
 use super::super::nodes::{self, Known, Status};
+use super::super::refusals::{self, Wish};
 use super::super::trail::Act;
-use super::super::{refusals, rivals, strangers, superseded, waiting_changes};
+use super::super::{rivals, strangers, superseded, waiting_changes};
 use crate::problem::Problem;
 use crate::sqlite::Failure;
 
@@ -109,24 +110,23 @@ pub fn find(
         Some(known) => refused(connection, known, request)?,
         None => None,
     };
-    // One that was refused waits again once it asks for something else.
-    let begins_to_wait = known.as_ref().is_none_or(Known::was_only_refused) && refused.is_none();
-    if begins_to_wait && listed {
+    let found = Found { from, known, changed, has_rival, has_room, waiting, refused };
+    if found.arrives() && listed {
         strangers::expect_few_applicants(connection, from)?;
     }
-    Ok(Found { from, known, changed, has_rival, has_room, waiting, refused })
+    Ok(found)
 }
 
-/// Why the operator has refused just this, if so; also before each was noted.
+/// Why the operator has refused just this, if so; also before each was noted. Whatever its keys are.
 fn refused(
     connection: &Connection,
     known: &Known,
     request: &AdmissionRequest,
 ) -> Result<Option<String>, Failure> {
-    if known.status == Status::Refused && is_repeated(&known.request, request) {
-        return Ok(Some(known.reason.clone().unwrap_or_default()));
-    }
-    refusals::reason(connection, request)
+    let is_last = || Wish::of(&known.request) == Wish::of(request);
+    let stands = known.status == Status::Refused && is_last();
+    let last = stands.then(|| known.reason.clone().unwrap_or_default());
+    Ok(refusals::reason(connection, request)?.or(last))
 }
 
 /// Of which quotas a request takes.
@@ -169,10 +169,12 @@ impl Used {
 pub enum Decision {
     Admit,
     Wait,
+    /// For this reason, as before; but the node has another signing key.
+    Refuse(String),
 }
 
 /// What a node that proved possession gets. [`Error::CardRevoked`] and [`Error::AdmissionRefused`], with the
-/// operator's reason; [`Error::AdmissionMalformed`].
+/// operator's reason, where nothing is to be kept; [`Error::AdmissionMalformed`].
 pub fn decide(found: &Found, request: &AdmissionRequest) -> Result<Decision, Problem> {
     let personal = request.role == Role::Personal;
     let Some(known) = &found.known else {
@@ -191,11 +193,18 @@ pub fn decide(found: &Found, request: &AdmissionRequest) -> Result<Decision, Pro
             member.endpoint == request.endpoint || (!found.has_rival && same_host(member, request));
         says_the_same(member, request) && member.log == request.log && near
     };
+    let has_changed = known.request.signing_key != request.signing_key;
     match &found.refused {
         _ if personal || member.is_some_and(approved) => Ok(Decision::Admit),
         None => Ok(Decision::Wait),
-        refused => Err(Problem { reason: refused.clone(), ..Error::AdmissionRefused.into() }),
+        Some(reason) if has_changed => Ok(Decision::Refuse(reason.clone())),
+        Some(reason) => Err(refusal(reason.clone())),
     }
+}
+
+/// [`Error::AdmissionRefused`] with the operator's reason.
+pub fn refusal(reason: String) -> Problem {
+    Problem { reason: Some(reason), ..Error::AdmissionRefused.into() }
 }
 
 /// Whether what a member moves to is on the host that the operator has seen.
@@ -255,19 +264,24 @@ pub fn expect_timely(
 }
 
 /// That who was never admitted has not changed its keys over and over; one that shows a card was.
-/// [`Error::TooManyChanges`]; [`Error::CardSuperseded`] for one that is not known, and may have a card.
+/// [`Error::AdmissionPending`]: it is admitted as it was, or not at all; [`Error::AdmissionRefused`] where that
+/// is decided; [`Error::CardSuperseded`] for one that is not known, and may have a card.
 pub fn expect_few_changes(
-    known: Option<&Known>,
-    shown: Option<&Card>,
+    (known, shown): (Option<&Known>, Option<&Card>),
     request: &AdmissionRequest,
-) -> Result<(), Error> {
+    decision: &Decision,
+) -> Result<(), Problem> {
     let was_admitted = shown.is_some() || known.and_then(Known::admitted_as).is_some();
     let before = known.map_or(0, |known| known.request.changes.len());
     let most = CHANGES_OF_APPLICANT.max(before);
     if request.role == Role::Personal || was_admitted || request.changes.len() <= most {
         return Ok(());
     }
-    Err(known.map_or(Error::CardSuperseded, |_| Error::TooManyChanges))
+    Err(match (known, decision) {
+        (None, _) => Error::CardSuperseded.into(),
+        (_, Decision::Refuse(reason)) => refusal(reason.clone()),
+        _ => Error::AdmissionPending.into(),
+    })
 }
 
 /// Since when the node's cards so far don't count, seconds, if it has any and has changed its signing

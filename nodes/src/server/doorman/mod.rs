@@ -33,7 +33,7 @@ use crate::sqlite::Database;
 use crate::system::{NodeClock, SystemRandomness};
 use decision::{
     Decision, Found, Used, acts, decide, ends_cards, expect_few_changes, expect_newest,
-    expect_same_node, expect_timely, find, is_repeated, says_the_same,
+    expect_same_node, expect_timely, find, is_repeated, refusal, says_the_same,
 };
 
 /// Personal nodes that may change their keys from one address a day.
@@ -67,7 +67,7 @@ pub struct Doorman {
 /// What was decided about a request, and is kept.
 #[derive(Debug)]
 pub struct Decided {
-    answer: Result<Admitted, Error>,
+    answer: Result<Admitted, Problem>,
     /// Whether the network's documents are to say so.
     is_news: bool,
 }
@@ -139,8 +139,8 @@ impl Doorman {
     /// [`Error::AdmissionMalformed`] for another role, or another log of a notary;
     /// [`Error::TooManyChanges`] while too many personal nodes have changed their keys, and
     /// [`Error::TooManyRequests`] while too many applicants wait who came from there;
-    /// [`Error::AdmissionPending`] for what waits already; [`Error::AdmissionRefused`] and
-    /// [`Error::CardRevoked`] with the operator's reason.
+    /// [`Error::AdmissionPending`] for what waits already, and for an applicant that has changed its keys
+    /// over and over; [`Error::AdmissionRefused`] and [`Error::CardRevoked`] with the operator's reason.
     pub async fn decide(
         &self,
         mut request: AdmissionRequest,
@@ -156,9 +156,9 @@ impl Doorman {
         }
     }
 
-    /// Has the network's documents say what was decided. Errors: [`Error::AdmissionPending`], those of
-    /// [`Network::refresh`].
-    pub async fn publish(&self, decided: Decided) -> Result<Admitted, Error> {
+    /// Has the network's documents say what was decided. Errors: [`Error::AdmissionPending`],
+    /// [`Error::AdmissionRefused`], those of [`Network::refresh`].
+    pub async fn publish(&self, decided: Decided) -> Result<Admitted, Problem> {
         if decided.is_news {
             self.network.refresh().await?;
         }
@@ -186,13 +186,13 @@ impl Doorman {
         if found.changed.is_some_and(|before| shown.is_none_or(|card| card.iat < before)) {
             return Err(Error::CardSuperseded.into());
         }
-        if let Err(error) = expect_few_changes(known, shown, request) {
-            self.note_waiting(&found, (shown, request)).await?;
-            return Err(error.into());
-        }
         expect_timely(&found, shown, request, now.seconds())?;
         let ended = known.and_then(|known| ends_cards(known, request, now.seconds()));
         let decision = decide(&found, request)?;
+        if let Err(problem) = expect_few_changes((known, shown), request, &decision) {
+            self.note_waiting(&found, (shown, request)).await?;
+            return Err(problem);
+        }
         expect_news(&decision, known, request)?;
         let used = Used::by(&decision, known, request, now.seconds());
         self.take(used, &found, (shown, request)).await?;
@@ -200,6 +200,7 @@ impl Doorman {
         let done = match decision {
             Decision::Wait => self.wait(found, request, ended).await,
             Decision::Admit => self.admit(found, request, ended).await,
+            Decision::Refuse(reason) => self.refuse(found, request, (ended, reason)).await,
         };
         if !matches!(done, Ok(Some(_))) {
             self.give_back(used, request, from);
@@ -207,7 +208,8 @@ impl Doorman {
         done.map_err(once_decided)
     }
 
-    /// [`Error::TooManyChanges`], [`Error::TooManyRequests`]: since when its change of keys waits is noted.
+    /// [`Error::TooManyRequests`]; [`Error::TooManyChanges`]: then it is noted since when its changes of keys
+    /// wait.
     async fn take(
         &self,
         used: Used,
@@ -259,7 +261,20 @@ impl Doorman {
         ended: Option<u64>,
     ) -> Result<Option<Decided>, Error> {
         let kept = self.keep(found, request, (Status::Pending, None, ended)).await?;
-        let (answer, is_news) = (Err(Error::AdmissionPending), ended.is_some());
+        let (answer, is_news) = (Err(Error::AdmissionPending.into()), ended.is_some());
+        Ok(kept.then_some(Decided { answer, is_news }))
+    }
+
+    /// Keeps that the node has another signing key: the former one, which may be stolen, counts no more, whatever
+    /// it asks for. Nothing when the node is no longer as it was found.
+    async fn refuse(
+        &self,
+        found: Found,
+        request: &AdmissionRequest,
+        (ended, reason): (Option<u64>, String),
+    ) -> Result<Option<Decided>, Error> {
+        let kept = self.keep(found, request, (Status::Refused, None, ended)).await?;
+        let (answer, is_news) = (Err(refusal(reason)), ended.is_some());
         Ok(kept.then_some(Decided { answer, is_news }))
     }
 
@@ -307,9 +322,9 @@ impl Doorman {
                     return Ok(false);
                 }
                 nodes::keep_request(tx, &request, status, ended)?;
-                if found.known.is_none() {
+                if found.arrives() {
                     let waits = status == Status::Pending;
-                    strangers::note_first(tx, &request.iss, now, waits.then_some(found.from))?;
+                    strangers::note_arrival(tx, &request.iss, now, waits.then_some(found.from))?;
                 }
                 if !found.waiting.is_empty() {
                     waiting_changes::forget(tx, &request.iss, &request.changes)?;
@@ -377,6 +392,6 @@ fn expect_news(
     let repeated = known.is_some_and(|known| is_repeated(&known.request, request));
     match decision {
         Decision::Wait if repeated => Err(Error::AdmissionPending),
-        Decision::Wait | Decision::Admit => Ok(()),
+        _ => Ok(()),
     }
 }
