@@ -209,6 +209,8 @@ async fn notary(net: &Net) -> (Process, impl Fn() -> Process + use<>) {
             }
             let unseen = run(&["server", "admit", id, "--data", data]);
             assert!(!unseen.status.success(), "nobody has said what was looked into");
+            let shown = String::from_utf8(unseen.stdout).unwrap();
+            assert_eq!(shown, pending, "what to look into");
             let other = run(&["server", "admit", id, "other", "--data", data]);
             assert!(!other.status.success(), "it asks for something else");
             let seen = pending.lines().find_map(|line| line.trim().strip_prefix("application"));
@@ -325,9 +327,37 @@ async fn a_node_that_is_refused_ends_with_the_reason_and_an_exit_code_of_its_own
     let refuse = ["server", "refuse", "--data", data, "--reason", "closed", "--", &member];
     let refused = String::from_utf8(run(&refuse).stderr).unwrap();
     assert!(refused.contains("hdms server revoke"), "{refused}");
-    let revoke = ["server", "revoke", "--data", data, "--reason", "closed", "--", &member];
+    admit_says_what_it_forgets_and_what_a_revoked_node_asked_for(net, &member).await;
+}
+
+async fn admit_says_what_it_forgets_and_what_a_revoked_node_asked_for(net: &Net, member: &str) {
+    let data = net.data();
+    let on = ["--data", data.to_str().unwrap(), "--", member];
+    let named = async |name: &str| {
+        let request = net.request(keys(2), Role::Institution, name).await;
+        net.ask(keys(2), &request).await.map(drop)
+    };
+    assert_eq!(named("Royal Hospital").await, Err(hdms::Error::AdmissionPending));
+    let refuse = ["server", "refuse", "--reason", "not royal"];
+    assert!(run(&[&refuse[..], &on].concat()).status.success());
+    named("St. Elsewhere 2").await.unwrap();
+    let admit = |more: &[&str]| run(&[&["server", "admit"], &on[..], more].concat());
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    for expected in [true, false] {
+        let said = text(admit(&[]).stdout);
+        assert!(said.contains("it is a member"), "{said}");
+        assert_eq!(said.contains("not royal"), expected, "{said}");
+    }
+    let revoke = ["server", "revoke", "--reason", "closed"];
+    let revoke = [&revoke[..], &on].concat();
     assert!(run(&revoke).status.success());
     let again = run(&revoke);
-    let said = String::from_utf8(again.stderr).unwrap();
+    let said = text(again.stderr);
     assert!(!again.status.success() && said.contains("it was revoked already: closed"), "{said}");
+    let shown = admit(&[]);
+    assert!(!shown.status.success(), "nobody has said what was looked into");
+    let shown = text(shown.stdout);
+    assert!(shown.contains("it was revoked: closed"), "{shown}");
+    let seen = shown.lines().find_map(|line| line.trim().strip_prefix("application"));
+    assert!(admit(&[seen.unwrap().trim()]).status.success());
 }

@@ -11,6 +11,7 @@ use hdms::Error;
 use hdms::card::{EncryptionKey, KeyChange, Role};
 use hdms::doorman::{About, AdmissionRequest};
 use hdms::ids::NodeId;
+use hdms::network::Trust;
 use hdms_nodes::keys::{AwsKeys, AwsPrimitives};
 use hdms_nodes::problem::ProblemDocument;
 use hdms_nodes::server::operator::Lookalike;
@@ -203,6 +204,31 @@ async fn what_was_refused_stays_refused_with_whatever_keys_it_comes_again() {
     assert_eq!(net.ask(keys(1), &changed).await, Err(Error::AdmissionRefused));
     let former = net.ask(keys(0), &anew(&other)).await;
     assert_eq!(former, Err(Error::PossessionUnproven), "they count all the same");
+}
+
+#[tokio::test]
+async fn the_operator_grants_a_wish_that_was_refused() {
+    let net = Net::start().await;
+    let hospital = net.hospital(0).await;
+    let before = net.request(keys(0), Role::Institution, "St. Elsewhere 0").await;
+    let wish = AdmissionRequest { name: "Royal Hospital".into(), ..anew(&before) };
+    assert_eq!(net.ask(keys(0), &wish).await, Err(Error::AdmissionPending));
+    let operator = net.operator();
+    operator.refuse(hospital.id.clone(), "not royal").await.unwrap();
+    net.ask(keys(0), &anew(&before)).await.unwrap();
+    let member = operator.applicant(&hospital.id).await.unwrap();
+    assert_eq!((member.is_member, member.refused.as_deref()), (true, Some("not royal")));
+    assert_eq!(net.ask(keys(0), &anew(&wish)).await, Err(Error::AdmissionRefused));
+    let decided = acts(&net).await.len();
+    for _ in 0..2 {
+        assert_eq!(operator.admit_as(&member).await, Ok(true));
+    }
+    assert_eq!(acts(&net).await.len(), decided + 1, "the second changes nothing");
+    assert_eq!(operator.applicant(&hospital.id).await.unwrap().refused, None);
+    assert_eq!(net.ask(keys(0), &anew(&wish)).await, Err(Error::AdmissionPending));
+    operator.admit(hospital.id.clone()).await.unwrap();
+    let name = |trust: &Trust| trust.node(&hospital.id).unwrap().card().name.clone();
+    net.until(|trust| name(trust) == "Royal Hospital").await;
 }
 
 #[tokio::test]

@@ -183,11 +183,9 @@ impl Admit {
                     .into(),
             );
         }
-        if applicant.is_member {
-            return say("it is a member, as what it asks to be\n");
-        }
-        let changed = "it asks for something else by now: look again with hdms server pending";
+        let changed = "it asks for something else by now: hdms server admit NODE_ID shows what";
         match &self.application {
+            _ if applicant.is_member => {}
             Some(seen) if *seen != applicant.digest()? => return Err(changed.into()),
             Some(_) => {}
             None => ask(&applicant)?,
@@ -195,20 +193,27 @@ impl Admit {
         if !operator.admit_as(&applicant).await? {
             return Err(changed.into());
         }
-        say(&format!("admitted:\n{}", Shown(&applicant)))
+        let is_one = "it is a member, as what it asks to be";
+        say(&match (applicant.is_member, &applicant.refused) {
+            (true, None) => format!("{is_one}\n"),
+            (true, Some(reason)) => {
+                format!("{is_one}, and may now ask again for what it was refused: {reason}\n")
+            }
+            _ => format!("admitted:\n{}", Shown(&applicant)),
+        })
     }
 }
 
 /// Has the operator look at what is to be admitted.
 fn ask(applicant: &Applicant) -> Outcome {
+    say(&Shown(applicant).to_string())?;
     if !stdin().is_terminal() {
         return Err(
-            "say what you have looked into: hdms server admit NODE_ID APPLICATION, as hdms \
-                    server pending shows it"
+            "say what you have looked into, the application that is shown last: hdms server \
+                    admit NODE_ID APPLICATION"
                 .into(),
         );
     }
-    say(&Shown(applicant).to_string())?;
     if agreed("admit it?")? { Ok(()) } else { Err("not admitted".into()) }
 }
 

@@ -229,7 +229,7 @@ pub fn decide(
         Status::Admitted => {
             tx.execute("DELETE FROM barred WHERE id = ?1", [id])?;
             strangers::forget_origin(tx, id)?;
-            refusals::forget(tx, id)?;
+            refusals::forget(tx, &known.request.iss)?;
         }
         Status::Refused => refusals::note(tx, &known.request, reason.unwrap_or_default(), now)?,
         Status::Revoked => {

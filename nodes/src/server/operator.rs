@@ -16,7 +16,7 @@ use super::nodes::{self, Known, Status};
 use super::rules::{History, Witnessing};
 use super::settings::{self, Refused, Settings};
 use super::trail::{self, Act, Trail};
-use super::{pins, rivals, schema, strangers};
+use super::{pins, refusals, rivals, schema, strangers};
 use crate::sqlite::{Database, Failure};
 use crate::system::NodeClock;
 
@@ -45,7 +45,7 @@ pub struct Applicant {
     pub from: Option<IpAddr>,
     /// Why it was revoked, where it was.
     pub revoked: Option<String>,
-    /// Why it was refused, where it was; also once it asks for something else.
+    /// Why it was refused last, where that is remembered; also once it asks for something else.
     pub refused: Option<String>,
     /// Whether it is what it asks to be.
     pub is_member: bool,
@@ -55,6 +55,8 @@ pub struct Applicant {
 
 impl Applicant {
     fn of(connection: &Connection, known: &Known) -> Result<Self, Failure> {
+        let (is_revoked, reason) = (known.status == Status::Revoked, known.reason.clone());
+        let refused = refusals::last_reason(connection, &known.request.iss)?;
         Ok(Self {
             id: known.request.iss.clone(),
             claims: Claims::of(&known.request),
@@ -63,9 +65,9 @@ impl Applicant {
             lookalikes: rivals::lookalikes(connection, &known.request)?,
             asked: known.request.iat,
             from: strangers::origin(connection, &known.request.iss)?,
-            revoked: (known.status == Status::Revoked)
-                .then(|| known.reason.clone().unwrap_or_default()),
-            refused: known.reason.clone().filter(|_| known.status != Status::Revoked),
+            revoked: is_revoked.then(|| reason.clone().unwrap_or_default()),
+            // Also of before each was noted.
+            refused: refused.or(reason.filter(|_| !is_revoked)),
             is_member: known.status == Status::Admitted,
             waits: known.status == Status::Pending,
         })
@@ -134,7 +136,8 @@ impl Operator {
         self.database.read(|connection| Applicant::of(connection, &find(connection, id)?)).await
     }
 
-    /// Admits a node as what it has asked to be, also one that was refused or revoked.
+    /// Admits a node as what it has asked to be, also one that was refused or revoked. A member that asks
+    /// for nothing may ask again for what it was refused.
     ///
     /// Errors: [`Error::NodeUnknown`]; [`Error::AdmissionTaken`] when another listed node has the
     /// name or the address; [`Error::CardRevoked`] for a notary that was revoked, whose log has
@@ -159,6 +162,9 @@ impl Operator {
                     return Ok(false);
                 }
                 if applicant.is_member {
+                    if refusals::forget(tx, &id)? {
+                        trail::append(tx, now, Act::Admitted, Some(&id), &applicant.claims)?;
+                    }
                     return Ok(true);
                 }
                 if known.status == Status::Revoked && known.request.role == Role::Notary {

@@ -83,8 +83,15 @@ pub fn reason(
     Ok(found.optional()?)
 }
 
-/// Forgets what a node was refused, which is admitted now: it may ask for it again.
-pub fn forget(tx: &Connection, id: &str) -> Result<(), Failure> {
-    tx.execute("DELETE FROM refusals WHERE node = ?1", [id])?;
-    Ok(())
+/// Why the node was refused last what it asked for, if anything is remembered.
+pub fn last_reason(connection: &Connection, id: &NodeId) -> Result<Option<String>, Failure> {
+    let sql = "SELECT reason FROM refusals WHERE node = ?1 ORDER BY time DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row([id.as_ref()], |row| row.get(0)).optional()?)
+}
+
+/// Forgets what a node was refused, which the operator admits: it may ask for it again. Answers whether
+/// there was anything.
+pub fn forget(tx: &Connection, id: &NodeId) -> Result<bool, Failure> {
+    Ok(tx.execute("DELETE FROM refusals WHERE node = ?1", [id.as_ref()])? > 0)
 }

@@ -117,12 +117,14 @@ fn as_many_members_as_a_record_holds_are_ordered_at_once() {
 /// A hospital that has asked the patient for data, as it says in `id(2)`.
 async fn asked(seed: u64) -> World {
     let mut world = World::new(seed).await.unwrap();
-    let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
+    let may_read = vec!["Basic".into()];
+    let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read };
     world.patient.ask(&case(), world.hospital.id(), request).await.unwrap();
     world.deliver_all().await.unwrap();
     world.hospital.approve(&case()).await.unwrap();
     world.deliver_all().await.unwrap();
-    let asked = DataRequestBody { id: id(2), resources: Vec::new(), purpose: "To see".into() };
+    let resources = vec!["Basic".into()];
+    let asked = DataRequestBody { id: id(2), resources, purpose: "To see".into() };
     world.hospital.ask_for_data(&case(), asked).await.unwrap();
     world.deliver_all().await.unwrap();
     world
@@ -144,7 +146,7 @@ async fn send(
 
 fn data(request: u32, record: &str) -> (MessageType, Value) {
     let records = vec![SharedRecord { record: record.into(), receipt: None }];
-    let body = DataBody { request: id(request), records };
+    let body = DataBody { request: id(request), records, cards: Vec::new() };
     (MessageType::Data, serde_json::to_value(body).unwrap())
 }
 

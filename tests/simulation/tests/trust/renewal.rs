@@ -134,7 +134,8 @@ fn a_record_is_shared_before_it_has_another_receipt() {
             if !patient_has_heard {
                 world.patient.set_trust(Trust::clone(&before));
             }
-            let shared = share_one(&mut world, case(), RecordName { case: case(), entry: result }).await;
+            let shared =
+                share_one(&mut world, case(), RecordName { case: case(), entry: result }).await;
             assert_eq!(shared.receipt.is_none(), patient_has_heard);
         }
     });
