@@ -127,7 +127,7 @@ impl<P: Platform> Node<P> {
         for ((name, record), key) in names.iter().zip(&chosen).zip(keys) {
             records.push((self.present(name, record, request, &case.hospital).await?, key));
         }
-        let cards = self.author_cards(&chosen).await?;
+        let cards = self.author_cards(&chosen, &case.hospital).await?;
         let step = case.share(request, records, cards, self.now())?;
         self.carry_out(id, step, Vec::new()).await?;
         self.case(id).await
@@ -235,12 +235,16 @@ impl<P: Platform> Node<P> {
         Record::parse(&self.record(&name.case, &name.entry).await?)
     }
 
-    /// The card of each other node that wrote one of the records.
-    async fn author_cards(&self, records: &[Record]) -> Result<Vec<String>, Error> {
+    /// The card of each node that wrote one of the records, but of this one and the recipient.
+    async fn author_cards(
+        &self,
+        records: &[Record],
+        recipient: &NodeId,
+    ) -> Result<Vec<String>, Error> {
         let mut cards = Vec::new();
         for record in records {
             let author = record::claimed_author(record.compact())?;
-            if author == *self.id() {
+            if author == *self.id() || author == *recipient {
                 continue;
             }
             let card = self.youngest_card(&author).await?;

@@ -100,7 +100,7 @@ pub struct DataBody {
     pub request: MessageId,
     /// The chosen records.
     pub records: Vec<SharedRecord>,
-    /// The card of each other node that wrote one of them: of one that the Network Map lists no more the
+    /// The card of each node but sender and recipient that wrote one of them: of one that the Network Map lists no more the
     /// recipient may have none.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub cards: Vec<String>,

@@ -22,7 +22,7 @@ STATUS = {
 BODIES = {
     "treatment/request": {"record": str, "endorsement": str, "name": str, "case_secret": str,
                           "manifest": str},
-    "treatment/data": {"request": UUID7, "records": list},
+    "treatment/data": {"request": UUID7, "records": list, "cards?": list},
     "treatment/data-refusal": {"request": UUID7, "reason": str},
     "treatment/confirmation": {"endorsement": str, "receipt": str},
     "treatment/dispute": {"entry": UUID7, "reason": str},
@@ -171,7 +171,7 @@ class Hospital(Member):
 
     def data(self, case, sender, body, now):
         expect(body["request"] in case["asked"], "treatment/unknown-entry")
-        shares = [self.shared(share, sender, body["request"], now) for share in body["records"]]
+        shares = [self.shared(share, sender, body, now) for share in body["records"]]
         answer = case["asked"][body["request"]]
         if answer is not None:
             same = isinstance(answer, list) and keys(answer) == keys(shares)
@@ -180,25 +180,40 @@ class Hospital(Member):
         case["asked"][body["request"]] = shares
         return "applied"
 
-    def shared(self, share, sender, nonce, now):
+    def shared(self, share, sender, body, now):
         """One shared record (section 11.5)."""
         form(share, {"record": str, "receipt?": str}, "envelope/body")
         compact = share["record"]
         _, claims = unverified(compact.split("~")[0], record.RECORD, "record/malformed")
         form(claims, {"iss": NODE_ID}, "record/malformed", closed=False)
-        if claims["iss"] == sender["sub"]:
+        own = claims["iss"] == sender["sub"]
+        if own:
             content = record.check(compact, sender)
         else:
-            listed = self.trust.nodes.get(claims["iss"], {}).get("jwt")
-            jwt = listed or self.kept.get(claims["iss"])
-            expect(jwt, "card/unknown")
-            author = self.trust.card(jwt, now)
-            content = record.check_presentation(compact, author, self.id, nonce, now)
+            author, jwt = self.author(claims["iss"], body.get("cards", []))
+            content = record.check_presentation(compact, author, self.id, body["request"], now)
         expect(content.get("sub") == sender["sub"], "record/wrong-author")
         key, notary = record.verification_key(compact), None
         if "receipt" in share:
             notary = log.receipted(share["receipt"], self.trust, None, key)["iss"]
+        if not own:
+            if notary is None:
+                self.trust.card(jwt, now)
+            self.kept[author["sub"]] = jwt
         return {"key": key, "fhir": record.text(content["fhir"]), "notary": notary}
+
+    def author(self, node, cards):
+        """The card of a shared record's author, valid or not, and its JWT: the one that is known, or
+        else an institution's that came along."""
+        known = self.trust.nodes.get(node, {}).get("jwt") or self.kept.get(node)
+        if known:
+            return self.trust.chain(known), known
+        expect(all(isinstance(jwt, str) for jwt in cards), "envelope/body")
+        named = [jwt for jwt in cards if unverified(jwt, "hdms-card+jwt", "card/malformed")[1].get("sub") == node]
+        expect(named, "card/unknown")
+        author = self.trust.chain(named[0])
+        expect(author["role"] == "institution", "card/unknown")
+        return author, named[0]
 
     def data_refusal(self, case, sender, body, now):
         expect(body["request"] in case["asked"], "treatment/unknown-entry")

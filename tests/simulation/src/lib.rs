@@ -215,12 +215,8 @@ impl World {
         self.stranger(Role::Personal, "").await
     }
 
-    /// The node of an institution that the Network Map does not list yet.
-    pub async fn other_institution(&self, name: &str) -> Result<Node<Simulated>, Error> {
-        self.stranger(Role::Institution, name).await
-    }
-
-    async fn stranger(&self, role: Role, name: &str) -> Result<Node<Simulated>, Error> {
+    /// A node that the Network Map does not list.
+    pub async fn stranger(&self, role: Role, name: &str) -> Result<Node<Simulated>, Error> {
         let keys = keys("stranger", self.providers.randomness.clone())?;
         let card = self.operator.card(&keys, role, name).await?;
         let (trust, now, software) =

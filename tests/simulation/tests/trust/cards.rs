@@ -1,8 +1,6 @@
 //! Expired and revoked cards are refused by every kind of node, also when the message was sealed
 //! before; nothing is sent to a revoked node, and what its own part is done stays done.
 
-use std::mem;
-
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::{Card, EncryptionKey, Renewal, VerifiedCard};
@@ -11,17 +9,17 @@ use hdms::ledger::VerifiedReceipt;
 use hdms::memory::MemoryStore;
 use hdms::network::Trust;
 use hdms::node::patient::RecordName;
-use hdms::node::{Node, Parcel, Platform};
+use hdms::node::{Parcel, Platform};
 use hdms::notary::DepositAnswer;
 use hdms::provider::{Clock, Timestamp};
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::message::{DataRequestBody, SharedRecord};
 use hdms::treatment::patient::{PatientCase, ResultStatus};
-use hdms_simulation::{BEGIN, Simulated, World};
+use hdms_simulation::{BEGIN, World};
 
 use crate::{DAY, approved, asked, case, next_mail, with_result};
 
-async fn revoke(world: &mut World, node: &NodeId) {
+pub async fn revoke(world: &mut World, node: &NodeId) {
     world.network.revocations.revoked.push(node.clone());
     world.network.revocations.number += 1;
     world.publish().await.unwrap();
@@ -192,7 +190,7 @@ fn what_was_logged_in_time_is_final_though_the_counterparty_is_revoked_or_expire
 }
 
 /// The case's notary, before it has logged anything.
-async fn revoke_notary(world: &mut World) {
+pub async fn revoke_notary(world: &mut World) {
     let notary = world.patient.case::<PatientCase>(&case()).await.unwrap().notary;
     let logs = &mut world.network.map.logs;
     let log = logs.iter_mut().find(|log| Some(&log.notary) == notary.as_ref()).unwrap();
@@ -258,7 +256,7 @@ pub async fn share_one(world: &mut World, case: CaseId, name: RecordName) -> Sha
     shared.remove(0)
 }
 
-async fn ask_for_observations(world: &mut World, case: &CaseId) -> MessageId {
+pub async fn ask_for_observations(world: &mut World, case: &CaseId) -> MessageId {
     let asked = DataRequestBody {
         id: crate::id(2),
         resources: vec!["Observation".into()],
@@ -268,77 +266,6 @@ async fn ask_for_observations(world: &mut World, case: &CaseId) -> MessageId {
     world.hospital.ask_for_data(case, asked).await.unwrap();
     world.deliver_all().await.unwrap();
     request
-}
-
-/// A record of the hospital's is final; then another institution takes the hospital's place in this
-/// world, and treats the patient in the next case.
-async fn with_institute(seed: u64) -> (World, RecordName, Node<Simulated>) {
-    let (mut world, entry) = with_result(seed).await;
-    world.patient.confirm(&case(), &entry).await.unwrap();
-    world.deliver_all().await.unwrap();
-    let institute = world.other_institution("Institute").await.unwrap();
-    world.network.map.nodes.push(institute.card().jwt().to_owned());
-    let hospital = mem::replace(&mut world.hospital, institute);
-    world.publish().await.unwrap();
-    let next = next_case();
-    world.patient.ask(&next, world.hospital.id(), crate::request()).await.unwrap();
-    world.deliver_all().await.unwrap();
-    world.hospital.approve(&next).await.unwrap();
-    world.deliver_all().await.unwrap();
-    (world, RecordName { case: case(), entry }, hospital)
-}
-
-fn next_case() -> CaseId {
-    crate::id(5)
-}
-
-async fn revoke_and_delist(world: &mut World, node: &Node<Simulated>) {
-    let jwt = node.card().jwt().to_owned();
-    world.network.map.nodes.retain(|listed| *listed != jwt);
-    revoke(world, node.id()).await;
-}
-
-#[test]
-fn what_was_shared_is_read_though_its_author_was_revoked_since() {
-    block_on(async {
-        let (mut world, name, hospital) = with_institute(14).await;
-        let shared = share_one(&mut world, next_case(), name).await;
-        revoke_and_delist(&mut world, &hospital).await;
-        let opened = world.hospital.open_shared(&shared).await.unwrap();
-        assert_eq!(opened.author(), hospital.id().as_ref());
-    });
-}
-
-#[test]
-fn what_was_logged_in_time_is_shared_though_its_author_was_revoked_since() {
-    block_on(async {
-        let (mut world, name, hospital) = with_institute(15).await;
-        revoke_and_delist(&mut world, &hospital).await;
-        let shared = share_one(&mut world, next_case(), name).await;
-        let opened = world.hospital.open_shared(&shared).await.unwrap();
-        assert_eq!(opened.author(), hospital.id().as_ref());
-    });
-}
-
-/// Nobody vouches for it then: the patient is told, and nothing is sent that would be refused.
-#[test]
-fn what_neither_a_member_nor_a_notary_vouches_for_is_not_shared() {
-    block_on(async {
-        let (mut world, name, hospital) = with_institute(16).await;
-        let before = world.patient.trust();
-        revoke_notary(&mut world).await;
-        revoke_and_delist(&mut world, &hospital).await;
-        let request = ask_for_observations(&mut world, &next_case()).await;
-        let names = [name];
-        let shared = world.patient.share(&next_case(), &request, &names).await;
-        assert_eq!(shared.err(), Some(Error::CardRevoked));
-        world.patient.set_trust(Trust::clone(&before));
-        world.patient.share(&next_case(), &request, &names).await.unwrap();
-        world.settle().await.unwrap();
-        let envelope = next_mail(&mut world);
-        let taken = world.hospital.receive::<HospitalCase>(&envelope).await;
-        assert_eq!(taken.err(), Some(Error::CardRevoked));
-    });
 }
 
 #[test]

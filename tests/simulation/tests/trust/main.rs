@@ -13,6 +13,7 @@ mod queries;
 mod receipts;
 mod renewal;
 mod sending;
+mod sharing;
 mod warnings;
 
 use std::str::FromStr;
