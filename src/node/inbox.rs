@@ -36,8 +36,9 @@ pub enum Outcome {
     Held,
 }
 
-/// So often is begun to take in what comes again by itself as long as that never ends.
-pub const MOST_TRIES: usize = 2;
+/// So often is begun to take in what comes again by itself as long as that never ends: a browser may stop a
+/// node in the middle of an honest message, too.
+pub const MOST_TRIES: usize = 3;
 
 /// Most messages that one case holds until their turn: no honest counterpart sends as many ahead.
 pub const MOST_HELD: usize = 32;

@@ -15,6 +15,7 @@ use gloo_timers::future::TimeoutFuture;
 use hdms::Error;
 use hdms::doorman::{AdmissionRequest, Challenge, expected_answer};
 use hdms::jose::digest;
+use hdms::node::MOST_TRIES;
 use hdms::provider::Timestamp;
 use hdms_simulation::BEGIN;
 use hdms_worker::commands::Command;
@@ -130,7 +131,7 @@ async fn a_message_that_takes_too_long_keeps_back_nothing_behind_it() {
     let mut device = Device::new().await;
     let [approval, data_request] = device.envelopes().await;
     device.change("patience", 2_000.into());
-    device.change("stuck", 2.into());
+    device.change("stuck", MOST_TRIES.into());
     device.has_mail(&[&data_request, &approval], &[]);
     contact(&device).await;
     expect_one_set_aside(&device).await;
@@ -141,7 +142,7 @@ async fn nor_does_one_at_which_the_browser_kills_the_worker() {
     let mut device = Device::new().await;
     let [approval, data_request] = device.envelopes().await;
     device.has_mail(&[&data_request, &approval], &[]);
-    for _ in 0..2 {
+    for _ in 0..MOST_TRIES {
         device.change("stuck", 1.into());
         select(pin!(contact(&device)), TimeoutFuture::new(2_000)).await;
         device.restart().await;
