@@ -68,6 +68,7 @@ async fn a_case_whose_hospital_was_revoked_waits_for_no_decision() {
         if revoked {
             device.hospital_is_revoked().await;
             device.has_mail(&[], &[]);
+            device.restart().await;
         }
         device.worker.execute("", Command::Sync).await.unwrap();
         let cases = device.answered(Command::Cases).await;

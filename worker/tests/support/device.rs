@@ -278,12 +278,12 @@ impl Device {
         publish(&mut self.world, VAPID).await;
     }
 
-    /// The case's notary is a member no more; the Network Map lists another one.
+    /// The case's notary is a member no more, since all that it has logged was co-signed.
     pub async fn notary_is_revoked(&mut self) {
         let card = self.world.notary.card().jwt().to_owned();
         let map = &mut self.world.network.map;
         map.nodes.retain(|listed| *listed != card);
-        let until = self.world.providers.clock.now().seconds();
+        let until = self.world.providers.clock.now().seconds() + 1;
         self.world.network.map.logs[0].until = Some(until);
         self.world.network.map.number += 1;
         publish(&mut self.world, VAPID).await;
