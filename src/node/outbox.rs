@@ -221,8 +221,8 @@ impl<P: Platform> Node<P> {
         let committed = self.committed(item, secret, answer, &mut done).await?;
         let _guard = self.platform.lock_case(&item.case).await;
         let waiting = self.waiting_item(&item.id).await?;
-        if waiting.is_some_and(|waiting| waiting.to != item.to) {
-            // This notary was passed over while it was asked.
+        if waiting.is_none_or(|waiting| waiting.to != item.to) {
+            // It was answered before, or this notary was passed over while it was asked.
             return Ok(());
         }
         let state: F = self.case(&item.case).await?;

@@ -188,7 +188,8 @@ fn nor_is_what_was_decided_otherwise() {
         let taken = send(&world, &world.patient, data(2, "x~"), 1).await;
         assert_eq!(taken.err(), Some(Error::AlreadyDecided));
 
-        let asked = DataRequestBody { id: id(3), resources: Vec::new(), purpose: "More".into() };
+        let resources = vec!["Basic".into()];
+        let asked = DataRequestBody { id: id(3), resources, purpose: "More".into() };
         world.hospital.ask_for_data(&case(), asked).await.unwrap();
         world.deliver_all().await.unwrap();
         world.patient.refuse_data(&case(), &id(3), "No").await.unwrap();
