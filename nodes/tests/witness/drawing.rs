@@ -92,7 +92,7 @@ impl Stage {
                 return notary;
             }
             // What a notary has refused that had older documents is tried again.
-            self.net.clock.advance(20);
+            self.net.clock.advance(500);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
