@@ -68,7 +68,7 @@ impl Cosignatures {
         log: &NotaryLog,
         parameters: &Parameters,
     ) -> bool {
-        let is_member = self.time().map_or(log.until.is_none(), |time| log.counts_at(time));
+        let is_member = self.time().map_or(log.is_member(), |time| log.counts_at(time));
         let witnessed = is_member && self.witnesses().count() >= self.needed(parameters);
         witnessed || parameters.pins(&log.notary, checkpoint)
     }

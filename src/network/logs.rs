@@ -129,6 +129,11 @@ impl NotaryLog {
         Witness { notary: self.notary.clone(), witness_key: self.keys.witness_key }
     }
 
+    /// Whether the notary is a member now.
+    pub fn is_member(&self) -> bool {
+        self.until.is_none()
+    }
+
     /// Whether the notary was a member at `time`, seconds.
     pub fn counts_at(&self, time: u64) -> bool {
         self.until.is_none_or(|until| time < until)

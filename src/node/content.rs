@@ -6,7 +6,6 @@ use crate::card::{self, Role, VerifiedCard};
 use crate::envelope::{MessageType, Opened};
 use crate::error::Error;
 use crate::ledger::{self, VerificationKey, VerifiedEndorsement};
-use crate::record::sdjwt::Parts;
 use crate::record::{self, VerifiedRecord};
 use crate::treatment::Flow;
 use crate::treatment::hospital::HospitalCase;
@@ -83,7 +82,9 @@ impl Contents for HospitalCase {
             }
             MessageType::Data => {
                 let body: DataBody = opened.body()?;
-                known()?.awaits_data(&body.request, &claimed_keys(&body.records)?)?;
+                let keys: Result<Vec<_>, _> =
+                    body.records.iter().map(SharedRecord::verification_key).collect();
+                known()?.awaits_data(&body.request, &keys?)?;
                 node.verify_data(opened, body).await?
             }
             MessageType::DataRefusal => {
@@ -104,12 +105,6 @@ impl Contents for HospitalCase {
             other => return Err(not_taken(other)),
         })
     }
-}
-
-/// The verification keys of records of which nothing is known yet.
-fn claimed_keys(records: &[SharedRecord]) -> Result<Vec<VerificationKey>, Error> {
-    let parts = records.iter().map(|shared| Parts::parse(&shared.record));
-    parts.map(|parts| Ok(VerificationKey::of(parts?.jwt))).collect()
 }
 
 fn not_taken(kind: MessageType) -> Error {

@@ -5,6 +5,7 @@ use super::{Node, Platform};
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId};
 use crate::ledger::{Endorsed, Entry};
+use crate::network::NotaryLog;
 use crate::provider::Table;
 use crate::treatment::{Effect, Flow};
 
@@ -47,6 +48,6 @@ impl<P: Platform> Node<P> {
     /// Whether the notary of a deposit is a member.
     fn may_deposit(&self, deposit: &Effect) -> bool {
         let Effect::Deposit { notary, .. } = deposit else { return false };
-        self.trust().log(notary).is_ok_and(|log| log.until.is_none())
+        self.trust().log(notary).is_ok_and(NotaryLog::is_member)
     }
 }

@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 use crate::card::VerifiedCard;
 use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
-use crate::ledger::{CaseSecret, Drawn, VerifiedDraw, VerifiedEndorsement, VerifiedReceipt};
+use crate::ledger::{
+    CaseSecret, Drawn, VerificationKey, VerifiedDraw, VerifiedEndorsement, VerifiedReceipt,
+};
 use crate::provider::Timestamp;
 use crate::record::VerifiedRecord;
+use crate::record::sdjwt::Parts;
 
 /// Longest text for a person to read, bytes of UTF-8.
 pub const MAX_TEXT: usize = 4_000;
@@ -100,8 +103,8 @@ pub struct DataBody {
     pub request: MessageId,
     /// The chosen records.
     pub records: Vec<SharedRecord>,
-    /// The card of each node but sender and recipient that wrote one of them: of one that the Network Map lists no more the
-    /// recipient may have none.
+    /// The card of each node but sender and recipient that wrote one of them: of one that the Network Map
+    /// lists no more the recipient may have none.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub cards: Vec<String>,
 }
@@ -115,6 +118,13 @@ pub struct SharedRecord {
     /// The notary's receipt, for a record that is an entry of the ledger.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub receipt: Option<String>,
+}
+
+impl SharedRecord {
+    /// What a notary keeps of the record, of which nothing is verified yet. [`Error::RecordMalformed`].
+    pub fn verification_key(&self) -> Result<VerificationKey, Error> {
+        Ok(VerificationKey::of(Parts::parse(&self.record)?.jwt))
+    }
 }
 
 /// Body of `treatment/data-refusal` (step 12).

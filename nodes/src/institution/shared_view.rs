@@ -2,10 +2,9 @@
 
 use hdms::Error;
 use hdms::fhir::resource;
-use hdms::ledger::{VerificationKey, VerifiedReceipt};
+use hdms::ledger::VerifiedReceipt;
 use hdms::node::Platform;
 use hdms::record;
-use hdms::record::sdjwt::Parts;
 use hdms::treatment::hospital::{DataAnswer, DataRequest, HospitalCase};
 use hdms::treatment::message::SharedRecord;
 use serde::Serialize;
@@ -119,7 +118,7 @@ impl SharedRecordView {
             opened => (opened.as_ref().ok().map(|it| it.fhir().clone()), opened.err()),
         };
         Ok(Self {
-            verification_key: verification_key(shared)?,
+            verification_key: shared.verification_key()?.as_ref().to_owned(),
             author_name: name_in(node, case, &author).await,
             author_listed: author == case.patient || node.trust().node(&author).is_ok(),
             author: author.into(),
@@ -136,11 +135,6 @@ impl SharedRecordView {
             problem: problem.map(|error| ProblemView::of(error.code().to_owned())),
         })
     }
-}
-
-/// What its notary keeps of a shared record. [`Error::RecordMalformed`].
-pub fn verification_key(shared: &SharedRecord) -> Result<String, Error> {
-    Ok(VerificationKey::of(Parts::parse(&shared.record)?.jwt).as_ref().to_owned())
 }
 
 /// The receipt that came with a record, checked by what is known now. Errors: those of

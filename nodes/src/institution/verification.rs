@@ -20,7 +20,7 @@ use super::Desk;
 use super::api::case_id;
 use super::case_view::is_about_receipt;
 use super::names::name_of;
-use super::shared_view::{receipt_of, verification_key};
+use super::shared_view::receipt_of;
 use super::views::ProblemView;
 use crate::platform::NativeNode;
 use crate::problem::Problem;
@@ -142,7 +142,7 @@ async fn asked(
     let (entry, salt) = (receipt.receipt().entry.clone(), receipt.opening().salt);
     let asked = Asked {
         request: request.clone(),
-        verification_key: verification_key(shared)?,
+        verification_key: shared.verification_key()?.as_ref().to_owned(),
         queried: Queried { entry, salt },
     };
     Ok(Some((receipt.receipt().iss.clone(), asked)))

@@ -27,7 +27,7 @@ impl HospitalCase {
         let Ranking { notaries, drawn } = self.ranking.clone().ok_or(Error::FormerCase)?;
         let notary = notaries.get(drawn.passed.len()).ok_or(Error::NoNotary)?.clone();
         let mut case = self.clone();
-        case.phase = Phase::Approving { endorsement: mine.jwt().to_owned(), refused: None };
+        case.phase = Phase::Approving { refused: None };
         case.notary = Some(notary.clone());
         let endorsed = Endorsed::join(mine.clone(), theirs)?;
         let deposit = Effect::Deposit { notary, endorsed, first: Some((secret, drawn)) };

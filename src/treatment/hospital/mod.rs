@@ -219,8 +219,8 @@ impl HospitalCase {
         }
         let receipt = committed.receipt();
         let [_, mine] = committed.endorsed().jwts();
-        let endorsement = mine.clone();
         let draw = case.ranking.clone().ok_or(Error::FormerCase)?.drawn;
+        let endorsement = mine.clone();
         let body = ApprovalBody { endorsement, receipt: receipt.text().to_owned(), draw };
         let send = Effect::send(&case.patient, MessageType::TreatmentApproval, &body)?;
         Ok(case.applied(now, vec![Effect::KeepReceipt(receipt.clone()), send]))

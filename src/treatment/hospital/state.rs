@@ -83,8 +83,6 @@ pub enum Phase {
     Requested,
     /// Approved; the notary's receipt is awaited.
     Approving {
-        /// The hospital's endorsement.
-        endorsement: String,
         /// The code with which the notary refused, if it did; the request can be approved again.
         refused: Option<String>,
     },

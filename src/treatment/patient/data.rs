@@ -10,8 +10,8 @@ use crate::treatment::message::{DataBody, DataRefusalBody, DataRequestBody, Shar
 use crate::treatment::{Effect, Step};
 
 impl PatientCase {
-    /// Step 12: shares the chosen presentations in answer to `request`, with their authors' `cards`. Repeating it
-    /// does nothing.
+    /// Step 12: shares the chosen presentations in answer to `request`, with their authors' `cards`.
+    /// Repeating it does nothing.
     ///
     /// Errors: [`Error::UnknownEntry`], [`Error::AlreadyDecided`].
     pub fn share(

@@ -11,7 +11,7 @@ use hdms::Error;
 use hdms::card::Role;
 use hdms::ids::CaseId;
 use hdms::json;
-use hdms::network::{self, Trust};
+use hdms::network::{self, NotaryLog, Trust};
 use hdms::node::patient::RecordName;
 use hdms::node::{Node, OutboxItem, Payload, Platform};
 use hdms::treatment::Flow;
@@ -103,7 +103,7 @@ impl Viewer {
     ) -> Result<CaseSummary, Error> {
         let trust = node.trust();
         let hospital_listed = trust.node(&case.hospital).is_ok();
-        let is_member = |notary| trust.log(notary).is_ok_and(|log| log.until.is_none());
+        let is_member = |notary| trust.log(notary).is_ok_and(NotaryLog::is_member);
         let notary_listed = case.notary.as_ref().is_none_or(is_member);
         let open = |asked: &&patient::DataRequest| asked.answer == patient::DataAnswer::Open;
         let asked = case.data_requests.iter().filter(open);

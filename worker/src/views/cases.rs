@@ -160,8 +160,8 @@ views! {
         /// Whether the Network Map lists the hospital. From one that it does not list, as it was
         /// revoked, nothing is taken, and nothing goes there.
         pub hospital_listed: bool,
-        /// Whether the Network Map lists the case's notary, or none is known yet. One that was revoked
-        /// logs nothing more, so nothing becomes final in the case any more.
+        /// Whether the case's notary is a member, or none is known yet. One that was revoked logs nothing
+        /// more, so nothing becomes final in the case any more.
         pub notary_listed: bool,
         /// Whether it began under version 1 of the protocol: it can be read and verified, and takes no
         /// new entries.

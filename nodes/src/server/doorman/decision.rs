@@ -264,8 +264,8 @@ pub fn expect_timely(
 }
 
 /// That who was never admitted has not changed its keys over and over; one that shows a card was.
-/// [`Error::AdmissionPending`]: it is admitted as it was, or not at all; [`Error::AdmissionRefused`] where that
-/// is decided; [`Error::CardSuperseded`] for one that is not known, and may have a card.
+/// [`Error::AdmissionPending`]: it is admitted as it was, or not at all; [`Error::AdmissionRefused`] where
+/// that is decided; [`Error::CardSuperseded`] for one that is not known, and may have a card.
 pub fn expect_few_changes(
     (known, shown): (Option<&Known>, Option<&Card>),
     request: &AdmissionRequest,

@@ -265,8 +265,8 @@ impl Doorman {
         Ok(kept.then_some(Decided { answer, is_news }))
     }
 
-    /// Keeps that the node has another signing key: the former one, which may be stolen, counts no more, whatever
-    /// it asks for. Nothing when the node is no longer as it was found.
+    /// Keeps that the node has another signing key: the former one, which may be stolen, counts no more,
+    /// whatever it asks for. Nothing when the node is no longer as it was found.
     async fn refuse(
         &self,
         found: Found,

@@ -319,7 +319,7 @@ pub fn notaries(nodes: &[Known], required: &[Witness]) -> Vec<(NotaryLog, Endpoi
     let notaries = nodes.iter().filter_map(|node| {
         let endpoint = node.admitted_as()?.endpoint.clone()?;
         let log = node.log()?;
-        let asked = log.until.is_none() || required.contains(&log.witness());
+        let asked = log.is_member() || required.contains(&log.witness());
         asked.then_some((NotaryLog { until: None, ..log }, endpoint))
     });
     notaries.collect()

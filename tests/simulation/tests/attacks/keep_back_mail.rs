@@ -9,27 +9,15 @@ use hdms::mailbox::Refused;
 use hdms::node::{Deliverer, MOST_TRIES, Outcome, Platform};
 use hdms::provider::{Clock, Store, Table};
 use hdms::treatment::patient::PatientCase;
-use hdms::treatment::request::TreatmentRequest;
-use hdms_simulation::{Mail, World};
+use hdms_simulation::World;
 
 use crate::case;
+use crate::lose_mail::{self, approval};
 
-/// A hospital has approved the patient's request, and its message is on the way.
-async fn approved(world: &mut World) -> String {
-    let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: Vec::new() };
-    world.patient.ask(&case(), world.hospital.id(), request).await.unwrap();
-    world.deliver_all().await.unwrap();
-    world.hospital.approve(&case()).await.unwrap();
-    world.settle().await.unwrap();
-    let Mail { envelope, .. } = world.mail.remove(0);
-    envelope
-}
-
-/// The patient takes it in out of the mailbox.
+/// The patient takes it in out of the mailbox, delivered by the hospital.
 async fn fetch(world: &World, envelope: &str) -> Result<Outcome, Error> {
     let by = Deliverer::Node { id: world.hospital.id().clone(), seq: 7 };
-    let taken = world.patient.receive_from::<PatientCase>(envelope.as_bytes(), &by).await;
-    taken.map(|taken| taken.outcome)
+    lose_mail::fetch(world, envelope, &by).await
 }
 
 /// The patient's node begins this, and is stopped in the middle of it.
@@ -49,7 +37,7 @@ async fn begun(world: &World) -> usize {
 fn what_a_node_is_stopped_at_each_time_is_set_aside_unopened_and_told() {
     block_on(async {
         let mut world = World::new(1).await.unwrap();
-        let envelope = approved(&mut world).await;
+        let envelope = approval(&mut world).await;
         for _ in 0..MOST_TRIES {
             stopped(&world, fetch(&world, &envelope)).await;
         }
@@ -66,7 +54,7 @@ fn what_a_node_is_stopped_at_each_time_is_set_aside_unopened_and_told() {
 fn what_a_node_was_stopped_at_by_chance_is_taken_in() {
     block_on(async {
         let mut world = World::new(2).await.unwrap();
-        let envelope = approved(&mut world).await;
+        let envelope = approval(&mut world).await;
         for _ in 1..MOST_TRIES {
             stopped(&world, fetch(&world, &envelope)).await;
         }
@@ -84,7 +72,7 @@ fn what_is_tried_again_and_never_ends_is_given_up_and_told() {
         let mut world = World::new(3).await.unwrap();
         let now = world.providers.clock.now();
         world.providers.clock.advance(3_600_000);
-        let envelope = approved(&mut world).await;
+        let envelope = approval(&mut world).await;
         world.providers.clock.set(now);
         assert_eq!(fetch(&world, &envelope).await, Err(Error::NotYetValid));
         world.providers.clock.advance(3_600_000);

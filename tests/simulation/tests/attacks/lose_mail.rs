@@ -28,7 +28,7 @@ fn hostile() -> Deliverer {
 }
 
 /// A hospital has approved the patient's request, and its message is on the way.
-async fn approval(world: &mut World) -> String {
+pub async fn approval(world: &mut World) -> String {
     let request = TreatmentRequest {
         reason: "Cough".into(),
         date: None,
@@ -43,7 +43,7 @@ async fn approval(world: &mut World) -> String {
 }
 
 /// The mailbox hands this to the patient, delivered by the node.
-async fn fetch(world: &World, envelope: &str, by: &Deliverer) -> Result<Outcome, Error> {
+pub async fn fetch(world: &World, envelope: &str, by: &Deliverer) -> Result<Outcome, Error> {
     let taken = world.patient.receive_from::<PatientCase>(envelope.as_bytes(), by).await;
     taken.map(|taken| taken.outcome)
 }
