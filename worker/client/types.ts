@@ -450,8 +450,8 @@ hospitalName: string,
  */
 hospitalListed: boolean, 
 /**
- * Whether the Network Map lists the case's notary, or none is known yet. One that was revoked
- * logs nothing more, so nothing becomes final in the case any more.
+ * Whether the case's notary is a member, or none is known yet. One that was revoked logs nothing
+ * more, so nothing becomes final in the case any more.
  */
 notaryListed: boolean, 
 /**
@@ -543,8 +543,8 @@ hospitalName: string,
  */
 hospitalListed: boolean, 
 /**
- * Whether the Network Map lists the case's notary, or none is known yet. One that was revoked
- * logs nothing more, so nothing becomes final in the case any more.
+ * Whether the case's notary is a member, or none is known yet. One that was revoked logs nothing
+ * more, so nothing becomes final in the case any more.
  */
 notaryListed: boolean, 
 /**
