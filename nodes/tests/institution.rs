@@ -83,6 +83,11 @@ async fn each_mistake_of_a_his_has_its_own_code() {
         let said = (answer.status, answer.code(), answer.body["field"].as_str());
         assert_eq!(said, (400, "api/malformed", Some(field)), "{body}");
     }
+    for body in ["{", "[1]", "no JSON", ""] {
+        let answer = his.post(&format!("{case}/refusal"), body).await;
+        let said = (answer.status, answer.code(), answer.body["field"].as_str());
+        assert_eq!(said, (400, "api/malformed", None), "{body}");
+    }
     let quarantined = his.get("/api/quarantine").await.body;
     assert_eq!(quarantined["quarantined"][0]["code"], "envelope/malformed");
 }
@@ -105,6 +110,12 @@ async fn refusals_on_fhir_paths_are_operation_outcomes() {
         assert_eq!(answer.media_type, "application/fhir+json");
         assert_eq!(answer.body["resourceType"], "OperationOutcome");
         assert_eq!(answer.body["issue"][0]["code"], issue);
+    }
+    for keys in [&["one", "two"][..], &["same", "same"], &[""]] {
+        let request = stage.his.request(Method::POST, &results);
+        let request = keys.iter().fold(request, |it, key| it.header("idempotency-key", *key));
+        let answer = stage.his.send(request.body(RESULT)).await;
+        assert_eq!((answer.status, answer.code()), (400, "api/malformed"), "{keys:?}");
     }
     let wrong_method = stage.his.get(&results).await;
     assert_eq!((wrong_method.status, wrong_method.code()), (405, "api/method"));

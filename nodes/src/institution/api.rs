@@ -22,7 +22,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::access::Door;
 use super::case_view::{CaseSummary, CaseView, CasesView};
-use super::hand_in::{IDEMPOTENCY_KEY, Ids, NO_KEY, NO_NOTARY};
+use super::hand_in::{Ids, NO_KEY, NO_NOTARY};
 use super::outcome::{FHIR_JSON, Outcome};
 use super::reading::{PAGE, decision, ended, filled, is_digest, is_message, limit, page, query};
 use super::shared_view::SharedView;
@@ -189,7 +189,7 @@ pub async fn hand_in(
     let case: HospitalCase = desk.node.case(&id).await?;
     let body = read_body(body, MAX_RESULT, Error::BodyTooLarge).await?;
     let results = intake::take_in(resource::parse(&body)?, intake::MAX_BYTES)?;
-    let ids = Ids::new(&desk.node, &case, headers.get(IDEMPOTENCY_KEY), results.len());
+    let ids = Ids::new(&desk.node, &case, &headers, results.len());
     let ids = ids.map_err(|error| Outcome::explained(error, NO_KEY))?;
     let results = ids.of_results.iter().cloned().zip(results).collect();
     let has_no_notary = || case.notary_until(&desk.node.trust()).is_some();

@@ -1,7 +1,7 @@
 //! The ids of results that are handed in: new ones, or the same as before when the HIS repeats
 //! itself under an idempotency key.
 
-use axum::http::HeaderValue;
+use axum::http::HeaderMap;
 use hdms::Error;
 use hdms::ids::EntryId;
 use hdms::jose;
@@ -14,13 +14,14 @@ use crate::platform::NativeNode;
 
 /// The header with which a HIS may hand in the same result twice without handing in two
 /// (draft-ietf-httpapi-idempotency-key-header).
-pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Longest key, characters.
 const MAX_KEY: usize = 255;
 
 /// What is wrong with a key.
-pub const NO_KEY: &str = "The header Idempotency-Key has 1 to 255 ASCII characters.";
+pub const NO_KEY: &str =
+    "The header Idempotency-Key stands there once at most, and has 1 to 255 ASCII characters.";
 
 /// Why no result can be handed in, and none that was ever becomes final.
 pub const NO_NOTARY: &str = "The case's notary is no member of the network any more, and logs nothing: \
@@ -40,21 +41,21 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// For `count` results of `case`; derived from the case and `key`, if there is one.
-    /// [`Error::CommandMalformed`] when the key is empty, too long or no ASCII text.
+    /// For `count` results of `case`; derived from the case and the key in `headers`, if there is one.
+    /// [`Error::CommandMalformed`] for several keys, and one that is empty, too long or no ASCII text.
     pub fn new(
         node: &NativeNode,
         case: &HospitalCase,
-        key: Option<&HeaderValue>,
+        headers: &HeaderMap,
         count: usize,
     ) -> Result<Self, Error> {
-        let p = node.platform();
-        let Some(key) = key else {
+        let (p, mut keys) = (node.platform(), headers.get_all(IDEMPOTENCY_KEY).iter());
+        let Some(key) = keys.next() else {
             let new = (0..count).map(|_| EntryId::new(p.clock(), p.randomness()));
             return Ok(Self { of_results: new.collect::<Result<_, _>>()?, of_next: None });
         };
         let key = key.to_str().map_err(|_| Error::CommandMalformed)?;
-        if !(1..=MAX_KEY).contains(&key.len()) {
+        if keys.next().is_some() || !(1..=MAX_KEY).contains(&key.len()) {
             return Err(Error::CommandMalformed);
         }
         let derived = |place| {

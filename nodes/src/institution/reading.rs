@@ -51,8 +51,9 @@ fn malformed<E: Display>(why: &Located<E>) -> Problem {
         .iter()
         .find_map(|what| said.strip_prefix(what)?.strip_prefix(" field `")?.split('`').next());
     let field: String = named.unwrap_or(&path).chars().take(MAX_FIELD).collect();
-    // A path of no parts: it is no object at all.
-    if field == "." { Error::CommandMalformed.into() } else { Problem::of_field(&field) }
+    // A path of no parts, or of one that nobody knows: it is no object, or no JSON.
+    let is_member = field != "." && field != "?";
+    if is_member { Problem::of_field(&field) } else { Error::CommandMalformed.into() }
 }
 
 /// What may not be empty. [`Error::CommandMalformed`].

@@ -252,7 +252,7 @@ export function answerWord({ hospitalName, hospitalListed }: CaseSummary, { answ
     case "shared":
       return { label: "Shared", tone: "good", meaning: `Records that you shared: ${answer.records.length}.` };
     case "refused":
-      return { label: "Refused", tone: "plain", meaning: `You refused: ${answer.reason}` };
+      return { label: "Refused", tone: "plain", meaning: `You refused: ${visible(answer.reason)}` };
   }
 }
 
