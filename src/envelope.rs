@@ -377,4 +377,9 @@ impl Opened {
     pub fn body<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
         json::read(self.body.clone(), Error::BodyMalformed)
     }
+
+    /// Who sent it, and the type's members; of large ones no copy is made. [`Error::BodyMalformed`].
+    pub fn into_body<T: serde::de::DeserializeOwned>(self) -> Result<(VerifiedCard, T), Error> {
+        Ok((self.sender, json::read(self.body, Error::BodyMalformed)?))
+    }
 }

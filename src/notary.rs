@@ -11,8 +11,8 @@ use crate::envelope::{MessageType, Opened};
 use crate::error::Error;
 use crate::ids::{EntryId, NodeId};
 use crate::ledger::{
-    CaseSecret, Commitment, Drawn, Endorsed, Entry, EntryKind, Salt, VerifiedDraw,
-    VerifiedEndorsement,
+    CaseSecret, Commitment, Drawn, Endorsed, Entry, EntryKind, Salt, UnverifiedEndorsement,
+    VerifiedDraw, VerifiedEndorsement,
 };
 use crate::network::{Manifest, Trust};
 use crate::provider::{Primitives, Timestamp};
@@ -66,15 +66,16 @@ pub struct DepositAnswers {
     pub answers: Vec<DepositAnswer>,
 }
 
-/// The deposits in an opened envelope. [`Error::BodyMalformed`] for another type, none or too many.
-pub fn deposits(opened: &Opened) -> Result<DepositBody, Error> {
+/// The deposits in an opened envelope, and who sent it. [`Error::UnknownType`] for another type,
+/// [`Error::BodyMalformed`] for none or too many.
+pub fn deposits(opened: Opened) -> Result<(VerifiedCard, DepositBody), Error> {
     if opened.kind() != MessageType::Deposit {
         return Err(Error::UnknownType);
     }
-    let body: DepositBody = opened.body()?;
+    let (sender, body): (_, DepositBody) = opened.into_body()?;
     let fits = (1..=MAX_DEPOSITS).contains(&body.deposits.len())
         && body.cards.len() <= 2 * body.deposits.len();
-    if fits { Ok(body) } else { Err(Error::BodyMalformed) }
+    if fits { Ok((sender, body)) } else { Err(Error::BodyMalformed) }
 }
 
 /// The cards that came with deposits, each checked once.
@@ -156,8 +157,9 @@ pub async fn check(
 ) -> Result<Checked, Error> {
     let mut endorsements = Vec::with_capacity(2);
     for endorsement in &deposit.endorsements {
-        let by = cards.of(&VerifiedEndorsement::claimed_by(endorsement)?)?;
-        endorsements.push(VerifiedEndorsement::verify(endorsement, by, primitives).await?);
+        let endorsement = UnverifiedEndorsement::parse(endorsement)?;
+        let by = cards.of(endorsement.claimed_by())?;
+        endorsements.push(endorsement.verify(by, primitives).await?);
     }
     let [a, b]: [VerifiedEndorsement; 2] =
         endorsements.try_into().map_err(|_| Error::EndorsementMissing)?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::card::VerifiedCard;
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, NodeId};
-use crate::jose::jws::{self, Kind, Unverified};
+use crate::jose::jws::{self, Compact, Kind, Unverified};
 use crate::jose::{decode, digest};
 use crate::json;
 use crate::provider::{NodeKeys, Primitives, Timestamp};
@@ -107,7 +107,7 @@ impl Entry {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct EndorsementClaims {
     iss: NodeId,
     iat: u64,
@@ -138,31 +138,13 @@ impl VerifiedEndorsement {
         Ok(Self { by: by.clone(), iat: claims.iat, entry: entry.clone(), jwt })
     }
 
-    /// Checks that `by` signed and is a participant of the entry.
-    ///
-    /// Errors: [`Error::EntryMalformed`], [`Error::EndorsementForged`], [`Error::NotParticipant`],
-    /// [`Error::AlgorithmRefused`].
+    /// [`UnverifiedEndorsement::parse`] and [`UnverifiedEndorsement::verify`], with their errors.
     pub async fn verify(
         jwt: &str,
         by: &VerifiedCard,
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
-        let malformed = Error::EntryMalformed;
-        let (signed, payload) = Unverified::parse(jwt, &ENDORSEMENT, malformed)?.into_parts();
-        let claims: EndorsementClaims = json::read(payload, malformed)?;
-        let checked = by.keys().check(&signed, claims.iat, primitives).await;
-        checked.map_err(|error| instead_of_signature(error, Error::EndorsementForged))?;
-        if claims.iss != *by.id() {
-            return Err(Error::EndorsementForged);
-        }
-        claims.entry.other(by.id())?;
-        Ok(Self { by: claims.iss, iat: claims.iat, entry: claims.entry, jwt: jwt.to_owned() })
-    }
-
-    /// Who claims to have endorsed, before anything is checked. [`Error::EntryMalformed`].
-    pub fn claimed_by(jwt: &str) -> Result<NodeId, Error> {
-        let unverified = Unverified::parse(jwt, &ENDORSEMENT, Error::EntryMalformed)?;
-        json::read(unverified.payload()["iss"].clone(), Error::EntryMalformed)
+        UnverifiedEndorsement::parse(jwt)?.verify(by, primitives).await
     }
 
     /// Who endorsed.
@@ -183,6 +165,46 @@ impl VerifiedEndorsement {
     /// The signed statement.
     pub fn jwt(&self) -> &str {
         &self.jwt
+    }
+}
+
+/// An endorsement that nobody has checked yet: good for finding the card of who endorsed.
+#[derive(Clone, Debug)]
+pub struct UnverifiedEndorsement<'a> {
+    jwt: &'a str,
+    signed: Compact,
+    claims: EndorsementClaims,
+}
+
+impl<'a> UnverifiedEndorsement<'a> {
+    /// Takes the statement apart. [`Error::EntryMalformed`], [`Error::AlgorithmRefused`].
+    pub fn parse(jwt: &'a str) -> Result<Self, Error> {
+        let malformed = Error::EntryMalformed;
+        let (signed, claims) = Unverified::parse(jwt, &ENDORSEMENT, malformed)?.into_parts();
+        Ok(Self { jwt, signed, claims: json::read(claims, malformed)? })
+    }
+
+    /// Who claims to have endorsed.
+    pub fn claimed_by(&self) -> &NodeId {
+        &self.claims.iss
+    }
+
+    /// Checks that `by` signed and is a participant of the entry.
+    ///
+    /// Errors: [`Error::EndorsementForged`], [`Error::NotParticipant`], [`Error::AlgorithmRefused`].
+    pub async fn verify(
+        self,
+        by: &VerifiedCard,
+        primitives: &impl Primitives,
+    ) -> Result<VerifiedEndorsement, Error> {
+        let Self { jwt, signed, claims: EndorsementClaims { iss, iat, entry } } = self;
+        let checked = by.keys().check(&signed, iat, primitives).await;
+        checked.map_err(|error| instead_of_signature(error, Error::EndorsementForged))?;
+        if iss != *by.id() {
+            return Err(Error::EndorsementForged);
+        }
+        entry.other(by.id())?;
+        Ok(VerifiedEndorsement { by: iss, iat, entry, jwt: jwt.to_owned() })
     }
 }
 

@@ -96,13 +96,12 @@ impl Services {
     /// The deposits in an envelope, each with what was found about it.
     async fn checked(&self, envelope: &[u8], from: IpAddr) -> Result<Vec<Checked>, Error> {
         let Received { opened, standing, at } = self.open(envelope, from).await?;
-        let DepositBody { cards, deposits } = deposits(&opened)?;
+        let (depositor, DepositBody { cards, deposits }) = deposits(opened)?;
         let cards = DepositCards::verify(&cards, &standing.trust, at, &AwsPrimitives).await;
         let cards = self.without_former(cards).await?;
-        let depositor = opened.sender();
         let mut checked: Vec<Checked> = Vec::with_capacity(deposits.len());
         for deposit in &deposits {
-            checked.push(self.found(deposit, depositor, &cards, at).await);
+            checked.push(self.found(deposit, &depositor, &cards, at).await);
             // Other requests have their turn between two of the many that an envelope may hold.
             yield_now().await;
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use hdms::Error;
 use hdms::card::VerifiedCard;
 use hdms::envelope::{self, Letter, MessageType, Opened, Opening, Sealed};
-use hdms::ids::{CaseId, EntryId};
+use hdms::ids::{CaseId, EntryId, NodeId};
 use hdms::ledger::{CaseSecret, Conflict, Entry, LeafOpening, Salt};
 use hdms::log::TlogProof;
 use hdms::network::Trust;
@@ -109,13 +109,12 @@ impl Notary {
     /// Answers an envelope with deposits. [`Error::WitnessesMissing`] when too few have co-signed;
     /// what was logged stays, and the same deposits get their receipts later.
     pub async fn receive(&mut self, envelope: &str) -> Result<DepositAnswers, Error> {
-        let opened = self.open(envelope).await?;
-        let body = notary::deposits(&opened)?;
+        let (depositor, body) = notary::deposits(self.open(envelope).await?)?;
         let now = self.providers.clock.now();
         let cards = DepositCards::verify(&body.cards, &self.trust, now, &self.primitives).await;
         let mut ruled = Vec::new();
         for deposit in &body.deposits {
-            ruled.push(self.rule(deposit, &opened, &cards).await);
+            ruled.push(self.rule(deposit, depositor.id(), &cards).await);
         }
         self.publish()?;
         let mut answers = Vec::new();
@@ -170,10 +169,9 @@ impl Notary {
     async fn rule(
         &mut self,
         deposit: &Deposit,
-        opened: &Opened,
+        depositor: &NodeId,
         cards: &DepositCards,
     ) -> Result<(EntryId, Decision), Error> {
-        let depositor = opened.sender().id();
         let checked = notary::check(deposit, depositor, cards, &self.primitives).await?;
         checked.expect_drawn(self.card.id(), &self.manifests, self.providers.clock.now())?;
         let entry = checked.endorsed.entry();
