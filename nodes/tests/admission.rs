@@ -279,7 +279,7 @@ async fn one_address_can_not_ask_without_end() {
 
 #[tokio::test]
 async fn one_node_can_not_ask_without_end_from_wherever_and_others_still_can() {
-    let net = Net::start_with(|config| config.rates.admissions_of_node = 2).await;
+    let net = Net::start_with(|config| config.rates.admissions_of_key = 2).await;
     let ask = async |number: usize| {
         let request = net.request(keys(number), Role::Personal, "").await;
         net.ask(keys(number), &request).await.map(drop)

@@ -181,8 +181,8 @@ struct RateArgs {
     #[arg(long, value_name = "N")]
     admissions_per_minute: Option<NonZeroU32>,
     /// Admission requests that one signing key may have signed a minute.
-    #[arg(long, value_name = "N")]
-    node_admissions_per_minute: Option<NonZeroU32>,
+    #[arg(long, alias = "node-admissions-per-minute", value_name = "N")]
+    key_admissions_per_minute: Option<NonZeroU32>,
     /// Requests with a failing proof that one address may send a minute.
     #[arg(long, value_name = "N")]
     failures_per_minute: Option<NonZeroU32>,
@@ -231,7 +231,7 @@ impl QuotaArgs {
 impl RateArgs {
     fn apply(self, rates: &mut Rates) {
         put(self.admissions_per_minute, &mut rates.admissions);
-        put(self.node_admissions_per_minute, &mut rates.admissions_of_node);
+        put(self.key_admissions_per_minute, &mut rates.admissions_of_key);
         put(self.failures_per_minute, &mut rates.failures);
         put(self.requests_per_minute, &mut rates.requests);
         put(self.streams_per_node, &mut rates.streams);
@@ -264,7 +264,7 @@ pub fn lines(settings: &Settings) -> Vec<(&'static str, String)> {
     lines.extend(quota(within, sender_in_mailbox));
     lines.extend([
         ("--admissions-per-minute", rates.admissions.to_string()),
-        ("--node-admissions-per-minute", rates.admissions_of_node.to_string()),
+        ("--key-admissions-per-minute", rates.admissions_of_key.to_string()),
         ("--failures-per-minute", rates.failures.to_string()),
         ("--requests-per-minute", rates.requests.to_string()),
         ("--streams-per-node", rates.streams.to_string()),

@@ -30,7 +30,8 @@ pub struct Rates {
     /// Admission requests from one address.
     pub admissions: u32,
     /// Admission requests that one signing key has signed.
-    pub admissions_of_node: u32,
+    #[serde(alias = "admissions_of_node")]
+    pub admissions_of_key: u32,
     /// Requests whose proof fails, from one address.
     pub failures: u32,
     /// Requests of one personal node; an institution or a notary may send ten times as many.
@@ -45,7 +46,7 @@ impl Default for Rates {
     fn default() -> Self {
         Self {
             admissions: 600,
-            admissions_of_node: 60,
+            admissions_of_key: 60,
             failures: 600,
             requests: 6000,
             streams: 8,
@@ -158,10 +159,16 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DAY, RateLimit};
+    use super::{DAY, RateLimit, Rates};
     use crate::connections::subscriber;
     use hdms::Error;
     use hdms::provider::Timestamp;
+
+    #[test]
+    fn what_was_stored_under_a_former_name_counts() {
+        let stored: Rates = serde_json::from_str(r#"{"admissions_of_node":7}"#).unwrap();
+        assert_eq!(stored, Rates { admissions_of_key: 7, ..Rates::default() });
+    }
 
     #[test]
     fn an_address_waits_once_its_minute_is_used_up_and_no_other_does() {

@@ -246,9 +246,9 @@ impl Allowances {
     fn is_something(&self) -> bool {
         let Quotas { mailbox, sender, sender_in_mailbox } = self.quotas;
         let room = |quota: Quota| quota.messages > 0 && quota.bytes > 0;
-        let Rates { admissions, admissions_of_node, requests, streams, manifests, .. } = self.rates;
+        let Rates { admissions, admissions_of_key, requests, streams, manifests, .. } = self.rates;
         [mailbox, sender, sender_in_mailbox].into_iter().all(room)
-            && [admissions, admissions_of_node, requests, manifests].iter().all(|rate| *rate > 0)
+            && [admissions, admissions_of_key, requests, manifests].iter().all(|rate| *rate > 0)
             && streams > 0
             && self.connections > 0
     }

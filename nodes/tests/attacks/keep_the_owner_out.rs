@@ -11,7 +11,7 @@ use crate::stolen_key::change_keys;
 
 #[tokio::test]
 async fn who_has_a_former_key_uses_up_none_of_the_minute_s_requests() {
-    let net = Net::start_with(|config| config.rates.admissions_of_node = 2).await;
+    let net = Net::start_with(|config| config.rates.admissions_of_key = 2).await;
     let first = net.request(keys(0), Role::Personal, "").await;
     net.ask(keys(0), &first).await.unwrap();
     net.clock.advance(60_000);

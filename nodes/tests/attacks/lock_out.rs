@@ -39,7 +39,7 @@ async fn challenges_that_nobody_answers_keep_no_honest_node_out() {
 
 #[tokio::test]
 async fn answers_of_strangers_use_up_nothing_of_a_node() {
-    let net = Net::start_with(|config| config.rates.admissions_of_node = 1).await;
+    let net = Net::start_with(|config| config.rates.admissions_of_key = 1).await;
     let answer =
         net.challenge(keys(0), &net.request(keys(0), Role::Personal, "").await).await.unwrap();
     for _ in 0..10 {

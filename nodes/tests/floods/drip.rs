@@ -150,7 +150,7 @@ async fn slow_bodies_at_a_notary_keep_no_entry_from_its_log() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_bodies_at_the_doorman_keep_nobody_out() {
-    let rates = Rates { admissions: u32::MAX, admissions_of_node: u32::MAX, ..Rates::default() };
+    let rates = Rates { admissions: u32::MAX, admissions_of_key: u32::MAX, ..Rates::default() };
     let net = Net::start_with(|config| {
         (config.limits, config.rates) = (behind_a_proxy(), rates);
     })

@@ -167,7 +167,7 @@ async fn a_member_that_is_called_so_later_is_told_as_well() {
 /// After it has asked for as much as its key may.
 #[tokio::test]
 async fn a_member_asks_for_a_card_no_sooner_than_the_server_says() {
-    let net = Net::start_with(|config| config.rates.admissions_of_node = 10).await;
+    let net = Net::start_with(|config| config.rates.admissions_of_key = 10).await;
     let folder = net.dir.path().join("hospital");
     prepare_keys(&folder, &[""]);
     let join = |port: u16, stop: &CancellationToken| {

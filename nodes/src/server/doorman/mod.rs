@@ -88,7 +88,7 @@ impl Doorman {
             database,
             clock,
             by_address: RateLimit::per_minute(rates.admissions),
-            by_key: RateLimit::per_minute(rates.admissions_of_node),
+            by_key: RateLimit::per_minute(rates.admissions_of_key),
             changes: RateLimit::new(CHANGES_OF_ADDRESS, DAY),
             renewals: RateLimit::new(RENEWALS, DAY),
         })
