@@ -7,13 +7,14 @@ use super::cosignatures::Cosignatures;
 use super::leaf::{CaseSecret, Commitment, Leaf, PRESENT, Salt, version};
 use super::{Entry, VerificationKey};
 use crate::card::VerifiedCard;
+use crate::envelope::CLOCK_SKEW;
 use crate::error::Error;
 use crate::ids::{EntryId, NodeId};
 use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
 use crate::log::{MAX_TEXT, TlogProof};
 use crate::network::{NotaryLog, Trust, notary_of};
-use crate::provider::{NodeKeys, Primitives};
+use crate::provider::{NodeKeys, Primitives, Timestamp};
 
 /// Why a notary refuses an entry. A receipt is in it.
 pub const CONFLICT: Kind = Kind { typ: "hdms-conflict+jwt", longest: 4 * MAX_TEXT };
@@ -31,6 +32,14 @@ pub struct Receipt {
     pub verification_key: VerificationKey,
     /// Place of the entry in the notary's log, from 0.
     pub index: u64,
+}
+
+impl Receipt {
+    fn of(iss: NodeId, opening: &LeafOpening, index: u64) -> Self {
+        let LeafOpening { entry, verification_key, time: iat, .. } = opening;
+        let (entry, verification_key) = (entry.clone(), verification_key.clone());
+        Self { iss, iat: *iat, entry, verification_key, index }
+    }
 }
 
 /// What opens a leaf: JSON in the `extra` of a receipt.
@@ -147,13 +156,7 @@ impl VerifiedReceipt {
             return Err(forged);
         }
         let witnesses = cosignatures.witnesses().map(|witness| witness.notary.clone()).collect();
-        let receipt = Receipt {
-            iss,
-            iat: opening.time,
-            entry: opening.entry.clone(),
-            verification_key: opening.verification_key.clone(),
-            index: proof.index,
-        };
+        let receipt = Receipt::of(iss, &opening, proof.index);
         Ok(Self { receipt, opening, time, witnesses, text: text.to_owned() })
     }
 
@@ -202,9 +205,22 @@ impl VerifiedReceipt {
         if same { Ok(()) } else { Err(Error::EntryMismatch) }
     }
 
-    /// [`Error::EntryMismatch`] unless both name the same notary, entry and place (step 21).
-    pub fn expect_agreement(&self, other: &VerifiedReceipt) -> Result<(), Error> {
-        if self.receipt == other.receipt { Ok(()) } else { Err(Error::EntryMismatch) }
+    /// [`Error::NotYetValid`] when it is of a time that is not yet at `now`: who hands a receipt on can
+    /// exchange a witness's line for a later one of the same witness's.
+    pub fn expect_past(&self, now: Timestamp) -> Result<(), Error> {
+        let latest = now.seconds().saturating_add(CLOCK_SKEW);
+        if self.time() <= latest { Ok(()) } else { Err(Error::NotYetValid) }
+    }
+
+    /// [`Error::EntryMismatch`] unless this one says of its entry what `former` has said, a receipt that
+    /// was good once and need not be any more: the same notary, time and place in its log.
+    pub fn expect_agreement(&self, former: &str) -> Result<(), Error> {
+        let mismatch = Error::EntryMismatch;
+        let proof = TlogProof::parse(former).map_err(|_| mismatch)?;
+        let iss = notary_of(&proof.checkpoint.checkpoint().origin).map_err(|_| mismatch)?;
+        let opening = LeafOpening::parse(&proof).map_err(|_| mismatch)?;
+        let same = Receipt::of(iss, &opening, proof.index) == self.receipt;
+        if same { Ok(()) } else { Err(mismatch) }
     }
 }
 

@@ -133,7 +133,7 @@ impl<P: Platform> Node<P> {
     async fn verify_approval(&self, opened: &Opened, body: ApprovalBody) -> Result<Content, Error> {
         let endorsement = self.verify_endorsement(opened, &body.endorsement).await?;
         let draw = self.verify_draw(opened, endorsement.entry(), body.draw).await?;
-        let receipt = self.verify_receipt(&body.receipt).await?;
+        let receipt = self.verify_new_receipt(&body.receipt).await?;
         Ok(Content::Approval { endorsement, receipt, draw })
     }
 
@@ -148,7 +148,7 @@ impl<P: Platform> Node<P> {
             .kept_endorsement(&entry.case, &entry.id, self.id())
             .await
             .map_err(|_| Error::UnknownEntry)?;
-        let receipt = self.verify_receipt(&body.receipt).await?;
+        let receipt = self.verify_new_receipt(&body.receipt).await?;
         Ok(Content::Confirmation { theirs, mine, receipt })
     }
 
@@ -257,7 +257,7 @@ impl<P: Platform> Node<P> {
     ) -> Result<bool, Error> {
         let Some(text) = receipt else { return Ok(false) };
         let key = VerificationKey::of(record.record().jwt());
-        match self.verify_receipt(text).await {
+        match self.verify_new_receipt(text).await {
             Ok(receipt) if receipt.receipt().verification_key == key => Ok(true),
             Ok(_) => Err(Error::EntryMismatch),
             // Given after its notary was revoked, or a witness, of which the sender has not heard: kept

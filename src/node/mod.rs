@@ -229,6 +229,13 @@ impl<P: Platform> Node<P> {
         VerifiedReceipt::verify(text, &self.trust(), self.platform.primitives()).await
     }
 
+    /// The same of one that came just now.
+    async fn verify_new_receipt(&self, text: &str) -> Result<VerifiedReceipt, Error> {
+        let receipt = self.verify_receipt(text).await?;
+        receipt.expect_past(self.now())?;
+        Ok(receipt)
+    }
+
     /// Carries out a step: seals what is to be sent, then commits everything at once, with
     /// `along`. Answers whether the state changed.
     async fn carry_out<F: Flow>(
@@ -303,10 +310,7 @@ impl<P: Platform> Node<P> {
             Effect::DropDraft(entry) => {
                 writes.push(Write::Delete { table: Table::Records, key: draft_key(case, &entry) });
             }
-            Effect::KeepReceipt(receipt) => {
-                let key = format!("{case}/{}", receipt.receipt().entry);
-                writes.push(put(Table::Receipts, key, receipt.text().into()));
-            }
+            Effect::KeepReceipt(receipt) => writes.extend(self.kept_receipt(case, &receipt).await?),
         }
         Ok(())
     }

@@ -1,37 +1,70 @@
 //! Receipts that count no more: once a witness was revoked, what it has co-signed since is worth nothing,
 //! and the notary, a member still, gives another receipt.
 
-use super::{Node, Platform};
+use super::{Node, Platform, put};
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId};
-use crate::ledger::{Endorsed, Entry};
+use crate::ledger::{Endorsed, Entry, VerifiedReceipt};
 use crate::network::NotaryLog;
-use crate::provider::Table;
+use crate::provider::{Table, Write};
 use crate::treatment::{Effect, Flow};
 
 impl<P: Platform> Node<P> {
     /// Deposits an entry again if the receipt that is kept of it does not count and its notary may give
-    /// another one. Does nothing while that waits to be sent, nor without both endorsements.
+    /// another one: once with the network documents of now, whatever becomes of it. Does nothing while
+    /// that waits to be sent, nor without both endorsements and the cards to send with them.
     ///
     /// Errors: [`Error::UnknownCase`], [`Error::UnknownEntry`], those of the store.
     pub async fn renew_receipt<F: Flow>(&self, id: &CaseId, entry: &EntryId) -> Result<(), Error> {
         let _guard = self.platform.lock_case(id).await;
-        let is_void = self.receipt(id, entry).await.err() == Some(Error::ReceiptForged);
-        if !is_void || self.waiting_item(entry.as_ref()).await?.is_some() {
+        let (asked, documents) = (format!("renewal/{id}/{entry}"), self.trust().manifest().number);
+        let documents = documents.to_string();
+        if self.read_text(Table::Meta, &asked).await?.is_some_and(|with| with == documents)
+            || self.waiting_item(entry.as_ref()).await?.is_some()
+            || self.receipt(id, entry).await.err() != Some(Error::ReceiptForged)
+        {
             return Ok(());
         }
         let case: F = self.case(id).await?;
         let known = case.entries().into_iter().find(|known| known.id == *entry);
-        let endorsed = match self.kept_endorsed(known.ok_or(Error::UnknownEntry)?).await {
+        let endorsed = match self.to_deposit(known.ok_or(Error::UnknownEntry)?).await {
             Err(error) if !error.is_passing() => return Ok(()),
             endorsed => endorsed?,
         };
         let Some(deposit) = case.deposit_again(endorsed).filter(|it| self.may_deposit(it)) else {
             return Ok(());
         };
-        let (mut writes, mut queued) = (Vec::new(), Vec::new());
+        let mut writes = vec![put(Table::Meta, asked, documents.into())];
+        let mut queued = Vec::new();
         self.prepare(id, deposit, &mut writes, &mut queued).await?;
         self.commit(writes, queued).await
+    }
+
+    /// What is to be written of a receipt that came. The one that is kept stays while it counts, and its
+    /// word in any case. [`Error::EntryMismatch`] when the new one says something else: its notary has two
+    /// histories, and the one of which this node holds the proof is the first.
+    pub(super) async fn kept_receipt(
+        &self,
+        case: &CaseId,
+        receipt: &VerifiedReceipt,
+    ) -> Result<Option<Write>, Error> {
+        let key = format!("{case}/{}", receipt.receipt().entry);
+        if let Some(kept) = self.read_text(Table::Receipts, &key).await? {
+            receipt.expect_agreement(&kept)?;
+            match self.verify_receipt(&kept).await {
+                Err(Error::ReceiptForged) => {}
+                counts => return counts.map(|_| None),
+            }
+        }
+        Ok(Some(put(Table::Receipts, key, receipt.text().into())))
+    }
+
+    /// An entry with both endorsements, as they are kept, if the cards of both participants hold.
+    async fn to_deposit(&self, entry: &Entry) -> Result<Endorsed, Error> {
+        for participant in [&entry.author, &entry.counterparty] {
+            self.card_jwt(participant).await?;
+        }
+        self.kept_endorsed(entry).await
     }
 
     /// An entry with both endorsements, as they are kept.

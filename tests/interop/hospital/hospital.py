@@ -195,7 +195,7 @@ class Hospital(Member):
         expect(content.get("sub") == sender["sub"], "record/wrong-author")
         key, notary = record.verification_key(compact), None
         if "receipt" in share:
-            notary = log.receipted(share["receipt"], self.trust, None, key)["iss"]
+            notary = log.receipted(share["receipt"], self.trust, None, key, now=now)["iss"]
         if not own:
             if notary is None:
                 self.trust.card(jwt, now)
@@ -271,7 +271,8 @@ class Hospital(Member):
 
     def check_receipt(self, text, case, entry):
         """A receipt of the case's notary for this entry."""
-        claims = log.receipted(text, self.trust, entry, secret=case["secret"])
+        secret, now = case["secret"], int(time.time())
+        claims = log.receipted(text, self.trust, entry, secret=secret, now=now)
         expect(claims["iss"] == case["notary"], "ledger/receipt")
         return claims
 

@@ -191,10 +191,10 @@ def leaf_of(opening):
     return bytes([version]) + opening["time"].to_bytes(8) + document + commitments
 
 
-def receipted(text, trust, entry=None, key=None, secret=None):
+def receipted(text, trust, entry=None, key=None, secret=None, now=None):
     """What a receipt says, once all that it needs is checked; of this entry and verification key
-    where they are given. A whole `entry` is checked as its participants do, who know the secret of
-    its case."""
+    where they are given, and of a time that is not to come, where it comes just `now`. A whole `entry`
+    is checked as its participants do, who know the secret of its case."""
     expect(text.startswith(TITLE), FORGED)
     head, blank, checkpoint = text[len(TITLE):].partition("\n\n")
     lines = head.split("\n")
@@ -226,8 +226,10 @@ def receipted(text, trust, entry=None, key=None, secret=None):
         enough = (time < log.get("until", time + 1)
                   and len(good) >= trust.witnesses_needed(time))
     else:
+        time = opening["time"]
         enough = "until" not in log and trust.witnesses_needed(None) == 0
     expect(enough or trust.pins(notary, number(size), base64_octets(root)), FORGED)
+    expect(now is None or time <= now + 300, "envelope/not-yet-valid")
 
     if isinstance(entry, dict):
         place = place_of(secret, entry["case"], entry["previous"])

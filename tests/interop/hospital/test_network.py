@@ -322,6 +322,10 @@ def test_no_altered_receipt_is_taken(place):
     entry = place.entry()
     receipt, trust = place.deposit(entry)["receipt"], place.hospital.trust
     assert log.receipted(receipt, trust, entry, secret=place.secret)["entry"] == entry["id"]
+    logged = log.receipted(receipt, trust, entry, secret=place.secret)["time"]
+    log.receipted(receipt, trust, entry, secret=place.secret, now=logged - 200)
+    with refused("envelope/not-yet-valid"):
+        log.receipted(receipt, trust, entry, secret=place.secret, now=logged - 400)
     forgeries = list(altered(receipt))
     assert len(forgeries) > 4
     for forged in forgeries:

@@ -58,7 +58,7 @@ async fn large(world: &World) -> String {
 }
 
 /// What the hospital's keys sign.
-async fn signed(world: &World, kind: MessageType, body: Value) -> String {
+pub async fn signed(world: &World, kind: MessageType, body: Value) -> String {
     let (from, to) = (world.hospital.card(), world.patient.card());
     let letter = Letter { from: &from, to: &to, case: &case(), kind, body };
     let p = world.hospital.platform();

@@ -21,6 +21,7 @@ mod mix_documents;
 mod pass_off;
 mod read_mail;
 mod read_old_mail;
+mod replace_a_receipt;
 mod split_network;
 mod stolen_key;
 mod stop_a_hospital;

@@ -7,6 +7,7 @@ use hdms::ids::EntryId;
 use hdms::network::Trust;
 use hdms::node::Outcome;
 use hdms::node::patient::RecordName;
+use hdms::notary::DepositAnswer;
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::patient::{PatientCase, Phase};
 use hdms_simulation::{BEGIN, World};
@@ -151,5 +152,47 @@ fn nothing_is_asked_of_a_notary_that_is_none_any_more() {
         assert_eq!(receipts(&world, &request).await, [VOID, VOID]);
         world.hospital.renew_receipt::<HospitalCase>(&case(), &request).await.unwrap();
         assert!(world.hospital.waiting("", 10).await.unwrap().is_empty());
+    });
+}
+
+/// Else a case that is open on a page would deposit as often as the notary can answer.
+#[test]
+fn what_was_refused_is_asked_for_again_with_newer_documents_alone() {
+    block_on(async {
+        let (mut world, result) = with_result(9).await;
+        watched_by_the_first(&mut world);
+        world.patient.confirm(&case(), &result).await.unwrap();
+        world.deliver_all().await.unwrap();
+        revoke_the_first(&mut world).await;
+        world.patient.renew_receipt::<PatientCase>(&case(), &result).await.unwrap();
+        let [deposit] = &world.undeposited()[..] else { panic!("one deposit") };
+        let refused = DepositAnswer::Refused(Error::PredecessorUnknown.code().to_owned());
+        world.patient.deposit_answered::<PatientCase>(deposit, &refused).await.unwrap();
+        assert_eq!(receipts(&world, &result).await[0], VOID);
+        for _ in 0..3 {
+            world.patient.renew_receipt::<PatientCase>(&case(), &result).await.unwrap();
+            assert!(world.patient.waiting("", 10).await.unwrap().is_empty());
+        }
+        world.publish().await.unwrap();
+        world.patient.renew_receipt::<PatientCase>(&case(), &result).await.unwrap();
+        world.deliver_all().await.unwrap();
+        assert_eq!(receipts(&world, &result).await[0], None);
+    });
+}
+
+/// Its card would have to go along, and no notary takes it.
+#[test]
+fn nothing_is_deposited_again_for_a_participant_who_is_none_any_more() {
+    block_on(async {
+        let (mut world, result) = with_result(10).await;
+        watched_by_the_first(&mut world);
+        world.patient.confirm(&case(), &result).await.unwrap();
+        world.deliver_all().await.unwrap();
+        let hospital = world.hospital.id().clone();
+        world.network.revocations.revoked.push(hospital);
+        revoke_the_first(&mut world).await;
+        assert_eq!(receipts(&world, &result).await[0], VOID);
+        world.patient.renew_receipt::<PatientCase>(&case(), &result).await.unwrap();
+        assert!(world.patient.waiting("", 10).await.unwrap().is_empty());
     });
 }
