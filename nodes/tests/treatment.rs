@@ -7,7 +7,9 @@ mod stage;
 use std::path::PathBuf;
 
 use hdms::ids::MessageId;
+use hdms::node::Platform;
 use hdms::node::patient::RecordName;
+use hdms::provider::{Store, Table, Write};
 use hdms::treatment::Flow;
 use hdms::treatment::patient::{DataAnswer, PatientCase, Phase, ResultStatus};
 use hdms_nodes::scenario::{Style, Treatment};
@@ -159,6 +161,28 @@ async fn a_final_result_is_shared_with_another_case_under_its_notarys_receipt() 
     assert_eq!(record["authorName"], "The hospital");
     assert!(record["notaryName"].as_str().unwrap().starts_with("Notary"));
     assert!(record["receiptIndex"].is_u64());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_that_have_changed_places_count_for_neither_entry() {
+    let stage = Stage::set().await;
+    let case = stage.approved().await;
+    let entry = stage.his.hand_in(&case, RESULT).await.remove(0);
+    received(stage.node(), &case, &entry).await;
+    stage.node().confirm(&case, &entry).await.unwrap();
+    let path = format!("/api/cases/{case}");
+    let is_final = |view: &serde_json::Value| view["ledger"][1]["receipt"].is_object();
+    stage.his.until(&case, is_final).await;
+
+    let store = stage.network.institutions()[0].node().platform().store();
+    let rows = store.scan(Table::Receipts, &format!("{case}/"), "", 3).await.unwrap();
+    let [(one, first), (other, second)] = rows.try_into().unwrap();
+    let put = |key, value| Write::Put { table: Table::Receipts, key, value };
+    store.commit(vec![put(one, second), put(other, first)]).await.unwrap();
+    for entry in stage.his.get(&path).await.body["ledger"].as_array().unwrap() {
+        assert_eq!(entry["receiptProblem"]["code"], "ledger/mismatch", "{entry}");
+        assert!(entry["receipt"].is_null());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

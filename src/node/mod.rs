@@ -9,6 +9,7 @@ mod draw;
 pub mod hospital;
 mod inbox;
 mod lapse;
+mod ledger;
 mod mailed;
 pub mod outbox;
 pub mod pace;
@@ -38,6 +39,7 @@ use crate::treatment::{Effect, Flow, Step};
 pub use content::Contents;
 pub use inbox::{MOST_HELD, MOST_TRIES, Outcome, Taken};
 pub use lapse::Lapse;
+pub use ledger::{Checked, LedgerEntry};
 pub use mailed::Undelivered;
 pub use outbox::{OutboxItem, Parcel, Payload, Stuck};
 pub use pace::{Attempts, LONGEST_PAUSE, Occasion, Setback, Tried};
@@ -177,7 +179,7 @@ impl<P: Platform> Node<P> {
     }
 
     /// Who has endorsed an entry, as this node keeps it.
-    pub async fn endorsers(&self, case: &CaseId, entry: &EntryId) -> Result<Vec<NodeId>, Error> {
+    async fn endorsers(&self, case: &CaseId, entry: &EntryId) -> Result<Vec<NodeId>, Error> {
         let prefix = format!("{case}/{entry}/");
         let rows = self.platform.store().scan(Table::Entries, &prefix, "", 2).await?;
         rows.iter().map(|(key, _)| key[prefix.len()..].parse()).collect()

@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 use hdms::Error;
 use hdms::fhir::resource;
 use hdms::ledger::{Entry, EntryKind, VerifiedReceipt};
+use hdms::node::{Checked, LedgerEntry};
 use hdms::provider::Timestamp;
 use hdms::treatment::Flow;
 use hdms::treatment::hospital::{
@@ -339,12 +340,9 @@ impl ResultView {
 
 impl EntryView {
     async fn of(node: &NativeNode, case: &HospitalCase, entry: &Entry) -> Result<Self, Error> {
-        let endorsers = node.endorsers(&case.id, &entry.id).await?;
-        let receipt = node.receipt(&case.id, &entry.id).await;
-        if receipt.as_ref().err() == Some(&Error::ReceiptForged) {
-            node.renew_receipt::<HospitalCase>(&case.id, &entry.id).await?;
-        }
-        let (receipt, receipt_problem) = ReceiptView::checked(node, receipt).await?;
+        let LedgerEntry { endorsed_by_patient, endorsed_by_hospital, receipt } =
+            node.ledger_entry(case, entry).await?;
+        let (receipt, receipt_problem) = ReceiptView::checked(node, receipt).await;
         Ok(Self {
             id: entry.id.to_string(),
             kind: match entry.kind {
@@ -354,8 +352,8 @@ impl EntryView {
             verification_key: entry.verification_key.as_ref().to_owned(),
             previous: entry.previous.as_ref().map(ToString::to_string),
             author: entry.author.to_string(),
-            endorsed_by_patient: endorsers.contains(&case.patient),
-            endorsed_by_hospital: endorsers.contains(&case.hospital),
+            endorsed_by_patient,
+            endorsed_by_hospital,
             receipt,
             receipt_problem,
         })
@@ -363,17 +361,15 @@ impl EntryView {
 }
 
 impl ReceiptView {
-    /// Of what checking a receipt came to: the receipt, or why it does not count. Errors: those that
-    /// say nothing of it.
+    /// Of what checking a receipt came to: the receipt, or why it does not count.
     pub async fn checked(
         node: &NativeNode,
-        checked: Result<Option<VerifiedReceipt>, Error>,
-    ) -> Result<(Option<Self>, Option<ProblemView>), Error> {
+        checked: Checked,
+    ) -> (Option<Self>, Option<ProblemView>) {
         match checked {
-            Err(error) if !is_about_receipt(error) => Err(error),
-            Err(error) => Ok((None, Some(ProblemView::of(error.code().to_owned())))),
-            Ok(Some(receipt)) => Ok((Some(Self::of(node, &receipt).await), None)),
-            Ok(None) => Ok((None, None)),
+            Err(error) => (None, Some(ProblemView::of(error.code().to_owned()))),
+            Ok(Some(receipt)) => (Some(Self::of(node, &receipt).await), None),
+            Ok(None) => (None, None),
         }
     }
 
@@ -390,10 +386,4 @@ impl ReceiptView {
             witnesses,
         }
     }
-}
-
-/// Whether what came of checking a receipt says that it does not count, and not that it could not be
-/// checked.
-pub fn is_about_receipt(error: Error) -> bool {
-    !error.is_passing() || error == Error::StoreCorrupt
 }

@@ -2,8 +2,6 @@
 
 use hdms::Error;
 use hdms::fhir::resource;
-use hdms::ledger::VerifiedReceipt;
-use hdms::node::Platform;
 use hdms::record;
 use hdms::treatment::hospital::{DataAnswer, DataRequest, HospitalCase};
 use hdms::treatment::message::SharedRecord;
@@ -112,7 +110,7 @@ impl SharedRecordView {
     ) -> Result<Self, Error> {
         let author = record::claimed_author(&shared.record)?;
         let (receipt, receipt_problem) =
-            ReceiptView::checked(node, receipt_of(node, shared).await).await?;
+            ReceiptView::checked(node, node.shared_receipt(shared).await?).await;
         let (record, problem) = match node.open_shared(shared).await {
             Err(error) if error.is_passing() => return Err(error),
             opened => (opened.as_ref().ok().map(|it| it.fhir().clone()), opened.err()),
@@ -135,15 +133,4 @@ impl SharedRecordView {
             problem: problem.map(|error| ProblemView::of(error.code().to_owned())),
         })
     }
-}
-
-/// The receipt that came with a record, checked by what is known now. Errors: those of
-/// [`VerifiedReceipt::verify`].
-pub async fn receipt_of(
-    node: &NativeNode,
-    shared: &SharedRecord,
-) -> Result<Option<VerifiedReceipt>, Error> {
-    let Some(text) = &shared.receipt else { return Ok(None) };
-    let primitives = node.platform().primitives();
-    VerifiedReceipt::verify(text, &node.trust(), primitives).await.map(Some)
 }

@@ -18,9 +18,7 @@ use utoipa::ToSchema;
 
 use super::Desk;
 use super::api::case_id;
-use super::case_view::is_about_receipt;
 use super::names::name_of;
-use super::shared_view::receipt_of;
 use super::views::ProblemView;
 use crate::platform::NativeNode;
 use crate::problem::Problem;
@@ -133,12 +131,8 @@ async fn asked(
     request: &MessageId,
     shared: &SharedRecord,
 ) -> Result<Option<(NodeId, Asked)>, Error> {
-    let receipt = match receipt_of(node, shared).await {
-        Ok(Some(receipt)) => receipt,
-        // The record's view says so.
-        Err(error) if !is_about_receipt(error) => return Err(error),
-        Ok(None) | Err(_) => return Ok(None),
-    };
+    // Of one that does not count the record's view says so.
+    let Ok(Some(receipt)) = node.shared_receipt(shared).await? else { return Ok(None) };
     let (entry, salt) = (receipt.receipt().entry.clone(), receipt.opening().salt);
     let asked = Asked {
         request: request.clone(),

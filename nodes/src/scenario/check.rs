@@ -50,14 +50,13 @@ async fn own_view(
     if VerificationKey::of(record.jwt()) != entry.verification_key {
         return Err(Failed::new("a document is not the one whose verification key was logged"));
     }
-    let endorsers = patient.endorsers(&case.id, &entry.id).await?;
-    let receipt = patient.receipt(&case.id, &entry.id).await?;
-    let receipt = receipt.ok_or_else(|| Failed::new("an entry has no receipt"))?;
+    let kept = patient.ledger_entry(case, entry).await?;
+    let receipt = kept.receipt?.ok_or_else(|| Failed::new("an entry has no receipt"))?;
     let trust = patient.trust();
     let name = |id| trust.node(id).map(|card| card.card().name.clone()).unwrap_or_default();
     let witnesses: Vec<_> = receipt.witnesses().iter().map(name).collect();
     let (time, receipt) = (receipt.time(), receipt.receipt());
-    let both = endorsers.contains(&case.patient) && endorsers.contains(&case.hospital);
+    let both = kept.endorsed_by_patient && kept.endorsed_by_hospital;
     if !both || case.notary.as_ref() != Some(&receipt.iss) {
         return Err(Failed::new("an entry is not final"));
     }

@@ -1,20 +1,13 @@
 //! The ledger of a case, each receipt checked again.
 
 use hdms::Error;
-use hdms::ledger::{self, CaseSecret, Entry};
-use hdms::node::Node;
+use hdms::ledger::{self, Entry};
+use hdms::node::{Checked, LedgerEntry, Node};
 use hdms::treatment::patient::PatientCase;
 
 use super::{Viewer, milliseconds};
 use crate::platform::Browser;
 use crate::views::{EntryKind, EntryView, NodeErrorView, ReceiptView};
-
-/// A receipt, or why the one that is kept does not count; neither when there is none.
-#[derive(Default)]
-pub(super) struct Checked {
-    pub(super) receipt: Option<ReceiptView>,
-    pub(super) problem: Option<NodeErrorView>,
-}
 
 impl Viewer {
     pub(super) async fn entry(
@@ -23,8 +16,9 @@ impl Viewer {
         case: &PatientCase,
         entry: &Entry,
     ) -> Result<EntryView, Error> {
-        let endorsers = node.endorsers(&case.id, &entry.id).await?;
-        let Checked { receipt, problem } = self.receipt(node, entry, case.secret).await?;
+        let LedgerEntry { endorsed_by_patient, endorsed_by_hospital, receipt } =
+            node.ledger_entry(case, entry).await?;
+        let (receipt, receipt_problem) = self.receipt(node, receipt).await?;
         Ok(EntryView {
             id: entry.id.to_string(),
             kind: match entry.kind {
@@ -34,47 +28,37 @@ impl Viewer {
             verification_key: entry.verification_key.as_ref().to_owned(),
             previous: entry.previous.as_ref().map(ToString::to_string),
             author: entry.author.to_string(),
-            endorsed_by_patient: endorsers.contains(&case.patient),
-            endorsed_by_hospital: endorsers.contains(&case.hospital),
+            endorsed_by_patient,
+            endorsed_by_hospital,
             receipt,
-            receipt_problem: problem,
+            receipt_problem,
         })
     }
 
-    /// The receipt of an entry in which the patient takes part, checked without asking anybody.
+    /// What checking a receipt came to: the receipt, or why it does not count.
     pub(super) async fn receipt(
         &self,
         node: &Node<Browser>,
-        entry: &Entry,
-        secret: Option<CaseSecret>,
-    ) -> Result<Checked, Error> {
-        let kept = node.receipt(&entry.case, &entry.id).await;
-        let kept = kept.and_then(|kept| {
-            kept.as_ref().map_or(Ok(()), |kept| kept.expect(entry, secret))?;
-            Ok(kept)
-        });
-        let kept = match kept {
-            Err(error) if !error.is_passing() || error == Error::StoreCorrupt => {
-                if error == Error::ReceiptForged {
-                    node.renew_receipt::<PatientCase>(&entry.case, &entry.id).await?;
-                }
-                return Ok(Checked { problem: Some(error.into()), ..Checked::default() });
-            }
-            kept => kept?,
+        checked: Checked,
+    ) -> Result<(Option<ReceiptView>, Option<NodeErrorView>), Error> {
+        let receipt = match checked {
+            Ok(Some(receipt)) => receipt,
+            Ok(None) => return Ok((None, None)),
+            Err(error) => return Ok((None, Some(error.into()))),
         };
-        let Some(kept) = kept else { return Ok(Checked::default()) };
-        let mut witnesses = Vec::with_capacity(kept.witnesses().len());
-        for witness in kept.witnesses() {
+        let mut witnesses = Vec::with_capacity(receipt.witnesses().len());
+        for witness in receipt.witnesses() {
             witnesses.push(self.name(node, witness).await?);
         }
-        let receipt = kept.receipt();
+        let time = milliseconds(receipt.time());
+        let receipt = receipt.receipt();
         let receipt = ReceiptView {
             notary: receipt.iss.to_string(),
             notary_name: self.name(node, &receipt.iss).await?,
             index: receipt.index,
-            time: milliseconds(kept.time()),
+            time,
             witnesses,
         };
-        Ok(Checked { receipt: Some(receipt), problem: None })
+        Ok((Some(receipt), None))
     }
 }

@@ -11,7 +11,6 @@ use hdms::node::patient::RecordName;
 use hdms::record::VerifiedRecord;
 use hdms::treatment::patient::{MedicalResult, PatientCase, ResultStatus};
 
-use super::receipts::Checked;
 use super::{PAGE, Viewer, count};
 use crate::platform::Browser;
 use crate::views::{RecordState, RecordSummary, RecordView};
@@ -73,16 +72,16 @@ impl Viewer {
         let verification_key = VerificationKey::of(record.record().jwt());
         let case = find_case(node, name).await?;
         let result = case.as_ref().and_then(|case| case.result(&name.entry).ok());
-        let secret = case.as_ref().and_then(|case| case.secret);
-        let Checked { receipt, problem } = match result {
-            Some(result) if result.entry.verification_key != verification_key => {
+        let checked = match (&case, result) {
+            (_, Some(result)) if result.entry.verification_key != verification_key => {
                 return Err(Error::EntryMismatch);
             }
-            Some(result) => self.receipt(node, &result.entry, secret).await?,
-            None => Checked::default(),
+            (Some(case), Some(result)) => node.checked_receipt(case, &result.entry).await?,
+            _ => Ok(None),
         };
+        let (receipt, receipt_problem) = self.receipt(node, checked).await?;
         let summary = self.record_summary(node, name).await?.ok_or(Error::UnknownEntry)?;
-        Ok(RecordView { summary, fhir: text(&record)?, receipt, receipt_problem: problem })
+        Ok(RecordView { summary, fhir: text(&record)?, receipt, receipt_problem })
     }
 
     /// A record in a list; `None` for a treatment request, which the case shows.

@@ -5,9 +5,11 @@ use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::ids::EntryId;
 use hdms::network::Trust;
-use hdms::node::Outcome;
 use hdms::node::patient::RecordName;
+use hdms::node::{Outcome, Platform};
 use hdms::notary::DepositAnswer;
+use hdms::provider::{Store, Table, Write};
+use hdms::treatment::Flow;
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::patient::{PatientCase, Phase};
 use hdms_simulation::{BEGIN, World};
@@ -195,4 +197,37 @@ fn nothing_is_deposited_again_for_a_participant_who_is_none_any_more() {
         world.patient.renew_receipt::<PatientCase>(&case(), &result).await.unwrap();
         assert!(world.patient.waiting("", 10).await.unwrap().is_empty());
     });
+}
+
+#[test]
+fn receipts_that_have_changed_places_count_on_neither_side() {
+    block_on(async {
+        let (mut world, result) = with_result(9).await;
+        world.patient.confirm(&case(), &result).await.unwrap();
+        world.deliver_all().await.unwrap();
+        let patient: PatientCase = world.patient.case(&case()).await.unwrap();
+        let hospital: HospitalCase = world.hospital.case(&case()).await.unwrap();
+        for expected in [Ok(()), Err(Error::EntryMismatch)] {
+            for entry in patient.entries() {
+                let theirs = world.patient.ledger_entry(&patient, entry).await.unwrap();
+                let ours = world.hospital.ledger_entry(&hospital, entry).await.unwrap();
+                assert!(theirs.endorsed_by_patient && theirs.endorsed_by_hospital);
+                assert!(ours.endorsed_by_patient && ours.endorsed_by_hospital);
+                for kept in [theirs, ours] {
+                    assert_eq!(kept.receipt.map(|receipt| assert!(receipt.is_some())), expected);
+                }
+            }
+            for node in [&world.patient, &world.hospital] {
+                exchange_receipts(node.platform().store()).await;
+            }
+        }
+        assert!(world.undeposited().is_empty(), "no notary is asked: it would answer the same");
+    });
+}
+
+async fn exchange_receipts(store: &impl Store) {
+    let rows = store.scan(Table::Receipts, "", "", 3).await.unwrap();
+    let [(one, first), (other, second)] = rows.try_into().unwrap();
+    let put = |key, value| Write::Put { table: Table::Receipts, key, value };
+    store.commit(vec![put(one, second), put(other, first)]).await.unwrap();
 }
