@@ -208,6 +208,14 @@ impl Error {
         of_the_log || self.is_final()
     }
 
+    /// What another node's answer of this HTTP status and code means: [`Error::NetworkUnreachable`] where
+    /// this version does not know the code, or it would end what was sent though the server says that the
+    /// failure is its own (RFC 9110 section 15.6).
+    pub fn answered(status: u16, code: &str) -> Error {
+        let fits = |error: &Error| status < 500 || !error.is_final();
+        Error::from_code(code).filter(fits).unwrap_or(Error::NetworkUnreachable)
+    }
+
     /// The refusal with this code, for those who read it off the wire.
     pub fn from_code(code: &str) -> Option<Error> {
         Error::ALL.iter().copied().find(|error| error.code() == code)
@@ -226,6 +234,19 @@ mod tests {
         for error in Error::ALL {
             assert_eq!(Error::from_code(error.code()), Some(*error));
         }
+    }
+
+    #[test]
+    fn no_code_of_a_server_that_failed_ends_what_was_sent() {
+        for error in Error::ALL.iter().copied() {
+            assert_eq!(Error::answered(499, error.code()), error);
+            let answered = Error::answered(500, error.code());
+            let kept = if error.is_final() { Error::NetworkUnreachable } else { error };
+            assert_eq!(answered, kept);
+            assert!(!answered.is_final());
+        }
+        assert_eq!(Error::answered(400, "teapot/short"), Error::NetworkUnreachable);
+        assert_eq!(Error::answered(200, ""), Error::NetworkUnreachable);
     }
 
     #[test]

@@ -334,10 +334,7 @@ fn refused(reply: Reply) -> Result<Reply, Problem> {
     let media_type = reply.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if media_type.is_some_and(|value| value.starts_with(problem::MEDIA_TYPE)) {
         let document: ProblemDocument = read(&reply)?;
-        // With a server error (RFC 9110 section 15.6) no code ends what was sent.
-        let fits = |error: &Error| !(reply.status.is_server_error() && error.is_final());
-        let error = Error::from_code(&document.code).filter(fits);
-        let error = error.unwrap_or(Error::NetworkUnreachable);
+        let error = Error::answered(reply.status.as_u16(), &document.code);
         let (retry_after, ProblemDocument { reason, card, .. }) = (asked_pause(&reply), document);
         return Err(Problem { reason, retry_after, card, ..error.into() });
     }

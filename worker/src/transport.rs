@@ -68,17 +68,15 @@ impl Answer {
         json::read(self.value()?, Error::NetworkUnreachable)
     }
 
-    /// The refusal, unless it is a success. One whose code this version does not know, or that
-    /// comes from something between here and there, counts as [`Error::NetworkUnreachable`], and so does
-    /// one that would end what was sent, with a server error (RFC 9110 section 15.6).
+    /// The refusal, unless it is a success: [`Error::answered`]. One that comes from something between
+    /// here and there counts as [`Error::NetworkUnreachable`].
     pub fn success(&self) -> Result<(), Error> {
-        let pending = self.status == Error::AdmissionPending.status() && self.code().is_some();
+        let code = self.code();
+        let pending = self.status == Error::AdmissionPending.status() && code.is_some();
         if (200..300).contains(&self.status) && !pending {
             return Ok(());
         }
-        let known = self.code().and_then(|code| Error::from_code(&code));
-        let fits = |error: &Error| self.status < 500 || !error.is_final();
-        Err(known.filter(fits).unwrap_or(Error::NetworkUnreachable))
+        Err(Error::answered(self.status, &code.unwrap_or_default()))
     }
 
     /// How long the other side asks to be left alone, seconds.
