@@ -118,9 +118,9 @@ impl Client {
     }
 
     /// First call of an admission: sends the signed request.
-    pub async fn ask_admission(&self, server: &str, jwt: String) -> Result<Challenge, Error> {
+    pub async fn ask_admission(&self, server: &str, jwt: String) -> Result<Challenge, Problem> {
         let url = url(server, "/doorman/admissions")?;
-        Ok(self.post(url, "application/jwt", jwt.into_bytes(), SMALL).await?)
+        self.post(url, "application/jwt", jwt.into_bytes(), SMALL).await
     }
 
     /// Second call: answers the challenge. [`Error::AdmissionPending`] until the operator admits;

@@ -14,6 +14,7 @@ use hdms::proof::WINDOW;
 use hdms_nodes::institution::{self, Institution};
 use hdms_nodes::keys::{AwsPrimitives, Passphrase};
 use hdms_nodes::member::MemberConfig;
+use hdms_nodes::problem::Problem;
 use hdms_nodes::server::{Server, ServerConfig};
 use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use tokio::net::TcpListener;
@@ -105,7 +106,10 @@ async fn nobody_brings_back_what_a_node_asked_for_before() {
 async fn a_request_that_is_old_forged_or_malformed_is_refused() {
     let net = Net::start().await;
     let good = net.request(keys(0), Role::Personal, "").await;
-    let ask = async |jwt: String| net.client.ask_admission(&net.url, jwt).await.err();
+    let ask = async |jwt: String| {
+        let asked = net.client.ask_admission(&net.url, jwt).await;
+        asked.err().map(|problem| problem.error)
+    };
 
     let jwt = good.sign(keys(0)).await.unwrap();
     assert_eq!(ask(jwt.clone()).await, None);
@@ -268,13 +272,17 @@ async fn everything_survives_a_restart() {
 #[tokio::test]
 async fn one_address_can_not_ask_without_end() {
     let net = Net::start_with(|config| config.rates.admissions = 3).await;
-    let ask = || net.client.ask_admission(&net.url, "x".into());
+    let ask = async || {
+        let Problem { error, retry_after, .. } =
+            net.client.ask_admission(&net.url, "x".into()).await.unwrap_err();
+        (error, retry_after)
+    };
     for _ in 0..3 {
-        assert_eq!(ask().await.err(), Some(Error::AdmissionMalformed));
+        assert_eq!(ask().await, (Error::AdmissionMalformed, None));
     }
-    assert_eq!(ask().await.err(), Some(Error::TooManyRequests));
+    assert_eq!(ask().await, (Error::TooManyRequests, Some(60)), "and learns how long to wait");
     net.clock.advance(60_000);
-    assert_eq!(ask().await.err(), Some(Error::AdmissionMalformed));
+    assert_eq!(ask().await, (Error::AdmissionMalformed, None));
 }
 
 #[tokio::test]
@@ -287,8 +295,8 @@ async fn one_node_can_not_ask_without_end_from_wherever_and_others_still_can() {
     assert_eq!(ask(0).await, Ok(()));
     // Somebody else who says that it was this node uses up nothing.
     let forged = net.request(keys(0), Role::Personal, "").await.sign(keys(1)).await.unwrap();
-    let forged = net.client.ask_admission(&net.url, forged).await;
-    assert_eq!(forged.err(), Some(Error::PossessionUnproven));
+    let forged = net.client.ask_admission(&net.url, forged).await.unwrap_err();
+    assert_eq!(forged.error, Error::PossessionUnproven);
     assert_eq!(ask(0).await, Ok(()));
     assert_eq!(ask(0).await, Err(Error::TooManyRequests));
     assert_eq!(ask(1).await, Ok(()));

@@ -270,12 +270,8 @@ async fn keys_change_by_the_old_keys_word_alone_and_the_id_stays() {
     let encryption = stated(&hospital.id, keys(2), keys(2)).await;
     let others = AdmissionRequest { encryption, ..anew(&next) };
     let jwt = others.sign(keys(1)).await.unwrap();
-    let asked = net.client.ask_admission(&net.url, jwt).await;
-    assert_eq!(
-        asked.err(),
-        Some(Error::PossessionUnproven),
-        "another states that it is the node's"
-    );
+    let asked = net.client.ask_admission(&net.url, jwt).await.unwrap_err();
+    assert_eq!(asked.error, Error::PossessionUnproven, "another states that it is the node's");
     let third = changed(&next, keys(1), keys(2)).await;
     net.ask(keys(2), &third).await.unwrap();
     assert_eq!(net.trust().await.node(&hospital.id).unwrap().keys().changes().len(), 2);

@@ -23,7 +23,7 @@ async fn ask_to_be_at(net: &Net, keys: &AwsKeys, endpoint: &str) -> Result<(), E
     claims["endpoint"] = Value::from(endpoint);
     let kid = request.iss.as_ref();
     let jwt = jws::sign_ps256("hdms-admission+jwt", kid, &claims, keys).await.unwrap();
-    net.client.ask_admission(&net.url, jwt).await.map(drop)
+    net.client.ask_admission(&net.url, jwt).await.map(drop).map_err(Error::from)
 }
 
 #[tokio::test]
