@@ -1,10 +1,11 @@
 //! Work that costs something before it is known who asks: so much of a kind at a time and no more, so
 //! that one kind keeps none of the others from its turn, nor one address all others. Who asks holds a
-//! place while its body comes and its turn is awaited; where all are taken, or their bodies are more
-//! than may lie in memory, who holds most of them makes room, and turns go round among addresses. So
-//! neither slow bodies nor many of them, nor large ones, shut out who comes with one.
+//! place while its body comes and its turn is awaited, or while an answer is not read; where all are
+//! taken, or what they hold is more than may lie in memory, who holds most makes room, and turns go round
+//! among addresses. So neither slow bodies nor many of them, nor large ones, shut out who comes with one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
@@ -39,7 +40,7 @@ pub struct Gate {
 #[derive(Debug)]
 struct Crowd {
     guests: BTreeMap<u64, Guest>,
-    shares: HashMap<IpAddr, Share>,
+    shares: Shares,
     line: BTreeMap<Rank, oneshot::Sender<Turn>>,
     free_turns: usize,
     bytes: usize,
@@ -55,20 +56,33 @@ type Rank = (u64, u64);
 #[derive(Debug)]
 struct Guest {
     from: IpAddr,
-    /// Of its body, so far.
+    /// Of its body or answer, so far.
     bytes: usize,
     /// Its round, once it waits for its turn.
     round: Option<u64>,
-    is_let_in: bool,
     _out: DropGuard,
 }
 
-/// What one address has of the gate.
+/// What the addresses have of the gate.
+#[derive(Debug, Default)]
+struct Shares {
+    of: HashMap<IpAddr, Share>,
+    by_places: BTreeSet<Size>,
+    by_bytes: BTreeSet<Size>,
+}
+
+/// How much an address has of which some can make room, and who comes first to do so; of equal ones who
+/// came first is greatest.
+type Size = (usize, Reverse<u64>);
+
+/// What one address has.
 #[derive(Debug, Default)]
 struct Share {
     places: usize,
     bytes: usize,
     next_round: u64,
+    /// Who was not let in yet.
+    dispensable: BTreeSet<u64>,
 }
 
 /// A place before the gate, until it is dropped.
@@ -99,7 +113,7 @@ impl Gate {
     pub fn with(places: usize, turns: usize) -> Arc<Self> {
         let crowd = Crowd {
             guests: BTreeMap::new(),
-            shares: HashMap::new(),
+            shares: Shares::default(),
             line: BTreeMap::new(),
             free_turns: turns,
             bytes: 0,
@@ -138,12 +152,13 @@ impl Gate {
     pub fn enter(self: &Arc<Self>, from: IpAddr) -> Result<Place, Error> {
         let from = subscriber(from);
         let mut crowd = self.crowd();
-        let held = crowd.held_by(from);
+        let held = crowd.shares.of.get(&from).map_or(0, |share| share.places);
         if held >= self.places / 4 {
             return Err(Error::TooManyRequests);
         }
         if crowd.guests.len() >= self.places {
-            let (number, most) = crowd.dispensable(|share| share.places).ok_or(Error::NodeBusy)?;
+            let most = crowd.shares.by_places.last().copied();
+            let (most, Reverse(number)) = most.ok_or(Error::NodeBusy)?;
             if held >= most {
                 return Err(Error::TooManyRequests);
             }
@@ -209,27 +224,26 @@ impl Drop for Turn {
 }
 
 impl Crowd {
-    fn held_by(&self, from: IpAddr) -> usize {
-        self.shares.get(&from).map_or(0, |share| share.places)
-    }
-
     fn add(&mut self, from: IpAddr, out: DropGuard) -> u64 {
         self.came += 1;
-        self.shares.entry(from).or_default().places += 1;
-        let guest = Guest { from, bytes: 0, round: None, is_let_in: false, _out: out };
-        self.guests.insert(self.came, guest);
-        self.came
+        let number = self.came;
+        self.shares.change(from, |share| {
+            share.places += 1;
+            share.dispensable.insert(number);
+        });
+        self.guests.insert(number, Guest { from, bytes: 0, round: None, _out: out });
+        number
     }
 
-    /// More of its body has come. Where all are more than `most` bytes, addresses that hold most of
-    /// them make room.
+    /// More has come of its body, or of the answer to it. Where all are more than `most` bytes, addresses
+    /// that hold most of them make room.
     fn grow(&mut self, number: u64, bytes: usize, most: usize) {
         let Some(guest) = self.guests.get_mut(&number) else { return };
         guest.bytes += bytes;
-        self.shares.entry(guest.from).or_default().bytes += bytes;
+        self.shares.change(guest.from, |share| share.bytes += bytes);
         self.bytes += bytes;
         while self.bytes > most
-            && let Some((number, _)) = self.dispensable(|share| share.bytes)
+            && let Some((_, Reverse(number))) = self.shares.by_bytes.last().copied()
         {
             self.remove(number);
         }
@@ -241,38 +255,27 @@ impl Crowd {
         if let Some(round) = guest.round {
             self.line.remove(&(round, number));
         }
-        if let Some(share) = self.shares.get_mut(&guest.from) {
+        self.shares.change(guest.from, |share| {
             share.places -= 1;
             share.bytes -= guest.bytes;
-            if share.places == 0 {
-                self.shares.remove(&guest.from);
-            }
-        }
-    }
-
-    /// Of those that were not let in yet, who came first of an address that holds most, and how much
-    /// that is.
-    fn dispensable(&self, held: impl Fn(&Share) -> usize) -> Option<(u64, usize)> {
-        let waiting = self.guests.iter().filter(|(_, guest)| !guest.is_let_in);
-        let held_by = |from| self.shares.get(from).map_or(0, &held);
-        let held = waiting.map(|(number, guest)| (*number, held_by(&guest.from)));
-        held.reduce(|most, next| if next.1 > most.1 { next } else { most })
+            share.dispensable.remove(&number);
+        });
     }
 
     /// Answers whether a turn was free; none when the place is not held any more.
     fn let_in(&mut self, number: u64) -> Option<bool> {
-        let guest = self.guests.get_mut(&number)?;
+        let from = self.guests.get(&number)?.from;
         let is_free = self.free_turns > 0;
         if is_free {
             self.free_turns -= 1;
-            guest.is_let_in = true;
+            self.shares.keep(from, number);
         }
         Some(is_free)
     }
 
     fn line_up(&mut self, number: u64) -> Option<oneshot::Receiver<Turn>> {
         let guest = self.guests.get_mut(&number)?;
-        let share = self.shares.get_mut(&guest.from)?;
+        let share = self.shares.of.get_mut(&guest.from)?;
         let round = share.next_round.max(self.round);
         share.next_round = round + 1;
         guest.round = Some(round);
@@ -288,112 +291,46 @@ impl Crowd {
             return None;
         };
         self.round = round;
-        if let Some(guest) = self.guests.get_mut(&number) {
-            guest.is_let_in = true;
+        if let Some(guest) = self.guests.get(&number) {
+            self.shares.keep(guest.from, number);
         }
         Some(next)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{Gate, PLACES, Place};
-    use hdms::Error;
-    use std::net::{IpAddr, Ipv4Addr};
-    use std::sync::{Arc, Mutex};
-
-    fn address(last: u8) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
-    }
-
-    fn fill(gate: &Arc<Gate>, addresses: u8) -> Vec<Place> {
-        let each = PLACES / usize::from(addresses);
-        let held = (0..addresses)
-            .flat_map(|last| (0..each).map(move |_| gate.enter(address(last)).unwrap()));
-        held.collect()
-    }
-
-    #[test]
-    fn where_all_places_are_taken_who_holds_most_makes_room() {
-        let gate = Gate::new();
-        let held = fill(&gate, 4);
-        assert_eq!(gate.enter(address(0)).err(), Some(Error::TooManyRequests), "a quarter");
-        let honest: Vec<_> = (10..20).map(|last| gate.enter(address(last)).unwrap()).collect();
-        assert!(honest.iter().all(|place| !place.out.is_cancelled()));
-        let lost: Vec<_> = held.iter().map(|place| place.out.is_cancelled()).collect();
-        assert_eq!(lost.iter().filter(|lost| **lost).count(), 10);
-        assert!(lost[0] && !lost[PLACES / 4 - 1], "the oldest of an address");
-        drop((held, honest));
-        assert_eq!(fill(&gate, 4).len(), PLACES, "what is dropped is free again");
-    }
-
-    #[test]
-    fn where_everybody_has_one_place_the_oldest_makes_room() {
-        let gate = Gate::with(8, 1);
-        let held: Vec<_> = (0..8).map(|last| gate.enter(address(last)).unwrap()).collect();
-        assert_eq!(gate.enter(address(3)).err(), Some(Error::TooManyRequests), "it has as many");
-        let newest = gate.enter(address(8)).unwrap();
-        assert!(held[0].out.is_cancelled() && !held[1].out.is_cancelled());
-        assert!(!newest.out.is_cancelled());
-    }
-
-    #[test]
-    fn where_bodies_are_too_much_who_holds_most_of_them_makes_room() {
-        let gate = Gate::with(100, 1);
-        let held: Vec<_> = (0..8).map(|number| gate.enter(address(number / 4)).unwrap()).collect();
-        let honest = gate.enter(address(9)).unwrap();
-        let mut crowd = gate.crowd();
-        held.iter().for_each(|place| crowd.grow(place.number, 10, 100));
-        crowd.grow(honest.number, 35, 100);
-        assert_eq!(crowd.bytes, 95);
-        drop(crowd);
-        let lost: Vec<_> = held.iter().map(|place| place.out.is_cancelled()).collect();
-        assert_eq!(lost, [true, false, false, false, true, false, false, false]);
-        assert!(!honest.out.is_cancelled());
-        drop((held, honest));
-        assert_eq!(gate.crowd().bytes, 0);
-    }
-
-    #[tokio::test]
-    async fn a_turn_for_who_has_just_gone_is_the_next_ones() {
-        let gate = Gate::with(8, 1);
-        let first = gate.enter(address(0)).unwrap();
-        let turn = first.turn().await.unwrap();
-        let gone = gate.enter(address(1)).unwrap();
-        // Its place is given up a moment later.
-        drop(gate.crowd().line_up(gone.number));
-        drop(turn);
-        let next = gate.enter(address(2)).unwrap();
-        assert!(next.turn().await.is_some());
-    }
-
-    #[tokio::test]
-    async fn turns_go_round_among_addresses_and_who_is_let_in_stays() {
-        let gate = Gate::with(8, 1);
-        let first = gate.enter(address(0)).unwrap();
-        let turn = first.turn().await.unwrap();
-        let done = Arc::new(Mutex::new(Vec::new()));
-        let mut tasks = Vec::new();
-        for last in [1, 1, 2, 2, 3] {
-            let (place, done) = (gate.enter(address(last)).unwrap(), done.clone());
-            let work = async move {
-                done.lock().unwrap().push(last);
-                Ok::<_, Error>(())
-            };
-            tasks.push(tokio::spawn(async move { place.work(work).await }));
-            // Until it waits.
-            tokio::task::yield_now().await;
+impl Shares {
+    /// Changes what this address has, and with it who has most.
+    fn change(&mut self, from: IpAddr, change: impl FnOnce(&mut Share)) {
+        let share = self.of.entry(from).or_default();
+        if let Some((places, bytes)) = share.sizes() {
+            self.by_places.remove(&places);
+            self.by_bytes.remove(&bytes);
         }
-        let late: Vec<_> = (4..8).filter_map(|last| gate.enter(address(last)).ok()).collect();
-        assert_eq!(late.len(), 4);
-        drop(turn);
-        let mut ended = Vec::new();
-        for task in tasks {
-            ended.push(task.await.unwrap());
+        change(share);
+        if let Some((places, bytes)) = share.sizes() {
+            self.by_places.insert(places);
+            self.by_bytes.insert(bytes);
         }
-        assert_eq!(*done.lock().unwrap(), [3, 1, 2], "whose second ones are a round later");
-        let refused = ended.iter().filter(|ended| **ended == Err(Error::NodeBusy)).count();
-        assert_eq!(refused, 2, "the first ones of those with two made room");
-        assert!(!first.out.is_cancelled());
+        if share.places == 0 {
+            self.of.remove(&from);
+        }
+    }
+
+    /// Who was let in stays.
+    fn keep(&mut self, from: IpAddr, number: u64) {
+        self.change(from, |share| {
+            share.dispensable.remove(&number);
+        });
     }
 }
+
+impl Share {
+    /// In places and in bytes; none where nobody can make room.
+    fn sizes(&self) -> Option<(Size, Size)> {
+        let first = Reverse(*self.dispensable.first()?);
+        Some(((self.places, first), (self.bytes, first)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
