@@ -62,6 +62,7 @@ pub struct WaitingRoom {
     pub gone: HashMap<CaseId, Going>,
     /// Of each patient all that waits or is to lapse.
     asked: HashMap<NodeId, HashSet<CaseId>>,
+    strangers: Strangers,
     /// From where those came that were kept from before, until they are looked at.
     pub origins: HashMap<CaseId, IpAddr>,
     /// Of which it needs to be known no more from where they came.
@@ -69,24 +70,41 @@ pub struct WaitingRoom {
     lots: RandomState,
 }
 
+/// The requests of strangers that wait, by the network from which they came.
+#[derive(Debug, Default)]
+struct Strangers {
+    from: HashMap<Option<IpAddr>, HashSet<CaseId>>,
+    all: usize,
+}
+
 impl WaitingRoom {
     pub fn new(bounds: Bounds) -> Self {
-        let (cases, patients, gone, asked, origins, over) = Default::default();
-        Self { bounds, cases, patients, gone, asked, origins, over, lots: RandomState::new() }
+        let (cases, patients, gone, asked, strangers, origins, over) = Default::default();
+        let lots = RandomState::new();
+        Self { bounds, cases, patients, gone, asked, strangers, origins, over, lots }
     }
 
     /// A request waits from now on.
     pub fn enter(&mut self, case: &CaseId, waiting: Waiting) {
         self.asked.entry(waiting.patient.clone()).or_default().insert(case.clone());
-        if let Some(other) = self.cases.insert(case.clone(), waiting) {
+        let other = self.take_out(case);
+        self.strangers.add(case, &waiting);
+        self.cases.insert(case.clone(), waiting);
+        if let Some(other) = other {
             self.unlist(case, &other.patient);
         }
     }
 
     /// A request waits no more.
     pub fn leave(&mut self, case: &CaseId) -> Option<Waiting> {
-        let waiting = self.cases.remove(case)?;
+        let waiting = self.take_out(case)?;
         self.unlist(case, &waiting.patient);
+        Some(waiting)
+    }
+
+    fn take_out(&mut self, case: &CaseId) -> Option<Waiting> {
+        let waiting = self.cases.remove(case)?;
+        self.strangers.remove(case, &waiting);
         Some(waiting)
     }
 
@@ -141,7 +159,7 @@ impl WaitingRoom {
     }
 
     /// A case of this patient was decided. What one who is known asks for waits as long as it may.
-    fn decided(&mut self, patient: &NodeId, approved: bool) {
+    pub fn decided(&mut self, patient: &NodeId, approved: bool) {
         let known = self.patients.entry(patient.clone()).or_default();
         if !approved || *known {
             return;
@@ -155,6 +173,7 @@ impl WaitingRoom {
                 self.enter(&case, waiting);
             }
             if let Some(waiting) = self.cases.get_mut(&case).filter(|it| it.patient == *patient) {
+                self.strangers.remove(&case, waiting);
                 waiting.is_known = true;
                 self.over.extend(waiting.from.take().map(|_| case));
             }
@@ -180,7 +199,9 @@ impl WaitingRoom {
     /// them does.
     pub fn place(&self, id: &CaseId, newcomer: &Waiting) -> Place {
         let Bounds { all, of_network, .. } = self.bounds;
-        let (total, there) = (self.others(id).count(), self.others_from(id, newcomer.from).count());
+        let is_counted = self.cases.get(id).is_some_and(|waiting| !waiting.is_known);
+        let total = self.strangers.all - usize::from(is_counted);
+        let there = self.strangers.others(id, newcomer.from);
         if newcomer.from.is_some() && there >= of_network {
             return self.among_neighbours(id, newcomer);
         }
@@ -196,8 +217,8 @@ impl WaitingRoom {
     /// That of a request from the same network.
     fn among_neighbours(&self, id: &CaseId, newcomer: &Waiting) -> Place {
         let Some(network) = newcomer.from else { return Place::None };
-        let of_newcomer = |waiting: &&Waiting| waiting.patient == newcomer.patient;
-        let own = self.others_from(id, newcomer.from).filter(of_newcomer).count();
+        let of_newcomer = |(_, waiting): &(_, &Waiting)| waiting.patient == newcomer.patient;
+        let own = self.others_from(id, network).filter(of_newcomer).count();
         let most = self.of_patients(id, network).into_values().max().unwrap_or_default();
         match self.of_the_greediest(id, network) {
             Some(case) if most > own + 1 => Place::Of(case),
@@ -232,31 +253,54 @@ impl WaitingRoom {
 
     /// The network from which most requests came: what came from nobody knows where makes no room.
     fn largest_network(&self, id: &CaseId) -> Option<(IpAddr, usize)> {
-        let mut held: HashMap<IpAddr, usize> = HashMap::new();
-        for network in self.others(id).filter_map(|(_, waiting)| waiting.from) {
-            *held.entry(network).or_default() += 1;
-        }
-        held.into_iter().max_by_key(|(network, held)| (*held, *network))
+        let networks = self.strangers.from.keys().flatten();
+        let held = networks.map(|network| (*network, self.strangers.others(id, Some(*network))));
+        held.max_by_key(|(network, held)| (*held, *network))
     }
 
     fn kept_from(&self, id: &CaseId, network: IpAddr) -> impl Iterator<Item = (&CaseId, &Waiting)> {
-        self.others(id).filter(move |(_, waiting)| waiting.from == Some(network) && waiting.is_kept)
+        self.others_from(id, network).filter(|(_, waiting)| waiting.is_kept)
     }
 
-    fn others_from(&self, id: &CaseId, from: Option<IpAddr>) -> impl Iterator<Item = &Waiting> {
-        self.others(id).map(|(_, waiting)| waiting).filter(move |waiting| waiting.from == from)
-    }
-
-    /// The other requests of strangers.
-    fn others(&self, id: &CaseId) -> impl Iterator<Item = (&CaseId, &Waiting)> {
-        self.cases.iter().filter(move |(case, waiting)| *case != id && !waiting.is_known)
+    /// The other requests of strangers from this network.
+    fn others_from(
+        &self,
+        id: &CaseId,
+        network: IpAddr,
+    ) -> impl Iterator<Item = (&CaseId, &Waiting)> {
+        let there = self.strangers.from.get(&Some(network)).into_iter().flatten();
+        let others = there.filter(move |case| *case != id);
+        others.filter_map(|case| self.cases.get(case).map(|waiting| (case, waiting)))
     }
 
     /// Lets a request go.
     pub fn let_go(&mut self, case: &CaseId, displaced: bool) {
-        let Some(waiting) = self.cases.remove(case) else { return };
+        let Some(waiting) = self.take_out(case) else { return };
         if let Some(other) = self.gone.insert(case.clone(), Going { waiting, displaced }) {
             self.unlist(case, &other.waiting.patient);
         }
+    }
+}
+
+impl Strangers {
+    fn add(&mut self, case: &CaseId, waiting: &Waiting) {
+        if !waiting.is_known && self.from.entry(waiting.from).or_default().insert(case.clone()) {
+            self.all += 1;
+        }
+    }
+
+    fn remove(&mut self, case: &CaseId, waiting: &Waiting) {
+        let Entry::Occupied(mut there) = self.from.entry(waiting.from) else { return };
+        if there.get_mut().remove(case) {
+            self.all -= 1;
+        }
+        if there.get().is_empty() {
+            there.remove();
+        }
+    }
+
+    /// How many came from there besides this one.
+    fn others(&self, id: &CaseId, from: Option<IpAddr>) -> usize {
+        self.from.get(&from).map_or(0, |there| there.len() - usize::from(there.contains(id)))
     }
 }

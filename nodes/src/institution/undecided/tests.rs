@@ -1,6 +1,7 @@
 //! Who makes room for whom.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
 
 use hdms::Error;
 use hdms::ids::{CaseId, NodeId};
@@ -155,4 +156,40 @@ fn who_comes_together_with_others_gets_no_lot_for_nothing() {
     }
     let gone = displaced(&undecided);
     assert_eq!((gone.len(), gone.contains(&1), gone.contains(&5)), (3, true, true), "{gone:?}");
+}
+
+#[test]
+fn who_is_known_takes_up_no_place_of_strangers() {
+    let undecided = undecided(2, 2);
+    begin(&undecided, 1, "192.0.2.1").unwrap();
+    begin(&undecided, 2, "192.0.2.2").unwrap();
+    assert_eq!(begin(&undecided, 3, "192.0.2.3"), Err(Error::CaseQuota), "each network has one");
+    undecided.room().decided(&patient(1), true);
+    begin(&undecided, 3, "192.0.2.3").unwrap();
+    assert_eq!(begin(&undecided, 4, "192.0.2.4"), Err(Error::CaseQuota));
+    // Nor does what was to lapse, and stays since its patient is known now.
+    undecided.room().let_go(&case(2), true);
+    undecided.room().decided(&patient(2), true);
+    begin(&undecided, 4, "192.0.2.4").unwrap();
+    assert_eq!(begin(&undecided, 5, "192.0.2.5"), Err(Error::CaseQuota));
+    undecided.room().leave(&case(3));
+    begin(&undecided, 5, "192.0.2.5").unwrap();
+    assert!(displaced(&undecided).is_empty());
+    assert_eq!(undecided.cases().len(), 4);
+}
+
+#[test]
+fn among_many_that_wait_there_is_soon_a_place() {
+    const MANY: u64 = 20_000;
+    let undecided = undecided(10_000, 100);
+    let began = Instant::now();
+    for number in 0..MANY {
+        undecided.room().decided(&patient(number), true);
+        begin(&undecided, number, "192.0.2.1").unwrap();
+    }
+    for number in MANY..MANY + 5_000 {
+        let network = Ipv4Addr::from_bits(u32::try_from(number).unwrap());
+        begin(&undecided, number, &network.to_string()).unwrap();
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
