@@ -5,6 +5,7 @@
 mod followed;
 mod logs;
 mod manifest;
+mod names;
 mod signed;
 mod split;
 mod trust;
@@ -26,6 +27,7 @@ pub use logs::{
     notary_of, origin,
 };
 pub use manifest::{Logged, Manifest, Numbered, leaf, majority};
+pub(crate) use names::former_name;
 pub use signed::verify_by;
 pub use split::{Split, keep_split, split};
 pub use trust::Trust;

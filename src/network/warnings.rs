@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Trust;
+use super::{Trust, names};
 use crate::card::VerifiedCard;
 use crate::error::Error;
 use crate::ids::NodeId;
@@ -71,9 +71,9 @@ pub async fn warnings(store: &impl Store) -> Result<Vec<KeyWarning>, Error> {
     read(store, ROW).await
 }
 
-/// What newer documents give rise to, and what is to be written with them for it. A node in the
-/// place of one that was taken off the map some time ago is warned of, too: the operator revokes the
-/// one before the other is admitted.
+/// What newer documents give rise to, and what is to be written with them for it, the names of nodes that
+/// are listed no more among it. A node in the place of one that was taken off the map some time ago is
+/// warned of, too: the operator revokes the one before the other is admitted.
 pub async fn keep(
     store: &impl Store,
     before: &Trust,
@@ -92,7 +92,7 @@ pub async fn keep(
     let left = before.nodes().iter().map(|card| warning(card, None, now));
     let gone = known.iter().cloned().chain(left).filter(|one| after.node(&one.node).is_err());
     let gone = newest(gone.collect());
-    let mut writes = Vec::new();
+    let mut writes: Vec<_> = names::of_former(before, after).collect();
     if gone != known {
         writes.push(write(GONE, &gone)?);
     }

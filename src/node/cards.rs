@@ -4,6 +4,7 @@ use super::{Node, Platform};
 use crate::card::{self, Role, VerifiedCard};
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, NodeId};
+use crate::network;
 use crate::provider::Table;
 use crate::record::sdjwt::Parts;
 use crate::record::{self, VerifiedRecord};
@@ -56,6 +57,23 @@ impl<P: Platform> Node<P> {
             return Ok(listed.clone());
         }
         VerifiedCard::verify_chain(&jwt, &trust, self.platform.primitives()).await
+    }
+
+    /// What a node is called: as the map lists it, or else as the card says that is kept of it, or as it
+    /// was listed last; none when it never was. A name is the Doorman's word, so that of a kept card counts
+    /// as long as its chain holds: it may be by a key that was stolen, and that the root has withdrawn since.
+    pub async fn name_of(&self, id: &NodeId) -> Result<Option<String>, Error> {
+        if id == self.id() {
+            return Ok(Some(self.card().card().name.clone()));
+        }
+        if let Ok(listed) = self.trust().node(id) {
+            return Ok(Some(listed.card().name.clone()));
+        }
+        match self.known_card(id).await {
+            Ok(card) => Ok(Some(card.card().name.clone())),
+            Err(error) if error.is_passing() => Err(error),
+            Err(_) => self.read_text(Table::Meta, &network::former_name(id)).await,
+        }
     }
 
     /// The younger of the card that the map lists and the one that came with a message: a node may

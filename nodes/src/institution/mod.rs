@@ -27,7 +27,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use futures_util::future::join4;
+use futures_util::future::join3;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::envelope;
@@ -200,8 +200,7 @@ impl Institution {
 
 /// What it does by itself, now and then, and when a case has changed.
 fn run_errands(node: &Arc<NativeNode>, changes: Receiver<CaseId>) {
-    let errands = join4(
-        names::watch(node.clone()),
+    let errands = join3(
         hope::<HospitalCase>(node.clone()),
         reports::watch(node.clone()),
         undecided::watch(node.clone(), changes),

@@ -11,7 +11,6 @@ use hdms::{Error, json};
 use super::{Config, Member, put};
 use crate::platform::BrowserClock;
 use crate::transport;
-use crate::viewing::names;
 use crate::webcrypto::WebPrimitives;
 
 /// Documents older than this are fetched again before they are relied on, milliseconds.
@@ -78,7 +77,6 @@ impl Member {
         self.split.set(false);
         let mut writes = fetched.writes()?;
         writes.extend(network::keep(store, &before, &trust, BrowserClock.now()).await?.1);
-        writes.extend(names::of_former(&before, &trust));
         store.commit(writes).await?;
         self.warnings.replace(network::warnings(store).await?);
         self.node.set_trust(trust);

@@ -1,6 +1,5 @@
 //! From the node's state to what pages see of it.
 
-pub mod names;
 mod receipts;
 mod records;
 
@@ -9,7 +8,7 @@ use std::rc::Rc;
 
 use hdms::Error;
 use hdms::card::Role;
-use hdms::ids::CaseId;
+use hdms::ids::{CaseId, NodeId};
 use hdms::json;
 use hdms::network::{self, NotaryLog, Trust};
 use hdms::node::patient::RecordName;
@@ -94,6 +93,11 @@ impl Viewer {
             });
         }
         Ok(waiting)
+    }
+
+    /// How people call a node; its id when it was never listed.
+    async fn name(&self, node: &Node<Browser>, id: &NodeId) -> Result<String, Error> {
+        Ok(node.name_of(id).await?.unwrap_or_else(|| id.to_string()))
     }
 
     async fn summary(

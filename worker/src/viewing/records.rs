@@ -124,9 +124,6 @@ impl Viewer {
     }
 
     async fn author_name(&self, node: &Node<Browser>, author: &str) -> Result<String, Error> {
-        if node.id().as_ref() == author {
-            return Ok(node.card().card().name.clone());
-        }
         match author.parse() {
             Ok(id) => self.name(node, &id).await,
             Err(_) => Ok(author.to_owned()),

@@ -14,7 +14,7 @@ use crate::DAY;
 const NOW: u64 = BEGIN.0 / 1000;
 
 /// The Doorman's key changes at `until`, seconds, to that of the stranger, in the root's list.
-fn rotate(world: &mut World, until: u64) {
+pub fn rotate(world: &mut World, until: u64) {
     let keys = keys("stranger", world.providers.randomness.clone()).unwrap();
     let (key, iss) = (keys.public().0.clone(), id(&keys).unwrap());
     let Network { doormen, parameters, map, revocations, .. } = &mut world.network;

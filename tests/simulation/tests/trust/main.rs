@@ -9,6 +9,7 @@ mod clocks;
 mod conflicts;
 mod documents;
 mod logbook;
+mod names;
 mod queries;
 mod receipts;
 mod renewal;
