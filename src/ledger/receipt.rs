@@ -35,6 +35,14 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// What a receipt says, while nobody has checked it. [`Error::ReceiptForged`] where it is none.
+    pub fn claimed(text: &str) -> Result<Self, Error> {
+        let forged = Error::ReceiptForged;
+        let proof = TlogProof::parse(text).map_err(|_| forged)?;
+        let iss = notary_of(&proof.checkpoint.checkpoint().origin).map_err(|_| forged)?;
+        Ok(Self::of(iss, &LeafOpening::parse(&proof)?, proof.index))
+    }
+
     fn of(iss: NodeId, opening: &LeafOpening, index: u64) -> Self {
         let LeafOpening { entry, verification_key, time: iat, .. } = opening;
         let (entry, verification_key) = (entry.clone(), verification_key.clone());
@@ -210,17 +218,6 @@ impl VerifiedReceipt {
     pub fn expect_past(&self, now: Timestamp) -> Result<(), Error> {
         let latest = now.seconds().saturating_add(CLOCK_SKEW);
         if self.time() <= latest { Ok(()) } else { Err(Error::NotYetValid) }
-    }
-
-    /// [`Error::EntryMismatch`] unless this one says of its entry what `former` has said, a receipt that
-    /// was good once and need not be any more: the same notary, time and place in its log.
-    pub fn expect_agreement(&self, former: &str) -> Result<(), Error> {
-        let mismatch = Error::EntryMismatch;
-        let proof = TlogProof::parse(former).map_err(|_| mismatch)?;
-        let iss = notary_of(&proof.checkpoint.checkpoint().origin).map_err(|_| mismatch)?;
-        let opening = LeafOpening::parse(&proof).map_err(|_| mismatch)?;
-        let same = Receipt::of(iss, &opening, proof.index) == self.receipt;
-        if same { Ok(()) } else { Err(mismatch) }
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{Node, Platform, put};
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId};
-use crate::ledger::{Endorsed, Entry, VerifiedReceipt};
+use crate::ledger::{Endorsed, Entry, Receipt, VerifiedReceipt};
 use crate::network::NotaryLog;
 use crate::provider::{Table, Write};
 use crate::treatment::{Effect, Flow};
@@ -48,9 +48,14 @@ impl<P: Platform> Node<P> {
         case: &CaseId,
         receipt: &VerifiedReceipt,
     ) -> Result<Option<Write>, Error> {
-        let key = format!("{case}/{}", receipt.receipt().entry);
-        if let Some(kept) = self.read_text(Table::Receipts, &key).await? {
-            receipt.expect_agreement(&kept)?;
+        let said = receipt.receipt();
+        let key = format!("{case}/{}", said.entry);
+        if let Some(kept) = self.read_text(Table::Receipts, &key).await?
+            && let Some(before) = Receipt::claimed(&kept).ok().filter(|it| it.entry == said.entry)
+        {
+            if before != *said {
+                return Err(Error::EntryMismatch);
+            }
             match self.verify_receipt(&kept).await {
                 Err(Error::ReceiptForged) => {}
                 counts => return counts.map(|_| None),

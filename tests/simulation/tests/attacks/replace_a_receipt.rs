@@ -8,7 +8,7 @@ use hdms::json;
 use hdms::ledger::{LeafOpening, VerifiedReceipt};
 use hdms::log::{SignedCheckpoint, TlogProof};
 use hdms::node::{Outcome, Platform};
-use hdms::provider::{Clock, Store, Table};
+use hdms::provider::{Clock, Store, Table, Write};
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::message::ApprovalBody;
 use hdms::treatment::patient::PatientCase;
@@ -134,5 +134,25 @@ fn a_receipt_of_another_history_does_not_take_the_place_of_the_first() {
         let text = async || world.patient.platform().store().read(Table::Receipts, &key).await;
         assert!(approve_with(&world, fork).await.is_err());
         assert_eq!(text().await.unwrap().unwrap(), first.text().as_bytes());
+    });
+}
+
+/// What no notary has signed is no history: a damaged store is mended by the hospital's copy.
+#[test]
+fn a_damaged_receipt_gives_way_to_a_good_one() {
+    block_on(async {
+        let world = approved(4).await;
+        let first = kept(&world).await;
+        let key = format!("{}/{}", case(), first.receipt().entry);
+        let other = LeafOpening { entry: crate::id(77), ..first.opening().clone() };
+        let proof = TlogProof::parse(first.text()).unwrap();
+        for damaged in ["no receipt".to_owned(), other.receipt(proof).unwrap()] {
+            let store = world.patient.platform().store();
+            let write =
+                Write::Put { table: Table::Receipts, key: key.clone(), value: damaged.into() };
+            store.commit(vec![write]).await.unwrap();
+            assert!(approve_with(&world, first.text().to_owned()).await.is_ok());
+            assert_eq!(kept(&world).await.text(), first.text());
+        }
     });
 }
