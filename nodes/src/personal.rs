@@ -158,13 +158,30 @@ impl Mailbox {
         let given_up = node.given_up().await?;
         if !given_up.is_empty() {
             client.acknowledge(server, member.signer(), self.last, given_up.clone()).await?;
-            node.told_given_up(&given_up).await?;
+        }
+        node.told_given_up(&given_up).await
+    }
+
+    /// Takes in a page; stops before the first message that must come again. All at once, but where the
+    /// node was stopped at one: that is not to cost the others their tries.
+    async fn take_in(
+        &mut self,
+        messages: &[MailboxMessage],
+        refused: &mut Vec<Refused>,
+    ) -> Result<(), Error> {
+        let mut at_once = messages.len().max(1);
+        for MailboxMessage { envelope, .. } in messages {
+            if self.node.was_stopped_at(envelope.as_bytes()).await? {
+                at_once = 1;
+            }
+        }
+        for messages in messages.chunks(at_once) {
+            self.take_in_at_once(messages, refused).await?;
         }
         Ok(())
     }
 
-    /// Takes in a page; stops before the first message that must come again.
-    async fn take_in(
+    async fn take_in_at_once(
         &mut self,
         messages: &[MailboxMessage],
         refused: &mut Vec<Refused>,

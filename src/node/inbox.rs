@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::quarantine::{Deliverer, Refusal};
+use super::quarantine::{Deliverer, Refusal, dropped};
 use super::{Contents, Node, Platform, put};
 use crate::card;
 use crate::envelope::{MessageType, Opened, Opening, Sealed, expect_present_key};
@@ -43,6 +43,13 @@ pub const MOST_TRIES: usize = 3;
 /// Most messages that one case holds until their turn: no honest counterpart sends as many ahead.
 pub const MOST_HELD: usize = 32;
 
+/// Rows of [`Table::Inbox`], by digest of the envelope: a stroke for each time that it was begun to take it
+/// in.
+const BEGUN: &str = "begun/";
+
+/// Rows read at a time.
+const PAGE: usize = 100;
+
 #[derive(Serialize, Deserialize)]
 struct Held {
     received: Timestamp,
@@ -78,9 +85,9 @@ impl<P: Platform> Node<P> {
         let received = self.now();
         let taken = match by {
             Deliverer::Node { .. } => self.try_to_take_in::<F>(envelope, received, by).await,
-            _ => self.take_in_all::<F>(envelope, received, by).await,
+            _ => self.take_in::<F>(envelope, received, by).await,
         };
-        match taken {
+        match self.let_held_follow::<F>(envelope, taken).await {
             Err(refusal) if !refusal.why.is_passing() => {
                 self.quarantine(envelope, received, &refusal, by).await?;
                 Err(refusal.why)
@@ -92,27 +99,43 @@ impl<P: Platform> Node<P> {
     /// Takes in a copy of an envelope that comes by another way as well, as [`Node::receive`] would
     /// and with its errors, but does not quarantine it: a refusal is left to the original's turn.
     pub async fn receive_copy<F: Contents>(&self, envelope: &[u8]) -> Result<Taken, Error> {
-        let by = &Deliverer::Unknown;
-        self.take_in_all::<F>(envelope, self.now(), by).await.map_err(|refusal| refusal.why)
+        let taken = self.take_in::<F>(envelope, self.now(), &Deliverer::Unknown).await;
+        self.let_held_follow::<F>(envelope, taken).await.map_err(|refusal| refusal.why)
     }
 
-    /// Takes in what comes again by itself as long as this does not end, as [`Node::take_in_all`]. What the
-    /// node was stopped at [`MOST_TRIES`] times, killed or out of time, is refused unopened, so that it
-    /// does not keep back for ever what comes after it: [`Error::TakesTooLong`].
+    /// Whether the node was stopped while it took in an envelope that comes again by itself.
+    pub async fn was_stopped_at(&self, envelope: &[u8]) -> Result<bool, Error> {
+        let begun = self.platform.store().read(Table::Inbox, &begun(&digest(envelope))).await?;
+        Ok(begun.is_some())
+    }
+
+    /// The rows of what was begun and is not kept go, some at a time.
+    pub(super) async fn begun_and_not_kept(&self) -> Result<Vec<Write>, Error> {
+        let (store, mut gone) = (self.platform.store(), Vec::new());
+        for (key, _) in store.scan(Table::Inbox, BEGUN, "", PAGE).await? {
+            if store.read(Table::Quarantine, &key[BEGUN.len()..]).await?.is_none() {
+                gone.push(Write::Delete { table: Table::Inbox, key });
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Takes in what comes again by itself as long as this does not end. What the node was stopped at
+    /// [`MOST_TRIES`] times, killed or out of time, is refused unopened as often as it comes, so that it does
+    /// not keep back for ever what comes after it: [`Error::TakesTooLong`].
     pub(super) async fn try_to_take_in<F: Contents>(
         &self,
         envelope: &[u8],
         received: Timestamp,
         by: &Deliverer,
     ) -> Result<Taken, Refusal> {
-        let (store, key) = (self.platform.store(), begun(envelope));
+        let (store, key) = (self.platform.store(), begun(&digest(envelope)));
         let tries = store.read(Table::Inbox, &key).await?.map_or(0, |tries| tries.len());
-        let taken = if tries < MOST_TRIES {
-            store.commit(vec![put(Table::Inbox, key.clone(), vec![b'|'; tries + 1])]).await?;
-            self.take_in_all::<F>(envelope, received, by).await
-        } else {
-            Err(Error::TakesTooLong.into())
-        };
+        if tries >= MOST_TRIES {
+            return Err(Error::TakesTooLong.into());
+        }
+        store.commit(vec![put(Table::Inbox, key.clone(), vec![b'|'; tries + 1])]).await?;
+        let taken = self.take_in::<F>(envelope, received, by).await;
         // What has changed anything has ended in the same commit.
         if taken.as_ref().map_or(true, |taken| taken.outcome == Outcome::Repeated) {
             store.commit(vec![Write::Delete { table: Table::Inbox, key }]).await?;
@@ -120,15 +143,14 @@ impl<P: Platform> Node<P> {
         taken
     }
 
-    /// Takes in an envelope and, if that lets them, the messages that its case holds; also when it
-    /// took effect before, as the node may have been stopped in between.
-    pub(super) async fn take_in_all<F: Contents>(
+    /// Takes in the messages that the case of an envelope holds, if that lets them by what became of it;
+    /// also when it took effect before, as the node may have been stopped in between.
+    pub(super) async fn let_held_follow<F: Contents>(
         &self,
         envelope: &[u8],
-        received: Timestamp,
-        by: &Deliverer,
+        taken: Result<Taken, Refusal>,
     ) -> Result<Taken, Refusal> {
-        let taken = self.take_in::<F>(envelope, received, by).await?;
+        let taken = taken?;
         self.forget_refusal(envelope);
         if taken.outcome != Outcome::Held {
             self.take_in_held::<F>(&taken.case).await?;
@@ -191,7 +213,6 @@ impl<P: Platform> Node<P> {
         let message = Received { sender: opened.sender().id().clone(), at: received, content };
         let step = F::receive(state.as_ref(), &message)?;
         let no_longer_held = Write::Delete { table: Table::Inbox, key: held_key.clone() };
-        let [released, uncounted] = self.released(envelope);
         // The newest of the sender's that is known: an earlier one is not taken from now on.
         let sender = put(Table::Cards, message.sender.to_string(), opened.sender().jwt().into());
         let outcome = match &step {
@@ -199,8 +220,8 @@ impl<P: Platform> Node<P> {
             Step::Repeated => Outcome::Repeated,
             Step::Early => Outcome::Held,
         };
-        let no_longer_begun = Write::Delete { table: Table::Inbox, key: begun(envelope) };
-        let mut along = vec![released, uncounted, sender, no_longer_begun];
+        let mut along = dropped(&digest(envelope)).to_vec();
+        along.push(sender);
         if outcome == Outcome::Held {
             self.expect_room_to_hold(case, &held_key).await?;
             let envelope = String::from_utf8_lossy(envelope).into_owned();
@@ -245,7 +266,7 @@ impl<P: Platform> Node<P> {
             for (key, value) in rows {
                 let held: Held = json::stored(&value)?;
                 let envelope = held.envelope.as_bytes();
-                match self.take_in::<F>(envelope, held.received, &held.by).await {
+                match self.try_to_take_in::<F>(envelope, held.received, &held.by).await {
                     Ok(taken) => progress |= taken.outcome == Outcome::Applied,
                     Err(refusal) if refusal.why.is_passing() => return Err(refusal.why),
                     Err(refusal) => {
@@ -270,7 +291,7 @@ impl<P: Platform> Node<P> {
     }
 }
 
-/// The row of [`Table::Inbox`] with a stroke for each time that it was begun to take an envelope in.
-fn begun(envelope: &[u8]) -> String {
-    format!("begun/{}", digest(envelope))
+/// The key of what was begun.
+pub(super) fn begun(digest: &str) -> String {
+    format!("{BEGUN}{digest}")
 }

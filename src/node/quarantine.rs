@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
+use super::inbox::begun;
 use super::{Contents, Node, Platform, Taken, put};
 use crate::error::Error;
 use crate::ids::NodeId;
@@ -138,10 +139,12 @@ impl<P: Platform> Node<P> {
         rows.into_iter().map(|(_, row)| json::stored(&row)).collect()
     }
 
-    /// The server was told so.
+    /// The server was told so, if there was anything, and all else that the mailbox has is acknowledged: what
+    /// was begun and is not kept does not come again.
     pub async fn told_given_up(&self, told: &[Refused]) -> Result<(), Error> {
-        let delete = |one: &Refused| delete(Table::Meta, given_up(one.seq));
-        self.platform.store().commit(told.iter().map(delete).collect()).await
+        let mut writes = self.begun_and_not_kept().await?;
+        writes.extend(told.iter().map(|one| delete(Table::Meta, given_up(one.seq))));
+        if writes.is_empty() { Ok(()) } else { self.platform.store().commit(writes).await }
     }
 
     /// Gives some of what [may become good](Error::may_become_good) another try, what was tried least
@@ -175,7 +178,8 @@ impl<P: Platform> Node<P> {
         };
         let mut kept: Quarantined = json::stored(&row)?;
         let (envelope, by) = (kept.envelope.as_bytes(), self.in_room(|room| room.by(key)).await?);
-        let why = match self.try_to_take_in::<F>(envelope, self.now(), &by).await {
+        let taken = self.try_to_take_in::<F>(envelope, self.now(), &by).await;
+        let why = match self.let_held_follow::<F>(envelope, taken).await {
             Ok(taken) => {
                 self.in_room(|room| room.forget(key)).await?;
                 self.platform.store().commit(dropped(key).into()).await?;
@@ -269,12 +273,7 @@ impl<P: Platform> Node<P> {
         Ok(writes)
     }
 
-    /// What was refused before is taken in now.
-    pub(super) fn released(&self, envelope: &[u8]) -> [Write; 2] {
-        dropped(&digest(envelope))
-    }
-
-    /// The same, once that is on stable storage.
+    /// What was refused before is taken in, and [`dropped`] on stable storage.
     pub(super) fn forget_refusal(&self, envelope: &[u8]) {
         let room = &mut *self.room.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(room) = room {
@@ -366,6 +365,11 @@ fn delete(table: Table, key: String) -> Write {
     Write::Delete { table, key }
 }
 
-fn dropped(key: &str) -> [Write; 2] {
-    [delete(Table::Quarantine, key.to_owned()), delete(Table::Meta, format!("{PLACES}{key}"))]
+/// What is kept of an envelope that was refused, or begun and not ended, goes.
+pub(super) fn dropped(key: &str) -> [Write; 3] {
+    [
+        delete(Table::Quarantine, key.to_owned()),
+        delete(Table::Meta, format!("{PLACES}{key}")),
+        delete(Table::Inbox, begun(key)),
+    ]
 }

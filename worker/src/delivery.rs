@@ -218,14 +218,14 @@ impl Delivery {
         }
     }
 
-    /// Tells of what was acknowledged as kept until it may be taken in, and is given up.
+    /// Tells of what was acknowledged as kept until it may be taken in, and is given up, once all that the
+    /// mailbox has is acknowledged.
     async fn tell_given_up(&self, member: &Rc<Member>, upto: u64) -> Result<(), Error> {
-        let refused = member.node.given_up().await?;
-        if refused.is_empty() {
-            return Ok(());
+        let told = member.node.given_up().await?;
+        if !told.is_empty() {
+            let refused = told.clone();
+            member.post("/mailbox/acknowledgement", &Acknowledgement { upto, refused }).await?;
         }
-        let told = refused.clone();
-        member.post("/mailbox/acknowledgement", &Acknowledgement { upto, refused }).await?;
         let node = member.clone();
         self.commands.run(async move { node.node.told_given_up(&told).await }).await
     }
