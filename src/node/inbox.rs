@@ -217,7 +217,7 @@ impl<P: Platform> Node<P> {
         let sender = put(Table::Cards, message.sender.to_string(), opened.sender().jwt().into());
         let outcome = match &step {
             Step::Applied(..) => Outcome::Applied,
-            Step::Repeated => Outcome::Repeated,
+            Step::Repeated | Step::Renewed(_) => Outcome::Repeated,
             Step::Early => Outcome::Held,
         };
         let mut along = dropped(&digest(envelope)).to_vec();

@@ -247,22 +247,22 @@ impl<P: Platform> Node<P> {
         along: Vec<Write>,
     ) -> Result<bool, Error> {
         let (state, effects) = match step {
-            Step::Applied(state, effects) => (state, effects),
-            Step::Repeated | Step::Early => {
-                if !along.is_empty() {
-                    self.platform.store().commit(along).await?;
-                }
-                return Ok(false);
-            }
+            Step::Applied(state, effects) => (Some(state), effects),
+            Step::Renewed(effects) => (None, effects),
+            Step::Repeated | Step::Early => (None, Vec::new()),
         };
         let mut writes = along;
         let mut queued = Vec::new();
         for effect in effects {
             self.prepare(case, effect, &mut writes, &mut queued).await?;
         }
-        writes.push(put(Table::Cases, case.to_string(), json::write(&state)?));
-        self.commit(writes, queued).await?;
-        Ok(true)
+        if let Some(state) = &state {
+            writes.push(put(Table::Cases, case.to_string(), json::write(state)?));
+        }
+        if !writes.is_empty() || !queued.is_empty() {
+            self.commit(writes, queued).await?;
+        }
+        Ok(state.is_some())
     }
 
     /// Commits `writes` with what is queued for sending.

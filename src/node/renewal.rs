@@ -1,13 +1,13 @@
 //! Receipts that count no more: once a witness was revoked, what it has co-signed since is worth nothing,
 //! and the notary, a member still, gives another receipt.
 
-use super::{Node, Platform, put};
+use super::{Node, OutboxItem, Platform, put};
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId};
 use crate::ledger::{Endorsed, Entry, Receipt, VerifiedReceipt};
 use crate::network::NotaryLog;
 use crate::provider::{Table, Write};
-use crate::treatment::{Effect, Flow};
+use crate::treatment::Flow;
 
 impl<P: Platform> Node<P> {
     /// Deposits an entry again if the receipt that is kept of it does not count and its notary may give
@@ -17,27 +17,27 @@ impl<P: Platform> Node<P> {
     /// Errors: [`Error::UnknownCase`], [`Error::UnknownEntry`], those of the store.
     pub async fn renew_receipt<F: Flow>(&self, id: &CaseId, entry: &EntryId) -> Result<(), Error> {
         let _guard = self.platform.lock_case(id).await;
-        let (asked, documents) = (format!("renewal/{id}/{entry}"), self.trust().manifest().number);
-        let documents = documents.to_string();
-        if self.read_text(Table::Meta, &asked).await?.is_some_and(|with| with == documents)
+        let case: F = self.case(id).await?;
+        let known = case.entries().into_iter().find(|known| known.id == *entry);
+        let known = known.ok_or(Error::UnknownEntry)?;
+        let Some((notary, first)) = case.deposit_again(known) else { return Ok(()) };
+        let trust = self.trust();
+        let asked = format!("renewal/{id}/{entry}");
+        let documents = trust.manifest().number.to_string();
+        // What costs signatures to find out comes last.
+        if !trust.log(&notary).is_ok_and(NotaryLog::is_member)
+            || self.read_text(Table::Meta, &asked).await?.as_ref() == Some(&documents)
             || self.waiting_item(entry.as_ref()).await?.is_some()
             || self.receipt(id, entry).await.err() != Some(Error::ReceiptForged)
         {
             return Ok(());
         }
-        let case: F = self.case(id).await?;
-        let known = case.entries().into_iter().find(|known| known.id == *entry);
-        let endorsed = match self.to_deposit(known.ok_or(Error::UnknownEntry)?).await {
+        let endorsed = match self.to_deposit(known).await {
             Err(error) if !error.is_passing() => return Ok(()),
             endorsed => endorsed?,
         };
-        let Some(deposit) = case.deposit_again(endorsed).filter(|it| self.may_deposit(it)) else {
-            return Ok(());
-        };
-        let mut writes = vec![put(Table::Meta, asked, documents.into())];
-        let mut queued = Vec::new();
-        self.prepare(id, deposit, &mut writes, &mut queued).await?;
-        self.commit(writes, queued).await
+        let item = OutboxItem::deposit(id, notary, &endorsed, first, self.now());
+        self.commit(vec![put(Table::Meta, asked, documents.into())], vec![item]).await
     }
 
     /// What is to be written of a receipt that came. The one that is kept stays while it counts, and its
@@ -81,11 +81,5 @@ impl<P: Platform> Node<P> {
             *jwt = self.read_text(Table::Entries, &key).await?.ok_or(Error::EndorsementMissing)?;
         }
         self.endorsed(&endorsements, &participants).await
-    }
-
-    /// Whether the notary of a deposit is a member.
-    fn may_deposit(&self, deposit: &Effect) -> bool {
-        let Effect::Deposit { notary, .. } = deposit else { return false };
-        self.trust().log(notary).is_ok_and(NotaryLog::is_member)
     }
 }

@@ -88,6 +88,8 @@ pub enum Step<Case> {
     Applied(Case, Vec<Effect>),
     /// It did so before; nothing is to be done.
     Repeated,
+    /// It did so before, and is no news; what it brings anew is kept.
+    Renewed(Vec<Effect>),
     /// It came before its turn: hold it and try again after the case's next step.
     Early,
 }
@@ -113,9 +115,9 @@ pub trait Flow: Clone + Serialize + DeserializeOwned {
     /// The notary refused a deposit with this code. The decision that led to it may be taken again.
     fn deposit_refused(&self, entry: &EntryId, code: &str, now: Timestamp) -> Step<Self>;
 
-    /// What deposits an entry again that was logged before; none where that is the other participant's
-    /// part.
-    fn deposit_again(&self, endorsed: Endorsed) -> Option<Effect>;
+    /// At which notary an entry is deposited again that was logged before, and what goes along with a
+    /// case's first; nowhere where that is the other participant's part.
+    fn deposit_again(&self, entry: &Entry) -> Option<(NodeId, Option<(CaseSecret, Drawn)>)>;
 
     /// The case's secret; a case of before version 2 has none, and takes no new entries.
     fn secret(&self) -> Option<CaseSecret>;

@@ -54,9 +54,10 @@ impl Arrival {
         !matches!(self.taken, Ok(Taken { outcome: Outcome::Repeated, .. }))
     }
 
+    /// What is no news may have brought another receipt.
     fn changed_case(&self) -> Option<String> {
         let taken = self.taken.as_ref().ok()?;
-        (taken.outcome == Outcome::Applied).then(|| taken.case.to_string())
+        (taken.outcome != Outcome::Held).then(|| taken.case.to_string())
     }
 }
 

@@ -337,7 +337,7 @@ impl Worker {
         self.commands.run(viewing).await
     }
 
-    /// What changes nothing.
+    /// What decides nothing. A receipt that is looked at and counts no more is asked for again.
     async fn look(self: &Rc<Self>, command: Command) -> Result<JsValue, Error> {
         let (worker, member) = (self.clone(), self.member()?);
         let looking = async move {

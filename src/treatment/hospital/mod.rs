@@ -24,7 +24,7 @@ use crate::envelope::{CLOCK_SKEW, MessageType};
 use crate::error::Error;
 use crate::ids::{EntryId, NodeId};
 use crate::ledger::{
-    CaseSecret, Commitment, Endorsed, Entry, EntryKind, Final, VerificationKey,
+    CaseSecret, Commitment, Drawn, Endorsed, Entry, EntryKind, Final, VerificationKey,
     VerifiedEndorsement, VerifiedReceipt,
 };
 use crate::network::Trust;
@@ -299,13 +299,12 @@ impl Flow for HospitalCase {
         case.applied(now, Vec::new())
     }
 
-    fn deposit_again(&self, endorsed: Endorsed) -> Option<Effect> {
-        let notary = self.notary.clone()?;
-        let first = match *endorsed.entry() == self.entry {
+    fn deposit_again(&self, entry: &Entry) -> Option<(NodeId, Option<(CaseSecret, Drawn)>)> {
+        let first = match *entry == self.entry {
             true => Some((self.secret?, self.ranking.clone()?.drawn)),
             false => None,
         };
-        Some(Effect::Deposit { notary, endorsed, first })
+        Some((self.notary.clone()?, first))
     }
 
     fn secret(&self) -> Option<CaseSecret> {

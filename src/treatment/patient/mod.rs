@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::ids::{EntryId, NodeId};
 use crate::jose::jwk::EcJwk;
 use crate::ledger::{
-    CaseSecret, Endorsed, Entry, EntryKind, Final, VerifiedDraw, VerifiedEndorsement,
+    CaseSecret, Drawn, Endorsed, Entry, EntryKind, Final, VerifiedDraw, VerifiedEndorsement,
     VerifiedReceipt,
 };
 use crate::provider::Timestamp;
@@ -147,7 +147,7 @@ impl PatientCase {
     }
 
     /// Step 10: the hospital's approval makes the request final, where the case's notary was drawn as
-    /// it should be.
+    /// it should be. Of a further one its receipt is kept.
     fn approval(
         &self,
         theirs: &VerifiedEndorsement,
@@ -165,16 +165,16 @@ impl PatientCase {
         receipt.expect(&self.entry, self.secret)?;
         let times = (self.begun.seconds(), at.seconds());
         draw.expect(notary, &self.notaries, times)?;
-        let mut case = self.clone();
-        let mut keep = vec![Effect::KeepReceipt(receipt.clone())];
-        if awaited {
-            case.phase = Phase::Approved;
-            case.notary = Some(notary.clone());
-            case.passed = draw.passed().to_vec();
-            case.head = Some(case.entry.id.clone());
-            keep.push(Effect::KeepEndorsement(theirs.clone()));
+        let keep_receipt = Effect::KeepReceipt(receipt.clone());
+        if !awaited {
+            return Ok(Step::Renewed(vec![keep_receipt]));
         }
-        Ok(case.applied(at, keep))
+        let mut case = self.clone();
+        case.phase = Phase::Approved;
+        case.notary = Some(notary.clone());
+        case.passed = draw.passed().to_vec();
+        case.head = Some(case.entry.id.clone());
+        Ok(case.applied(at, vec![keep_receipt, Effect::KeepEndorsement(theirs.clone())]))
     }
 
     /// Step 10: the hospital's refusal ends the case.
@@ -305,9 +305,8 @@ impl Flow for PatientCase {
     }
 
     /// The hospital deposits the request, and sends the receipt with its approval.
-    fn deposit_again(&self, endorsed: Endorsed) -> Option<Effect> {
-        let notary = self.notary.clone().filter(|_| *endorsed.entry() != self.entry)?;
-        Some(Effect::Deposit { notary, endorsed, first: None })
+    fn deposit_again(&self, entry: &Entry) -> Option<(NodeId, Option<(CaseSecret, Drawn)>)> {
+        self.notary.clone().filter(|_| *entry != self.entry).map(|notary| (notary, None))
     }
 
     fn secret(&self) -> Option<CaseSecret> {

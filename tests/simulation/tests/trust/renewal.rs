@@ -30,6 +30,16 @@ async fn revoke_the_first(world: &mut World) {
     world.publish().await.unwrap();
 }
 
+/// A request is approved, under the first witness's eyes alone.
+async fn approved_before_the_first(seed: u64) -> World {
+    let mut world = asked(seed).await;
+    watched_by_the_first(&mut world);
+    world.deliver_all().await.unwrap();
+    world.hospital.approve(&case()).await.unwrap();
+    world.deliver_all().await.unwrap();
+    world
+}
+
 /// Whether the receipts of patient and hospital hold.
 async fn receipts(world: &World, entry: &EntryId) -> [Option<Error>; 2] {
     let patient = world.patient.receipt(&case(), entry).await;
@@ -41,11 +51,7 @@ const VOID: Option<Error> = Some(Error::ReceiptForged);
 #[test]
 fn receipts_that_count_no_more_are_asked_for_again_on_both_sides() {
     block_on(async {
-        let mut world = asked(4).await;
-        watched_by_the_first(&mut world);
-        world.deliver_all().await.unwrap();
-        world.hospital.approve(&case()).await.unwrap();
-        world.deliver_all().await.unwrap();
+        let mut world = approved_before_the_first(4).await;
         let result: EntryId = crate::id(3);
         let fhir = serde_json::json!({"resourceType": "Observation", "status": "final"});
         world.hospital.hand_in(&case(), vec![(result.clone(), fhir)]).await.unwrap();
@@ -80,6 +86,39 @@ fn receipts_that_count_no_more_are_asked_for_again_on_both_sides() {
         assert!(world.hospital.waiting("", 10).await.unwrap().is_empty());
         assert!(world.patient.waiting("", 10).await.unwrap().is_empty());
         assert_eq!(world.notary.log().len(), 2);
+    });
+}
+
+/// A hospital may send one as often as it likes.
+#[test]
+fn another_receipt_of_an_approved_request_is_kept_and_is_no_news() {
+    block_on(async {
+        let mut world = approved_before_the_first(9).await;
+        let before: PatientCase = world.patient.case(&case()).await.unwrap();
+        revoke_the_first(&mut world).await;
+        let request = &before.entry.id;
+        world.hospital.renew_receipt::<HospitalCase>(&case(), request).await.unwrap();
+        world.settle().await.unwrap();
+        let approval = world.mail.remove(0);
+        assert_eq!(receipts(&world, request).await, [VOID, None]);
+        assert_eq!(world.deliver(&approval).await, Ok(Outcome::Repeated));
+        assert_eq!(receipts(&world, request).await, [None, None]);
+        assert_eq!(world.patient.case::<PatientCase>(&case()).await.unwrap(), before);
+    });
+}
+
+#[test]
+fn what_the_other_participant_deposits_again_is_not_looked_into() {
+    block_on(async {
+        let mut world = approved_before_the_first(10).await;
+        revoke_the_first(&mut world).await;
+        let PatientCase { entry, patient, .. } = world.patient.case(&case()).await.unwrap();
+        let (table, value) = (Table::Entries, b"\xff".to_vec());
+        let key = format!("{}/{}/{patient}", case(), entry.id);
+        let store = world.patient.platform().store();
+        store.commit(vec![Write::Put { table, key, value }]).await.unwrap();
+        let renewed = world.patient.renew_receipt::<PatientCase>(&case(), &entry.id).await;
+        assert_eq!(renewed, Ok(()));
     });
 }
 
