@@ -1,10 +1,13 @@
 //! Checks every signature inside a message, so that the state machines see only verified content; before
 //! that, whether its case awaits such a message at all, so that nobody makes a node work for nothing.
 
+use litemap::LiteMap;
+
 use super::{Node, Platform};
 use crate::card::{self, Role, VerifiedCard};
 use crate::envelope::{MessageType, Opened};
 use crate::error::Error;
+use crate::ids::NodeId;
 use crate::ledger::{self, VerificationKey, VerifiedEndorsement};
 use crate::record::{self, VerifiedRecord};
 use crate::treatment::Flow;
@@ -45,11 +48,13 @@ impl Contents for PatientCase {
             }
             MessageType::TreatmentRefusal => {
                 let body: RefusalBody = opened.body()?;
+                known()?;
                 check_text(&body.reason)?;
                 Content::Refusal(body)
             }
             MessageType::DataRequest => {
                 let body: DataRequestBody = opened.body()?;
+                known()?;
                 body.check()?;
                 Content::DataRequest(body)
             }
@@ -82,6 +87,9 @@ impl Contents for HospitalCase {
             }
             MessageType::Data => {
                 let body: DataBody = opened.body()?;
+                if body.cards.len() > body.records.len() {
+                    return Err(Error::BodyMalformed);
+                }
                 let keys: Result<Vec<_>, _> =
                     body.records.iter().map(SharedRecord::verification_key).collect();
                 known()?.awaits_data(&body.request, &keys?)?;
@@ -89,6 +97,7 @@ impl Contents for HospitalCase {
             }
             MessageType::DataRefusal => {
                 let body: DataRefusalBody = opened.body()?;
+                known()?;
                 check_text(&body.reason)?;
                 Content::DataRefusal(body)
             }
@@ -99,6 +108,7 @@ impl Contents for HospitalCase {
             }
             MessageType::Dispute => {
                 let body: DisputeBody = opened.body()?;
+                known()?;
                 check_text(&body.reason)?;
                 Content::Dispute(body)
             }
@@ -185,38 +195,48 @@ impl<P: Platform> Node<P> {
 
     async fn verify_data(&self, opened: &Opened, body: DataBody) -> Result<Content, Error> {
         let DataBody { request, records: shared, cards } = body;
+        let sender = opened.sender();
+        let along = cards.iter().filter_map(|jwt| Some((card::claimed(jwt).ok()?, jwt.as_str())));
+        let along: Vec<_> = along.collect();
+        let mut authors = LiteMap::new_vec();
+        authors.insert(sender.id().clone(), sender.clone());
         let mut records = Vec::with_capacity(shared.len());
         for shared in shared {
-            let author = self.author_of(&shared, opened.sender(), &cards).await?;
-            records
-                .push(self.verify_share(opened.sender(), author, request.as_ref(), shared).await?);
+            let author = record::claimed_author(&shared.record)?;
+            let card = match authors.get(&author) {
+                Some(card) => card.clone(),
+                None => {
+                    let card = self.author_card(&author, &along).await?;
+                    authors.insert(author, card.clone());
+                    card
+                }
+            };
+            records.push(self.verify_share(sender, card, request.as_ref(), shared).await?);
         }
         Ok(Content::Data { request, records })
     }
 
-    /// The card of who wrote a shared record: as this node knows it, or else the one of the `cards` that
-    /// came along. Errors: [`Error::CardUnknown`], also when that is no institution's, those of
+    /// The card of another node that wrote a shared record: the younger of the one that this node knows
+    /// and the one that came along, which are given with whose and how old they claim to be.
+    /// Errors: [`Error::CardUnknown`], also when the one that came along is no institution's, those of
     /// [`VerifiedCard::verify_chain`].
-    async fn author_of(
+    async fn author_card(
         &self,
-        shared: &SharedRecord,
-        sender: &VerifiedCard,
-        cards: &[String],
+        author: &NodeId,
+        along: &[((NodeId, u64), &str)],
     ) -> Result<VerifiedCard, Error> {
-        let author = record::claimed_author(&shared.record)?;
-        if author == *sender.id() {
-            return Ok(sender.clone());
-        }
-        match self.known_card(&author).await {
-            Err(Error::CardUnknown) => {}
-            known => return known,
-        }
-        let is_authors = |jwt: &&String| card::claimed(jwt).is_ok_and(|(node, _)| node == author);
-        let along = cards.iter().find(is_authors).ok_or(Error::CardUnknown)?;
+        let known = match self.youngest_card(author).await {
+            Err(Error::CardUnknown) => None,
+            known => Some(card::claimed(&known?)?.1),
+        };
+        let of_author = along.iter().filter(|((node, _), _)| node == author);
+        let youngest = of_author.max_by_key(|((_, issued), _)| *issued);
+        let younger = youngest.filter(|((_, issued), _)| known.is_none_or(|known| known < *issued));
+        let Some((_, jwt)) = younger else { return self.known_card(author).await };
         let primitives = self.platform.primitives();
-        let along = VerifiedCard::verify_chain(along, &self.trust(), primitives).await?;
-        along.expect_role(Role::Institution).map_err(|_| Error::CardUnknown)?;
-        Ok(along)
+        let card = VerifiedCard::verify_chain(jwt, &self.trust(), primitives).await?;
+        card.expect_role(Role::Institution).map_err(|_| Error::CardUnknown)?;
+        Ok(card)
     }
 
     /// A shared record: signed by its author, about its sender, presented for this request by its

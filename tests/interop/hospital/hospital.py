@@ -12,7 +12,7 @@ import log
 import record
 from member import Member
 from wire import MAX_ENVELOPE, NODE_ID, UUID7, Refused, digest, expect, form, new_id
-from wire import addressed, message, open_envelope, sealed, unverified
+from wire import addressed, claimed, message, open_envelope, sealed, unverified
 
 DATE = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 STATUS = {
@@ -27,6 +27,14 @@ BODIES = {
     "treatment/confirmation": {"endorsement": str, "receipt": str},
     "treatment/dispute": {"entry": UUID7, "reason": str},
 }
+
+
+def claims_to_be(card, node):
+    """Whether this is the node's card, if it is any."""
+    try:
+        return claimed(card)["sub"] == node
+    except Refused:
+        return False
 
 
 class Hospital(Member):
@@ -170,6 +178,9 @@ class Hospital(Member):
             return request
 
     def data(self, case, sender, body, now):
+        cards = body.get("cards", [])
+        good = len(cards) <= len(body["records"]) and all(isinstance(jwt, str) for jwt in cards)
+        expect(good, "envelope/body")
         expect(body["request"] in case["asked"], "treatment/unknown-entry")
         shares = [self.shared(share, sender, body, now) for share in body["records"]]
         answer = case["asked"][body["request"]]
@@ -203,17 +214,15 @@ class Hospital(Member):
         return {"key": key, "fhir": record.text(content["fhir"]), "notary": notary}
 
     def author(self, node, cards):
-        """The card of a shared record's author, valid or not, and its JWT: the one that is known, or
-        else an institution's that came along."""
-        known = self.trust.nodes.get(node, {}).get("jwt") or self.kept.get(node)
-        if known:
-            return self.trust.chain(known), known
-        expect(all(isinstance(jwt, str) for jwt in cards), "envelope/body")
-        named = [jwt for jwt in cards if unverified(jwt, "hdms-card+jwt", "card/malformed")[1].get("sub") == node]
-        expect(named, "card/unknown")
-        author = self.trust.chain(named[0])
-        expect(author["role"] == "institution", "card/unknown")
-        return author, named[0]
+        """The card of a shared record's author, valid or not, and its JWT: the youngest of those that
+        are known and that came along; of the latter, an institution's."""
+        known = [jwt for jwt in (self.trust.nodes.get(node, {}).get("jwt"), self.kept.get(node)) if jwt]
+        every = known + [jwt for jwt in cards if claims_to_be(jwt, node)]
+        expect(every, "card/unknown")
+        youngest = max(every, key=lambda jwt: claimed(jwt)["iat"])
+        author = self.trust.chain(youngest)
+        expect(youngest in known or author["role"] == "institution", "card/unknown")
+        return author, youngest
 
     def data_refusal(self, case, sender, body, now):
         expect(body["request"] in case["asked"], "treatment/unknown-entry")

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::envelope::{self, Letter, MessageType};
+use hdms::ids::{EntryId, MessageId};
 use hdms::jose::jws::sign_ps256;
 use hdms::node::{Node, Platform, Taken};
 use hdms::record::{self, MAX_BYTES, VerifiedRecord, sdjwt};
 use hdms::testing::SeededRandomness;
 use hdms::treatment::hospital::{DataAnswer, HospitalCase};
-use hdms::treatment::message::{DataBody, DataRequestBody, SharedRecord};
+use hdms::treatment::message::{DataBody, DataRequestBody, MAX_TEXT, SharedRecord};
 use hdms::treatment::patient::PatientCase;
 use hdms::treatment::request::TreatmentRequest;
 use hdms_simulation::{Simulated, World};
@@ -130,23 +131,46 @@ async fn asked(seed: u64) -> World {
     world
 }
 
-async fn send(
-    world: &World,
+async fn sealed(
     from: &Node<Simulated>,
+    to: &Node<Simulated>,
     (kind, body): (MessageType, Value),
     in_case: u32,
-) -> Result<Taken, Error> {
-    let (me, to, case) = (from.card(), world.hospital.card(), id(in_case));
+) -> String {
+    let (me, to, case) = (from.card(), to.card(), id(in_case));
     let letter = Letter { from: &me, to: &to, case: &case, kind, body };
     let p = from.platform();
     let sealing = envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
-    let sealed = sealing.await.unwrap().1;
+    sealing.await.unwrap().1
+}
+
+async fn send(
+    world: &World,
+    from: &Node<Simulated>,
+    message: (MessageType, Value),
+    in_case: u32,
+) -> Result<Taken, Error> {
+    let sealed = sealed(from, &world.hospital, message, in_case).await;
     world.hospital.receive::<HospitalCase>(sealed.as_bytes()).await
 }
 
+/// The hospital's to the patient.
+async fn answer(
+    world: &World,
+    message: (MessageType, Value),
+    in_case: u32,
+) -> Result<Taken, Error> {
+    let sealed = sealed(&world.hospital, &world.patient, message, in_case).await;
+    world.patient.receive::<PatientCase>(sealed.as_bytes()).await
+}
+
 fn data(request: u32, record: &str) -> (MessageType, Value) {
+    data_with_cards(request, record, 0)
+}
+
+fn data_with_cards(request: u32, record: &str, cards: usize) -> (MessageType, Value) {
     let records = vec![SharedRecord { record: record.into(), receipt: None }];
-    let body = DataBody { request: id(request), records, cards: Vec::new() };
+    let body = DataBody { request: id(request), records, cards: vec!["x".into(); cards] };
     (MessageType::Data, serde_json::to_value(body).unwrap())
 }
 
@@ -219,14 +243,45 @@ fn a_patient_looks_into_nothing_that_its_case_does_not_await_either() {
             (MessageType::MedicalResult, result.clone(), 1, Error::NotAllowedNow),
             (MessageType::MedicalResult, result, 9, Error::UnknownCase),
         ] {
-            let (me, to) = (world.hospital.card(), world.patient.card());
-            let letter = Letter { from: &me, to: &to, case: &id(in_case), kind, body };
-            let p = world.hospital.platform();
-            let sealing =
-                envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
-            let sealed = sealing.await.unwrap().1;
-            let taken = world.patient.receive::<PatientCase>(sealed.as_bytes()).await;
+            let taken = answer(&world, (kind, body), in_case).await;
             assert_eq!(taken.err(), Some(refused), "{}", kind.name());
+        }
+    });
+}
+
+#[test]
+fn a_text_that_is_too_long_is_looked_at_where_its_case_is_known() {
+    block_on(async {
+        let world = asked(7).await;
+        let long = "x".repeat(MAX_TEXT + 1);
+        let refusal = json!({ "entry": id::<EntryId>(3), "reason": long });
+        let question = json!({ "id": id::<MessageId>(3), "resources": [], "purpose": long });
+        let no_data = json!({ "request": id::<MessageId>(2), "reason": long });
+        for (in_case, refused) in [(9, Error::UnknownCase), (1, Error::TextTooLong)] {
+            for message in [
+                (MessageType::TreatmentRefusal, refusal.clone()),
+                (MessageType::DataRequest, question.clone()),
+            ] {
+                assert_eq!(answer(&world, message, in_case).await.err(), Some(refused));
+            }
+            for message in [
+                (MessageType::DataRefusal, no_data.clone()),
+                (MessageType::Dispute, refusal.clone()),
+            ] {
+                let taken = send(&world, &world.patient, message, in_case).await;
+                assert_eq!(taken.err(), Some(refused));
+            }
+        }
+    });
+}
+
+#[test]
+fn no_more_cards_come_along_than_there_are_records() {
+    block_on(async {
+        let world = asked(8).await;
+        for (cards, refused) in [(1, Error::RecordMalformed), (2, Error::BodyMalformed)] {
+            let taken = send(&world, &world.patient, data_with_cards(2, "x~", cards), 1).await;
+            assert_eq!(taken.err(), Some(refused), "{cards}");
         }
     });
 }

@@ -6,14 +6,16 @@ use std::mem;
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::Role;
-use hdms::ids::CaseId;
+use hdms::ids::{CaseId, EntryId};
 use hdms::network::Trust;
 use hdms::node::Node;
 use hdms::node::patient::RecordName;
 use hdms::treatment::hospital::HospitalCase;
 use hdms_simulation::{Simulated, World};
+use serde_json::json;
 
 use crate::cards::{ask_for_observations, revoke, revoke_notary, share_one};
+use crate::changes::change;
 use crate::{case, next_mail, with_result};
 
 /// A record of the hospital's is final; then another institution takes the hospital's place in this
@@ -61,6 +63,39 @@ fn what_was_logged_in_time_is_shared_though_its_author_was_revoked_since() {
         let (mut world, name, hospital) = with_institute(15).await;
         revoke_and_delist(&mut world, &hospital).await;
         let shared = share_one(&mut world, next_case(), name).await;
+        let opened = world.hospital.open_shared(&shared).await.unwrap();
+        assert_eq!(opened.author(), hospital.id().as_ref());
+    });
+}
+
+/// The hospital is treated in the place of the institute again.
+async fn next_result(world: &mut World, hospital: &mut Node<Simulated>) -> RecordName {
+    mem::swap(&mut world.hospital, hospital);
+    let (entry, fhir) = (crate::id(7), json!({"resourceType": "Observation", "status": "final"}));
+    world.hospital.hand_in(&case(), vec![(EntryId::clone(&entry), fhir)]).await.unwrap();
+    world.deliver_all().await.unwrap();
+    world.patient.confirm(&case(), &entry).await.unwrap();
+    world.deliver_all().await.unwrap();
+    mem::swap(&mut world.hospital, hospital);
+    RecordName { case: case(), entry }
+}
+
+#[test]
+fn what_was_signed_with_changed_keys_is_checked_by_them_though_older_ones_are_known() {
+    block_on(async {
+        let (mut world, name, mut hospital) = with_institute(17).await;
+        share_one(&mut world, next_case(), name).await;
+        let listed = hospital.card().jwt().to_owned();
+        change(&world, &hospital, "root").await;
+        let name = next_result(&mut world, &mut hospital).await;
+        world.network.map.nodes.retain(|node| *node != listed);
+        revoke(&mut world, hospital.id()).await;
+        let third = crate::id(6);
+        world.patient.ask(&third, world.hospital.id(), crate::request()).await.unwrap();
+        world.deliver_all().await.unwrap();
+        world.hospital.approve(&third).await.unwrap();
+        world.deliver_all().await.unwrap();
+        let shared = share_one(&mut world, third, name).await;
         let opened = world.hospital.open_shared(&shared).await.unwrap();
         assert_eq!(opened.author(), hospital.id().as_ref());
     });
