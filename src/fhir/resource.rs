@@ -200,7 +200,7 @@ fn check_value(value: &Value, depth: usize) -> Result<(), Error> {
 
 fn check_object(members: &Map<String, Value>, depth: usize) -> Result<(), Error> {
     for (name, value) in members {
-        if !is_element_name(name) || value.is_null() {
+        if !is_element_name(name, MAX_NAME) || value.is_null() {
             return Err(Error::NotFhir);
         }
         match name.as_str() {
@@ -240,22 +240,23 @@ fn all(elements: &Value, is: impl Fn(&Value) -> bool) -> bool {
     elements.as_array().is_some_and(|elements| elements.iter().all(is))
 }
 
-/// Whether every member of `value`, at any depth, has a name that one of a resource may have.
-pub fn has_element_names(value: &Value) -> bool {
+/// Whether every member of `value`, at any depth, has a name that one of a resource may have, of at most
+/// `longest` octets.
+pub fn has_element_names(value: &Value, longest: usize) -> bool {
     match value {
-        Value::Object(members) => {
-            members.iter().all(|(name, value)| is_element_name(name) && has_element_names(value))
-        }
-        Value::Array(elements) => elements.iter().all(has_element_names),
+        Value::Object(members) => members.iter().all(|(name, value)| {
+            is_element_name(name, longest) && has_element_names(value, longest)
+        }),
+        Value::Array(elements) => elements.iter().all(|value| has_element_names(value, longest)),
         _ => true,
     }
 }
 
 /// An element's name, or that of a primitive's extensions: letters and digits, perhaps after `_`.
 /// `_sd` is none: SD-JWT would take it for digests.
-fn is_element_name(name: &str) -> bool {
+fn is_element_name(name: &str, longest: usize) -> bool {
     let element = name.strip_prefix('_').unwrap_or(name);
-    name.len() <= MAX_NAME
+    name.len() <= longest
         && element.starts_with(|first: char| first.is_ascii_alphabetic())
         && element.chars().all(|letter| letter.is_ascii_alphanumeric())
         && !sdjwt::is_reserved(name)

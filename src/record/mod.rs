@@ -225,9 +225,27 @@ pub fn claimed_author(compact: &str) -> Result<NodeId, Error> {
 /// [`Error::RecordMalformed`], [`Error::RecordTooLarge`], [`Error::AlgorithmRefused`],
 /// [`Error::RecordForeign`] when another node than the owner of the `author` keys issued it, or
 /// [`Error::RecordForged`] when the signature or a disclosure does not fit.
-pub async fn verify(
+pub fn verify(
     compact: &str,
     author: &SigningKeys,
+    primitives: &impl Primitives,
+) -> impl Future<Output = Result<VerifiedRecord, Error>> {
+    check(compact, author, resource::MAX_NAME, primitives)
+}
+
+/// As [`verify`], of what was taken in before, when its author could give members names of any length.
+pub fn verify_kept(
+    compact: &str,
+    author: &SigningKeys,
+    primitives: &impl Primitives,
+) -> impl Future<Output = Result<VerifiedRecord, Error>> {
+    check(compact, author, usize::MAX, primitives)
+}
+
+async fn check(
+    compact: &str,
+    author: &SigningKeys,
+    longest_name: usize,
     primitives: &impl Primitives,
 ) -> Result<VerifiedRecord, Error> {
     let record = Record::parse(compact)?;
@@ -244,7 +262,7 @@ pub async fn verify(
         Error::SignatureInvalid => Error::RecordForged,
         other => other,
     })?;
-    let (claims, fhir) = disclosed(&record, payload)?;
+    let (claims, fhir) = disclosed(&record, payload, longest_name)?;
     Ok(VerifiedRecord { record, claims, fhir })
 }
 
@@ -265,7 +283,11 @@ struct Confirmation {
 }
 
 /// The claims of a record with what its disclosures say, and its content in its author's order.
-fn disclosed(record: &Record, payload: Value) -> Result<(Claims, Value), Error> {
+fn disclosed(
+    record: &Record,
+    payload: Value,
+    longest_name: usize,
+) -> Result<(Claims, Value), Error> {
     let malformed = Error::RecordMalformed;
     let Value::Object(payload) = payload else { return Err(malformed) };
     let parts = Parts::parse(record.compact())?;
@@ -278,7 +300,7 @@ fn disclosed(record: &Record, payload: Value) -> Result<(Claims, Value), Error> 
     })?;
     // Taken out first: to read it with the rest would write its numbers anew.
     let mut fhir = claims.shift_remove("fhir").ok_or(malformed)?;
-    if !only_concealed || !resource::has_element_names(&fhir) {
+    if !only_concealed || !resource::has_element_names(&fhir, longest_name) {
         return Err(malformed);
     }
     let claims: Claims = json::read(Value::Object(claims), malformed)?;

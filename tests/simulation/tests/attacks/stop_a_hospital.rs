@@ -10,6 +10,7 @@ use hdms::envelope::{self, Letter, MessageType};
 use hdms::ids::{EntryId, MessageId};
 use hdms::jose::jws::sign_ps256;
 use hdms::node::{Node, Platform, Taken};
+use hdms::provider::{Store, Table, Write};
 use hdms::record::{self, MAX_BYTES, VerifiedRecord, sdjwt};
 use hdms::testing::SeededRandomness;
 use hdms::treatment::hospital::{DataAnswer, HospitalCase};
@@ -76,6 +77,26 @@ fn no_name_is_kept_once_for_each_disclosure_below_it() {
             let fhir = json!({ "resourceType": "Basic", name: sdjwt::object(Map::new(), below) });
             let compact = signed(&world.patient, fhir, json!({}), concealer).await;
             assert_eq!(verified(&world.patient, &compact).await.err(), answer);
+        }
+    });
+}
+
+/// Authors could call them as they liked, once.
+#[test]
+fn what_was_taken_in_before_names_had_a_length_is_read() {
+    block_on(async {
+        let (world, randomness) = (World::new(9).await.unwrap(), SeededRandomness::new(9));
+        for (name, answer) in
+            [("a".repeat(65), None), ("~".repeat(65), Some(Error::RecordMalformed))]
+        {
+            let fhir = json!({ "resourceType": "Basic", name: 1 });
+            let concealer = sdjwt::Concealer::new(&randomness);
+            let compact = signed(&world.patient, fhir, json!({}), concealer).await;
+            let (table, key) = (Table::Records, format!("record/{}/{}", case(), case()));
+            let write = Write::Put { table, key, value: compact.into() };
+            world.patient.platform().store().commit(vec![write]).await.unwrap();
+            let opened = world.patient.open_record(&case(), &id(1)).await;
+            assert_eq!(opened.err(), answer);
         }
     });
 }
