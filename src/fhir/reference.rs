@@ -13,8 +13,9 @@ pub fn target(reference: &Map<String, Value>) -> Option<&str> {
 
 /// The `Type` of `…/Type/id` or `…/Type/id/_history/version`.
 fn target_of_url(url: &str) -> Option<&str> {
-    let url = url.split_once("/_history/").map_or(url, |(url, _)| url);
     let mut segments = url.rsplit('/');
-    let _id = segments.next()?;
-    segments.next().filter(|kind| is_type(kind))
+    let (_id, kind) = (segments.next()?, segments.next()?);
+    // Of a version: its id, and before that the type.
+    let kind = if kind == "_history" { segments.nth(1)? } else { kind };
+    Some(kind).filter(|kind| is_type(kind))
 }

@@ -1,6 +1,7 @@
 //! Proofs that a leaf is in a log (C2SP tlog-proof).
 
 use super::merkle::{leaf_hash, root_of_inclusion};
+use super::note::blank_lines;
 use super::{Hash, MAX_TEXT, SignedCheckpoint, decimal, decode, decode_hash, encode};
 use crate::error::Error;
 
@@ -27,8 +28,9 @@ impl TlogProof {
     /// its one form.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let text = text.strip_prefix(TITLE).filter(|text| text.len() <= 2 * MAX_TEXT);
-        let (head, checkpoint) =
-            text.and_then(|text| text.split_once("\n\n")).ok_or(Error::LogForged)?;
+        let text = text.ok_or(Error::LogForged)?;
+        let blank = blank_lines(text).next().ok_or(Error::LogForged)?;
+        let (head, checkpoint) = (&text[..blank], &text[blank + 2..]);
         let mut lines = head.split('\n').peekable();
         let extra = lines.next_if(|line| line.starts_with("extra "));
         let extra = extra.map(|line| decode(&line["extra ".len()..])).transpose()?;

@@ -143,7 +143,8 @@ impl<P: Platform> Node<P> {
     async fn verify_approval(&self, opened: &Opened, body: ApprovalBody) -> Result<Content, Error> {
         let endorsement = self.verify_endorsement(opened, &body.endorsement).await?;
         let draw = self.verify_draw(opened, endorsement.entry(), body.draw).await?;
-        let receipt = self.verify_new_receipt(&body.receipt).await?;
+        let receipt = self.verify_receipt(&body.receipt).await?;
+        receipt.expect_past(self.now())?;
         Ok(Content::Approval { endorsement, receipt, draw })
     }
 
@@ -158,7 +159,8 @@ impl<P: Platform> Node<P> {
             .kept_endorsement(&entry.case, &entry.id, self.id())
             .await
             .map_err(|_| Error::UnknownEntry)?;
-        let receipt = self.verify_new_receipt(&body.receipt).await?;
+        let receipt = self.verify_receipt(&body.receipt).await?;
+        receipt.expect_past(self.now())?;
         Ok(Content::Confirmation { theirs, mine, receipt })
     }
 
@@ -277,8 +279,10 @@ impl<P: Platform> Node<P> {
     ) -> Result<bool, Error> {
         let Some(text) = receipt else { return Ok(false) };
         let key = VerificationKey::of(record.record().jwt());
-        match self.verify_new_receipt(text).await {
-            Ok(receipt) if receipt.receipt().verification_key == key => Ok(true),
+        match self.verify_receipt(text).await {
+            Ok(receipt) if receipt.receipt().verification_key == key => {
+                receipt.expect_past(self.now()).map(|()| true)
+            }
             Ok(_) => Err(Error::EntryMismatch),
             // Given after its notary was revoked, or a witness, of which the sender has not heard: kept
             // with the record, for which its author alone vouches.

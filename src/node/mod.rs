@@ -231,13 +231,6 @@ impl<P: Platform> Node<P> {
         VerifiedReceipt::verify(text, &self.trust(), self.platform.primitives()).await
     }
 
-    /// The same of one that came just now.
-    async fn verify_new_receipt(&self, text: &str) -> Result<VerifiedReceipt, Error> {
-        let receipt = self.verify_receipt(text).await?;
-        receipt.expect_past(self.now())?;
-        Ok(receipt)
-    }
-
     /// Carries out a step: seals what is to be sent, then commits everything at once, with
     /// `along`. Answers whether the state changed.
     async fn carry_out<F: Flow>(

@@ -250,7 +250,9 @@ impl<P: Platform> Node<P> {
         match answer {
             DepositAnswer::Receipt(text) => {
                 let endorsed = self.endorsed(endorsements, participants).await?;
-                Ok(Ok(Final::new(endorsed, self.verify_new_receipt(text).await?, secret)?))
+                let receipt = self.verify_receipt(text).await?;
+                receipt.expect_past(self.now())?;
+                Ok(Ok(Final::new(endorsed, receipt, secret)?))
             }
             DepositAnswer::Conflict(jwt) => {
                 let endorsed = self.endorsed(endorsements, participants).await?;
@@ -349,7 +351,7 @@ impl<P: Platform> Node<P> {
         Ok(())
     }
 
-    pub(super) async fn card_jwt(&self, node: &NodeId) -> Result<String, Error> {
+    async fn card_jwt(&self, node: &NodeId) -> Result<String, Error> {
         if node == self.id() {
             return Ok(self.card().jwt().to_owned());
         }

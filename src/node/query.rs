@@ -56,7 +56,8 @@ impl<P: Platform> Node<P> {
                 checked.push(None);
                 continue;
             };
-            let receipt = self.verify_new_receipt(&text).await?;
+            let receipt = self.verify_receipt(&text).await?;
+            receipt.expect_past(self.now())?;
             let fits = receipt.receipt().iss == *notary && receipt.receipt().entry == asked.entry;
             checked.push(Some(if fits { receipt } else { return Err(Error::EntryMismatch) }));
         }

@@ -3,7 +3,7 @@
 
 use super::{Node, OutboxItem, Platform, put};
 use crate::error::Error;
-use crate::ids::{CaseId, EntryId};
+use crate::ids::{CaseId, EntryId, NodeId};
 use crate::ledger::{Endorsed, Entry, Receipt, VerifiedReceipt};
 use crate::network::NotaryLog;
 use crate::provider::{Table, Write};
@@ -12,7 +12,8 @@ use crate::treatment::Flow;
 impl<P: Platform> Node<P> {
     /// Deposits an entry again if the receipt that is kept of it does not count and its notary may give
     /// another one: once with the network documents of now, whatever becomes of it. Does nothing while
-    /// that waits to be sent, nor without both endorsements and the cards to send with them.
+    /// that waits to be sent, nor without both endorsements, nor when a participant
+    /// was revoked.
     ///
     /// Errors: [`Error::UnknownCase`], [`Error::UnknownEntry`], those of the store.
     pub async fn renew_receipt<F: Flow>(&self, id: &CaseId, entry: &EntryId) -> Result<(), Error> {
@@ -25,14 +26,16 @@ impl<P: Platform> Node<P> {
         let asked = format!("renewal/{id}/{entry}");
         let documents = trust.manifest().number.to_string();
         // What costs signatures to find out comes last.
+        let may_endorse = |node: &&NodeId| trust.check_revocation(node, self.now()).is_ok();
         if !trust.log(&notary).is_ok_and(NotaryLog::is_member)
+            || !case.participants().iter().all(may_endorse)
             || self.read_text(Table::Meta, &asked).await?.as_ref() == Some(&documents)
             || self.waiting_item(entry.as_ref()).await?.is_some()
             || self.receipt(id, entry).await.err() != Some(Error::ReceiptForged)
         {
             return Ok(());
         }
-        let endorsed = match self.to_deposit(known).await {
+        let endorsed = match self.kept_endorsed(known).await {
             Err(error) if !error.is_passing() => return Ok(()),
             endorsed => endorsed?,
         };
@@ -62,14 +65,6 @@ impl<P: Platform> Node<P> {
             }
         }
         Ok(Some(put(Table::Receipts, key, receipt.text().into())))
-    }
-
-    /// An entry with both endorsements, as they are kept, if the cards of both participants hold.
-    async fn to_deposit(&self, entry: &Entry) -> Result<Endorsed, Error> {
-        for participant in [&entry.author, &entry.counterparty] {
-            self.card_jwt(participant).await?;
-        }
-        self.kept_endorsed(entry).await
     }
 
     /// An entry with both endorsements, as they are kept.
