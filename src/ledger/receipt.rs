@@ -35,12 +35,14 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// What a receipt says, while nobody has checked it. [`Error::ReceiptForged`] where it is none.
-    pub fn claimed(text: &str) -> Result<Self, Error> {
-        let forged = Error::ReceiptForged;
-        let proof = TlogProof::parse(text).map_err(|_| forged)?;
-        let iss = notary_of(&proof.checkpoint.checkpoint().origin).map_err(|_| forged)?;
-        Ok(Self::of(iss, &LeafOpening::parse(&proof)?, proof.index))
+    /// What a receipt says that its notary has signed, whether it counts or not. [`Error::ReceiptForged`];
+    /// [`Error::NodeUnknown`] for a notary that the Network Map has never listed.
+    pub async fn signed(
+        text: &str,
+        trust: &Trust,
+        primitives: &impl Primitives,
+    ) -> Result<Self, Error> {
+        Ok(Signed::verify(text, trust, primitives).await?.receipt)
     }
 
     fn of(iss: NodeId, opening: &LeafOpening, index: u64) -> Self {
@@ -123,6 +125,33 @@ impl LeafOpening {
     }
 }
 
+/// A receipt of which the leaf is in the tree of a checkpoint that the notary has signed.
+struct Signed {
+    proof: TlogProof,
+    opening: LeafOpening,
+    receipt: Receipt,
+}
+
+impl Signed {
+    async fn verify(
+        text: &str,
+        trust: &Trust,
+        primitives: &impl Primitives,
+    ) -> Result<Self, Error> {
+        let forged = Error::ReceiptForged;
+        let proof = TlogProof::parse(text).map_err(|_| forged)?;
+        let iss = notary_of(&proof.checkpoint.checkpoint().origin).map_err(|_| forged)?;
+        let log = trust.log(&iss)?;
+        let opening = LeafOpening::parse(&proof)?;
+        if !proof.includes(&opening.leaf().to_bytes()) {
+            return Err(forged);
+        }
+        let signed = proof.checkpoint.verify_log(&log.log_key(), primitives).await;
+        signed.map_err(as_receipt)?;
+        Ok(Self { receipt: Receipt::of(iss, &opening, proof.index), opening, proof })
+    }
+}
+
 /// A receipt that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedReceipt {
@@ -145,17 +174,9 @@ impl VerifiedReceipt {
         trust: &Trust,
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
-        let forged = Error::ReceiptForged;
-        let proof = TlogProof::parse(text).map_err(|_| forged)?;
+        let Signed { proof, opening, receipt } = Signed::verify(text, trust, primitives).await?;
+        let (forged, log) = (Error::ReceiptForged, trust.log(&receipt.iss)?);
         let tree = proof.checkpoint.checkpoint();
-        let iss = notary_of(&tree.origin).map_err(|_| forged)?;
-        let log = trust.log(&iss)?;
-        let opening = LeafOpening::parse(&proof)?;
-        if !proof.includes(&opening.leaf().to_bytes()) {
-            return Err(forged);
-        }
-        let signed = proof.checkpoint.verify_log(&log.log_key(), primitives).await;
-        signed.map_err(as_receipt)?;
         let cosignatures = Cosignatures::read(&proof.checkpoint, log, trust, primitives).await;
         let cosignatures = cosignatures.map_err(as_receipt)?;
         let time = cosignatures.time();
@@ -164,7 +185,6 @@ impl VerifiedReceipt {
             return Err(forged);
         }
         let witnesses = cosignatures.witnesses().map(|witness| witness.notary.clone()).collect();
-        let receipt = Receipt::of(iss, &opening, proof.index);
         Ok(Self { receipt, opening, time, witnesses, text: text.to_owned() })
     }
 

@@ -231,7 +231,7 @@ impl<P: Platform> Node<P> {
             Err(Error::CardUnknown) => None,
             known => Some(card::claimed(&known?)?.1),
         };
-        let of_author = along.iter().filter(|((node, _), _)| node == author);
+        let of_author = along.iter().rev().filter(|((node, _), _)| node == author);
         let youngest = of_author.max_by_key(|((_, issued), _)| *issued);
         let younger = youngest.filter(|((_, issued), _)| known.is_none_or(|known| known < *issued));
         let Some((_, jwt)) = younger else { return self.known_card(author).await };

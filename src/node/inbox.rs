@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::quarantine::{Deliverer, Refusal, dropped};
+use super::quarantine::{Deliverer, Refusal, dropped, place_of};
 use super::{Contents, Node, Platform, put};
 use crate::card;
 use crate::envelope::{MessageType, Opened, Opening, Sealed, expect_present_key};
@@ -32,6 +32,8 @@ pub enum Outcome {
     Applied,
     /// It took effect before.
     Repeated,
+    /// It did so before, and brought another receipt.
+    Renewed,
     /// It came before its turn and waits for it.
     Held,
 }
@@ -109,15 +111,19 @@ impl<P: Platform> Node<P> {
         Ok(begun.is_some())
     }
 
-    /// The rows of what was begun and is not kept go, some at a time.
+    /// What lets the rows of all go that was begun and is not kept.
     pub(super) async fn begun_and_not_kept(&self) -> Result<Vec<Write>, Error> {
-        let (store, mut gone) = (self.platform.store(), Vec::new());
-        for (key, _) in store.scan(Table::Inbox, BEGUN, "", PAGE).await? {
-            if store.read(Table::Quarantine, &key[BEGUN.len()..]).await?.is_none() {
-                gone.push(Write::Delete { table: Table::Inbox, key });
+        let (store, mut gone, mut after) = (self.platform.store(), Vec::new(), String::new());
+        loop {
+            let rows = store.scan(Table::Inbox, BEGUN, &after, PAGE).await?;
+            let Some((last, _)) = rows.last() else { return Ok(gone) };
+            after.clone_from(last);
+            for (key, _) in rows {
+                if store.read(Table::Meta, &place_of(&key[BEGUN.len()..])).await?.is_none() {
+                    gone.push(Write::Delete { table: Table::Inbox, key });
+                }
             }
         }
-        Ok(gone)
     }
 
     /// Takes in what comes again by itself as long as this does not end. What the node was stopped at
@@ -217,7 +223,8 @@ impl<P: Platform> Node<P> {
         let sender = put(Table::Cards, message.sender.to_string(), opened.sender().jwt().into());
         let outcome = match &step {
             Step::Applied(..) => Outcome::Applied,
-            Step::Repeated | Step::Renewed(_) => Outcome::Repeated,
+            Step::Repeated => Outcome::Repeated,
+            Step::Renewed(_) => Outcome::Renewed,
             Step::Early => Outcome::Held,
         };
         let mut along = dropped(&digest(envelope)).to_vec();

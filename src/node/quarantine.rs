@@ -349,7 +349,7 @@ impl<P: Platform> Node<P> {
 }
 
 fn counted(key: &str, place: &Place) -> Result<Write, Error> {
-    Ok(put(Table::Meta, format!("{PLACES}{key}"), json::write(place)?))
+    Ok(put(Table::Meta, place_of(key), json::write(place)?))
 }
 
 fn to_tell(seq: u64, code: &str) -> Result<Write, Error> {
@@ -365,11 +365,16 @@ fn delete(table: Table, key: String) -> Write {
     Write::Delete { table, key }
 }
 
+/// The row of [`Table::Meta`] that counts what is kept of an envelope.
+pub(super) fn place_of(key: &str) -> String {
+    format!("{PLACES}{key}")
+}
+
 /// What is kept of an envelope that was refused, or begun and not ended, goes.
 pub(super) fn dropped(key: &str) -> [Write; 3] {
     [
         delete(Table::Quarantine, key.to_owned()),
-        delete(Table::Meta, format!("{PLACES}{key}")),
+        delete(Table::Meta, place_of(key)),
         delete(Table::Inbox, begun(key)),
     ]
 }

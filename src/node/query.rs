@@ -29,7 +29,8 @@ impl<P: Platform> Node<P> {
     /// of each, or none for an entry that it does not know under this salt.
     ///
     /// Errors: those of opening an envelope; [`Error::BodyMalformed`] and [`Error::EntryMismatch`]
-    /// for an answer that does not fit the query, and those of [`VerifiedReceipt::verify`].
+    /// for an answer that does not fit the query, and those of [`VerifiedReceipt::verify`] and
+    /// [`VerifiedReceipt::expect_past`].
     pub async fn queried(
         &self,
         notary: &NodeId,

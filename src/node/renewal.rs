@@ -6,14 +6,13 @@ use crate::error::Error;
 use crate::ids::{CaseId, EntryId, NodeId};
 use crate::ledger::{Endorsed, Entry, Receipt, VerifiedReceipt};
 use crate::network::NotaryLog;
-use crate::provider::{Table, Write};
+use crate::provider::{Store, Table, Write};
 use crate::treatment::Flow;
 
 impl<P: Platform> Node<P> {
     /// Deposits an entry again if the receipt that is kept of it does not count and its notary may give
-    /// another one: once with the network documents of now, whatever becomes of it. Does nothing while
-    /// that waits to be sent, nor without both endorsements, nor when a participant
-    /// was revoked.
+    /// another one: once with the network documents of now. Does nothing while that waits to be sent, nor
+    /// without both endorsements, nor when a participant was revoked.
     ///
     /// Errors: [`Error::UnknownCase`], [`Error::UnknownEntry`], those of the store.
     pub async fn renew_receipt<F: Flow>(&self, id: &CaseId, entry: &EntryId) -> Result<(), Error> {
@@ -44,17 +43,19 @@ impl<P: Platform> Node<P> {
     }
 
     /// What is to be written of a receipt that came. The one that is kept stays while it counts, and its
-    /// word in any case. [`Error::EntryMismatch`] when the new one says something else: its notary has two
-    /// histories, and the one of which this node holds the proof is the first.
+    /// word in any case, unless it was damaged. [`Error::EntryMismatch`] when the new one says something
+    /// else: its notary has signed two histories, and the one that this node has proven is the first.
     pub(super) async fn kept_receipt(
         &self,
         case: &CaseId,
         receipt: &VerifiedReceipt,
     ) -> Result<Option<Write>, Error> {
-        let said = receipt.receipt();
+        let (said, trust) = (receipt.receipt(), self.trust());
         let key = format!("{case}/{}", said.entry);
-        if let Some(kept) = self.read_text(Table::Receipts, &key).await?
-            && let Some(before) = Receipt::claimed(&kept).ok().filter(|it| it.entry == said.entry)
+        let kept = self.platform.store().read(Table::Receipts, &key).await?;
+        if let Some(kept) = kept.and_then(|kept| String::from_utf8(kept).ok())
+            && let Ok(before) = Receipt::signed(&kept, &trust, self.platform.primitives()).await
+            && before.entry == said.entry
         {
             if before != *said {
                 return Err(Error::EntryMismatch);

@@ -51,13 +51,14 @@ pub struct Arrival {
 
 impl Arrival {
     fn is_news(&self) -> bool {
-        !matches!(self.taken, Ok(Taken { outcome: Outcome::Repeated, .. }))
+        use Outcome::{Renewed, Repeated};
+        !matches!(self.taken, Ok(Taken { outcome: Repeated | Renewed, .. }))
     }
 
-    /// What is no news may have brought another receipt.
     fn changed_case(&self) -> Option<String> {
         let taken = self.taken.as_ref().ok()?;
-        (taken.outcome != Outcome::Held).then(|| taken.case.to_string())
+        let has_changed = matches!(taken.outcome, Outcome::Applied | Outcome::Renewed);
+        has_changed.then(|| taken.case.to_string())
     }
 }
 

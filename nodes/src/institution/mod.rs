@@ -253,7 +253,7 @@ async fn inbox(
             HospitalCase::go_on(&desk.node, &taken.case).await?;
             "applied"
         }
-        Outcome::Repeated => "repeated",
+        Outcome::Repeated | Outcome::Renewed => "repeated",
         Outcome::Held => "held",
     };
     Ok((StatusCode::ACCEPTED, Json(Taken { outcome: outcome.into() })))

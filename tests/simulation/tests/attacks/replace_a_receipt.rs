@@ -117,22 +117,24 @@ fn a_receipt_of_another_history_does_not_take_the_place_of_the_first() {
         let mut world = approved(3).await;
         let first = kept(&world).await;
         let now = world.providers.clock.now().seconds();
-        let opening = LeafOpening { time: first.opening().time + 1, ..first.opening().clone() };
+        let opening = LeafOpening { time: first.opening().time - 1, ..first.opening().clone() };
         let mut log = Log::default();
         log.append(opening.leaf().to_bytes());
         let checkpoint = notary(&world).sign(log.checkpoint(world.notary.card().id()));
-        let proof = log.prove(0, cosigned(&world, checkpoint, [now + 1, now + 1]));
+        let proof = log.prove(0, cosigned(&world, checkpoint, [now - 1, now - 1]));
         let fork = opening.receipt(proof).unwrap();
         assert_eq!(approve_with(&world, fork.clone()).await, Err(Error::EntryMismatch));
         assert_eq!(kept(&world).await.text(), first.text());
-        // Nor when the first counts no more, since a witness was none when it signed.
+        // Nor when the first counts no more, since its witnesses were none when they signed.
         world.network.map.logs[1].until = Some(now);
         world.network.map.logs[2].until = Some(now);
         world.publish().await.unwrap();
         let request = world.patient.case::<PatientCase>(&case()).await.unwrap().entry.id;
         let key = format!("{}/{request}", case());
         let text = async || world.patient.platform().store().read(Table::Receipts, &key).await;
-        assert!(approve_with(&world, fork).await.is_err());
+        let void = world.patient.receipt(&case(), &request).await;
+        assert_eq!(void.err(), Some(Error::ReceiptForged));
+        assert_eq!(approve_with(&world, fork).await, Err(Error::EntryMismatch));
         assert_eq!(text().await.unwrap().unwrap(), first.text().as_bytes());
     });
 }
@@ -146,10 +148,12 @@ fn a_damaged_receipt_gives_way_to_a_good_one() {
         let key = format!("{}/{}", case(), first.receipt().entry);
         let other = LeafOpening { entry: crate::id(77), ..first.opening().clone() };
         let proof = TlogProof::parse(first.text()).unwrap();
-        for damaged in ["no receipt".to_owned(), other.receipt(proof).unwrap()] {
+        let moved = first.text().replacen("index 0", "index 1", 1);
+        assert_ne!(moved, first.text());
+        let damaged = ["no receipt".to_owned(), other.receipt(proof).unwrap(), moved];
+        for damaged in damaged.map(String::into_bytes).into_iter().chain([vec![0xff]]) {
             let store = world.patient.platform().store();
-            let write =
-                Write::Put { table: Table::Receipts, key: key.clone(), value: damaged.into() };
+            let write = Write::Put { table: Table::Receipts, key: key.clone(), value: damaged };
             store.commit(vec![write]).await.unwrap();
             assert!(approve_with(&world, first.text().to_owned()).await.is_ok());
             assert_eq!(kept(&world).await.text(), first.text());

@@ -101,7 +101,7 @@ fn another_receipt_of_an_approved_request_is_kept_and_is_no_news() {
         world.settle().await.unwrap();
         let approval = world.mail.remove(0);
         assert_eq!(receipts(&world, request).await, [VOID, None]);
-        assert_eq!(world.deliver(&approval).await, Ok(Outcome::Repeated));
+        assert_eq!(world.deliver(&approval).await, Ok(Outcome::Renewed));
         assert_eq!(receipts(&world, request).await, [None, None]);
         assert_eq!(world.patient.case::<PatientCase>(&case()).await.unwrap(), before);
     });
