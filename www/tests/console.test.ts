@@ -71,7 +71,8 @@ test("a new request shows by itself and is approved", async () => {
   expect(await page.getByRole("heading", { name: "Hand in a result" }).count()).toBe(0);
   await look(page, "console-closed");
   await page.getByRole("link", { name: "All cases" }).click();
-  await page.getByText("Closed", { exact: true }).waitFor();
+  const listed = page.getByRole("listitem").filter({ hasText: "Knee pain" });
+  await listed.getByText("Closed", { exact: true }).waitFor();
   expect(await page.getByText("awaited from the patient").count()).toBe(0);
 });
 

@@ -147,7 +147,7 @@ async fn receive(world: &mut World, to_patient: bool, envelope: String) -> Resul
     let mail = Mail { to_patient, kind: String::new(), envelope };
     Ok(json!(match world.deliver(&mail).await? {
         Outcome::Applied => "applied",
-        Outcome::Repeated => "repeated",
+        Outcome::Repeated | Outcome::Renewed => "repeated",
         Outcome::Held => "held",
     }))
 }
