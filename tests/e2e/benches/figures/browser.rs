@@ -25,7 +25,8 @@ const BESIDE: &str = r#"
     const encryption = await rsa("RSA-OAEP", ["decrypt", "encrypt"]);
     const claims = { iss: "a", aud: "b", iat: 1, exp: 2, type: "figures", body: "x".repeat(size) };
     const figures = await Figures.of(signing, encryption, JSON.stringify(claims));
-    const kid = "0".repeat(43);
+    // A node has several keys to decrypt with, and finds the one by its name.
+    const kid = await jose.calculateJwkThumbprint(await jose.exportJWK(encryption.publicKey));
     const encode = new TextEncoder(), decode = new TextDecoder();
     const theirs = {
         async seal() {
