@@ -35,7 +35,7 @@ async fn main() {
         witnessed::measure().await;
     }
     if is_wanted("audit") {
-        audit::measure(&members.net).await;
+        audit::measure().await;
     }
     if is_wanted("streams") {
         streams::measure(&mut members).await;

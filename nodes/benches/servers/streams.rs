@@ -21,8 +21,14 @@ const STREAMS: usize = 10_000;
 pub async fn measure(members: &mut Members) {
     raise_open_files();
     members.net.stop_server().await;
-    let server = start(&members.net.data(), members.net.url.trim_start_matches("http://"));
-    until_it_answers(&members.net.url).await;
+    let operator = members.net.operator();
+    let allowed = operator.set(|settings| {
+        settings.allowances.connections = 5 * STREAMS;
+        settings.allowances.rates.streams = 2 * STREAMS / SENDERS;
+    });
+    allowed.await.unwrap();
+    let mut server = start(&members.net.data(), members.net.url.trim_start_matches("http://"));
+    until_it_answers(&members.net.url, &mut server).await;
     members.net.clock.advance(SystemClock.now().0 - members.net.now().0);
     let few = listen(members, SENDERS).await;
     let before = resident_kilobytes(server.0.id());
@@ -52,7 +58,6 @@ fn start(data: &Path, address: &str) -> Process {
     let started = Command::new(env!("CARGO_BIN_EXE_hdms"))
         .args(["server", "--listen", address, "--data"])
         .arg(data)
-        .args(["--connections", "50000", "--streams-per-node", "1000"])
         .env("HDMS_PASSPHRASE", PASSPHRASE)
         .env("HDMS_LOG", "warn")
         .stdout(Stdio::null())
@@ -60,8 +65,9 @@ fn start(data: &Path, address: &str) -> Process {
     Process(started.unwrap())
 }
 
-async fn until_it_answers(url: &str) {
+async fn until_it_answers(url: &str, server: &mut Process) {
     while reqwest::get(url).await.is_err() {
+        assert_eq!(server.0.try_wait().unwrap(), None, "it has ended");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -254,8 +254,12 @@ impl Net {
         let config = adjust(self.member_config(name, endpoint));
         let clock = NodeClock::new(self.clock.clone());
         let notary = Notary::start(config, listener, clock, self.stop.child_token());
-        let (notary, ()) = tokio::join!(notary, self.admit_next());
-        notary.unwrap()
+        // One that can't start never asks.
+        let admitted = async {
+            self.admit_next().await;
+            Ok(())
+        };
+        tokio::try_join!(notary, admitted).unwrap().0
     }
 
     pub fn member_config(&self, name: &str, endpoint: String) -> MemberConfig {
