@@ -50,12 +50,14 @@ impl TreatmentRequest {
     }
 
     /// Whether a new request may say this. [`Error::TextTooLong`] when it is longer than others have to
-    /// keep, [`Error::BodyMalformed`] when its date is none. Those of former versions may have any text
-    /// there.
+    /// keep, [`Error::BodyMalformed`] when it gives no reason or its date is none. Those of former versions
+    /// may have any text there.
     pub fn check(&self) -> Result<(), Error> {
         check_text(&self.reason)?;
         check_kinds(&self.may_read)?;
-        if self.date.as_deref().is_none_or(is_date) { Ok(()) } else { Err(Error::BodyMalformed) }
+        let says_why = !self.reason.trim().is_empty();
+        let fits = says_why && self.date.as_deref().is_none_or(is_date);
+        if fits { Ok(()) } else { Err(Error::BodyMalformed) }
     }
 
     /// Reads [`TreatmentRequest::to_fhir`] back. [`Error::BodyMalformed`] when it is no

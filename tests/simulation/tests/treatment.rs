@@ -59,6 +59,21 @@ async fn patient(world: &World, case: &CaseId) -> PatientCase {
     world.patient.case(case).await.unwrap()
 }
 
+#[test]
+fn a_request_says_why() {
+    block_on(async {
+        let world = World::new(7).await.unwrap();
+        let (patient, hospital) = (world.patient.id(), world.hospital.id());
+        for reason in ["", " \n\t"] {
+            let silent = TreatmentRequest { reason: reason.into(), ..request() };
+            let read = TreatmentRequest::from_fhir(&silent.to_fhir(patient, hospital));
+            assert_eq!(read, Err(Error::BodyMalformed), "{reason:?}");
+            let asked = world.patient.ask(&CASE.parse().unwrap(), hospital, silent).await;
+            assert_eq!(asked.err(), Some(Error::BodyMalformed), "{reason:?}");
+        }
+    });
+}
+
 async fn hospital(world: &World, case: &CaseId) -> HospitalCase {
     world.hospital.case(case).await.unwrap()
 }
