@@ -177,6 +177,8 @@ async fn a_refused_or_revoked_node_is_told_why() {
     assert_eq!(acts(&net).await, [&[Certified, Rules, Allowances][..], &decided].concat());
     let trail = operator.trail().await.unwrap().entries;
     assert_eq!(trail[3].detail["reason"], "no such hospital in the register");
+    let refused = [3, 4].map(|row| trail[row].detail["asked"]["name"].clone());
+    assert_eq!(refused, ["St. Elsewhere", "St. Elsewhere Ltd."]);
     let names = [3, 6].map(|row| trail[row].detail["name"].clone());
     assert_eq!(names, ["St. Elsewhere", "St. Elsewhere plc"]);
     assert_eq!(trail[5].detail["about"]["registry_number"], about().registry_number);

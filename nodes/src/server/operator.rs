@@ -251,7 +251,10 @@ impl Operator {
                 };
                 let ends = known.admitted_as().filter(|_| act == Act::Revoked);
                 let name = &ends.unwrap_or(&known.request).name;
-                let detail = json!({ "name": name, "reason": reason });
+                let mut detail = json!({ "name": name, "reason": reason });
+                if act == Act::Refused {
+                    detail["asked"] = json!(Claims::of(&known.request));
+                }
                 trail::append(tx, now, act, Some(&id), &detail)?;
                 nodes::decide(tx, &known, status, Some(&reason), now)
             })
