@@ -251,8 +251,9 @@ test("a key that changed without a word of the old one is warned of until somebo
   await signIn(page);
   const clinic = page.getByRole("region", { name: "Lakeside Clinic has other keys than before" });
   await look(page, "console-warnings");
-  await clinic.getByRole("button", { name: "We have asked them" }).click();
+  await clinic.getByRole("button", { name: "We have asked them" }).press("Enter");
   await clinic.waitFor({ state: "detached" });
+  await page.locator("main:focus").waitFor();
   await page.getByRole("region", { name: "Notary Nine has other keys than before" }).waitFor();
 });
 

@@ -186,6 +186,10 @@ test("a request that is not there yet, or was not taken, is not said to be asked
     await state.getByText(word, { exact: true }).waitFor();
   }
   await look(page, "not-accepted");
+  await page.getByRole("link", { name: "All treatments" }).click();
+  const line = page.getByRole("listitem").filter({ hasText: "Knee pain" });
+  await line.getByText("Not accepted", { exact: true }).waitFor();
+  expect(await line.getByText("Asked", { exact: true }).count()).toBe(0);
 });
 
 test("a treatment of an older version says so, and who was passed over as its notary", async () => {
@@ -218,9 +222,18 @@ test("a result whose notary was revoked is shown as never final, and nothing is 
   await page.getByText("Never final", { exact: true }).waitFor();
   await page.getByText("none: it is not logged").waitFor();
   expect(await page.getByRole("link", { name: "Look and decide" }).count()).toBe(0);
+  // What was confirmed before is not said to go out by itself.
+  await play(page, ({ node }) => {
+    const item = { id: "e2", case: "c1", to: "Notary", kind: "notary/deposit", since: 0, refused: false };
+    node.unsent = [{ ...item, attempts: 5, nextAttempt: Date.now() + 600_000, problem: null }];
+    node.setStatus({ waiting: 1 });
+  }, null);
   await page.evaluate(() => (location.hash = "#/"));
   await page.getByText("Closed", { exact: true }).waitFor();
+  expect(await page.getByText("Waiting to be sent").count()).toBe(0);
   await page.evaluate(() => (location.hash = "#/cases/c1"));
+  await page.getByText("Never final", { exact: true }).waitFor();
+  expect(await page.getByText("Waiting to be sent").count()).toBe(0);
   await page.getByRole("link", { name: "ask for a new one" }).click();
   await see(page, "Ask for a treatment");
 });
@@ -288,6 +301,8 @@ test("a result is disputed with a reason", async () => {
   await page.getByLabel("What is wrong").fill("This is not my blood");
   await page.getByRole("dialog").getByRole("button", { name: "Dispute" }).click();
   await page.getByText("You disputed it: This is not my blood").waitFor();
+  await page.getByText("not logged", { exact: true }).waitFor();
+  expect(await page.getByText("not yet logged").count()).toBe(0);
 });
 
 test("what waits for the person comes first in the list of treatments", async () => {

@@ -125,7 +125,8 @@ export function messageName(kind: string): string {
 }
 
 /** The ledger of a case with names in place of ids. */
-export function ledgerSteps({ ledger, summary }: Case, hospital: string): LedgerStep[] {
+export function ledgerSteps({ ledger, summary, results }: Case, hospital: string): LedgerStep[] {
+  const disputed = results.filter(({ status }) => status.kind === "disputed").map(({ entry }) => entry);
   return ledger.map(({ id, kind, verificationKey, receipt, receiptProblem, ...entry }) => ({
     id,
     kind,
@@ -141,5 +142,6 @@ export function ledgerSteps({ ledger, summary }: Case, hospital: string): Ledger
       witnesses: receipt.witnesses,
     },
     problem: receiptProblem,
+    never: kind === "request" ? summary.phase.kind === "declined" : disputed.includes(id),
   }));
 }

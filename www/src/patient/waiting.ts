@@ -1,6 +1,6 @@
 // What waits to be sent, in words, and which decisions of a case it holds up.
 
-import type { CaseView, Waiting } from "hdms-node";
+import type { CaseSummary, CaseView, Waiting } from "hdms-node";
 import type { Word } from "../ui/words";
 
 const NAMES: Record<string, string> = {
@@ -47,9 +47,9 @@ const WORDS: Record<ReturnType<typeof waitingState>, Word> = {
   },
 };
 
-/** What waits of a case. */
-export function ofCase(items: Waiting[], id: string): Waiting[] {
-  return items.filter((item) => item.case === id);
+/** What waits of a case, but for what a notary that is gone will never log. */
+export function ofCase(items: Waiting[], { id, notaryListed }: CaseSummary): Waiting[] {
+  return items.filter((item) => item.case === id && (notaryListed || item.kind !== "notary/deposit"));
 }
 
 const ANSWERS = ["treatment/data", "treatment/data-refusal"];
@@ -59,13 +59,13 @@ export function ofDataRequest(items: Waiting[], one: CaseView, id: string): Wait
   const decided = one.dataRequests.flatMap(({ id, answer }) => (answer.kind === "open" ? [] : [{ id, at: answer.at }]));
   const answered = (since: number) =>
     decided.filter(({ at }) => at <= since).toSorted((a, b) => b.at - a.at)[0]?.id;
-  return ofCase(items, one.id).filter(({ kind, since }) => ANSWERS.includes(kind) && answered(since) === id);
+  return ofCase(items, one).filter(({ kind, since }) => ANSWERS.includes(kind) && answered(since) === id);
 }
 
 /** What waits of the decision about a result. A deposit is named after the entry that it logs. */
 export function ofResult(items: Waiting[], one: CaseView, entry: string): Waiting[] {
   const status = one.results.find((result) => result.entry === entry)?.status.kind;
-  return ofCase(items, one.id).filter(
+  return ofCase(items, one).filter(
     ({ id, kind }) => id === entry || (kind === "treatment/dispute" && status === "disputed"),
   );
 }

@@ -314,7 +314,8 @@ export function recordLine({ resourceType, date, own, authorName }: RecordSummar
 }
 
 /** The ledger of a case with names in place of ids. */
-export function ledgerSteps({ ledger, hospitalName }: CaseView): LedgerStep[] {
+export function ledgerSteps({ ledger, hospitalName, phase, results }: CaseView): LedgerStep[] {
+  const disputed = results.filter(({ status }) => status.kind === "disputed").map(({ entry }) => entry);
   return ledger.map(({ id, kind, verificationKey, receipt, receiptProblem, ...entry }) => ({
     id,
     kind,
@@ -330,6 +331,7 @@ export function ledgerSteps({ ledger, hospitalName }: CaseView): LedgerStep[] {
       witnesses: receipt.witnesses,
     },
     problem: problemIn(receiptProblem),
+    never: kind === "request" ? phase.kind === "declined" : disputed.includes(id),
   }));
 }
 

@@ -1,10 +1,12 @@
 // Who goes by keyboard or listens to the page must not be sent back to its start when what had the
 // focus goes away.
 
-/** Gives the focus to `from` if it is still there, else to the content, unless something has it. */
+/** Gives the focus to `from` if that is still there and can take it, else to the content, unless something
+ * has it. */
 export function keepFocus(from: Element | null = null): void {
   if (document.activeElement !== document.body) return;
-  const next = from?.isConnected ? from : document.querySelector("main");
+  const canTakeIt = from?.isConnected && !from.matches(":disabled");
+  const next = canTakeIt ? from : document.querySelector("main");
   if (next instanceof HTMLElement) next.focus({ preventScroll: true });
 }
 

@@ -11,4 +11,6 @@ export type LedgerStep = {
   receipt: { notary: string; index: number; time: number; witnesses: string[] } | null;
   /** Why the receipt that is kept does not count. */
   problem?: Problem | null;
+  /** Whether it was declined or disputed, and so is never logged. */
+  never: boolean;
 };
