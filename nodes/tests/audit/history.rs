@@ -74,11 +74,13 @@ async fn a_state_file_that_was_damaged_is_not_taken_for_none() {
     stage.notary().publish(&StaticLog::of(5));
     stage.audit_again().await.is_good();
     let kept = std::fs::read_to_string(stage.state()).unwrap();
-    for damaged in
-        [String::new(), kept.replacen("\n5\n", "\n4\n", 1), kept.replace("hdms-log/", "")]
-    {
+    for (damaged, code) in [
+        (String::new(), "store/corrupt"),
+        (kept.replacen("\n5\n", "\n4\n", 1), "store/corrupt"),
+        (kept.replace("hdms-log/", ""), "log/forged"),
+    ] {
         std::fs::write(stage.state(), &damaged).unwrap();
-        stage.audit_again().await.is_unchecked("state file", "log/forged");
+        stage.audit_again().await.is_unchecked("state file", code);
         assert_eq!(std::fs::read_to_string(stage.state()).unwrap(), damaged);
     }
 }

@@ -250,7 +250,17 @@ impl Unchecked {
 
 impl fmt::Display for Unchecked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.why)
+        let Self { what, why } = self;
+        match why {
+            // Their sentences are for nodes.
+            Error::NetworkUnreachable => write!(f, "{what}: {}: it can't be reached", why.code()),
+            Error::StoreCorrupt => write!(
+                f,
+                "{what}: {}: it was damaged; put back a copy of it, or take it away to begin anew",
+                why.code()
+            ),
+            why => write!(f, "{what}: {why}"),
+        }
     }
 }
 

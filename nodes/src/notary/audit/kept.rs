@@ -22,9 +22,10 @@ pub async fn read(
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|_| failed(Error::StoreFailed))?,
     };
-    let checkpoint = SignedCheckpoint::parse(&note).map_err(failed)?;
+    let checkpoint = SignedCheckpoint::parse(&note).map_err(|_| failed(Error::StoreCorrupt))?;
     let key = key_of(&checkpoint.checkpoint().origin).map_err(failed)?;
-    checkpoint.verify_log(&key, &AwsPrimitives).await.map_err(failed)?;
+    let kept = checkpoint.verify_log(&key, &AwsPrimitives).await;
+    kept.map_err(|_| failed(Error::StoreCorrupt))?;
     Ok(Some(Claim { checkpoint, source: Source::Kept }))
 }
 
