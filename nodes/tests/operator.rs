@@ -5,6 +5,7 @@
 mod common;
 
 use std::net::Ipv4Addr;
+use std::slice;
 
 use common::{JsonBody, Net, Person, about, id, keys, log_keys, message_id};
 use hdms::Error;
@@ -14,7 +15,7 @@ use hdms::ids::NodeId;
 use hdms::network::Trust;
 use hdms_nodes::keys::{AwsKeys, AwsPrimitives};
 use hdms_nodes::problem::ProblemDocument;
-use hdms_nodes::server::operator::Lookalike;
+use hdms_nodes::server::operator::{Lookalike, Stands};
 use hdms_nodes::server::trail::{Act, Trail};
 use rusqlite::Connection;
 
@@ -93,12 +94,14 @@ async fn the_operator_sees_all_that_a_node_claims_and_what_it_wants_changed() {
     let alike = net.request(keys(1), Role::Institution, "N\u{43e}tary").await;
     assert_eq!(net.ask(keys(1), &alike).await, Err(Error::AdmissionPending));
     let applicant = net.operator().applicant(&alike.iss).await.unwrap();
-    let member = Lookalike { id: request.iss.clone(), name: "Notary".into(), is_member: true };
+    let member =
+        Lookalike { id: request.iss.clone(), name: "Notary".into(), stands: Stands::Member };
     assert_eq!((applicant.lookalikes, applicant.rival), (vec![member.clone()], None));
     // And so is who waits by one.
     let third = net.request(keys(2), Role::Institution, "Notary.").await;
     assert_eq!(net.ask(keys(2), &third).await, Err(Error::AdmissionPending));
-    let waits = Lookalike { id: alike.iss.clone(), name: alike.name.clone(), is_member: false };
+    let waits =
+        Lookalike { id: alike.iss.clone(), name: alike.name.clone(), stands: Stands::Waits };
     let applicant = net.operator().applicant(&third.iss).await.unwrap();
     assert_eq!(applicant.lookalikes, [member.clone(), waits]);
     for id in [alike.iss.clone(), third.iss] {
@@ -109,7 +112,8 @@ async fn the_operator_sees_all_that_a_node_claims_and_what_it_wants_changed() {
     let request = AdmissionRequest { about: Some(contact), ..anew(&request) };
     assert_eq!(net.ask(keys(0), &request).await, Err(Error::AdmissionPending));
     let applicant = net.operator().applicant(&alike.iss).await.unwrap();
-    assert_eq!(applicant.lookalikes, [member], "once, also while it waits for something else");
+    let once = "once, also while it waits for something else";
+    assert_eq!(applicant.lookalikes, slice::from_ref(&member), "{once}");
     let pending = net.operator().pending(None).await.unwrap();
     assert_eq!(pending[0].admitted.as_ref().unwrap().about, Some(about()));
     assert_eq!(pending[0].claims.about, request.about);
@@ -127,6 +131,9 @@ async fn the_operator_sees_all_that_a_node_claims_and_what_it_wants_changed() {
         assert_eq!(operator.admit_as(&seen).await, Ok(true));
     }
     assert_eq!(acts(&net).await.len(), before + 1, "the second changes nothing");
+    operator.revoke(request.iss.clone(), "its key was stolen").await.unwrap();
+    let alike = operator.applicant(&alike.iss).await.unwrap().lookalikes;
+    assert_eq!(alike, [Lookalike { stands: Stands::Revoked, ..member }]);
     assert!(net.trust().await.node(&request.iss).is_ok(), "it stays listed meanwhile");
 }
 

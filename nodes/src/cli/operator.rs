@@ -6,12 +6,13 @@ use std::io::{IsTerminal, stdin};
 use std::path::PathBuf;
 
 use clap::Args;
+use hdms::Error;
 use hdms::card::Role;
 use hdms::ids::NodeId;
 use hdms::log::SignedCheckpoint;
 use hdms::network::notary_of;
 use hdms_nodes::server::Witnessing;
-use hdms_nodes::server::operator::{Applicant, Lookalike, Notaries, Operator};
+use hdms_nodes::server::operator::{Applicant, Lookalike, Notaries, Operator, Stands};
 
 use super::limits::{SettingArgs, WITNESSES, lines};
 use super::{Outcome, agreed, date, read, say};
@@ -175,7 +176,7 @@ impl Admit {
     /// Admits the node as what was seen, and shows as what.
     pub async fn run(self) -> Outcome {
         let operator = self.on.server.operator()?;
-        let applicant = operator.applicant(&self.on.node).await?;
+        let applicant = applicant(&operator, &self.on.node).await?;
         if applicant.revoked.is_some() && applicant.claims.role == Role::Notary {
             return Err(
                 "a revoked notary is not admitted again: let it begin anew, with new keys \
@@ -204,6 +205,18 @@ impl Admit {
     }
 }
 
+async fn applicant(
+    operator: &Operator,
+    node: &NodeId,
+) -> Result<Applicant, Box<dyn std::error::Error>> {
+    operator.applicant(node).await.map_err(|error| match error {
+        Error::NodeUnknown => {
+            format!("no node with the id {node} has ever asked to be admitted").into()
+        }
+        error => error.into(),
+    })
+}
+
 /// Has the operator look at what is to be admitted.
 fn ask(applicant: &Applicant) -> Outcome {
     say(&Shown(applicant).to_string())?;
@@ -222,7 +235,7 @@ impl TurnDown {
     pub async fn refuse(self) -> Outcome {
         let operator = self.on.server.operator()?;
         let Applicant { is_member, revoked, refused, waits, .. } =
-            operator.applicant(&self.on.node).await?;
+            applicant(&operator, &self.on.node).await?;
         if waits {
             let node = self.on.node;
             operator.refuse(node.clone(), &self.reason).await?;
@@ -245,7 +258,7 @@ impl Revoke {
     pub async fn run(self) -> Outcome {
         let TurnDown { on: OnNode { node, server }, reason } = self.turn_down;
         let operator = server.operator()?;
-        if let Some(reason) = operator.applicant(&node).await?.revoked {
+        if let Some(reason) = applicant(&operator, &node).await?.revoked {
             return Err(format!("it was revoked already: {reason}").into());
         }
         if let Some(left) = operator.without(&node).await? {
@@ -258,6 +271,11 @@ impl Revoke {
                 text += "it is the last one: no case can begin without a notary\n";
             }
             write_lack(left, &mut text)?;
+            if let 1..=2 = left.count {
+                text += "in a network that had three notaries, all that are left must co-sign its manifest: \
+                         while one of them is away nothing that you decide comes into force. Admit another \
+                         one first\n";
+            }
             say(&text)?;
             if !self.yes && !agreed("revoke it?")? {
                 return Err("nothing was revoked: say --yes to revoke a notary".into());
@@ -313,9 +331,13 @@ impl fmt::Display for Shown<'_> {
         if let Some(rival) = &applicant.rival {
             writeln!(f, "  the name or the endpoint is that of {rival}: revoke that first")?;
         }
-        for Lookalike { id, name, is_member } in &applicant.lookalikes {
-            let waits = if *is_member { "" } else { ", which waits as well" };
-            writeln!(f, "  the name looks like that of {id}{waits}: {name}")?;
+        for Lookalike { id, name, stands } in &applicant.lookalikes {
+            let stands = match stands {
+                Stands::Member => "",
+                Stands::Waits => ", which waits as well",
+                Stands::Revoked => ", which was revoked",
+            };
+            writeln!(f, "  the name looks like that of {id}{stands}: {name}")?;
         }
         if let Some(reason) = &applicant.revoked {
             writeln!(f, "  it was revoked: {reason}")?;

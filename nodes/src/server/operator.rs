@@ -21,7 +21,7 @@ use crate::sqlite::{Database, Failure};
 use crate::system::NodeClock;
 
 pub use super::claims::Claims;
-pub use super::rivals::Lookalike;
+pub use super::rivals::{Lookalike, Stands};
 
 /// Nodes that wait, listed together.
 const PAGE: usize = 100;

@@ -11,7 +11,7 @@ use crate::names;
 use crate::sqlite::Failure;
 
 /// SQL of what each has or wants: `held` is 1 for what a member has, and for the keys of a notary's log,
-/// also a former one's, and 0 for what waits to be decided. And of where to find who has applied from an
+/// also a former one's, and 0 for what waits to be decided, and for the name of who was revoked. And of where to find who has applied from an
 /// address.
 pub const MARKS: &str = "
     CREATE TABLE marks (
@@ -42,8 +42,19 @@ pub struct Lookalike {
     pub id: NodeId,
     /// Its name.
     pub name: String,
-    /// Whether it is a member by that name, else it waits as well.
-    pub is_member: bool,
+    /// What it is by that name.
+    pub stands: Stands,
+}
+
+/// What another node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// A member.
+    Member,
+    /// It waits as well.
+    Waits,
+    /// It was a member, and was revoked.
+    Revoked,
 }
 
 /// Notes by what a node may be taken for another, as it stands now.
@@ -70,8 +81,9 @@ fn marks(known: &Known) -> Vec<((&'static str, String), bool)> {
     let held = member.into_iter().flat_map(|it| claimed(it).into_iter().chain([look(it)]));
     let keys = known.admitted_as().map(log_keys).unwrap_or_default();
     let waits = (known.status == Status::Pending).then(|| look(&known.request));
+    let revoked = known.admitted_as().filter(|_| known.status == Status::Revoked).map(look);
     let held = held.chain(keys).map(|mark| (mark, true));
-    held.chain(waits.map(|mark| (mark, false))).collect()
+    held.chain(waits.into_iter().chain(revoked).map(|mark| (mark, false))).collect()
 }
 
 fn claimed(request: &AdmissionRequest) -> [(&'static str, String); 2] {
@@ -106,7 +118,8 @@ pub fn rival(
     Ok(None)
 }
 
-/// Others whose names look like that of `request`: the first ten, members before those that wait.
+/// Others whose names look like that of `request`: the first ten, members before those that wait or were
+/// revoked.
 pub fn lookalikes(
     connection: &Connection,
     request: &AdmissionRequest,
@@ -122,8 +135,14 @@ pub fn lookalikes(
         let (id, is_member): (String, bool) = row?;
         let other = nodes::find(connection, &id.parse()?)?;
         let named = |known: Known| {
-            let request = known.admitted_as().filter(|_| is_member).unwrap_or(&known.request);
-            Lookalike { id: request.iss.clone(), name: request.name.clone(), is_member }
+            let stands = match known.status {
+                _ if is_member => Stands::Member,
+                Status::Revoked => Stands::Revoked,
+                _ => Stands::Waits,
+            };
+            let admitted = known.admitted_as().filter(|_| stands != Stands::Waits);
+            let request = admitted.unwrap_or(&known.request);
+            Lookalike { id: request.iss.clone(), name: request.name.clone(), stands }
         };
         Ok(other.map(named))
     });
