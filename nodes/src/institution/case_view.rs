@@ -216,6 +216,9 @@ pub struct ReceiptView {
     /// Names of the other notaries that have co-signed the notary's log; without any nobody watches
     /// it.
     pub witnesses: Vec<String>,
+    /// The receipt itself, the text of a C2SP tlog-proof: whoever has it can check it without asking
+    /// anybody.
+    pub text: String,
 }
 
 impl CaseSummary {
@@ -376,7 +379,7 @@ impl ReceiptView {
     async fn of(node: &NativeNode, receipt: &VerifiedReceipt) -> Self {
         let names = receipt.witnesses().iter().map(|id| name_of(node, id));
         let witnesses = join_all(names).await;
-        let time = Timestamp::from_seconds(receipt.time()).0;
+        let (time, text) = (Timestamp::from_seconds(receipt.time()).0, receipt.text().to_owned());
         let receipt = receipt.receipt();
         Self {
             notary: receipt.iss.to_string(),
@@ -384,6 +387,7 @@ impl ReceiptView {
             index: receipt.index,
             time,
             witnesses,
+            text,
         }
     }
 }
