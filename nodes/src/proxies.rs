@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use axum::http::HeaderMap;
 use hdms::Error;
@@ -69,6 +69,12 @@ impl Proxies {
     /// disagree, the proxy itself counts.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if !self.trusts(peer) {
+            if headers.contains_key("forwarded") || headers.contains_key("x-forwarded-for") {
+                static SAID: Once = Once::new();
+                SAID.call_once(|| {
+                    tracing::info!(%peer, "a proxy that is not trusted asks for others: all count as one");
+                });
+            }
             return peer;
         }
         let hops = |name: &str, read: fn(&str) -> Option<IpAddr>| {

@@ -152,6 +152,9 @@ impl Door {
         if address.wrong <= WRONG {
             tracing::warn!(%from, wrong = address.wrong, "a wrong API key");
         }
+        if address.wrong == most {
+            tracing::warn!(%from, "no API key is taken from there for the rest of a minute, not even the right one");
+        }
         if let Some(connection) = connections.get_mut(&from) {
             connection.note_wrong(now);
         }

@@ -125,6 +125,8 @@ pub struct Sequencer<W> {
     /// How far this clock was ahead of the witnesses' when they co-signed last, seconds: an entry
     /// that seems logged after it was co-signed is none.
     ahead: u64,
+    /// Why the newest checkpoint is not published, as was said.
+    said: Option<Error>,
 }
 
 impl<W: Witnesses> Sequencer<W> {
@@ -158,6 +160,7 @@ impl<W: Witnesses> Sequencer<W> {
             published,
             last,
             ahead,
+            said: None,
         })
     }
 
@@ -233,9 +236,15 @@ impl<W: Witnesses> Sequencer<W> {
     /// Answers whether everything is published.
     async fn publish_or_say_why(&mut self) -> Option<()> {
         match self.publish().await {
-            Ok(()) => Some(()),
+            Ok(()) => {
+                self.said = None;
+                Some(())
+            }
             Err(error) => {
-                tracing::warn!(code = error.code(), "the newest checkpoint is not published yet");
+                if self.said.replace(error) != Some(error) {
+                    let code = error.code();
+                    tracing::warn!(code, "the newest checkpoint is not published yet");
+                }
                 None
             }
         }
