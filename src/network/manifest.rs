@@ -98,6 +98,10 @@ pub struct Numbered {
     pub manifest: String,
     /// The checkpoint whose last leaf it is, with its cosignatures.
     pub checkpoint: String,
+    /// With one that may be the first under a list of the Doorman's keys which is not offered any more: that
+    /// list, `hdms-doormen+jwt`, where the server still has it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub doormen: Option<String>,
 }
 
 /// The bytes of a manifest's leaf: the SHA-256 of its JWT.

@@ -10,7 +10,7 @@ use super::signed::{verify, verify_by, verify_doormen};
 use super::split::{Numbered, expect_one_saying, numbered};
 use super::{
     Doormen, Manifest, NetworkDocuments, NetworkMap, NotaryLog, PROTOCOL_VERSION, Parameters,
-    Revocations, Witness,
+    Revocations,
 };
 use crate::card::{Role, VerifiedCard};
 use crate::error::Error;
@@ -190,11 +190,6 @@ impl Trust {
     pub fn manifests_log(&self) -> Result<NoteKey, Error> {
         let log = self.doormen.log.as_ref().ok_or(Error::NetworkForged)?;
         Ok(log.key(&self.doormen.iss))
-    }
-
-    /// The witnesses that the root key's list names.
-    pub fn first_witnesses(&self) -> &[Witness] {
-        self.doormen.log.as_ref().map_or(&[], |log| &log.witnesses)
     }
 
     /// The documents that it rests on.

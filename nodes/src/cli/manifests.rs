@@ -77,7 +77,8 @@ impl fmt::Display for Shown<'_> {
         if *former > 0 {
             writeln!(
                 f,
-                "former      {former} of them are under an earlier list of the Doorman's keys"
+                "former      {former} of them are under an earlier list of the Doorman's keys, which the server \
+                 has not kept"
             )?;
         }
         witnesses.iter().try_for_each(|witness| write_witness(witness, f))?;

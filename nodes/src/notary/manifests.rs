@@ -300,7 +300,7 @@ fn some_after(connection: &Connection, number: u64) -> Result<Vec<Numbered>, Fai
 }
 
 fn numbered_of(row: &Row<'_>) -> Result<Numbered, rusqlite::Error> {
-    Ok(Numbered { manifest: row.get(0)?, checkpoint: row.get(1)? })
+    Ok(Numbered { manifest: row.get(0)?, checkpoint: row.get(1)?, doormen: None })
 }
 
 fn forget_after(tx: &Connection, number: u64) -> Result<(), Failure> {

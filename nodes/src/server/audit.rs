@@ -2,6 +2,7 @@
 //! anew, and all held against what the log has signed, as its witnesses and the last audit know it, and
 //! against who had to co-sign. Trusted is the network's root key and nothing else.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use hdms::jose::digest;
 use hdms::jose::jwk::RsaJwk;
 use hdms::log::merkle::leaf_hash;
 use hdms::log::{Hash, MAX_TEXT, NoteKey, SignedCheckpoint};
-use hdms::network::{Manifest, Numbered, Trust, leaf, majority, verify_by};
+use hdms::network::{Doormen, Manifest, Numbered, Trust, leaf, majority, verify_by};
 use hdms::provider::Clock;
 
 use crate::client::Client;
@@ -56,8 +57,8 @@ pub struct Report {
     pub offered: u64,
     /// Manifests that nobody had to co-sign.
     pub unwatched: u64,
-    /// Manifests under a list of the Doorman's keys that is not offered any more: who had to co-sign
-    /// the first of each is not known, nor always who has signed.
+    /// Manifests under a list of the Doorman's keys that is not offered any more and that the server has not
+    /// kept: who had to co-sign the first of each is not known, nor who has signed.
     pub former: u64,
     /// What was read.
     pub counts: Counts,
@@ -66,6 +67,9 @@ pub struct Report {
     /// What is wrong.
     pub faults: Faults,
 }
+
+/// Lists of the Doorman's keys, by digest.
+type Lists = HashMap<String, Doormen>;
 
 struct Audited<'a> {
     audit: &'a Audit,
@@ -166,7 +170,8 @@ impl Audited<'_> {
 
     /// Reads every manifest up to one that is not there, and looks who has co-signed it.
     async fn look_at_manifests(&self, report: &mut Report) -> Result<(), Unchecked> {
-        let (mut tree, mut before) = (Tree::default(), None);
+        let (mut tree, mut before, mut lists) = (Tree::default(), None, Lists::default());
+        self.keep(&self.trust.documents().doormen, &mut lists).await;
         for number in 1..=report.checkpoint.checkpoint().size {
             let path = format!("/manifests/{number}");
             let numbered = self.fetch.found(&self.audit.url, &path, MANIFEST).await?;
@@ -175,15 +180,25 @@ impl Audited<'_> {
                 return Ok(());
             };
             tree.push(leaf_hash(&leaf(&numbered.manifest)));
-            let Ok((claims, checkpoint)) = self.read(&numbered, number, &tree).await else {
+            if let Some(list) = &numbered.doormen {
+                self.keep(list, &mut lists).await;
+            }
+            let Ok((claims, checkpoint)) = self.read(&numbered, number, &tree, &lists).await else {
                 report.faults.push(Fault::ManifestForged(number));
                 before = None;
                 continue;
             };
-            self.look_at_witnesses(report, before.as_ref(), &claims, &checkpoint).await;
+            let list = lists.get(&claims.doormen);
+            self.look_at_witnesses(report, (before.as_ref(), list), &claims, &checkpoint).await;
             before = Some(claims);
         }
         Ok(())
+    }
+
+    /// Keeps a list of the Doorman's keys that the root key has signed.
+    async fn keep(&self, jwt: &str, lists: &mut Lists) {
+        let list = verify_by::<Doormen>(jwt, &[&self.audit.root], &AwsPrimitives).await;
+        lists.extend(list.ok().map(|list| (digest(jwt), list)));
     }
 
     /// What a manifest says, and the checkpoint whose last leaf it is.
@@ -192,9 +207,11 @@ impl Audited<'_> {
         numbered: &Numbered,
         number: u64,
         tree: &Tree,
+        lists: &Lists,
     ) -> Result<(Manifest, SignedCheckpoint), Error> {
         let claims = Manifest::unverified(&numbered.manifest)?;
-        if let Some(key) = self.trust.doorman(claims.iss.as_ref(), claims.iat) {
+        if let Some(list) = lists.get(&claims.doormen) {
+            let key = list.key(claims.iss.as_ref(), claims.iat).ok_or(Error::NetworkForged)?;
             verify_by::<Manifest>(&numbered.manifest, &[key], &AwsPrimitives).await?;
         }
         let checkpoint = SignedCheckpoint::parse(&numbered.checkpoint)?;
@@ -207,17 +224,16 @@ impl Audited<'_> {
     async fn look_at_witnesses(
         &self,
         report: &mut Report,
-        before: Option<&Manifest>,
+        (before, list): (Option<&Manifest>, Option<&Doormen>),
         claims: &Manifest,
         checkpoint: &SignedCheckpoint,
     ) {
-        let is_present = claims.doormen == digest(&self.trust.documents().doormen);
-        report.former += u64::from(!is_present);
+        report.former += u64::from(list.is_none());
         let same_list = before.filter(|before| before.doormen == claims.doormen);
-        let required = match same_list {
-            Some(before) => &before.witnesses[..],
-            None if is_present => self.trust.first_witnesses(),
-            None => return,
+        let required = match (same_list, list) {
+            (Some(before), _) => &before.witnesses[..],
+            (None, Some(list)) => list.log.as_ref().map_or(&[][..], |log| &log.witnesses),
+            (None, None) => return,
         };
         let mut cosigned = 0;
         for witness in required {

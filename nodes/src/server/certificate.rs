@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hdms::Error;
 use hdms::ids::NodeId;
+use hdms::jose::digest;
 use hdms::jose::jwk::RsaJwk;
 use hdms::json;
 use hdms::network::{Doormen, ManifestsLog, sign, verify_by};
@@ -164,9 +165,10 @@ impl Keyring {
         if now >= list.exp {
             return Err(Error::Expired);
         }
-        if let Some(kept) = self.kept::<Installed>(INSTALLED).await? {
-            let kept: Doormen = verify_by(&kept.doormen, &[root], &AwsPrimitives).await?;
-            if list.number <= kept.number {
+        let former = self.kept::<Installed>(INSTALLED).await?.map(|kept| kept.doormen);
+        if let Some(former) = &former {
+            let former: Doormen = verify_by(former, &[root], &AwsPrimitives).await?;
+            if list.number <= former.number {
                 return Err(Error::NetworkRollback);
             }
         }
@@ -181,6 +183,10 @@ impl Keyring {
         self.database
             .write(move |tx| {
                 nodes::set_setting(tx, INSTALLED, &kept)?;
+                // Whoever audits the manifests under it asks for it.
+                if let Some(former) = former {
+                    nodes::set_setting(tx, &manifests::former_list(&digest(&former)), &former)?;
+                }
                 trail::append(tx, now, Act::Certified, None, &said)?;
                 nodes::tell_server(tx)
             })

@@ -1,8 +1,10 @@
 //! The log of a network's manifests, as its server serves it.
 
+use hdms_nodes::root::{Request, Root, Terms, YEARS};
+use hdms_nodes::system::NodeClock;
 use rusqlite::Connection;
 
-use crate::common::{Net, keys};
+use crate::common::{Net, keyring, keys, passphrase};
 use crate::stage::audit_manifests;
 
 /// Puts something else into the place of a manifest's JWT; answers what was there.
@@ -56,6 +58,35 @@ async fn a_server_s_manifests_are_good_until_one_is_put_in_the_place_of_another(
     let entries = format!("entries/000.p/{size}: it has another length than it must have");
     let missing = "manifest 1: it is not there, though the log has it";
     audit().await.has_faults(&[&entries, missing]);
+}
+
+/// The root key certifies the Doorman's next key.
+async fn rotate(net: &Net) {
+    let doorman = keyring(&net.data(), NodeClock::new(net.clock.clone()));
+    doorman.make_next().unwrap();
+    let request = Request::verify(&doorman.request().await.unwrap().0).await.unwrap();
+    let root = Root::open(&net.dir.path().join("root"), &passphrase()).unwrap();
+    let terms = Terms { years: YEARS, drop: Vec::new() };
+    let list = root.next(&request, &terms, net.now()).await.unwrap();
+    doorman.install(&root.sign(&list).await.unwrap(), None).await.unwrap();
+    let new = list.doormen[0].key.thumbprint();
+    net.until(|trust| trust.manifest().iss.as_ref() == new).await;
+}
+
+#[tokio::test]
+async fn manifests_under_a_former_list_are_held_against_that() {
+    let net = Net::start().await;
+    net.hospital(0).await;
+    rotate(&net).await;
+    let audit = async || audit_manifests(&net.root, &net, &net.url, &[]).await;
+    let says_former = async || audit().await.is_good().report.contains("former");
+    assert!(!says_former().await, "who had to co-sign is known, and who has signed");
+    let database = Connection::open(net.data().join("server.sqlite")).unwrap();
+    let change = |sql: &str| assert_eq!(database.execute(sql, ()), Ok(1));
+    change("UPDATE settings SET value = 'a.b.c' WHERE key LIKE 'doormen/%'");
+    assert!(says_former().await, "what the root has not signed is no list");
+    change("DELETE FROM settings WHERE key LIKE 'doormen/%'");
+    assert!(says_former().await);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use hdms::log::{Checkpoint, NoteKey, NoteSignature, SignedCheckpoint};
 use hdms::network::{Manifest, NetworkDocuments, NotaryLog, Numbered, Witness, leaf, majority};
 use rusqlite::Connection;
 
-use super::nodes::Known;
+use super::nodes::{self, Known};
 use crate::client::Client;
 use crate::keys::NotaryKeys;
 use crate::log::publication::Published;
@@ -222,7 +222,11 @@ impl Manifests {
                 else {
                     return Ok(None);
                 };
-                Ok(Some(Numbered { manifest, checkpoint: checkpoint.to_text() }))
+                let doormen = match rows::turns_to(connection, number)? {
+                    Some(list) => nodes::setting(connection, &former_list(&list))?,
+                    None => None,
+                };
+                Ok(Some(Numbered { manifest, checkpoint: checkpoint.to_text(), doormen }))
             })
             .await
     }
@@ -307,6 +311,11 @@ impl Published for Manifests {
     async fn leaves(&self, indexes: Range<u64>) -> Result<Vec<Vec<u8>>, Error> {
         self.0.database.read(move |connection| rows::leaves(connection, indexes)).await
     }
+}
+
+/// Under what name the server keeps a list of the Doorman's keys with this digest, once there is another.
+pub fn former_list(digest: &str) -> String {
+    format!("doormen/{digest}")
 }
 
 /// The notaries among these that are members now, each with its base URL.

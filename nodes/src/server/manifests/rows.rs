@@ -200,6 +200,13 @@ pub fn jwt(connection: &Connection, number: u64) -> Result<Option<String>, Failu
     Ok(statement.query_row([number], |row| row.get(0)).optional()?)
 }
 
+/// Digest of the list of the Doorman's keys that this manifest binds, if it may be the first under it.
+pub fn turns_to(connection: &Connection, number: u64) -> Result<Option<String>, Failure> {
+    let sql = "SELECT doormen FROM manifests WHERE number = ?1 AND turning";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row([number], |row| row.get(0)).optional()?)
+}
+
 /// The leaves with these indexes.
 pub fn leaves(connection: &Connection, indexes: Range<u64>) -> Result<Vec<Vec<u8>>, Failure> {
     let sql = "SELECT jwt FROM manifests WHERE number > ?1 AND number <= ?2 ORDER BY number";
