@@ -1,32 +1,14 @@
 //! The native nodes: what the core leaves to the machine it runs on.
 
-pub mod client;
-pub mod connections;
-pub mod costs;
-pub mod demo;
-pub mod gate;
-pub mod guarded;
-mod headers;
+/// What all nodes stand on: HTTP, keys, databases, transparency logs, clock and limits.
+pub mod base;
+/// A hospital's or a research institute's node, and the interface of its information system.
 pub mod institution;
-pub mod keys;
+/// Whole networks on one machine, to try, to play scenarios in and to measure.
 pub mod local;
-mod log;
+/// Being a member of the network: card, documents it goes by, and what others may cost it.
 pub mod member;
-mod names;
+/// The notary: deposits and queries, its log, what it witnesses of others, and the audit from outside.
 pub mod notary;
-pub mod pause;
-pub mod personal;
-pub mod platform;
-pub mod private;
-pub mod problem;
-pub mod proxies;
-pub mod reach;
-pub mod root;
-pub mod scenario;
-pub mod sender;
-pub mod serve;
+/// The HDMS server: Doorman, Network Map and Message Queue, and what its operator decides.
 pub mod server;
-pub mod sqlite;
-pub mod store;
-pub mod system;
-pub mod unsent;

@@ -11,12 +11,12 @@ use hdms::doorman::{About, AdmissionRequest, ChallengeAnswer, PATIENCE};
 use hdms::envelope::{Letter, MessageType, seal};
 use hdms::network::Trust;
 use hdms::proof::WINDOW;
+use hdms_nodes::base::http::problem::Problem;
+use hdms_nodes::base::keys::{AwsPrimitives, Passphrase};
+use hdms_nodes::base::system::{NodeClock, SystemClock, SystemRandomness};
 use hdms_nodes::institution::{self, Institution};
-use hdms_nodes::keys::{AwsPrimitives, Passphrase};
 use hdms_nodes::member::MemberConfig;
-use hdms_nodes::problem::Problem;
 use hdms_nodes::server::{Server, ServerConfig};
-use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

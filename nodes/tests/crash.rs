@@ -22,7 +22,7 @@ use hdms::ids::NodeId;
 use hdms::ledger::VerifiedReceipt;
 use hdms::mailbox::{Delivery, DeliveryAnswer};
 use hdms::notary::{Deposit, DepositAnswer};
-use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::base::keys::AwsPrimitives;
 
 /// A node in a process of its own; killed at the latest with the test.
 struct Process(Child);

@@ -20,8 +20,8 @@ use hdms::ids::CaseId;
 use hdms::mailbox::{Delivery, DeliveryAnswer};
 use hdms::provider::Clock;
 use hdms::treatment::patient::{PatientCase, ResultStatus};
-use hdms_nodes::personal::Personal;
-use hdms_nodes::system::{NodeClock, SystemClock};
+use hdms_nodes::base::system::{NodeClock, SystemClock};
+use hdms_nodes::local::personal::Personal;
 use serde_json::Value;
 use stage::{His, RESULT};
 
@@ -181,7 +181,7 @@ async fn hospital(dir: &Path, server: &str) -> (OnSmallDisk, His) {
     let arguments = ["institution", "--listen", &listen, "--server", server, "--refresh", "1"];
     let about = ["--registry-number", "1", "--address", "1 Main Street", "--contact", "Doe"];
     let arguments = [&arguments[..], &["--name", "St. Nowhere"], &about].concat();
-    let passphrase = hdms_nodes::local::PASSPHRASE;
+    let passphrase = hdms_nodes::local::network::PASSPHRASE;
     let hospital = OnSmallDisk::start(&dir.join("disk"), &seed, passphrase, &arguments);
     stage::admit_the_hospital(dir).await;
     let his = His::new(&format!("http://{listen}"), KEY);

@@ -12,7 +12,7 @@ use common::{Net, Person, delivery, message_id, problem};
 use hdms::Error;
 use hdms::mailbox::{Deliveries, DeliveryAnswer, MAX_DELIVERY_BYTES};
 use hdms::proof::RequestProof;
-use hdms_nodes::connections::Limits;
+use hdms_nodes::base::http::connections::Limits;
 use hdms_nodes::server::Rates;
 use reqwest::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

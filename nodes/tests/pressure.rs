@@ -17,11 +17,11 @@ use hdms::ids::NodeId;
 use hdms::mailbox::{Deliveries, Delivery};
 use hdms::proof::RequestProof;
 use hdms::treatment::request::TreatmentRequest;
+use hdms_nodes::base::system::NodeClock;
+use hdms_nodes::local::personal::Personal;
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::notary::Notary;
-use hdms_nodes::personal::Personal;
 use hdms_nodes::server::{Quota, Quotas};
-use hdms_nodes::system::NodeClock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

@@ -13,10 +13,10 @@ use hdms::ids::{CaseId, MessageId};
 use hdms::node::{OutboxItem, Outcome, Parcel, Payload};
 use hdms::treatment::Flow;
 use hdms::treatment::patient::{DataAnswer, PatientCase, Phase, ResultStatus};
+use hdms_nodes::base::store::SqliteStore;
+use hdms_nodes::base::system::NodeClock;
+use hdms_nodes::institution::platform::{NativeNode, NativePlatform, follow};
 use hdms_nodes::member::Member;
-use hdms_nodes::platform::{NativeNode, NativePlatform, follow};
-use hdms_nodes::store::SqliteStore;
-use hdms_nodes::system::NodeClock;
 use stage::{His, RESULT, ask, network};
 use tokio::sync::mpsc::UnboundedReceiver;
 

@@ -7,10 +7,10 @@ mod stage;
 use std::path::Path;
 use std::process::Command;
 
-use hdms_nodes::personal::Personal;
+use hdms_nodes::base::system::NodeClock;
+use hdms_nodes::local::personal::Personal;
 use hdms_nodes::server::operator::Operator;
 use hdms_nodes::server::trail::Act;
-use hdms_nodes::system::NodeClock;
 use serde_json::Value;
 use stage::{
     His, Process, RESULT, admit_the_hospital, ask, free_ports, listed_hospital, network, personal,

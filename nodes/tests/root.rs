@@ -14,10 +14,10 @@ use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
 use hdms::jose::jws::sign_ps256;
 use hdms::network::{Doormen, Manifest, NetworkMap, Parameters, Revocations, verify_by};
-use hdms_nodes::keys::{AwsKeys, AwsPrimitives, KEY_FILE, open_or_make};
-use hdms_nodes::root::{Request, Root, Terms, YEARS};
+use hdms_nodes::base::keys::{AwsKeys, AwsPrimitives, KEY_FILE, open_or_make};
+use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::server::certificate::Keyring;
-use hdms_nodes::system::NodeClock;
+use hdms_nodes::server::root::{Request, Root, Terms, YEARS};
 use rusqlite::Connection;
 
 /// The network's root key, at hand as an operator has it for a ceremony.

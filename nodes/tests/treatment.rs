@@ -12,7 +12,7 @@ use hdms::node::patient::RecordName;
 use hdms::provider::{Store, Table, Write};
 use hdms::treatment::Flow;
 use hdms::treatment::patient::{DataAnswer, PatientCase, Phase, ResultStatus};
-use hdms_nodes::scenario::{Style, Treatment};
+use hdms_nodes::local::scenario::{Style, Treatment};
 use serde_json::json;
 use stage::{PATIENT, RESULT, Stage, received, refusal, until};
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use hdms::card::Role;
-use hdms_nodes::keys::AwsKeys;
+use hdms_nodes::base::keys::AwsKeys;
 
 use crate::is_quick;
 use crate::network::{Members, SENDERS, processor_time};

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use hdms::provider::{Clock, Timestamp};
 use hdms::testing::FixedClock;
+use hdms_nodes::base::system::{NodeClock, SystemClock};
 use hdms_nodes::notary::{Import, Imported, Notary};
-use hdms_nodes::system::{NodeClock, SystemClock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

@@ -11,8 +11,8 @@ use hdms::ledger::{Draw, Drawn, Entry, EntryKind, VerifiedEndorsement};
 use hdms::notary::{Deposit, MAX_DEPOSITS};
 use hdms::provider::{Clock, Timestamp};
 use hdms::testing::FixedClock;
+use hdms_nodes::base::system::{NodeClock, SystemClock, SystemRandomness};
 use hdms_nodes::notary::{Import, Imported, Notary};
-use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use hdms::mailbox::Delivery;
-use hdms_nodes::sqlite::{Database, Schema};
+use hdms_nodes::base::sqlite::{Database, Schema};
 
 use crate::common::delivery;
 use crate::network::{Members, SENDERS, converse, processor_time};
@@ -111,7 +111,7 @@ async fn over_http(members: &Members, messages: &[Vec<Delivery>]) -> Round {
     let each = streams.into_iter().zip(prepared);
     let round = Round::run(each.map(|(stream, requests)| converse(stream, requests))).await;
     for sender in &members.senders {
-        let signer = hdms_nodes::client::Signer { node: &sender.id, keys: sender.keys };
+        let signer = hdms_nodes::base::http::client::Signer { node: &sender.id, keys: sender.keys };
         members
             .net
             .client

@@ -6,7 +6,7 @@ use hdms::card::Role;
 use hdms::ids::NodeId;
 use hdms::mailbox::{Deliveries, Delivery};
 use hdms::proof::RequestProof;
-use hdms_nodes::keys::AwsKeys;
+use hdms_nodes::base::keys::AwsKeys;
 use hdms_nodes::server::{Rates, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

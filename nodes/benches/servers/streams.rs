@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use hdms::provider::Clock;
-use hdms_nodes::connections::raise_open_files;
-use hdms_nodes::system::SystemClock;
+use hdms_nodes::base::http::connections::raise_open_files;
+use hdms_nodes::base::system::SystemClock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use hdms::notary::{Deposit, MAX_DEPOSITS};
-use hdms_nodes::keys::open_or_make;
+use hdms_nodes::base::keys::open_or_make;
+use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::notary::Notary;
-use hdms_nodes::system::NodeClock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use clap::Args;
 use hdms::log::encode;
-use hdms_nodes::notary::audit::{self, Alarm, Counts, Faults, Report, Witness};
-use hdms_nodes::system::NodeClock;
+use hdms_nodes::base::audit::{Alarm, Counts, Faults, Witness};
+use hdms_nodes::base::system::NodeClock;
+use hdms_nodes::notary::audit::{self, Report};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Outcome, date, jwk};

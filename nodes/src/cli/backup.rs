@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hdms_nodes::{private, sqlite};
+use hdms_nodes::base::{private, sqlite};
 
 use super::Outcome;
 
@@ -102,7 +102,7 @@ fn said(path: &Path) -> std::path::Display<'_> {
 #[cfg(test)]
 mod tests {
     use super::Backup;
-    use hdms_nodes::sqlite::{Database, Schema};
+    use hdms_nodes::base::sqlite::{Database, Schema};
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hdms::Error;
+use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::server::certificate::Keyring;
-use hdms_nodes::system::NodeClock;
 
 use super::{Outcome, PassphraseArgs, date, jwk, read};
 

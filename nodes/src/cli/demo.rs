@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hdms::Error;
-use hdms_nodes::demo;
-use hdms_nodes::serve::stop_signal;
+use hdms_nodes::base::http::serve::stop_signal;
+use hdms_nodes::local::demo;
 
 use super::Outcome;
 

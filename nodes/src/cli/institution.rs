@@ -7,9 +7,9 @@ use axum::http::{HeaderValue, Uri};
 use clap::Args;
 use hdms::Error;
 use hdms::card::Role;
+use hdms_nodes::base::http::serve::stop_signal;
+use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::institution::{self, API_KEY_FILE};
-use hdms_nodes::serve::stop_signal;
-use hdms_nodes::system::NodeClock;
 
 use super::about::AboutArgs;
 use super::limits::InstitutionCostArgs;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use hdms::Error;
 use hdms::provider::Clock;
-use hdms_nodes::keys;
-use hdms_nodes::sqlite;
-use hdms_nodes::system::SystemClock;
+use hdms_nodes::base::keys;
+use hdms_nodes::base::sqlite;
+use hdms_nodes::base::system::SystemClock;
 
 use super::{Outcome, PassphraseArgs};
 

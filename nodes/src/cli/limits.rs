@@ -4,9 +4,9 @@
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 
 use clap::Args;
-use hdms_nodes::connections::Limits;
-use hdms_nodes::costs::Costs;
-use hdms_nodes::proxies::{Block, Proxies};
+use hdms_nodes::base::http::connections::Limits;
+use hdms_nodes::base::http::proxies::{Block, Proxies};
+use hdms_nodes::member::costs::Costs;
 use hdms_nodes::server::settings::{Allowances, Settings};
 use hdms_nodes::server::{Quota, Quotas, Rates, Rules};
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 use hdms::log::encode;
+use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::server::audit::{self, Report};
-use hdms_nodes::system::NodeClock;
 
 use super::audit::{Unchecked, write_faults, write_witness};
 use super::{Outcome, jwk};

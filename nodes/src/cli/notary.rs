@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use hdms::Error;
 use hdms::card::Role;
-use hdms_nodes::serve::stop_signal;
-use hdms_nodes::system::NodeClock;
+use hdms_nodes::base::http::serve::stop_signal;
+use hdms_nodes::base::system::NodeClock;
 
 use super::about::AboutArgs;
 use super::audit::Audit;

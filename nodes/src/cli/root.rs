@@ -6,9 +6,9 @@ use clap::{Args, Subcommand};
 use hdms::Error;
 use hdms::network::Doormen;
 use hdms::provider::Clock;
-use hdms_nodes::keys::KEY_FILE;
-use hdms_nodes::root::{PUBLIC_FILE, Request, Root, Terms, YEARS, file_name};
-use hdms_nodes::system::SystemClock;
+use hdms_nodes::base::keys::KEY_FILE;
+use hdms_nodes::base::system::SystemClock;
+use hdms_nodes::server::root::{PUBLIC_FILE, Request, Root, Terms, YEARS, file_name};
 
 use super::{Outcome, PassphraseArgs, agreed, date, read};
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use hdms_nodes::scenario::{self, Style};
+use hdms_nodes::local::scenario::{self, Style};
 
 use super::Outcome;
 

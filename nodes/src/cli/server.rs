@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use hdms::Error;
-use hdms_nodes::connections::Limits;
-use hdms_nodes::serve::stop_signal;
+use hdms_nodes::base::http::connections::Limits;
+use hdms_nodes::base::http::serve::stop_signal;
+use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::server::ServerConfig;
 use hdms_nodes::server::settings::{Refused, Settings};
-use hdms_nodes::system::NodeClock;
 
 use super::certificate::{Install, OnKeys, how_to_certify};
 use super::limits::{ProxyArgs, SettingArgs, lines};

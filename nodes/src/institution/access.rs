@@ -19,9 +19,9 @@ use hdms::jose;
 use hdms::provider::{Clock, Randomness, Timestamp};
 use zeroize::Zeroizing;
 
-use crate::connections::subscriber;
-use crate::private;
-use crate::system::{NodeClock, SystemRandomness};
+use crate::base::http::connections::subscriber;
+use crate::base::private;
+use crate::base::system::{NodeClock, SystemRandomness};
 
 /// The file of the key that is made where none is given, within the node's folder.
 pub const KEY_FILE: &str = "api-key";
@@ -198,7 +198,7 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::{ApiKey, Door, KEY_FILE, WRONG, WRONG_OF_KNOWN};
-    use crate::system::NodeClock;
+    use crate::base::system::NodeClock;
     use hdms::Error;
     use hdms::provider::Timestamp;
     use std::net::SocketAddr;

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::hand_in;
 use super::names::{name_of, patient_name};
 use super::views::ProblemView;
-use crate::platform::NativeNode;
+use crate::institution::platform::NativeNode;
 
 /// A page of cases.
 #[derive(Debug, Serialize, ToSchema)]

@@ -10,7 +10,7 @@ use hdms::provider::{Clock, Randomness, Timestamp};
 use hdms::treatment::hospital::HospitalCase;
 
 use super::views::ProblemView;
-use crate::platform::NativeNode;
+use crate::institution::platform::NativeNode;
 
 /// The header with which a HIS may hand in the same result twice without handing in two
 /// (draft-ietf-httpapi-idempotency-key-header).

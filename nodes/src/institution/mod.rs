@@ -6,12 +6,15 @@ mod access;
 mod api;
 mod case_view;
 mod hand_in;
+mod inbox_quotas;
 mod names;
 mod openapi;
 mod outcome;
 mod pages;
+pub mod platform;
 mod reading;
 mod reports;
+pub mod sender;
 mod shared_view;
 mod undecided;
 mod verification;
@@ -41,18 +44,17 @@ use tokio_util::sync::CancellationToken;
 
 use access::Door;
 pub use access::{ApiKey, KEY_FILE as API_KEY_FILE};
-pub use undecided::{Undecided, keep_origin};
 
-use crate::client::Taken;
-use crate::connections::customer;
-use crate::gate::Gate;
+use crate::base::http::client::Taken;
+use crate::base::http::connections::customer;
+use crate::base::http::gate::Gate;
+use crate::base::http::problem::{Problem, with_card};
+use crate::base::http::serve::{Serving, Starting, Wait, open_to, open_to_all};
+use crate::base::store::SqliteStore;
+use crate::base::system::NodeClock;
+use crate::institution::platform::{NativeNode, NativePlatform, Side, adopt, follow, hope};
+use crate::institution::sender::Sender;
 use crate::member::{Member, MemberConfig};
-use crate::platform::{NativeNode, NativePlatform, Side, adopt, follow, hope};
-use crate::problem::{Problem, with_card};
-use crate::sender::Sender;
-use crate::serve::{Serving, Starting, Wait, open_to, open_to_all};
-use crate::store::SqliteStore;
-use crate::system::NodeClock;
 
 /// The database's name within the node's folder.
 const DATABASE: &str = "institution.sqlite";

@@ -3,7 +3,7 @@
 use hdms::ids::NodeId;
 use hdms::treatment::hospital::HospitalCase;
 
-use crate::platform::NativeNode;
+use crate::institution::platform::NativeNode;
 
 /// How a node that a case is about is called.
 pub async fn name_in(node: &NativeNode, case: &HospitalCase, id: &NodeId) -> String {

@@ -11,7 +11,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::outcome::FHIR_JSON;
 use super::{api, case_view, shared_view, verification, views, warnings};
-use crate::problem::{MEDIA_TYPE, ProblemDocument};
+use crate::base::http::problem::{MEDIA_TYPE, ProblemDocument};
 
 #[derive(OpenApi)]
 #[openapi(

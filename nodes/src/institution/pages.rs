@@ -12,7 +12,7 @@ use serde::Serialize;
 use tower_http::services::{ServeDir, ServeFile};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::headers::Policy;
+use crate::base::http::headers::Policy;
 
 /// The console among the built pages.
 const CONSOLE: &str = "console.html";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hdms::Error;
 
-use crate::platform::NativeNode;
+use crate::institution::platform::NativeNode;
 
 /// Reads reports as often as the network's documents. Never ends.
 pub async fn watch(node: Arc<NativeNode>) {

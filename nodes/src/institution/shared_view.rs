@@ -12,7 +12,7 @@ use super::api::SHARED_BYTES;
 use super::case_view::ReceiptView;
 use super::names::name_in;
 use super::views::ProblemView;
-use crate::platform::NativeNode;
+use crate::institution::platform::NativeNode;
 
 /// What a patient shared in a case: as many whole answers as make about 4 MB.
 #[derive(Debug, Serialize, ToSchema)]

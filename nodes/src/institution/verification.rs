@@ -20,8 +20,8 @@ use super::Desk;
 use super::api::case_id;
 use super::names::name_of;
 use super::views::ProblemView;
-use crate::platform::NativeNode;
-use crate::problem::Problem;
+use crate::base::http::problem::Problem;
+use crate::institution::platform::NativeNode;
 
 /// What the notaries say of a case's shared records.
 #[derive(Debug, Serialize, ToSchema)]

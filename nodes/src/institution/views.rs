@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::names::{name_in, name_of};
-use crate::platform::NativeNode;
-use crate::problem::Problem;
+use crate::base::http::problem::Problem;
+use crate::institution::platform::NativeNode;
 
 /// The node itself.
 #[derive(Debug, Serialize, ToSchema)]

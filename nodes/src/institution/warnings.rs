@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Desk;
-use crate::problem::Problem;
+use crate::base::http::problem::Problem;
 
 /// Warnings that nobody has dismissed.
 #[derive(Debug, Serialize, ToSchema)]

@@ -9,11 +9,11 @@ use hdms::network::Trust;
 use hdms::provider::{Clock, Timestamp};
 
 use super::MemberConfig;
-use crate::client::Client;
-use crate::keys::{AwsKeys, AwsPrimitives};
-use crate::problem::Problem;
-use crate::store::SqliteStore;
-use crate::system::{NodeClock, SystemRandomness};
+use crate::base::http::client::Client;
+use crate::base::http::problem::Problem;
+use crate::base::keys::{AwsKeys, AwsPrimitives};
+use crate::base::store::SqliteStore;
+use crate::base::system::{NodeClock, SystemRandomness};
 
 /// Key of [`hdms::provider::Table::Meta`].
 pub(super) const CARD: &str = "member/card";

@@ -8,9 +8,9 @@ use hdms::network::{self, KeyWarning, NetworkDocuments, Trust};
 use hdms::provider::{Store, Table, Timestamp, Write};
 
 use super::put;
-use crate::client::Fetched;
-use crate::keys::AwsPrimitives;
-use crate::store::SqliteStore;
+use crate::base::http::client::Fetched;
+use crate::base::keys::AwsPrimitives;
+use crate::base::store::SqliteStore;
 
 /// Keys of [`Table::Meta`]: the documents, and the server's name for them (RFC 9110 section 8.8.3).
 const NETWORK: &str = "member/network";

@@ -17,12 +17,12 @@ use tokio_util::task::TaskTracker;
 use super::card::{self, CARD};
 use super::documents::{self, Kept};
 use super::{Asking, Inner, Member, MemberConfig, Standing, keep_up_to_date, put};
-use crate::client::Client;
-use crate::keys::{self, AwsKeys, AwsPrimitives};
-use crate::problem::Problem;
-use crate::serve::Wait;
-use crate::store::SqliteStore;
-use crate::system::NodeClock;
+use crate::base::http::client::Client;
+use crate::base::http::problem::Problem;
+use crate::base::http::serve::Wait;
+use crate::base::keys::{self, AwsKeys, AwsPrimitives};
+use crate::base::store::SqliteStore;
+use crate::base::system::NodeClock;
 
 /// Key of [`Table::Meta`].
 const ROOT: &str = "member/root";
@@ -38,7 +38,7 @@ impl Member {
     /// else from the server: then it asks again until the server is there and its operator has
     /// admitted the node. From then on it keeps itself up to date until `stop` is cancelled.
     ///
-    /// Errors: those of [`crate::keys::open_or_make`] and of the store; [`Error::NetworkForged`],
+    /// Errors: those of [`crate::base::keys::open_or_make`] and of the store; [`Error::NetworkForged`],
     /// [`Error::CardRevoked`] and other refusals that asking again would not change;
     /// [`Error::NodeStopped`] when stopped while waiting.
     pub async fn join(
@@ -266,7 +266,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{LONGEST, asked_pause, is_refusal, needs_time};
-    use crate::problem::Problem;
+    use crate::base::http::problem::Problem;
     use hdms::Error;
 
     #[test]

@@ -8,8 +8,8 @@ use hdms::network::Trust;
 use hdms::provider::{Clock, Store};
 
 use super::{Member, card, put};
-use crate::keys::{self, AwsKeys, Passphrase};
-use crate::problem::Problem;
+use crate::base::http::problem::Problem;
+use crate::base::keys::{self, AwsKeys, Passphrase};
 
 impl Member {
     /// A new card, with a new encryption key where that is due, which is on stable storage before the

@@ -11,7 +11,7 @@ use hdms::ledger::{
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use uuid::Uuid;
 
-use crate::sqlite::Failure;
+use crate::base::sqlite::Failure;
 
 /// SQL of the table. `place` is the leaf's index; `previous` is empty for a case's first entry: the
 /// last line of defence against two entries in one place is the database itself.

@@ -8,7 +8,7 @@ use hdms::json;
 use rusqlite::Connection;
 
 use super::import::{Import, Imported};
-use crate::sqlite::Failure;
+use crate::base::sqlite::Failure;
 
 /// SQL of the table as it was at first.
 pub const TABLE: &str = "

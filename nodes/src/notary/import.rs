@@ -13,10 +13,10 @@ use rusqlite::Connection;
 
 use super::entries::{self, LoggedEntry};
 use super::{FILE, SCHEMA, store};
-use crate::keys::{NotaryKeys, Passphrase, open_or_make_log};
-use crate::log::{sign, tiles};
-use crate::sqlite::{Database, Failure};
-use crate::system::SystemRandomness;
+use crate::base::keys::{NotaryKeys, Passphrase, open_or_make_log};
+use crate::base::log::{sign, tiles};
+use crate::base::sqlite::{Database, Failure};
+use crate::base::system::SystemRandomness;
 
 /// An entry that was decided on before.
 #[derive(Clone, Debug)]

@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 
 use super::reader::{LogReader, Proven};
 use super::sequencer::{BATCH, Checked, Job, News, Outcome, Ruling, Sequencer};
-use crate::log::Witnesses;
+use crate::base::log::Witnesses;
+use crate::base::system::NodeClock;
 use crate::member::Member;
-use crate::system::NodeClock;
 
 /// The log. Clones lead to the same sequencer.
 #[derive(Clone, Debug)]

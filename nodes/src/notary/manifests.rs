@@ -24,13 +24,13 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::gate::Gate;
-use crate::keys::AwsPrimitives;
-use crate::log::tree::{self, Tree};
+use crate::base::http::gate::Gate;
+use crate::base::http::problem::Problem;
+use crate::base::http::unsent::LiesReady;
+use crate::base::keys::AwsPrimitives;
+use crate::base::log::tree::{self, Tree};
+use crate::base::sqlite::{Database, Failure};
 use crate::member::Member;
-use crate::problem::Problem;
-use crate::sqlite::{Database, Failure};
-use crate::unsent::LiesReady;
 
 /// SQL of the table.
 pub const TABLE: &str = "

@@ -9,6 +9,7 @@ mod import;
 mod log;
 mod manifests;
 mod newest;
+mod quotas;
 mod reader;
 mod sequencer;
 mod services;
@@ -23,21 +24,20 @@ use hdms::network::NotaryLog;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::keys::open_or_make_log;
-use crate::log::publication::Published;
-use crate::log::{Others, publication, tiles};
+use crate::base::http::serve::{Serving, Starting, Wait, open_to_all};
+use crate::base::keys::open_or_make_log;
+use crate::base::log::publication::Published;
+use crate::base::log::{Others, publication, tiles};
+use crate::base::sqlite::{Database, Schema};
+use crate::base::store::{META, SqliteStore};
+use crate::base::system::NodeClock;
 use crate::member::{Member, MemberConfig};
-use crate::serve::{Serving, Starting, Wait, open_to_all};
-use crate::sqlite::{Database, Schema};
-use crate::store::{META, SqliteStore};
-use crate::system::NodeClock;
 pub use import::{Import, Imported};
 use log::Log;
 use manifests::Keeper;
 use reader::LogReader;
 use sequencer::Sequencer;
 use witness::OtherNotaries;
-pub(crate) use witness::store::State;
 
 /// File name of the database within the notary's folder.
 const FILE: &str = "notary.sqlite";

@@ -7,7 +7,7 @@ use hdms::ids::NodeId;
 use hdms::jose::decode;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::sqlite::{Database, Failure};
+use crate::base::sqlite::{Database, Failure};
 
 /// SQL of the table. `issued` is when the newest card was issued, seconds.
 pub const TABLE: &str = "

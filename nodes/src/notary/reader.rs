@@ -11,11 +11,11 @@ use hdms::network::{Trust, notary_of};
 use tlog_tiles::HashReader;
 
 use super::entries::{self, LoggedEntry};
-use crate::keys::AwsPrimitives;
-use crate::log::publication::Published;
-use crate::log::tiles::{self, StoredTree, Tiles};
-use crate::log::tree;
-use crate::sqlite::Database;
+use crate::base::keys::AwsPrimitives;
+use crate::base::log::publication::Published;
+use crate::base::log::tiles::{self, StoredTree, Tiles};
+use crate::base::log::tree;
+use crate::base::sqlite::Database;
 
 /// Reads a log. Clones read the same one.
 #[derive(Clone, Debug)]

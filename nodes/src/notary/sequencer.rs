@@ -19,14 +19,14 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::entries::{self, LoggedEntry};
+use super::quotas::{Charges, EntryQuotas};
 use super::store;
-use crate::costs::{Charges, EntryQuotas};
-use crate::keys::{AwsPrimitives, NotaryKeys};
-use crate::log::tree::Tree;
-use crate::log::{Witnesses, sign, tiles};
+use crate::base::keys::{AwsPrimitives, NotaryKeys};
+use crate::base::log::tree::Tree;
+use crate::base::log::{Witnesses, sign, tiles};
+use crate::base::sqlite::{Database, Failure};
+use crate::base::system::{NodeClock, SystemRandomness};
 use crate::member::Member;
-use crate::sqlite::{Database, Failure};
-use crate::system::{NodeClock, SystemRandomness};
 
 /// Most envelopes whose deposits are written together.
 pub const BATCH: usize = 256;

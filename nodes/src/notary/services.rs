@@ -23,13 +23,13 @@ use tokio::task::yield_now;
 use super::log::Log;
 use super::manifests::Keeper;
 use super::newest;
+use super::quotas::Hearing;
 use super::sequencer::{Checked, Found};
-use crate::costs::Hearing;
-use crate::gate::{Gate, Place};
-use crate::keys::AwsPrimitives;
+use crate::base::http::gate::{Gate, Place};
+use crate::base::http::problem::{Problem, pause, with_card};
+use crate::base::keys::AwsPrimitives;
+use crate::base::system::{NodeClock, SystemRandomness};
 use crate::member::{Member, Standing};
-use crate::problem::{Problem, pause, with_card};
-use crate::system::{NodeClock, SystemRandomness};
 
 #[derive(Debug)]
 struct Services {

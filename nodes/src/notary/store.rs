@@ -6,9 +6,9 @@ use hdms::log::{Hash, NoteKey, SignedCheckpoint};
 use rusqlite::Connection;
 
 use super::entries::{self, LoggedEntry};
-use crate::log::tiles::{self, Leaves};
-use crate::log::tree::Tree;
-use crate::sqlite::{Database, Failure};
+use crate::base::log::tiles::{self, Leaves};
+use crate::base::log::tree::Tree;
+use crate::base::sqlite::{Database, Failure};
 
 /// The entries as leaves.
 struct Entries;

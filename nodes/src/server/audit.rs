@@ -16,16 +16,16 @@ use hdms::log::{Hash, MAX_TEXT, NoteKey, SignedCheckpoint};
 use hdms::network::{Doormen, Manifest, Numbered, Trust, leaf, majority, verify_by};
 use hdms::provider::Clock;
 
-use crate::client::Client;
-use crate::keys::AwsPrimitives;
-use crate::log::tree::{self, Tree};
-use crate::notary::audit::fetch::Fetch;
-use crate::notary::audit::replay::Replay;
-use crate::notary::audit::{
-    self, Claim, Counts, Fault, Faults, Source, Unchecked, kept, witnesses,
+use crate::base::audit::fetch::Fetch;
+use crate::base::audit::replay::Replay;
+use crate::base::audit::{
+    Claim, Counts, Fault, Faults, Source, Unchecked, Witness, kept, witnesses,
 };
-use crate::reach::Reach;
-use crate::system::NodeClock;
+use crate::base::http::client::Client;
+use crate::base::http::reach::Reach;
+use crate::base::keys::AwsPrimitives;
+use crate::base::log::tree::{self, Tree};
+use crate::base::system::NodeClock;
 
 /// Largest answer with the network's documents, bytes.
 const DOCUMENTS: usize = 64 * 1024 * 1024;
@@ -63,7 +63,7 @@ pub struct Report {
     /// What was read.
     pub counts: Counts,
     /// What the notaries know of the log.
-    pub witnesses: Vec<audit::Witness>,
+    pub witnesses: Vec<Witness>,
     /// What is wrong.
     pub faults: Faults,
 }

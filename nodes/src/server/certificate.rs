@@ -1,5 +1,5 @@
 //! The Doorman's key and the root's word for it: the newest list of Doormen, which the server keeps
-//! and offers. The root key itself is elsewhere ([`crate::root`]).
+//! and offers. The root key itself is elsewhere ([`crate::server::root`]).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::trail::{self, Act};
 use super::{manifests, nodes, schema};
-use crate::keys::{self, AwsKeys, AwsPrimitives, KEY_FILE, NotaryKeys, Passphrase};
-use crate::root::{Request, Root, Terms, YEARS};
-use crate::sqlite::Database;
-use crate::system::NodeClock;
+use crate::base::keys::{self, AwsKeys, AwsPrimitives, KEY_FILE, NotaryKeys, Passphrase};
+use crate::base::sqlite::Database;
+use crate::base::system::NodeClock;
+use crate::server::root::{Request, Root, Terms, YEARS};
 
 /// The folder of the Doorman's key within the server's, and within it that of the key which is to
 /// follow.

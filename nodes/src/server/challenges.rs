@@ -8,8 +8,8 @@ use hdms::jose::{self, digest};
 use hdms::provider::Randomness;
 
 use super::nodes;
-use crate::sqlite::{Database, Failure};
-use crate::system::SystemRandomness;
+use crate::base::sqlite::{Database, Failure};
+use crate::base::system::SystemRandomness;
 
 /// The server's own value that keeps the key.
 const KEY: &str = "challenge-key";

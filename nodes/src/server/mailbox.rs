@@ -22,8 +22,8 @@ use super::push;
 use super::quota::{self, Place, Quota, Quotas};
 use super::reports::{self, Gone};
 use super::stream::Bells;
-use crate::sqlite::{Database, Failure};
-use crate::system::NodeClock;
+use crate::base::sqlite::{Database, Failure};
+use crate::base::system::NodeClock;
 use keeping::{Refusal, keep};
 use pages::{PageTurn, Pages};
 
@@ -283,7 +283,7 @@ mod tests {
 
     use super::super::schema::SCHEMA;
     use super::{Place, Quota, Quotas, Refusal, acknowledge, keep, page};
-    use crate::sqlite::{Database, Schema};
+    use crate::base::sqlite::{Database, Schema};
 
     /// What version 1 left behind: three messages of one sender, the first acknowledged.
     const LEFT: &str = "

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use super::claims::role_name;
 use super::{refusals, rivals, strangers};
-use crate::sqlite::Failure;
+use crate::base::sqlite::Failure;
 
 /// Where a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,8 +17,8 @@ use super::rules::{History, Witnessing};
 use super::settings::{self, Refused, Settings};
 use super::trail::{self, Act, Trail};
 use super::{pins, refusals, rivals, schema, strangers};
-use crate::sqlite::{Database, Failure};
-use crate::system::NodeClock;
+use crate::base::sqlite::{Database, Failure};
+use crate::base::system::NodeClock;
 
 pub use super::claims::Claims;
 pub use super::rivals::{Lookalike, Stands};

@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 use tower_http::services::ServeDir;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::headers::{self, Policy};
-use crate::problem;
+use crate::base::http::headers::{self, Policy};
+use crate::base::http::problem;
 
 /// Vite names the files in here by their content.
 const FOREVER: &str = "/assets/";

@@ -9,8 +9,8 @@ use rusqlite::Connection;
 
 use super::nodes;
 use super::trail::{self, Act};
-use crate::keys::AwsPrimitives;
-use crate::sqlite::{Database, Failure};
+use crate::base::keys::AwsPrimitives;
+use crate::base::sqlite::{Database, Failure};
 
 /// The server's own value that keeps them.
 const PINNED: &str = "pinned-logs";

@@ -16,14 +16,15 @@ use hdms::provider::{Clock, Timestamp};
 use rusqlite::Connection;
 
 use super::nodes::{self, Status};
-use super::rate::{NodeRates, RateLimit, Rates};
-use super::seen::Seen;
+use super::rates::Rates;
 use super::superseded;
-use crate::connections::subscriber;
-use crate::gate::Gate;
-use crate::keys::AwsPrimitives;
-use crate::sqlite::Database;
-use crate::system::NodeClock;
+use crate::base::http::connections::subscriber;
+use crate::base::http::gate::Gate;
+use crate::base::keys::AwsPrimitives;
+use crate::base::rate::{NodeRates, RateLimit};
+use crate::base::seen::Seen;
+use crate::base::sqlite::Database;
+use crate::base::system::NodeClock;
 
 /// Nodes whose keys are kept at hand.
 const AT_HAND: usize = 10_000;

@@ -5,7 +5,7 @@ use hdms::Error;
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
-use crate::sqlite::Failure;
+use crate::base::sqlite::Failure;
 
 /// Messages and the bytes of their envelopes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

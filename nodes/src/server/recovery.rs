@@ -21,7 +21,6 @@ use hdms::network::{
 };
 use hdms::provider::Clock;
 use rusqlite::Connection;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
@@ -33,12 +32,12 @@ use super::pins;
 use super::rules::History;
 use super::superseded;
 use super::trail::{self, Act};
-use crate::client::Client;
-use crate::keys::AwsPrimitives;
-use crate::log::tree::Tree;
-use crate::notary::State;
-use crate::sqlite::Failure;
-use crate::system::{NodeClock, SystemRandomness};
+use crate::base::http::client::Client;
+use crate::base::keys::AwsPrimitives;
+use crate::base::log::tree::Tree;
+use crate::base::log::witnessed::States;
+use crate::base::sqlite::Failure;
+use crate::base::system::{NodeClock, SystemRandomness};
 
 /// Why a node that was in the Network Map and is no more is revoked.
 const REASON: &str = "it was no longer a member when the server's database was put back";
@@ -66,11 +65,6 @@ pub struct Recovery<'a> {
     pub until: Instant,
     /// How much longer it may take for each manifest that is to be taken back.
     pub each: Duration,
-}
-
-#[derive(Deserialize)]
-struct States {
-    logs: Vec<State>,
 }
 
 /// What a notary has kept beyond what the server knows.

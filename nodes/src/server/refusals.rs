@@ -12,7 +12,7 @@ use hdms::network::LogKeys;
 use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 
-use crate::sqlite::Failure;
+use crate::base::sqlite::Failure;
 
 /// SQL of what each was refused, by digest of the [`Wish`], when, seconds, and why. Those of before there were
 /// wishes are by another digest, and not found: of these only the last of a node holds, which is in `nodes`.

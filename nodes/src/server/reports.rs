@@ -6,7 +6,7 @@ use hdms::mailbox::{Fate, MAX_PAGE, MAX_REPORTS, Report, ReportPage};
 use rusqlite::{Connection, Row};
 
 use super::quota;
-use crate::sqlite::Failure;
+use crate::base::sqlite::Failure;
 
 /// Most of one node's that go for one that comes, where there are too many.
 const TRIM: u64 = 64;
@@ -136,8 +136,8 @@ fn columns(row: &Row<'_>) -> Result<(u64, String, u64, String), rusqlite::Error>
 #[cfg(test)]
 mod tests {
     use super::{Gone, keep, page, read};
+    use crate::base::sqlite::Database;
     use crate::server::{quota, schema};
-    use crate::sqlite::Database;
     use hdms::ids::NodeId;
     use hdms::mailbox::{Fate, MAX_REPORTS};
 

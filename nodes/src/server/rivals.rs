@@ -7,8 +7,8 @@ use hdms::ids::NodeId;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::nodes::{self, Known, Status};
-use crate::names;
-use crate::sqlite::Failure;
+use crate::base::names;
+use crate::base::sqlite::Failure;
 
 /// SQL of what each has or wants: `held` is 1 for what a member has, and for the keys of a notary's log,
 /// also a former one's, and 0 for what waits to be decided, and for the name of who was revoked. And of where to find who has applied from an

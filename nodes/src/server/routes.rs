@@ -30,11 +30,11 @@ use serde::{Deserialize, Serialize};
 
 use super::proofs::Proven;
 use super::{FirebaseApp, Services, pages, stream};
-use crate::gate::Place;
-use crate::log::publication;
-use crate::problem::{Problem, pause};
-use crate::serve::{open_to_all, with_common_answers};
-use crate::unsent::LiesReady;
+use crate::base::http::gate::Place;
+use crate::base::http::problem::{Problem, pause};
+use crate::base::http::serve::{open_to_all, with_common_answers};
+use crate::base::http::unsent::LiesReady;
+use crate::base::log::publication;
 
 /// Largest body of what is small, bytes.
 const SMALL: usize = 64 * 1024;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::nodes;
 use super::trail::{self, Act};
-use crate::sqlite::Failure;
+use crate::base::sqlite::Failure;
 
 /// The server's own value that keeps them.
 const RULES: &str = "rules";

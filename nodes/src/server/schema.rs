@@ -8,8 +8,8 @@ use super::{
     mailbox, manifests, nodes, quota, refusals, reports, rivals, strangers, superseded,
     waiting_changes,
 };
-use crate::log::tiles;
-use crate::sqlite::{Database, Schema};
+use crate::base::log::tiles;
+use crate::base::sqlite::{Database, Schema};
 
 /// File name of the database within the server's folder.
 pub const FILE: &str = "server.sqlite";
@@ -218,8 +218,8 @@ mod tests {
     use tempfile::TempDir;
 
     use super::{FILE, SCHEMA, quota, rivals};
+    use crate::base::sqlite::{Database, Schema};
     use crate::server::quota::{Place, Quota, Quotas, take_place};
-    use crate::sqlite::{Database, Schema};
 
     /// What version 3 left behind: a node of each status.
     const LEFT: &str = "

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::nodes::{self, Status};
 use super::quota::{Quota, Quotas};
-use super::rate::Rates;
+use super::rates::Rates;
 use super::rules::{History, Rules};
 use super::schema;
 use super::trail::{self, Act};
-use crate::connections::Limits;
-use crate::sqlite::Failure;
+use crate::base::http::connections::Limits;
+use crate::base::sqlite::Failure;
 
 /// The server's own value that keeps the allowances.
 const ALLOWANCES: &str = "allowances";

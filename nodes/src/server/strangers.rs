@@ -8,7 +8,7 @@ use hdms::card::LIFETIME;
 use hdms::ids::NodeId;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::sqlite::Failure;
+use crate::base::sqlite::Failure;
 
 /// SQL of since when each node is here, seconds, and of the address that those applied from who were never
 /// approved; those of before have been here for ever.

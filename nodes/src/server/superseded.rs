@@ -7,7 +7,7 @@ use hdms::network::Superseded;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::nodes::{self, IssuedCard};
-use crate::sqlite::Failure;
+use crate::base::sqlite::Failure;
 
 /// SQL of the nodes that have changed their signing keys to one that is not known here: cards issued
 /// before then, seconds, don't count.

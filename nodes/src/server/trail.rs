@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::nodes;
-use crate::sqlite::Failure;
+use crate::base::sqlite::Failure;
 
 /// The server's own value that keeps the digest of the last row.
 const LAST: &str = "trail";

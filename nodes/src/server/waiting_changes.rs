@@ -11,7 +11,7 @@ use hdms::jose::digest;
 use rusqlite::Connection;
 
 use super::strangers;
-use crate::sqlite::Failure;
+use crate::base::sqlite::Failure;
 
 /// SQL of when each was first seen, seconds; `statement` is its mark, or the digest of its JWT where it was
 /// noted before there were marks.

@@ -3,9 +3,9 @@
 use std::fs;
 
 use hdms::Error;
-use hdms_nodes::client::Client;
-use hdms_nodes::reach::Reach;
-use hdms_nodes::system::NodeClock;
+use hdms_nodes::base::http::client::Client;
+use hdms_nodes::base::http::reach::Reach;
+use hdms_nodes::base::system::NodeClock;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 

@@ -4,10 +4,10 @@ use hdms::Error;
 use hdms::card::Role;
 use hdms::doorman::AdmissionRequest;
 use hdms::jose::jws;
-use hdms_nodes::client::Client;
-use hdms_nodes::keys::AwsKeys;
-use hdms_nodes::reach::Reach;
-use hdms_nodes::system::NodeClock;
+use hdms_nodes::base::http::client::Client;
+use hdms_nodes::base::http::reach::Reach;
+use hdms_nodes::base::keys::AwsKeys;
+use hdms_nodes::base::system::NodeClock;
 use serde_json::Value;
 
 use crate::common::{Net, keys, message_id};

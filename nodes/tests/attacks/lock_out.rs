@@ -8,8 +8,8 @@ use hdms::card::Role;
 use hdms::doorman::{About, AdmissionRequest};
 use hdms::ids::NodeId;
 use hdms::jose::digest;
-use hdms_nodes::problem::retry_after;
-use hdms_nodes::proxies::{Block, Proxies};
+use hdms_nodes::base::http::problem::retry_after;
+use hdms_nodes::base::http::proxies::{Block, Proxies};
 use rusqlite::Connection;
 
 use crate::common::{Net, about, keys, message_id, problem};

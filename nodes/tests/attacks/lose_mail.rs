@@ -3,7 +3,7 @@
 use hdms::envelope::{self, Letter, MessageType};
 use hdms::ids::CaseId;
 use hdms::node::{MOST_REFUSALS, Platform};
-use hdms_nodes::system::{SystemClock, SystemRandomness};
+use hdms_nodes::base::system::{SystemClock, SystemRandomness};
 use serde_json::json;
 
 use crate::stage::{His, Stage};

@@ -4,10 +4,10 @@ use hdms::Error;
 use hdms::card::{LIFETIME, Role};
 use hdms::envelope::{Letter, MessageType, seal};
 use hdms::jose::jwe;
-use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::base::keys::AwsPrimitives;
+use hdms_nodes::base::store::SqliteStore;
+use hdms_nodes::base::system::{NodeClock, SystemClock, SystemRandomness};
 use hdms_nodes::member::{Member, MemberConfig};
-use hdms_nodes::store::SqliteStore;
-use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
 use tokio_util::sync::CancellationToken;
 
 use crate::common::{Net, case_id, prepare_keys};

@@ -5,8 +5,8 @@ use hdms::card::{EncryptionKey, Role, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
 use hdms::jose::jwe;
 use hdms::mailbox::{Delivery, DeliveryAnswer};
-use hdms_nodes::keys::{AwsKeys, AwsPrimitives};
-use hdms_nodes::system::SystemRandomness;
+use hdms_nodes::base::keys::{AwsKeys, AwsPrimitives};
+use hdms_nodes::base::system::SystemRandomness;
 
 use crate::common::{Net, keys, message_id};
 

@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 
 use axum::http::HeaderValue;
+use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::institution::{Config, Institution};
-use hdms_nodes::system::NodeClock;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, Response};
 use tokio::net::TcpListener;

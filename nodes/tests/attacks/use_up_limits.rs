@@ -3,9 +3,9 @@
 use hdms::Error;
 use hdms::card::Role;
 use hdms::notary::DepositAnswer;
-use hdms_nodes::costs::Costs;
+use hdms_nodes::base::http::proxies::{Block, Proxies};
 use hdms_nodes::member::MemberConfig;
-use hdms_nodes::proxies::{Block, Proxies};
+use hdms_nodes::member::costs::Costs;
 use reqwest::{Client, StatusCode};
 use rusqlite::Connection;
 

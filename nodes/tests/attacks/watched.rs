@@ -1,8 +1,8 @@
 //! A network whose manifests three notaries co-sign.
 
-use hdms_nodes::keys::open_or_make;
+use hdms_nodes::base::keys::open_or_make;
+use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::notary::Notary;
-use hdms_nodes::system::NodeClock;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -2,8 +2,8 @@
 
 use hdms::ids::NodeId;
 use hdms::provider::Clock;
+use hdms_nodes::base::system::{NodeClock, SystemClock};
 use hdms_nodes::notary::{Import, Imported, Notary};
-use hdms_nodes::system::{NodeClock, SystemClock};
 use rusqlite::Connection;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

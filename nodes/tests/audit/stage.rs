@@ -12,7 +12,7 @@ use hdms::jose::jwk::RsaJwk;
 use hdms::log::checkpoint::{cosignature, cosigned_text, log_signature};
 use hdms::log::{Checkpoint, SignedCheckpoint};
 use hdms::network::{NotaryLog, Trust};
-use hdms_nodes::keys::NotaryKeys;
+use hdms_nodes::base::keys::NotaryKeys;
 use hdms_nodes::server::ServerConfig;
 use tokio::task::spawn_blocking;
 

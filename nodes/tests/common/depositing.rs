@@ -11,9 +11,9 @@ use hdms::ledger::{
 use hdms::network::Trust;
 use hdms::notary::{Deposit, DepositBody};
 use hdms::provider::Clock;
-use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::base::keys::AwsPrimitives;
+use hdms_nodes::base::system::{SystemClock, SystemRandomness};
 use hdms_nodes::notary::Notary;
-use hdms_nodes::system::{SystemClock, SystemRandomness};
 
 use super::{Person, case_id};
 

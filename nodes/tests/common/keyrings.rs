@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use hdms_nodes::keys::{AwsKeys, KEY_FILE, open_or_make};
+use hdms_nodes::base::keys::{AwsKeys, KEY_FILE, open_or_make};
+use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::server::certificate::Keyring;
-use hdms_nodes::system::NodeClock;
 use tempfile::TempDir;
 
 use super::passphrase;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use hdms::card::Role;
 use hdms::notary::DepositAnswer;
-use hdms_nodes::connections::raise_open_files;
-use hdms_nodes::costs::Costs;
+use hdms_nodes::base::http::connections::raise_open_files;
 use hdms_nodes::institution::Institution;
 use hdms_nodes::member::MemberConfig;
+use hdms_nodes::member::costs::Costs;
 use hdms_nodes::server::Rates;
 use reqwest::Client;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use hdms::card::Role;
 use hdms::envelope::{Letter, MessageType, seal};
-use hdms_nodes::client::JOSE;
-use hdms_nodes::costs::Costs;
+use hdms_nodes::base::http::client::JOSE;
+use hdms_nodes::base::keys::AwsPrimitives;
+use hdms_nodes::base::system::{NodeClock, SystemClock, SystemRandomness};
 use hdms_nodes::institution::{Config, Institution};
-use hdms_nodes::keys::AwsPrimitives;
 use hdms_nodes::member::MemberConfig;
-use hdms_nodes::system::{NodeClock, SystemClock, SystemRandomness};
+use hdms_nodes::member::costs::Costs;
 use reqwest::Client;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

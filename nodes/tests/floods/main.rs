@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use hdms_nodes::connections::Limits;
-use hdms_nodes::proxies::{Block, Proxies};
+use hdms_nodes::base::http::connections::Limits;
+use hdms_nodes::base::http::proxies::{Block, Proxies};
 use tokio::task::JoinSet;
 
 /// Senders of a flood, each with one request under way.

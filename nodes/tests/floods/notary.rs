@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use hdms::Error;
 use hdms::notary::DepositAnswer;
-use hdms_nodes::client::JOSE;
-use hdms_nodes::costs::Costs;
+use hdms_nodes::base::http::client::JOSE;
 use hdms_nodes::member::MemberConfig;
+use hdms_nodes::member::costs::Costs;
 use reqwest::Client;
 
 use crate::common::{Net, Person, deposit, sealed};

@@ -4,7 +4,7 @@ use hdms::ledger::VerifiedReceipt;
 use hdms::log::merkle::{empty_root, leaf_hash, node_hash};
 use hdms::log::{Hash, SignedCheckpoint, TlogProof};
 use hdms::network::Trust;
-use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::base::keys::AwsPrimitives;
 
 /// Bytes of a leaf in a bundle, with those of its length.
 const LEAF: usize = 2 + 105;

@@ -10,8 +10,8 @@ use hdms::mailbox::MAX_PAGE;
 use hdms::node::{OutboxItem, Outcome, Parcel, Payload};
 use hdms::treatment::Flow;
 use hdms::treatment::patient::{PatientCase, Phase, ResultStatus};
-use hdms_nodes::client::Deposited;
-use hdms_nodes::platform::NativeNode;
+use hdms_nodes::base::http::client::Deposited;
+use hdms_nodes::institution::platform::NativeNode;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::chance::Chance;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hdms::Error;
 use hdms::network::Trust;
 use hdms::treatment::patient::{PatientCase, Phase};
-use hdms_nodes::costs::Costs;
+use hdms_nodes::member::costs::Costs;
 use rusqlite::Connection;
 use serde_json::Value;
 

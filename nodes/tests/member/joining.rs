@@ -9,13 +9,13 @@ use hdms::card::Role;
 use hdms::doorman::AdmissionRequest;
 use hdms::provider::Timestamp;
 use hdms::testing::FixedClock;
+use hdms_nodes::base::http::problem::ProblemDocument;
+use hdms_nodes::base::keys::open_or_make;
+use hdms_nodes::base::store::SqliteStore;
+use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::institution::{self, Institution};
-use hdms_nodes::keys::open_or_make;
+use hdms_nodes::local::personal::Personal;
 use hdms_nodes::member::{Member, MemberConfig};
-use hdms_nodes::personal::Personal;
-use hdms_nodes::problem::ProblemDocument;
-use hdms_nodes::store::SqliteStore;
-use hdms_nodes::system::NodeClock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

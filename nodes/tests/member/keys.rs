@@ -10,8 +10,8 @@ use hdms::card::{LIFETIME, VerifiedCard};
 use hdms::envelope::expect_present_key;
 use hdms::jose::encode;
 use hdms::node::Platform;
-use hdms_nodes::keys::{open_or_make, renew_encryption_key};
-use hdms_nodes::platform::NativeNode;
+use hdms_nodes::base::keys::{open_or_make, renew_encryption_key};
+use hdms_nodes::institution::platform::NativeNode;
 use serde_json::json;
 
 use crate::common::{PASSPHRASE, passphrase};

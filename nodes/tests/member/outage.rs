@@ -6,10 +6,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use hdms::Error;
 use hdms::treatment::patient::Phase;
-use hdms_nodes::client::Client;
-use hdms_nodes::problem::{MEDIA_TYPE, Problem, ProblemDocument};
-use hdms_nodes::reach::Reach;
-use hdms_nodes::system::NodeClock;
+use hdms_nodes::base::http::client::Client;
+use hdms_nodes::base::http::problem::{MEDIA_TYPE, Problem, ProblemDocument};
+use hdms_nodes::base::http::reach::Reach;
+use hdms_nodes::base::system::NodeClock;
 
 use crate::scene::{Scene, listen};
 use crate::stage::until;

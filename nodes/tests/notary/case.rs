@@ -13,9 +13,9 @@ use hdms::ledger::{
 };
 use hdms::network::Trust;
 use hdms::notary::{Deposit, DepositAnswer, DepositBody};
-use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::base::keys::AwsPrimitives;
+use hdms_nodes::base::system::{NodeClock, SystemRandomness};
 use hdms_nodes::notary::Notary;
-use hdms_nodes::system::{NodeClock, SystemRandomness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

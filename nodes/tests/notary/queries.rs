@@ -5,7 +5,7 @@ use hdms::envelope::{MessageType, Opening, Sealed};
 use hdms::ids::EntryId;
 use hdms::ledger::{Salt, VerifiedReceipt};
 use hdms::notary::{AnswerBody, MAX_QUERIED, Queried, QueryBody};
-use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::base::keys::AwsPrimitives;
 
 use crate::case::Case;
 use crate::common::{Person, entry_id, problem};

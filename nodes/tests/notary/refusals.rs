@@ -3,8 +3,8 @@
 use hdms::Error;
 use hdms::envelope::{self, Letter, MessageType};
 use hdms::notary::{Deposit, DepositAnswer, DepositBody, MAX_DEPOSITS};
-use hdms_nodes::keys::AwsPrimitives;
-use hdms_nodes::system::{NodeClock, SystemRandomness};
+use hdms_nodes::base::keys::AwsPrimitives;
+use hdms_nodes::base::system::{NodeClock, SystemRandomness};
 
 use crate::case::{Case, refused};
 use crate::common::{SECRET, problem};

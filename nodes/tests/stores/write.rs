@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use hdms::ids::EntryId;
 use hdms::provider::{Clock, Store, Table};
 use hdms::treatment::patient::Phase;
-use hdms_nodes::store::SqliteStore;
-use hdms_nodes::system::SystemClock;
+use hdms_nodes::base::store::SqliteStore;
+use hdms_nodes::base::system::SystemClock;
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 

@@ -2,7 +2,7 @@
 
 use hdms::Error;
 use hdms::log::{SignedCheckpoint, encode};
-use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::base::keys::AwsPrimitives;
 use serde_json::Value;
 
 use crate::depositing::{Depositors, refused};

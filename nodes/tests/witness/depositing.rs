@@ -8,7 +8,7 @@ use hdms::ledger::VerifiedReceipt;
 use hdms::log::TlogProof;
 use hdms::log::checkpoint::{cosignature, cosigned_text};
 use hdms::notary::{Deposit, DepositAnswer};
-use hdms_nodes::keys::{AwsPrimitives, open_or_make_log};
+use hdms_nodes::base::keys::{AwsPrimitives, open_or_make_log};
 use hdms_nodes::notary::Notary;
 use tokio::net::TcpListener;
 

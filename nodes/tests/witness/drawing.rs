@@ -10,11 +10,11 @@ use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::message::Ranking;
 use hdms::treatment::patient::{PatientCase, Phase};
 use hdms::treatment::request::TreatmentRequest;
+use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::institution::{self, Institution};
+use hdms_nodes::local::personal::Personal;
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::notary::Notary;
-use hdms_nodes::personal::Personal;
-use hdms_nodes::system::NodeClock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use hdms::provider::Randomness;
-use hdms_nodes::system::SystemRandomness;
+use hdms_nodes::base::system::SystemRandomness;
 use tokio::sync::Notify;
 
 use crate::common::{Net, PASSPHRASE, answering};

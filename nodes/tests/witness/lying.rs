@@ -11,7 +11,7 @@ use hdms::log::checkpoint::{cosignature, cosigned_text, log_signature};
 use hdms::log::{NoteKey, NoteSignature, SignedCheckpoint};
 use hdms::network::NotaryLog;
 use hdms::provider::Clock;
-use hdms_nodes::system::SystemClock;
+use hdms_nodes::base::system::SystemClock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 

@@ -8,7 +8,7 @@ use hdms::log::checkpoint::log_signature;
 use hdms::log::merkle::leaf_hash;
 use hdms::log::{Checkpoint, Hash, NoteKey, SignedCheckpoint, encode};
 use hdms::network::NotaryLog;
-use hdms_nodes::keys::{NotaryKeys, open_or_make_log};
+use hdms_nodes::base::keys::{NotaryKeys, open_or_make_log};
 use reqwest::header::CONTENT_TYPE;
 use tlog_tiles::{HashReader, prove_tree, stored_hashes_for_record_hash, tree_hash};
 

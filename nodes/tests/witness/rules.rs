@@ -7,10 +7,10 @@ use hdms::Error;
 use hdms::card::Role;
 use hdms::doorman::AdmissionRequest;
 use hdms::network::{PROTOCOL_VERSION, Trust, WitnessRule};
+use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::server::settings::{Refused, Settings};
 use hdms_nodes::server::trail::Act;
 use hdms_nodes::server::{Rules, Server, ServerConfig};
-use hdms_nodes::system::NodeClock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

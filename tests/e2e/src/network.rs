@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hdms::ids::NodeId;
-use hdms_nodes::local::{LocalConfig, LocalNetwork};
+use hdms_nodes::local::network::{LocalConfig, LocalNetwork};
 use hdms_nodes::server::PushConfig;
 use reqwest::{Client, Method, RequestBuilder};
 use rusqlite::{Connection, OpenFlags};

@@ -3,13 +3,13 @@
 
 use hdms::doorman::About;
 use hdms::network::{NetworkDocuments, Parameters, sign, verify_by};
+use hdms_nodes::base::keys::AwsPrimitives;
+use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::institution::{Config, Institution};
-use hdms_nodes::keys::AwsPrimitives;
-use hdms_nodes::local::passphrase;
+use hdms_nodes::local::network::passphrase;
 use hdms_nodes::member::MemberConfig;
 use hdms_nodes::server::certificate::Keyring;
 use hdms_nodes::server::operator::Operator;
-use hdms_nodes::system::NodeClock;
 use rusqlite::Connection;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -12,7 +12,7 @@ use hdms::log::merkle::leaf_hash;
 use hdms::log::{Checkpoint, KeyKind, Note, NoteKey, SignedCheckpoint, TlogProof};
 use hdms::software::Software;
 use hdms::testing::SeededRandomness;
-use hdms_nodes::keys::AwsPrimitives;
+use hdms_nodes::base::keys::AwsPrimitives;
 use hdms_vectors::log::key;
 use signed_note::{StandardSigner, StandardVerifier, VerifierList};
 

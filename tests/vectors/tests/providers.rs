@@ -3,7 +3,7 @@
 use futures_lite::future::block_on;
 use hdms::software::{Software, SoftwareKeys};
 use hdms::testing::SeededRandomness;
-use hdms_nodes::keys::{AwsKeys, AwsPrimitives};
+use hdms_nodes::base::keys::{AwsKeys, AwsPrimitives};
 
 #[test]
 fn the_software_provider_agrees_with_wycheproof() {

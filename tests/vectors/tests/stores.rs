@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use futures_lite::future::block_on;
 use hdms::memory::MemoryStore;
 use hdms::provider::{Store, Table, Write};
-use hdms_nodes::store::SqliteStore;
+use hdms_nodes::base::store::SqliteStore;
 
 #[test]
 fn memory_is_a_store() {

@@ -19,10 +19,10 @@ use tokio::sync::broadcast::error::RecvError;
 pub use origins::keep as keep_origin;
 use room::{Bounds, Going, Place, Waiting, WaitingRoom};
 
-use crate::connections::customer;
-use crate::costs::Costs;
-use crate::platform::NativeNode;
-use crate::server::{DAY, RateLimit};
+use crate::base::http::connections::customer;
+use crate::base::rate::{DAY, RateLimit};
+use crate::institution::platform::NativeNode;
+use crate::member::costs::Costs;
 
 /// How long one waits, milliseconds: until every envelope of its case has expired, so that none of them
 /// begins it once more.

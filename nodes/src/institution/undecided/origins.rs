@@ -8,7 +8,7 @@ use hdms::Error;
 use hdms::ids::CaseId;
 use hdms::provider::{Store, Table, Write};
 
-use crate::platform::WatchedStore;
+use crate::institution::platform::WatchedStore;
 
 /// Rows of [`Table::Meta`], by case.
 const ORIGINS: &str = "asked-from/";

@@ -7,7 +7,7 @@ use hdms::ids::{CaseId, NodeId};
 use hdms::provider::Timestamp;
 
 use super::{KEPT, Undecided};
-use crate::costs::Costs;
+use crate::member::costs::Costs;
 
 fn undecided(all: usize, of_address: usize) -> Undecided {
     let costs = Costs {

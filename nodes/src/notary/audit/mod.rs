@@ -2,14 +2,7 @@
 //! against what it has signed, now and before, as its witnesses and the last audit know it. Trusted is
 //! the network's root key and nothing else.
 
-mod fault;
-pub(crate) mod fetch;
-pub(crate) mod kept;
-mod places;
-mod plan;
-pub(crate) mod replay;
 mod report;
-pub(crate) mod witnesses;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,14 +19,14 @@ use hdms::log::{MAX_TEXT, NoteKey, SignedCheckpoint};
 use hdms::network::{NotaryLog, Trust, notary_of, origin};
 use hdms::provider::Clock;
 
-use crate::client::Client;
-use crate::keys::AwsPrimitives;
-use crate::reach::Reach;
-use crate::system::NodeClock;
-pub use fault::{Claim, Fault, Source, Unchecked};
-use fetch::Fetch;
-use replay::Replay;
-pub use report::{Alarm, Counts, Faults, Report, Witness};
+use crate::base::audit::fetch::Fetch;
+use crate::base::audit::replay::Replay;
+use crate::base::audit::{Claim, Counts, Fault, Faults, Source, Unchecked, kept, witnesses};
+use crate::base::http::client::Client;
+use crate::base::http::reach::Reach;
+use crate::base::keys::AwsPrimitives;
+use crate::base::system::NodeClock;
+pub use report::Report;
 
 /// What is audited, and how.
 #[derive(Clone, Debug)]

@@ -24,17 +24,17 @@ use hdms::log::{Note, NoteKey, NoteSignature, SignedCheckpoint};
 use hdms::network::{NotaryLog, notary_of};
 use hdms::provider::Clock;
 use rusqlite::Connection;
-use serde_json::{Value, json};
 
-use crate::connections::subscriber;
-use crate::gate::Gate;
-use crate::keys::{AwsPrimitives, NotaryKeys};
-use crate::log::submission::{self, Submission};
+use crate::base::http::connections::subscriber;
+use crate::base::http::gate::Gate;
+use crate::base::http::problem::Problem;
+use crate::base::keys::{AwsPrimitives, NotaryKeys};
+use crate::base::log::submission::{self, Submission};
+use crate::base::log::witnessed::{Alarms, States};
+use crate::base::rate::RateLimit;
+use crate::base::sqlite::{Database, Failure};
+use crate::base::system::NodeClock;
 use crate::member::Member;
-use crate::problem::Problem;
-use crate::server::RateLimit;
-use crate::sqlite::{Database, Failure};
-use crate::system::NodeClock;
 use refusal::Refusal;
 use ruling::{Kind, Ruling, rule};
 
@@ -111,19 +111,19 @@ async fn add_checkpoint(
 async fn state(
     extract::State(witness): extract::State<Arc<Witness>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<States>, Problem> {
     let place = witness.reading.enter(from.ip())?;
     let logs = place.work(witness.database.read(store::states)).await?;
-    Ok(Json(json!({ "logs": logs })))
+    Ok(Json(States { logs }))
 }
 
 async fn alarms(
     extract::State(witness): extract::State<Arc<Witness>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Alarms>, Problem> {
     let place = witness.reading.enter(from.ip())?;
     let alarms = place.work(witness.database.read(store::alarms)).await?;
-    Ok(Json(json!({ "alarms": alarms })))
+    Ok(Json(Alarms { alarms }))
 }
 
 impl Witness {

@@ -4,9 +4,9 @@ use hdms::endpoint::Endpoint;
 use hdms::network::NotaryLog;
 use hdms::provider::Clock;
 
-use crate::log::Roll;
+use crate::base::log::Roll;
+use crate::base::system::NodeClock;
 use crate::member::Member;
-use crate::system::NodeClock;
 
 /// Those that the Network Map lists, whenever they are asked.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use hdms::Error;
 
-use crate::problem::Problem;
+use crate::base::http::problem::Problem;
 
 /// The media type of a size (C2SP tlog-witness).
 pub const SIZE: &str = "text/x.tlog.size";

@@ -95,7 +95,7 @@ pub fn rule(cosigned: Cosigned, old: u64, new: Tree, proof: &[Hash]) -> Ruling {
 #[cfg(test)]
 mod tests {
     use super::{Cosigned, Kind, Ruling, Tree, rule};
-    use crate::log::tree::{self, Tree as Grown};
+    use crate::base::log::tree::{self, Tree as Grown};
     use hdms::log::Hash;
     use hdms::log::merkle::leaf_hash;
 

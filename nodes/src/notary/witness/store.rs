@@ -3,10 +3,10 @@
 use hdms::Error;
 use hdms::log::SignedCheckpoint;
 use rusqlite::{Connection, OptionalExtension, Row};
-use serde::{Deserialize, Serialize};
 
 use super::ruling::{Cosigned, Kind, Tree};
-use crate::sqlite::Failure;
+use crate::base::log::witnessed::{Alarm, State};
+use crate::base::sqlite::Failure;
 
 /// SQL of the tables. Notes have the log's signature, co-signed ones the witness's own as well.
 pub const TABLES: &str = "
@@ -35,30 +35,6 @@ const REMEMBERED: u64 = 1000;
 
 /// Alarms of one kind that are kept about one log: the first ones.
 const ALARMS: u64 = 100;
-
-/// A checkpoint that a witness has co-signed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
-    /// The log's origin.
-    pub log: String,
-    /// The newest one: a note with the log's signature and the cosignature.
-    pub checkpoint: String,
-}
-
-/// A log's two signed checkpoints that do not go together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Alarm {
-    /// The log's origin.
-    pub log: String,
-    /// See [`Kind::name`].
-    pub kind: String,
-    /// When it was first refused, seconds.
-    pub time: u64,
-    /// What the witness had co-signed: a note with both signatures.
-    pub cosigned: String,
-    /// What it refused: a note with the log's signature.
-    pub refused: String,
-}
 
 /// The newest checkpoint that was co-signed of a log.
 pub fn newest(connection: &Connection, log: &str) -> Result<Option<SignedCheckpoint>, Failure> {

@@ -12,8 +12,8 @@ use super::super::nodes::{self, Known, Status};
 use super::super::refusals::{self, Wish};
 use super::super::trail::Act;
 use super::super::{rivals, strangers, superseded, waiting_changes};
-use crate::problem::Problem;
-use crate::sqlite::Failure;
+use crate::base::http::problem::Problem;
+use crate::base::sqlite::Failure;
 
 /// How old a statement of a changed key may be that nobody has seen yet, seconds.
 const NEW: u64 = 7 * 24 * 3600;
@@ -37,7 +37,7 @@ pub fn expect_same_node(
 /// What a decision on a request rests on.
 #[derive(PartialEq)]
 pub struct Found {
-    /// From where it was asked: [`crate::connections::customer`].
+    /// From where it was asked: [`crate::base::http::connections::customer`].
     pub from: IpAddr,
     pub known: Option<Known>,
     /// Since when it has a key that is not known here, seconds.

@@ -19,18 +19,19 @@ use super::challenges::Challenges;
 use super::claims::Claims;
 use super::network_map::Network;
 use super::nodes::{self, IssuedCard, Known, Status};
-use super::rate::{DAY, RateLimit, Rates};
+use super::rates::Rates;
 use super::strangers;
 use super::superseded;
 use super::trail;
 use super::waiting_changes;
-use crate::connections::{customer, subscriber};
-use crate::keys::AwsPrimitives;
-use crate::names;
-use crate::problem::Problem;
-use crate::reach::Reach;
-use crate::sqlite::Database;
-use crate::system::{NodeClock, SystemRandomness};
+use crate::base::http::connections::{customer, subscriber};
+use crate::base::http::problem::Problem;
+use crate::base::http::reach::Reach;
+use crate::base::keys::AwsPrimitives;
+use crate::base::names;
+use crate::base::rate::{DAY, RateLimit};
+use crate::base::sqlite::Database;
+use crate::base::system::{NodeClock, SystemRandomness};
 use decision::{
     Decision, Found, Used, acts, decide, ends_cards, expect_few_changes, expect_newest,
     expect_same_node, expect_timely, find, is_repeated, refusal, says_the_same,

@@ -6,9 +6,9 @@ use hdms::ids::NodeId;
 use hdms::mailbox::Delivery;
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::base::sqlite::Failure;
 use crate::server::nodes;
 use crate::server::quota::{self, Place, Quotas};
-use crate::sqlite::Failure;
 
 /// Why a delivery was not kept.
 #[derive(Debug, PartialEq, Eq)]

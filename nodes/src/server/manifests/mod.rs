@@ -16,13 +16,13 @@ use hdms::network::{Manifest, NetworkDocuments, NotaryLog, Numbered, Witness, le
 use rusqlite::Connection;
 
 use super::nodes::{self, Known};
-use crate::client::Client;
-use crate::keys::NotaryKeys;
-use crate::log::publication::Published;
-use crate::log::tiles::{self, Tiles};
-use crate::log::tree::{self, Tree};
-use crate::log::{Others, Roll, sign};
-use crate::sqlite::{Database, Failure};
+use crate::base::http::client::Client;
+use crate::base::keys::NotaryKeys;
+use crate::base::log::publication::Published;
+use crate::base::log::tiles::{self, Tiles};
+use crate::base::log::tree::{self, Tree};
+use crate::base::log::{Others, Roll, sign};
+use crate::base::sqlite::{Database, Failure};
 pub use rows::{TABLE, standing};
 
 /// From so many notaries on that co-sign, a manifest names them: of fewer one alone could keep the

@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use super::super::nodes;
 use super::{Newest, Next};
-use crate::log::tiles::{self, Leaves, StoredTree};
-use crate::log::tree::{self, Tree};
-use crate::sqlite::Failure;
+use crate::base::log::tiles::{self, Leaves, StoredTree};
+use crate::base::log::tree::{self, Tree};
+use crate::base::sqlite::Failure;
 
 /// SQL of the table beside [`tiles::TABLES`]. `required` are the witnesses of which most must have
 /// co-signed, JSON; `doormen` is the digest of the list that it binds; it is `turning` when it binds

@@ -11,7 +11,7 @@ use super::super::manifests;
 use super::super::nodes;
 use super::super::recovery::{Recovery, ServerStanding};
 use super::{Network, signing};
-use crate::log::tree::Tree;
+use crate::base::log::tree::Tree;
 
 /// How long the notaries have to say and to give back what they have witnessed, and for each manifest
 /// besides: before the server serves, and later.

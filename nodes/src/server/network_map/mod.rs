@@ -27,14 +27,14 @@ use super::certificate::{Certificate, Keyring};
 use super::manifests::{self, Manifests, Newest};
 use super::nodes::{self, IssuedCard, Known, Status};
 use super::pins;
-use super::rate::RateLimit;
 use super::rules::History;
 use super::superseded;
-use crate::client::Client;
-use crate::keys::AwsPrimitives;
-use crate::log::tree::Tree;
-use crate::sqlite::Database;
-use crate::system::NodeClock;
+use crate::base::http::client::Client;
+use crate::base::keys::AwsPrimitives;
+use crate::base::log::tree::Tree;
+use crate::base::rate::RateLimit;
+use crate::base::sqlite::Database;
+use crate::base::system::NodeClock;
 use refreshes::Refreshes;
 
 /// How long before the end of the list of Doormen the operator is told: 90 days, so that every card

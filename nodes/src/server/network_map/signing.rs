@@ -17,7 +17,7 @@ use super::super::certificate::Certificate;
 use super::super::manifests::{Newest, Next};
 use super::super::rules::History;
 use super::Network;
-use crate::sqlite::Failure;
+use crate::base::sqlite::Failure;
 
 impl Network {
     /// Parameters, map and revocation list.

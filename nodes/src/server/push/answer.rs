@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
-use crate::guarded::Unanswered;
+use crate::base::http::guarded::Unanswered;
 
 /// Bytes read of an answer, whose content is of no interest: so that its connection can be used
 /// again.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use hdms::Error;
 use reqwest::Url;
 
-use crate::guarded::Guarded;
-use crate::reach::Reach;
+use crate::base::http::guarded::Guarded;
+use crate::base::http::reach::Reach;
 
 /// How long a push service may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);

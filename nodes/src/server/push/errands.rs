@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::Sender;
 use super::answer::Outcome;
 use super::table::{self, Due};
-use crate::pause::doubled;
+use crate::base::pause::doubled;
 
 /// Between two pushes to one subscription: each is shown to a person, so that what comes in a flood
 /// shares the next.

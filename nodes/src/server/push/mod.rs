@@ -22,9 +22,9 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::ServerConfig;
 use super::stream::Bells;
-use crate::keys;
-use crate::sqlite::Database;
-use crate::system::{NodeClock, SystemRandomness};
+use crate::base::keys;
+use crate::base::sqlite::Database;
+use crate::base::system::{NodeClock, SystemRandomness};
 use answer::Outcome;
 use browser::Browser;
 use endpoints::{Endpoints, Way};

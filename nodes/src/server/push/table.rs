@@ -6,8 +6,8 @@ use hdms::json;
 use hdms::push::{MAX_PAYLOAD, MAX_SUBSCRIPTIONS, PushMessage, Subscription};
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::base::sqlite::Failure;
 use crate::server::nodes;
-use crate::sqlite::Failure;
 
 /// Beyond this many messages that wait, a push only wakes: push services keep a browser's messages
 /// while it is away, wake-ups in each other's place, and drop the browser when they grow too many.

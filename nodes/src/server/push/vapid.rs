@@ -7,7 +7,7 @@ use hdms::Error;
 use hdms::jose::encode;
 use serde_json::json;
 
-use crate::keys::Es256Key;
+use crate::base::keys::Es256Key;
 
 /// How long a token is good for, seconds: half of what push services accept.
 const LIFETIME: u64 = 12 * 3600;
@@ -74,7 +74,7 @@ impl Vapid {
 #[cfg(test)]
 mod tests {
     use super::{LIFETIME, MARGIN, Vapid};
-    use crate::keys::{Passphrase, open_or_make_es256};
+    use crate::base::keys::{Passphrase, open_or_make_es256};
 
     #[test]
     fn a_token_is_used_until_it_nears_its_end_and_each_origin_has_its_own() {

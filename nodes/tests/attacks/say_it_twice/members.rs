@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use hdms::Error;
 use hdms::card::LIFETIME;
+use hdms_nodes::base::keys as key_files;
+use hdms_nodes::base::system::NodeClock;
+use hdms_nodes::institution::platform::NativeNode;
 use hdms_nodes::institution::{self, Institution};
-use hdms_nodes::keys as key_files;
+use hdms_nodes::local::personal::Personal;
 use hdms_nodes::member::{Member, MemberConfig};
-use hdms_nodes::personal::Personal;
-use hdms_nodes::platform::NativeNode;
-use hdms_nodes::system::NodeClock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use hdms_nodes::scenario::{Style, Treatment};
+use hdms_nodes::local::scenario::{Style, Treatment};
 use hdms_tests::{Result, pages};
 
 /// Cases in a round, which has a network of its own.

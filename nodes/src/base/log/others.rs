@@ -1,0 +1,181 @@
+//! The notaries of the network as witnesses of this node's log, from the asking side. All are
+//! asked at once, each for one checkpoint at a time; one that fails is left out for a while, unless
+//! there are too few without it.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use hdms::endpoint::Endpoint;
+use hdms::ids::NodeId;
+use hdms::log::{NoteSignature, SignedCheckpoint};
+use hdms::network::NotaryLog;
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use super::asking::Asking;
+use super::tiles::Tiles;
+use super::witnesses::Witnesses;
+use crate::base::http::client::Client;
+use crate::base::pause::doubled;
+
+/// How long to wait for enough of them.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// How long the others have once enough have answered.
+const MOMENT: Duration = Duration::from_millis(10);
+
+/// How long one is left out after it has failed: at first, and at most.
+const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Whom a log may ask.
+pub trait Roll: Debug + Send + Sync + 'static {
+    /// The witnesses of now, each with its base URL.
+    fn witnesses(&self) -> Vec<(NotaryLog, Endpoint)>;
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Others<R> {
+    roll: R,
+    client: Client,
+    tiles: Arc<Tiles>,
+    known: Mutex<HashMap<NodeId, Arc<Turn<Progress>>>>,
+}
+
+/// How far one has come; locked while it is asked.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Leaves of the tree that it last co-signed.
+    pub size: u64,
+    failures: u32,
+    rests_until: Option<Instant>,
+}
+
+impl Progress {
+    /// Notes how it went. Answers how often it has failed in a row.
+    pub fn note(&mut self, success: bool) -> u32 {
+        self.failures = if success { 0 } else { self.failures.saturating_add(1) };
+        let rest = (!success).then(|| doubled(self.failures, REST.0, REST.1));
+        self.rests_until = rest.map(|rest| Instant::now() + rest);
+        self.failures
+    }
+
+    fn is_rested(&self) -> bool {
+        self.rests_until.is_none_or(|until| until <= Instant::now())
+    }
+}
+
+/// A witness that can be asked.
+struct Other {
+    log: NotaryLog,
+    endpoint: Endpoint,
+    progress: Arc<Turn<Progress>>,
+}
+
+impl<R: Roll> Others<R> {
+    /// Those of `roll`, whenever they are asked; `tiles` are those of this node's log.
+    pub fn new(roll: R, client: Client, tiles: Tiles) -> Self {
+        Self { roll, client, tiles: Arc::new(tiles), known: Mutex::default() }
+    }
+
+    fn others(&self) -> Vec<Other> {
+        let witnesses = self.roll.witnesses().into_iter();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = witnesses.map(|(log, endpoint)| {
+            let progress = known.entry(log.notary.clone()).or_default().clone();
+            Other { log, endpoint, progress }
+        });
+        others.collect()
+    }
+
+    /// Asks `other` in its turn, and to the end even when nobody waits for that any more.
+    fn ask(
+        &self,
+        other: Other,
+        checkpoint: &SignedCheckpoint,
+        progress: OwnedMutexGuard<Progress>,
+    ) -> JoinHandle<Option<NoteSignature>> {
+        let asking = Asking {
+            client: self.client.clone(),
+            tiles: Arc::downgrade(&self.tiles),
+            witness: other.log,
+            endpoint: other.endpoint,
+            checkpoint: checkpoint.clone(),
+        };
+        tokio::spawn(asking.run(progress))
+    }
+
+    /// The cosignatures of all that answer until there are `enough`, and of those that do so in a
+    /// `moment` more.
+    pub async fn cosign_until(
+        &self,
+        checkpoint: &SignedCheckpoint,
+        enough: impl Fn(&[NoteSignature]) -> bool,
+        moment: Duration,
+    ) -> Vec<NoteSignature> {
+        let (mut asked, mut left_out) = (FuturesUnordered::new(), Vec::new());
+        for other in self.others() {
+            match other.progress.clone().try_lock_owned() {
+                Ok(progress) if progress.is_rested() => {
+                    asked.push(self.ask(other, checkpoint, progress));
+                }
+                _ => left_out.push(other),
+            }
+        }
+        let mut cosignatures = Vec::new();
+        let until_enough = async {
+            while !enough(&cosignatures) {
+                match asked.next().await {
+                    Some(answer) => cosignatures.extend(answer.ok().flatten()),
+                    None => break,
+                }
+            }
+            if !enough(&cosignatures) {
+                let others = left_out.into_iter();
+                let answers = join_all(others.map(|other| self.ask_in_turn(other, checkpoint)));
+                cosignatures.extend(answers.await.into_iter().flatten());
+            }
+        };
+        let in_time = timeout(LONGEST, until_enough).await.is_ok();
+        let rest = async {
+            while let Some(answer) = asked.next().await {
+                cosignatures.extend(answer.ok().flatten());
+            }
+        };
+        if in_time && !moment.is_zero() && timeout(moment, rest).await.is_err() {
+            tracing::debug!("published before every witness has answered");
+        }
+        cosignatures
+    }
+
+    async fn ask_in_turn(
+        &self,
+        other: Other,
+        checkpoint: &SignedCheckpoint,
+    ) -> Option<NoteSignature> {
+        let progress = other.progress.clone().lock_owned().await;
+        self.ask(other, checkpoint, progress).await.ok().flatten()
+    }
+}
+
+impl<R: Roll> Witnesses for Others<R> {
+    async fn cosign(
+        &self,
+        checkpoint: &SignedCheckpoint,
+        needed: usize,
+        times: RangeInclusive<u64>,
+    ) -> Vec<NoteSignature> {
+        let moment = if needed > 0 { MOMENT } else { Duration::ZERO };
+        let counts =
+            |line: &&NoteSignature| line.cosigned_at().is_some_and(|time| times.contains(&time));
+        let enough = |lines: &[NoteSignature]| lines.iter().filter(counts).count() >= needed;
+        self.cosign_until(checkpoint, enough, moment).await
+    }
+}
