@@ -5,24 +5,22 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::base64url::digest;
 use crate::card::{self, Role, VerifiedCard};
 use crate::error::Error;
 use crate::ids::{CaseId, MessageId, NodeId};
+use crate::jose::jwe;
 use crate::jose::jws::{self, Compact, Kind, Unverified};
-use crate::jose::{digest, jwe};
 use crate::json;
 use crate::network::Trust;
 use crate::padding;
-use crate::provider::{Clock, NodeKeys, Primitives, Randomness, Timestamp};
+use crate::provider::{CLOCK_SKEW, Clock, NodeKeys, Primitives, Randomness, Timestamp};
 
 /// Largest envelope, bytes.
 pub const MAX_BYTES: usize = 1_048_576;
 
 /// How long a message waits for its recipient: 30 days, in seconds.
 pub const LIFETIME: u64 = 30 * 24 * 3600;
-
-/// How far a sender's clock may be ahead, in seconds.
-pub const CLOCK_SKEW: u64 = 300;
 
 /// A message.
 pub const KIND: Kind = Kind { typ: "hdms+jwt", longest: MAX_BYTES };

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base64url::decode;
 use crate::error::Error;
-use crate::jose::decode;
 use crate::provider::{Clock, Randomness};
 
 /// RFC 7638 SHA-256 thumbprint of a node's signing key: 43 characters of base64url.

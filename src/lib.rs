@@ -2,12 +2,14 @@
 //! by Moon and Kim: what every node shares, native and in the browser. No sockets, no clock, no
 //! disk and no browser in here; they come in through the traits of [`provider`].
 //!
-//! - who: [`ids`], [`card`], [`endpoint`], [`network`], [`doorman`]
+//! - what all is written with: [`json`], [`base64url`], [`jwk`], [`ids`]
+//! - who: [`card`], [`endpoint`], [`network`], [`doorman`]
 //! - what travels: [`jose`], [`envelope`], [`proof`], [`mailbox`], [`push`], [`answers`]
 //! - what is kept: [`record`] over [`fhir`], [`ledger`], [`notary`], [`log`]
 //! - what happens: [`treatment`], driven by [`node`]
 
 pub mod answers;
+pub mod base64url;
 pub mod card;
 pub mod doorman;
 pub mod endpoint;
@@ -17,6 +19,7 @@ pub mod fhir;
 pub mod ids;
 pub mod jose;
 pub mod json;
+pub mod jwk;
 pub mod ledger;
 pub mod log;
 pub mod mailbox;

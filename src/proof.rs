@@ -4,12 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base64url::digest;
 use crate::error::Error;
 use crate::ids::{MessageId, NodeId};
-use crate::jose::digest;
-use crate::jose::jwk::RsaJwk;
 use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
+use crate::jwk::RsaJwk;
 use crate::provider::{NodeKeys, Primitives, Timestamp};
 
 const KIND: Kind = Kind::statement("hdms-proof+jwt");

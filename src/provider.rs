@@ -6,7 +6,7 @@
 //! natively. The same vectors run over all three.
 
 use crate::error::Error;
-use crate::jose::jwk::{EcJwk, RsaJwk};
+use crate::jwk::{EcJwk, RsaJwk};
 
 /// Milliseconds since the Unix epoch.
 #[derive(
@@ -26,6 +26,9 @@ impl Timestamp {
         Self(seconds.saturating_mul(1000))
     }
 }
+
+/// How far the clock of others may be ahead, in seconds.
+pub const CLOCK_SKEW: u64 = 300;
 
 /// Tells the time.
 pub trait Clock {

@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::base64url::{decode, digest};
 use crate::error::Error;
-use crate::jose::{decode, digest};
 use crate::json;
 
 /// Most bytes of a push before its encryption: with padding and the header of RFC 8188 they fill

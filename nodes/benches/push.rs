@@ -18,7 +18,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use common::Net;
-use hdms::jose::{digest, encode};
+use hdms::base64url::{digest, encode};
 use hdms::provider::Clock;
 use hdms::push::Subscription;
 use hdms_nodes::server::PushConfig;

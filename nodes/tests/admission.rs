@@ -58,7 +58,7 @@ async fn without_both_keys_nobody_is_admitted() {
     };
     let other = net.request(keys(0), Role::Personal, "").await.sign(keys(0)).await.unwrap();
     let foreign = net.request(keys(1), Role::Personal, "").await.sign(keys(1)).await.unwrap();
-    let digest = hdms::jose::digest;
+    let digest = hdms::base64url::digest;
     for (what, wrong) in [
         ("a guess", ChallengeAnswer { answer: digest("guess"), ..answer.clone() }),
         ("nothing", ChallengeAnswer { answer: String::new(), ..answer.clone() }),
@@ -144,7 +144,8 @@ async fn a_request_that_is_old_forged_or_malformed_is_refused() {
     for text in ["", "a.b.c", "{}", "\u{0}", &jwt[..jwt.len() / 2]] {
         assert_eq!(ask(text.into()).await, Some(Error::AdmissionMalformed), "{text}");
     }
-    let none = format!("{}.", hdms::jose::encode(r#"{"alg":"none","typ":"hdms-admission+jwt"}"#));
+    let none =
+        format!("{}.", hdms::base64url::encode(r#"{"alg":"none","typ":"hdms-admission+jwt"}"#));
     assert_eq!(ask(format!("{none}e30.")).await, Some(Error::AlgorithmRefused));
     assert_eq!(ask("x".repeat(200_000)).await, Some(Error::BodyTooLarge));
 }

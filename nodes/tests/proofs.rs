@@ -6,8 +6,8 @@ mod common;
 
 use common::{Net, Person, delivery, id, keys, message_id, problem};
 use hdms::Error;
+use hdms::base64url::digest;
 use hdms::card::LIFETIME;
-use hdms::jose::digest;
 use hdms::proof::{RequestProof, WINDOW};
 
 /// A request for the mailbox with this proof, which `alter` may have changed before it was signed.

@@ -255,7 +255,7 @@ async fn the_command_leads_through_the_ceremony() {
     let pinned = reqwest::get(format!("{url}/network/root")).await.unwrap();
     let pinned = pinned.bytes().await.unwrap();
     assert_eq!(pinned, std::fs::read(online.join("root.jwk")).unwrap());
-    let pinned: hdms::jose::jwk::RsaJwk = serde_json::from_slice(&pinned).unwrap();
+    let pinned: hdms::jwk::RsaJwk = serde_json::from_slice(&pinned).unwrap();
     assert!(thumbprint.contains(&pinned.thumbprint()));
 
     std::fs::write(offline.join("q.jwt"), said("server new-key --data s", &online)).unwrap();

@@ -6,13 +6,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::Card;
-use crate::envelope::CLOCK_SKEW;
 use crate::error::Error;
 use crate::ids::NodeId;
-use crate::jose::jwk::RsaJwk;
 use crate::jose::jws::{self, Compact, Kind, Unverified};
 use crate::json;
-use crate::provider::{NodeKeys, Primitives};
+use crate::jwk::RsaJwk;
+use crate::provider::{CLOCK_SKEW, NodeKeys, Primitives};
 
 const KEY_CHANGE: Kind = Kind::statement("hdms-key-change+jwt");
 const ENCRYPTION_KEY: Kind = Kind::statement("hdms-encryption-key+jwt");

@@ -1,22 +1,18 @@
 //! Cards: who a node is, signed by the Doorman (DESIGN section 4).
 
 mod keys;
-mod renewal;
 
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::{self, Endpoint};
-use crate::envelope::CLOCK_SKEW;
 use crate::error::Error;
 use crate::ids::NodeId;
-use crate::jose::jwk::RsaJwk;
 use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
-use crate::network::{Doormen, Trust};
-use crate::provider::{NodeKeys, Primitives, Timestamp};
+use crate::jwk::RsaJwk;
+use crate::provider::{CLOCK_SKEW, NodeKeys, Primitives};
 
 pub use keys::{EncryptionKey, KeyChange, MAX_CHANGES, SigningKeys};
-pub use renewal::{PAUSE, Renewal};
 
 /// Most bytes of a card: with all changes of keys of 3072 bits, and so that it fits any answer.
 pub const MAX_BYTES: usize = 60 * 1024;
@@ -84,47 +80,17 @@ pub struct VerifiedCard {
 }
 
 impl VerifiedCard {
-    /// Checks form, Doorman's signature, node id, expiry and revocation, in this order.
-    ///
-    /// Errors: [`Error::CardMalformed`], [`Error::CardForged`], [`Error::CardMismatch`], those of
-    /// [`VerifiedCard::check_validity`].
-    pub async fn verify(
+    /// Form, signature, node id and keys: `signer` knows by thumbprint and time of issue, seconds, whose
+    /// signature counts.
+    pub(crate) async fn signed<'a>(
         jwt: &str,
-        trust: &Trust,
-        now: Timestamp,
-        primitives: &impl Primitives,
-    ) -> Result<Self, Error> {
-        let verified = Self::verify_chain(jwt, trust, primitives).await?;
-        verified.encryption_key()?;
-        verified.check_validity(trust, now)?;
-        Ok(verified)
-    }
-
-    /// Only form, Doorman's signature, node id and keys: for a card with which a node reads what it
-    /// keeps however old the card or the revocation list, also one of version 1. Others check the rest.
-    pub async fn verify_chain(
-        jwt: &str,
-        trust: &Trust,
-        primitives: &impl Primitives,
-    ) -> Result<Self, Error> {
-        if let Some(checked) = trust.checked(jwt) {
-            return Ok(checked);
-        }
-        let verified = Self::issued_by(jwt, trust.doormen(), primitives).await?;
-        trust.remember(&verified);
-        Ok(verified)
-    }
-
-    /// The same by a list of Doormen.
-    pub async fn issued_by(
-        jwt: &str,
-        doormen: &Doormen,
+        signer: impl FnOnce(&str, u64) -> Option<&'a RsaJwk>,
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
         let unverified = Unverified::parse(jwt, &KIND, Error::CardMalformed)?;
         let kid = unverified.header().kid.clone().ok_or(Error::CardMalformed)?;
         let card: Card = json::read(unverified.payload().clone(), Error::CardMalformed)?;
-        let doorman = doormen.key(&kid, card.iat).ok_or(Error::CardForged)?;
+        let doorman = signer(&kid, card.iat).ok_or(Error::CardForged)?;
         unverified.verify_ps256(doorman, primitives).await.map_err(|error| match error {
             Error::SignatureInvalid => Error::CardForged,
             other => other,
@@ -165,18 +131,6 @@ impl VerifiedCard {
             }
         };
         Ok(Self { card, keys, encryption, jwt: jwt.to_owned() })
-    }
-
-    /// [`Error::CardExpired`], [`Error::CardRevoked`], [`Error::CardSuperseded`], or
-    /// [`Error::NetworkStale`] when the revocation list is too old to say.
-    pub fn check_validity(&self, trust: &Trust, now: Timestamp) -> Result<(), Error> {
-        if now.seconds() >= self.card.exp {
-            return Err(Error::CardExpired);
-        }
-        match trust.check_revocation(&self.card.sub, now) {
-            Err(Error::CardRevoked) => Err(Error::CardRevoked),
-            known => trust.check_superseded(&self.card.sub, self.card.iat).and(known),
-        }
     }
 
     /// The node.

@@ -5,10 +5,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::AdmissionRequest;
+use crate::base64url::{decode, digest};
 use crate::error::Error;
 use crate::ids::NodeId;
-use crate::jose::jwk::RsaJwk;
-use crate::jose::{decode, digest, jwe};
+use crate::jose::jwe;
+use crate::jwk::RsaJwk;
 use crate::provider::{NodeKeys, Primitives, Randomness};
 
 /// What a challenge's protected header says it is.

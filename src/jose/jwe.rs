@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::jwk::RsaJwk;
 use super::jws::{parse_header, refuse_other_algorithms};
-use super::{decode, encode};
+use crate::base64url::{decode, encode};
 use crate::error::Error;
 use crate::json;
+use crate::jwk::RsaJwk;
 use crate::provider::{NodeKeys, Primitives, Randomness};
 
 const IV: usize = 12;

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::jwk::{EcJwk, RsaJwk};
-use super::{decode, encode};
+use crate::base64url::{decode, encode};
 use crate::error::Error;
 use crate::json;
+use crate::jwk::{EcJwk, RsaJwk};
 use crate::provider::{HolderKeys, NodeKeys, Primitives};
 
 /// Most bytes of a statement that stands in other documents.

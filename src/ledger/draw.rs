@@ -11,14 +11,13 @@ use sha2::{Digest, Sha256};
 
 use super::leaf::{Commitment, base64url};
 use super::{Entry, EntryKind};
+use crate::base64url::{decode, encode};
 use crate::card::SigningKeys;
-use crate::envelope::CLOCK_SKEW;
 use crate::error::Error;
 use crate::ids::NodeId;
-use crate::jose::{decode, encode};
 use crate::log::Hash;
 use crate::network::Manifest;
-use crate::provider::{NodeKeys, Primitives, Randomness};
+use crate::provider::{CLOCK_SKEW, NodeKeys, Primitives, Randomness};
 
 /// What the hospital signs begins with it.
 const SIGNED: &str = "hdms-notary-draw/v2";

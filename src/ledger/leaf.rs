@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Entry, EntryKind, VerificationKey};
+use crate::base64url::{decode, encode};
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId};
-use crate::jose::{decode, encode};
 use crate::log::Hash;
 use crate::provider::Randomness;
 

@@ -8,11 +8,11 @@ mod receipt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base64url::{decode, digest};
 use crate::card::VerifiedCard;
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, NodeId};
 use crate::jose::jws::{self, Compact, Kind, Unverified};
-use crate::jose::{decode, digest};
 use crate::json;
 use crate::provider::{NodeKeys, Primitives, Timestamp};
 

@@ -7,14 +7,13 @@ use super::cosignatures::Cosignatures;
 use super::leaf::{CaseSecret, Commitment, Leaf, PRESENT, Salt, version};
 use super::{Entry, VerificationKey};
 use crate::card::VerifiedCard;
-use crate::envelope::CLOCK_SKEW;
 use crate::error::Error;
 use crate::ids::{EntryId, NodeId};
 use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
 use crate::log::{MAX_TEXT, TlogProof};
 use crate::network::{NotaryLog, Trust, notary_of};
-use crate::provider::{NodeKeys, Primitives, Timestamp};
+use crate::provider::{CLOCK_SKEW, NodeKeys, Primitives, Timestamp};
 
 /// Why a notary refuses an entry. A receipt is in it.
 pub const CONFLICT: Kind = Kind { typ: "hdms-conflict+jwt", longest: 4 * MAX_TEXT };

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base64url::{decode, encode};
 use crate::error::Error;
 use crate::ids::NodeId;
-use crate::jose::{decode, encode};
 use crate::log::note::{KeyKind, NoteKey};
 
 const LOG: &str = "hdms-log/";

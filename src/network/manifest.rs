@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::{NetworkDocument, NetworkDocuments, Witness};
 use crate::answers::MANIFEST;
+use crate::base64url::digest;
 use crate::error::Error;
 use crate::ids::NodeId;
-use crate::jose::digest;
 use crate::jose::jws::{Kind, Unverified};
 use crate::json;
 use crate::log::Hash;

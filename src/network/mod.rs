@@ -2,10 +2,12 @@
 //! certificates, the network parameters, the Network Map, the revocation list, and the manifest that
 //! binds them (DESIGN section 4).
 
+mod cards;
 mod followed;
 mod logs;
 mod manifest;
 mod names;
+mod renewal;
 mod signed;
 mod split;
 mod trust;
@@ -17,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::answers::DOCUMENTS;
 use crate::error::Error;
 use crate::ids::NodeId;
-use crate::jose::jwk::RsaJwk;
 use crate::jose::jws::{self, Kind};
+use crate::jwk::RsaJwk;
 use crate::log::Checkpoint;
 use crate::provider::NodeKeys;
 
@@ -28,6 +30,7 @@ pub use logs::{
 };
 pub use manifest::{Logged, Manifest, Numbered, leaf, majority};
 pub(crate) use names::former_name;
+pub use renewal::{RENEWAL_PAUSE, Renewal};
 pub use signed::verify_by;
 pub use split::{Split, keep_split, split};
 pub use trust::Trust;

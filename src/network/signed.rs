@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::{Doormen, NetworkDocument};
 use crate::error::Error;
-use crate::jose::jwk::RsaJwk;
 use crate::jose::jws::{Kind, Unverified};
 use crate::json;
+use crate::jwk::RsaJwk;
 use crate::provider::{Primitives, Timestamp};
 
 /// The list of Doormen that the root key has signed and that has not ended.

@@ -12,11 +12,11 @@ use super::{
     Doormen, Manifest, NetworkDocuments, NetworkMap, NotaryLog, PROTOCOL_VERSION, Parameters,
     Revocations,
 };
+use crate::base64url::digest;
 use crate::card::{Role, VerifiedCard};
 use crate::error::Error;
 use crate::ids::NodeId;
-use crate::jose::digest;
-use crate::jose::jwk::RsaJwk;
+use crate::jwk::RsaJwk;
 use crate::log::{NoteKey, SignedCheckpoint};
 use crate::provider::{Primitives, Timestamp};
 

@@ -2,11 +2,12 @@
 
 use super::{Node, OutboxItem, Payload, Platform};
 use crate::card::Role;
-use crate::envelope::{CLOCK_SKEW, Opened};
+use crate::envelope::Opened;
 use crate::error::Error;
 use crate::ids::NodeId;
 use crate::ledger::{Draw, Drawn, Entry, Passed, SILENCE, VerifiedDraw};
 use crate::network::{Manifest, Trust};
+use crate::provider::CLOCK_SKEW;
 use crate::treatment::hospital::HospitalCase;
 use crate::treatment::message::Ranking;
 

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::quarantine::{Deliverer, Refusal, dropped, place_of};
 use super::{Contents, Node, Platform, put};
+use crate::base64url::digest;
 use crate::card;
 use crate::envelope::{MessageType, Opened, Opening, Sealed, expect_present_key};
 use crate::error::Error;
 use crate::ids::CaseId;
-use crate::jose::digest;
 use crate::json;
 use crate::provider::{Store, Table, Timestamp, Write};
 use crate::treatment::Step;

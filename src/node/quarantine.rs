@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::inbox::begun;
 use super::{Contents, Node, Platform, Taken, put};
+use crate::base64url::digest;
 use crate::error::Error;
 use crate::ids::NodeId;
-use crate::jose::digest;
 use crate::json;
 use crate::mailbox::{MAX_PAGE, Refused};
 use crate::provider::{Store, Table, Timestamp, Write};

@@ -20,14 +20,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::base64url;
 use crate::card::SigningKeys;
 use crate::error::Error;
 use crate::fhir::resource;
 use crate::ids::NodeId;
-use crate::jose;
-use crate::jose::jwk::EcJwk;
 use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
+use crate::jwk::EcJwk;
 use crate::provider::{NodeKeys, Primitives, Randomness, Timestamp};
 use sdjwt::{Concealer, Parts};
 
@@ -87,7 +87,7 @@ impl Record {
     /// base64url of the SHA-256 over the ASCII of the signed JWT: what the notary keeps. It is the
     /// same whatever is disclosed.
     pub fn verification_key(&self) -> String {
-        jose::digest(self.jwt())
+        base64url::digest(self.jwt())
     }
 
     /// The record with all disclosures thrown away: its content is gone, its proofs stay valid.

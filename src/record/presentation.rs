@@ -6,12 +6,12 @@ use serde_json::{Map, Value};
 
 use super::sdjwt::{self, Parts};
 use super::{KIND, Record, VerifiedRecord, verify};
+use crate::base64url;
 use crate::card::SigningKeys;
 use crate::error::Error;
-use crate::jose;
-use crate::jose::jwk::EcJwk;
 use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
+use crate::jwk::EcJwk;
 use crate::provider::{Clock, HolderKeys, Primitives, Timestamp};
 
 const KEY_BINDING: Kind = Kind::statement("kb+jwt");
@@ -101,7 +101,7 @@ pub async fn present(
         iat: clock.now().seconds(),
         aud: audience.to_owned(),
         nonce: nonce.to_owned(),
-        sd_hash: jose::digest(&presented),
+        sd_hash: base64url::digest(&presented),
     };
     let binding = jws::sign_es256(KEY_BINDING.typ, &binding, &holder, keys).await?;
     Ok(presented + &binding)
@@ -159,7 +159,11 @@ impl KeyBinding {
                 other => other,
             })?;
         let binding: Self = json::read(claims, unproven)?;
-        if binding.sd_hash == jose::digest(parts.presented) { Ok(binding) } else { Err(unproven) }
+        if binding.sd_hash == base64url::digest(parts.presented) {
+            Ok(binding)
+        } else {
+            Err(unproven)
+        }
     }
 }
 

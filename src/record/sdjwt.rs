@@ -5,8 +5,8 @@ use std::collections::BinaryHeap;
 
 use serde_json::{Map, Value, json};
 
+use crate::base64url;
 use crate::error::Error;
-use crate::jose;
 use crate::json;
 use crate::provider::Randomness;
 
@@ -77,8 +77,8 @@ impl<'a, R: Randomness> Concealer<'a, R> {
     }
 
     fn keep(&mut self, content: Vec<Value>) -> String {
-        let disclosure = jose::encode(Value::Array(content).to_string());
-        let digest = jose::digest(&disclosure);
+        let disclosure = base64url::encode(Value::Array(content).to_string());
+        let digest = base64url::digest(&disclosure);
         self.disclosures.push(disclosure);
         digest
     }
@@ -87,7 +87,7 @@ impl<'a, R: Randomness> Concealer<'a, R> {
     fn salt(&self) -> Result<Value, Error> {
         let mut salt = [0; 16];
         self.randomness.fill(&mut salt)?;
-        Ok(jose::encode(salt).into())
+        Ok(base64url::encode(salt).into())
     }
 }
 
@@ -150,7 +150,7 @@ struct Disclosure {
 
 impl Disclosure {
     fn parse(encoded: &str) -> Result<Self, Error> {
-        let bytes = jose::decode(encoded).ok_or(Error::RecordMalformed)?;
+        let bytes = base64url::decode(encoded).ok_or(Error::RecordMalformed)?;
         let Ok(Value::Array(content)) = json::parse(&bytes) else {
             return Err(Error::RecordMalformed);
         };
@@ -185,7 +185,7 @@ impl<'p> Processing<'p> {
         let mut by_digest = BinaryHeap::new();
         let mut disclosures = Vec::new();
         for text in encoded {
-            by_digest.push((jose::digest(text), disclosures.len()));
+            by_digest.push((base64url::digest(text), disclosures.len()));
             disclosures.push(Some(Disclosure::parse(text)?));
         }
         let by_digest = by_digest.into_sorted_vec();

@@ -9,7 +9,7 @@ use p256::ecdsa::{Signature, SigningKey};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::jose::jwk::EcJwk;
+use crate::jwk::EcJwk;
 use crate::provider::{HolderKeys, Randomness};
 
 /// The keys of a holder by their thumbprints, in memory that is wiped when dropped. Signatures are

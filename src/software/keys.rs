@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::Stream;
+use crate::base64url::{decode, encode};
 use crate::error::Error;
-use crate::jose::jwk::RsaJwk;
-use crate::jose::{decode, encode};
+use crate::jwk::RsaJwk;
 use crate::provider::{NodeKeys, Randomness};
 
 /// Both private keys of a node, in memory that is wiped when dropped.

@@ -20,7 +20,7 @@ use rsa::{BoxedUint, Oaep, Pkcs1v15Sign, Pss, RsaPublicKey};
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::jose::jwk::{EcJwk, RsaJwk};
+use crate::jwk::{EcJwk, RsaJwk};
 use crate::provider::{Primitives, Randomness};
 
 /// The primitives that need no private key.
@@ -126,7 +126,7 @@ fn public_key(key: &RsaJwk) -> Result<RsaPublicKey, Error> {
 mod tests {
     use super::{Software, SoftwareHolders, SoftwareKeys};
     use crate::error::Error;
-    use crate::jose::jwk::EcJwk;
+    use crate::jwk::EcJwk;
     use crate::provider::{HolderKeys, NodeKeys, Primitives, Randomness};
     use crate::testing::SeededRandomness;
     use futures_lite::future::block_on;

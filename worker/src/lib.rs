@@ -25,7 +25,6 @@ pub mod store;
 pub mod transport;
 pub mod viewing;
 pub mod views;
-pub mod waking;
 pub mod webcrypto;
 pub mod worker;
 

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use futures_util::future::{Either, select};
 use gloo_timers::future::TimeoutFuture;
 use hdms::Error;
-use hdms::jose::encode;
+use hdms::base64url::encode;
 use hdms::json;
 use hdms::provider::{Clock, Store, Table, Timestamp, Write};
 use hdms::push::{Subscription, SubscriptionRemoval};

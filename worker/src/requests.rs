@@ -13,7 +13,6 @@ use web_sys::MessagePort;
 use crate::commands::{Command, Wish};
 use crate::queue::Queue;
 use crate::views::{NodeErrorView, NodeEvent, NodeState, NodeStatus, PushState};
-use crate::waking;
 use crate::worker::Worker;
 use crate::{clients, js, marker};
 
@@ -73,7 +72,7 @@ pub async fn handle(request: JsValue, port: MessagePort) {
 #[wasm_bindgen]
 pub async fn wake(payload: Vec<u8>) -> bool {
     match opened().await {
-        Ok(worker) => waking::woken(&worker, &payload).await,
+        Ok(worker) => worker.woken(&payload).await,
         Err(_) => false,
     }
 }

@@ -2,6 +2,7 @@
 //! page what has changed.
 
 mod status;
+mod waking;
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -29,7 +30,7 @@ use crate::store::IndexedDb;
 use crate::viewing::{self, Viewer};
 use crate::views::{self, NodeStatus, StreamTicket};
 use crate::webcrypto::WebCryptoKeys;
-use crate::{js, lock, waking};
+use crate::{js, lock};
 
 /// How long a command may take, milliseconds.
 const COMMAND: u32 = 15_000;
@@ -50,9 +51,9 @@ pub struct Worker {
     lost: Cell<bool>,
     commands: Queue,
     errands: Queue,
-    pub(crate) subscriptions: Queue,
-    pub(crate) delivery: Delivery,
-    pub(crate) push: Push,
+    subscriptions: Queue,
+    delivery: Delivery,
+    push: Push,
     viewer: Viewer,
     syncs: Syncs,
     /// The request by which a person last wanted all to be sent.
@@ -124,9 +125,9 @@ impl Worker {
                 js::from(&self.add_record(name, options.fhir).await?)
             }
             Command::SubscribePush(options) => {
-                js::from(&waking::choose(self, true, options.firebase_token).await?)
+                js::from(&self.choose_push(true, options.firebase_token).await?)
             }
-            Command::UnsubscribePush => js::from(&waking::choose(self, false, None).await?),
+            Command::UnsubscribePush => js::from(&self.choose_push(false, None).await?),
             Command::DismissKeyWarning(node) => js::from(&self.dismiss(&node).await?),
             Command::Cases
             | Command::Case(_)
@@ -144,7 +145,7 @@ impl Worker {
     pub async fn follow_up(self: &Rc<Self>) {
         self.tell_pages().await;
         let Ok(member) = self.member() else { return };
-        waking::announce(self).await;
+        self.announce().await;
         if member.node.platform().take_queued() {
             let (worker, member) = (self.clone(), member.clone());
             let posting = async move { worker.delivery.post(&member, Occasion::Time).await };
@@ -156,7 +157,7 @@ impl Worker {
             self.tell_pages().await;
         }
         if let Some(standing) = self.delivery.take_standing() {
-            waking::compare(self, member, standing).await;
+            self.compare_push(member, standing).await;
             self.tell_pages().await;
         }
     }
@@ -189,7 +190,7 @@ impl Worker {
         self.store.fail_next_commit();
     }
 
-    pub(crate) fn member(&self) -> Result<Rc<Member>, Error> {
+    fn member(&self) -> Result<Rc<Member>, Error> {
         if self.store.is_stopped() {
             return Err(Error::NodeStopped);
         }

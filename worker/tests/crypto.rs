@@ -6,7 +6,7 @@
 mod support;
 
 use hdms::Error;
-use hdms::jose::jwk::EcJwk;
+use hdms::jwk::EcJwk;
 use hdms::provider::{HolderKeys, NodeKeys, Primitives, Timestamp};
 use hdms_vectors::PrivateKey;
 use hdms_worker::store::IndexedDb;

@@ -13,7 +13,6 @@ use hdms::provider::Table;
 use hdms_worker::commands::{Command, PushOptions};
 use hdms_worker::requests::wake;
 use hdms_worker::views::PushState;
-use hdms_worker::waking::woken;
 use serde_json::{Value, json};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
@@ -64,11 +63,11 @@ async fn a_pushed_message_takes_effect_once_and_each_push_shows_the_same() {
     let mut device = Device::new().await;
     let [approval, _] = device.envelopes().await;
     device.is_offline();
-    assert!(woken(&device.worker, &payload(1, &approval)).await);
+    assert!(device.worker.woken(&payload(1, &approval)).await);
     assert_eq!(phase(&device).await, "approved");
     let rows = device.count(Table::Inbox).await;
     device.restart().await;
-    assert!(woken(&device.worker, &payload(1, &approval)).await);
+    assert!(device.worker.woken(&payload(1, &approval)).await);
     assert_eq!(device.shown(), json!([notification(ANSWERED, 1), notification(ANSWERED, 1)]));
     assert_eq!(
         (device.count(Table::Inbox).await, device.count(Table::Quarantine).await),
@@ -89,7 +88,7 @@ async fn a_wake_up_fetches_acknowledges_and_shows_what_came() {
     let mut device = Device::new().await;
     let [approval, data_request] = device.envelopes().await;
     device.has_mail(&[&approval, &data_request], &[]);
-    assert!(woken(&device.worker, br#"{"data":{"wake":"0190"},"from":"1"}"#).await);
+    assert!(device.worker.woken(br#"{"data":{"wake":"0190"},"from":"1"}"#).await);
     let asks = notification("A hospital asks for health data", 2);
     assert_eq!(device.shown(), json!([asks, notification(ANSWERED, 1)]));
     assert_eq!(device.told("/mailbox/acknowledgement"), [json!({"upto": 2})]);
@@ -101,10 +100,10 @@ async fn what_is_pushed_and_refused_is_left_to_the_mailbox_and_set_aside_there()
     let [approval, _] = device.envelopes().await;
     let altered = approval.replacen('.', ".A", 1);
     device.is_offline();
-    assert!(!woken(&device.worker, &payload(1, &altered)).await);
+    assert!(!device.worker.woken(&payload(1, &altered)).await);
     assert_eq!(device.count(Table::Quarantine).await, 0);
     device.has_mail(&[&altered], &[]);
-    assert!(woken(&device.worker, &payload(1, &altered)).await);
+    assert!(device.worker.woken(&payload(1, &altered)).await);
     let aside = json!(["A message was set aside", BODY, "hdms-1", "./#/node"]);
     assert_eq!(device.shown(), json!([aside]));
     assert_eq!(device.count(Table::Quarantine).await, 1);
@@ -118,7 +117,7 @@ async fn what_is_kept_in_hope_is_given_up_when_its_time_is_over_and_the_server_i
     device.world.providers.clock.advance(24 * 3600 * 1000);
     let [approval, _] = device.envelopes().await;
     device.has_mail(&[&approval], &[]);
-    assert!(woken(&device.worker, &payload(1, &approval)).await);
+    assert!(device.worker.woken(&payload(1, &approval)).await);
     contact(&device).await;
     device.has_mail(&[], &[]);
     assert_eq!(device.count(Table::Quarantine).await, 1);
@@ -173,7 +172,7 @@ async fn rubbish_only_wakes() {
     let device = Device::new().await;
     for rubbish in [&b""[..], b"null", b"\xff", b"{\"seq\":-1,\"envelope\":7}"] {
         // Nothing has come: it is left to the shim to show something.
-        assert!(!woken(&device.worker, rubbish).await);
+        assert!(!device.worker.woken(rubbish).await);
     }
     assert_eq!((device.shown(), device.count(Table::Quarantine).await), (json!([]), 0));
 }
@@ -185,7 +184,7 @@ async fn without_a_node_or_a_permission_nothing_is_said_to_be_shown() {
     // The database of the exported function has no node.
     assert!(!wake(payload(1, &approval)).await);
     device.change("permitted", false.into());
-    assert!(!woken(&device.worker, &payload(1, &approval)).await);
+    assert!(!device.worker.woken(&payload(1, &approval)).await);
     assert_eq!(phase(&device).await, "approved");
 }
 

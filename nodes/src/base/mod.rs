@@ -1,6 +1,7 @@
 //! What all native nodes stand on. Nothing here knows a node of any kind.
 
 pub mod audit;
+pub(crate) mod durable;
 pub mod http;
 pub mod keys;
 pub(crate) mod log;

@@ -29,7 +29,7 @@ use clap::Args;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::endpoint::Endpoint;
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 use hdms_nodes::base::http::connections::raise_open_files;
 use hdms_nodes::base::http::reach::Reach;
 use hdms_nodes::base::keys::{KEY_FILE, Passphrase};

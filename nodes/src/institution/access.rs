@@ -15,7 +15,7 @@ use aws_lc_rs::digest::{Digest, SHA256, digest};
 use axum::extract::{ConnectInfo, Request};
 use axum::http::header::AUTHORIZATION;
 use hdms::Error;
-use hdms::jose;
+use hdms::base64url;
 use hdms::provider::{Clock, Randomness, Timestamp};
 use zeroize::Zeroizing;
 
@@ -70,7 +70,7 @@ impl ApiKey {
             Ok(mut file) => {
                 let mut random = Zeroizing::new([0; 32]);
                 SystemRandomness.fill(random.as_mut())?;
-                let key = Zeroizing::new(jose::encode(random.as_ref()));
+                let key = Zeroizing::new(base64url::encode(random.as_ref()));
                 file.write_all(key.as_bytes()).map_err(|_| Error::StoreFailed)?;
                 file.sync_all().map_err(|_| Error::StoreFailed)?;
                 Ok(Self(key))

@@ -24,7 +24,9 @@ use super::access::Door;
 use super::case_view::{CaseSummary, CaseView, CasesView};
 use super::hand_in::{Ids, NO_KEY, NO_NOTARY};
 use super::outcome::{FHIR_JSON, Outcome};
-use super::reading::{PAGE, decision, ended, filled, is_digest, is_message, limit, page, query};
+use super::reading::{
+    PAGE, case_id, decision, ended, filled, is_digest, is_message, limit, page, query,
+};
 use super::shared_view::SharedView;
 use super::views::{
     AskData, Asked, CasesQuery, HandedIn, NodeView, OutboxView, PageQuery, PhaseName,
@@ -37,10 +39,8 @@ use crate::base::http::problem::{Problem, method_not_allowed, read_body};
 /// Largest result, bytes: whole-patient Bundles have a few million.
 const MAX_RESULT: usize = 32 * 1024 * 1024;
 
-/// Bytes of texts after which a page of cases ends, and of records after which one of what was shared
-/// does.
+/// Bytes of texts after which a page of cases ends.
 const CASES_BYTES: usize = 1024 * 1024;
-pub(super) const SHARED_BYTES: usize = 4 * 1024 * 1024;
 
 /// The interface's routes, behind `door`.
 pub fn routes(door: Arc<Door>) -> Router<Desk> {
@@ -307,9 +307,4 @@ struct Changed {
 fn of_resources(error: Error) -> Problem {
     let is_refused = matches!(error, Error::CommandMalformed | Error::TypeNotAllowed);
     Problem { field: is_refused.then(|| "resources".to_owned()), ..error.into() }
-}
-
-/// The case that a path names. [`Error::UnknownCase`].
-pub(super) fn case_id(text: &str) -> Result<CaseId, Error> {
-    text.parse().map_err(|_| Error::UnknownCase)
 }

@@ -3,8 +3,8 @@
 
 use axum::http::HeaderMap;
 use hdms::Error;
+use hdms::base64url;
 use hdms::ids::EntryId;
-use hdms::jose;
 use hdms::node::Platform;
 use hdms::provider::{Clock, Randomness, Timestamp};
 use hdms::treatment::hospital::HospitalCase;
@@ -88,7 +88,7 @@ impl Clock for Derived {
 impl Randomness for Derived {
     /// At most 43 bytes, which is more than an id asks for.
     fn fill(&self, bytes: &mut [u8]) -> Result<(), Error> {
-        let digest = jose::digest(&self.text);
+        let digest = base64url::digest(&self.text);
         let source = digest.as_bytes().get(..bytes.len()).ok_or(Error::RandomnessFailed)?;
         bytes.copy_from_slice(source);
         Ok(())

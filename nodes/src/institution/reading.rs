@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::Query;
 use axum::http::Uri;
 use hdms::Error;
-use hdms::ids::MessageId;
+use hdms::ids::{CaseId, MessageId};
 use hdms::ledger::Commitment;
 use serde::de::{DeserializeOwned, value};
 use serde_path_to_error::Error as Located;
@@ -80,6 +80,11 @@ pub fn ended<T>(found: &mut Vec<T>, limit: usize) -> Option<&T> {
     let goes_on = found.len() > limit;
     found.truncate(limit);
     found.last().filter(|_| goes_on)
+}
+
+/// The case that a path names. [`Error::UnknownCase`].
+pub fn case_id(text: &str) -> Result<CaseId, Error> {
+    text.parse().map_err(|_| Error::UnknownCase)
 }
 
 /// Whether this is the id of a message.

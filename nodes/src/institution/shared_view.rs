@@ -8,11 +8,13 @@ use hdms::treatment::message::SharedRecord;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::api::SHARED_BYTES;
 use super::case_view::ReceiptView;
 use super::names::name_in;
 use super::views::ProblemView;
 use crate::institution::platform::NativeNode;
+
+/// Bytes of records after which a page of what was shared ends.
+const SHARED_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a patient shared in a case: as many whole answers as make about 4 MB.
 #[derive(Debug, Serialize, ToSchema)]

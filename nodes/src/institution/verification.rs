@@ -17,8 +17,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Desk;
-use super::api::case_id;
 use super::names::name_of;
+use super::reading::case_id;
 use super::views::ProblemView;
 use crate::base::http::problem::Problem;
 use crate::institution::platform::NativeNode;

@@ -10,7 +10,7 @@ use hdms::Error;
 use hdms::card::Role;
 use hdms::doorman::About;
 use hdms::endpoint::Endpoint;
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;

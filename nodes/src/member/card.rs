@@ -1,12 +1,11 @@
 //! A member's card: when it is to be renewed, and how.
 
 use hdms::Error;
-use hdms::card::{Renewal, VerifiedCard};
+use hdms::card::VerifiedCard;
 use hdms::doorman::AdmissionRequest;
-use hdms::envelope::CLOCK_SKEW;
 use hdms::ids::MessageId;
-use hdms::network::Trust;
-use hdms::provider::{Clock, Timestamp};
+use hdms::network::{Renewal, Trust};
+use hdms::provider::{CLOCK_SKEW, Clock, Timestamp};
 
 use super::MemberConfig;
 use crate::base::http::client::Client;

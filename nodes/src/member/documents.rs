@@ -2,8 +2,8 @@
 //! when the server is away and against older ones that it offers after a restart.
 
 use hdms::Error;
-use hdms::jose::jwk::RsaJwk;
 use hdms::json;
+use hdms::jwk::RsaJwk;
 use hdms::network::{self, KeyWarning, NetworkDocuments, Trust};
 use hdms::provider::{Store, Table, Timestamp, Write};
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hdms::Error;
 use hdms::card::VerifiedCard;
-use hdms::jose::jwk::RsaJwk;
 use hdms::json;
+use hdms::jwk::RsaJwk;
 use hdms::network::Trust;
 use hdms::provider::{Clock, Store, Table};
 use tokio::sync::{Mutex, watch};

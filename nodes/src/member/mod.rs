@@ -29,7 +29,7 @@ use hdms::card::{Role, VerifiedCard};
 use hdms::doorman::About;
 use hdms::endpoint::Endpoint;
 use hdms::ids::NodeId;
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 use hdms::network::{self, KeyWarning, LogKeys, Trust};
 use hdms::provider::{Clock, Table, Write};
 use tokio::sync::watch;
@@ -47,7 +47,7 @@ use crate::base::system::NodeClock;
 use costs::Costs;
 
 /// Longest time between two attempts to get a newer card.
-const LONGEST_PAUSE: Duration = Duration::from_millis(hdms::card::PAUSE);
+const LONGEST_PAUSE: Duration = Duration::from_millis(network::RENEWAL_PAUSE);
 
 /// What a member is and where it asks.
 #[derive(Clone, Debug)]

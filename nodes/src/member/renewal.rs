@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use hdms::Error;
-use hdms::card::{Renewal, VerifiedCard};
-use hdms::network::Trust;
+use hdms::card::VerifiedCard;
+use hdms::network::{Renewal, Trust};
 use hdms::provider::{Clock, Store};
 
 use super::{Member, card, put};

@@ -2,8 +2,8 @@
 //! log. Ids begin with their time (UUIDv7), so that both indexes grow near their ends.
 
 use hdms::Error;
+use hdms::base64url::{decode, encode};
 use hdms::ids::{CaseId, EntryId, NodeId};
-use hdms::jose::{decode, encode};
 use hdms::json;
 use hdms::ledger::{
     CaseSecret, Commitment, Entry, EntryKind, Leaf, LeafOpening, Salt, VerificationKey,

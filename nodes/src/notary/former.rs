@@ -3,7 +3,7 @@
 //! depositing again gets the new ones.
 
 use hdms::Error;
-use hdms::jose::decode;
+use hdms::base64url::decode;
 use hdms::json;
 use rusqlite::Connection;
 

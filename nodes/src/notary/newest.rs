@@ -2,9 +2,9 @@
 //! often. So the key that one gave up deposits nothing, also before the revocation list says so.
 
 use hdms::Error;
+use hdms::base64url::decode;
 use hdms::card::{LIFETIME, VerifiedCard};
 use hdms::ids::NodeId;
-use hdms::jose::decode;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::base::sqlite::{Database, Failure};

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hdms::Error;
+use hdms::base64url::digest;
 use hdms::card::Role;
-use hdms::jose::digest;
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 use hdms::log::merkle::leaf_hash;
 use hdms::log::{Hash, MAX_TEXT, NoteKey, SignedCheckpoint};
 use hdms::network::{Doormen, Manifest, Numbered, Trust, leaf, majority, verify_by};

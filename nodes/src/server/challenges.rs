@@ -3,8 +3,8 @@
 
 use aws_lc_rs::{constant_time, hmac};
 use hdms::Error;
+use hdms::base64url::{self, digest};
 use hdms::doorman::{AdmissionRequest, ChallengeAnswer, expected_answer};
-use hdms::jose::{self, digest};
 use hdms::provider::Randomness;
 
 use super::nodes;
@@ -29,9 +29,9 @@ impl Challenges {
         let kept = database.write(move |tx| {
             let kept = nodes::setting(tx, KEY)?;
             if let Some(text) = kept {
-                return Ok(jose::decode(text).ok_or(Error::StoreCorrupt)?);
+                return Ok(base64url::decode(text).ok_or(Error::StoreCorrupt)?);
             }
-            nodes::set_setting(tx, KEY, &jose::encode(new))?;
+            nodes::set_setting(tx, KEY, &base64url::encode(new))?;
             Ok::<_, Failure>(new.to_vec())
         });
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &kept.await?)))
@@ -40,7 +40,7 @@ impl Challenges {
     /// The secret of a challenge for this request, 32 octets as base64url.
     pub fn secret(&self, request: &str, expires: u64) -> String {
         let text = format!("{LABEL}\n{}\n{expires}", digest(request));
-        jose::encode(hmac::sign(&self.0, text.as_bytes()))
+        base64url::encode(hmac::sign(&self.0, text.as_bytes()))
     }
 
     /// Whether this answers a challenge of this server for the request that comes with it.

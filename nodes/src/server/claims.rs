@@ -1,10 +1,10 @@
 //! What a node asks to be, as an operator reads it and the trail keeps it.
 
 use hdms::Error;
+use hdms::base64url::digest;
 use hdms::card::Role;
 use hdms::doorman::{About, AdmissionRequest};
 use hdms::ids::NodeId;
-use hdms::jose::digest;
 use hdms::json;
 use hdms::network::LogKeys;
 use serde::Serialize;

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hdms::Error;
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 use hdms::provider::Clock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -10,7 +10,7 @@ use hdms::Error;
 use hdms::card::Role;
 use hdms::doorman::AdmissionRequest;
 use hdms::ids::{MessageId, NodeId};
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 use hdms::proof::{self, ClaimedProof, RequestProof};
 use hdms::provider::{Clock, Timestamp};
 use rusqlite::Connection;

@@ -9,11 +9,11 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use hdms::Error;
 use hdms::answers::{DOCUMENTS, MANIFEST, WITNESSED};
+use hdms::base64url::digest;
 use hdms::card::{LIFETIME, Role, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
 use hdms::endpoint::Endpoint;
 use hdms::ids::{MessageId, NodeId};
-use hdms::jose::digest;
 use hdms::log::{NoteKey, SignedCheckpoint};
 use hdms::network::{
     Doormen, Manifest, NetworkDocuments, NetworkMap, NotaryLog, Numbered, Revocations, Trust,

@@ -2,11 +2,11 @@
 //! between.
 
 use hdms::Error;
+use hdms::base64url::digest;
 use hdms::card::Role;
 use hdms::doorman::{About, AdmissionRequest};
 use hdms::endpoint::Endpoint;
 use hdms::ids::NodeId;
-use hdms::jose::digest;
 use hdms::json;
 use hdms::network::LogKeys;
 use rusqlite::{Connection, OptionalExtension};

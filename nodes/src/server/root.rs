@@ -9,14 +9,15 @@ use hdms::Error;
 use hdms::answers;
 use hdms::card;
 use hdms::ids::NodeId;
-use hdms::jose::jwk::RsaJwk;
 use hdms::jose::jws::{Kind, Unverified};
 use hdms::json;
+use hdms::jwk::RsaJwk;
 use hdms::network::{DoormanKey, Doormen, ManifestsLog, NetworkDocument, sign, verify_by};
 use hdms::provider::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::base::keys::{self, AwsKeys, AwsPrimitives, Passphrase, write_durably};
+use crate::base::durable;
+use crate::base::keys::{self, AwsKeys, AwsPrimitives, Passphrase};
 
 /// The name of the file with the public half, a JWK, for everyone to pin.
 pub const PUBLIC_FILE: &str = "root.jwk";
@@ -100,7 +101,7 @@ impl Root {
         let public = folder.join(PUBLIC_FILE);
         if !public.exists() {
             let jwk = json::write(keys.public().0)?;
-            write_durably(folder, &public, &jwk).map_err(|_| Error::StoreFailed)?;
+            durable::write(folder, &public, &jwk).map_err(|_| Error::StoreFailed)?;
         }
         let id = keys.public().0.thumbprint().parse()?;
         Ok(Self { folder: folder.to_owned(), keys, id })
@@ -160,7 +161,7 @@ impl Root {
     pub async fn sign(&self, list: &Doormen) -> Result<String, Error> {
         let jwt = sign(list, &self.keys).await?;
         let path = self.folder.join(file_name(list.number));
-        write_durably(&self.folder, &path, jwt.as_bytes()).map_err(|_| Error::StoreFailed)?;
+        durable::write(&self.folder, &path, jwt.as_bytes()).map_err(|_| Error::StoreFailed)?;
         Ok(jwt)
     }
 

@@ -18,7 +18,7 @@ use hdms::Error;
 use hdms::card::Role;
 use hdms::doorman::{Admitted, Challenge, ChallengeAnswer, MAX_BYTES};
 use hdms::ids::NodeId;
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 use hdms::log::decimal;
 use hdms::mailbox::{
     Acknowledgement, Deliveries, DeliveryAnswer, DeliveryAnswers, MAX_CODE, MAX_DELIVERIES,

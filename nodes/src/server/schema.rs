@@ -266,12 +266,12 @@ mod tests {
     #[tokio::test]
     async fn by_what_members_may_be_taken_for_others_is_known_once_it_is_open() {
         let marks = SCHEMA.migrations.iter().position(|sql| *sql == rivals::MARKS).unwrap();
-        let id = hdms::jose::digest("a member");
+        let id = hdms::base64url::digest("a member");
         let request = serde_json::json!({
             "iss": id, "iat": 1, "jti": "018f0000-0000-7000-8000-000000000001",
             "role": "institution", "name": "Hospital", "endpoint": "https://hospital.example",
             "about": { "registry_number": "1", "address": "2", "contact": "3" },
-            "signing_key": hdms::jose::jwk::RsaJwk::from_modulus(vec![0xff; 256]).unwrap(),
+            "signing_key": hdms::jwk::RsaJwk::from_modulus(vec![0xff; 256]).unwrap(),
             "encryption": "",
         });
         let member = format!(

@@ -3,8 +3,8 @@
 //! last, so that whoever alters the database by hand is found out by whoever looks.
 
 use hdms::Error;
+use hdms::base64url::digest;
 use hdms::ids::NodeId;
-use hdms::jose::digest;
 use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use hdms::Error;
+use hdms::base64url::digest;
 use hdms::card::{KeyChange, MAX_CHANGES};
 use hdms::ids::NodeId;
-use hdms::jose::digest;
 use rusqlite::Connection;
 
 use super::strangers;
@@ -120,7 +120,7 @@ pub fn drop_old(tx: &Connection, now: u64) -> Result<(), Failure> {
 mod tests {
     use std::net::IpAddr;
 
-    use hdms::jose::digest;
+    use hdms::base64url::digest;
 
     use super::super::schema;
     use super::{drop_old, note, of_node};

@@ -1,9 +1,9 @@
 //! A patient who is many wants a hospital to turn other patients away.
 
+use hdms::base64url::decode;
 use hdms::card::Role;
 use hdms::envelope::{Letter, MessageType, seal};
 use hdms::ids::{CaseId, NodeId};
-use hdms::jose::decode;
 use hdms::memory::MemoryStore;
 use hdms::network::Trust;
 use hdms::node::{Node, OutboxItem, Payload, Platform};

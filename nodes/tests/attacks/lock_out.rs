@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use hdms::Error;
+use hdms::base64url::digest;
 use hdms::card::Role;
 use hdms::doorman::{About, AdmissionRequest};
 use hdms::ids::NodeId;
-use hdms::jose::digest;
 use hdms_nodes::base::http::problem::retry_after;
 use hdms_nodes::base::http::proxies::{Block, Proxies};
 use rusqlite::Connection;
@@ -44,7 +44,7 @@ async fn answers_of_strangers_use_up_nothing_of_a_node() {
         net.challenge(keys(0), &net.request(keys(0), Role::Personal, "").await).await.unwrap();
     for _ in 0..10 {
         let wrong = hdms::doorman::ChallengeAnswer {
-            answer: hdms::jose::digest("wrong"),
+            answer: hdms::base64url::digest("wrong"),
             ..answer.clone()
         };
         let refused = net.client.answer_challenge(&net.url, &wrong).await;

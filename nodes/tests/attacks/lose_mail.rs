@@ -37,7 +37,7 @@ async fn a_flood_of_anonymous_posts_keeps_no_refusal_of_an_honest_patient_from_b
     assert_eq!(shown(&stage.his).await.len(), MOST_REFUSALS, "of one address so much is kept");
 
     let message = refused_message(&stage).await;
-    let id = hdms::jose::digest(message.as_bytes());
+    let id = hdms::base64url::digest(message.as_bytes());
     let answer = stage.his.post("/inbox", message).await;
     assert_eq!(answer.code(), "envelope/body");
     assert!(shown(&stage.his).await.contains(&id), "a patient has room of his own");

@@ -8,7 +8,7 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::ids::NodeId;
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 use hdms::log::checkpoint::{cosignature, cosigned_text, log_signature};
 use hdms::log::{Checkpoint, SignedCheckpoint};
 use hdms::network::{NotaryLog, Trust};

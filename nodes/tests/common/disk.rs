@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hdms::jose::encode;
+use hdms::base64url::encode;
 
 /// Every file below `folder`.
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -15,7 +15,7 @@ use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
 use hdms::doorman::{About, AdmissionRequest, ChallengeAnswer};
 use hdms::ids::{CaseId, EntryId, MessageId, NodeId};
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 use hdms::mailbox::{Delivery, DeliveryAnswer};
 use hdms::network::{Ed25519Key, LogKeys, Trust};
 use hdms::provider::{Clock, Timestamp};
@@ -361,7 +361,7 @@ pub fn entry_id() -> EntryId {
 
 /// Something for a mailbox: the server can't tell it from an envelope.
 pub fn delivery(to: &NodeId, content: &str) -> Delivery {
-    let envelope = format!("h.k.i.{}.t", hdms::jose::encode(content));
+    let envelope = format!("h.k.i.{}.t", hdms::base64url::encode(content));
     Delivery { to: to.clone(), id: message_id(), envelope }
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use hdms::Error;
 use hdms::ids::CaseId;
 
+use hdms::base64url::encode;
 use hdms::card::{LIFETIME, VerifiedCard};
 use hdms::envelope::expect_present_key;
-use hdms::jose::encode;
 use hdms::node::Platform;
 use hdms_nodes::base::keys::{open_or_make, renew_encryption_key};
 use hdms_nodes::institution::platform::NativeNode;

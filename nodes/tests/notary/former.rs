@@ -1,8 +1,8 @@
 //! A database that a notary wrote before its log was a Merkle tree.
 
 use hdms::Error;
+use hdms::base64url::encode;
 use hdms::ids::CaseId;
-use hdms::jose::encode;
 use hdms::ledger::{Entry, EntryKind, VerificationKey};
 use rusqlite::Connection;
 

@@ -132,7 +132,7 @@ async fn envelopes_that_are_no_deposit_are_refused_whole() {
     let middle = tampered.len() / 2;
     tampered[middle] = if tampered[middle] == b'A' { b'B' } else { b'A' };
     refused(String::from_utf8(tampered).unwrap(), Error::DecryptionFailed).await;
-    let header = hdms::jose::encode(r#"{"alg":"RSA1_5","enc":"A256GCM"}"#);
+    let header = hdms::base64url::encode(r#"{"alg":"RSA1_5","enc":"A256GCM"}"#);
     let rest = good.split_once('.').unwrap().1;
     refused(format!("{header}.{rest}"), Error::AlgorithmRefused).await;
 

@@ -25,8 +25,8 @@ impl Browser {
         let name = service.subscribed(sender).unwrap();
         let subscription = Subscription::WebPush {
             endpoint: format!("{base}/{name}"),
-            p256dh: hdms::jose::encode(key.compute_public_key().unwrap()),
-            auth: hdms::jose::encode(secret),
+            p256dh: hdms::base64url::encode(key.compute_public_key().unwrap()),
+            auth: hdms::base64url::encode(secret),
             expires: None,
         };
         Self { key, secret, name, subscription }

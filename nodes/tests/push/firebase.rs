@@ -43,7 +43,7 @@ async fn register(google: &Google) -> Subscription {
     let proof = format!("FIS {}", text(&installed["authToken"]["token"]));
     let endpoint = google.service().subscribed(&key).unwrap();
     let web = json!({"endpoint": format!("https://fcm.googleapis.com/fcm/send/{endpoint}"),
-        "p256dh": key, "auth": hdms::jose::encode([1; 16]), "applicationPubKey": key});
+        "p256dh": key, "auth": hdms::base64url::encode([1; 16]), "applicationPubKey": key});
     let registered = post("registrations", json!({"web": web}));
     let registered = registered.header("x-goog-firebase-installations-auth", proof);
     let registered: Value = registered.send().await.unwrap().json_body().await;

@@ -131,5 +131,5 @@ pub async fn until(what: &str, so: impl AsyncFn() -> bool) {
 
 /// What `delivery` seals as this content.
 pub fn envelope(content: &str) -> String {
-    format!("h.k.i.{}.t", hdms::jose::encode(content))
+    format!("h.k.i.{}.t", hdms::base64url::encode(content))
 }

@@ -61,11 +61,11 @@ async fn nothing_that_everybody_may_read_names_a_personal_node_or_where_it_is_wo
         let answer = reqwest::get(format!("{}{path}", stage.net.url)).await.unwrap();
         let text = answer.text().await.unwrap();
         // Signed documents are read as those read them who look for somebody.
-        let parts = text.split(['.', '"']).filter_map(hdms::jose::decode);
+        let parts = text.split(['.', '"']).filter_map(hdms::base64url::decode);
         let parts = parts.map(|part| String::from_utf8_lossy(&part).into_owned());
         let cards: Vec<_> = parts.collect();
         let nested = cards.iter().flat_map(|part| part.split(['.', '"']));
-        let nested = nested.filter_map(hdms::jose::decode);
+        let nested = nested.filter_map(hdms::base64url::decode);
         let nested: Vec<_> = nested.map(|it| String::from_utf8_lossy(&it).into_owned()).collect();
         let all = [vec![text], cards, nested].concat().join("\n");
         assert_eq!(all.contains("St. Elsewhere"), path == "/network", "it looks where cards are");
@@ -139,7 +139,7 @@ async fn a_revoked_node_is_not_pushed_to() {
 async fn endpoints_that_lead_anywhere_but_to_a_public_push_service_are_refused() {
     let stage = Stage::new().await;
     let key = vapid(&stage.net).await;
-    let auth = hdms::jose::encode([1; 16]);
+    let auth = hdms::base64url::encode([1; 16]);
     for endpoint in [
         "http://push.example.net/1",
         "https://127.0.0.1/1",
@@ -155,7 +155,7 @@ async fn endpoints_that_lead_anywhere_but_to_a_public_push_service_are_refused()
         refused(&stage, &subscription, Error::PushSubscriptionRefused).await;
     }
     let good = "https://push.example.net/1";
-    let no_point = hdms::jose::encode([4; 65]);
+    let no_point = hdms::base64url::encode([4; 65]);
     for (p256dh, auth) in [(&no_point, &auth), (&auth, &auth), (&key, &key)] {
         let subscription =
             json!({"kind": "webpush", "endpoint": good, "p256dh": p256dh, "auth": auth});
@@ -193,7 +193,7 @@ async fn a_push_service_leads_the_server_nowhere_and_keeps_it_no_longer_than_its
     let key = vapid(&stage.net).await;
     for path in ["elsewhere", "endless"] {
         let endpoint = format!("{base}/{path}");
-        let (p256dh, auth) = (key.clone(), hdms::jose::encode([1; 16]));
+        let (p256dh, auth) = (key.clone(), hdms::base64url::encode([1; 16]));
         let subscription = Subscription::WebPush { endpoint, p256dh, auth, expires: None };
         stage.subscribe(&subscription).await;
     }

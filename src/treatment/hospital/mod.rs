@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::message::{ApprovalBody, Content, Ranking, Received, ResultBody};
 use super::request::TreatmentRequest;
 use super::{Authored, Effect, Flow, Step};
-use crate::envelope::{CLOCK_SKEW, MessageType};
+use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ids::{EntryId, NodeId};
 use crate::ledger::{
@@ -28,7 +28,7 @@ use crate::ledger::{
     VerifiedEndorsement, VerifiedReceipt,
 };
 use crate::network::Trust;
-use crate::provider::Timestamp;
+use crate::provider::{CLOCK_SKEW, Timestamp};
 use crate::record::VerifiedRecord;
 
 pub use state::{DataAnswer, DataRequest, HospitalCase, MedicalResult, Phase, ResultStatus};

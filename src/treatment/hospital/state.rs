@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, MessageId, NodeId};
-use crate::jose::jwk::EcJwk;
+use crate::jwk::EcJwk;
 use crate::ledger::{CaseSecret, Entry, Receipt, VerificationKey};
 use crate::provider::Timestamp;
 use crate::treatment::message::{DataRequestBody, Ranking};

@@ -16,7 +16,7 @@ use super::{Authored, Effect, Flow, Step};
 use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ids::{EntryId, NodeId};
-use crate::jose::jwk::EcJwk;
+use crate::jwk::EcJwk;
 use crate::ledger::{
     CaseSecret, Drawn, Endorsed, Entry, EntryKind, Final, VerifiedDraw, VerifiedEndorsement,
     VerifiedReceipt,

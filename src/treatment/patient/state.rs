@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, NodeId};
-use crate::jose::jwk::EcJwk;
+use crate::jwk::EcJwk;
 use crate::ledger::{CaseSecret, Entry, Passed, VerificationKey};
 use crate::provider::Timestamp;
 use crate::treatment::message::DataRequestBody;

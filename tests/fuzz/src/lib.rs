@@ -13,7 +13,7 @@ use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::{self, Card, EncryptionKey, KeyChange, Role, VerifiedCard};
 use hdms::ids::NodeId;
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 use hdms::log::checkpoint::{cosignature, log_signature};
 use hdms::log::merkle::leaf_hash;
 use hdms::log::{Checkpoint, SignedCheckpoint, TlogProof};

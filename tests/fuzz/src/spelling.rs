@@ -3,7 +3,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
-use hdms::jose::digest;
+use hdms::base64url::digest;
 
 /// The compact JWS of a document spelt as a line of header and the payload, both JSON; `None` for
 /// other input.

@@ -1,7 +1,7 @@
 //! Primitives that believe everything and hide nothing.
 
 use hdms::Error;
-use hdms::jose::jwk::{EcJwk, RsaJwk};
+use hdms::jwk::{EcJwk, RsaJwk};
 use hdms::provider::{NodeKeys, Primitives};
 
 /// Every signature is right, every key opens everything.

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::SigningKeys;
-use hdms::jose::jwk::EcJwk;
+use hdms::jwk::EcJwk;
 use hdms::provider::{HolderKeys, Timestamp};
 use hdms::record::{self, Content, Record, VerifiedRecord};
 use hdms::software::{Software, SoftwareHolders, SoftwareKeys};

@@ -4,8 +4,8 @@
 use async_trait::async_trait;
 use futures_lite::future::block_on;
 use hdms::Error;
+use hdms::base64url;
 use hdms::fhir::resource;
-use hdms::jose;
 use hdms::provider::NodeKeys;
 use hdms::record::{KIND, Selection};
 use hdms_records::{ISSUED, WORLD, sample};
@@ -51,10 +51,11 @@ impl JwsSigner for Hospital {
     type Error = Error;
 
     async fn sign(&self, header: &JsonObject, payload: &JsonObject) -> Result<Vec<u8>, Error> {
-        let part = |members: &JsonObject| jose::encode(Value::Object(members.clone()).to_string());
+        let part =
+            |members: &JsonObject| base64url::encode(Value::Object(members.clone()).to_string());
         let input = format!("{}.{}", part(header), part(payload));
         let signature = block_on(WORLD.keys.sign_ps256(input.as_bytes()))?;
-        Ok(format!("{input}.{}", jose::encode(signature)).into_bytes())
+        Ok(format!("{input}.{}", base64url::encode(signature)).into_bytes())
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use futures_lite::future::block_on;
 use hdms::Error;
+use hdms::base64url;
 use hdms::fhir::resource;
-use hdms::jose;
 use hdms::provider::Timestamp;
 use hdms::record::sdjwt::Parts;
 use hdms::record::{self, Content, Record, Selection, VerifiedRecord, WINDOW};
@@ -111,11 +111,11 @@ fn whatever_is_altered_is_refused() {
     let refused = |text: &str| WORLD.verify(text).unwrap_err();
     let (jwt, disclosures) = compact.split_once('~').unwrap();
     let (input, _) = jwt.rsplit_once('.').unwrap();
-    let signature = jose::encode([7; 256]);
+    let signature = base64url::encode([7; 256]);
     assert_eq!(refused(&format!("{input}.{signature}~{disclosures}")), Error::RecordForged);
 
     let mut parts: Vec<&str> = compact.split('~').collect();
-    let foreign = jose::encode(r#"["c2FsdA","sub","somebody-else"]"#);
+    let foreign = base64url::encode(r#"["c2FsdA","sub","somebody-else"]"#);
     parts[1] = &foreign;
     assert_eq!(refused(&parts.join("~")), Error::RecordForged);
     parts[1] = parts[2];
@@ -131,8 +131,11 @@ fn whatever_is_altered_is_refused() {
 fn other_algorithms_types_and_authors_are_refused_by_their_names() {
     let payload = RECORD.jwt().split('.').nth(1).unwrap();
     let with_header = |header: Value| {
-        let jwt =
-            format!("{}.{payload}.{}~", jose::encode(header.to_string()), jose::encode([7; 256]));
+        let jwt = format!(
+            "{}.{payload}.{}~",
+            base64url::encode(header.to_string()),
+            base64url::encode([7; 256])
+        );
         WORLD.verify(&jwt).unwrap_err()
     };
     let (typ, kid) = (record::KIND.typ, WORLD.author());
@@ -241,7 +244,7 @@ mod presentation {
             let error = verify(&forged, HOSPITAL, NONCE, ISSUED).unwrap_err();
             assert_eq!(error, Error::HolderUnproven);
         }
-        let none = jose::encode(r#"{"alg":"none","typ":"kb+jwt"}"#);
+        let none = base64url::encode(r#"{"alg":"none","typ":"kb+jwt"}"#);
         let (_, claims) = binding.split_once('.').unwrap();
         let forged = format!("{all}{none}.{claims}");
         assert_eq!(verify(&forged, HOSPITAL, NONCE, ISSUED).unwrap_err(), Error::AlgorithmRefused);

@@ -3,8 +3,8 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::jose::jwk::EcJwk;
 use hdms::jose::jws::{Kind, Unverified};
+use hdms::jwk::EcJwk;
 use hdms::record::sdjwt::{self, Parts};
 use hdms::record::{KeyBinding, MAX_BYTES};
 use hdms::software::Software;
@@ -86,8 +86,8 @@ fn recursive_disclosures_of_section_6_3_reveal_step_by_step() {
 
 /// A disclosure of `content`, and its digest.
 fn disclosure(content: &Value) -> (String, String) {
-    let encoded = hdms::jose::encode(content.to_string());
-    let digest = hdms::jose::digest(&encoded);
+    let encoded = hdms::base64url::encode(content.to_string());
+    let digest = hdms::base64url::digest(&encoded);
     (encoded, digest)
 }
 
@@ -149,7 +149,7 @@ fn each_rule_of_section_7_1_is_kept() {
         assert_eq!(process(json!({ "_sd": [digest] }), &[encoded]), malformed, "{content}");
     }
     let padded = format!("{name}==");
-    let digest = hdms::jose::digest(&padded);
+    let digest = hdms::base64url::digest(&padded);
     assert_eq!(process(json!({ "_sd": [digest] }), &[padded]), malformed);
 }
 

@@ -18,7 +18,7 @@ use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
 use hdms::envelope::Opened;
 use hdms::ids::{CaseId, EntryId, NodeId};
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 use hdms::ledger::{CaseSecret, Commitment, Draw, Drawn, Entry, EntryKind, VerificationKey};
 use hdms::memory::MemoryStore;
 use hdms::network::{NetworkDocuments, Trust};

@@ -3,8 +3,8 @@
 
 use ed25519_dalek::{Signer, SigningKey};
 use hdms::Error;
+use hdms::base64url::{decode, digest};
 use hdms::ids::NodeId;
-use hdms::jose::{decode, digest};
 use hdms::log::checkpoint::{cosignature, cosigned_text, log_signature};
 use hdms::log::merkle::{empty_root, leaf_hash, node_hash};
 use hdms::log::{Checkpoint, Hash, NoteSignature, SignedCheckpoint, TlogProof};
@@ -131,7 +131,7 @@ impl LogSigner {
 #[cfg(test)]
 mod tests {
     use super::Log;
-    use hdms::jose::digest;
+    use hdms::base64url::digest;
 
     #[test]
     fn every_leaf_is_proven_in_trees_of_every_shape() {

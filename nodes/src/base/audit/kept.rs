@@ -8,7 +8,8 @@ use hdms::Error;
 use hdms::log::{NoteKey, SignedCheckpoint};
 
 use super::fault::{Claim, Source, Unchecked};
-use crate::base::keys::{AwsPrimitives, replace_durably};
+use crate::base::durable;
+use crate::base::keys::AwsPrimitives;
 
 /// What was kept of the log with the key that `key_of` knows by its origin; nothing before the first good
 /// audit. [`Error::LogForged`] when it is not a
@@ -33,7 +34,7 @@ pub async fn read(
 pub fn write(file: &Path, checkpoint: &SignedCheckpoint) -> Result<(), Unchecked> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let note = checkpoint.to_text();
-    let kept = replace_durably(folder.unwrap_or(Path::new(".")), file, note.as_bytes());
+    let kept = durable::replace(folder.unwrap_or(Path::new(".")), file, note.as_bytes());
     kept.map_err(|_| Unchecked {
         what: format!("state file {}", file.display()),
         why: Error::StoreFailed,

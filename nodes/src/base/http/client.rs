@@ -7,7 +7,7 @@ use hdms::Error;
 use hdms::answers::{ANSWER, DELIVERED, DOCUMENTS, NOTE, PAGE, RECEIPTS, SMALL};
 use hdms::doorman::{Admitted, Challenge, ChallengeAnswer};
 use hdms::ids::{MessageId, NodeId};
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 use hdms::mailbox::{
     Acknowledgement, Bell, Deliveries, Delivery, DeliveryAnswer, DeliveryAnswers, MAX_PAGE,
     MailboxPage, Refused, ReportPage, ReportsRead,

@@ -18,13 +18,13 @@ use aws_lc_rs::signature::{
 use hdms::Error;
 use hdms::card::EncryptionKey;
 use hdms::ids::NodeId;
-use hdms::jose::jwk::{EcJwk, RsaJwk};
+use hdms::jwk::{EcJwk, RsaJwk};
 use hdms::provider::{NodeKeys, Primitives, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 use zeroize::Zeroizing;
 
-use super::file::Pkcs8;
 use super::public::PublicKey;
+use super::sealed::Pkcs8;
 
 /// The primitives that need no private key.
 #[derive(Clone, Copy, Debug, Default)]

@@ -10,9 +10,11 @@ use hdms::card::MAX_CHANGES;
 use hdms::ids::NodeId;
 use hdms::provider::Timestamp;
 
-use super::file::{self, KEY_FILE};
+use super::aws::AwsKeys;
+use super::file::KEY_FILE;
 use super::node::NodeKeyFile;
-use super::{AwsKeys, Passphrase};
+use super::passphrase::Passphrase;
+use crate::base::durable;
 
 /// Gives the stopped node with the folder `dir` a new signing key, with a statement of its present one
 /// that is dated `now`, and a new encryption key. The file has either the old or the new ones at any
@@ -83,7 +85,7 @@ fn write(
     passphrase: &Passphrase,
 ) -> Result<(), Error> {
     let text = file.to_text(passphrase)?;
-    file::replace_durably(dir, path, text.as_bytes()).map_err(|_| Error::StoreFailed)
+    durable::replace(dir, path, text.as_bytes()).map_err(|_| Error::StoreFailed)
 }
 
 #[cfg(test)]
@@ -96,6 +98,8 @@ mod tests {
     use hdms::jose::jwe;
     use hdms::provider::Timestamp;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use zeroize::Zeroizing;
 
     /// Made by version 1: a node that has changed its keys once.
     const VERSION_1: &str = include_str!("../../../../tests/vectors/stores/keys-1.pem");
@@ -212,6 +216,27 @@ mod tests {
             fs::write(&path, damaged).unwrap();
             assert_eq!(open_or_make(home, &p("p")).err(), Some(Error::KeyFileMalformed));
             assert_eq!(change(home, &p("p"), NOW).await, Err(Error::KeyFileMalformed));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_older_file_is_sealed_at_todays_cost_when_it_is_next_used_and_never_at_a_lower() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(KEY_FILE);
+        let made = open_or_make(dir.path(), &p("p")).unwrap();
+        change(dir.path(), &p("p"), NOW).await.unwrap();
+        let (cheap, secret) =
+            (fs::read(&path).unwrap(), Passphrase::new(Zeroizing::new("p".into())));
+        assert_eq!(open_or_make(dir.path(), &p("p")).unwrap().node(), made.node());
+        assert_eq!(fs::read(&path).unwrap(), cheap);
+        let raised = open_or_make(dir.path(), &secret).unwrap();
+        assert_eq!((raised.node(), raised.changes().len()), (made.node(), 1));
+        let costly = fs::read(&path).unwrap();
+        assert_ne!(costly, cheap);
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        for passphrase in [p("p"), secret] {
+            assert_eq!(open_or_make(dir.path(), &passphrase).unwrap().node(), made.node());
+            assert_eq!(fs::read(&path).unwrap(), costly);
         }
     }
 }

@@ -5,10 +5,10 @@ use std::fmt;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use hdms::Error;
-use hdms::jose::encode;
+use hdms::base64url::encode;
 use zeroize::Zeroizing;
 
-use super::file::Pkcs8;
+use super::sealed::Pkcs8;
 
 /// A private key for ES256 (RFC 7518 section 3.4).
 pub struct Es256Key(EcdsaKeyPair);

@@ -1,37 +1,25 @@
-//! The file that keeps private keys: PEM blocks `ENCRYPTED PRIVATE KEY` (RFC 7468 section 11; PBES2
-//! with scrypt and AES-256-CBC, RFC 8018); of a node, the signing key before the encryption key. One
-//! file for what belongs together, so that there are always all or none.
+//! The file that keeps private keys. One file for what belongs together, so that there are always all
+//! or none.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use hdms::Error;
-use pkcs8::der::pem::PemLabel;
-use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
-use tempfile::NamedTempFile;
-use zeroize::Zeroizing;
 
+use super::aws::AwsKeys;
+use super::es256::Es256Key;
+use super::log::NotaryKeys;
 use super::node::NodeKeyFile;
-use super::{AwsKeys, Es256Key, NotaryKeys, Passphrase};
-use crate::base::private;
+use super::passphrase::Passphrase;
+use super::sealed::{Pkcs8, is_cheap, open, sealed};
+use crate::base::{durable, private};
 
 /// The file's name within the node's folder.
 pub const KEY_FILE: &str = "keys.pem";
 
 /// The name of the file beside it with a notary's log key and, after it, its witness key.
 pub const LOG_KEY_FILE: &str = "log.pem";
-
-const LABEL: &str = EncryptedPrivateKeyInfoRef::PEM_LABEL;
-/// So begins what a node's file says of its keys, before them and after them.
-pub(super) const OWN: &str = "-----BEGIN HDMS ";
-
-const BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
-
-const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
-
-/// PKCS#8 DER of a private key, unencrypted.
-pub(super) type Pkcs8 = Zeroizing<Vec<u8>>;
 
 /// Opens the keys kept in the folder `dir`, or makes and keeps new ones where there is no
 /// [`KEY_FILE`] yet; only its owner may read what is made. A file that is there is never replaced,
@@ -97,21 +85,11 @@ fn raise(
     }
     let sealed = seal()?;
     let dir = path.parent().unwrap_or(Path::new("."));
-    match replace_durably(dir, path, sealed.as_bytes()) {
+    match durable::replace(dir, path, sealed.as_bytes()) {
         Ok(()) => tracing::info!(path = %path.display(), "the key file is sealed at today's cost"),
         Err(error) => tracing::warn!(%error, "the key file stays sealed at a lower cost"),
     }
     Ok(())
-}
-
-fn is_cheap(text: &str, passphrase: &Passphrase) -> Result<bool, Error> {
-    let mut cheap = false;
-    for block in blocks(text) {
-        let sealed = document(&block)?;
-        let key = EncryptedPrivateKeyInfoRef::try_from(sealed.as_bytes());
-        cheap |= passphrase.is_costlier_than(&key.map_err(|_| Error::KeyFileMalformed)?);
-    }
-    Ok(cheap)
 }
 
 fn read(path: &Path) -> Result<Option<String>, Error> {
@@ -124,86 +102,19 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
     }
 }
 
-/// The private keys in `text`. [`Error::PassphraseWrong`], [`Error::KeyFileMalformed`].
-pub(super) fn open(text: &str, passphrase: &Passphrase) -> Result<Vec<Pkcs8>, Error> {
-    blocks(text).map(|block| decrypt(&block, passphrase)).collect()
-}
-
-/// The PEM blocks of private keys in `text`, and what else is between them.
-fn blocks(text: &str) -> impl Iterator<Item = String> {
-    let begin = if text.starts_with(OWN) { text.find(BEGIN).unwrap_or(text.len()) } else { 0 };
-    let private = &text[begin..];
-    let private = private.find(OWN).map_or(private, |end| &private[..end]);
-    private.trim_end().split_inclusive(END).map(|block| format!("{}\n", block.trim_start()))
-}
-
-fn document(pem: &str) -> Result<SecretDocument, Error> {
-    let malformed = Error::KeyFileMalformed;
-    let (label, sealed) = SecretDocument::from_pem(pem).map_err(|_| malformed)?;
-    if label == LABEL { Ok(sealed) } else { Err(malformed) }
-}
-
-fn decrypt(pem: &str, passphrase: &Passphrase) -> Result<Pkcs8, Error> {
-    let sealed = document(pem)?;
-    let key = EncryptedPrivateKeyInfoRef::try_from(sealed.as_bytes())
-        .map_err(|_| Error::KeyFileMalformed)?
-        .decrypt(passphrase.text())
-        .map_err(|_| Error::PassphraseWrong)?;
-    Ok(Zeroizing::new(key.as_bytes().to_vec()))
-}
-
 fn keep(dir: &Path, path: &Path, text: &str) -> Result<(), Error> {
     private::folder(dir)?;
-    write_durably(dir, path, text.as_bytes()).map_err(|_| Error::StoreFailed)
-}
-
-/// The text that [`open`] opens. [`Error::CryptoFailed`].
-pub(super) fn sealed<'a>(
-    keys: impl IntoIterator<Item = &'a Pkcs8>,
-    passphrase: &Passphrase,
-) -> Result<String, Error> {
-    keys.into_iter().map(|key| encrypt(key, passphrase)).collect()
-}
-
-fn encrypt(pkcs8: &[u8], passphrase: &Passphrase) -> Result<String, Error> {
-    let parameters = passphrase.parameters()?;
-    let sealed = PrivateKeyInfoRef::try_from(pkcs8)
-        .and_then(|key| key.encrypt_with_params(parameters, passphrase.text()))
-        .map_err(|_| Error::CryptoFailed)?;
-    let pem = sealed.to_pem(LABEL, LineEnding::LF).map_err(|_| Error::CryptoFailed)?;
-    Ok(pem.to_string())
-}
-
-/// All of `bytes` or nothing under `path`, and on stable storage before it answers. The temporary
-/// file is readable by its owner alone (mode 0600), and does not take the place of one that another
-/// process made meanwhile.
-pub fn write_durably(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    written(dir, bytes)?.persist_noclobber(path)?;
-    File::open(dir)?.sync_all()
-}
-
-/// As [`write_durably`], in place of what is there: whoever reads sees the one or the other.
-pub fn replace_durably(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    written(dir, bytes)?.persist(path)?;
-    File::open(dir)?.sync_all()
-}
-
-fn written(dir: &Path, bytes: &[u8]) -> std::io::Result<NamedTempFile> {
-    let mut file = NamedTempFile::new_in(dir)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    Ok(file)
+    durable::write(dir, path, text.as_bytes()).map_err(|_| Error::StoreFailed)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{END, KEY_FILE, open_or_make, open_or_make_es256, open_or_make_log};
-    use crate::base::keys::{Passphrase, change};
+    use super::{KEY_FILE, open_or_make, open_or_make_es256, open_or_make_log};
+    use crate::base::keys::Passphrase;
+    use crate::base::keys::sealed::END;
     use hdms::Error;
-    use hdms::provider::Timestamp;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
-    use zeroize::Zeroizing;
 
     fn p(text: &str) -> Passphrase {
         Passphrase::of_no_secret(text)
@@ -271,27 +182,6 @@ mod tests {
         }
         fs::write(&path, [0xff, 0xfe]).unwrap();
         assert_eq!(open_or_make(dir.path(), &p("p")).err(), Some(Error::KeyFileMalformed));
-    }
-
-    #[tokio::test]
-    async fn an_older_file_is_sealed_at_todays_cost_when_it_is_next_used_and_never_at_a_lower() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(KEY_FILE);
-        let made = open_or_make(dir.path(), &p("p")).unwrap();
-        change(dir.path(), &p("p"), Timestamp(1_790_000_000_000)).await.unwrap();
-        let (cheap, secret) =
-            (fs::read(&path).unwrap(), Passphrase::new(Zeroizing::new("p".into())));
-        assert_eq!(open_or_make(dir.path(), &p("p")).unwrap().node(), made.node());
-        assert_eq!(fs::read(&path).unwrap(), cheap);
-        let raised = open_or_make(dir.path(), &secret).unwrap();
-        assert_eq!((raised.node(), raised.changes().len()), (made.node(), 1));
-        let costly = fs::read(&path).unwrap();
-        assert_ne!(costly, cheap);
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        for passphrase in [p("p"), secret] {
-            assert_eq!(open_or_make(dir.path(), &passphrase).unwrap().node(), made.node());
-            assert_eq!(fs::read(&path).unwrap(), costly);
-        }
     }
 
     #[test]

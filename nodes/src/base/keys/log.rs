@@ -9,7 +9,7 @@ use hdms::Error;
 use hdms::network::{Ed25519Key, LogKeys};
 use zeroize::Zeroizing;
 
-use super::file::Pkcs8;
+use super::sealed::Pkcs8;
 
 /// Both private keys.
 pub struct NotaryKeys {

@@ -8,6 +8,7 @@ mod log;
 mod node;
 mod passphrase;
 mod public;
+mod sealed;
 
 pub use aws::{AwsKeys, AwsPrimitives, Work, private_work};
 pub use change::{change, renew_encryption_key, retire_encryption_keys};
@@ -15,5 +16,3 @@ pub use es256::Es256Key;
 pub use file::{KEY_FILE, LOG_KEY_FILE, open_or_make, open_or_make_es256, open_or_make_log};
 pub use log::NotaryKeys;
 pub use passphrase::Passphrase;
-
-pub(crate) use file::{replace_durably, write_durably};

@@ -4,17 +4,18 @@
 //! first. All are PEM blocks. A file of version 1 begins with the private keys.
 
 use hdms::Error;
+use hdms::base64url;
 use hdms::card::KeyChange;
 use hdms::ids::NodeId;
-use hdms::jose;
 use hdms::json;
 use hdms::provider::Timestamp;
 use pkcs8::LineEnding;
 use pkcs8::der::pem::{decode_vec, encode_string};
 use serde::{Deserialize, Serialize};
 
-use super::file::{self, OWN, Pkcs8};
-use super::{AwsKeys, Passphrase};
+use super::aws::AwsKeys;
+use super::passphrase::Passphrase;
+use super::sealed::{self, OWN, Pkcs8};
 
 const CONTENTS: &str = "HDMS KEYS";
 const CHANGE: &str = "HDMS KEY CHANGE";
@@ -61,7 +62,7 @@ impl NodeKeyFile {
             String::from_utf8(bytes).map_err(|_| malformed)
         });
         let changes = changes.collect::<Result<Vec<_>, _>>()?;
-        let mut private = file::open(private, passphrase)?.into_iter();
+        let mut private = sealed::open(private, passphrase)?.into_iter();
         let (signing, encryption) = (private.next().ok_or(malformed)?, Vec::from_iter(private));
         // In version 1 each change left an encryption key behind.
         let contents = contents.unwrap_or_else(|| Contents {
@@ -83,7 +84,7 @@ impl NodeKeyFile {
         let contents = json::write(&contents)?;
         let mut text = encode_string(CONTENTS, LineEnding::LF, &contents).map_err(failed)?;
         let private = [&self.signing].into_iter().chain(self.encryption.iter().map(|(key, _)| key));
-        text.push_str(&file::sealed(private, passphrase)?);
+        text.push_str(&sealed::sealed(private, passphrase)?);
         for jwt in &self.changes {
             let block = encode_string(CHANGE, LineEnding::LF, jwt.as_bytes());
             text.push_str(&block.map_err(failed)?);
@@ -158,7 +159,8 @@ fn block(pem: &str, label: &str) -> Result<Vec<u8>, Error> {
 
 /// Whose statement it is; its signature is checked wherever it comes with a card.
 fn node_of(jwt: &str) -> Result<NodeId, Error> {
-    let payload = jwt.split('.').nth(1).and_then(jose::decode).ok_or(Error::KeyFileMalformed)?;
+    let payload =
+        jwt.split('.').nth(1).and_then(base64url::decode).ok_or(Error::KeyFileMalformed)?;
     let change: KeyChange = json::stored(&payload).map_err(|_| Error::KeyFileMalformed)?;
     Ok(change.iss)
 }

@@ -10,7 +10,7 @@ use aws_lc_rs::signature::{
     RsaPublicKeyComponents,
 };
 use hdms::Error;
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 
 /// Most keys remembered.
 const REMEMBERED: usize = 1000;

@@ -9,16 +9,43 @@ use hdms::log::{Hash, NoteSignature, SignedCheckpoint, decimal};
 use hdms::network::NotaryLog;
 use reqwest::StatusCode;
 use tokio::sync::OwnedMutexGuard;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::others::Progress;
 use super::submission::Submission;
 use super::tiles::Tiles;
 use crate::base::http::client::Client;
 use crate::base::keys::AwsPrimitives;
+use crate::base::pause::doubled;
 
 /// How long it may take.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long one is left out after it has failed: at first, and at most.
+const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// How far one has come; locked while it is asked.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Leaves of the tree that it last co-signed.
+    pub size: u64,
+    failures: u32,
+    rests_until: Option<Instant>,
+}
+
+impl Progress {
+    /// Notes how it went. Answers how often it has failed in a row.
+    pub fn note(&mut self, success: bool) -> u32 {
+        self.failures = if success { 0 } else { self.failures.saturating_add(1) };
+        let rest = (!success).then(|| doubled(self.failures, REST.0, REST.1));
+        self.rests_until = rest.map(|rest| Instant::now() + rest);
+        self.failures
+    }
+
+    /// Whether it may be asked again after it has failed.
+    pub fn is_rested(&self) -> bool {
+        self.rests_until.is_none_or(|until| until <= Instant::now())
+    }
+}
 
 /// See the module.
 pub struct Asking {

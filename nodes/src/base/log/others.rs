@@ -17,22 +17,18 @@ use hdms::log::{NoteSignature, SignedCheckpoint};
 use hdms::network::NotaryLog;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use super::asking::Asking;
+use super::asking::{Asking, Progress};
 use super::tiles::Tiles;
 use super::witnesses::Witnesses;
 use crate::base::http::client::Client;
-use crate::base::pause::doubled;
 
 /// How long to wait for enough of them.
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// How long the others have once enough have answered.
 const MOMENT: Duration = Duration::from_millis(10);
-
-/// How long one is left out after it has failed: at first, and at most.
-const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// Whom a log may ask.
 pub trait Roll: Debug + Send + Sync + 'static {
@@ -47,29 +43,6 @@ pub struct Others<R> {
     client: Client,
     tiles: Arc<Tiles>,
     known: Mutex<HashMap<NodeId, Arc<Turn<Progress>>>>,
-}
-
-/// How far one has come; locked while it is asked.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Leaves of the tree that it last co-signed.
-    pub size: u64,
-    failures: u32,
-    rests_until: Option<Instant>,
-}
-
-impl Progress {
-    /// Notes how it went. Answers how often it has failed in a row.
-    pub fn note(&mut self, success: bool) -> u32 {
-        self.failures = if success { 0 } else { self.failures.saturating_add(1) };
-        let rest = (!success).then(|| doubled(self.failures, REST.0, REST.1));
-        self.rests_until = rest.map(|rest| Instant::now() + rest);
-        self.failures
-    }
-
-    fn is_rested(&self) -> bool {
-        self.rests_until.is_none_or(|until| until <= Instant::now())
-    }
 }
 
 /// A witness that can be asked.

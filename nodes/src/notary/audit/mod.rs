@@ -13,7 +13,7 @@ use hdms::answers::{DOCUMENTS, WITNESSED};
 use hdms::card::Role;
 use hdms::endpoint::Endpoint;
 use hdms::ids::NodeId;
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 use hdms::ledger::{Cosignatures, LEAF_BYTES};
 use hdms::log::{MAX_TEXT, NoteKey, SignedCheckpoint};
 use hdms::network::{NotaryLog, Trust, notary_of, origin};

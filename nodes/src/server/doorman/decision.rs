@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hdms::Error;
 use hdms::card::{Card, KeyChange, LIFETIME, Role};
 use hdms::doorman::{AdmissionRequest, PATIENCE};
-use hdms::jose::jwk::RsaJwk;
+use hdms::jwk::RsaJwk;
 use rusqlite::Connection;
 
 use super::super::nodes::{self, Known, Status};

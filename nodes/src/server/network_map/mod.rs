@@ -12,12 +12,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::body::Bytes;
 use hdms::Error;
+use hdms::base64url::digest;
 use hdms::card::{self, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
 use hdms::ids::NodeId;
-use hdms::jose::digest;
-use hdms::jose::jwk::RsaJwk;
 use hdms::json;
+use hdms::jwk::RsaJwk;
 use hdms::network::{Manifest, NetworkDocuments};
 use hdms::provider::{Clock, Timestamp};
 use rusqlite::Connection;

@@ -1,9 +1,9 @@
 //! What the network's documents say, signed anew where it is new.
 
 use hdms::Error;
+use hdms::base64url::digest;
 use hdms::envelope;
 use hdms::ids::NodeId;
-use hdms::jose::digest;
 use hdms::json;
 use hdms::network::{
     self, Manifest, NetworkDocument, NetworkDocuments, NetworkMap, NotaryLog, PROTOCOL_VERSION,

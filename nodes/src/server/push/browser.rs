@@ -1,7 +1,7 @@
 //! Web Push to a browser (RFC 8030), encrypted so that only it can read it (RFC 8291).
 
 use hdms::Error;
-use hdms::jose::decode;
+use hdms::base64url::decode;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use web_push_native::p256::PublicKey;
 use web_push_native::{Auth, encrypt};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use hdms::Error;
-use hdms::jose::encode;
+use hdms::base64url::encode;
 use serde_json::json;
 
 use crate::base::keys::Es256Key;

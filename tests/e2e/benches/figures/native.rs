@@ -30,7 +30,7 @@ const SHARE: f64 = 0.9;
 pub async fn operations(table: &mut Table) -> Result<()> {
     let node = Node::new().await?;
     let envelope = node.seal().await?;
-    let encrypted_key = envelope.split('.').nth(1).and_then(hdms::jose::decode);
+    let encrypted_key = envelope.split('.').nth(1).and_then(hdms::base64url::decode);
     let encrypted_key = encrypted_key.ok_or("an envelope has five parts")?;
     let text = envelope.as_bytes();
     let mut took = [const { Vec::new() }; 4];

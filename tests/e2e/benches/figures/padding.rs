@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use hdms::base64url::decode;
 use hdms::ids::{CaseId, EntryId};
-use hdms::jose::{decode, jwe};
+use hdms::jose::jwe;
 use hdms::software::Software;
 use hdms_simulation::transcript::{CASE, Run};
 use hdms_simulation::{Mail, Providers, keys};

@@ -1,11 +1,12 @@
 //! What the examples are: the messages of the transcript and the documents around them.
 
 use hdms::Error;
+use hdms::base64url::digest;
 use hdms::card::KeyChange;
 use hdms::doorman::{About, AdmissionRequest, Challenge, PATIENCE};
 use hdms::envelope::MessageType;
 use hdms::ids::{EntryId, MessageId};
-use hdms::jose::{digest, jwe};
+use hdms::jose::jwe;
 use hdms::json;
 use hdms::ledger::Conflict;
 use hdms::log::TlogProof;

@@ -5,7 +5,7 @@ mod examples;
 mod tables;
 
 use hdms::Error;
-use hdms::jose;
+use hdms::base64url;
 use hdms::json;
 use hdms::log::TlogProof;
 use hdms::record::sdjwt::Parts;
@@ -147,7 +147,7 @@ fn part(compact: &str, place: usize) -> Result<Value, Error> {
 }
 
 fn decode(text: &str) -> Result<Value, Error> {
-    json::parse(&jose::decode(text).ok_or(Error::EnvelopeMalformed)?)
+    json::parse(&base64url::decode(text).ok_or(Error::EnvelopeMalformed)?)
 }
 
 fn shown(value: &Value) -> Result<String, Error> {

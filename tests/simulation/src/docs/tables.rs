@@ -5,6 +5,7 @@ use hdms::envelope::{self, MessageType};
 use hdms::fhir::resource;
 use hdms::jose::jws::{MAX_HEADER, MAX_STATEMENT};
 use hdms::node::{MOST_REFUSALS, MOST_REFUSED_BYTES};
+use hdms::provider::CLOCK_SKEW;
 use hdms::treatment::message;
 use hdms::{
     Error, answers, doorman, endpoint, ledger, log, mailbox, notary, padding, proof, push, record,
@@ -46,10 +47,7 @@ fn limits() -> String {
         ("record (compact SD-JWT without key binding)", bytes(record::MAX_BYTES)),
         ("name of a member in a record's `fhir`", bytes(resource::MAX_NAME)),
         ("lifetime of an envelope, `exp` − `iat`, at most", seconds(envelope::LIFETIME)),
-        (
-            "`iat` of an envelope ahead of the receiver's clock, at most",
-            seconds(envelope::CLOCK_SKEW),
-        ),
+        ("`iat` of an envelope ahead of the receiver's clock, at most", seconds(CLOCK_SKEW)),
         (
             "key binding, distance of `iat` from the receiver's clock, at most",
             seconds(record::WINDOW),

@@ -3,7 +3,7 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::jose::digest;
+use hdms::base64url::digest;
 use hdms::network::{Logged, NetworkDocuments, Trust};
 use hdms_simulation::log::LogSigner;
 use hdms_simulation::{BEGIN, Operator, World};

@@ -3,12 +3,13 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
+use hdms::base64url::{decode, digest, encode};
 use hdms::card::{Card, KeyChange, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
 use hdms::envelope::{Letter, MessageType, Opening, Sealed, seal};
 use hdms::ids::MessageId;
-use hdms::jose::jwk::EcJwk;
-use hdms::jose::{decode, digest, encode, jwe};
+use hdms::jose::jwe;
+use hdms::jwk::EcJwk;
 use hdms::ledger::{Conflict, Entry, EntryKind, VerificationKey, VerifiedEndorsement};
 use hdms::log::checkpoint::{cosignature, log_signature};
 use hdms::log::{Checkpoint, SignedCheckpoint};

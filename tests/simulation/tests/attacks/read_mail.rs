@@ -4,11 +4,12 @@ use std::cell::Cell;
 
 use futures_lite::future::block_on;
 use hdms::Error;
+use hdms::base64url::digest;
 use hdms::doorman::{AdmissionRequest, Challenge, ChallengeAnswer, expected_answer};
 use hdms::envelope::Sealed;
 use hdms::ids::{CaseId, MessageId, NodeId};
-use hdms::jose::jwk::RsaJwk;
-use hdms::jose::{digest, jwe};
+use hdms::jose::jwe;
+use hdms::jwk::RsaJwk;
 use hdms::node::Platform;
 use hdms::provider::{Clock, NodeKeys};
 use hdms::treatment::request::TreatmentRequest;

@@ -3,13 +3,13 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
+use hdms::base64url::{decode, digest, encode};
 use hdms::card::{self, Card, EncryptionKey, KeyChange, MAX_CHANGES, Role, VerifiedCard};
 use hdms::doorman::{About, AdmissionRequest};
 use hdms::envelope::{self, Letter, MessageType, Opening, Sealed};
 use hdms::ids::NodeId;
-use hdms::jose::jwk::RsaJwk;
 use hdms::jose::jws::{MAX_HEADER, MAX_STATEMENT, sign_ps256_text};
-use hdms::jose::{decode, digest, encode};
+use hdms::jwk::RsaJwk;
 use hdms::ledger::VerifiedEndorsement;
 use hdms::node::{Node, Platform};
 use hdms::notary::{Deposit, DepositAnswer, DepositBody};

@@ -3,7 +3,7 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::jose::digest;
+use hdms::base64url::digest;
 use hdms::network::WitnessRule;
 use hdms_simulation::BEGIN;
 use hdms_simulation::log::LogSigner;

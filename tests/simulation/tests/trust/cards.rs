@@ -3,11 +3,11 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::card::{Card, EncryptionKey, Renewal, VerifiedCard};
+use hdms::card::{Card, EncryptionKey, VerifiedCard};
 use hdms::ids::{CaseId, MessageId, NodeId};
 use hdms::ledger::VerifiedReceipt;
 use hdms::memory::MemoryStore;
-use hdms::network::Trust;
+use hdms::network::{Renewal, Trust};
 use hdms::node::patient::RecordName;
 use hdms::node::{Parcel, Platform};
 use hdms::notary::DepositAnswer;

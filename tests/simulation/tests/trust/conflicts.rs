@@ -3,10 +3,10 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
+use hdms::base64url::digest;
 use hdms::card::VerifiedCard;
 use hdms::envelope::MessageType;
 use hdms::ids::NodeId;
-use hdms::jose::digest;
 use hdms::ledger::{
     Commitment, Conflict, Entry, EntryKind, VerificationKey, VerifiedEndorsement, VerifiedReceipt,
 };

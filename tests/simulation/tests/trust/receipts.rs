@@ -2,8 +2,8 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
+use hdms::base64url::digest;
 use hdms::ids::NodeId;
-use hdms::jose::digest;
 use hdms::ledger::{CaseSecret, Commitment, Entry, EntryKind, LeafOpening, VerificationKey};
 use hdms::log::{Checkpoint, SignedCheckpoint, TlogProof};
 use hdms::network::{PinnedLog, TreeRoot, WitnessRule, origin};

@@ -3,7 +3,7 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::jose::digest;
+use hdms::base64url::digest;
 use hdms::ledger::Salt;
 use hdms::network::PROTOCOL_VERSION;
 use hdms::node::{OutboxItem, Parcel, Payload};

@@ -1,13 +1,13 @@
 //! When a node asks for another card, and when it comes with a newer encryption key.
 
-use super::{LIFETIME, VerifiedCard};
+use super::Trust;
+use crate::card::{LIFETIME, VerifiedCard};
 use crate::error::Error;
-use crate::network::Trust;
 use crate::provider::{Store, Table, Timestamp, Write};
 
 /// How long a card is not asked for again that the server seems to lack, or that is refused until its
 /// node is no longer revoked, milliseconds.
-pub const PAUSE: u64 = 15 * 60_000;
+pub const RENEWAL_PAUSE: u64 = 15 * 60_000;
 
 /// Key of [`Table::Meta`]: since when a node has had its newest encryption key by its own clock, seconds,
 /// and after a space the key's thumbprint.
@@ -20,7 +20,7 @@ pub enum Renewal {
     NotDue,
     /// Asks for another that names the encryption key which it has.
     Card,
-    /// The same each [`PAUSE`]: it was revoked, and is refused until it is not.
+    /// The same each [`RENEWAL_PAUSE`]: it was revoked, and is refused until it is not.
     Revoked,
     /// Has a new encryption key first, on stable storage, and asks for a card that names it.
     CardAndKey,

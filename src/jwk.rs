@@ -1,8 +1,8 @@
-//! Public keys as JWK (RFC 7517, RFC 7518 section 6).
+//! Public keys as JWK (RFC 7517, RFC 7518 section 6) with their thumbprints (RFC 7638).
 
 use serde::{Deserialize, Serialize};
 
-use super::{decode, digest, encode};
+use crate::base64url::{decode, digest, encode};
 use crate::error::Error;
 
 /// 65537, the only exponent accepted, as base64url.
