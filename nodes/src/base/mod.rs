@@ -9,7 +9,7 @@ pub(crate) mod names;
 pub mod pause;
 pub mod private;
 pub(crate) mod rate;
-pub(crate) mod seen;
+pub(crate) mod replay_cache;
 pub mod sqlite;
 pub mod store;
 pub mod system;

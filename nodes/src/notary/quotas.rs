@@ -11,7 +11,7 @@ use hdms::provider::Timestamp;
 
 use crate::base::http::connections::subscriber;
 use crate::base::rate::{DAY, NodeRates, RateLimit};
-use crate::base::seen::Seen;
+use crate::base::replay_cache::ReplayCache;
 use crate::member::costs::Costs;
 
 /// An institution may have logged so many entries, for each of a personal node's: it has many patients.
@@ -28,7 +28,7 @@ const REMEMBERED: u64 = 3600;
 #[derive(Debug)]
 pub struct Hearing {
     heard: NodeRates,
-    seen: Seen,
+    seen: ReplayCache,
     repeats: RateLimit<IpAddr>,
 }
 
@@ -37,7 +37,7 @@ impl Hearing {
     pub fn new(costs: &Costs) -> Self {
         Self {
             heard: NodeRates::per_minute(costs.messages),
-            seen: Seen::new(REMEMBERED),
+            seen: ReplayCache::new(REMEMBERED),
             repeats: RateLimit::per_minute(REPEATS),
         }
     }

@@ -22,7 +22,7 @@ use crate::base::http::connections::subscriber;
 use crate::base::http::gate::Gate;
 use crate::base::keys::AwsPrimitives;
 use crate::base::rate::{NodeRates, RateLimit};
-use crate::base::seen::Seen;
+use crate::base::replay_cache::ReplayCache;
 use crate::base::sqlite::Database;
 use crate::base::system::NodeClock;
 
@@ -39,7 +39,7 @@ pub struct Proofs {
     public_url: String,
     database: Database,
     clock: NodeClock,
-    seen: Seen,
+    seen: ReplayCache,
     rates: NodeRates,
     failures: RateLimit<IpAddr>,
     checks: Arc<Gate>,
@@ -66,7 +66,7 @@ struct Member {
 }
 
 impl Proofs {
-    /// For the server at this base URL, with its folder. Errors as [`Seen::kept_in`].
+    /// For the server at this base URL, with its folder. Errors as [`ReplayCache::kept_in`].
     pub fn open(
         public_url: String,
         folder: &Path,
@@ -75,7 +75,7 @@ impl Proofs {
         clock: NodeClock,
     ) -> Result<Self, Error> {
         // A proof may be this far from now on either side.
-        let seen = Seen::kept_in(folder, 2 * proof::WINDOW, clock.now())?;
+        let seen = ReplayCache::kept_in(folder, 2 * proof::WINDOW, clock.now())?;
         Ok(Self {
             public_url,
             database,

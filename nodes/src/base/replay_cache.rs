@@ -1,4 +1,5 @@
-//! Ids that may be used once: which of them were used, for as long as they could be used again.
+//! The replay cache: which of the ids that may be used once were used, for as long as they could be used
+//! again.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -19,7 +20,7 @@ const TIME: usize = 8;
 
 /// Remembers ids for a while: two generations, the older of which is forgotten.
 #[derive(Debug)]
-pub struct Seen {
+pub struct ReplayCache {
     window: u64,
     generations: Mutex<Generations>,
 }
@@ -35,7 +36,7 @@ struct Generations {
 /// The beginning of its SHA-256.
 type Id = [u8; ID];
 
-impl Seen {
+impl ReplayCache {
     /// Remembers every id for at least `window` seconds, and for less than three times that, until
     /// the process ends.
     pub fn new(window: u64) -> Self {
@@ -153,12 +154,12 @@ fn split(record: &[u8; TIME + ID]) -> (u64, Id) {
 
 #[cfg(test)]
 mod tests {
-    use super::Seen;
+    use super::ReplayCache;
     use hdms::provider::Timestamp;
 
     #[test]
     fn an_id_is_new_once_within_the_window_and_forgotten_long_after() {
-        let seen = Seen::new(100);
+        let seen = ReplayCache::new(100);
         let first = |id: &str, second| seen.first_time(id, Timestamp::from_seconds(second));
         assert!(first("a", 1000));
         assert!(first("b", 1099));
@@ -172,10 +173,12 @@ mod tests {
     #[test]
     fn an_id_used_before_a_restart_is_not_new_after_it_nor_after_many() {
         let dir = tempfile::tempdir().unwrap();
-        let open =
-            |second| Seen::kept_in(dir.path(), 100, Timestamp::from_seconds(second)).unwrap();
-        let first =
-            |seen: &Seen, id: &str, second| seen.first_time(id, Timestamp::from_seconds(second));
+        let open = |second| {
+            ReplayCache::kept_in(dir.path(), 100, Timestamp::from_seconds(second)).unwrap()
+        };
+        let first = |seen: &ReplayCache, id: &str, second| {
+            seen.first_time(id, Timestamp::from_seconds(second))
+        };
         let seen = open(1000);
         assert!(first(&seen, "a", 1000));
         assert!(first(&seen, "b", 1101), "in the next file");
