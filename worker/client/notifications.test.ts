@@ -123,7 +123,7 @@ test("switching off is the node's", async () => {
   expect(unsubscribePush).toHaveBeenCalledOnce();
 });
 
-test("a token is compared whenever a page connects, and replaced when the server dropped it", async () => {
+test("a token is reconciled whenever a page connects, and replaced when the server dropped it", async () => {
   configuration = { firebase: PROJECT };
   permission("granted");
   const kept = nodeWith({ kind: "firebase", since: 1 });

@@ -136,7 +136,7 @@ test("a click opens a page where none is open", async () => {
   expect(opened).toEqual([`${SCOPE}#/cases/1`, SCOPE]);
 });
 
-test("a subscription that the browser has changed is compared at once", async () => {
+test("a subscription that the browser has changed is reconciled at once", async () => {
   await fire("pushsubscriptionchange");
   expect(wasm.synchronise).toHaveBeenCalledOnce();
 });

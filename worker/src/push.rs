@@ -1,5 +1,5 @@
 //! Waking by push: what the patient has chosen, what this browser has, and what the server knows of
-//! it, compared at every contact. Browsers and push services drop subscriptions without a word.
+//! it, reconciled at every contact. Browsers and push services drop subscriptions without a word.
 
 use std::cell::RefCell;
 
@@ -81,7 +81,7 @@ impl Push {
         }
     }
 
-    /// Keeps what the patient has chosen; a `token` is Firebase's. [`Push::compare`] brings it
+    /// Keeps what the patient has chosen; a `token` is Firebase's. [`Push::reconcile`] brings it
     /// about, but what the browser can end it ends at once. Errors are those of the store.
     pub async fn choose(&self, on: bool, token: Option<String>) -> Result<(), Error> {
         let before = self.choice.borrow().clone();
@@ -99,7 +99,7 @@ impl Push {
     /// Errors: [`Error::PushBlocked`], [`Error::PushUnavailable`], the server's
     /// [`Error::PushSubscriptionRefused`], those of the way and the store. What could not be done is
     /// done the next time.
-    pub async fn compare(
+    pub async fn reconcile(
         &self,
         member: &Member,
         standing: Option<&StandingSubscriptions>,

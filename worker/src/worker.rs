@@ -157,7 +157,7 @@ impl Worker {
             self.tell_pages().await;
         }
         if let Some(standing) = self.delivery.take_standing() {
-            self.compare_push(member, standing).await;
+            self.reconcile_push(member, standing).await;
             self.tell_pages().await;
         }
     }

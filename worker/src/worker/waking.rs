@@ -43,9 +43,9 @@ impl Worker {
     }
 
     /// Keeps whether a person wants to be told, and brings it about as far as that can be done now.
-    /// Takes its turn, as [`Worker::compare_push`]: a browser may take long to subscribe.
+    /// Takes its turn, as [`Worker::reconcile_push`]: a browser may take long to subscribe.
     ///
-    /// Errors: those of [`crate::push::Push::compare`] that don't pass; the choice is off then.
+    /// Errors: those of [`crate::push::Push::reconcile`] that don't pass; the choice is off then.
     pub(super) async fn choose_push(
         self: &Rc<Self>,
         on: bool,
@@ -55,7 +55,7 @@ impl Worker {
         let choosing = async move {
             let push = &choosing.push;
             push.choose(on, token).await?;
-            match push.compare(&member, None).await {
+            match push.reconcile(&member, None).await {
                 Err(error) if !error.is_passing() => {
                     push.choose(false, None).await?;
                     Err(error)
@@ -68,14 +68,14 @@ impl Worker {
     }
 
     /// Brings the subscription and what the server knows of it in line with the choice.
-    pub(super) async fn compare_push(
+    pub(super) async fn reconcile_push(
         self: &Rc<Self>,
         member: Rc<Member>,
         standing: StandingSubscriptions,
     ) {
-        let comparing = self.clone();
-        let comparing = async move { comparing.push.compare(&member, Some(&standing)).await };
+        let reconciling = self.clone();
+        let reconciling = async move { reconciling.push.reconcile(&member, Some(&standing)).await };
         // What could not be done is done at the next contact.
-        let _ = self.subscriptions.run(comparing).await;
+        let _ = self.subscriptions.run(reconciling).await;
     }
 }
