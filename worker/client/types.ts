@@ -51,7 +51,7 @@ waiting: number,
  */
 quarantined: number, 
 /**
- * How much room the browser gives the node; `null` where it does not tell.
+ * How much storage the browser gives the node; `null` where it does not tell.
  */
 storage: Storage | null, 
 /**
@@ -116,7 +116,7 @@ since: number | null, } | { "kind": "firebase",
 since: number | null, };
 
 /**
- * The node's room on this device, in bytes.
+ * The node's storage on this device, in bytes.
  */
 export type Storage = { 
 /**

@@ -71,8 +71,8 @@ export async function wake_when_online() {
   }
 }
 
-// Bytes used and allowed; rejects where the browser does not tell.
-export async function room() {
+// The origin's storage: bytes used and allowed; rejects where the browser does not tell.
+export async function storage_estimate() {
   const { usage, quota } = await navigator.storage.estimate();
   return [usage, quota];
 }

@@ -20,7 +20,7 @@ pub mod platform;
 pub mod push;
 pub mod queue;
 pub mod requests;
-pub mod room;
+pub mod storage;
 pub mod store;
 pub mod transport;
 pub mod viewing;

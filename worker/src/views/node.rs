@@ -44,7 +44,7 @@ views! {
         pub waiting: u32,
         /// How many messages were refused.
         pub quarantined: u32,
-        /// How much room the browser gives the node; `null` where it does not tell.
+        /// How much storage the browser gives the node; `null` where it does not tell.
         pub storage: Option<Storage>,
         /// When what waits is tried again by itself while a page is open.
         pub next_attempt: Option<u64>,
@@ -92,7 +92,7 @@ views! {
         },
     }
 
-    /// The node's room on this device, in bytes.
+    /// The node's storage on this device, in bytes.
     #[serde(rename_all = "camelCase")]
     pub struct Storage {
         /// What this origin uses.

@@ -5,7 +5,7 @@ use hdms::provider::Table;
 
 use super::Worker;
 use crate::views::{NodeEvent, NodeState, NodeStatus, Storage};
-use crate::{clients, room};
+use crate::{clients, storage};
 
 impl Worker {
     /// How the node is.
@@ -29,7 +29,7 @@ impl Worker {
             persistent: None,
             waiting: count(Table::Outbox).await?,
             quarantined: count(Table::Quarantine).await?,
-            storage: room::left(self.store.is_full()).await,
+            storage: storage::estimate(self.store.is_full()).await,
             next_attempt: self.delivery.next_attempt().map(|time| time.0),
             last_reached: self.delivery.last_reached().map(|time| time.0),
             push: self.push.state(),
@@ -66,8 +66,8 @@ impl Worker {
         let Ok(status) = self.status().await else { return };
         // Every write changes how much is used: no news by itself.
         let figureless = Storage { used: 0, quota: 0, low: false };
-        let room = status.storage.as_ref().map(|room| Storage { low: room.low, ..figureless });
-        let news = NodeStatus { storage: room, ..status.clone() };
+        let storage = status.storage.as_ref().map(|left| Storage { low: left.low, ..figureless });
+        let news = NodeStatus { storage, ..status.clone() };
         if self.told.borrow().as_ref() != Some(&news) {
             *self.told.borrow_mut() = Some(news);
             clients::tell(&NodeEvent::Status { status }).await;

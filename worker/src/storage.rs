@@ -1,4 +1,4 @@
-//! How much room the browser gives this origin.
+//! How much storage the browser gives this origin.
 
 use js_sys::Array;
 use wasm_bindgen::JsValue;
@@ -15,13 +15,13 @@ const ENOUGH: u64 = 100_000_000;
 #[wasm_bindgen(module = "/js/realm.js")]
 extern "C" {
     #[wasm_bindgen(catch)]
-    async fn room() -> Result<JsValue, JsValue>;
+    async fn storage_estimate() -> Result<JsValue, JsValue>;
 }
 
 /// What the browser tells; `None` where it does not. Chromium tells every origin that 10 GB are left:
-/// there the room is low once a write has found none, which `full` says.
-pub async fn left(full: bool) -> Option<Storage> {
-    let told = Array::from(&room().await.ok()?);
+/// there the storage is low once a write has found none, which `full` says.
+pub async fn estimate(full: bool) -> Option<Storage> {
+    let told = Array::from(&storage_estimate().await.ok()?);
     let bytes = |index| told.get(index).as_f64().map(|bytes| bytes as u64);
     let (used, quota) = (bytes(0)?, bytes(1)?);
     let low = full || quota.saturating_sub(used) < (quota / 10).clamp(LEAST, ENOUGH);
