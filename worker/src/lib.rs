@@ -9,11 +9,11 @@ mod clients;
 pub mod commands;
 pub mod contact;
 pub mod delivery;
+pub mod eviction;
 #[cfg(feature = "test-hooks")]
 pub mod figures;
 mod js;
 pub mod lock;
-pub mod marker;
 pub mod member;
 mod notification;
 pub mod platform;

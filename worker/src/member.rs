@@ -19,10 +19,11 @@ use hdms::treatment::message::MAX_NAME;
 use hdms::{Error, proof};
 use serde::{Deserialize, Serialize};
 
+use crate::eviction::{MADE, Remains};
 use crate::platform::{Browser, BrowserClock, BrowserRandomness};
 use crate::store::IndexedDb;
 use crate::webcrypto::{WebCryptoKeys, WebPrimitives};
-use crate::{marker, transport};
+use crate::{eviction, transport};
 
 pub use documents::Fetched;
 
@@ -32,9 +33,6 @@ const CONFIGURATION: &str = "/network.json";
 /// Rows of [`Table::Meta`].
 const CONFIG: &str = "config";
 const CARD: &str = "card";
-
-/// Marks the storage of a node that was made: what is missing in it has been lost.
-const MADE: &str = "made";
 
 /// To which network this device belongs. Pinned when the node is made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -88,7 +86,7 @@ impl Member {
     /// and of [`Member::make`] when the network is needed.
     pub async fn stored(store: &IndexedDb) -> Result<Stored, Error> {
         // At once: one after the other they would be half of a cold start.
-        let (keys, card, config, network, warnings, lost) = try_join!(
+        let (keys, card, config, network, warnings, rows_lost) = try_join!(
             WebCryptoKeys::stored(store),
             store.read(Table::Meta, CARD),
             store.read(Table::Meta, CONFIG),
@@ -96,17 +94,18 @@ impl Member {
             network::warnings(store),
             store.has_lost_rows(),
         )?;
-        let Some(keys) = keys else {
-            let was_here = card.is_some() || marker::exists().await?;
-            return if was_here { Err(Error::StoreLost) } else { Ok(Stored::Nothing) };
+        let remains = Remains {
+            keys: keys.is_some(),
+            card: card.is_some(),
+            rest: config.is_some() && network.is_some(),
+            made: store.is_marked(MADE),
+            rows_lost,
         };
+        remains.check().await?;
+        let Some(keys) = keys else { return Ok(Stored::Nothing) };
         let (Some(card), Some(config), Some(network)) = (card, config, network) else {
-            let made = store.is_marked(MADE);
-            return if made { Err(Error::StoreLost) } else { Ok(Stored::Unfinished) };
+            return Ok(Stored::Unfinished);
         };
-        if lost {
-            return Err(Error::StoreLost);
-        }
         store.mark(MADE).await?;
         let config: Config = json::stored(&config)?;
         let card = String::from_utf8(card).map_err(|_| Error::StoreCorrupt)?;
@@ -134,8 +133,7 @@ impl Member {
             None => configuration(name).await?,
         };
         let keys = WebCryptoKeys::stored_or_new(store).await?;
-        // Only now: from here on a device without keys is one that has lost them.
-        marker::set().await?;
+        eviction::mark_device().await?;
         store.commit(vec![put(CONFIG, json::write(&config)?)]).await?;
         Self::join(store, &keys, &config).await
     }

@@ -14,7 +14,7 @@ use crate::commands::{Command, Wish};
 use crate::queue::Queue;
 use crate::views::{NodeErrorView, NodeEvent, NodeState, NodeStatus, PushState};
 use crate::worker::Worker;
-use crate::{clients, js, marker};
+use crate::{clients, eviction, js};
 
 /// The node's database.
 const DATABASE: &str = "hdms";
@@ -94,7 +94,7 @@ pub async fn synchronise() {
 pub async fn reopen() {
     if WORKER.take().is_some_and(|worker| worker.has_node()) {
         // So that a node whose every trace is removed is missed.
-        let _ = marker::set().await;
+        let _ = eviction::mark_device().await;
     }
     match opened().await {
         Ok(worker) => worker.follow_up().await,

@@ -12,6 +12,8 @@ use rexie::{KeyRange, ObjectStore, Rexie, Transaction, TransactionMode, Transact
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 
+use crate::eviction::Marks;
+
 /// Version of the schema. IndexedDB stamps it in the transaction that creates or migrates the
 /// object stores, and refuses to open a database of a higher one.
 pub const SCHEMA: u32 = 1;
@@ -22,8 +24,7 @@ const KEYS: &str = "keys";
 /// Follows every character of the keys, which are ASCII.
 const LAST: &str = "\u{ffff}";
 
-/// In [`KEYS`], which a node without keys has lost: the marks of [`IndexedDb::mark`], and the names of
-/// the tables that have ever been filled.
+/// In [`KEYS`], which a node without keys has lost: the [`Marks`].
 const MARKS: &str = "marks";
 
 #[wasm_bindgen(module = "/js/realm.js")]
@@ -41,7 +42,7 @@ extern "C" {
 pub struct IndexedDb {
     rexie: Rc<Rexie>,
     stopped: Rc<Cell<bool>>,
-    marks: Rc<RefCell<String>>,
+    marks: Rc<RefCell<Marks>>,
     #[cfg(feature = "test-hooks")]
     failing: Rc<Cell<bool>>,
 }
@@ -64,8 +65,8 @@ impl IndexedDb {
             #[cfg(feature = "test-hooks")]
             failing: Rc::default(),
         };
-        let marks = store.key(MARKS).await?.and_then(|marks| marks.as_string());
-        *store.marks.borrow_mut() = marks.unwrap_or_default();
+        let marks = Marks::kept(store.key(MARKS).await?);
+        store.marks.replace(marks);
         Ok(store)
     }
 
@@ -89,20 +90,21 @@ impl IndexedDb {
         if self.is_marked(mark) {
             return Ok(());
         }
-        let marks = format!("{} {mark}", self.marks.borrow());
-        self.keep_key(MARKS, &marks.as_str().into()).await?;
-        *self.marks.borrow_mut() = marks;
+        let marks = self.marks.borrow().with(mark);
+        self.keep_key(MARKS, &marks.text().into()).await?;
+        self.marks.replace(marks);
         Ok(())
     }
 
     /// Whether a mark is kept.
     pub fn is_marked(&self, mark: &str) -> bool {
-        self.marks.borrow().split(' ').any(|kept| kept == mark)
+        self.marks.borrow().has(mark)
     }
 
-    /// Whether a table that was filled once is empty: no node empties one by itself.
+    /// Whether a table that was filled once is empty.
     pub async fn has_lost_rows(&self) -> Result<bool, Error> {
-        for table in FILLED.iter().map(|table| table.name()).filter(|table| self.is_marked(table)) {
+        let marks = self.marks.borrow().clone();
+        for table in marks.filled().map(Table::name) {
             let transaction = self.begin(&[table], TransactionMode::ReadOnly)?;
             let store = transaction.store(table).map_err(failed)?;
             if store.get_all_keys(None, Some(1)).await.map_err(failed)?.is_empty() {
@@ -156,19 +158,6 @@ impl IndexedDb {
     async fn get(&self, store: &str, key: &str) -> Result<Option<JsValue>, Error> {
         let transaction = self.begin(&[store], TransactionMode::ReadOnly)?;
         transaction.store(store).map_err(failed)?.get(key.into()).await.map_err(failed)
-    }
-
-    /// The marks as they are after `writes`, if these fill a table for the first time.
-    fn marks_with(&self, writes: &[Write]) -> Option<String> {
-        let mut marks = self.marks.borrow().clone();
-        let known = marks.len();
-        for table in writes.iter().filter(|write| is_put(write)).map(table) {
-            let name = table.name();
-            if FILLED.contains(&table) && marks.split(' ').all(|kept| kept != name) {
-                marks = marks + " " + name;
-            }
-        }
-        (marks.len() > known).then_some(marks)
     }
 
     fn begin(&self, stores: &[&str], mode: TransactionMode) -> Result<Transaction, Error> {
@@ -237,7 +226,7 @@ impl Store for IndexedDb {
         if writes.is_empty() {
             return Ok(());
         }
-        let marks = self.marks_with(&writes);
+        let marks = self.marks.borrow().after(&writes);
         let mut names: Vec<&str> = writes.iter().map(|write| table(write).name()).collect();
         names.extend(marks.as_ref().map(|_| KEYS));
         let transaction = self.begin(&names, TransactionMode::ReadWrite)?;
@@ -256,22 +245,18 @@ impl Store for IndexedDb {
         }
         self.finish(transaction, written).await?;
         if let Some(marks) = marks {
-            *self.marks.borrow_mut() = marks;
+            self.marks.replace(marks);
         }
         Ok(())
     }
 }
 
-/// Tables that no node empties once it has filled them.
-const FILLED: [Table; 6] =
-    [Table::Cards, Table::Cases, Table::Entries, Table::Records, Table::Receipts, Table::Inbox];
-
 fn stores() -> Vec<&'static str> {
     Table::ALL.iter().map(|table| table.name()).chain([KEYS]).collect()
 }
 
-async fn put_marks(transaction: &Transaction, marks: &str) -> Result<(), rexie::Error> {
-    let put = (JsValue::from(marks), Some(MARKS.into()));
+async fn put_marks(transaction: &Transaction, marks: &Marks) -> Result<(), rexie::Error> {
+    let put = (JsValue::from(marks.text()), Some(MARKS.into()));
     transaction.store(KEYS)?.put_all([put].into_iter()).await
 }
 

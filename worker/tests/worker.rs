@@ -10,7 +10,7 @@ use std::rc::Rc;
 use gloo_timers::future::TimeoutFuture;
 use hdms::Error;
 use hdms_worker::commands::{Command, MakeOptions};
-use hdms_worker::marker;
+use hdms_worker::eviction;
 use hdms_worker::queue::Queue;
 use hdms_worker::requests::handle;
 use hdms_worker::views::NodeState;
@@ -98,7 +98,7 @@ async fn a_database_that_somebody_else_writes_is_refused_until_it_is_free() {
 
 #[wasm_bindgen_test]
 async fn a_lost_node_is_said_and_replaced_only_by_a_persons_word() {
-    marker::set().await.unwrap();
+    eviction::mark_device().await.unwrap();
     let worker = Worker::open(&fresh_name("lost")).await.unwrap();
     forget_mark().await;
     let status = worker.status().await.unwrap();
