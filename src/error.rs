@@ -158,7 +158,7 @@ impl std::error::Error for Error {}
 
 impl Error {
     /// Whether it may be gone at the next try: the one who met it failed, not what was sent.
-    pub fn is_passing(self) -> bool {
+    pub fn is_transient(self) -> bool {
         let of_the_server =
             matches!(self, Error::NetworkForged | Error::NetworkSplit | Error::ChallengeForged);
         (self.status() >= 500 && !of_the_server) || self.status() == 429
@@ -192,27 +192,27 @@ impl Error {
 
     /// Whether sending the same envelope once more can't come to another answer, by the sender's own
     /// clock and documents.
-    pub fn is_final(self) -> bool {
+    pub fn is_permanent(self) -> bool {
         let kind = self.code().split('/').next().unwrap_or_default();
         let about_content = ["envelope", "card", "key", "record", "fhir", "ledger", "treatment"];
         let ended = matches!(self, Error::Expired | Error::ReceiptForged);
         let goes_on = self.may_become_good() || self == Error::FormerKey;
         let hopeless = ended || !goes_on;
-        about_content.contains(&kind) && !self.is_passing() && hopeless
+        about_content.contains(&kind) && !self.is_transient() && hopeless
     }
 
     /// The same of a deposit, which a notary also refuses for what its log says. All else it seals anew:
     /// with newer cards, and at another time.
-    pub fn is_final_of_deposit(self) -> bool {
-        let of_the_log = self.code().starts_with("notary/") && !self.is_passing();
-        of_the_log || self.is_final()
+    pub fn is_permanent_for_deposits(self) -> bool {
+        let of_the_log = self.code().starts_with("notary/") && !self.is_transient();
+        of_the_log || self.is_permanent()
     }
 
     /// What another node's answer of this HTTP status and code means: [`Error::NetworkUnreachable`] where
     /// this version does not know the code, or it would end what was sent though the server says that the
     /// failure is its own (RFC 9110 section 15.6).
     pub fn answered(status: u16, code: &str) -> Error {
-        let fits = |error: &Error| status < 500 || !error.is_final();
+        let fits = |error: &Error| status < 500 || !error.is_permanent();
         Error::from_code(code).filter(fits).unwrap_or(Error::NetworkUnreachable)
     }
 
@@ -241,9 +241,9 @@ mod tests {
         for error in Error::ALL.iter().copied() {
             assert_eq!(Error::answered(499, error.code()), error);
             let answered = Error::answered(500, error.code());
-            let kept = if error.is_final() { Error::NetworkUnreachable } else { error };
+            let kept = if error.is_permanent() { Error::NetworkUnreachable } else { error };
             assert_eq!(answered, kept);
-            assert!(!answered.is_final());
+            assert!(!answered.is_permanent());
         }
         assert_eq!(Error::answered(400, "teapot/short"), Error::NetworkUnreachable);
         assert_eq!(Error::answered(200, ""), Error::NetworkUnreachable);

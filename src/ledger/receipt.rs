@@ -293,7 +293,7 @@ impl Conflict {
         let (signed, payload) = Unverified::parse(jwt, &CONFLICT, forged)?.into_parts();
         let conflict: Self = json::read(payload, forged)?;
         let checked = notary.keys().check(&signed, conflict.iat, primitives).await;
-        checked.map_err(|error| if error.is_passing() { error } else { forged })?;
+        checked.map_err(|error| if error.is_transient() { error } else { forged })?;
         let first = VerifiedReceipt::verify(&conflict.receipt, trust, primitives).await?;
         let place = Commitment::to_place(secret, &entry.case, entry.previous.as_ref());
         let same_id = conflict.first == entry.id;

@@ -127,7 +127,7 @@ async fn verify(
     primitives: &impl Primitives,
 ) -> Result<(), Error> {
     let answer = primitives.verify_ed25519(&key.key, text.as_bytes(), signature).await;
-    answer.map_err(|error| if error.is_passing() { error } else { Error::LogForged })
+    answer.map_err(|error| if error.is_transient() { error } else { Error::LogForged })
 }
 
 /// What a witness signs at `time`, seconds since the Unix epoch, to cosign a checkpoint's `text`.

@@ -96,7 +96,7 @@ async fn logged(
     log: &NoteKey,
     primitives: &impl Primitives,
 ) -> Result<SignedCheckpoint, Error> {
-    let forged = |error: Error| if error.is_passing() { error } else { Error::NetworkForged };
+    let forged = |error: Error| if error.is_transient() { error } else { Error::NetworkForged };
     let proof = TlogProof::parse(&step.proof).map_err(forged)?;
     let tree = proof.checkpoint.checkpoint();
     let is_last = proof.index.checked_add(1) == Some(claims.number) && tree.size == claims.number;
@@ -140,7 +140,7 @@ impl Position {
             let time = checkpoint.cosignature_time(&witness.key(), primitives).await;
             match time {
                 Ok(time) => cosigned += usize::from(time.is_some()),
-                Err(error) if error.is_passing() => return Err(error),
+                Err(error) if error.is_transient() => return Err(error),
                 Err(_) => return Err(Error::NetworkForged),
             }
         }

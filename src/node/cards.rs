@@ -71,7 +71,7 @@ impl<P: Platform> Node<P> {
         }
         match self.known_card(id).await {
             Ok(card) => Ok(Some(card.card().name.clone())),
-            Err(error) if error.is_passing() => Err(error),
+            Err(error) if error.is_transient() => Err(error),
             Err(_) => self.read_text(Table::Meta, &network::former_name(id)).await,
         }
     }

@@ -110,7 +110,7 @@ impl<P: Platform> Node<P> {
         let since = item.since.seconds();
         // What it refuses until something is mended, a card for one, it has answered.
         let problem = item.attempts.problem.as_deref().and_then(Error::from_code);
-        let has_answered = problem.is_some_and(|error| !error.is_passing());
+        let has_answered = problem.is_some_and(|error| !error.is_transient());
         let is_silent = !has_answered && self.now().seconds() >= since.saturating_add(SILENCE);
         is_silent.then_some(Passed { notary, delisted: None, silent: Some(since) })
     }

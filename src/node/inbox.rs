@@ -67,7 +67,7 @@ impl<P: Platform> Node<P> {
         self.receive_from::<F>(envelope, &Deliverer::Unknown).await
     }
 
-    /// Takes in an envelope. Unless this returns an error that [is passing](Error::is_passing), the
+    /// Takes in an envelope. Unless this returns an error that [is transient](Error::is_transient), the
     /// envelope is dealt with: applied, held, or refused and, where there is room, quarantined. One
     /// that [may become good](Error::may_become_good) is tried again by itself as long as the node
     /// [hopes for it](Node::hopes_for). Who waits at an address for the answer is told by
@@ -90,7 +90,7 @@ impl<P: Platform> Node<P> {
             _ => self.take_in::<F>(envelope, received, by).await,
         };
         match self.let_held_follow::<F>(envelope, taken).await {
-            Err(refusal) if !refusal.why.is_passing() => {
+            Err(refusal) if !refusal.why.is_transient() => {
                 self.quarantine(envelope, received, &refusal, by).await?;
                 Err(refusal.why)
             }
@@ -275,7 +275,7 @@ impl<P: Platform> Node<P> {
                 let envelope = held.envelope.as_bytes();
                 match self.try_to_take_in::<F>(envelope, held.received, &held.by).await {
                     Ok(taken) => progress |= taken.outcome == Outcome::Applied,
-                    Err(refusal) if refusal.why.is_passing() => return Err(refusal.why),
+                    Err(refusal) if refusal.why.is_transient() => return Err(refusal.why),
                     Err(refusal) => {
                         self.quarantine(envelope, held.received, &refusal, &held.by).await?;
                         let mut writes = vec![Write::Delete { table: Table::Inbox, key }];

@@ -98,7 +98,7 @@ impl<P: Platform> Node<P> {
         if let Step::Applied(_, effects) = case.decline(why, self.now())? {
             for effect in effects {
                 match self.prepare(&case.id, effect, &mut writes, &mut queued).await {
-                    Err(error) if error.is_passing() => return Err(error),
+                    Err(error) if error.is_transient() => return Err(error),
                     // There is nobody to be told any more.
                     Ok(()) | Err(_) => {}
                 }

@@ -68,7 +68,7 @@ impl<P: Platform> Node<P> {
 /// checked.
 fn about_receipt(checked: Checked) -> Result<Checked, Error> {
     match checked {
-        Err(error) if error.is_passing() && error != Error::StoreCorrupt => Err(error),
+        Err(error) if error.is_transient() && error != Error::StoreCorrupt => Err(error),
         checked => Ok(checked),
     }
 }

@@ -210,7 +210,7 @@ impl<P: Platform> Node<P> {
     /// The notary has answered a deposit: the case goes on with the receipt or the refusal.
     ///
     /// Errors: those of the receipt, and the refusal itself unless it
-    /// [is final](Error::is_final_of_deposit); the item stays queued then.
+    /// [is permanent](Error::is_permanent_for_deposits); the item stays queued then.
     pub async fn deposit_answered<F: Flow>(
         &self,
         item: &OutboxItem,
@@ -263,7 +263,7 @@ impl<P: Platform> Node<P> {
                 Ok(Err(Error::EntryConflict.code()))
             }
             DepositAnswer::Refused(code) => match Error::from_code(code) {
-                Some(error) if !error.is_final_of_deposit() => Err(error),
+                Some(error) if !error.is_permanent_for_deposits() => Err(error),
                 _ => Ok(Err(code)),
             },
         }

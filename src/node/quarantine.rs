@@ -119,7 +119,7 @@ impl<P: Platform> Node<P> {
     /// What the acknowledgement of an envelope is to say of it, by what came of [`Node::receive_from`]:
     /// why it was refused, unless it is kept until it may be taken in.
     ///
-    /// Errors: those that [are passing](Error::is_passing): it must not be acknowledged.
+    /// Errors: those that [are transient](Error::is_transient): it must not be acknowledged.
     pub fn to_report(
         &self,
         envelope: &[u8],
@@ -127,7 +127,7 @@ impl<P: Platform> Node<P> {
     ) -> Result<Option<Error>, Error> {
         match taken {
             Ok(_) => Ok(None),
-            Err(why) if why.is_passing() => Err(why),
+            Err(why) if why.is_transient() => Err(why),
             Err(why) => Ok(Some(why).filter(|_| !self.hopes_for(envelope))),
         }
     }
@@ -151,7 +151,7 @@ impl<P: Platform> Node<P> {
     /// first: now and then, and once the node trusts newer documents. Answers what was taken in; what
     /// is refused for another reason stays with that. Lets what was kept long enough go.
     ///
-    /// Errors: those that [are passing](Error::is_passing).
+    /// Errors: those that [are transient](Error::is_transient).
     pub async fn retry_hopeful<F: Contents>(&self) -> Result<Vec<Taken>, Error> {
         let mut taken = Vec::new();
         for key in self.next_hopeful().await? {
@@ -170,7 +170,7 @@ impl<P: Platform> Node<P> {
         self.in_room(|room| room.next_to_try(TRIES)).await
     }
 
-    /// The second half: tries one again. Errors: those that [are passing](Error::is_passing).
+    /// The second half: tries one again. Errors: those that [are transient](Error::is_transient).
     pub async fn retry<F: Contents>(&self, key: &str) -> Result<Option<Taken>, Error> {
         let Some(row) = self.platform.store().read(Table::Quarantine, key).await? else {
             self.in_room(|room| room.forget(key)).await?;
@@ -191,7 +191,7 @@ impl<P: Platform> Node<P> {
         if why.status() == Error::TooManyRequests.status() {
             return Ok(None);
         }
-        if why.is_passing() {
+        if why.is_transient() {
             return Err(why);
         }
         let mut writes = Vec::new();

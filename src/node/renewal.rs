@@ -35,7 +35,7 @@ impl<P: Platform> Node<P> {
             return Ok(());
         }
         let endorsed = match self.kept_endorsed(known).await {
-            Err(error) if !error.is_passing() => return Ok(()),
+            Err(error) if !error.is_transient() => return Ok(()),
             endorsed => endorsed?,
         };
         let item = OutboxItem::deposit(id, notary, &endorsed, first, self.now());

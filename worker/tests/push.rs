@@ -157,13 +157,17 @@ async fn what_a_hospital_refuses_for_good_or_as_too_old_is_not_sent_again() {
         // As long as it may have been asked to wait.
         device.days_later(1 + number as u64);
         contact(&device).await;
-        let is_final = refusal != Error::TooManyRequests;
-        assert_eq!(device.told(INBOX).len(), number + if is_final { 1 } else { 2 }, "{refusal}");
+        let is_permanent = refusal != Error::TooManyRequests;
+        assert_eq!(
+            device.told(INBOX).len(),
+            number + if is_permanent { 1 } else { 2 },
+            "{refusal}"
+        );
         let waiting = device.answered(Command::Outbox).await;
         let mut waiting = waiting.as_array().unwrap().iter();
         let kept = waiting.find(|item| item["case"] == *case);
         let shown = kept.map(|item| (&item["refused"], &item["problem"]["code"]));
-        assert_eq!(shown, is_final.then_some((&json!(true), &json!(refusal.code()))));
+        assert_eq!(shown, is_permanent.then_some((&json!(true), &json!(refusal.code()))));
     }
 }
 

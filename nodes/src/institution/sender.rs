@@ -278,7 +278,7 @@ impl<F: Side> Sender<F> {
         let answer = self.client().send_envelope(endpoint, envelope(&item).to_owned()).await;
         let settled = match answer {
             Ok(_) => self.node.delivered(&item).await,
-            Err(Problem { error, .. }) if error.is_final() => {
+            Err(Problem { error, .. }) if error.is_permanent() => {
                 self.node.refused(&item, error.code()).await
             }
             Err(problem) => return self.unanswered(vec![item], &problem, road).await,
@@ -334,10 +334,10 @@ impl<F: Side> Sender<F> {
                 return self.seal_anew(vec![item], Some(&card)).await;
             }
             DeliveryAnswer::Refused(code) => match Error::from_code(&code) {
-                Some(error) if error.is_final() => self.node.refused(&item, &code).await,
+                Some(error) if error.is_permanent() => self.node.refused(&item, &code).await,
                 error => {
                     let why = error.unwrap_or(Error::NetworkUnreachable);
-                    let retry_after = retry_after.filter(|_| why.is_passing());
+                    let retry_after = retry_after.filter(|_| why.is_transient());
                     return self.postpone(vec![item], Setback { why, retry_after }).await;
                 }
             },
@@ -375,7 +375,7 @@ impl<F: Side> Sender<F> {
         retry_after: Option<u64>,
     ) -> Vec<OutboxItem> {
         if let Err(why) = self.node.deposit_answered::<F>(&item, &answer).await {
-            let retry_after = retry_after.filter(|_| why.is_passing());
+            let retry_after = retry_after.filter(|_| why.is_transient());
             return self.postpone(vec![item], Setback { why, retry_after }).await;
         }
         if let Err(error) = F::go_on(&self.node, &item.case).await {

@@ -114,7 +114,7 @@ impl SharedRecordView {
         let (receipt, receipt_problem) =
             ReceiptView::checked(node, node.shared_receipt(shared).await?).await;
         let (record, problem) = match node.open_shared(shared).await {
-            Err(error) if error.is_passing() => return Err(error),
+            Err(error) if error.is_transient() => return Err(error),
             opened => (opened.as_ref().ok().map(|it| it.fhir().clone()), opened.err()),
         };
         Ok(Self {

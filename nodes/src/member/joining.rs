@@ -97,7 +97,7 @@ pub(super) fn asked_pause(&Problem { error, retry_after, .. }: &Problem) -> Dura
 /// Whether a node that did not become a member for this would hear the same when it is started again:
 /// it is the network's answer, not a failure of the node or of the server.
 pub fn is_refusal(error: Error) -> bool {
-    !needs_time(error) && !error.is_passing() && !error.code().starts_with("store/")
+    !needs_time(error) && !error.is_transient() && !error.code().starts_with("store/")
 }
 
 /// A node that has its keys and wants the rest.

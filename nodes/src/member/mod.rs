@@ -314,9 +314,9 @@ impl Member {
                 let pause = doubled(asking.failures, inner.config.refresh, LONGEST_PAUSE);
                 let pause = pause.max(joining::asked_pause(&problem));
                 asking.again = Some(Instant::now() + pause);
-                let passing =
-                    problem.error.is_passing() || problem.error == Error::AdmissionPending;
-                asking.refusal = Some(problem).filter(|_| !passing);
+                let transient =
+                    problem.error.is_transient() || problem.error == Error::AdmissionPending;
+                asking.refusal = Some(problem).filter(|_| !transient);
                 None
             }
         }

@@ -70,7 +70,7 @@ impl Patient {
                     let Payload::Envelope { compact, .. } = &item.payload else { panic!() };
                     match client.send_envelope(endpoint.as_ref(), compact.clone()).await {
                         Ok(_) => self.node.delivered(item).await.unwrap(),
-                        Err(problem) if problem.error.is_final() => panic!("{}", problem.error),
+                        Err(problem) if problem.error.is_permanent() => panic!("{}", problem.error),
                         Err(_) => continue,
                     }
                 }

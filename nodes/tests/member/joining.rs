@@ -94,7 +94,7 @@ async fn answered_while_it_waits(net: &Net, [inbox, console]: &[String; 2]) {
         assert_eq!((problem.status, problem.code.as_str()), (503, "doorman/pending"));
     }
     let sent = net.client.send_envelope(inbox, "a.b.c.d.e".into()).await.err().unwrap();
-    assert!(!sent.error.is_final() && sent.retry_after == Some(30), "its senders try again");
+    assert!(!sent.error.is_permanent() && sent.retry_after == Some(30), "its senders try again");
     let page = ask(console, "text/html,*/*").await;
     assert_eq!(page.status(), 503);
     assert_eq!(page.headers()["x-content-type-options"], "nosniff");

@@ -82,7 +82,7 @@ async fn with_too_few_witnesses_depositors_wait_and_lose_nothing() {
         let outcome = people.send(&notary, deposit.clone()).await;
         assert_eq!(outcome, refused(Error::WitnessesMissing));
     }
-    assert!(Error::WitnessesMissing.is_passing());
+    assert!(Error::WitnessesMissing.is_transient());
     // Not even when the notary starts again meanwhile.
     let notary = restart(&net, notary, |_| ()).await;
     let outcome = people.send(&notary, waiting[0].clone()).await;

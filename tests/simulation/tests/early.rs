@@ -79,7 +79,7 @@ fn what_is_sent_again_after_its_time_has_come_is_out_of_quarantine() {
         clock.set(BEGIN);
         let refused = world.hospital.receive::<HospitalCase>(envelope.as_bytes()).await;
         assert_eq!(refused.err(), Some(Error::NotYetValid));
-        assert!(!Error::NotYetValid.is_final(), "its sender tries again");
+        assert!(!Error::NotYetValid.is_permanent(), "its sender tries again");
         clock.advance(3_600_000);
         let taken = world.hospital.receive::<HospitalCase>(envelope.as_bytes()).await.unwrap();
         assert_eq!(taken.outcome, Outcome::Applied);

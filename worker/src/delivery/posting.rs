@@ -130,7 +130,7 @@ impl Delivery {
     ) -> Result<Settled, Error> {
         let refusal = match answer.and_then(|answer| answer.success()) {
             Ok(()) => None,
-            Err(error) if error.is_final() => Some(error),
+            Err(error) if error.is_permanent() => Some(error),
             Err(error) => return Ok(Err((items.to_vec(), error))),
         };
         for item in items.iter().cloned() {

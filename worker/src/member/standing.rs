@@ -56,8 +56,8 @@ impl Member {
             return Ok(());
         }
         let asked = self.ask_for_card().await;
-        let passing = asked.is_err_and(Error::is_passing);
-        self.joined.set((!passing).then_some(now));
+        let transient = asked.is_err_and(Error::is_transient);
+        self.joined.set((!transient).then_some(now));
         asked
     }
 

@@ -56,7 +56,7 @@ impl Worker {
             let push = &choosing.push;
             push.choose(on, token).await?;
             match push.reconcile(&member, None).await {
-                Err(error) if !error.is_passing() => {
+                Err(error) if !error.is_transient() => {
                     push.choose(false, None).await?;
                     Err(error)
                 }

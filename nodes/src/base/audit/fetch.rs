@@ -52,7 +52,7 @@ impl Fetch {
             match answer.unwrap_or(Err(Error::TimedOut.into())) {
                 Ok(bytes) => return Ok(Some(bytes)),
                 Err(Problem { error: Error::NotFound, .. }) => return Ok(None),
-                Err(Problem { error, .. }) if !error.is_passing() || tried == TRIES => {
+                Err(Problem { error, .. }) if !error.is_transient() || tried == TRIES => {
                     return Err(Unchecked { what: format!("{base}{path}"), why: error });
                 }
                 Err(Problem { retry_after, .. }) => {

@@ -206,7 +206,7 @@ mod tests {
             let body = read_body(answer.into_body(), 4096, Error::BodyTooLarge).await.unwrap();
             let problem: ProblemDocument = serde_json::from_slice(&body).unwrap();
             let code = Error::from_code(&problem.code).unwrap();
-            assert!(!code.is_final() && !code.is_final_of_deposit(), "{why:?}");
+            assert!(!code.is_permanent() && !code.is_permanent_for_deposits(), "{why:?}");
             let said = [Some(problem.code), problem.reason].into_iter().flatten();
             assert!(said.into_iter().any(|text| text.starts_with(why.code())), "{why:?}");
         }

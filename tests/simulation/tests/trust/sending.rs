@@ -171,12 +171,13 @@ fn a_deposit_that_is_refused_for_a_card_goes_again_once_that_is_mended() {
 fn which_refusals_end_a_deposit() {
     for error in [Error::CardSuperseded, Error::CardUnknown, Error::CardExpired, Error::NodeUnknown]
     {
-        assert!(!error.is_final_of_deposit(), "{error:?}");
+        assert!(!error.is_permanent_for_deposits(), "{error:?}");
     }
     for error in [Error::NotDrawn, Error::PredecessorUnknown, Error::EntryMismatch] {
-        assert!(error.is_final_of_deposit(), "{error:?}");
+        assert!(error.is_permanent_for_deposits(), "{error:?}");
     }
     assert!(
-        !Error::WitnessesMissing.is_final_of_deposit() && !Error::EntryQuota.is_final_of_deposit()
+        !Error::WitnessesMissing.is_permanent_for_deposits()
+            && !Error::EntryQuota.is_permanent_for_deposits()
     );
 }
