@@ -70,7 +70,7 @@ pub struct Copied {
 impl Copied {
     /// Of the stores of this version.
     pub fn of(version: &str) -> Self {
-        let stores = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/stores");
+        let stores = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/fixtures");
         let from = Path::new(stores).join(version);
         let dir = tempfile::tempdir().unwrap();
         copy(&from, dir.path());

@@ -1,5 +1,5 @@
 //! What nodes of earlier versions have stored opens with today's code, for ever: the stores of each
-//! version stand in `tests/vectors/stores`.
+//! version stand in `tests/vectors/fixtures`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

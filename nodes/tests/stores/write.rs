@@ -1,7 +1,7 @@
 //! Writes the stores of the version that runs, for its successors to open:
 //!
 //! ```text
-//! HDMS_STORES=/tmp/version-N cargo test -p hdms-nodes --test stores -- --ignored write
+//! HDMS_FIXTURES=/tmp/version-N cargo test -p hdms-nodes --test stores -- --ignored write
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ fn vacuum(database: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it writes what the others read"]
 async fn write() {
-    let to = PathBuf::from(std::env::var("HDMS_STORES").unwrap());
+    let to = PathBuf::from(std::env::var("HDMS_FIXTURES").unwrap());
     let stage = Stage::set().await;
     let (cases, result) = treatments(&stage).await;
     let notaries = stage.network.notaries().iter();

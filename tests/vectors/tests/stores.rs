@@ -37,7 +37,7 @@ fn sqlite_is_a_store() {
 fn a_database_of_version_1_opens_with_its_data() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("node.sqlite");
-    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/stores/sqlite-1.sqlite"), &path).unwrap();
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/sqlite-1.sqlite"), &path).unwrap();
     block_on(async {
         let store = SqliteStore::open(&path).unwrap();
         for table in Table::ALL {

@@ -102,7 +102,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     /// Made by version 1: a node that has changed its keys once.
-    const VERSION_1: &str = include_str!("../../../../tests/vectors/stores/keys-1.pem");
+    const VERSION_1: &str = include_str!("../../../../tests/vectors/fixtures/keys-1.pem");
     const VERSION_1_PASSPHRASE: &str = "loopback";
 
     const NOW: Timestamp = Timestamp(1_790_000_000_000);
