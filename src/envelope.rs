@@ -87,7 +87,7 @@ impl MessageType {
 /// The claims of the signed JWT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename(deserialize = "closed"))]
-struct Claims {
+struct MessageClaims {
     iss: NodeId,
     aud: NodeId,
     iat: u64,
@@ -155,7 +155,7 @@ pub async fn enclose(
     let own = letter.from.card();
     let with_card =
         begins.contains(&letter.kind) || own.role == Role::Personal || !own.changes.is_empty();
-    let claims = Claims {
+    let claims = MessageClaims {
         iss: letter.from.id().clone(),
         aud: letter.to.id().clone(),
         iat,
@@ -190,7 +190,7 @@ pub async fn seal_signed(
 pub fn addressed_key(compact: &str) -> Result<String, Error> {
     let malformed = Error::EnvelopeMalformed;
     let header = jws::parse_header(compact.split('.').next().unwrap_or_default(), malformed)?;
-    json::read::<jwe::Header>(header, malformed)?.kid.ok_or(malformed)
+    json::read::<jwe::JweHeader>(header, malformed)?.kid.ok_or(malformed)
 }
 
 /// For who answers a sender at once: [`Error::FormerKey`] when this is sealed neither to the key that
@@ -211,7 +211,7 @@ pub fn expect_present_key(
 
 /// An envelope whose size, structure and algorithms are right.
 #[derive(Debug)]
-pub struct Sealed(jwe::Sealed);
+pub struct Sealed(jwe::CompactJwe);
 
 impl Sealed {
     /// The first four checks: [`Error::EnvelopeTooLarge`], [`Error::EnvelopeMalformed`],
@@ -221,7 +221,7 @@ impl Sealed {
             return Err(Error::EnvelopeTooLarge);
         }
         let compact = std::str::from_utf8(bytes).map_err(|_| Error::EnvelopeMalformed)?;
-        let sealed = jwe::Sealed::parse(compact)?;
+        let sealed = jwe::CompactJwe::parse(compact)?;
         if sealed.header().cty.as_deref() != Some("JWT") {
             return Err(Error::EnvelopeMalformed);
         }
@@ -250,7 +250,7 @@ impl Sealed {
 #[derive(Debug)]
 pub struct Decrypted {
     signed: Compact,
-    claims: Claims,
+    claims: MessageClaims,
     digest: String,
 }
 
@@ -302,7 +302,7 @@ impl Decrypted {
         if !kind.senders().contains(&sender.card().role) {
             return Err(Error::TypeNotForRole);
         }
-        let Claims { jti: id, thd: case, body, .. } = claims;
+        let MessageClaims { jti: id, thd: case, body, .. } = claims;
         Ok(Opened { sender, kind, id, case, body, digest })
     }
 }
@@ -324,7 +324,7 @@ fn youngest<'a>(node: &NodeId, cards: [Option<&'a str>; 3]) -> Result<&'a str, E
 }
 
 /// `iat` not more than [`CLOCK_SKEW`] ahead, `exp` not past and not beyond [`LIFETIME`].
-fn check_window(claims: &Claims, received: Timestamp) -> Result<(), Error> {
+fn check_window(claims: &MessageClaims, received: Timestamp) -> Result<(), Error> {
     let now = received.seconds();
     if claims.iat > now + CLOCK_SKEW {
         return Err(Error::NotYetValid);

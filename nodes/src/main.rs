@@ -11,19 +11,19 @@ use clap::Parser;
 #[command(name = "hdms", version)]
 enum Hdms {
     /// Doorman, Network Map and Message Queue; and what its operator decides.
-    Server(Box<cli::server::Server>),
+    Server(Box<cli::server::ServerArgs>),
     /// The network's root key, which is kept offline.
     Root(cli::root::RootKey),
     /// Keeps the verification keys of ledger entries.
-    Notary(cli::notary::Notary),
+    Notary(cli::notary::NotaryCommand),
     /// The node of a hospital or a research institute.
-    Institution(Box<cli::institution::Institution>),
+    Institution(Box<cli::institution::InstitutionArgs>),
     /// Copies what a node keeps.
     Backup(cli::backup::Backup),
     /// The keys of a stopped institution or notary.
-    Keys(cli::keys::Keys),
+    Keys(cli::keys::KeysArgs),
     /// Starts a whole network with sample records on this machine.
-    Demo(cli::demo::Demo),
+    Demo(cli::demo::DemoArgs),
     /// Plays a whole scenario on this machine.
     Scenario(cli::scenario::Scenario),
 }

@@ -85,9 +85,9 @@ pub fn expected_answer(node: &NodeId, secret: &str) -> String {
 }
 
 /// What can be checked before the key is used: kind, key and length, of which there is only one.
-fn parse(compact: &str, key: &RsaJwk) -> Result<jwe::Sealed, Error> {
+fn parse(compact: &str, key: &RsaJwk) -> Result<jwe::CompactJwe, Error> {
     let forged = Error::ChallengeForged;
-    let sealed = jwe::Sealed::parse(compact).map_err(|_| forged)?;
+    let sealed = jwe::CompactJwe::parse(compact).map_err(|_| forged)?;
     let header = sealed.header();
     let is_challenge = header.cty.as_deref() == Some(CTY);
     let for_key = header.kid.as_deref() == Some(key.thumbprint().as_str());

@@ -17,7 +17,7 @@ const KEY: usize = 32;
 /// The protected header. Members that it does not list, `zip` and `crit` among them, are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename(deserialize = "closed"))]
-pub struct Header {
+pub struct JweHeader {
     /// `RSA-OAEP-256`.
     pub alg: String,
     /// `A256GCM`.
@@ -32,15 +32,15 @@ pub struct Header {
 
 /// A JWE in its parts, still sealed.
 #[derive(Clone, Debug)]
-pub struct Sealed {
-    header: Header,
+pub struct CompactJwe {
+    header: JweHeader,
     aad: String,
     encrypted_key: Vec<u8>,
     iv: [u8; IV],
     ciphertext: Vec<u8>,
 }
 
-impl Sealed {
+impl CompactJwe {
     /// Takes a compact JWE apart. [`Error::EnvelopeMalformed`] or [`Error::AlgorithmRefused`].
     pub fn parse(compact: &str) -> Result<Self, Error> {
         let malformed = Error::EnvelopeMalformed;
@@ -53,7 +53,7 @@ impl Sealed {
         if header.get("enc").and_then(|enc| enc.as_str()) != Some("A256GCM") {
             return Err(Error::AlgorithmRefused);
         }
-        let header: Header = json::read(header, malformed)?;
+        let header: JweHeader = json::read(header, malformed)?;
         let mut ciphertext = decode(ciphertext).ok_or(malformed)?;
         let tag = decode(tag).filter(|tag| tag.len() == TAG).ok_or(malformed)?;
         ciphertext.extend(tag);
@@ -67,7 +67,7 @@ impl Sealed {
     }
 
     /// The protected header; it is authenticated only once decryption succeeds.
-    pub fn header(&self) -> &Header {
+    pub fn header(&self) -> &JweHeader {
         &self.header
     }
 
@@ -89,7 +89,7 @@ impl Sealed {
 /// Characters of a compact JWE to `recipient` with this header, written without white space, and a
 /// plaintext of so many octets.
 pub fn compact_length(
-    header: &Header,
+    header: &JweHeader,
     recipient: &RsaJwk,
     plaintext: usize,
 ) -> Result<usize, Error> {
@@ -98,7 +98,7 @@ pub fn compact_length(
     Ok(encoded + parts.len() - 1)
 }
 
-/// Encrypts `plaintext` to `recipient`; `cty` as in [`Header`]. Answers the compact JWE.
+/// Encrypts `plaintext` to `recipient`; `cty` as in [`JweHeader`]. Answers the compact JWE.
 pub async fn encrypt(
     plaintext: Vec<u8>,
     cty: Option<&str>,
@@ -106,7 +106,7 @@ pub async fn encrypt(
     primitives: &impl Primitives,
     randomness: &impl Randomness,
 ) -> Result<String, Error> {
-    let header = Header {
+    let header = JweHeader {
         alg: "RSA-OAEP-256".into(),
         enc: "A256GCM".into(),
         cty: cty.map(Into::into),
@@ -125,7 +125,7 @@ pub async fn encrypt(
 
 #[cfg(test)]
 mod tests {
-    use super::{Sealed, encode, encrypt};
+    use super::{CompactJwe, encode, encrypt};
     use crate::error::Error;
     use crate::software::{Software, SoftwareKeys};
     use crate::testing::SeededRandomness;
@@ -143,7 +143,7 @@ mod tests {
                 encrypt(plaintext.clone(), Some("JWT"), recipient, &primitives, &randomness)
                     .await
                     .unwrap();
-            let sealed = Sealed::parse(&compact).unwrap();
+            let sealed = CompactJwe::parse(&compact).unwrap();
             assert_eq!(sealed.header().kid, Some(recipient.thumbprint()));
             assert_eq!(sealed.decrypt(&keys, &primitives).await, Ok(plaintext));
 
@@ -156,7 +156,7 @@ mod tests {
                 let text = encode(bytes);
                 let mut parts = parts.clone();
                 parts[altered] = &text;
-                let sealed = Sealed::parse(&parts.join(".")).unwrap();
+                let sealed = CompactJwe::parse(&parts.join(".")).unwrap();
                 let answer = sealed.decrypt(&keys, &primitives).await;
                 let error = [Error::WrongRecipientKey, Error::DecryptionFailed][altered.min(1)];
                 assert_eq!(answer, Err(error), "part {altered}");
@@ -165,7 +165,7 @@ mod tests {
     }
 
     fn parse(header: &str, rest: &str) -> Option<Error> {
-        Sealed::parse(&format!("{}{rest}", encode(header))).err()
+        CompactJwe::parse(&format!("{}{rest}", encode(header))).err()
     }
 
     const RIGHT: &str = r#"{"alg":"RSA-OAEP-256","enc":"A256GCM","kid":"k"}"#;

@@ -25,14 +25,14 @@ pub struct Split {
 }
 
 /// A document's number, and what tells it from others.
-pub(super) type Numbered<'a> = (u64, &'a String);
+pub(super) type ShownNumber<'a> = (u64, &'a String);
 
 /// Of the manifest with this text, and of the four that it binds.
 pub(super) fn numbered<'a>(
     bound: &'a Manifest,
     text: &'a String,
     [doormen, parameters, map, revocations]: [u64; 4],
-) -> [Numbered<'a>; 5] {
+) -> [ShownNumber<'a>; 5] {
     [
         (bound.number, text),
         (doormen, &bound.doormen),
@@ -44,11 +44,12 @@ pub(super) fn numbered<'a>(
 
 /// [`Error::NetworkSplit`] where one number says two things.
 pub(super) fn expect_one_saying(
-    before: &[Numbered<'_>],
-    after: &[Numbered<'_>],
+    before: &[ShownNumber<'_>],
+    after: &[ShownNumber<'_>],
 ) -> Result<(), Error> {
-    let differs =
-        |(before, after): (&Numbered<'_>, &Numbered<'_>)| before.0 == after.0 && before != after;
+    let differs = |(before, after): (&ShownNumber<'_>, &ShownNumber<'_>)| {
+        before.0 == after.0 && before != after
+    };
     if before.iter().zip(after).any(differs) { Err(Error::NetworkSplit) } else { Ok(()) }
 }
 

@@ -7,7 +7,7 @@ use litemap::LiteMap;
 
 use super::followed::{follow, reopen};
 use super::signed::{verify, verify_by, verify_doormen};
-use super::split::{Numbered, expect_one_saying, numbered};
+use super::split::{ShownNumber, expect_one_saying, numbered};
 use super::{
     Doormen, Manifest, NetworkDocuments, NetworkMap, NotaryLog, PROTOCOL_VERSION, Parameters,
     Revocations,
@@ -294,7 +294,7 @@ impl Trust {
     }
 
     /// Number and digest of each document.
-    fn numbered(&self) -> [Numbered<'_>; 5] {
+    fn numbered(&self) -> [ShownNumber<'_>; 5] {
         let others =
             [self.doormen.number, self.parameters.number, self.map_number, self.revocations.number];
         numbered(&self.manifest, &self.documents.manifest, others)
@@ -321,7 +321,7 @@ impl<'a> Before<'a> {
     async fn followed(
         &self,
         documents: &NetworkDocuments,
-        (manifest, shown): (&Manifest, &[Numbered<'_>; 5]),
+        (manifest, shown): (&Manifest, &[ShownNumber<'_>; 5]),
         doormen: &Doormen,
         primitives: &impl Primitives,
     ) -> Result<SignedCheckpoint, Error> {

@@ -13,8 +13,8 @@ use crate::record::{self, VerifiedRecord};
 use crate::treatment::Flow;
 use crate::treatment::hospital::HospitalCase;
 use crate::treatment::message::{
-    ApprovalBody, ConfirmationBody, Content, DataBody, DataRefusalBody, DataRequestBody,
-    DisputeBody, MAX_NAME, MAX_REQUEST, RefusalBody, RequestBody, ResultBody, SharedRecord,
+    ApprovalBody, ConfirmationBody, DataBody, DataRefusalBody, DataRequestBody, DisputeBody,
+    MAX_NAME, MAX_REQUEST, RefusalBody, RequestBody, ResultBody, SharedRecord, VerifiedContent,
     VerifiedShare, check_text,
 };
 use crate::treatment::patient::PatientCase;
@@ -30,7 +30,7 @@ pub trait Contents: Flow {
         node: &Node<P>,
         case: Option<&Self>,
         opened: &Opened,
-    ) -> Result<Content, Error>;
+    ) -> Result<VerifiedContent, Error>;
 }
 
 impl Contents for PatientCase {
@@ -38,7 +38,7 @@ impl Contents for PatientCase {
         node: &Node<P>,
         case: Option<&Self>,
         opened: &Opened,
-    ) -> Result<Content, Error> {
+    ) -> Result<VerifiedContent, Error> {
         let known = || Self::known(case, opened.sender().id());
         Ok(match opened.kind() {
             MessageType::TreatmentApproval => {
@@ -50,20 +50,20 @@ impl Contents for PatientCase {
                 let body: RefusalBody = opened.body()?;
                 known()?;
                 check_text(&body.reason)?;
-                Content::Refusal(body)
+                VerifiedContent::Refusal(body)
             }
             MessageType::DataRequest => {
                 let body: DataRequestBody = opened.body()?;
                 known()?;
                 body.check()?;
-                Content::DataRequest(body)
+                VerifiedContent::DataRequest(body)
             }
             MessageType::MedicalResult => {
                 let body: ResultBody = opened.body()?;
                 known()?.awaits_more()?;
                 let (record, endorsement) =
                     node.verify_document(opened, &body.record, &body.endorsement).await?;
-                Content::Result { record, endorsement }
+                VerifiedContent::Result { record, endorsement }
             }
             other => return Err(not_taken(other)),
         })
@@ -75,7 +75,7 @@ impl Contents for HospitalCase {
         node: &Node<P>,
         case: Option<&Self>,
         opened: &Opened,
-    ) -> Result<Content, Error> {
+    ) -> Result<VerifiedContent, Error> {
         let known = || Self::known(case, opened.sender().id());
         Ok(match opened.kind() {
             MessageType::TreatmentRequest => {
@@ -99,7 +99,7 @@ impl Contents for HospitalCase {
                 let body: DataRefusalBody = opened.body()?;
                 known()?;
                 check_text(&body.reason)?;
-                Content::DataRefusal(body)
+                VerifiedContent::DataRefusal(body)
             }
             MessageType::Confirmation => {
                 let body: ConfirmationBody = opened.body()?;
@@ -110,7 +110,7 @@ impl Contents for HospitalCase {
                 let body: DisputeBody = opened.body()?;
                 known()?;
                 check_text(&body.reason)?;
-                Content::Dispute(body)
+                VerifiedContent::Dispute(body)
             }
             other => return Err(not_taken(other)),
         })
@@ -126,7 +126,11 @@ fn not_taken(kind: MessageType) -> Error {
 }
 
 impl<P: Platform> Node<P> {
-    async fn verify_request(&self, opened: &Opened, body: RequestBody) -> Result<Content, Error> {
+    async fn verify_request(
+        &self,
+        opened: &Opened,
+        body: RequestBody,
+    ) -> Result<VerifiedContent, Error> {
         if body.record.len() > MAX_REQUEST {
             return Err(Error::TextTooLong);
         }
@@ -137,22 +141,26 @@ impl<P: Platform> Node<P> {
         }
         let ranking = self.rank(endorsement.entry(), &body.manifest).await?;
         let RequestBody { name, case_secret: secret, .. } = body;
-        Ok(Content::Request { record, endorsement, secret, name, ranking })
+        Ok(VerifiedContent::Request { record, endorsement, secret, name, ranking })
     }
 
-    async fn verify_approval(&self, opened: &Opened, body: ApprovalBody) -> Result<Content, Error> {
+    async fn verify_approval(
+        &self,
+        opened: &Opened,
+        body: ApprovalBody,
+    ) -> Result<VerifiedContent, Error> {
         let endorsement = self.verify_endorsement(opened, &body.endorsement).await?;
         let draw = self.verify_draw(opened, endorsement.entry(), body.draw).await?;
         let receipt = self.verify_receipt(&body.receipt).await?;
         receipt.expect_past(self.now())?;
-        Ok(Content::Approval { endorsement, receipt, draw })
+        Ok(VerifiedContent::Approval { endorsement, receipt, draw })
     }
 
     async fn verify_confirmation(
         &self,
         opened: &Opened,
         body: ConfirmationBody,
-    ) -> Result<Content, Error> {
+    ) -> Result<VerifiedContent, Error> {
         let theirs = self.verify_endorsement(opened, &body.endorsement).await?;
         let entry = theirs.entry();
         let mine = self
@@ -161,7 +169,7 @@ impl<P: Platform> Node<P> {
             .map_err(|_| Error::UnknownEntry)?;
         let receipt = self.verify_receipt(&body.receipt).await?;
         receipt.expect_past(self.now())?;
-        Ok(Content::Confirmation { theirs, mine, receipt })
+        Ok(VerifiedContent::Confirmation { theirs, mine, receipt })
     }
 
     /// A document and its author's endorsement; the sender is the author of both, and both are
@@ -195,7 +203,7 @@ impl<P: Platform> Node<P> {
         Ok(endorsement)
     }
 
-    async fn verify_data(&self, opened: &Opened, body: DataBody) -> Result<Content, Error> {
+    async fn verify_data(&self, opened: &Opened, body: DataBody) -> Result<VerifiedContent, Error> {
         let DataBody { request, records: shared, cards } = body;
         let sender = opened.sender();
         let along = cards.iter().filter_map(|jwt| Some((card::claimed(jwt).ok()?, jwt.as_str())));
@@ -215,7 +223,7 @@ impl<P: Platform> Node<P> {
             };
             records.push(self.verify_share(sender, card, request.as_ref(), shared).await?);
         }
-        Ok(Content::Data { request, records })
+        Ok(VerifiedContent::Data { request, records })
     }
 
     /// The card of another node that wrote a shared record: the younger of the one that this node knows

@@ -7,7 +7,7 @@ use crate::treatment::Flow;
 use crate::treatment::message::SharedRecord;
 
 /// What checking a receipt came to: the receipt if there is one, or why it does not count.
-pub type Checked = Result<Option<VerifiedReceipt>, Error>;
+pub type CheckedReceipt = Result<Option<VerifiedReceipt>, Error>;
 
 /// What a node keeps of a ledger entry.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub struct LedgerEntry {
     /// Whether the hospital's is.
     pub endorsed_by_hospital: bool,
     /// The notary's receipt.
-    pub receipt: Checked,
+    pub receipt: CheckedReceipt,
 }
 
 impl<P: Platform> Node<P> {
@@ -40,7 +40,7 @@ impl<P: Platform> Node<P> {
         &self,
         case: &F,
         entry: &Entry,
-    ) -> Result<Checked, Error> {
+    ) -> Result<CheckedReceipt, Error> {
         let kept = self.receipt(&entry.case, &entry.id).await.and_then(|kept| {
             kept.as_ref().map_or(Ok(()), |kept| kept.expect(entry, case.secret()))?;
             Ok(kept)
@@ -53,7 +53,7 @@ impl<P: Platform> Node<P> {
 
     /// The receipt that came with a shared record, by what is known now: [`Error::EntryMismatch`] where it
     /// is another's. Errors: those that say nothing of it.
-    pub async fn shared_receipt(&self, shared: &SharedRecord) -> Result<Checked, Error> {
+    pub async fn shared_receipt(&self, shared: &SharedRecord) -> Result<CheckedReceipt, Error> {
         let Some(text) = &shared.receipt else { return Ok(Ok(None)) };
         let key = shared.verification_key()?;
         let receipt = self.verify_receipt(text).await.and_then(|receipt| {
@@ -66,7 +66,7 @@ impl<P: Platform> Node<P> {
 
 /// Whether what came of checking a receipt says that it does not count, and not that it could not be
 /// checked.
-fn about_receipt(checked: Checked) -> Result<Checked, Error> {
+fn about_receipt(checked: CheckedReceipt) -> Result<CheckedReceipt, Error> {
     match checked {
         Err(error) if error.is_transient() && error != Error::StoreCorrupt => Err(error),
         checked => Ok(checked),

@@ -39,7 +39,7 @@ use crate::treatment::{Effect, Flow, Step};
 pub use content::Contents;
 pub use inbox::{MOST_HELD, MOST_TRIES, Outcome, Taken};
 pub use lapse::Lapse;
-pub use ledger::{Checked, LedgerEntry};
+pub use ledger::{CheckedReceipt, LedgerEntry};
 pub use mailed::Undelivered;
 pub use outbox::{OutboxItem, Parcel, Payload, Stuck};
 pub use pace::{Attempts, LONGEST_PAUSE, Occasion, Setback, Tried};

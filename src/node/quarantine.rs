@@ -17,7 +17,7 @@ use crate::mailbox::{MAX_PAGE, Refused};
 use crate::provider::{Store, Table, Timestamp, Write};
 
 pub(super) use room::Room;
-use room::{Admission, Place};
+use room::{Admission, QuarantinePlace};
 pub use room::{DELIVERERS, KEPT, MOST_REFUSALS, MOST_REFUSED_BYTES};
 
 /// Rows read at a time.
@@ -223,7 +223,7 @@ impl<P: Platform> Node<P> {
         }
         let fits = refusal.why != Error::EnvelopeTooLarge;
         let hopeful = refusal.why.may_become_good();
-        let place = Place {
+        let place = QuarantinePlace {
             by: by.label(refusal.sender.as_ref()),
             received,
             bytes: if fits { envelope.len() as u64 } else { 0 },
@@ -259,7 +259,7 @@ impl<P: Platform> Node<P> {
     }
 
     /// Lets these go; who delivered what was hoped for is to be told.
-    async fn dropping(&self, gone: &[(String, Place)]) -> Result<Vec<Write>, Error> {
+    async fn dropping(&self, gone: &[(String, QuarantinePlace)]) -> Result<Vec<Write>, Error> {
         let mut writes = Vec::new();
         for (key, place) in gone {
             writes.extend(dropped(key));
@@ -338,8 +338,14 @@ impl<P: Platform> Node<P> {
             let counted = page.iter().map(|(key, kept)| {
                 let hopeful = Error::from_code(&kept.code).is_some_and(Error::may_become_good);
                 let (by, bytes) = ("earlier".to_owned(), kept.envelope.len() as u64);
-                let place =
-                    Place { by, received: kept.received, bytes, hopeful, seq: None, from: None };
+                let place = QuarantinePlace {
+                    by,
+                    received: kept.received,
+                    bytes,
+                    hopeful,
+                    seq: None,
+                    from: None,
+                };
                 counted(key, &place)
             });
             store.commit(counted.collect::<Result<_, _>>()?).await?;
@@ -348,7 +354,7 @@ impl<P: Platform> Node<P> {
     }
 }
 
-fn counted(key: &str, place: &Place) -> Result<Write, Error> {
+fn counted(key: &str, place: &QuarantinePlace) -> Result<Write, Error> {
     Ok(put(Table::Meta, place_of(key), json::write(place)?))
 }
 

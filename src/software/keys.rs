@@ -110,7 +110,7 @@ impl Pair {
     fn from_private_jwk(jwk: &str) -> Result<Self, Error> {
         // Size and exponent are those that a public key may have.
         let public: RsaJwk = serde_json::from_str(jwk).map_err(|_| Error::KeyMalformed)?;
-        let members: Members = serde_json::from_str(jwk).map_err(|_| Error::KeyMalformed)?;
+        let members: PrivateJwk = serde_json::from_str(jwk).map_err(|_| Error::KeyMalformed)?;
         let private = RsaPrivateKey::from_components(
             BoxedUint::from_be_slice_vartime(public.modulus()),
             BoxedUint::from_be_slice_vartime(public.exponent()),
@@ -124,7 +124,7 @@ impl Pair {
         let [p, q] = self.private.primes() else { return Err(Error::CryptoFailed) };
         let crt = (self.private.dp(), self.private.dq(), self.private.qinv());
         let (Some(dp), Some(dq), Some(qi)) = crt else { return Err(Error::CryptoFailed) };
-        let members = Members {
+        let members = PrivateJwk {
             kty: "RSA".into(),
             n: encode(self.public.modulus()),
             e: encode(self.public.exponent()),
@@ -141,7 +141,7 @@ impl Pair {
 
 /// The members of a private JWK.
 #[derive(Serialize, Deserialize)]
-struct Members {
+struct PrivateJwk {
     kty: String,
     n: String,
     e: String,
@@ -156,7 +156,7 @@ struct Members {
     qi: String,
 }
 
-impl Drop for Members {
+impl Drop for PrivateJwk {
     fn drop(&mut self) {
         for secret in
             [&mut self.d, &mut self.p, &mut self.q, &mut self.dp, &mut self.dq, &mut self.qi]

@@ -170,7 +170,7 @@ pub struct DisputeBody {
 /// A message of which every signature inside was checked. What depends on the case's state is for
 /// the state machines to check.
 #[derive(Clone, Debug)]
-pub enum Content {
+pub enum VerifiedContent {
     /// `treatment/request`
     Request {
         /// The request's record.
@@ -254,5 +254,5 @@ pub struct Received {
     /// When it came.
     pub at: Timestamp,
     /// What it says.
-    pub content: Content,
+    pub content: VerifiedContent,
 }

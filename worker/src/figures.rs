@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use hdms::Error;
 use hdms::envelope::KIND;
-use hdms::jose::jwe::{self, Sealed};
+use hdms::jose::jwe::{self, CompactJwe};
 use hdms::jose::jws::{self, Unverified};
 use hdms::json;
 use hdms::jwk::RsaJwk;
@@ -74,7 +74,7 @@ impl Message {
     }
 
     async fn open(&self, envelope: &str) -> Result<(), Error> {
-        let plaintext = Sealed::parse(envelope)?.decrypt(&self.keys, &self.primitives).await?;
+        let plaintext = CompactJwe::parse(envelope)?.decrypt(&self.keys, &self.primitives).await?;
         let signed = String::from_utf8(plaintext).map_err(|_| Error::EnvelopeMalformed)?;
         let unverified = Unverified::parse(&signed, &KIND, Error::EnvelopeMalformed)?;
         unverified.verify_ps256(self.keys.public().0, &self.primitives).await.map(drop)

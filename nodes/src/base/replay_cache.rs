@@ -30,7 +30,7 @@ struct Generations {
     since: u64,
     newer: HashSet<Id>,
     older: HashSet<Id>,
-    journal: Option<Journal>,
+    journal: Option<UsedIds>,
 }
 
 /// The beginning of its SHA-256.
@@ -54,7 +54,7 @@ impl ReplayCache {
             Error::StoreFailed
         };
         let since = now.seconds();
-        let (journal, older) = Journal::open(folder, since, 3 * window).map_err(failed)?;
+        let (journal, older) = UsedIds::open(folder, since, 3 * window).map_err(failed)?;
         let generations =
             Generations { since, older, journal: Some(journal), newer: HashSet::new() };
         Ok(Self { window, generations: Mutex::new(generations) })
@@ -75,7 +75,7 @@ impl ReplayCache {
         if now >= generations.since + self.window {
             generations.older = mem::take(&mut generations.newer);
             generations.since = now;
-            generations.keep(Journal::rotate);
+            generations.keep(UsedIds::rotate);
         }
         let first = !generations.older.contains(&id) && generations.newer.insert(id);
         if first {
@@ -88,7 +88,7 @@ impl ReplayCache {
 impl Generations {
     /// A full disk must not keep nodes from emptying their mailboxes: what can't be kept is
     /// remembered until the process ends.
-    fn keep(&mut self, work: impl FnOnce(&mut Journal) -> io::Result<()>) {
+    fn keep(&mut self, work: impl FnOnce(&mut UsedIds) -> io::Result<()>) {
         if let Some(Err(error)) = self.journal.as_mut().map(work) {
             tracing::error!(%error, "the id of a used proof was not kept");
         }
@@ -103,13 +103,13 @@ fn shortened(id: &str) -> Id {
 
 /// Two files of ids, each with its time: the one that grows, and the one before it.
 #[derive(Debug)]
-struct Journal {
+struct UsedIds {
     growing: PathBuf,
     before: PathBuf,
     file: File,
 }
 
-impl Journal {
+impl UsedIds {
     /// Answers also the ids of at most `age` seconds ago.
     fn open(folder: &Path, now: u64, age: u64) -> io::Result<(Self, HashSet<Id>)> {
         let (growing, before) = (folder.join("proofs.new"), folder.join("proofs.old"));

@@ -13,13 +13,13 @@ use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::notary::audit::{self, Report};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Outcome, date, jwk};
+use super::{CommandResult, date, jwk};
 
 /// Checks everything that a notary's log serves against all that it has signed.
 ///
 /// Ends with 0 when all is good, with 1 when there are faults, with 2 when it could not be checked.
 #[derive(Debug, Args)]
-pub struct Audit {
+pub struct AuditArgs {
     /// Base URL of the notary, or of a copy of its log.
     url: String,
     /// Base URL of the network's HDMS server.
@@ -41,35 +41,35 @@ pub struct Audit {
 
 /// Why a log could not be checked.
 #[derive(Debug)]
-pub struct Unchecked(pub String);
+pub struct NotChecked(pub String);
 
-impl fmt::Display for Unchecked {
+impl fmt::Display for NotChecked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "could not be checked: {}", self.0)
     }
 }
 
-impl std::error::Error for Unchecked {}
+impl std::error::Error for NotChecked {}
 
-impl Audit {
+impl AuditArgs {
     /// Audits the log and prints what was seen.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self) -> CommandResult {
         let audit = audit::Audit {
-            root: jwk(&self.root).map_err(|error| Unchecked(error.to_string()))?,
+            root: jwk(&self.root).map_err(|error| NotChecked(error.to_string()))?,
             url: self.url,
             server: self.server,
             state: self.state,
             witnesses: self.witnesses,
             patience: Duration::from_secs(self.patience),
         };
-        let progress = Progress::new();
+        let progress = ProgressLine::new();
         let report = audit.run(NodeClock::default(), |done, of| progress.show(done, of)).await;
         progress.bar.finish_and_clear();
-        let report = report.map_err(|error| Unchecked(error.to_string()))?;
-        print!("{}", Shown(&report));
+        let report = report.map_err(|error| NotChecked(error.to_string()))?;
+        print!("{}", ShownReport(&report));
         match (report.faults.count(), report.unfinished) {
             (0, None) => Ok(()),
-            (0, Some(unchecked)) => Err(Unchecked(unchecked.to_string()).into()),
+            (0, Some(unchecked)) => Err(NotChecked(unchecked.to_string()).into()),
             (1, _) => Err("the log has 1 fault".into()),
             (count, _) => Err(format!("the log has {count} faults").into()),
         }
@@ -77,12 +77,12 @@ impl Audit {
 }
 
 /// A bar on a terminal, otherwise a line at each tenth.
-struct Progress {
+struct ProgressLine {
     bar: ProgressBar,
     tenths: Cell<u64>,
 }
 
-impl Progress {
+impl ProgressLine {
     fn new() -> Self {
         let bar = ProgressBar::no_length();
         let style = "{bar:40} {human_pos} of {human_len} leaves, {per_sec}, {eta} left";
@@ -105,9 +105,9 @@ impl Progress {
 }
 
 /// A report for people.
-struct Shown<'a>(&'a Report);
+struct ShownReport<'a>(&'a Report);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for ShownReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(report) = self;
         self.write_log(f)?;
@@ -123,7 +123,7 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-impl Shown<'_> {
+impl ShownReport<'_> {
     fn write_log(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(report) = self;
         let name = report.name.as_deref().unwrap_or("not listed");

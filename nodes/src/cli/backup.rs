@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use hdms_nodes::base::{private, sqlite};
 
-use super::Outcome;
+use super::CommandResult;
 
 /// Copies all that a node keeps, also while it runs, into a new folder that only its owner may read.
 #[derive(Debug, Args)]
@@ -22,7 +22,7 @@ pub struct Backup {
 
 /// How a file goes into a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum Copying {
     /// As it is at one moment, by SQLite.
     Database,
     /// As it is.
@@ -33,7 +33,7 @@ enum Way {
 
 impl Backup {
     /// Copies, and says how much.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self) -> CommandResult {
         if !self.data.is_dir() {
             return Err(format!("{}: there is no such folder", said(&self.data)).into());
         }
@@ -62,9 +62,9 @@ fn copy_all(from: &Path, to: &Path) -> Result<usize, Box<dyn std::error::Error>>
             continue;
         }
         let copied = match way(&from) {
-            Way::LeftOut => continue,
-            Way::Database => sqlite::copy(&from, &to).map_err(|error| error.to_string()),
-            Way::Plain => copy(&from, &to).map_err(|error| error.to_string()),
+            Copying::LeftOut => continue,
+            Copying::Database => sqlite::copy(&from, &to).map_err(|error| error.to_string()),
+            Copying::Plain => copy(&from, &to).map_err(|error| error.to_string()),
         };
         copied.map_err(|error| format!("{}: {error}", said(&from)))?;
         files += 1;
@@ -85,13 +85,13 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     to.sync_all()
 }
 
-fn way(file: &Path) -> Way {
+fn way(file: &Path) -> Copying {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let beside = ["-wal", "-shm", ".lock"].iter().any(|end| name.ends_with(end));
     match name.strip_suffix(".sqlite") {
-        Some(_) => Way::Database,
-        None if beside || name.starts_with("proofs.") => Way::LeftOut,
-        None => Way::Plain,
+        Some(_) => Copying::Database,
+        None if beside || name.starts_with("proofs.") => Copying::LeftOut,
+        None => Copying::Plain,
     }
 }
 

@@ -7,7 +7,7 @@ use hdms::Error;
 use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::server::certificate::Keyring;
 
-use super::{Outcome, PassphraseArgs, date, jwk, read};
+use super::{CommandResult, PassphraseArgs, date, jwk, read};
 
 /// Where the Doorman's keys are.
 #[derive(Debug, Args)]
@@ -37,12 +37,12 @@ impl OnKeys {
     }
 
     /// Prints the request.
-    pub async fn request(self) -> Outcome {
+    pub async fn request(self) -> CommandResult {
         print_request(&self.keyring()?).await
     }
 
     /// Makes the next key and prints the request.
-    pub async fn new_key(self) -> Outcome {
+    pub async fn new_key(self) -> CommandResult {
         let keyring = self.keyring()?;
         keyring.make_next()?;
         print_request(&keyring).await
@@ -51,7 +51,7 @@ impl OnKeys {
 
 impl Install {
     /// Installs the list.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self) -> CommandResult {
         let root = self.root.as_deref().map(jwk).transpose()?;
         let jwt = read(&self.list)?;
         let installed = self.keys.keyring()?.install(jwt.trim(), root.as_ref()).await;
@@ -68,7 +68,7 @@ impl Install {
     }
 }
 
-async fn print_request(keyring: &Keyring) -> Outcome {
+async fn print_request(keyring: &Keyring) -> CommandResult {
     let (request, key) = keyring.request().await?;
     println!("{request}");
     eprintln!("asks for the key {key}");

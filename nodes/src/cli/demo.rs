@@ -7,11 +7,11 @@ use hdms::Error;
 use hdms_nodes::base::http::serve::stop_signal;
 use hdms_nodes::local::demo;
 
-use super::Outcome;
+use super::CommandResult;
 
 /// Starts a whole network with sample records on this machine.
 #[derive(Debug, Args)]
-pub struct Demo {
+pub struct DemoArgs {
     /// Folder of everything that is to be there again at the next start.
     #[arg(long, value_name = "DIR", default_value = "target/demo")]
     data: PathBuf,
@@ -30,9 +30,9 @@ pub struct Demo {
 const AGE: &str = "the server's data is older than that of the other nodes, and none of these gives back what \
                    it lacks: put back the whole folder as it was at one time, or begin with another one";
 
-impl Demo {
+impl DemoArgs {
     /// Runs until it is told to stop.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self) -> CommandResult {
         let stop = stop_signal()?;
         let Self { data, port, pages, samples } = self;
         if !pages.join("index.html").is_file() {

@@ -13,11 +13,11 @@ use hdms_nodes::institution::{self, API_KEY_FILE};
 
 use super::about::AboutArgs;
 use super::limits::InstitutionCostArgs;
-use super::{NetworkArgs, NodeArgs, Outcome, bind, member, not_started};
+use super::{CommandResult, NetworkArgs, NodeArgs, bind, member, not_started};
 
 /// Serves as a hospital or a research institute.
 #[derive(Debug, Args)]
-pub struct Institution {
+pub struct InstitutionArgs {
     /// Address to listen on.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8720")]
     listen: SocketAddr,
@@ -56,9 +56,9 @@ fn origin(text: &str) -> Result<HeaderValue, String> {
     header.ok_or_else(|| "an origin is a scheme and a host: https://his.example".into())
 }
 
-impl Institution {
+impl InstitutionArgs {
     /// Serves until it is told to stop.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self) -> CommandResult {
         let stop = stop_signal()?;
         let (listener, url) = self.node.bind(self.listen).await?;
         let console = match self.console_listen {

@@ -9,17 +9,17 @@ use hdms_nodes::base::keys;
 use hdms_nodes::base::sqlite;
 use hdms_nodes::base::system::SystemClock;
 
-use super::{Outcome, PassphraseArgs};
+use super::{CommandResult, PassphraseArgs};
 
 /// What is done with the keys of an institution or a notary while it is stopped.
 #[derive(Debug, Args)]
-pub struct Keys {
+pub struct KeysArgs {
     #[command(subcommand)]
-    command: Command,
+    command: KeysCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum KeysCommand {
     /// Makes new keys, for which the present ones vouch. The node's id stays, its cases go on, and
     /// what was sealed to the former key can still be opened.
     Change(Change),
@@ -34,17 +34,17 @@ struct Change {
     passphrase: PassphraseArgs,
 }
 
-impl Keys {
+impl KeysArgs {
     /// Does what it was told.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self) -> CommandResult {
         match self.command {
-            Command::Change(change) => change.run().await,
+            KeysCommand::Change(change) => change.run().await,
         }
     }
 }
 
 impl Change {
-    async fn run(self) -> Outcome {
+    async fn run(self) -> CommandResult {
         let folder = self.data.display();
         let passphrase = self.passphrase.get()?;
         // A node that runs goes on signing with its present keys.

@@ -7,16 +7,16 @@ use std::time::Duration;
 use clap::Args;
 use hdms::log::encode;
 use hdms_nodes::base::system::NodeClock;
-use hdms_nodes::server::audit::{self, Report};
+use hdms_nodes::server::audit::{ManifestsAudit, ManifestsReport};
 
-use super::audit::{Unchecked, write_faults, write_witness};
-use super::{Outcome, jwk};
+use super::audit::{NotChecked, write_faults, write_witness};
+use super::{CommandResult, jwk};
 
 /// Checks every manifest that a network's server has offered against all that its log has signed.
 ///
 /// Ends with 0 when all is good, with 1 when there are faults, with 2 when it could not be checked.
 #[derive(Debug, Args)]
-pub struct Audit {
+pub struct ManifestsAuditArgs {
     /// Base URL of the server.
     url: String,
     /// File with the network's root key, a JWK: the one thing that is trusted.
@@ -30,18 +30,18 @@ pub struct Audit {
     patience: u64,
 }
 
-impl Audit {
+impl ManifestsAuditArgs {
     /// Audits the log and prints what was seen.
-    pub async fn run(self) -> Outcome {
-        let audit = audit::Audit {
-            root: jwk(&self.root).map_err(|error| Unchecked(error.to_string()))?,
+    pub async fn run(self) -> CommandResult {
+        let audit = ManifestsAudit {
+            root: jwk(&self.root).map_err(|error| NotChecked(error.to_string()))?,
             url: self.url,
             state: self.state,
             patience: Duration::from_secs(self.patience),
         };
         let report = audit.run(NodeClock::default()).await;
-        let report = report.map_err(|error| Unchecked(error.to_string()))?;
-        print!("{}", Shown(&report));
+        let report = report.map_err(|error| NotChecked(error.to_string()))?;
+        print!("{}", ShownManifests(&report));
         match report.faults.count() {
             0 => Ok(()),
             1 => Err("the log of manifests has 1 fault".into()),
@@ -51,13 +51,21 @@ impl Audit {
 }
 
 /// A report for people.
-struct Shown<'a>(&'a Report);
+struct ShownManifests<'a>(&'a ManifestsReport);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for ShownManifests<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(report) = self;
-        let Report { name, checkpoint, offered, unwatched, former, counts, witnesses, faults } =
-            report;
+        let ManifestsReport {
+            name,
+            checkpoint,
+            offered,
+            unwatched,
+            former,
+            counts,
+            witnesses,
+            faults,
+        } = report;
         let checkpoint = checkpoint.checkpoint();
         let (size, root) = (checkpoint.size, encode(&checkpoint.root));
         writeln!(f, "network     {name:?}")?;

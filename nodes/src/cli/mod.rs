@@ -47,7 +47,7 @@ const LATEST: u64 = 253_402_300_799;
 const NOT_TAKEN: u8 = 77;
 
 /// What a command ends with; the text is for people.
-pub type Outcome = Result<(), Box<dyn std::error::Error>>;
+pub type CommandResult = Result<(), Box<dyn std::error::Error>>;
 
 /// Where a node keeps its things and how it is reached.
 #[derive(Debug, Args)]
@@ -197,7 +197,7 @@ pub fn start_logging(otherwise: &str) {
 }
 
 /// Prints it. Who has read enough of it, as `head` has, closes the pipe: that is no failure.
-fn say(text: &str) -> Outcome {
+fn say(text: &str) -> CommandResult {
     let mut out = std::io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -215,12 +215,12 @@ fn agreed(question: &str) -> std::io::Result<bool> {
 }
 
 /// Says what went wrong, if anything did.
-pub fn exit_code(outcome: Outcome) -> ExitCode {
+pub fn exit_code(outcome: CommandResult) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hdms: {error}");
-            if error.is::<audit::Unchecked>() {
+            if error.is::<audit::NotChecked>() {
                 ExitCode::from(2)
             } else if error.is::<NotTaken>() {
                 ExitCode::from(NOT_TAKEN)

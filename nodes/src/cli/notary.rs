@@ -9,26 +9,26 @@ use hdms_nodes::base::http::serve::stop_signal;
 use hdms_nodes::base::system::NodeClock;
 
 use super::about::AboutArgs;
-use super::audit::Audit;
+use super::audit::AuditArgs;
 use super::limits::NotaryCostArgs;
-use super::{NetworkArgs, NodeArgs, Outcome, member, not_started};
+use super::{CommandResult, NetworkArgs, NodeArgs, member, not_started};
 
 /// Serves as a notary, unless it is told to audit one. Not derived: what serving requires would be
 /// required for an audit too.
 #[derive(Debug)]
-pub enum Notary {
+pub enum NotaryCommand {
     /// Serves.
-    Serve(Box<Serve>),
+    Serve(Box<NotaryServeArgs>),
     /// Audits.
-    Audit(Box<Audit>),
+    Audit(Box<AuditArgs>),
 }
 
 const AUDIT: &str = "audit";
 
-impl Args for Notary {
+impl Args for NotaryCommand {
     fn augment_args(command: Command) -> Command {
-        Serve::augment_args(command)
-            .subcommand(Audit::augment_args(Command::new(AUDIT)))
+        NotaryServeArgs::augment_args(command)
+            .subcommand(AuditArgs::augment_args(Command::new(AUDIT)))
             .args_conflicts_with_subcommands(true)
             .subcommand_negates_reqs(true)
     }
@@ -38,11 +38,11 @@ impl Args for Notary {
     }
 }
 
-impl FromArgMatches for Notary {
+impl FromArgMatches for NotaryCommand {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         Ok(match matches.subcommand_matches(AUDIT) {
-            Some(matches) => Self::Audit(Box::new(Audit::from_arg_matches(matches)?)),
-            None => Self::Serve(Box::new(Serve::from_arg_matches(matches)?)),
+            Some(matches) => Self::Audit(Box::new(AuditArgs::from_arg_matches(matches)?)),
+            None => Self::Serve(Box::new(NotaryServeArgs::from_arg_matches(matches)?)),
         })
     }
 
@@ -52,9 +52,9 @@ impl FromArgMatches for Notary {
     }
 }
 
-impl Notary {
+impl NotaryCommand {
     /// Does what it was told.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self) -> CommandResult {
         match self {
             Self::Serve(serve) => serve.run().await,
             Self::Audit(audit) => audit.run().await,
@@ -64,7 +64,7 @@ impl Notary {
 
 /// Serves as a notary.
 #[derive(Debug, Args)]
-pub struct Serve {
+pub struct NotaryServeArgs {
     /// Address to listen on.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8710")]
     listen: SocketAddr,
@@ -78,8 +78,8 @@ pub struct Serve {
     costs: NotaryCostArgs,
 }
 
-impl Serve {
-    async fn run(self) -> Outcome {
+impl NotaryServeArgs {
+    async fn run(self) -> CommandResult {
         let stop = stop_signal()?;
         let (listener, url) = self.node.bind(self.listen).await?;
         let config =

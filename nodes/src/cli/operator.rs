@@ -15,7 +15,7 @@ use hdms_nodes::server::Witnessing;
 use hdms_nodes::server::operator::{Applicant, Lookalike, Notaries, Operator, Stands};
 
 use super::limits::{SettingArgs, WITNESSES, lines};
-use super::{Outcome, agreed, date, read, say};
+use super::{CommandResult, agreed, date, read, say};
 
 /// On which server.
 #[derive(Debug, Args)]
@@ -81,7 +81,7 @@ pub struct Set {
 
 impl Set {
     /// Changes it, and prints all as it is then.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self) -> CommandResult {
         let operator = self.server.operator()?;
         operator.set(|settings| self.settings.apply(settings)).await?;
         self.server.show_settings().await
@@ -100,7 +100,7 @@ pub struct PinLog {
 
 impl PinLog {
     /// Pins it and shows what.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self) -> CommandResult {
         let note = read(&self.checkpoint)?;
         let origin = SignedCheckpoint::parse(&note)?.checkpoint().origin.clone();
         if notary_of(&origin).is_err() {
@@ -121,11 +121,14 @@ impl OnServer {
     }
 
     /// Prints every node that waits, and what it claims.
-    pub async fn list_pending(self) -> Outcome {
+    pub async fn list_pending(self) -> CommandResult {
         let (operator, mut last) = (self.operator()?, None);
         loop {
             let waiting = operator.pending(last).await?;
-            say(&waiting.iter().map(|applicant| Shown(applicant).to_string()).collect::<String>())?;
+            say(&waiting
+                .iter()
+                .map(|applicant| ShownApplicant(applicant).to_string())
+                .collect::<String>())?;
             match waiting.last() {
                 Some(applicant) => last = Some(applicant.id.clone()),
                 None => return Ok(()),
@@ -134,7 +137,7 @@ impl OnServer {
     }
 
     /// Prints the rules and what the server allows.
-    pub async fn show_settings(self) -> Outcome {
+    pub async fn show_settings(self) -> CommandResult {
         let operator = self.operator()?;
         let (settings, notaries) = (operator.settings().await?, operator.notaries().await?);
         let mut text = String::new();
@@ -152,7 +155,7 @@ impl OnServer {
     }
 
     /// Prints the trail; fails when it was altered.
-    pub async fn show_trail(self) -> Outcome {
+    pub async fn show_trail(self) -> CommandResult {
         let trail = self.operator()?.trail().await?;
         let mut text = String::new();
         for entry in &trail.entries {
@@ -174,7 +177,7 @@ impl OnServer {
 
 impl Admit {
     /// Admits the node as what was seen, and shows as what.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self) -> CommandResult {
         let operator = self.on.server.operator()?;
         let applicant = applicant(&operator, &self.on.node).await?;
         if applicant.revoked.is_some() && applicant.claims.role == Role::Notary {
@@ -200,7 +203,7 @@ impl Admit {
             (true, Some(reason)) => {
                 format!("{is_one}, and may now ask again for what it was refused: {reason}\n")
             }
-            _ => format!("admitted:\n{}", Shown(&applicant)),
+            _ => format!("admitted:\n{}", ShownApplicant(&applicant)),
         })
     }
 }
@@ -218,8 +221,8 @@ async fn applicant(
 }
 
 /// Has the operator look at what is to be admitted.
-fn ask(applicant: &Applicant) -> Outcome {
-    say(&Shown(applicant).to_string())?;
+fn ask(applicant: &Applicant) -> CommandResult {
+    say(&ShownApplicant(applicant).to_string())?;
     if !stdin().is_terminal() {
         return Err(
             "say what you have looked into, the application that is shown last: hdms server \
@@ -232,7 +235,7 @@ fn ask(applicant: &Applicant) -> Outcome {
 
 impl TurnDown {
     /// Refuses what the node asks to be.
-    pub async fn refuse(self) -> Outcome {
+    pub async fn refuse(self) -> CommandResult {
         let operator = self.on.server.operator()?;
         let Applicant { is_member, revoked, refused, waits, .. } =
             applicant(&operator, &self.on.node).await?;
@@ -255,7 +258,7 @@ impl TurnDown {
 
 impl Revoke {
     /// Revokes the node's card.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self) -> CommandResult {
         let TurnDown { on: OnNode { node, server }, reason } = self.turn_down;
         let operator = server.operator()?;
         if let Some(reason) = applicant(&operator, &node).await?.revoked {
@@ -309,9 +312,9 @@ fn write_lack(notaries: Notaries, text: &mut String) -> fmt::Result {
 }
 
 /// An application for people.
-struct Shown<'a>(&'a Applicant);
+struct ShownApplicant<'a>(&'a Applicant);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for ShownApplicant<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(applicant) = self;
         writeln!(f, "{}", applicant.id)?;

@@ -10,17 +10,17 @@ use hdms_nodes::base::keys::KEY_FILE;
 use hdms_nodes::base::system::SystemClock;
 use hdms_nodes::server::root::{PUBLIC_FILE, Request, Root, Terms, YEARS, file_name};
 
-use super::{Outcome, PassphraseArgs, agreed, date, read};
+use super::{CommandResult, PassphraseArgs, agreed, date, read};
 
 /// Makes the network's root key, and certifies the server's key by it.
 #[derive(Debug, Args)]
 pub struct RootKey {
     #[command(subcommand)]
-    command: Command,
+    command: RootCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum RootCommand {
     /// Makes the root key, once for a network.
     Init(Safe),
     /// Signs the list of the Doorman's keys that a server's request asks for.
@@ -58,16 +58,16 @@ struct Certify {
 
 impl RootKey {
     /// Does what it was told.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self) -> CommandResult {
         match self.command {
-            Command::Init(safe) => safe.init(),
-            Command::Certify(certify) => certify.run().await,
+            RootCommand::Init(safe) => safe.init(),
+            RootCommand::Certify(certify) => certify.run().await,
         }
     }
 }
 
 impl Safe {
-    fn init(self) -> Outcome {
+    fn init(self) -> CommandResult {
         if self.data.join(KEY_FILE).exists() {
             return Err(format!("there is a root key in {}", self.data.display()).into());
         }
@@ -80,7 +80,7 @@ impl Safe {
 }
 
 impl Certify {
-    async fn run(self) -> Outcome {
+    async fn run(self) -> CommandResult {
         let request = read(&self.request)?;
         let request = Request::verify(request.trim()).await;
         let request = request.map_err(|_| {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use hdms_nodes::local::scenario::{self, Style};
 
-use super::Outcome;
+use super::CommandResult;
 
 /// Plays a scenario of the papers on a network of its own, over HTTP on this machine.
 #[derive(Debug, Args)]
@@ -17,11 +17,11 @@ pub struct Scenario {
 #[derive(Debug, Subcommand)]
 enum Play {
     /// Hospital treatment, steps 1 to 21: one case for each FHIR file.
-    Treatment(Treatment),
+    Treatment(TreatmentArgs),
 }
 
 #[derive(Debug, Args)]
-struct Treatment {
+struct TreatmentArgs {
     /// FHIR R4 resources or Bundles, or folders of them.
     #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
     records: Vec<PathBuf>,
@@ -41,14 +41,14 @@ struct Treatment {
 
 impl Scenario {
     /// Plays it; fails when a case does.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self) -> CommandResult {
         let Play::Treatment(treatment) = self.scenario;
         let style = match (treatment.json, treatment.summary) {
             (true, _) => Style::Json,
             (_, true) => Style::Summary,
             _ => Style::Text,
         };
-        let Treatment { records, cases, concurrency, .. } = treatment;
+        let TreatmentArgs { records, cases, concurrency, .. } = treatment;
         let summary = scenario::Treatment { records, cases, concurrency, style }.run().await?;
         summary.print(style);
         if summary.failed == 0 { Ok(()) } else { Err("not every case went through".into()) }

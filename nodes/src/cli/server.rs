@@ -13,25 +13,25 @@ use hdms_nodes::server::settings::{Refused, Settings};
 
 use super::certificate::{Install, OnKeys, how_to_certify};
 use super::limits::{ProxyArgs, SettingArgs, lines};
-use super::manifests::Audit;
+use super::manifests::ManifestsAuditArgs;
 use super::operator::{Admit, OnServer, PinLog, Revoke, Set, TurnDown};
 use super::push::PushArgs;
-use super::{NodeArgs, Outcome};
+use super::{CommandResult, NodeArgs};
 
 /// Serves, unless it is told what the operator decides or does with its key.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct Server {
+pub struct ServerArgs {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<ServerCommand>,
     #[command(flatten)]
-    serve: Serve,
+    serve: ServerServeArgs,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum ServerCommand {
     /// Serves, as without a subcommand.
-    Serve(Box<Serve>),
+    Serve(Box<ServerServeArgs>),
     /// Prints what the root key is to certify; makes the Doorman's key at first.
     Request(OnKeys),
     /// Makes the Doorman's next key, and prints what the root key is to certify.
@@ -56,11 +56,11 @@ enum Command {
     /// Shows everything that was decided, and checks that nothing of it was altered.
     Trail(OnServer),
     /// Audits the log of a network's manifests, from anywhere.
-    Audit(Audit),
+    Audit(ManifestsAuditArgs),
 }
 
 #[derive(Debug, Args)]
-struct Serve {
+struct ServerServeArgs {
     /// Address to listen on.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8700")]
     listen: SocketAddr,
@@ -78,30 +78,30 @@ struct Serve {
     settings: SettingArgs,
 }
 
-impl Server {
+impl ServerArgs {
     /// Does what it was told.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self) -> CommandResult {
         match self.command {
             None => self.serve.run().await,
-            Some(Command::Serve(serve)) => serve.run().await,
-            Some(Command::Request(on)) => on.request().await,
-            Some(Command::NewKey(on)) => on.new_key().await,
-            Some(Command::Certificate(install)) => install.run().await,
-            Some(Command::Pending(server)) => server.list_pending().await,
-            Some(Command::Admit(admit)) => admit.run().await,
-            Some(Command::Refuse(turn_down)) => turn_down.refuse().await,
-            Some(Command::Revoke(revoke)) => revoke.run().await,
-            Some(Command::Show(server)) => server.show_settings().await,
-            Some(Command::Set(set)) => set.run().await,
-            Some(Command::PinLog(pin)) => pin.run().await,
-            Some(Command::Trail(server)) => server.show_trail().await,
-            Some(Command::Audit(audit)) => audit.run().await,
+            Some(ServerCommand::Serve(serve)) => serve.run().await,
+            Some(ServerCommand::Request(on)) => on.request().await,
+            Some(ServerCommand::NewKey(on)) => on.new_key().await,
+            Some(ServerCommand::Certificate(install)) => install.run().await,
+            Some(ServerCommand::Pending(server)) => server.list_pending().await,
+            Some(ServerCommand::Admit(admit)) => admit.run().await,
+            Some(ServerCommand::Refuse(turn_down)) => turn_down.refuse().await,
+            Some(ServerCommand::Revoke(revoke)) => revoke.run().await,
+            Some(ServerCommand::Show(server)) => server.show_settings().await,
+            Some(ServerCommand::Set(set)) => set.run().await,
+            Some(ServerCommand::PinLog(pin)) => pin.run().await,
+            Some(ServerCommand::Trail(server)) => server.show_trail().await,
+            Some(ServerCommand::Audit(audit)) => audit.run().await,
         }
     }
 }
 
-impl Serve {
-    async fn run(self) -> Outcome {
+impl ServerServeArgs {
+    async fn run(self) -> CommandResult {
         let stop = stop_signal()?;
         let passphrase = self.node.passphrase()?;
         let (listener, url) = self.node.bind(self.listen).await?;

@@ -23,7 +23,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::access::Door;
 use super::case_view::{CaseSummary, CaseView, CasesView};
 use super::hand_in::{Ids, NO_KEY, NO_NOTARY};
-use super::outcome::{FHIR_JSON, Outcome};
+use super::outcome::{FHIR_JSON, OperationOutcome};
 use super::reading::{
     PAGE, case_id, decision, ended, filled, is_digest, is_message, limit, page, query,
 };
@@ -48,8 +48,10 @@ pub fn routes(door: Arc<Door>) -> Router<Desk> {
     let fhir = Router::new()
         .route("/api/cases/{case}/results", post(hand_in))
         .route("/api/cases/{case}/results/{entry}", get(result))
-        .method_not_allowed_fallback(async || Outcome::from(Error::MethodNotAllowed))
-        .route_layer(from_fn(move |request, next| pass::<Outcome>(door.clone(), request, next)));
+        .method_not_allowed_fallback(async || OperationOutcome::from(Error::MethodNotAllowed))
+        .route_layer(from_fn(move |request, next| {
+            pass::<OperationOutcome>(door.clone(), request, next)
+        }));
     Router::new()
         .route("/api/node", get(node))
         .route("/api/cases", get(cases))
@@ -184,17 +186,17 @@ pub async fn hand_in(
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<(StatusCode, Json<HandedIn>), Outcome> {
+) -> Result<(StatusCode, Json<HandedIn>), OperationOutcome> {
     let id = case_id(&id)?;
     let case: HospitalCase = desk.node.case(&id).await?;
     let body = read_body(body, MAX_RESULT, Error::BodyTooLarge).await?;
     let results = intake::take_in(resource::parse(&body)?, intake::MAX_BYTES)?;
     let ids = Ids::new(&desk.node, &case, &headers, results.len());
-    let ids = ids.map_err(|error| Outcome::explained(error, NO_KEY))?;
+    let ids = ids.map_err(|error| OperationOutcome::explained(error, NO_KEY))?;
     let results = ids.of_results.iter().cloned().zip(results).collect();
     let has_no_notary = || case.notary_until(&desk.node.trust()).is_some();
     let case = desk.node.hand_in(&id, results).await.map_err(|error| match error {
-        Error::NotAllowedNow if has_no_notary() => Outcome::explained(error, NO_NOTARY),
+        Error::NotAllowedNow if has_no_notary() => OperationOutcome::explained(error, NO_NOTARY),
         _ => error.into(),
     })?;
     if ids.are_fewer(&case) {
@@ -210,7 +212,7 @@ pub async fn hand_in(
 pub async fn result(
     State(desk): State<Desk>,
     Path((case, entry)): Path<(String, String)>,
-) -> Result<impl IntoResponse, Outcome> {
+) -> Result<impl IntoResponse, OperationOutcome> {
     let entry: EntryId = entry.parse().map_err(|_| Error::UnknownEntry)?;
     let case: HospitalCase = desk.node.case(&case_id(&case)?).await?;
     if case.results.iter().all(|result| result.id != entry) {
@@ -289,7 +291,7 @@ pub async fn events(
     let changes = desk.node.platform().changes();
     let events = stream::unfold(changes, |mut changes| async {
         let event = match changes.recv().await {
-            Ok(case) => Event::default().event("case").json_data(Changed { case }),
+            Ok(case) => Event::default().event("case").json_data(ChangedCase { case }),
             Err(RecvError::Lagged(_)) => Ok(Event::default().event("resync").data("{}")),
             Err(RecvError::Closed) => return None,
         };
@@ -299,7 +301,7 @@ pub async fn events(
 }
 
 #[derive(serde::Serialize)]
-struct Changed {
+struct ChangedCase {
     case: CaseId,
 }
 

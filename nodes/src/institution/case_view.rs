@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use hdms::Error;
 use hdms::fhir::resource;
 use hdms::ledger::{Entry, EntryKind, VerifiedReceipt};
-use hdms::node::{Checked, LedgerEntry};
+use hdms::node::{CheckedReceipt, LedgerEntry};
 use hdms::provider::Timestamp;
 use hdms::treatment::Flow;
 use hdms::treatment::hospital::{
@@ -367,7 +367,7 @@ impl ReceiptView {
     /// Of what checking a receipt came to: the receipt, or why it does not count.
     pub async fn checked(
         node: &NativeNode,
-        checked: Checked,
+        checked: CheckedReceipt,
     ) -> (Option<Self>, Option<ProblemView>) {
         match checked {
             Err(error) => (None, Some(ProblemView::of(error.code().to_owned()))),

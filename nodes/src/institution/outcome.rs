@@ -11,27 +11,27 @@ pub const FHIR_JSON: &str = "application/fhir+json";
 
 /// A refusal as a FHIR server gives it: `issue.details.coding.code` is the stable code.
 #[derive(Clone, Copy, Debug)]
-pub struct Outcome {
+pub struct OperationOutcome {
     /// Its code.
     pub error: Error,
     /// What makes this case of it special, if anything does.
     pub diagnostics: Option<&'static str>,
 }
 
-impl Outcome {
+impl OperationOutcome {
     /// With what makes this case of it special.
     pub fn explained(error: Error, diagnostics: &'static str) -> Self {
         Self { error, diagnostics: Some(diagnostics) }
     }
 }
 
-impl From<Error> for Outcome {
+impl From<Error> for OperationOutcome {
     fn from(error: Error) -> Self {
         Self { error, diagnostics: None }
     }
 }
 
-impl IntoResponse for Outcome {
+impl IntoResponse for OperationOutcome {
     fn into_response(self) -> Response {
         let Self { error, diagnostics } = self;
         let mut outcome = json!({

@@ -28,7 +28,7 @@ use crate::base::http::client::{Client, Delivered, Deposited};
 use crate::base::http::problem::Problem;
 use crate::institution::platform::{NativeNode, Side, adopt};
 use crate::member::Standing;
-use batches::{Way, by_size, envelope, will_never_fit};
+use batches::{Batching, by_size, envelope, will_never_fit};
 
 /// Items read from the store at a time when a node starts.
 const PAGE: usize = 500;
@@ -121,7 +121,7 @@ impl<F: Side> Sender<F> {
         let lane = lanes.entry(destination).or_insert_with(|| {
             let (waiting, coming) = mpsc::unbounded_channel();
             let (back, road) = (waiting.downgrade(), Arc::<Road>::default());
-            let way = Way::to(item.role);
+            let way = Batching::to(item.role);
             self.clone().spawn(self.clone().lane(way, coming, back, road.clone()));
             Lane { waiting, road }
         });
@@ -153,7 +153,7 @@ impl<F: Side> Sender<F> {
 
     async fn lane(
         self: Arc<Self>,
-        way: Way,
+        way: Batching,
         mut coming: mpsc::UnboundedReceiver<OutboxItem>,
         back: mpsc::WeakUnboundedSender<OutboxItem>,
         road: Arc<Road>,

@@ -63,7 +63,7 @@ pub enum VerificationOutcome {
 }
 
 /// A record to ask about.
-struct Asked {
+struct AskedRecord {
     request: MessageId,
     verification_key: String,
     queried: Queried,
@@ -113,8 +113,8 @@ fn compared(shared: &str, kept: Option<&VerifiedReceipt>) -> VerificationOutcome
 async fn by_notary(
     node: &NativeNode,
     case: &HospitalCase,
-) -> Result<BTreeMap<NodeId, Vec<Asked>>, Error> {
-    let mut notaries: BTreeMap<NodeId, Vec<Asked>> = BTreeMap::new();
+) -> Result<BTreeMap<NodeId, Vec<AskedRecord>>, Error> {
+    let mut notaries: BTreeMap<NodeId, Vec<AskedRecord>> = BTreeMap::new();
     for request in &case.data_requests {
         let DataAnswer::Answered { .. } = request.answer else { continue };
         for shared in node.shared(&case.id, &request.asked.id).await? {
@@ -130,11 +130,11 @@ async fn asked(
     node: &NativeNode,
     request: &MessageId,
     shared: &SharedRecord,
-) -> Result<Option<(NodeId, Asked)>, Error> {
+) -> Result<Option<(NodeId, AskedRecord)>, Error> {
     // Of one that does not count the record's view says so.
     let Ok(Some(receipt)) = node.shared_receipt(shared).await? else { return Ok(None) };
     let (entry, salt) = (receipt.receipt().entry.clone(), receipt.opening().salt);
-    let asked = Asked {
+    let asked = AskedRecord {
         request: request.clone(),
         verification_key: shared.verification_key()?.as_ref().to_owned(),
         queried: Queried { entry, salt },
@@ -146,7 +146,7 @@ async fn asked(
 async fn ask(
     node: &NativeNode,
     notary: &NodeId,
-    asked: &[Asked],
+    asked: &[AskedRecord],
 ) -> Result<Vec<Option<VerifiedReceipt>>, Error> {
     let (p, trust) = (node.platform(), node.trust());
     trust.check_standing(&node.card(), p.clock().now())?;

@@ -17,7 +17,7 @@ const NETWORK: &str = "member/network";
 const ETAG: &str = "member/etag";
 
 /// What was kept.
-pub(super) struct Kept {
+pub(super) struct KeptDocuments {
     pub trust: Trust,
     pub etag: Option<String>,
 }
@@ -28,18 +28,18 @@ pub(super) async fn kept(
     store: &SqliteStore,
     root: &RsaJwk,
     now: Timestamp,
-) -> Result<Option<Kept>, Error> {
+) -> Result<Option<KeptDocuments>, Error> {
     let Some(bytes) = store.read(Table::Meta, NETWORK).await? else { return Ok(None) };
     let Ok(documents) = json::stored::<NetworkDocuments>(&bytes) else { return Ok(None) };
     let etag = store.read(Table::Meta, ETAG).await?;
     let etag = etag.and_then(|etag| String::from_utf8(etag).ok());
     if let Ok(trust) = Trust::reopen(&documents, root, now, &AwsPrimitives).await {
-        return Ok(Some(Kept { trust, etag }));
+        return Ok(Some(KeptDocuments { trust, etag }));
     }
     // Documents that have expired since they came still tell what to read with, and what is older
     // than they are. Newer ones are asked for before anything is sent.
     let trust = Trust::reopen(&documents, root, Timestamp(0), &AwsPrimitives).await?;
-    Ok(Some(Kept { trust, etag: None }))
+    Ok(Some(KeptDocuments { trust, etag: None }))
 }
 
 /// Trusts documents if they are good and no older than `before`, and keeps them in one commit with

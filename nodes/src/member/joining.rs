@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::card::{self, CARD};
-use super::documents::{self, Kept};
-use super::{Asking, Inner, Member, MemberConfig, Standing, keep_up_to_date, put};
+use super::documents::{self, KeptDocuments};
+use super::{Inquiries, Member, MemberConfig, MemberInner, Standing, keep_up_to_date, put};
 use crate::base::http::client::Client;
 use crate::base::http::problem::Problem;
 use crate::base::http::serve::Wait;
@@ -58,7 +58,7 @@ impl Member {
         stop: CancellationToken,
         tell: impl Fn(&Wait),
     ) -> Result<Self, Error> {
-        let applicant = Applicant::new(config, store, clock)?;
+        let applicant = Newcomer::new(config, store, clock)?;
         let member = tokio::select! {
             member = applicant.join(stop.clone(), &tell) => member?,
             () = stop.cancelled() => return Err(Error::NodeStopped),
@@ -101,7 +101,7 @@ pub fn is_refusal(error: Error) -> bool {
 }
 
 /// A node that has its keys and wants the rest.
-struct Applicant {
+struct Newcomer {
     config: MemberConfig,
     keys: AwsKeys,
     store: SqliteStore,
@@ -109,7 +109,7 @@ struct Applicant {
     clock: NodeClock,
 }
 
-impl Applicant {
+impl Newcomer {
     fn new(config: MemberConfig, store: SqliteStore, clock: NodeClock) -> Result<Self, Error> {
         let keys = keys::open_or_make(&config.data, &config.passphrase)?;
         let client = Client::new(clock.clone(), config.reach)?;
@@ -120,15 +120,15 @@ impl Applicant {
         let root = async || Ok(self.pinned_root().await?);
         let root = self.persistently("the root key", root, tell).await?;
         let documents = async || Ok(self.network(&root).await?);
-        let Kept { trust, etag } = self.persistently("documents", documents, tell).await?;
+        let KeptDocuments { trust, etag } = self.persistently("documents", documents, tell).await?;
         let card = self.persistently("a card", || self.card(&trust), tell).await?;
         let standing = Standing { card, trust: Arc::new(trust), trouble: None };
         let (standing, _) = watch::channel(Arc::new(standing));
         let Self { config, keys, store, client, clock } = self;
-        let asking = Mutex::new(Asking { etag, ..Asking::default() });
+        let asking = Mutex::new(Inquiries { etag, ..Inquiries::default() });
         let lacking = AtomicBool::new(false);
         let tasks = TaskTracker::new();
-        let member = Member(Arc::new(Inner {
+        let member = Member(Arc::new(MemberInner {
             config,
             keys: keys.into(),
             root,
@@ -230,7 +230,7 @@ impl Applicant {
         Ok(root)
     }
 
-    async fn network(&self, root: &RsaJwk) -> Result<Kept, Error> {
+    async fn network(&self, root: &RsaJwk) -> Result<KeptDocuments, Error> {
         let now = self.clock.now();
         if let Some(kept) = documents::kept(&self.store, root, now).await? {
             return Ok(kept);
@@ -238,7 +238,7 @@ impl Applicant {
         let fetched = self.client.network(&self.config.server, None, 0).await?;
         let fetched = fetched.ok_or(Error::NetworkUnreachable)?;
         let trust = documents::take(&fetched, root, None, &self.store, now).await?;
-        Ok(Kept { trust, etag: fetched.etag })
+        Ok(KeptDocuments { trust, etag: fetched.etag })
     }
 
     /// The kept card, however old: with it the node reads what it keeps, and it is renewed as soon

@@ -107,10 +107,10 @@ pub struct Standing {
 
 /// A member of the network. Clones are the same member.
 #[derive(Clone, Debug)]
-pub struct Member(Arc<Inner>);
+pub struct Member(Arc<MemberInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct MemberInner {
     config: MemberConfig,
     keys: Arc<AwsKeys>,
     root: RsaJwk,
@@ -118,7 +118,7 @@ struct Inner {
     client: Client,
     clock: NodeClock,
     standing: watch::Sender<Arc<Standing>>,
-    asking: tokio::sync::Mutex<Asking>,
+    asking: tokio::sync::Mutex<Inquiries>,
     /// Whether the server seems to lack the node's newest card.
     lacking: AtomicBool,
     /// What it does beside all else, until `stop` is cancelled.
@@ -128,7 +128,7 @@ struct Inner {
 
 /// How asking the server has fared.
 #[derive(Debug, Default)]
-struct Asking {
+struct Inquiries {
     /// Its name for the documents that the node has.
     etag: Option<String>,
     /// How often a newer card was asked for in vain.
@@ -266,7 +266,7 @@ impl Member {
 
     async fn newer_trust(
         &self,
-        asking: &mut Asking,
+        asking: &mut Inquiries,
         before: &Trust,
     ) -> Result<Option<Arc<Trust>>, Error> {
         let inner = &*self.0;
@@ -282,7 +282,7 @@ impl Member {
     /// A newer card, if it is due and can be had.
     async fn renewed(
         &self,
-        asking: &mut Asking,
+        asking: &mut Inquiries,
         before: &Standing,
         trust: &Trust,
     ) -> Option<VerifiedCard> {
@@ -324,7 +324,7 @@ impl Member {
 
     /// What its user should know of a member's standing. The Doorman's refusal tells more than what
     /// follows from it.
-    fn trouble(&self, asking: &Asking, card: &VerifiedCard, trust: &Trust) -> Option<Problem> {
+    fn trouble(&self, asking: &Inquiries, card: &VerifiedCard, trust: &Trust) -> Option<Problem> {
         let suspended = trust.check_standing(card, self.0.clock.now()).err();
         match suspended {
             Some(Error::VersionTooOld) => Some(Error::VersionTooOld.into()),
@@ -343,7 +343,7 @@ impl Member {
     }
 }
 
-impl Asking {
+impl Inquiries {
     /// Whether the server may lack the card again: it is not asked each time that it says so.
     fn may_lack(&self) -> bool {
         self.given.is_none_or(|given| given.elapsed() >= LONGEST_PAUSE)
@@ -362,7 +362,7 @@ impl Standing {
 }
 
 /// As long as the member is there.
-async fn keep_up_to_date(kept: Weak<Inner>) {
+async fn keep_up_to_date(kept: Weak<MemberInner>) {
     let mut is_away = false;
     while let Some(pause) = kept.upgrade().map(|inner| inner.config.refresh) {
         tokio::time::sleep(pause).await;

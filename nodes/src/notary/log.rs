@@ -9,8 +9,8 @@ use hdms::provider::Clock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::reader::{LogReader, Proven};
-use super::sequencer::{BATCH, Checked, Job, News, Outcome, Ruling, Sequencer};
+use super::reader::{LogReader, ProvenEntry};
+use super::sequencer::{BATCH, Checked, DepositRuling, DepositsDone, Job, News, Sequencer};
 use crate::base::log::Witnesses;
 use crate::base::system::NodeClock;
 use crate::member::Member;
@@ -50,7 +50,7 @@ impl Log {
         let (answer, answered) = oneshot::channel();
         let job = Job { deposits, answer };
         self.jobs.send(job).await.map_err(|_| Error::NodeStopped)?;
-        let Outcome { rulings, news } = answered.await.map_err(|_| Error::NodeStopped)??;
+        let DepositsDone { rulings, news } = answered.await.map_err(|_| Error::NodeStopped)??;
         let mut answers = Vec::with_capacity(rulings.len());
         for ruling in rulings {
             answers.push(self.answer(ruling, news.as_deref()).await?);
@@ -58,28 +58,32 @@ impl Log {
         Ok(answers)
     }
 
-    async fn answer(&self, ruling: Ruling, news: Option<&News>) -> Result<DepositAnswer, Error> {
+    async fn answer(
+        &self,
+        ruling: DepositRuling,
+        news: Option<&News>,
+    ) -> Result<DepositAnswer, Error> {
         Ok(match ruling {
-            Ruling::Logged(index) => {
+            DepositRuling::Logged(index) => {
                 DepositAnswer::Receipt(self.proven(index, news).await?.receipt()?)
             }
-            Ruling::Conflict { refused, first } => {
+            DepositRuling::Conflict { refused, first } => {
                 let first = self.proven(first, news).await?;
                 DepositAnswer::Conflict(self.conflict(refused, first).await?)
             }
-            Ruling::Refused(error) => DepositAnswer::Refused(error.code().into()),
+            DepositRuling::Refused(error) => DepositAnswer::Refused(error.code().into()),
         })
     }
 
     /// What is new from memory, anything else as it is kept.
-    async fn proven(&self, index: u64, news: Option<&News>) -> Result<Proven, Error> {
+    async fn proven(&self, index: u64, news: Option<&News>) -> Result<ProvenEntry, Error> {
         match news.and_then(|news| news.at(index)) {
-            Some((entry, tree, checkpoint)) => Proven::new(entry, tree, checkpoint.clone()),
+            Some((entry, tree, checkpoint)) => ProvenEntry::new(entry, tree, checkpoint.clone()),
             None => self.reader.proven(index, &self.notary.standing().trust).await,
         }
     }
 
-    async fn conflict(&self, entry: EntryId, first: Proven) -> Result<String, Error> {
+    async fn conflict(&self, entry: EntryId, first: ProvenEntry) -> Result<String, Error> {
         let conflict = Conflict {
             iss: self.notary.id().clone(),
             iat: self.clock.now().seconds(),

@@ -70,18 +70,18 @@ pub fn routes(keeper: Keeper) -> Router {
     Router::new()
         .route("/manifests", get(documents))
         .route("/manifests/{number}", get(numbered))
-        .with_state(Arc::new(Served { keeper, gate: Gate::new() }))
+        .with_state(Arc::new(ServedManifests { keeper, gate: Gate::new() }))
 }
 
 /// The manifests, and who reads them.
-struct Served {
+struct ServedManifests {
     keeper: Keeper,
     gate: Arc<Gate>,
 }
 
 /// The documents that this notary goes by.
 async fn documents(
-    State(served): State<Arc<Served>>,
+    State(served): State<Arc<ServedManifests>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
 ) -> Result<Response, Problem> {
     let place = served.gate.enter(from.ip())?;
@@ -90,7 +90,7 @@ async fn documents(
 }
 
 async fn numbered(
-    State(served): State<Arc<Served>>,
+    State(served): State<Arc<ServedManifests>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     Path(number): Path<String>,
 ) -> Result<Json<Numbered>, Problem> {

@@ -26,12 +26,12 @@ pub struct LogReader {
 
 /// An entry and the proof that the log has it.
 #[derive(Clone, Debug)]
-pub struct Proven {
+pub struct ProvenEntry {
     opening: LeafOpening,
     proof: TlogProof,
 }
 
-impl Proven {
+impl ProvenEntry {
     /// `entry` and its proof under `checkpoint`, made of what `tree` holds.
     pub fn new(
         entry: &LoggedEntry,
@@ -93,13 +93,13 @@ impl LogReader {
     /// that does not count any more as `trust` has it, under the newest.
     ///
     /// Errors: [`Error::WitnessesMissing`] before there is one, [`Error::StoreCorrupt`].
-    pub async fn proven(&self, index: u64, trust: &Trust) -> Result<Proven, Error> {
+    pub async fn proven(&self, index: u64, trust: &Trust) -> Result<ProvenEntry, Error> {
         for checkpoint in [tiles::first_published, tiles::newest_covering] {
             let proven = self.database.read(|connection| {
                 let entry = entries::at(connection, index)?.ok_or(Error::StoreCorrupt)?;
                 let checkpoint = checkpoint(connection, index)?.ok_or(Error::WitnessesMissing)?;
                 let stored = StoredTree::new(connection);
-                stored.explain(Proven::new(&entry, &stored, checkpoint))
+                stored.explain(ProvenEntry::new(&entry, &stored, checkpoint))
             });
             let proven = proven.await?.expect(&self.key).await?;
             if proven.counts(trust).await? {
@@ -116,7 +116,7 @@ impl LogReader {
         id: &EntryId,
         salt: Salt,
         trust: &Trust,
-    ) -> Result<Option<Proven>, Error> {
+    ) -> Result<Option<ProvenEntry>, Error> {
         let entry = self.database.read(|connection| entries::with_id(connection, id)).await?;
         let entry = entry.filter(|entry| is_same(entry.salts[0], salt));
         let Some(LoggedEntry { index, .. }) = entry else { return Ok(None) };

@@ -43,11 +43,11 @@ const APART: u64 = 300;
 
 /// What was found about one deposit before its place in the log matters: the entry that both
 /// participants endorsed, or why it is refused.
-pub type Checked = Result<Found, Error>;
+pub type Checked = Result<CheckedDeposit, Error>;
 
 /// A deposit that may be logged, if there is room for it and its depositor may have it logged.
 #[derive(Debug)]
-pub struct Found {
+pub struct CheckedDeposit {
     /// What was checked.
     pub checked: notary::Checked,
     /// For whom it counts when it is new.
@@ -58,7 +58,7 @@ pub struct Found {
 
 /// What becomes of one deposit; entries are named by their place in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ruling {
+pub enum DepositRuling {
     /// It is there, now or since before.
     Logged(u64),
     /// Another one was there first.
@@ -74,9 +74,9 @@ pub enum Ruling {
 
 /// What was done with one envelope's deposits.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct DepositsDone {
     /// One for each, in their order.
-    pub rulings: Vec<Ruling>,
+    pub rulings: Vec<DepositRuling>,
     /// What was new in their batch, if it was published.
     pub news: Option<Arc<News>>,
 }
@@ -104,7 +104,7 @@ pub struct Job {
     /// In their order.
     pub deposits: Vec<Checked>,
     /// Where to answer.
-    pub answer: oneshot::Sender<Result<Outcome, Error>>,
+    pub answer: oneshot::Sender<Result<DepositsDone, Error>>,
 }
 
 /// See the module.
@@ -196,7 +196,7 @@ impl<W: Witnesses> Sequencer<W> {
             .map(|checkpoint| Arc::new(News { entries, tree: self.tree.clone(), checkpoint }));
         self.tree.forget_full();
         for (answer, rulings) in answers.into_iter().zip(rulings) {
-            drop(answer.send(Ok(Outcome { rulings, news: news.clone() })));
+            drop(answer.send(Ok(DepositsDone { rulings, news: news.clone() })));
         }
     }
 
@@ -204,7 +204,7 @@ impl<W: Witnesses> Sequencer<W> {
     async fn write(
         &mut self,
         deposits: Vec<Vec<Checked>>,
-    ) -> Result<(Vec<Vec<Ruling>>, Vec<LoggedEntry>), Error> {
+    ) -> Result<(Vec<Vec<DepositRuling>>, Vec<LoggedEntry>), Error> {
         let time = self.clock.now().seconds().saturating_sub(self.ahead).max(self.last);
         let (mut tree, keys, key) = (self.tree.clone(), self.keys.clone(), self.key.clone());
         let charges = Charges::new(self.quotas.clone());
@@ -324,11 +324,11 @@ impl Batch {
         Self { charges, first, time, entries, by_id, by_place }
     }
 
-    fn rule(&mut self, tx: &Connection, deposit: Checked) -> Result<Ruling, Failure> {
-        let Found { checked: notary::Checked { endorsed, secret, .. }, depositor, at } =
+    fn rule(&mut self, tx: &Connection, deposit: Checked) -> Result<DepositRuling, Failure> {
+        let CheckedDeposit { checked: notary::Checked { endorsed, secret, .. }, depositor, at } =
             match deposit {
                 Ok(found) => found,
-                Err(error) => return Ok(Ruling::Refused(error)),
+                Err(error) => return Ok(DepositRuling::Refused(error)),
             };
         let entry = endorsed.entry();
         let (case, previous) = (&entry.case, entry.previous.as_ref());
@@ -349,16 +349,16 @@ impl Batch {
             secret,
         };
         Ok(match (decide(entry, &place), first) {
-            (Ok(Decision::Repeat), Some(first)) => Ruling::Logged(first),
+            (Ok(Decision::Repeat), Some(first)) => DepositRuling::Logged(first),
             (Ok(Decision::Conflict(_)), Some(first)) => {
-                Ruling::Conflict { refused: entry.id.clone(), first }
+                DepositRuling::Conflict { refused: entry.id.clone(), first }
             }
             // What is repeated costs its depositor nothing: anybody may have caught and repeated it.
             (Ok(_), _) => match self.charges.take(depositor, entry, at) {
-                Ok(()) => Ruling::Logged(self.add(entry, secret)?),
-                Err(error) => Ruling::Refused(error),
+                Ok(()) => DepositRuling::Logged(self.add(entry, secret)?),
+                Err(error) => DepositRuling::Refused(error),
             },
-            (Err(error), _) => Ruling::Refused(error),
+            (Err(error), _) => DepositRuling::Refused(error),
         })
     }
 

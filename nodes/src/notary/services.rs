@@ -24,7 +24,7 @@ use super::log::Log;
 use super::manifests::Keeper;
 use super::newest;
 use super::quotas::Hearing;
-use super::sequencer::{Checked, Found};
+use super::sequencer::{Checked, CheckedDeposit};
 use crate::base::http::gate::{Gate, Place};
 use crate::base::http::problem::{Problem, pause, with_card};
 use crate::base::keys::AwsPrimitives;
@@ -32,7 +32,7 @@ use crate::base::system::{NodeClock, SystemRandomness};
 use crate::member::{Member, Standing};
 
 #[derive(Debug)]
-struct Services {
+struct NotaryServices {
     member: Member,
     log: Log,
     keeper: Keeper,
@@ -53,7 +53,8 @@ struct Received {
 pub fn routes(member: Member, log: Log, keeper: Keeper, clock: NodeClock) -> Router {
     let hearing = Hearing::new(member.costs());
     let (deposits, queries) = (Gate::new(), Gate::new());
-    let services = Arc::new(Services { member, log, keeper, clock, hearing, deposits, queries });
+    let services =
+        Arc::new(NotaryServices { member, log, keeper, clock, hearing, deposits, queries });
     Router::new()
         .route("/deposits", post(deposit))
         .route("/queries", post(query))
@@ -61,7 +62,7 @@ pub fn routes(member: Member, log: Log, keeper: Keeper, clock: NodeClock) -> Rou
 }
 
 async fn deposit(
-    State(services): State<Arc<Services>>,
+    State(services): State<Arc<NotaryServices>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -78,7 +79,7 @@ async fn deposit(
 }
 
 async fn query(
-    State(services): State<Arc<Services>>,
+    State(services): State<Arc<NotaryServices>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -92,7 +93,7 @@ async fn read(gate: &Arc<Gate>, from: SocketAddr, body: Body) -> Result<(Place, 
     gate.read(from.ip(), body, envelope::MAX_BYTES, Error::EnvelopeTooLarge).await
 }
 
-impl Services {
+impl NotaryServices {
     /// The deposits in an envelope, each with what was found about it.
     async fn checked(&self, envelope: &[u8], from: IpAddr) -> Result<Vec<Checked>, Error> {
         let Received { opened, standing, at } = self.open(envelope, from).await?;
@@ -118,7 +119,7 @@ impl Services {
         let found = check(deposit, by.id(), cards, &AwsPrimitives).await?;
         let manifests = self.keeper.manifests(found.manifests()).await?;
         found.expect_drawn(self.member.id(), &manifests, at)?;
-        Ok(Found { checked: found, depositor: (by.id().clone(), by.card().role), at })
+        Ok(CheckedDeposit { checked: found, depositor: (by.id().clone(), by.card().role), at })
     }
 
     /// The sealed answer to a query.

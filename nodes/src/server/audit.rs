@@ -35,7 +35,7 @@ const MANIFEST: usize = 1024 * 1024;
 
 /// What is audited, and how.
 #[derive(Clone, Debug)]
-pub struct Audit {
+pub struct ManifestsAudit {
     /// The server's base URL.
     pub url: String,
     /// The network's root key.
@@ -48,7 +48,7 @@ pub struct Audit {
 
 /// What an audit has come to.
 #[derive(Debug)]
-pub struct Report {
+pub struct ManifestsReport {
     /// The network's name.
     pub name: String,
     /// The log's checkpoint.
@@ -71,17 +71,17 @@ pub struct Report {
 /// Lists of the Doorman's keys, by digest.
 type Lists = HashMap<String, Doormen>;
 
-struct Audited<'a> {
-    audit: &'a Audit,
+struct AuditedManifests<'a> {
+    audit: &'a ManifestsAudit,
     fetch: Fetch,
     trust: Trust,
     key: NoteKey,
 }
 
-impl Audit {
+impl ManifestsAudit {
     /// Carries it out. The state is replaced after a good audit only. [`Unchecked`] when it can't be
     /// carried out to its end.
-    pub async fn run(&self, clock: NodeClock) -> Result<Report, Unchecked> {
+    pub async fn run(&self, clock: NodeClock) -> Result<ManifestsReport, Unchecked> {
         let reach = Reach::with_server(&self.url, true);
         let client = Client::new(clock.clone(), reach).map_err(Unchecked::of("HTTP client"))?;
         let fetch = Fetch { client, patience: self.patience, leaf: size_of::<Hash>() };
@@ -89,7 +89,7 @@ impl Audit {
         let trust = Trust::verify(&documents, &self.root, None, clock.now(), &AwsPrimitives).await;
         let trust = trust.map_err(Unchecked::of(format!("{}/network", self.url)))?;
         let key = trust.manifests_log().map_err(Unchecked::of("manifests' log"))?;
-        let report = Audited { audit: self, fetch, trust, key }.report().await?;
+        let report = AuditedManifests { audit: self, fetch, trust, key }.report().await?;
         if let (Some(file), 0) = (&self.state, report.faults.count()) {
             kept::write(file, &report.checkpoint)?;
         }
@@ -97,8 +97,8 @@ impl Audit {
     }
 }
 
-impl Audited<'_> {
-    async fn report(&self) -> Result<Report, Unchecked> {
+impl AuditedManifests<'_> {
+    async fn report(&self) -> Result<ManifestsReport, Unchecked> {
         let checkpoint = self.checkpoint().await?;
         let mut claims =
             vec![Claim { checkpoint: checkpoint.clone(), source: Source::Log }, self.offered()];
@@ -110,7 +110,7 @@ impl Audited<'_> {
             };
             claims.extend(kept::read(file, key_of).await?);
         }
-        let mut report = Report {
+        let mut report = ManifestsReport {
             name: self.trust.parameters().name.clone(),
             checkpoint,
             offered: self.trust.manifest().number,
@@ -151,7 +151,11 @@ impl Audited<'_> {
     }
 
     /// Reads the log, and holds it against the claims.
-    async fn replay(&self, report: &mut Report, claims: Vec<Claim>) -> Result<(), Unchecked> {
+    async fn replay(
+        &self,
+        report: &mut ManifestsReport,
+        claims: Vec<Claim>,
+    ) -> Result<(), Unchecked> {
         let base = format!("{}/manifests", self.audit.url.trim_end_matches('/'));
         let published = report.checkpoint.checkpoint().size;
         let mut replay =
@@ -169,7 +173,7 @@ impl Audited<'_> {
     }
 
     /// Reads every manifest up to one that is not there, and looks who has co-signed it.
-    async fn look_at_manifests(&self, report: &mut Report) -> Result<(), Unchecked> {
+    async fn look_at_manifests(&self, report: &mut ManifestsReport) -> Result<(), Unchecked> {
         let (mut tree, mut before, mut lists) = (Tree::default(), None, Lists::default());
         self.keep(&self.trust.documents().doormen, &mut lists).await;
         for number in 1..=report.checkpoint.checkpoint().size {
@@ -223,7 +227,7 @@ impl Audited<'_> {
 
     async fn look_at_witnesses(
         &self,
-        report: &mut Report,
+        report: &mut ManifestsReport,
         (before, list): (Option<&Manifest>, Option<&Doormen>),
         claims: &Manifest,
         checkpoint: &SignedCheckpoint,

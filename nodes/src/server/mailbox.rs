@@ -19,12 +19,12 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::nodes;
 use super::push;
-use super::quota::{self, Place, Quota, Quotas};
+use super::quota::{self, MailboxPlace, Quota, Quotas};
 use super::reports::{self, Gone};
 use super::stream::Bells;
 use crate::base::sqlite::{Database, Failure};
 use crate::base::system::NodeClock;
-use keeping::{Refusal, keep};
+use keeping::{DeliveryRefusal, keep};
 use pages::{PageTurn, Pages};
 
 /// Expired messages deleted in one transaction.
@@ -50,7 +50,7 @@ pub struct Mailboxes {
     clock: NodeClock,
     quotas: Quotas,
     bells: Arc<Bells>,
-    push: Arc<push::Sender>,
+    push: Arc<push::PushSender>,
     pages: Arc<Pages>,
 }
 
@@ -62,7 +62,7 @@ impl Mailboxes {
         clock: NodeClock,
         quotas: Quotas,
         bells: Arc<Bells>,
-        push: Arc<push::Sender>,
+        push: Arc<push::PushSender>,
     ) -> Self {
         Self { database, clock, quotas, bells, push, pages: Arc::default() }
     }
@@ -85,13 +85,13 @@ impl Mailboxes {
             })
             .await?;
         let answered = recipients.iter().zip(answers).map(|(recipient, kept)| match kept {
-            Ok(Place { seq, number }) => {
+            Ok(MailboxPlace { seq, number }) => {
                 self.bells.ring(recipient, seq);
                 self.push.announce(recipient);
                 DeliveryAnswer::Accepted(number)
             }
-            Err(Refusal::Code(error)) => DeliveryAnswer::Refused(error.code().into()),
-            Err(Refusal::FormerKey(card)) => DeliveryAnswer::FormerKey(card),
+            Err(DeliveryRefusal::Code(error)) => DeliveryAnswer::Refused(error.code().into()),
+            Err(DeliveryRefusal::FormerKey(card)) => DeliveryAnswer::FormerKey(card),
         });
         Ok(answered.collect())
     }
@@ -282,7 +282,7 @@ mod tests {
     use hdms::mailbox::{Acknowledgement, Delivery};
 
     use super::super::schema::SCHEMA;
-    use super::{Place, Quota, Quotas, Refusal, acknowledge, keep, page};
+    use super::{DeliveryRefusal, MailboxPlace, Quota, Quotas, acknowledge, keep, page};
     use crate::base::sqlite::{Database, Schema};
 
     /// What version 1 left behind: three messages of one sender, the first acknowledged.
@@ -321,10 +321,10 @@ mod tests {
             let delivery = Delivery { to: node('A'), id, envelope: "a.b.c.d.e".into() };
             database.write(move |tx| keep(tx, &node('B'), &delivery, 1, quotas)).await.unwrap()
         };
-        let accepted = |place| Ok(Place { seq: place, number: place });
+        let accepted = |place| Ok(MailboxPlace { seq: place, number: place });
         assert_eq!(deliver(1).await, accepted(1), "kept and acknowledged before");
         assert_eq!(deliver(4).await, accepted(4));
-        let refused = Err(Refusal::Code(Error::SenderQuota));
+        let refused = Err(DeliveryRefusal::Code(Error::SenderQuota));
         assert_eq!(deliver(5).await, refused, "two of three waited already");
         let page =
             database.read(|connection| page(connection, &node('A'), 0, 10, 1)).await.unwrap();

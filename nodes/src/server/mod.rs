@@ -143,7 +143,7 @@ struct Services {
     doorman: Doorman,
     proofs: Proofs,
     mailboxes: Mailboxes,
-    push: Arc<push::Sender>,
+    push: Arc<push::PushSender>,
     bells: Arc<Bells>,
     gates: Gates,
     clock: NodeClock,
@@ -185,7 +185,7 @@ impl Server {
         let limits = config.limits.clone();
         let bells = Arc::new(Bells::new(config.rates.streams));
         let (push, announced) =
-            push::Sender::open(&config, bells.clone(), database.clone(), clock.clone()).await?;
+            push::PushSender::open(&config, bells.clone(), database.clone(), clock.clone()).await?;
         let pushing = tokio::spawn(push.clone().run(announced, stop.clone()));
         let services = Services::open(config, database.clone(), clock, (bells, push), &stop);
         let services = Arc::new(services.await?);
@@ -218,7 +218,7 @@ impl Services {
         config: ServerConfig,
         database: Database,
         clock: NodeClock,
-        (bells, push): (Arc<Bells>, Arc<push::Sender>),
+        (bells, push): (Arc<Bells>, Arc<push::PushSender>),
         stop: &CancellationToken,
     ) -> Result<Self, Error> {
         let (db, at) = (|| database.clone(), || clock.clone());

@@ -52,12 +52,12 @@ pub struct Proofs {
 #[derive(Debug, Default)]
 struct AtHand {
     changes: u64,
-    members: HashMap<NodeId, Member>,
+    members: HashMap<NodeId, KnownMember>,
 }
 
 /// What is to be known of a node that asks.
 #[derive(Clone, Debug)]
-struct Member {
+struct KnownMember {
     key: RsaJwk,
     role: Role,
     expires: u64,
@@ -133,7 +133,7 @@ impl Proofs {
         request: &Parts,
         now: Timestamp,
     ) -> Result<Proven, Error> {
-        let Member { key, role, expires, .. } = self.member(claimed.node()).await?;
+        let KnownMember { key, role, expires, .. } = self.member(claimed.node()).await?;
         if now.seconds() >= expires {
             return Err(Error::CardExpired);
         }
@@ -173,7 +173,7 @@ impl Proofs {
         at_hand.changes += 1;
     }
 
-    async fn member(&self, node: &NodeId) -> Result<Member, Error> {
+    async fn member(&self, node: &NodeId) -> Result<KnownMember, Error> {
         let (at_hand, changes) = {
             let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
             (at_hand.members.get(node).cloned(), at_hand.changes)
@@ -196,13 +196,13 @@ impl Proofs {
         }
         let card = known.card.ok_or(Error::CardUnknown)?;
         let AdmissionRequest { signing_key: key, role, .. } = known.request;
-        let member = Member { key, role, expires: card.expires, at: None };
+        let member = KnownMember { key, role, expires: card.expires, at: None };
         self.keep_at_hand(node, &member, changes);
         Ok(member)
     }
 
     /// Unless something changed since it was looked up.
-    fn keep_at_hand(&self, node: &NodeId, member: &Member, changes: u64) {
+    fn keep_at_hand(&self, node: &NodeId, member: &KnownMember, changes: u64) {
         let mut at_hand = self.at_hand.write().unwrap_or_else(PoisonError::into_inner);
         if at_hand.changes != changes {
             return;

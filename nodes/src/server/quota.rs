@@ -80,7 +80,7 @@ const RESERVED: u64 = 100;
 
 /// Where a message lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct MailboxPlace {
     /// In the mailbox.
     pub seq: u64,
     /// Among those of its sender there.
@@ -89,7 +89,7 @@ pub struct Place {
 
 /// What waits of a sender, and the number of its last message.
 #[derive(Clone, Copy, Debug)]
-struct Share {
+struct SenderShare {
     waiting: Quota,
     last: u64,
 }
@@ -102,7 +102,7 @@ pub fn take_place(
     to: &str,
     bytes: u64,
     quotas: Quotas,
-) -> Result<Result<Place, Error>, Failure> {
+) -> Result<Result<MailboxPlace, Error>, Failure> {
     let Some(share) = count_on(tx, sender, to, bytes, quotas.sender_in_mailbox)? else {
         return Ok(Err(Error::SenderQuota));
     };
@@ -120,7 +120,7 @@ pub fn take_place(
     let row = (to, bytes, messages, most);
     let place = tx.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()?;
     if let Some(seq) = place {
-        return Ok(Ok(Place { seq, number: share.last }));
+        return Ok(Ok(MailboxPlace { seq, number: share.last }));
     }
     undo(tx, sender, to, bytes)?;
     undo(tx, sender, ALL, bytes)?;
@@ -129,7 +129,7 @@ pub fn take_place(
 
 /// How much may wait in a mailbox when this sender puts something into it. Those who have filled it
 /// leave room for others, who have little there.
-fn room_for(share: Share, mailbox: Quota) -> Quota {
+fn room_for(share: SenderShare, mailbox: Quota) -> Quota {
     let own = share.waiting;
     let is_small =
         own.messages <= mailbox.messages / RESERVED && own.bytes <= mailbox.bytes / RESERVED;
@@ -165,7 +165,7 @@ fn count_on(
     recipient: &str,
     bytes: u64,
     quota: Quota,
-) -> Result<Option<Share>, Failure> {
+) -> Result<Option<SenderShare>, Failure> {
     let sql = "INSERT INTO senders (sender, recipient, messages, bytes, last) \
                SELECT ?1, ?2, 1, ?3, 1 WHERE ?4 > 0 AND ?3 <= ?5 \
                ON CONFLICT (sender, recipient) DO UPDATE SET \
@@ -176,7 +176,7 @@ fn count_on(
     let row = (sender, recipient, bytes, messages, most);
     let counted = tx.prepare_cached(sql)?.query_row(row, |row| {
         let waiting = Quota { messages: row.get(0)?, bytes: row.get(1)? };
-        Ok(Share { waiting, last: row.get(2)? })
+        Ok(SenderShare { waiting, last: row.get(2)? })
     });
     Ok(counted.optional()?)
 }

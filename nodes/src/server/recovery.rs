@@ -35,7 +35,7 @@ use super::trail::{self, Act};
 use crate::base::http::client::Client;
 use crate::base::keys::AwsPrimitives;
 use crate::base::log::tree::Tree;
-use crate::base::log::witnessed::States;
+use crate::base::log::witnessed::WitnessState;
 use crate::base::sqlite::Failure;
 use crate::base::system::{NodeClock, SystemRandomness};
 
@@ -68,7 +68,7 @@ pub struct Recovery<'a> {
 }
 
 /// What a notary has kept beyond what the server knows.
-struct Taken {
+struct TakenBack {
     trust: Trust,
     map: NetworkMap,
     revocations: Revocations,
@@ -175,7 +175,7 @@ impl Recovery<'_> {
     /// not. [`Error::NetworkRollback`] where it is less than what it has co-signed here: it has lost what it
     /// knew, and can't say that there is no more.
     async fn witnessed(&self, notary: &NotaryLog, endpoint: &Endpoint) -> Result<u64, Error> {
-        let States { logs } = self.json(endpoint, "/witness/state", WITNESSED).await?;
+        let WitnessState { logs } = self.json(endpoint, "/witness/state", WITNESSED).await?;
         let (key, least) = (self.manifests.key(), self.manifests.cosigned_by(notary).await?);
         let own = match logs.iter().find(|state| state.log == key.name) {
             Some(own) => signed(&own.checkpoint, key).await?.checkpoint().clone(),
@@ -192,8 +192,13 @@ impl Recovery<'_> {
     }
 
     /// Keeps what the notary there has kept beyond `from` manifests. Answers the tree.
-    async fn take_back(&self, taken: Taken, endpoint: &Endpoint, from: u64) -> Result<Tree, Error> {
-        let Taken { trust, map, revocations, said } = taken;
+    async fn take_back(
+        &self,
+        taken: TakenBack,
+        endpoint: &Endpoint,
+        from: u64,
+    ) -> Result<Tree, Error> {
+        let TakenBack { trust, map, revocations, said } = taken;
         let now = self.clock.now().seconds();
         let documents = NetworkDocuments {
             consistency: Vec::new(),
@@ -245,7 +250,7 @@ impl Recovery<'_> {
     }
 
     /// What the notary there keeps beyond `size` manifests, checked but for the tree.
-    async fn kept_at(&self, endpoint: &Endpoint, size: u64) -> Result<Option<Taken>, Error> {
+    async fn kept_at(&self, endpoint: &Endpoint, size: u64) -> Result<Option<TakenBack>, Error> {
         let documents: NetworkDocuments = self.json(endpoint, "/manifests", DOCUMENTS).await?;
         let root = &self.certificate.root;
         let list: Doormen = verify_by(&documents.doormen, &[root], &AwsPrimitives).await?;
@@ -271,7 +276,7 @@ impl Recovery<'_> {
             let checkpoint = signed(&numbered.checkpoint, self.manifests.key()).await?;
             said.push((numbered, checkpoint));
         }
-        Ok((!said.is_empty()).then_some(Taken { trust, map, revocations, said }))
+        Ok((!said.is_empty()).then_some(TakenBack { trust, map, revocations, said }))
     }
 
     async fn json<T: DeserializeOwned>(

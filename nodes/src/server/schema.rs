@@ -219,7 +219,7 @@ mod tests {
 
     use super::{FILE, SCHEMA, quota, rivals};
     use crate::base::sqlite::{Database, Schema};
-    use crate::server::quota::{Place, Quota, Quotas, take_place};
+    use crate::server::quota::{MailboxPlace, Quota, Quotas, take_place};
 
     /// What version 3 left behind: a node of each status.
     const LEFT: &str = "
@@ -329,7 +329,7 @@ mod tests {
             let take = |to| take_place(tx, "h", to, 1, quotas);
             Ok([take("p")?, take("p")?, take("q")?])
         });
-        let place = |seq, number| Ok(Place { seq, number });
+        let place = |seq, number| Ok(MailboxPlace { seq, number });
         let expected = [place(4, 4), Err(hdms::Error::SenderQuota), place(1, 8)];
         assert_eq!(taken.await.unwrap(), expected);
     }

@@ -58,7 +58,7 @@ async fn a_server_that_gives_an_envelope_as_challenge_learns_nothing_and_is_told
     assert_eq!(trouble, Some(Error::ChallengeForged));
     assert_eq!(standing.card, before.card);
     // What it was after is there: the hospital itself opens it.
-    let opened = jwe::Sealed::parse(&envelope).unwrap();
+    let opened = jwe::CompactJwe::parse(&envelope).unwrap();
     let opened = opened.decrypt(hospital.keys(), &AwsPrimitives).await.unwrap();
     let signature = String::from_utf8_lossy(&opened[opened.len() - 40..]).into_owned();
     for answer in server.answers() {

@@ -23,7 +23,7 @@ pub const KEPT: u64 = crate::envelope::LIFETIME * 1000;
 
 /// What is counted of a refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct QuarantinePlace {
     /// Who delivered it.
     pub by: String,
     /// When it came.
@@ -40,7 +40,7 @@ pub struct Place {
     pub from: Option<String>,
 }
 
-impl Place {
+impl QuarantinePlace {
     /// Whether it is kept until it may be taken in.
     pub fn is_hoped_for(&self) -> bool {
         self.hopeful && self.bytes > 0
@@ -53,7 +53,7 @@ pub struct Room(LiteMap<String, Kept>);
 
 #[derive(Debug)]
 struct Kept {
-    place: Place,
+    place: QuarantinePlace,
     /// How often it was tried again.
     tried: u32,
 }
@@ -62,9 +62,9 @@ struct Kept {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Admission {
     /// What it is counted as; nothing where there is no room for it.
-    pub place: Option<Place>,
+    pub place: Option<QuarantinePlace>,
     /// What goes for it: it is too old, or of the deliverer of whom most is kept.
-    pub gone: Vec<(String, Place)>,
+    pub gone: Vec<(String, QuarantinePlace)>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -88,7 +88,7 @@ impl Sum {
 
 impl Room {
     /// Counts what is kept.
-    pub fn count(&mut self, digest: String, place: Place) {
+    pub fn count(&mut self, digest: String, place: QuarantinePlace) {
         self.0.insert(digest, Kept { place, tried: 0 });
     }
 
@@ -108,7 +108,7 @@ impl Room {
 
     /// Takes up room for a refusal. Of one that is hopeless the reason is kept where its envelope
     /// has no room.
-    pub fn admit(&mut self, digest: &str, mut place: Place) -> Admission {
+    pub fn admit(&mut self, digest: &str, mut place: QuarantinePlace) -> Admission {
         let mut gone = self.take_old(place.received);
         let of_deliverer = self.sum(|other| other.by == place.by && other.hopeful == place.hopeful);
         if !of_deliverer.fits(place.bytes, 1) {
@@ -128,7 +128,7 @@ impl Room {
     }
 
     /// What was kept long enough by now.
-    pub fn take_old(&mut self, now: Timestamp) -> Vec<(String, Place)> {
+    pub fn take_old(&mut self, now: Timestamp) -> Vec<(String, QuarantinePlace)> {
         let is_old = |kept: &Kept| now.0.saturating_sub(kept.place.received.0) > KEPT;
         let old = self.0.iter().filter(|(_, kept)| is_old(kept));
         let old = old.map(|(digest, kept)| (digest.clone(), kept.place.clone())).collect();
@@ -151,18 +151,18 @@ impl Room {
     }
 
     /// It is hopeless after all.
-    pub fn give_up(&mut self, digest: &str) -> Option<Place> {
+    pub fn give_up(&mut self, digest: &str) -> Option<QuarantinePlace> {
         let kept = self.0.get_mut(digest)?;
         kept.place.hopeful = false;
         Some(kept.place.clone())
     }
 
     /// It is not kept any more.
-    pub fn forget(&mut self, digest: &str) -> Option<Place> {
+    pub fn forget(&mut self, digest: &str) -> Option<QuarantinePlace> {
         self.0.remove(digest).map(|kept| kept.place)
     }
 
-    fn sum(&self, which: impl Fn(&Place) -> bool) -> Sum {
+    fn sum(&self, which: impl Fn(&QuarantinePlace) -> bool) -> Sum {
         let mut sum = Sum::default();
         for place in self.places().filter(|place| which(place)) {
             sum.refusals += 1;
@@ -172,9 +172,9 @@ impl Room {
     }
 
     /// The oldest refusal of the deliverer of whom most is kept, unless that is the newcomer's own.
-    fn oldest_of_the_largest(&self, newcomer: &Place) -> Option<String> {
+    fn oldest_of_the_largest(&self, newcomer: &QuarantinePlace) -> Option<String> {
         let mut sums: LiteMap<&str, Sum> = LiteMap::new();
-        let same = |place: &&Place| place.hopeful == newcomer.hopeful;
+        let same = |place: &&QuarantinePlace| place.hopeful == newcomer.hopeful;
         for place in self.places().filter(same) {
             let sum = sums.entry(place.by.as_str()).or_default();
             sum.refusals += 1;
@@ -187,18 +187,25 @@ impl Room {
         (largest != newcomer.by).then(|| oldest.clone())
     }
 
-    fn places(&self) -> impl Iterator<Item = &Place> {
+    fn places(&self) -> impl Iterator<Item = &QuarantinePlace> {
         self.0.values().map(|kept| &kept.place)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{DELIVERERS, KEPT, MOST_REFUSALS, MOST_REFUSED_BYTES, Place, Room};
+    use super::{DELIVERERS, KEPT, MOST_REFUSALS, MOST_REFUSED_BYTES, QuarantinePlace, Room};
     use crate::provider::Timestamp;
 
-    fn place(by: &str, at: u64, bytes: u64, hopeful: bool) -> Place {
-        Place { by: by.into(), received: Timestamp(at), bytes, hopeful, seq: None, from: None }
+    fn place(by: &str, at: u64, bytes: u64, hopeful: bool) -> QuarantinePlace {
+        QuarantinePlace {
+            by: by.into(),
+            received: Timestamp(at),
+            bytes,
+            hopeful,
+            seq: None,
+            from: None,
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod state;
 
 use serde_json::Value;
 
-use super::message::{ApprovalBody, Content, Ranking, Received, ResultBody};
+use super::message::{ApprovalBody, Ranking, Received, ResultBody, VerifiedContent};
 use super::request::TreatmentRequest;
 use super::{Authored, Effect, Flow, Step};
 use crate::envelope::MessageType;
@@ -252,7 +252,9 @@ impl HospitalCase {
 impl Flow for HospitalCase {
     fn receive(case: Option<&Self>, message: &Received) -> Result<Step<Self>, Error> {
         let at = message.at;
-        if let Content::Request { record, endorsement, secret, name, ranking } = &message.content {
+        if let VerifiedContent::Request { record, endorsement, secret, name, ranking } =
+            &message.content
+        {
             let sender = (&message.sender, name.as_str());
             return match case {
                 None => Self::requested(sender, record, endorsement, (*secret, ranking), at),
@@ -262,12 +264,14 @@ impl Flow for HospitalCase {
         }
         let case = Self::known(case, &message.sender)?;
         match &message.content {
-            Content::Data { request, records } => case.data_came(request, records, at),
-            Content::DataRefusal(body) => case.data_refused(&body.request, &body.reason, at),
-            Content::Confirmation { theirs, mine, receipt } => {
+            VerifiedContent::Data { request, records } => case.data_came(request, records, at),
+            VerifiedContent::DataRefusal(body) => {
+                case.data_refused(&body.request, &body.reason, at)
+            }
+            VerifiedContent::Confirmation { theirs, mine, receipt } => {
                 case.confirmed(theirs, mine, receipt, at)
             }
-            Content::Dispute(body) => case.disputed(&body.entry, &body.reason, at),
+            VerifiedContent::Dispute(body) => case.disputed(&body.entry, &body.reason, at),
             _ => Err(Error::TypeNotForRole),
         }
     }

@@ -10,7 +10,7 @@
 mod data;
 mod state;
 
-use super::message::{ConfirmationBody, Content, DisputeBody, Received, RequestBody};
+use super::message::{ConfirmationBody, DisputeBody, Received, RequestBody, VerifiedContent};
 use super::request::TreatmentRequest;
 use super::{Authored, Effect, Flow, Step};
 use crate::envelope::MessageType;
@@ -260,12 +260,14 @@ impl Flow for PatientCase {
         let case = Self::known(case, &message.sender)?;
         let at = message.at;
         match &message.content {
-            Content::Approval { endorsement, receipt, draw } => {
+            VerifiedContent::Approval { endorsement, receipt, draw } => {
                 case.approval(endorsement, (receipt, draw), at)
             }
-            Content::Refusal(body) => case.refusal(&body.entry, &body.reason, at),
-            Content::DataRequest(body) => case.asked_for_data(body, at),
-            Content::Result { record, endorsement } => case.result_came(record, endorsement, at),
+            VerifiedContent::Refusal(body) => case.refusal(&body.entry, &body.reason, at),
+            VerifiedContent::DataRequest(body) => case.asked_for_data(body, at),
+            VerifiedContent::Result { record, endorsement } => {
+                case.result_came(record, endorsement, at)
+            }
             _ => Err(Error::TypeNotForRole),
         }
     }

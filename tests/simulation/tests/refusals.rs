@@ -49,7 +49,7 @@ impl Forge {
 
     /// The claims of the good request.
     async fn claims(&self) -> Value {
-        let sealed = jwe::Sealed::parse(&self.envelope).unwrap();
+        let sealed = jwe::CompactJwe::parse(&self.envelope).unwrap();
         let signed = sealed.decrypt(&self.keys("hospital"), &self.software()).await.unwrap();
         let signed = String::from_utf8(signed).unwrap();
         let payload = signed.split('.').nth(1).unwrap();

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::base64url::decode;
-use hdms::jose::jwe::Sealed;
+use hdms::jose::jwe::CompactJwe;
 use hdms::jose::jws::{Compact, Kind, Unverified};
 use hdms::jwk;
 use hdms::provider::{NodeKeys, Primitives};
@@ -120,7 +120,7 @@ fn of_wycheproofs_signatures_only_the_valid_ps256_and_es256_verify() {
 }
 
 async fn open(compact: &str, key: &Value, primitives: &impl Primitives) -> Result<Vec<u8>, Error> {
-    Sealed::parse(compact)?.decrypt(&OneKey(keys(&key.to_string())?), primitives).await
+    CompactJwe::parse(compact)?.decrypt(&OneKey(keys(&key.to_string())?), primitives).await
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn the_rfcs_examples_with_other_algorithms_are_refused_for_them() {
     ] {
         let Some(example) = read_json(file) else { return };
         let compact = example.pointer(member).unwrap().as_str().unwrap();
-        assert_eq!(Sealed::parse(compact).err(), Some(Error::AlgorithmRefused), "{file}");
+        assert_eq!(CompactJwe::parse(compact).err(), Some(Error::AlgorithmRefused), "{file}");
     }
     let Some(example) = read_json("jose-cookbook/4_2.rsa-pss_signature.json") else { return };
     let ps384 = example["output"]["compact"].as_str().unwrap();
@@ -188,7 +188,7 @@ fn nested_messages_of_other_libraries_open() {
         let keys = keys(&read("nested/enc.priv.json").unwrap()).unwrap();
         let author = serde_json::from_str(&read("nested/sig.pub.json").unwrap()).unwrap();
         block_on(async {
-            let sealed = Sealed::parse(sealed.trim()).unwrap();
+            let sealed = CompactJwe::parse(sealed.trim()).unwrap();
             let signed = sealed.decrypt(&OneKey(keys), &software()).await.unwrap();
             let signed = String::from_utf8(signed).unwrap();
             let signed = Compact::parse(&signed, Error::EnvelopeMalformed).unwrap();

@@ -2,7 +2,7 @@
 
 use hdms::Error;
 use hdms::ledger::{self, Entry};
-use hdms::node::{Checked, LedgerEntry, Node};
+use hdms::node::{CheckedReceipt, LedgerEntry, Node};
 use hdms::treatment::patient::PatientCase;
 
 use super::{Viewer, milliseconds};
@@ -39,7 +39,7 @@ impl Viewer {
     pub(super) async fn receipt(
         &self,
         node: &Node<Browser>,
-        checked: Checked,
+        checked: CheckedReceipt,
     ) -> Result<(Option<ReceiptView>, Option<NodeErrorView>), Error> {
         let receipt = match checked {
             Ok(Some(receipt)) => receipt,

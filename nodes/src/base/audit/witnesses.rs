@@ -9,7 +9,7 @@ use super::fault::{Claim, Source, Unchecked};
 use super::fetch::Fetch;
 use super::report::{self, Witness};
 use crate::base::keys::AwsPrimitives;
-use crate::base::log::witnessed::{Alarms, States};
+use crate::base::log::witnessed::{WitnessAlarms, WitnessState};
 
 /// Asks the witness `id` at `url` about the log with this key. Answers also the checkpoints that it
 /// knows of and that the log has signed.
@@ -29,8 +29,8 @@ async fn listen(
     claims: &mut Vec<Claim>,
     log: &NoteKey,
 ) -> Result<(), Unchecked> {
-    let States { logs } = fetch.json(&witness.url, "/witness/state", WITNESSED).await?;
-    let Alarms { alarms } = fetch.json(&witness.url, "/witness/alarms", WITNESSED).await?;
+    let WitnessState { logs } = fetch.json(&witness.url, "/witness/state", WITNESSED).await?;
+    let WitnessAlarms { alarms } = fetch.json(&witness.url, "/witness/alarms", WITNESSED).await?;
     for state in logs.iter().filter(|state| state.log == log.name) {
         let source = Source::Cosigned(witness.id.clone());
         if let Some(claim) = signed(&state.checkpoint, source, log, witness).await {

@@ -81,7 +81,7 @@ impl StdError for TooSlow {}
 
 /// Serves `router` until `stop` is cancelled; answers when the requests under way have ended too.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
-    let places = Places::new(limits.connections);
+    let places = ConnectionPlaces::new(limits.connections);
     let unsent = Arc::new(Unsent::new(limits.answer));
     let connections = TaskTracker::new();
     loop {
@@ -106,9 +106,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
 /// The next connection, once there is a place for it.
 async fn next(
     listener: &TcpListener,
-    places: &Arc<Places>,
+    places: &Arc<ConnectionPlaces>,
     proxies: &Proxies,
-) -> (TcpStream, SocketAddr, Place) {
+) -> (TcpStream, SocketAddr, ConnectionPlace) {
     loop {
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -203,7 +203,7 @@ async fn converse(
 
 /// The places for connections.
 #[derive(Debug)]
-struct Places {
+struct ConnectionPlaces {
     free: Arc<Semaphore>,
     /// Most from one address.
     each: usize,
@@ -212,20 +212,20 @@ struct Places {
 
 /// The place of one connection.
 #[derive(Debug)]
-struct Place {
-    places: Arc<Places>,
+struct ConnectionPlace {
+    places: Arc<ConnectionPlaces>,
     from: IpAddr,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Places {
+impl ConnectionPlaces {
     fn new(count: usize) -> Arc<Self> {
         let free = Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         Arc::new(Self { free, each: count.div_ceil(2), taken: Mutex::default() })
     }
 
     /// Waits while all are taken; none when too many are taken from this address.
-    async fn take(self: &Arc<Self>, from: IpAddr, trusted: bool) -> Option<Place> {
+    async fn take(self: &Arc<Self>, from: IpAddr, trusted: bool) -> Option<ConnectionPlace> {
         let from = subscriber(from);
         {
             let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -235,13 +235,13 @@ impl Places {
             }
             *taken += 1;
         }
-        let mut place = Place { places: self.clone(), from, _permit: None };
+        let mut place = ConnectionPlace { places: self.clone(), from, _permit: None };
         place._permit = self.free.clone().acquire_owned().await.ok();
         Some(place)
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.from) {

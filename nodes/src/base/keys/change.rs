@@ -113,10 +113,10 @@ mod tests {
 
     const DAY: u64 = 24 * 3600 * 1000;
 
-    async fn sealed_to(keys: &AwsKeys) -> jwe::Sealed {
+    async fn sealed_to(keys: &AwsKeys) -> jwe::CompactJwe {
         let (to, content) = (keys.public().1, b"a result".to_vec());
         let sealing = jwe::encrypt(content, None, &to, &AwsPrimitives, &SystemRandomness);
-        jwe::Sealed::parse(&sealing.await.unwrap()).unwrap()
+        jwe::CompactJwe::parse(&sealing.await.unwrap()).unwrap()
     }
 
     #[tokio::test]

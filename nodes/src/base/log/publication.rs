@@ -37,17 +37,17 @@ pub fn routes(log: impl Published) -> Router {
     Router::new()
         .route("/checkpoint", get(checkpoint))
         .route("/tile/{*path}", get(tile))
-        .with_state(Arc::new(Served { log, gate: Gate::new() }))
+        .with_state(Arc::new(ServedLog { log, gate: Gate::new() }))
 }
 
 /// A log, and who reads it.
-struct Served<L> {
+struct ServedLog<L> {
     log: L,
     gate: Arc<Gate>,
 }
 
 async fn checkpoint(
-    State(served): State<Arc<Served<impl Published>>>,
+    State(served): State<Arc<ServedLog<impl Published>>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
 ) -> Result<Response, Problem> {
     let place = served.gate.enter(from.ip())?;
@@ -57,7 +57,7 @@ async fn checkpoint(
 }
 
 async fn tile(
-    State(served): State<Arc<Served<impl Published>>>,
+    State(served): State<Arc<ServedLog<impl Published>>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     Path(path): Path<String>,
 ) -> Result<Response, Problem> {

@@ -4,21 +4,21 @@ use serde::{Deserialize, Serialize};
 
 /// The answer at `/witness/state`.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct States {
+pub struct WitnessState {
     /// One of each log.
-    pub logs: Vec<State>,
+    pub logs: Vec<CosignedCheckpoint>,
 }
 
 /// The answer at `/witness/alarms`.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Alarms {
+pub struct WitnessAlarms {
     /// Oldest first.
-    pub alarms: Vec<Alarm>,
+    pub alarms: Vec<WitnessAlarm>,
 }
 
 /// A checkpoint that a witness has co-signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub struct CosignedCheckpoint {
     /// The log's origin.
     pub log: String,
     /// The newest one: a note with the log's signature and the cosignature.
@@ -27,7 +27,7 @@ pub struct State {
 
 /// A log's two signed checkpoints that do not go together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Alarm {
+pub struct WitnessAlarm {
     /// The log's origin.
     pub log: String,
     /// `fork`, `rollback` or `unproven`.

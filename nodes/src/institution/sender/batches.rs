@@ -11,12 +11,12 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// What goes together, and how many requests are in flight, to one destination. Where a request
 /// carries many, the next one leaves when the last was answered, so that it carries all that came
 /// meanwhile: each costs a signature.
-pub(super) struct Way {
+pub(super) struct Batching {
     pub in_flight: usize,
     pub batch: usize,
 }
 
-impl Way {
+impl Batching {
     pub fn to(role: Role) -> Self {
         match role {
             Role::Personal => Self { in_flight: 1, batch: MAX_DELIVERIES },

@@ -17,7 +17,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 pub use origins::keep as keep_origin;
-use room::{Bounds, Going, Place, Waiting, WaitingRoom};
+use room::{Bounds, Going, Vacancy, Waiting, WaitingRoom};
 
 use crate::base::http::connections::customer;
 use crate::base::rate::{DAY, RateLimit};
@@ -78,8 +78,8 @@ impl Undecided {
             Waiting { patient, from, since: now, is_kept: false, is_known, by_lot: false };
         if !is_known {
             match (room.place(case, &waiting), from) {
-                (Place::None, _) => return Err(Error::CaseQuota),
-                (Place::ByLot(_), Some(network)) => {
+                (Vacancy::None, _) => return Err(Error::CaseQuota),
+                (Vacancy::ByLot(_), Some(network)) => {
                     self.by_lot.take(&network, now).map_err(|_| Error::CaseQuota)?;
                     waiting.by_lot = true;
                 }
@@ -110,11 +110,11 @@ impl Undecided {
             return;
         }
         match room.place(case, &waiting) {
-            Place::Free => {}
-            Place::Of(other) => room.let_go(&other, true),
-            Place::ByLot(other) if self.has_lot(&waiting) => room.let_go(&other, true),
+            Vacancy::Free => {}
+            Vacancy::Of(other) => room.let_go(&other, true),
+            Vacancy::ByLot(other) if self.has_lot(&waiting) => room.let_go(&other, true),
             // Others who came at the same time were sooner.
-            Place::ByLot(_) | Place::None => room.let_go(case, true),
+            Vacancy::ByLot(_) | Vacancy::None => room.let_go(case, true),
         }
     }
 

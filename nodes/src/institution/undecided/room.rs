@@ -42,7 +42,7 @@ pub struct Going {
 
 /// Where there is a place for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Vacancy {
     Free,
     /// That of another request.
     Of(CaseId),
@@ -197,7 +197,7 @@ impl WaitingRoom {
     /// Where the request `id` of a stranger has a place. Where all places of its network are taken, a
     /// patient who has more of them makes room; where all places are taken, the network that has most of
     /// them does.
-    pub fn place(&self, id: &CaseId, newcomer: &Waiting) -> Place {
+    pub fn place(&self, id: &CaseId, newcomer: &Waiting) -> Vacancy {
         let Bounds { all, of_network, .. } = self.bounds;
         let is_counted = self.cases.get(id).is_some_and(|waiting| !waiting.is_known);
         let total = self.strangers.all - usize::from(is_counted);
@@ -206,24 +206,26 @@ impl WaitingRoom {
             return self.among_neighbours(id, newcomer);
         }
         if total < all {
-            return Place::Free;
+            return Vacancy::Free;
         }
         match self.largest_network(id).filter(|(_, held)| *held > there + 1) {
-            Some((network, _)) => self.of_the_greediest(id, network).map_or(Place::None, Place::Of),
+            Some((network, _)) => {
+                self.of_the_greediest(id, network).map_or(Vacancy::None, Vacancy::Of)
+            }
             None => self.among_neighbours(id, newcomer),
         }
     }
 
     /// That of a request from the same network.
-    fn among_neighbours(&self, id: &CaseId, newcomer: &Waiting) -> Place {
-        let Some(network) = newcomer.from else { return Place::None };
+    fn among_neighbours(&self, id: &CaseId, newcomer: &Waiting) -> Vacancy {
+        let Some(network) = newcomer.from else { return Vacancy::None };
         let of_newcomer = |(_, waiting): &(_, &Waiting)| waiting.patient == newcomer.patient;
         let own = self.others_from(id, network).filter(of_newcomer).count();
         let most = self.of_patients(id, network).into_values().max().unwrap_or_default();
         match self.of_the_greediest(id, network) {
-            Some(case) if most > own + 1 => Place::Of(case),
-            Some(case) if own == 0 => Place::ByLot(case),
-            _ => Place::None,
+            Some(case) if most > own + 1 => Vacancy::Of(case),
+            Some(case) if own == 0 => Vacancy::ByLot(case),
+            _ => Vacancy::None,
         }
     }
 

@@ -35,11 +35,11 @@ impl His {
         let response = good(his.http.get(his.at("/api/events")).bearer_auth(&his.key)).await?;
         let changes = his.changes.clone();
         tokio::spawn(async move {
-            let mut events = events::<Changed>(response);
+            let mut events = events::<ChangeEvent>(response);
             while let Some(event) = events.next().await {
                 match event {
-                    Ok(Changed { case: Some(case) }) => changes.tell(&case),
-                    Ok(Changed { case: None }) | Err(_) => changes.tell_all(),
+                    Ok(ChangeEvent { case: Some(case) }) => changes.tell(&case),
+                    Ok(ChangeEvent { case: None }) | Err(_) => changes.tell_all(),
                 }
             }
         });
@@ -105,13 +105,13 @@ impl His {
     /// `POST …/results`; answers the entries.
     pub async fn hand_in(&self, case: &CaseId, fhir: Vec<u8>) -> Result<Vec<String>, Failed> {
         #[derive(Deserialize)]
-        struct HandedIn {
+        struct AcceptedResults {
             results: Vec<String>,
         }
         let url = self.at(&format!("/api/cases/{case}/results"));
         let request = self.http.post(url).header("content-type", "application/fhir+json");
         let request = request.header("idempotency-key", "scenario");
-        let handed_in: HandedIn = self.send(request.body(fhir)).await?;
+        let handed_in: AcceptedResults = self.send(request.body(fhir)).await?;
         Ok(handed_in.results)
     }
 
@@ -132,7 +132,7 @@ impl His {
 
 /// An event's data.
 #[derive(Deserialize)]
-struct Changed {
+struct ChangeEvent {
     case: Option<CaseId>,
 }
 

@@ -30,12 +30,12 @@ use crate::base::http::gate::Gate;
 use crate::base::http::problem::Problem;
 use crate::base::keys::{AwsPrimitives, NotaryKeys};
 use crate::base::log::submission::{self, Submission};
-use crate::base::log::witnessed::{Alarms, States};
+use crate::base::log::witnessed::{WitnessAlarms, WitnessState};
 use crate::base::rate::RateLimit;
 use crate::base::sqlite::{Database, Failure};
 use crate::base::system::NodeClock;
 use crate::member::Member;
-use refusal::Refusal;
+use refusal::WitnessRefusal;
 use ruling::{Kind, Ruling, rule};
 
 pub use others::OtherNotaries;
@@ -53,7 +53,7 @@ const FETCHES: [Duration; 3] =
 
 /// See the module.
 #[derive(Debug)]
-struct Witness {
+struct Cosigner {
     member: Member,
     keys: Arc<NotaryKeys>,
     key: NoteKey,
@@ -73,7 +73,7 @@ pub fn routes(
     clock: NodeClock,
 ) -> Router {
     let own = NotaryLog { notary: member.id().clone(), keys: keys.public(), until: None };
-    let witness = Witness {
+    let witness = Cosigner {
         member,
         keys,
         key: own.witness_key(),
@@ -92,10 +92,10 @@ pub fn routes(
 }
 
 async fn add_checkpoint(
-    extract::State(witness): extract::State<Arc<Witness>>,
+    extract::State(witness): extract::State<Arc<Cosigner>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     body: Body,
-) -> Result<impl IntoResponse, Refusal> {
+) -> Result<impl IntoResponse, WitnessRefusal> {
     let (limit, too_large) = (submission::MAX_BYTES, Error::BodyTooLarge);
     let (place, body) = witness.gate.read(from.ip(), body, limit, too_large).await?;
     match place.work(witness.add(&body)).await {
@@ -109,30 +109,30 @@ async fn add_checkpoint(
 
 /// What was last co-signed of each log.
 async fn state(
-    extract::State(witness): extract::State<Arc<Witness>>,
+    extract::State(witness): extract::State<Arc<Cosigner>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
-) -> Result<Json<States>, Problem> {
+) -> Result<Json<WitnessState>, Problem> {
     let place = witness.reading.enter(from.ip())?;
     let logs = place.work(witness.database.read(store::states)).await?;
-    Ok(Json(States { logs }))
+    Ok(Json(WitnessState { logs }))
 }
 
 async fn alarms(
-    extract::State(witness): extract::State<Arc<Witness>>,
+    extract::State(witness): extract::State<Arc<Cosigner>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
-) -> Result<Json<Alarms>, Problem> {
+) -> Result<Json<WitnessAlarms>, Problem> {
     let place = witness.reading.enter(from.ip())?;
     let alarms = place.work(witness.database.read(store::alarms)).await?;
-    Ok(Json(Alarms { alarms }))
+    Ok(Json(WitnessAlarms { alarms }))
 }
 
-impl Witness {
+impl Cosigner {
     /// The cosignature on what is submitted. It is kept before it is answered.
-    async fn add(&self, body: &[u8]) -> Result<NoteSignature, Refusal> {
-        let submission = Submission::parse(body).map_err(|_| Refusal::Malformed)?;
+    async fn add(&self, body: &[u8]) -> Result<NoteSignature, WitnessRefusal> {
+        let submission = Submission::parse(body).map_err(|_| WitnessRefusal::Malformed)?;
         let key = self.log(&submission.checkpoint)?;
         submission.checkpoint.verify_log(&key, &AwsPrimitives).await.map_err(|error| {
-            if error == Error::LogForged { Refusal::NotSigned } else { error.into() }
+            if error == Error::LogForged { WitnessRefusal::NotSigned } else { error.into() }
         })?;
         let submission =
             Submission { checkpoint: own(&submission.checkpoint, &key)?, ..submission };
@@ -178,7 +178,7 @@ impl Witness {
 
     /// The key of the log that this says to be of. Only the network's manifests have one, and members
     /// other than this notary.
-    fn log(&self, checkpoint: &SignedCheckpoint) -> Result<NoteKey, Refusal> {
+    fn log(&self, checkpoint: &SignedCheckpoint) -> Result<NoteKey, WitnessRefusal> {
         let (standing, now) = (self.member.standing(), self.clock.now());
         let origin = &checkpoint.checkpoint().origin;
         // However old what this notary knows has become: only by newer manifests it learns more.
@@ -186,7 +186,7 @@ impl Witness {
         if manifests.name == *origin {
             return Ok(manifests);
         }
-        let unknown = Refusal::UnknownLog;
+        let unknown = WitnessRefusal::UnknownLog;
         let notary = notary_of(origin).map_err(|_| unknown)?;
         let log = standing.trust.log(&notary).map_err(|_| unknown)?;
         let listed = standing.trust.notary(&notary).is_ok();
@@ -201,7 +201,7 @@ impl Witness {
     }
 
     /// Rules, and keeps what follows from it, in one transaction.
-    async fn decide(&self, submission: Submission) -> Result<NoteSignature, Refusal> {
+    async fn decide(&self, submission: Submission) -> Result<NoteSignature, WitnessRefusal> {
         let (keys, key, time) = (self.keys.clone(), self.key.clone(), self.clock.now().seconds());
         let decided = self.database.write(move |tx| {
             let (ruling, size) = weigh(tx, &submission)?;
@@ -237,11 +237,11 @@ fn weigh(connection: &Connection, submission: &Submission) -> Result<(Ruling, u6
 }
 
 /// Why it is not co-signed; `size` was last.
-fn refusal(ruling: Ruling, size: u64) -> Refusal {
+fn refusal(ruling: Ruling, size: u64) -> WitnessRefusal {
     match ruling {
-        Ruling::Malformed => Refusal::Malformed,
-        Ruling::WrongProof | Ruling::Alarm(Kind::Unproven) => Refusal::Unproven,
-        _ => Refusal::OtherSize(size),
+        Ruling::Malformed => WitnessRefusal::Malformed,
+        Ruling::WrongProof | Ruling::Alarm(Kind::Unproven) => WitnessRefusal::Unproven,
+        _ => WitnessRefusal::OtherSize(size),
     }
 }
 

@@ -12,7 +12,7 @@ pub const SIZE: &str = "text/x.tlog.size";
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum WitnessRefusal {
     /// The body is not one, or its old size is larger than the new one.
     Malformed,
     /// No notary that is a member now has such a log.
@@ -27,13 +27,13 @@ pub enum Refusal {
     Other(Error),
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for WitnessRefusal {
     fn from(error: Error) -> Self {
         Self::Other(error)
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for WitnessRefusal {
     fn into_response(self) -> Response {
         let (status, sentence) = match self {
             Self::Malformed => {

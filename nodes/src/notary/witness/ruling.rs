@@ -5,14 +5,14 @@ use hdms::log::merkle::{empty_root, is_consistent};
 
 /// So many leaves under this root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tree {
+pub struct TreeHead {
     /// Leaves.
     pub size: u64,
     /// Their root.
     pub root: Hash,
 }
 
-impl Tree {
+impl TreeHead {
     /// The tree without leaves, with which every other begins.
     pub fn empty() -> Self {
         Self { size: 0, root: empty_root() }
@@ -23,7 +23,7 @@ impl Tree {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cosigned {
     /// The newest tree, which is also the largest; the empty one at first.
-    pub newest: Tree,
+    pub newest: TreeHead,
     /// The root it co-signed at the size that is asked for now, as far as it remembers.
     pub same_size: Option<Hash>,
 }
@@ -69,7 +69,7 @@ impl Kind {
 
 /// Rules on the tree `new` of a checkpoint that its log has signed, with a `proof` that it begins
 /// with the first `old` leaves (C2SP tlog-witness, `add-checkpoint`).
-pub fn rule(cosigned: Cosigned, old: u64, new: Tree, proof: &[Hash]) -> Ruling {
+pub fn rule(cosigned: Cosigned, old: u64, new: TreeHead, proof: &[Hash]) -> Ruling {
     let Cosigned { newest, same_size } = cosigned;
     let no_tree = new.size == 0 && new.root != empty_root();
     if old > new.size || no_tree {
@@ -94,7 +94,7 @@ pub fn rule(cosigned: Cosigned, old: u64, new: Tree, proof: &[Hash]) -> Ruling {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cosigned, Kind, Ruling, Tree, rule};
+    use super::{Cosigned, Kind, Ruling, TreeHead, rule};
     use crate::base::log::tree::{self, Tree as Grown};
     use hdms::log::Hash;
     use hdms::log::merkle::leaf_hash;
@@ -121,8 +121,8 @@ mod tests {
         tree
     }
 
-    fn tree(branch: Branch, size: u64) -> Tree {
-        Tree { size, root: tree::root(&grown(branch, size), size).unwrap() }
+    fn tree(branch: Branch, size: u64) -> TreeHead {
+        TreeHead { size, root: tree::root(&grown(branch, size), size).unwrap() }
     }
 
     fn trees() -> impl Iterator<Item = (Branch, u64)> {
@@ -227,9 +227,9 @@ mod tests {
 
     #[test]
     fn a_tree_without_leaves_has_one_root() {
-        let nothing = Cosigned { newest: Tree::empty(), same_size: None };
-        assert_eq!(rule(nothing, 0, Tree::empty(), &[]), Ruling::CosignAgain);
-        let other = Tree { size: 0, root: [7; 32] };
+        let nothing = Cosigned { newest: TreeHead::empty(), same_size: None };
+        assert_eq!(rule(nothing, 0, TreeHead::empty(), &[]), Ruling::CosignAgain);
+        let other = TreeHead { size: 0, root: [7; 32] };
         assert_eq!(rule(nothing, 0, other, &[]), Ruling::Malformed);
     }
 }

@@ -4,8 +4,8 @@ use hdms::Error;
 use hdms::log::SignedCheckpoint;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::ruling::{Cosigned, Kind, Tree};
-use crate::base::log::witnessed::{Alarm, State};
+use super::ruling::{Cosigned, Kind, TreeHead};
+use crate::base::log::witnessed::{CosignedCheckpoint, WitnessAlarm};
 use crate::base::sqlite::Failure;
 
 /// SQL of the tables. Notes have the log's signature, co-signed ones the witness's own as well.
@@ -46,7 +46,7 @@ pub fn cosigned(connection: &Connection, log: &str, size: u64) -> Result<Cosigne
     let newest = newest(connection, log)?;
     let same_size = one(connection, "log = ?1 AND size = ?2", (log, size))?;
     Ok(Cosigned {
-        newest: newest.as_ref().map_or_else(Tree::empty, tree),
+        newest: newest.as_ref().map_or_else(TreeHead::empty, tree),
         same_size: same_size.map(|same| same.checkpoint().root),
     })
 }
@@ -90,21 +90,21 @@ pub fn raise(
 }
 
 /// The newest co-signed checkpoint of every log.
-pub fn states(connection: &Connection) -> Result<Vec<State>, Failure> {
+pub fn states(connection: &Connection) -> Result<Vec<CosignedCheckpoint>, Failure> {
     let sql = "SELECT log, note FROM cosigned AS one WHERE size = \
                (SELECT max(size) FROM cosigned WHERE log = one.log) ORDER BY log";
-    let read = |row: &Row<'_>| Ok(State { log: row.get(0)?, checkpoint: row.get(1)? });
+    let read = |row: &Row<'_>| Ok(CosignedCheckpoint { log: row.get(0)?, checkpoint: row.get(1)? });
     let mut statement = connection.prepare_cached(sql)?;
     let states = statement.query_map([], read)?;
     Ok(states.collect::<Result<_, _>>()?)
 }
 
 /// All alarms, oldest first.
-pub fn alarms(connection: &Connection) -> Result<Vec<Alarm>, Failure> {
+pub fn alarms(connection: &Connection) -> Result<Vec<WitnessAlarm>, Failure> {
     let sql = "SELECT log, kind, time, cosigned, refused FROM alarms ORDER BY number";
     let read = |row: &Row<'_>| {
         let (log, kind, time) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(Alarm { log, kind, time, cosigned: row.get(3)?, refused: row.get(4)? })
+        Ok(WitnessAlarm { log, kind, time, cosigned: row.get(3)?, refused: row.get(4)? })
     };
     let mut statement = connection.prepare_cached(sql)?;
     let alarms = statement.query_map([], read)?;
@@ -112,9 +112,9 @@ pub fn alarms(connection: &Connection) -> Result<Vec<Alarm>, Failure> {
 }
 
 /// The tree of a checkpoint.
-pub fn tree(checkpoint: &SignedCheckpoint) -> Tree {
+pub fn tree(checkpoint: &SignedCheckpoint) -> TreeHead {
     let checkpoint = checkpoint.checkpoint();
-    Tree { size: checkpoint.size, root: checkpoint.root }
+    TreeHead { size: checkpoint.size, root: checkpoint.root }
 }
 
 fn one(
@@ -132,7 +132,7 @@ fn one(
 #[cfg(test)]
 mod tests {
     use super::{ALARMS, REMEMBERED, TABLES, alarms, cosigned, keep, newest, raise, states};
-    use crate::notary::witness::ruling::{Kind, Tree};
+    use crate::notary::witness::ruling::{Kind, TreeHead};
     use hdms::log::{Checkpoint, NoteSignature, SignedCheckpoint};
     use rusqlite::Connection;
 
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn the_newest_of_each_log_is_kept_and_so_many_before_it() {
         let tx = database();
-        assert_eq!(cosigned(&tx, "a", 1).ok().unwrap().newest, Tree::empty());
+        assert_eq!(cosigned(&tx, "a", 1).ok().unwrap().newest, TreeHead::empty());
         for size in 1..=REMEMBERED + 5 {
             keep(&tx, &checkpoint("a", size, 1)).ok().unwrap();
         }
@@ -159,7 +159,7 @@ mod tests {
         let last = REMEMBERED + 5;
         for (size, same_size) in [(5, None), (6, Some([1; 32])), (last + 1, None)] {
             let cosigned = cosigned(&tx, "a", size).ok().unwrap();
-            assert_eq!(cosigned.newest, Tree { size: last, root: [1; 32] });
+            assert_eq!(cosigned.newest, TreeHead { size: last, root: [1; 32] });
             assert_eq!(cosigned.same_size, same_size, "{size}");
         }
         let states = states(&tx).ok().unwrap();

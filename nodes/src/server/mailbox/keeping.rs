@@ -8,18 +8,18 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::base::sqlite::Failure;
 use crate::server::nodes;
-use crate::server::quota::{self, Place, Quotas};
+use crate::server::quota::{self, MailboxPlace, Quotas};
 
 /// Why a delivery was not kept.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum DeliveryRefusal {
     /// For this.
     Code(Error),
     /// It is sealed to another key than the one that this card names.
     FormerKey(String),
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for DeliveryRefusal {
     fn from(error: Error) -> Self {
         Self::Code(error)
     }
@@ -32,11 +32,11 @@ pub(super) fn keep(
     delivery: &Delivery,
     now: u64,
     quotas: Quotas,
-) -> Result<Result<Place, Refusal>, Failure> {
+) -> Result<Result<MailboxPlace, DeliveryRefusal>, Failure> {
     let (to, id) = (delivery.to.as_ref(), delivery.id.as_ref());
     let sql = "SELECT seq, number FROM messages WHERE recipient = ?1 AND sender = ?2 AND id = ?3";
     let kept = tx.prepare_cached(sql)?.query_row((to, sender.as_ref(), id), |row| {
-        Ok(Place { seq: row.get(0)?, number: row.get(1)? })
+        Ok(MailboxPlace { seq: row.get(0)?, number: row.get(1)? })
     });
     if let Some(place) = kept.optional()? {
         return Ok(Ok(place));
@@ -58,7 +58,7 @@ pub(super) fn keep(
 }
 
 /// Whether it may be kept, but for the room that it takes.
-fn check(tx: &Connection, delivery: &Delivery) -> Result<Result<(), Refusal>, Failure> {
+fn check(tx: &Connection, delivery: &Delivery) -> Result<Result<(), DeliveryRefusal>, Failure> {
     if let Err(error) = check_form(&delivery.envelope) {
         return Ok(Err(error.into()));
     }
@@ -69,7 +69,7 @@ fn check(tx: &Connection, delivery: &Delivery) -> Result<Result<(), Refusal>, Fa
         && envelope::addressed_key(&delivery.envelope).is_ok_and(|addressed| addressed != kid)
         && let Some(card) = nodes::find(tx, &delivery.to)?.and_then(|known| known.card)
     {
-        return Ok(Err(Refusal::FormerKey(card.jwt)));
+        return Ok(Err(DeliveryRefusal::FormerKey(card.jwt)));
     }
     Ok(Ok(()))
 }

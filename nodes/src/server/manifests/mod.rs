@@ -34,22 +34,22 @@ const MOMENT: Duration = Duration::from_secs(1);
 
 /// See the module. Clones read the same log.
 #[derive(Clone, Debug)]
-pub struct Manifests(Arc<Inner>);
+pub struct Manifests(Arc<ManifestsInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct ManifestsInner {
     keys: NotaryKeys,
     key: NoteKey,
     database: Database,
-    roll: Asked,
-    witnesses: Others<Asked>,
+    roll: WitnessRoll,
+    witnesses: Others<WitnessRoll>,
 }
 
 /// Whom to ask for cosignatures.
 #[derive(Clone, Debug, Default)]
-struct Asked(Arc<RwLock<Vec<(NotaryLog, Endpoint)>>>);
+struct WitnessRoll(Arc<RwLock<Vec<(NotaryLog, Endpoint)>>>);
 
-impl Roll for Asked {
+impl Roll for WitnessRoll {
     fn witnesses(&self) -> Vec<(NotaryLog, Endpoint)> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -119,9 +119,9 @@ impl Manifests {
         database: Database,
     ) -> Result<(Self, Tree), Error> {
         let (tree, _) = tiles::open::<rows::AsLeaves>(&database, &key).await?;
-        let roll = Asked::default();
+        let roll = WitnessRoll::default();
         let witnesses = Others::new(roll.clone(), client, Tiles(database.clone()));
-        Ok((Self(Arc::new(Inner { keys, key, database, roll, witnesses })), tree))
+        Ok((Self(Arc::new(ManifestsInner { keys, key, database, roll, witnesses })), tree))
     }
 
     /// The newest manifest, whether published or not.

@@ -215,24 +215,24 @@ pub fn leaves(connection: &Connection, indexes: Range<u64>) -> Result<Vec<Vec<u8
     jwts.map(|jwt| Ok(leaf(&jwt?).to_vec())).collect()
 }
 
-struct Kept {
+struct KeptManifest {
     number: u64,
     jwt: String,
     required: Vec<Witness>,
     documents: Option<NetworkDocuments>,
 }
 
-fn one(connection: &Connection, which: &str) -> Result<Option<Kept>, Failure> {
+fn one(connection: &Connection, which: &str) -> Result<Option<KeptManifest>, Failure> {
     let sql = format!("SELECT {COLUMNS} FROM manifests WHERE {which}");
     let mut statement = connection.prepare_cached(&sql)?;
     let read = |row: &Row<'_>| Ok(kept(row));
     statement.query_row([], read).optional()?.transpose()
 }
 
-fn kept(row: &Row<'_>) -> Result<Kept, Failure> {
+fn kept(row: &Row<'_>) -> Result<KeptManifest, Failure> {
     let (required, documents): (String, Option<String>) = (row.get(2)?, row.get(3)?);
     let documents = documents.map(|text| json::stored(text.as_bytes())).transpose()?;
-    Ok(Kept {
+    Ok(KeptManifest {
         number: row.get(0)?,
         jwt: row.get(1)?,
         required: json::stored(required.as_bytes())?,

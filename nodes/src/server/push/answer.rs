@@ -13,7 +13,7 @@ const READ: usize = 16 * 1024;
 
 /// What became of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum PushOutcome {
     /// It is on its way.
     Taken,
     /// Nobody can be reached there any more.
@@ -24,7 +24,7 @@ pub enum Outcome {
     Later(Option<Duration>),
 }
 
-impl Outcome {
+impl PushOutcome {
     /// What `answer` means (RFC 8030 sections 5 and 7.3, RFC 9110 section 10.2.3).
     pub async fn of(answer: Result<Response, Unanswered>) -> Self {
         let mut answer = match answer {

@@ -6,8 +6,8 @@ use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use web_push_native::p256::PublicKey;
 use web_push_native::{Auth, encrypt};
 
-use super::answer::Outcome;
-use super::endpoints::Way;
+use super::answer::PushOutcome;
+use super::endpoints::Route;
 use super::{TOPIC, URGENCY};
 
 /// The keys of a browser's subscription.
@@ -33,11 +33,11 @@ impl Browser {
     /// takes the place of what woke before and waits there still.
     pub async fn push(
         &self,
-        way: &Way<'_>,
+        way: &Route<'_>,
         authorization: String,
         ttl: u64,
         (payload, wakes): (Vec<u8>, bool),
-    ) -> Result<Outcome, Error> {
+    ) -> Result<PushOutcome, Error> {
         let body = encrypt(payload, &self.key, &self.secret).map_err(|_| Error::CryptoFailed)?;
         let mut request = way
             .client
@@ -51,6 +51,6 @@ impl Browser {
             request = request.header("Topic", TOPIC);
         }
         let request = request.body(body).build().map_err(|_| Error::PushSubscriptionRefused)?;
-        Ok(Outcome::of(way.client.open(request).await).await)
+        Ok(PushOutcome::of(way.client.open(request).await).await)
     }
 }

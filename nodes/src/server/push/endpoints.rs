@@ -26,7 +26,7 @@ pub struct Endpoints {
 
 /// How one endpoint is reached.
 #[derive(Debug)]
-pub struct Way<'a> {
+pub struct Route<'a> {
     /// Sends the request.
     pub client: &'a Guarded,
     /// Where to.
@@ -62,7 +62,7 @@ impl Endpoints {
     ///
     /// Errors: [`Error::PushSubscriptionRefused`] for anything but an https URL with a host name
     /// and without credentials, unless private ones are allowed.
-    pub fn way(&self, endpoint: &str) -> Result<Way<'_>, Error> {
+    pub fn way(&self, endpoint: &str) -> Result<Route<'_>, Error> {
         let refused = Error::PushSubscriptionRefused;
         let url = Url::parse(endpoint).map_err(|_| refused)?;
         let web = matches!(url.scheme(), "https" | "http") && url.has_host();
@@ -74,15 +74,15 @@ impl Endpoints {
             let mut there = to.clone();
             there.set_path(url.path());
             there.set_query(url.query());
-            return Ok(Way { client: &self.local, url: there, origin });
+            return Ok(Route { client: &self.local, url: there, origin });
         }
         if self.private {
-            return Ok(Way { client: &self.local, url, origin });
+            return Ok(Route { client: &self.local, url, origin });
         }
         // A name without a dot belongs to a local network; an address needs no look at a name.
         let public = url.domain().is_some_and(|name| name.trim_end_matches('.').contains('.'));
         if url.scheme() == "https" && public {
-            Ok(Way { client: &self.public, url, origin })
+            Ok(Route { client: &self.public, url, origin })
         } else {
             Err(refused)
         }

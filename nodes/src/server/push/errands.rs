@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::Sender;
-use super::answer::Outcome;
+use super::PushSender;
+use super::answer::PushOutcome;
 use super::table::{self, Due};
 use crate::base::pause::doubled;
 
@@ -42,7 +42,7 @@ struct Errands {
     again: HashMap<String, bool>,
 }
 
-impl Sender {
+impl PushSender {
     /// Pushes to the nodes that `announced` names, after what was left from before the start; until
     /// `stop`. Nothing of it runs any more when this returns.
     pub async fn run(
@@ -115,10 +115,10 @@ impl Sender {
                 Ok(Some(turn)) => turn,
                 Err(error) => {
                     tracing::error!(%error, "a push could not be prepared, trying again");
-                    Turn::Failed(None)
+                    Attempt::Failed(None)
                 }
             };
-            let Turn::Failed(wish) = turn else {
+            let Attempt::Failed(wish) = turn else {
                 failures = 0;
                 sleep(PACE).await;
                 continue;
@@ -130,7 +130,7 @@ impl Sender {
     }
 
     /// One attempt; none when there is nothing to send.
-    async fn turn(&self, id: &str) -> Result<Option<Turn>, Error> {
+    async fn turn(&self, id: &str) -> Result<Option<Attempt>, Error> {
         let Some(due) = self.due(id).await? else { return Ok(None) };
         if self.bells.is_heard(&due.node) {
             sleep(LISTENING).await;
@@ -143,19 +143,19 @@ impl Sender {
         let Some(due) = self.due(id).await? else { return Ok(None) };
         let seq = due.seq;
         let outcome = self.send(&way, due).await?;
-        slot.report(!matches!(outcome, Outcome::Later(_)));
+        slot.report(!matches!(outcome, PushOutcome::Later(_)));
         match outcome {
-            Outcome::Taken => {}
-            Outcome::Gone => return self.forget(id).await,
-            Outcome::Later(wish) => return Ok(Some(Turn::Failed(wish))),
-            Outcome::Refused(status) => {
+            PushOutcome::Taken => {}
+            PushOutcome::Gone => return self.forget(id).await,
+            PushOutcome::Later(wish) => return Ok(Some(Attempt::Failed(wish))),
+            PushOutcome::Refused(status) => {
                 let (status, origin) = (status.as_u16(), way.origin);
                 tracing::warn!(status, origin, "a push service refused a push");
             }
         }
         let id = id.to_owned();
         self.database.write(move |tx| table::set_pushed(tx, &id, seq)).await?;
-        Ok(Some(Turn::Done))
+        Ok(Some(Attempt::Done))
     }
 
     async fn due(&self, id: &str) -> Result<Option<Due>, Error> {
@@ -164,7 +164,7 @@ impl Sender {
     }
 
     /// Its node is told at its next look into the mailbox.
-    async fn forget(&self, id: &str) -> Result<Option<Turn>, Error> {
+    async fn forget(&self, id: &str) -> Result<Option<Attempt>, Error> {
         let id = id.to_owned();
         self.database.write(move |tx| table::drop_one(tx, &id)).await?;
         Ok(None)
@@ -172,7 +172,7 @@ impl Sender {
 }
 
 /// How an attempt ended.
-enum Turn {
+enum Attempt {
     /// Pushed, or given up.
     Done,
     /// To be tried again, not before this long.
@@ -180,7 +180,7 @@ enum Turn {
 }
 
 impl Errands {
-    fn begin(&mut self, sender: &Arc<Sender>, id: String) {
+    fn begin(&mut self, sender: &Arc<PushSender>, id: String) {
         if let Some(again) = self.again.get_mut(&id) {
             *again = true;
             return;
@@ -190,7 +190,7 @@ impl Errands {
     }
 
     /// What came after the last look is looked for anew.
-    fn end(&mut self, sender: &Arc<Sender>, id: String) {
+    fn end(&mut self, sender: &Arc<PushSender>, id: String) {
         if self.again.remove(&id) == Some(true) {
             self.begin(sender, id);
         }

@@ -11,8 +11,8 @@ use reqwest::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::answer::Outcome;
-use super::endpoints::Way;
+use super::answer::PushOutcome;
+use super::endpoints::Route;
 use super::{TOPIC, URGENCY};
 
 /// Where it is.
@@ -87,9 +87,15 @@ impl Firebase {
 
     /// Wakes the browser with this registration token, within `ttl` seconds; `wake` is a random
     /// name.
-    pub async fn wake(&self, way: &Way<'_>, token: &str, ttl: u64, wake: &MessageId) -> Outcome {
+    pub async fn wake(
+        &self,
+        way: &Route<'_>,
+        token: &str,
+        ttl: u64,
+        wake: &MessageId,
+    ) -> PushOutcome {
         let access = tokio::time::timeout(PATIENCE, self.account.token(&[SCOPE])).await;
-        let Ok(Ok(access)) = access else { return Outcome::Later(None) };
+        let Ok(Ok(access)) = access else { return PushOutcome::Later(None) };
         let headers = json!({"TTL": ttl.to_string(), "Urgency": URGENCY, "Topic": TOPIC});
         let message = json!({"message": {
             "token": token,
@@ -98,8 +104,8 @@ impl Firebase {
         }});
         let request = way.client.post(way.url.clone()).bearer_auth(access.as_str());
         let request = request.header(CONTENT_TYPE, "application/json").body(message.to_string());
-        let Ok(request) = request.build() else { return Outcome::Later(None) };
-        Outcome::of(way.client.open(request).await).await
+        let Ok(request) = request.build() else { return PushOutcome::Later(None) };
+        PushOutcome::of(way.client.open(request).await).await
     }
 }
 

@@ -25,9 +25,9 @@ use super::stream::Bells;
 use crate::base::keys;
 use crate::base::sqlite::Database;
 use crate::base::system::{NodeClock, SystemRandomness};
-use answer::Outcome;
+use answer::PushOutcome;
 use browser::Browser;
-use endpoints::{Endpoints, Way};
+use endpoints::{Endpoints, Route};
 use firebase::Firebase;
 use slots::Slots;
 use table::Due;
@@ -61,7 +61,7 @@ pub struct PushConfig {
 
 /// Pushes to nodes.
 #[derive(Debug)]
-pub struct Sender {
+pub struct PushSender {
     endpoints: Endpoints,
     vapid: Vapid,
     firebase: Option<Firebase>,
@@ -72,10 +72,10 @@ pub struct Sender {
     clock: NodeClock,
 }
 
-impl Sender {
+impl PushSender {
     /// Opens the key kept in the server's folder, or makes it at the first start. When it has changed
     /// since the last, subscriptions made with the old one are dropped. Answers also the nodes that
-    /// are announced, for [`Sender::run`].
+    /// are announced, for [`PushSender::run`].
     ///
     /// Errors: those of the key file; those of [`Endpoints::new`] and [`Firebase::new`].
     pub async fn open(
@@ -147,7 +147,7 @@ impl Sender {
         self.database.write(move |tx| table::drop_expired(tx, now)).await
     }
 
-    fn way(&self, subscription: &Subscription) -> Result<Way<'_>, Error> {
+    fn way(&self, subscription: &Subscription) -> Result<Route<'_>, Error> {
         match subscription {
             Subscription::WebPush { endpoint, .. } => self.endpoints.way(endpoint),
             Subscription::Firebase { .. } => {
@@ -157,7 +157,7 @@ impl Sender {
         }
     }
 
-    async fn send(&self, way: &Way<'_>, mut due: Due) -> Result<Outcome, Error> {
+    async fn send(&self, way: &Route<'_>, mut due: Due) -> Result<PushOutcome, Error> {
         let now = self.now();
         let ttl = due.expires.saturating_sub(now).min(LONGEST_TTL);
         let payload = due.payload()?;
@@ -170,7 +170,7 @@ impl Sender {
                 let wake = MessageId::new(&self.clock, &SystemRandomness)?;
                 Ok(firebase.wake(way, token, ttl, &wake).await)
             }
-            (Subscription::Firebase { .. }, None) => Ok(Outcome::Gone),
+            (Subscription::Firebase { .. }, None) => Ok(PushOutcome::Gone),
         }
     }
 

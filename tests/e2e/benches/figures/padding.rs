@@ -96,7 +96,7 @@ async fn settled(run: &mut Run) -> Result<Vec<Mail>> {
 async fn payload(mail: &Mail, providers: &Providers) -> Result<Vec<u8>> {
     let to = if mail.to_patient { "patient" } else { "hospital" };
     let keys = keys(to, providers.randomness.clone())?;
-    let sealed = jwe::Sealed::parse(&mail.envelope)?;
+    let sealed = jwe::CompactJwe::parse(&mail.envelope)?;
     let signed = String::from_utf8(
         sealed.decrypt(&keys, &Software::new(providers.randomness.clone())).await?,
     )?;

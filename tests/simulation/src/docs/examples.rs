@@ -93,7 +93,7 @@ async fn doorman(world: &World) -> Result<Vec<Named>, Error> {
     let challenge =
         Challenge::seal(&digest("secret"), to, expires, &primitives, &platform.randomness).await?;
     let answer = challenge.answer(&request, jwt.clone(), &platform.keys, &primitives).await?;
-    let sealed = jwe::Sealed::parse(&challenge.challenge)?;
+    let sealed = jwe::CompactJwe::parse(&challenge.challenge)?;
     let plaintext = sealed.decrypt(&platform.keys, &primitives).await?;
     let plaintext = String::from_utf8(plaintext).map_err(|_| Error::ChallengeForged)?;
     Ok(vec![
@@ -157,7 +157,7 @@ fn other_answers(run: &Run) -> Result<Vec<Named>, Error> {
 
 async fn notary(run: &Run) -> Result<Vec<Named>, Error> {
     let (envelope, answers) = run.world.notary.answered().first().ok_or(Error::NotFound)?;
-    let sealed = jwe::Sealed::parse(envelope)?;
+    let sealed = jwe::CompactJwe::parse(envelope)?;
     let primitives = Software::new(run.world.providers.randomness.clone());
     let signed = sealed.decrypt(run.world.notary.keys(), &primitives).await?;
     let signed = String::from_utf8(signed).map_err(|_| Error::EnvelopeMalformed)?;
@@ -308,7 +308,7 @@ async fn body(run: &Run, kind: MessageType) -> Result<Value, Error> {
 async fn opened(world: &World, mail: &Mail) -> Result<String, Error> {
     let recipient = if mail.to_patient { &world.patient } else { &world.hospital };
     let platform = recipient.platform();
-    let sealed = jwe::Sealed::parse(&mail.envelope)?;
+    let sealed = jwe::CompactJwe::parse(&mail.envelope)?;
     let signed = sealed.decrypt(&platform.keys, &platform.primitives).await?;
     String::from_utf8(signed).map_err(|_| Error::EnvelopeMalformed)
 }

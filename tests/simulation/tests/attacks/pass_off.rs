@@ -289,7 +289,7 @@ impl Scene {
         let (kind, body) = (MessageType::TreatmentRefusal, json!({}));
         let letter = Letter { from: &from, to: &to, case: &case, kind, body };
         let sealing = seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
-        let sealed = jwe::Sealed::parse(&sealing.await.unwrap().1).unwrap();
+        let sealed = jwe::CompactJwe::parse(&sealing.await.unwrap().1).unwrap();
         let p = self.world.patient.platform();
         let plaintext = sealed.decrypt(p.keys(), p.primitives()).await.unwrap();
         String::from_utf8(plaintext).unwrap()

@@ -77,7 +77,7 @@ fn a_guessed_entry_and_a_wrong_salt_are_answered_alike() {
             let asked = [asked];
             let answer = asker.answer(&case(), &asked).await.unwrap();
             assert_eq!(asker.told(&asked, &answer).await, Ok(vec![false]));
-            let sealed = jwe::Sealed::parse(&answer).unwrap();
+            let sealed = jwe::CompactJwe::parse(&answer).unwrap();
             let (platform, software) = (asker.world.patient.platform(), asker.world.software());
             let signed = sealed.decrypt(platform.keys(), &software).await.unwrap();
             let payload = signed.split(|byte| *byte == b'.').nth(1).unwrap();
