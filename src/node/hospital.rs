@@ -12,7 +12,7 @@ use crate::json;
 use crate::ledger::VerificationKey;
 use crate::provider::{Store, Table};
 use crate::record;
-use crate::treatment::hospital::{HospitalCase, Phase};
+use crate::treatment::hospital::{HospitalCase, HospitalPhase};
 use crate::treatment::message::{DataRequestBody, SharedRecord, check_text};
 use crate::treatment::{Authored, Step};
 
@@ -25,9 +25,9 @@ impl<P: Platform> Node<P> {
         let guard = self.platform.lock_case(id).await;
         let case: HospitalCase = self.case(id).await?;
         match case.phase {
-            Phase::Requested | Phase::Approving { refused: Some(_), .. } => {}
-            Phase::Approving { .. } | Phase::Approved => return Ok(case),
-            Phase::Declined { .. } => return Err(Error::AlreadyDecided),
+            HospitalPhase::Requested | HospitalPhase::Approving { refused: Some(_), .. } => {}
+            HospitalPhase::Approving { .. } | HospitalPhase::Approved => return Ok(case),
+            HospitalPhase::Declined { .. } => return Err(Error::AlreadyDecided),
         }
         let theirs = self.kept_endorsement(id, &case.entry.id, &case.patient).await?;
         let mine = self.endorse(&case.entry).await?;

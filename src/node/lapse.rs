@@ -6,7 +6,7 @@ use crate::ids::{CaseId, NodeId};
 use crate::json;
 use crate::provider::{Store, Table, Timestamp, Write};
 use crate::treatment::Step;
-use crate::treatment::hospital::{HospitalCase, Phase};
+use crate::treatment::hospital::{HospitalCase, HospitalPhase};
 
 /// Rows deleted at a time.
 const PAGE: usize = 500;
@@ -40,7 +40,7 @@ impl<P: Platform> Node<P> {
         let _nothing_comes = self.platform.lock_sender(patient).await;
         let _guard = self.platform.lock_case(id).await;
         let Some(case) = self.find_case::<HospitalCase>(id).await? else { return Ok(true) };
-        if case.phase != Phase::Requested || case.patient != *patient {
+        if case.phase != HospitalPhase::Requested || case.patient != *patient {
             return Ok(false);
         }
         let mut writes = self.forgetting(&case).await?;

@@ -8,7 +8,8 @@ use hdms::node::{CheckedReceipt, LedgerEntry};
 use hdms::provider::Timestamp;
 use hdms::treatment::Flow;
 use hdms::treatment::hospital::{
-    DataAnswer, DataRequest, HospitalCase, MedicalResult, Phase, ResultStatus,
+    HospitalCase, HospitalDataAnswer, HospitalDataRequest, HospitalPhase, HospitalResult,
+    HospitalResultStatus,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -224,7 +225,7 @@ pub struct ReceiptView {
 impl CaseSummary {
     /// Of a case as the node keeps it.
     pub async fn of(node: &NativeNode, case: &HospitalCase) -> Self {
-        let asked = |request: &&DataRequest| request.answer == DataAnswer::Asked;
+        let asked = |request: &&HospitalDataRequest| request.answer == HospitalDataAnswer::Asked;
         let notary_name = match &case.notary {
             Some(notary) => Some(name_of(node, notary).await),
             None => None,
@@ -262,12 +263,12 @@ impl CaseSummary {
 }
 
 impl PhaseView {
-    fn of(phase: &Phase) -> Self {
+    fn of(phase: &HospitalPhase) -> Self {
         match phase.clone() {
-            Phase::Requested => Self::Requested,
-            Phase::Approving { refused, .. } => Self::Approving { refused },
-            Phase::Approved => Self::Approved,
-            Phase::Declined { reason } => Self::Declined { reason },
+            HospitalPhase::Requested => Self::Requested,
+            HospitalPhase::Approving { refused, .. } => Self::Approving { refused },
+            HospitalPhase::Approved => Self::Approved,
+            HospitalPhase::Declined { reason } => Self::Declined { reason },
         }
     }
 }
@@ -293,13 +294,13 @@ impl CaseView {
 }
 
 impl DataRequestView {
-    fn of(request: &DataRequest) -> Self {
+    fn of(request: &HospitalDataRequest) -> Self {
         let answer = match &request.answer {
-            DataAnswer::Asked => AnswerView::Asked,
-            DataAnswer::Answered { records, at } => {
+            HospitalDataAnswer::Asked => AnswerView::Asked,
+            HospitalDataAnswer::Answered { records, at } => {
                 AnswerView::Answered { records: records.len(), at: at.0 }
             }
-            DataAnswer::Refused { reason, at } => {
+            HospitalDataAnswer::Refused { reason, at } => {
                 AnswerView::Refused { reason: reason.clone(), at: at.0 }
             }
         };
@@ -317,18 +318,18 @@ impl ResultView {
     async fn of(
         node: &NativeNode,
         case: &HospitalCase,
-        result: &MedicalResult,
+        result: &HospitalResult,
     ) -> Result<Self, Error> {
         let title = match result.status {
-            ResultStatus::Waiting => None,
+            HospitalResultStatus::Waiting => None,
             _ => Some(resource::title(node.open_record(&case.id, &result.id).await?.fhir())),
         };
         let status = match result.status.clone() {
-            ResultStatus::Waiting => StatusView::Waiting,
-            ResultStatus::Sent { .. } => StatusView::Sent,
-            ResultStatus::Confirmed { refused, .. } => StatusView::Confirmed { refused },
-            ResultStatus::Committed { at, .. } => StatusView::Committed { at: at.0 },
-            ResultStatus::Disputed { reason, .. } => StatusView::Disputed { reason },
+            HospitalResultStatus::Waiting => StatusView::Waiting,
+            HospitalResultStatus::Sent { .. } => StatusView::Sent,
+            HospitalResultStatus::Confirmed { refused, .. } => StatusView::Confirmed { refused },
+            HospitalResultStatus::Committed { at, .. } => StatusView::Committed { at: at.0 },
+            HospitalResultStatus::Disputed { reason, .. } => StatusView::Disputed { reason },
         };
         let ended = result.status.is_open() && case.notary_until(&node.trust()).is_some();
         Ok(Self {

@@ -3,7 +3,7 @@
 use hdms::Error;
 use hdms::fhir::resource;
 use hdms::record;
-use hdms::treatment::hospital::{DataAnswer, DataRequest, HospitalCase};
+use hdms::treatment::hospital::{HospitalCase, HospitalDataAnswer, HospitalDataRequest};
 use hdms::treatment::message::SharedRecord;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -83,8 +83,9 @@ impl SharedView {
             place.map(|place| place + 1).ok_or(Error::UnknownEntry)
         };
         let begin = after.map_or(Ok(0), place)?;
-        let answered =
-            |request: &&DataRequest| matches!(request.answer, DataAnswer::Answered { .. });
+        let answered = |request: &&HospitalDataRequest| {
+            matches!(request.answer, HospitalDataAnswer::Answered { .. })
+        };
         let (mut shared, mut bytes): (Vec<AnsweredView>, _) = (Vec::new(), 0);
         for request in case.data_requests.iter().skip(begin).filter(answered) {
             if bytes >= SHARED_BYTES {

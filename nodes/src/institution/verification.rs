@@ -11,7 +11,7 @@ use hdms::ledger::VerifiedReceipt;
 use hdms::node::Platform;
 use hdms::notary::{MAX_QUERIED, Queried};
 use hdms::provider::Clock;
-use hdms::treatment::hospital::{DataAnswer, HospitalCase};
+use hdms::treatment::hospital::{HospitalCase, HospitalDataAnswer};
 use hdms::treatment::message::SharedRecord;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -116,7 +116,7 @@ async fn by_notary(
 ) -> Result<BTreeMap<NodeId, Vec<AskedRecord>>, Error> {
     let mut notaries: BTreeMap<NodeId, Vec<AskedRecord>> = BTreeMap::new();
     for request in &case.data_requests {
-        let DataAnswer::Answered { .. } = request.answer else { continue };
+        let HospitalDataAnswer::Answered { .. } = request.answer else { continue };
         for shared in node.shared(&case.id, &request.asked.id).await? {
             if let Some((notary, asked)) = asked(node, &request.asked.id, &shared).await? {
                 notaries.entry(notary).or_default().push(asked);

@@ -3,7 +3,7 @@
 use hdms::Error;
 use hdms::envelope::MessageType;
 use hdms::node::{OutboxItem, Payload, Quarantined, Undelivered};
-use hdms::treatment::hospital::{HospitalCase, Phase};
+use hdms::treatment::hospital::{HospitalCase, HospitalPhase};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -287,13 +287,13 @@ impl UndeliveredMessage {
     }
 }
 
-impl From<&Phase> for PhaseName {
-    fn from(phase: &Phase) -> Self {
+impl From<&HospitalPhase> for PhaseName {
+    fn from(phase: &HospitalPhase) -> Self {
         match phase {
-            Phase::Requested => Self::Requested,
-            Phase::Approving { .. } => Self::Approving,
-            Phase::Approved => Self::Approved,
-            Phase::Declined { .. } => Self::Declined,
+            HospitalPhase::Requested => Self::Requested,
+            HospitalPhase::Approving { .. } => Self::Approving,
+            HospitalPhase::Approved => Self::Approved,
+            HospitalPhase::Declined { .. } => Self::Declined,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Deciding a request, and finding the notary that logs it (steps 4 and 7-10).
 
-use super::{HospitalCase, Phase};
+use super::{HospitalCase, HospitalPhase};
 use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ledger::{Endorsed, Passed, VerifiedEndorsement};
@@ -19,15 +19,15 @@ impl HospitalCase {
         now: Timestamp,
     ) -> Result<Step<Self>, Error> {
         match self.phase {
-            Phase::Requested | Phase::Approving { refused: Some(_), .. } => {}
-            Phase::Approving { .. } | Phase::Approved => return Ok(Step::Repeated),
-            Phase::Declined { .. } => return Err(Error::AlreadyDecided),
+            HospitalPhase::Requested | HospitalPhase::Approving { refused: Some(_), .. } => {}
+            HospitalPhase::Approving { .. } | HospitalPhase::Approved => return Ok(Step::Repeated),
+            HospitalPhase::Declined { .. } => return Err(Error::AlreadyDecided),
         }
         let secret = self.secret.ok_or(Error::FormerCase)?;
         let Ranking { notaries, drawn } = self.ranking.clone().ok_or(Error::FormerCase)?;
         let notary = notaries.get(drawn.passed.len()).ok_or(Error::NoNotary)?.clone();
         let mut case = self.clone();
-        case.phase = Phase::Approving { refused: None };
+        case.phase = HospitalPhase::Approving { refused: None };
         case.notary = Some(notary.clone());
         let endorsed = Endorsed::join(mine.clone(), theirs)?;
         let deposit = Effect::Deposit { notary, endorsed, first: Some((secret, drawn)) };
@@ -38,12 +38,14 @@ impl HospitalCase {
     /// [`Error::AlreadyDecided`], also for another reason.
     pub fn decline(&self, reason: &str, now: Timestamp) -> Result<Step<Self>, Error> {
         match &self.phase {
-            Phase::Requested => {}
-            Phase::Declined { reason: given } if given == reason => return Ok(Step::Repeated),
+            HospitalPhase::Requested => {}
+            HospitalPhase::Declined { reason: given } if given == reason => {
+                return Ok(Step::Repeated);
+            }
             _ => return Err(Error::AlreadyDecided),
         }
         let mut case = self.clone();
-        case.phase = Phase::Declined { reason: reason.to_owned() };
+        case.phase = HospitalPhase::Declined { reason: reason.to_owned() };
         let body = RefusalBody { entry: case.entry.id.clone(), reason: reason.to_owned() };
         let send = Effect::send(&case.patient, MessageType::TreatmentRefusal, &body)?;
         Ok(case.applied(now, vec![send]))
@@ -57,7 +59,7 @@ impl HospitalCase {
         endorsed: Endorsed,
         now: Timestamp,
     ) -> Result<Step<Self>, Error> {
-        let Phase::Approving { refused: None, .. } = self.phase else {
+        let HospitalPhase::Approving { refused: None, .. } = self.phase else {
             return Err(Error::NotAllowedNow);
         };
         let (secret, ranking) = (self.secret.ok_or(Error::FormerCase)?, &self.ranking);

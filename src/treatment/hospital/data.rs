@@ -1,6 +1,6 @@
 //! Asking for health data, and what came of it (steps 11 and 12).
 
-use super::{DataAnswer, DataRequest, HospitalCase};
+use super::{HospitalCase, HospitalDataAnswer, HospitalDataRequest};
 use crate::envelope::MessageType;
 use crate::error::Error;
 use crate::ids::MessageId;
@@ -33,7 +33,11 @@ impl HospitalCase {
         }
         let mut case = self.clone();
         let send = Effect::send(&case.patient, MessageType::DataRequest, &asked)?;
-        case.data_requests.push(DataRequest { asked, sent: now, answer: DataAnswer::Asked });
+        case.data_requests.push(HospitalDataRequest {
+            asked,
+            sent: now,
+            answer: HospitalDataAnswer::Asked,
+        });
         Ok(case.applied(now, vec![send]))
     }
 
@@ -50,7 +54,7 @@ impl HospitalCase {
             return Ok(Step::Repeated);
         }
         let mut case = self.clone();
-        case.data_request(request)?.answer = DataAnswer::Answered { records: keys, at };
+        case.data_request(request)?.answer = HospitalDataAnswer::Answered { records: keys, at };
         let authors = records.iter().map(|share| &share.author);
         let others = authors.filter(|author| *author.id() != self.patient);
         let mut keep: Vec<_> = others.cloned().map(Effect::KeepCard).collect();
@@ -69,15 +73,15 @@ impl HospitalCase {
         let mut case = self.clone();
         let asked = case.data_request(request)?;
         match &asked.answer {
-            DataAnswer::Asked => {}
-            DataAnswer::Refused { .. } => return Ok(Step::Repeated),
-            DataAnswer::Answered { .. } => return Err(Error::AlreadyDecided),
+            HospitalDataAnswer::Asked => {}
+            HospitalDataAnswer::Refused { .. } => return Ok(Step::Repeated),
+            HospitalDataAnswer::Answered { .. } => return Err(Error::AlreadyDecided),
         }
-        asked.answer = DataAnswer::Refused { reason: reason.to_owned(), at };
+        asked.answer = HospitalDataAnswer::Refused { reason: reason.to_owned(), at };
         Ok(case.applied(at, Vec::new()))
     }
 
-    fn data_request(&mut self, id: &MessageId) -> Result<&mut DataRequest, Error> {
+    fn data_request(&mut self, id: &MessageId) -> Result<&mut HospitalDataRequest, Error> {
         let found = self.data_requests.iter_mut().find(|request| request.asked.id == *id);
         found.ok_or(Error::UnknownEntry)
     }

@@ -31,7 +31,10 @@ use crate::network::Trust;
 use crate::provider::{CLOCK_SKEW, Timestamp};
 use crate::record::VerifiedRecord;
 
-pub use state::{DataAnswer, DataRequest, HospitalCase, MedicalResult, Phase, ResultStatus};
+pub use state::{
+    HospitalCase, HospitalDataAnswer, HospitalDataRequest, HospitalPhase, HospitalResult,
+    HospitalResultStatus,
+};
 
 impl HospitalCase {
     /// Step 14: the HIS hands in results, whose ids are new; they wait for their turn.
@@ -45,8 +48,8 @@ impl HospitalCase {
         self.secret.ok_or(Error::FormerCase)?;
         let (mut case, mut keep) = (self.clone(), Vec::with_capacity(results.len()));
         for (entry, fhir) in results {
-            let status = ResultStatus::Waiting;
-            case.results.push(MedicalResult { id: entry.clone(), handed_in: now, status });
+            let status = HospitalResultStatus::Waiting;
+            case.results.push(HospitalResult { id: entry.clone(), handed_in: now, status });
             keep.push(Effect::KeepDraft { entry, fhir });
         }
         Ok(case.applied(now, keep))
@@ -55,7 +58,7 @@ impl HospitalCase {
     /// When the notary of an approved case ceased to be a member: it logs nothing more. Of one that is
     /// still to be approved another one is drawn then.
     pub fn notary_until(&self, trust: &Trust) -> Option<Timestamp> {
-        let notary = self.notary.as_ref().filter(|_| self.phase == Phase::Approved)?;
+        let notary = self.notary.as_ref().filter(|_| self.phase == HospitalPhase::Approved)?;
         trust.log(notary).ok()?.until.map(Timestamp::from_seconds)
     }
 
@@ -65,7 +68,7 @@ impl HospitalCase {
         if under_way || self.secret.is_none() {
             return None;
         }
-        let waits = |result: &&MedicalResult| result.status == ResultStatus::Waiting;
+        let waits = |result: &&HospitalResult| result.status == HospitalResultStatus::Waiting;
         self.results.iter().find(waits).map(|result| &result.id)
     }
 
@@ -92,7 +95,7 @@ impl HospitalCase {
             return Err(Error::NotAllowedNow);
         }
         let mut case = self.clone();
-        case.result_mut(&entry.id)?.status = ResultStatus::Sent { entry: entry.clone() };
+        case.result_mut(&entry.id)?.status = HospitalResultStatus::Sent { entry: entry.clone() };
         let compact = record.compact().to_owned();
         let body =
             ResultBody { record: compact.clone(), endorsement: endorsement.jwt().to_owned() };
@@ -105,12 +108,12 @@ impl HospitalCase {
         Ok(case.applied(now, effects))
     }
 
-    fn result_mut(&mut self, id: &EntryId) -> Result<&mut MedicalResult, Error> {
+    fn result_mut(&mut self, id: &EntryId) -> Result<&mut HospitalResult, Error> {
         self.results.iter_mut().find(|result| result.id == *id).ok_or(Error::UnknownEntry)
     }
 
     fn expect_approved(&self) -> Result<(), Error> {
-        if self.phase == Phase::Approved { Ok(()) } else { Err(Error::NotAllowedNow) }
+        if self.phase == HospitalPhase::Approved { Ok(()) } else { Err(Error::NotAllowedNow) }
     }
 
     fn applied(mut self, now: Timestamp, effects: Vec<Effect>) -> Step<Self> {
@@ -142,7 +145,7 @@ impl HospitalCase {
             request: TreatmentRequest::from_fhir(record.fhir())?,
             secret: Some(secret),
             ranking: Some(ranking.clone()),
-            phase: Phase::Requested,
+            phase: HospitalPhase::Requested,
             notary: None,
             data_requests: Vec::new(),
             results: Vec::new(),
@@ -173,19 +176,19 @@ impl HospitalCase {
         let mut case = self.clone();
         let result = case.result_mut(&theirs.entry().id)?;
         let entry = match &result.status {
-            ResultStatus::Sent { entry } => entry.clone(),
-            ResultStatus::Confirmed { .. } | ResultStatus::Committed { .. } => {
+            HospitalResultStatus::Sent { entry } => entry.clone(),
+            HospitalResultStatus::Confirmed { .. } | HospitalResultStatus::Committed { .. } => {
                 return Ok(Step::Repeated);
             }
-            ResultStatus::Disputed { .. } => return Err(Error::AlreadyDecided),
-            ResultStatus::Waiting => return Err(Error::NotAllowedNow),
+            HospitalResultStatus::Disputed { .. } => return Err(Error::AlreadyDecided),
+            HospitalResultStatus::Waiting => return Err(Error::NotAllowedNow),
         };
         if *theirs.entry() != entry {
             return Err(Error::EntryMismatch);
         }
         receipt.expect(&entry, self.secret)?;
         let receipt = receipt.receipt().clone();
-        result.status = ResultStatus::Confirmed { entry, receipt, refused: None };
+        result.status = HospitalResultStatus::Confirmed { entry, receipt, refused: None };
         let endorsed = Endorsed::join(mine.clone(), theirs.clone())?;
         let deposit = Effect::Deposit { notary, endorsed, first: None };
         let effects = vec![Effect::KeepEndorsement(theirs.clone()), deposit];
@@ -197,12 +200,12 @@ impl HospitalCase {
         let mut case = self.clone();
         let result = case.result_mut(entry)?;
         let entry = match &result.status {
-            ResultStatus::Sent { entry } => entry.clone(),
-            ResultStatus::Disputed { .. } => return Ok(Step::Repeated),
-            ResultStatus::Waiting => return Err(Error::NotAllowedNow),
+            HospitalResultStatus::Sent { entry } => entry.clone(),
+            HospitalResultStatus::Disputed { .. } => return Ok(Step::Repeated),
+            HospitalResultStatus::Waiting => return Err(Error::NotAllowedNow),
             _ => return Err(Error::AlreadyDecided),
         };
-        result.status = ResultStatus::Disputed { entry, reason: reason.to_owned() };
+        result.status = HospitalResultStatus::Disputed { entry, reason: reason.to_owned() };
         Ok(case.applied(at, Vec::new()))
     }
 
@@ -210,11 +213,11 @@ impl HospitalCase {
     fn request_final(&self, committed: &Final, now: Timestamp) -> Result<Step<Self>, Error> {
         let mut case = self.clone();
         match &self.phase {
-            Phase::Approving { .. } => {
-                case.phase = Phase::Approved;
+            HospitalPhase::Approving { .. } => {
+                case.phase = HospitalPhase::Approved;
                 case.head = Some(case.entry.id.clone());
             }
-            Phase::Approved => {}
+            HospitalPhase::Approved => {}
             _ => return Err(Error::NotAllowedNow),
         }
         let receipt = committed.receipt();
@@ -231,12 +234,14 @@ impl HospitalCase {
         let mut case = self.clone();
         let result = case.result_mut(&committed.entry().id)?;
         match &result.status {
-            ResultStatus::Confirmed { entry, receipt, .. } if entry == committed.entry() => {
+            HospitalResultStatus::Confirmed { entry, receipt, .. }
+                if entry == committed.entry() =>
+            {
                 if receipt != committed.receipt().receipt() {
                     return Err(Error::EntryMismatch);
                 }
             }
-            ResultStatus::Committed { entry, .. } if entry == committed.entry() => {
+            HospitalResultStatus::Committed { entry, .. } if entry == committed.entry() => {
                 let keep = Effect::KeepReceipt(committed.receipt().clone());
                 return Ok(case.applied(now, vec![keep]));
             }
@@ -244,7 +249,8 @@ impl HospitalCase {
         }
         let entry = committed.entry().clone();
         case.head = Some(entry.id.clone());
-        case.result_mut(&committed.entry().id)?.status = ResultStatus::Committed { entry, at: now };
+        case.result_mut(&committed.entry().id)?.status =
+            HospitalResultStatus::Committed { entry, at: now };
         Ok(case.applied(now, vec![Effect::KeepReceipt(committed.receipt().clone())]))
     }
 }
@@ -291,11 +297,13 @@ impl Flow for HospitalCase {
         let mut case = self.clone();
         let code = Some(code.to_owned());
         if *entry == case.entry.id {
-            let Phase::Approving { refused, .. } = &mut case.phase else { return Step::Repeated };
+            let HospitalPhase::Approving { refused, .. } = &mut case.phase else {
+                return Step::Repeated;
+            };
             *refused = code;
         } else {
             let Ok(result) = case.result_mut(entry) else { return Step::Repeated };
-            let ResultStatus::Confirmed { refused, .. } = &mut result.status else {
+            let HospitalResultStatus::Confirmed { refused, .. } = &mut result.status else {
                 return Step::Repeated;
             };
             *refused = code;

@@ -37,13 +37,13 @@ pub struct HospitalCase {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ranking: Option<Ranking>,
     /// Where the case stands.
-    pub phase: Phase,
+    pub phase: HospitalPhase,
     /// The case's notary, once the request is approved.
     pub notary: Option<NodeId>,
     /// What the hospital asked to read.
-    pub data_requests: Vec<DataRequest>,
+    pub data_requests: Vec<HospitalDataRequest>,
     /// What the HIS handed in.
-    pub results: Vec<MedicalResult>,
+    pub results: Vec<HospitalResult>,
     /// The last final entry.
     pub head: Option<EntryId>,
     /// When the request came.
@@ -68,8 +68,8 @@ impl HospitalCase {
     ) -> Result<bool, Error> {
         let asked = self.data_requests.iter().find(|known| known.asked.id == *request);
         match &asked.ok_or(Error::UnknownEntry)?.answer {
-            DataAnswer::Asked => Ok(true),
-            DataAnswer::Answered { records, .. } if *records == keys => Ok(false),
+            HospitalDataAnswer::Asked => Ok(true),
+            HospitalDataAnswer::Answered { records, .. } if *records == keys => Ok(false),
             _ => Err(Error::AlreadyDecided),
         }
     }
@@ -78,7 +78,7 @@ impl HospitalCase {
 /// Where a case stands for the hospital.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Phase {
+pub enum HospitalPhase {
     /// The HIS or a person has not yet decided.
     Requested,
     /// Approved; the notary's receipt is awaited.
@@ -97,19 +97,19 @@ pub enum Phase {
 
 /// A request for health data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DataRequest {
+pub struct HospitalDataRequest {
     /// What was asked for and why.
     pub asked: DataRequestBody,
     /// When.
     pub sent: Timestamp,
     /// The patient's answer.
-    pub answer: DataAnswer,
+    pub answer: HospitalDataAnswer,
 }
 
 /// The patient's answer to a request for health data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum DataAnswer {
+pub enum HospitalDataAnswer {
     /// It is awaited.
     Asked,
     /// Records were shared.
@@ -130,19 +130,19 @@ pub enum DataAnswer {
 
 /// A medical result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MedicalResult {
+pub struct HospitalResult {
     /// Names its ledger entry from the moment that it is handed in.
     pub id: EntryId,
     /// When it was handed in.
     pub handed_in: Timestamp,
     /// What came of it.
-    pub status: ResultStatus,
+    pub status: HospitalResultStatus,
 }
 
 /// Where a medical result stands for the hospital.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ResultStatus {
+pub enum HospitalResultStatus {
     /// It waits until the results before it are settled.
     Waiting,
     /// The patient has not yet decided.
@@ -175,24 +175,27 @@ pub enum ResultStatus {
     },
 }
 
-impl ResultStatus {
+impl HospitalResultStatus {
     /// The ledger entry, once the result was sent.
     pub fn entry(&self) -> Option<&Entry> {
         match self {
-            ResultStatus::Waiting => None,
-            ResultStatus::Sent { entry }
-            | ResultStatus::Confirmed { entry, .. }
-            | ResultStatus::Committed { entry, .. }
-            | ResultStatus::Disputed { entry, .. } => Some(entry),
+            HospitalResultStatus::Waiting => None,
+            HospitalResultStatus::Sent { entry }
+            | HospitalResultStatus::Confirmed { entry, .. }
+            | HospitalResultStatus::Committed { entry, .. }
+            | HospitalResultStatus::Disputed { entry, .. } => Some(entry),
         }
     }
 
     /// Whether it is neither committed nor disputed.
     pub fn is_open(&self) -> bool {
-        !matches!(self, ResultStatus::Committed { .. } | ResultStatus::Disputed { .. })
+        !matches!(
+            self,
+            HospitalResultStatus::Committed { .. } | HospitalResultStatus::Disputed { .. }
+        )
     }
 
     pub(super) fn is_under_way(&self) -> bool {
-        matches!(self, ResultStatus::Sent { .. } | ResultStatus::Confirmed { .. })
+        matches!(self, HospitalResultStatus::Sent { .. } | HospitalResultStatus::Confirmed { .. })
     }
 }

@@ -86,10 +86,10 @@ impl Play {
         let hospital = &self.world.hospital;
         let Ok(case) = hospital.case::<HospitalCase>(&self.case).await else { return };
         match case.phase {
-            hospital::Phase::Requested => {
+            hospital::HospitalPhase::Requested => {
                 hospital.approve(&self.case).await.unwrap();
             }
-            hospital::Phase::Approved if case.results.is_empty() => {
+            hospital::HospitalPhase::Approved if case.results.is_empty() => {
                 let asked = DataRequestBody {
                     id: id(2),
                     resources: vec!["Observation".into()],
@@ -142,10 +142,16 @@ impl Play {
         assert_eq!(patient.results.len(), RESULTS as usize);
         for (ours, theirs) in patient.results.iter().zip(&hospital.results) {
             match (&ours.status, &theirs.status) {
-                (ResultStatus::Committed { .. }, hospital::ResultStatus::Committed { .. }) => {
+                (
+                    ResultStatus::Committed { .. },
+                    hospital::HospitalResultStatus::Committed { .. },
+                ) => {
                     self.check_receipts(&ours.entry.id).await;
                 }
-                (ResultStatus::Disputed { .. }, hospital::ResultStatus::Disputed { .. }) => {}
+                (
+                    ResultStatus::Disputed { .. },
+                    hospital::HospitalResultStatus::Disputed { .. },
+                ) => {}
                 other => panic!("the sides differ: {other:?}"),
             }
         }

@@ -139,8 +139,8 @@ fn a_disputed_result_can_be_corrected() {
         world.patient.confirm(&case, &right).await.unwrap();
         world.deliver_all().await.unwrap();
         let case = hospital(&world, &case).await;
-        assert!(matches!(case.results[0].status, hospital::ResultStatus::Disputed { .. }));
-        assert!(matches!(case.results[1].status, hospital::ResultStatus::Committed { .. }));
+        assert!(matches!(case.results[0].status, hospital::HospitalResultStatus::Disputed { .. }));
+        assert!(matches!(case.results[1].status, hospital::HospitalResultStatus::Committed { .. }));
         assert_eq!(case.head, Some(right));
         assert_eq!(world.notary.log().len(), 2);
     });
@@ -231,7 +231,7 @@ fn refused_data_reaches_the_hospital_with_its_reason() {
         world.deliver_all().await.unwrap();
         let answer = hospital(&world, &case).await.data_requests[0].answer.clone();
         assert!(
-            matches!(answer, hospital::DataAnswer::Refused { reason, .. } if reason == "Not needed")
+            matches!(answer, hospital::HospitalDataAnswer::Refused { reason, .. } if reason == "Not needed")
         );
         assert!(matches!(
             patient(&world, &case).await.data_requests[0].answer,
@@ -280,8 +280,9 @@ fn a_hospital_asks_for_what_the_patient_allowed_and_repeats_what_it_has_asked_fo
         let mut case = hospital(&world, &case).await;
         for resources in [vec!["Procedure".into()], Vec::new()] {
             let asked = asked(resources);
-            let (sent, answer) = (case.begun, hospital::DataAnswer::Asked);
-            case.data_requests = vec![hospital::DataRequest { asked: asked.clone(), sent, answer }];
+            let (sent, answer) = (case.begun, hospital::HospitalDataAnswer::Asked);
+            case.data_requests =
+                vec![hospital::HospitalDataRequest { asked: asked.clone(), sent, answer }];
             assert!(matches!(case.ask_for_data(asked, sent), Ok(Step::Repeated)));
         }
     });

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use hdms::ids::{CaseId, NodeId};
 use hdms::provider::Timestamp;
-use hdms::treatment::hospital::{HospitalCase, Phase};
+use hdms::treatment::hospital::{HospitalCase, HospitalPhase};
 
 /// How many are kept: of all strangers, of those from one network, and of one patient whoever it is.
 #[derive(Clone, Copy, Debug)]
@@ -143,11 +143,11 @@ impl WaitingRoom {
     /// Looks at a case that has changed, or was kept from before.
     pub fn note(&mut self, case: &HospitalCase) {
         let (id, patient) = (&case.id, &case.patient);
-        if case.phase != Phase::Requested {
+        if case.phase != HospitalPhase::Requested {
             let waited = self.leave(id).is_some_and(|waiting| waiting.from.is_some());
             let went = self.stays(id).is_some_and(|waiting| waiting.from.is_some());
             self.over.extend((waited || went).then(|| id.clone()));
-            self.decided(patient, !matches!(case.phase, Phase::Declined { .. }));
+            self.decided(patient, !matches!(case.phase, HospitalPhase::Declined { .. }));
         } else if !self.cases.contains_key(id) && !self.gone.contains_key(id) {
             let (patient, since, is_known) = (patient.clone(), case.begun, self.is_known(patient));
             let from = self.origins.remove(id);

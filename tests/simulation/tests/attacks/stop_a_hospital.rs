@@ -13,7 +13,7 @@ use hdms::node::{Node, Platform, Taken};
 use hdms::provider::{Store, Table, Write};
 use hdms::record::{self, MAX_BYTES, VerifiedRecord, sdjwt};
 use hdms::testing::SeededRandomness;
-use hdms::treatment::hospital::{DataAnswer, HospitalCase};
+use hdms::treatment::hospital::{HospitalCase, HospitalDataAnswer};
 use hdms::treatment::message::{DataBody, DataRequestBody, MAX_TEXT, SharedRecord};
 use hdms::treatment::patient::PatientCase;
 use hdms::treatment::request::TreatmentRequest;
@@ -219,7 +219,7 @@ fn what_no_case_awaits_is_not_verified() {
             assert_eq!(taken.err(), Some(Error::UnknownCase));
         }
         let case = hospital.case::<HospitalCase>(&case()).await.unwrap();
-        assert_eq!(case.data_requests[0].answer, DataAnswer::Asked);
+        assert_eq!(case.data_requests[0].answer, HospitalDataAnswer::Asked);
     });
 }
 

@@ -12,7 +12,7 @@ use hdms::provider::{Clock, NodeKeys, Timestamp};
 use hdms::record;
 use hdms::software::SoftwareKeys;
 use hdms::testing::SeededRandomness;
-use hdms::treatment::hospital::{HospitalCase, ResultStatus};
+use hdms::treatment::hospital::{HospitalCase, HospitalResultStatus};
 use hdms_simulation::{Simulated, World, keys, stated};
 use serde_json::json;
 
@@ -86,7 +86,7 @@ fn a_treatment_goes_on_though_both_change_their_keys_and_no_map_says_so() {
         world.patient.confirm(&case(), &id(3)).await.unwrap();
         world.deliver_all().await.unwrap();
         let state: HospitalCase = world.hospital.case(&case()).await.unwrap();
-        assert!(matches!(state.results[0].status, ResultStatus::Committed { .. }));
+        assert!(matches!(state.results[0].status, HospitalResultStatus::Committed { .. }));
         assert_eq!(world.patient.card().keys().changes().len(), 2);
         assert_eq!(world.patient.card().id(), world.patient.id());
         for node in [&world.patient, &world.hospital] {

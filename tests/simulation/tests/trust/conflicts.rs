@@ -15,7 +15,7 @@ use hdms::notary::{
     self, Decision, Deposit, DepositAnswer, DepositAnswers, DepositBody, MAX_DEPOSITS, Place,
 };
 use hdms::provider::{NodeKeys, Store, Table};
-use hdms::treatment::hospital::{HospitalCase, Phase};
+use hdms::treatment::hospital::{HospitalCase, HospitalPhase};
 use hdms_simulation::{BEGIN, Simulated, World};
 
 use crate::logbook::{Logbook, SECRET};
@@ -276,7 +276,9 @@ fn a_proven_conflict_ends_a_deposit_and_is_kept_with_it() {
         outcome.unwrap();
         let HospitalCase { phase, entry, .. } = hospital.case(&case()).await.unwrap();
         let code = Error::EntryConflict.code();
-        assert!(matches!(phase, Phase::Approving { refused: Some(why), .. } if why == code));
+        assert!(
+            matches!(phase, HospitalPhase::Approving { refused: Some(why), .. } if why == code)
+        );
         assert!(hospital.waiting("", 10).await.unwrap().is_empty());
         let key = format!("{}/{}/conflict", case(), entry.id);
         let kept = hospital.platform().store().read(Table::Receipts, &key).await.unwrap();
@@ -294,7 +296,7 @@ fn a_deposit_with_a_forged_conflict_stays_in_the_outbox() {
         assert_eq!(outcome, Err(Error::ReceiptForged));
         assert_eq!(hospital.waiting("", 10).await.unwrap().len(), 1);
         let requested: HospitalCase = hospital.case(&case()).await.unwrap();
-        assert!(matches!(requested.phase, Phase::Approving { refused: None, .. }));
+        assert!(matches!(requested.phase, HospitalPhase::Approving { refused: None, .. }));
         assert!(requested.entry.kind == EntryKind::Request);
     });
 }
