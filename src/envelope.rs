@@ -103,7 +103,7 @@ struct MessageClaims {
 
 /// A message to be sealed.
 #[derive(Clone, Debug)]
-pub struct Letter<'a> {
+pub struct Message<'a> {
     /// Who seals it.
     pub from: &'a VerifiedCard,
     /// To whom.
@@ -118,7 +118,7 @@ pub struct Letter<'a> {
 
 /// A message as it travels, and what of it stays the same when it is sealed to another key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Enveloped {
+pub struct Envelope {
     /// The message's id.
     pub id: MessageId,
     /// The signed JWT.
@@ -127,49 +127,49 @@ pub struct Enveloped {
     pub compact: String,
 }
 
-/// Signs and encrypts a letter. Answers the message's id and the compact JWE. Errors as [`enclose`].
+/// Signs and encrypts a message. Answers the message's id and the compact JWE. Errors as [`enclose`].
 pub async fn seal(
-    letter: Letter<'_>,
+    message: Message<'_>,
     keys: &impl NodeKeys,
     primitives: &impl Primitives,
     clock: &impl Clock,
     randomness: &impl Randomness,
 ) -> Result<(MessageId, String), Error> {
-    let enveloped = enclose(letter, keys, primitives, clock, randomness).await?;
-    Ok((enveloped.id, enveloped.compact))
+    let envelope = enclose(message, keys, primitives, clock, randomness).await?;
+    Ok((envelope.id, envelope.compact))
 }
 
-/// Signs and encrypts a letter. The sender's card goes with messages to those who can't look it up,
+/// Signs and encrypts a message. The sender's card goes with messages to those who can't look it up,
 /// which is with all of a personal node, and of a node that has changed its keys: the card that they
 /// know may be the former one. [`Error::EnvelopeTooLarge`].
 pub async fn enclose(
-    letter: Letter<'_>,
+    message: Message<'_>,
     keys: &impl NodeKeys,
     primitives: &impl Primitives,
     clock: &impl Clock,
     randomness: &impl Randomness,
-) -> Result<Enveloped, Error> {
+) -> Result<Envelope, Error> {
     let jti = MessageId::new(clock, randomness)?;
     let iat = clock.now().seconds();
     let begins = [MessageType::TreatmentRequest, MessageType::Deposit, MessageType::Query];
-    let own = letter.from.card();
+    let own = message.from.card();
     let with_card =
-        begins.contains(&letter.kind) || own.role == Role::Personal || !own.changes.is_empty();
+        begins.contains(&message.kind) || own.role == Role::Personal || !own.changes.is_empty();
     let claims = MessageClaims {
-        iss: letter.from.id().clone(),
-        aud: letter.to.id().clone(),
+        iss: message.from.id().clone(),
+        aud: message.to.id().clone(),
         iat,
         exp: iat + LIFETIME,
         jti: jti.clone(),
-        thd: letter.case.clone(),
-        kind: letter.kind.name().into(),
-        body: letter.body,
-        card: with_card.then(|| letter.from.jwt().to_owned()),
+        thd: message.case.clone(),
+        kind: message.kind.name().into(),
+        body: message.body,
+        card: with_card.then(|| message.from.jwt().to_owned()),
     };
     let text = padding::pad(json::write(&claims)?);
-    let signed = jws::sign_ps256_text(KIND.typ, letter.from.id().as_ref(), &text, keys).await?;
-    let compact = seal_signed(&signed, letter.to, primitives, randomness).await?;
-    Ok(Enveloped { id: jti, signed, compact })
+    let signed = jws::sign_ps256_text(KIND.typ, message.from.id().as_ref(), &text, keys).await?;
+    let compact = seal_signed(&signed, message.to, primitives, randomness).await?;
+    Ok(Envelope { id: jti, signed, compact })
 }
 
 /// Encrypts a signed message to the encryption key of this card, also anew: it stays the same

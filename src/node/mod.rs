@@ -25,7 +25,7 @@ use litemap::LiteMap;
 use serde_json::Value;
 
 use crate::card::VerifiedCard;
-use crate::envelope::{self, Enveloped, Letter, MessageType, Opened};
+use crate::envelope::{self, Envelope, Message, MessageType, Opened};
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, MessageId, NodeId};
 use crate::json;
@@ -322,24 +322,24 @@ impl<P: Platform> Node<P> {
             MessageType::TreatmentApproval | MessageType::Confirmation => self.known_card(to).await,
             _ => self.card_for_later(to).await,
         }?;
-        let enveloped = self.seal_letter(case, &recipient, kind, body).await?;
+        let envelope = self.seal_message(case, &recipient, kind, body).await?;
         let role = recipient.card().role;
-        Ok(OutboxItem::envelope(case, to.clone(), role, kind, enveloped, self.now()))
+        Ok(OutboxItem::envelope(case, to.clone(), role, kind, envelope, self.now()))
     }
 
-    /// A sealed letter of this node's. [`Error::EnvelopeTooLarge`] also when it is larger than the
+    /// A sealed message of this node's. [`Error::EnvelopeTooLarge`] also when it is larger than the
     /// network's parameters allow.
-    async fn seal_letter(
+    async fn seal_message(
         &self,
         case: &CaseId,
         to: &VerifiedCard,
         kind: MessageType,
         body: Value,
-    ) -> Result<Enveloped, Error> {
-        let letter = Letter { from: &self.card(), to, case, kind, body };
+    ) -> Result<Envelope, Error> {
+        let message = Message { from: &self.card(), to, case, kind, body };
         let p = &self.platform;
         let sealed =
-            envelope::enclose(letter, p.keys(), p.primitives(), p.clock(), p.randomness()).await?;
+            envelope::enclose(message, p.keys(), p.primitives(), p.clock(), p.randomness()).await?;
         let fits = sealed.compact.len() as u64 <= self.trust().parameters().max_envelope;
         if fits { Ok(sealed) } else { Err(Error::EnvelopeTooLarge) }
     }

@@ -8,7 +8,7 @@ use super::pace::Attempts;
 use super::{Node, Platform, put};
 use crate::card::Role;
 use crate::endpoint::Endpoint;
-use crate::envelope::{Enveloped, MessageType};
+use crate::envelope::{Envelope, MessageType};
 use crate::error::Error;
 use crate::ids::{CaseId, NodeId};
 use crate::json;
@@ -75,7 +75,7 @@ impl OutboxItem {
         to: NodeId,
         role: Role,
         kind: MessageType,
-        Enveloped { id, signed, compact }: Enveloped,
+        Envelope { id, signed, compact }: Envelope,
         since: Timestamp,
     ) -> Self {
         let (kind, signed) = (kind.name().to_owned(), Some(signed));
@@ -328,7 +328,7 @@ impl<P: Platform> Node<P> {
         let cards = cards.map(|(_, card)| card.clone()).collect();
         let body = json::value(&DepositBody { cards, deposits })?;
         let to = self.card_of(notary).await?;
-        let sealed = self.seal_letter(&first.case, &to, MessageType::Deposit, body).await?;
+        let sealed = self.seal_message(&first.case, &to, MessageType::Deposit, body).await?;
         let (endpoint, items) = (self.endpoint(notary)?, items.to_vec());
         Ok(Parcel::Deposits { endpoint, items, envelope: sealed.compact })
     }

@@ -22,7 +22,7 @@ impl<P: Platform> Node<P> {
         self.trust().check_standing(&self.card(), self.now())?;
         let to = self.card_of(notary).await?;
         let body = json::value(&QueryBody { entries })?;
-        Ok(self.seal_letter(case, &to, MessageType::Query, body).await?.compact)
+        Ok(self.seal_message(case, &to, MessageType::Query, body).await?.compact)
     }
 
     /// Step 15: what `notary` answered to the query of `case` about `entries`: the checked receipt

@@ -12,7 +12,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use hdms::Error;
 use hdms::card::VerifiedCard;
-use hdms::envelope::{self, Letter, MessageType, Opened, Opening, Sealed};
+use hdms::envelope::{self, Message, MessageType, Opened, Opening, Sealed};
 use hdms::notary::{
     AnswerBody, Deposit, DepositAnswer, DepositAnswers, DepositBody, DepositCards, check, deposits,
     queried,
@@ -131,7 +131,7 @@ impl NotaryServices {
                 self.log.reader().opened(&asked.entry, asked.salt, &standing.trust).await?;
             receipts.push(proven.map(|proven| proven.receipt_for_others()).transpose()?);
         }
-        let letter = Letter {
+        let message = Message {
             from: &standing.card,
             to: opened.sender(),
             case: opened.case(),
@@ -140,7 +140,7 @@ impl NotaryServices {
                 .map_err(|_| Error::BodyMalformed)?,
         };
         let keys = self.member.keys();
-        let sealed = envelope::seal(letter, keys, &AwsPrimitives, &self.clock, &SystemRandomness);
+        let sealed = envelope::seal(message, keys, &AwsPrimitives, &self.clock, &SystemRandomness);
         Ok(sealed.await?.1)
     }
 

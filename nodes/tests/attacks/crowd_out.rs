@@ -2,7 +2,7 @@
 
 use hdms::base64url::decode;
 use hdms::card::Role;
-use hdms::envelope::{Letter, MessageType, seal};
+use hdms::envelope::{Message, MessageType, seal};
 use hdms::ids::{CaseId, NodeId};
 use hdms::memory::MemoryStore;
 use hdms::network::Trust;
@@ -137,14 +137,14 @@ impl Scene {
     async fn again(&self, patient: usize, case: &CaseId, signed: &str) -> String {
         let (patient, clock) = (self.net.person(patient).await, &self.net.clock);
         let claims = decode(signed.split('.').nth(1).unwrap()).unwrap();
-        let letter = Letter {
+        let outbound = Message {
             from: &patient.card,
             to: self.trust.node(self.hospital().node().id()).unwrap(),
             case,
             kind: MessageType::TreatmentRequest,
             body: hdms::json::parse(&claims).unwrap()["body"].take(),
         };
-        let sealed = seal(letter, patient.keys, &AwsPrimitives, clock, &SystemRandomness).await;
+        let sealed = seal(outbound, patient.keys, &AwsPrimitives, clock, &SystemRandomness).await;
         sealed.unwrap().1
     }
 

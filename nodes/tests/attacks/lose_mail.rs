@@ -1,6 +1,6 @@
 //! Somebody wants a message of somebody else's to be lost: by filling what all share.
 
-use hdms::envelope::{self, Letter, MessageType};
+use hdms::envelope::{self, Message, MessageType};
 use hdms::ids::CaseId;
 use hdms::node::{MOST_REFUSALS, Platform};
 use hdms_nodes::base::system::{SystemClock, SystemRandomness};
@@ -21,9 +21,9 @@ async fn refused_message(stage: &Stage) -> String {
     let (from, to) = (node.card(), node.card_of(hospital).await.unwrap());
     let case = CaseId::new(&SystemClock, &SystemRandomness).unwrap();
     let (kind, body) = (MessageType::TreatmentRequest, json!({"record": "x"}));
-    let letter = Letter { from: &from, to: &to, case: &case, kind, body };
+    let outbound = Message { from: &from, to: &to, case: &case, kind, body };
     let p = node.platform();
-    let sealed = envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
+    let sealed = envelope::seal(outbound, p.keys(), p.primitives(), p.clock(), p.randomness());
     sealed.await.unwrap().1
 }
 

@@ -2,7 +2,7 @@
 
 use hdms::Error;
 use hdms::card::{LIFETIME, Role};
-use hdms::envelope::{Letter, MessageType, seal};
+use hdms::envelope::{Message, MessageType, seal};
 use hdms::jose::jwe;
 use hdms_nodes::base::keys::AwsPrimitives;
 use hdms_nodes::base::store::SqliteStore;
@@ -20,8 +20,8 @@ async fn captured(net: &Net, hospital: &Member) -> String {
     let (patient, to) = (net.person(0).await, hospital.standing().card.clone());
     let body = serde_json::json!({"record": REASON, "endorsement": "e"});
     let (case, kind) = (&case_id(), MessageType::TreatmentRequest);
-    let letter = Letter { from: &patient.card, to: &to, case, kind, body };
-    let sealing = seal(letter, patient.keys, &AwsPrimitives, &SystemClock, &SystemRandomness);
+    let message = Message { from: &patient.card, to: &to, case, kind, body };
+    let sealing = seal(message, patient.keys, &AwsPrimitives, &SystemClock, &SystemRandomness);
     sealing.await.unwrap().1
 }
 

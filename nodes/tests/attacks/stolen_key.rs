@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use hdms::Error;
 use hdms::card::{EncryptionKey, KeyChange, LIFETIME, Role, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
-use hdms::envelope::{Letter, MessageType, seal};
+use hdms::envelope::{Message, MessageType, seal};
 use hdms::notary::{Deposit, DepositAnswer};
 use hdms::proof::WINDOW;
 use hdms_nodes::base::keys::{AwsKeys, AwsPrimitives};
@@ -245,8 +245,8 @@ async fn a_hospital_and_a_notary_that_never_saw_the_newer_card_refuse_the_former
     let to_hospital = hospital.node().card();
     let (case, kind) = (&case_id(), MessageType::TreatmentRequest);
     let body = serde_json::json!({"record": "r", "endorsement": "e"});
-    let letter = Letter { from: &former.card, to: &to_hospital, case, kind, body };
-    let forged = seal(letter, keys(0), &AwsPrimitives, &SystemClock, &SystemRandomness).await;
+    let message = Message { from: &former.card, to: &to_hospital, case, kind, body };
+    let forged = seal(message, keys(0), &AwsPrimitives, &SystemClock, &SystemRandomness).await;
     let refused = net.client.send_envelope(&hospital.url(), forged.unwrap().1).await;
     assert_eq!(refused.err().map(Error::from), Some(Error::CardSuperseded));
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hdms::card::VerifiedCard;
-use hdms::envelope::{self, Letter, MessageType};
+use hdms::envelope::{self, Message, MessageType};
 use hdms::ids::{CaseId, EntryId, NodeId};
 use hdms::ledger::{
     CaseSecret, Commitment, Draw, Drawn, Entry, EntryKind, VerificationKey, VerifiedEndorsement,
@@ -101,8 +101,8 @@ pub async fn sealed(
     let cards = vec![from.card.jwt().into(), other.card.jwt().into()];
     let body = serde_json::to_value(DepositBody { cards, deposits }).unwrap();
     let (case, kind) = (&case_id(), MessageType::Deposit);
-    let letter = Letter { from: &from.card, to: notary, case, kind, body };
+    let message = Message { from: &from.card, to: notary, case, kind, body };
     let sealed =
-        envelope::seal(letter, from.keys, &AwsPrimitives, &SystemClock, &SystemRandomness).await;
+        envelope::seal(message, from.keys, &AwsPrimitives, &SystemClock, &SystemRandomness).await;
     sealed.unwrap().1
 }

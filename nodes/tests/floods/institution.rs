@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hdms::card::Role;
-use hdms::envelope::{Letter, MessageType, seal};
+use hdms::envelope::{Message, MessageType, seal};
 use hdms_nodes::base::http::client::JOSE;
 use hdms_nodes::base::keys::AwsPrimitives;
 use hdms_nodes::base::system::{NodeClock, SystemClock, SystemRandomness};
@@ -32,14 +32,14 @@ pub async fn running_hospital(net: &Net, costs: Costs, stop: &CancellationToken)
 /// An envelope that is well sealed, and says nothing that the hospital knows.
 pub async fn senseless(from: &Person, hospital: &Institution) -> String {
     let to = hospital.node().card();
-    let letter = Letter {
+    let message = Message {
         from: &from.card,
         to: &to,
         case: &case_id(),
         kind: MessageType::TreatmentRequest,
         body: serde_json::json!({"reason": "Cough"}),
     };
-    let sealed = seal(letter, from.keys, &AwsPrimitives, &SystemClock, &SystemRandomness).await;
+    let sealed = seal(message, from.keys, &AwsPrimitives, &SystemClock, &SystemRandomness).await;
     sealed.unwrap().1
 }
 

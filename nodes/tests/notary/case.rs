@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hdms::Error;
-use hdms::envelope::{self, Letter, MessageType};
+use hdms::envelope::{self, Message, MessageType};
 use hdms::ids::{CaseId, EntryId};
 use hdms::ledger::{
     CaseSecret, Commitment, Conflict, Draw, Drawn, Entry, EntryKind, VerificationKey,
@@ -133,10 +133,10 @@ impl Case {
         body: serde_json::Value,
     ) -> Result<String, Error> {
         let notary = self.notary().member().standing().card.clone();
-        let letter = Letter { from: &from.card, to: &notary, case: &self.id, kind, body };
+        let message = Message { from: &from.card, to: &notary, case: &self.id, kind, body };
         let clock = NodeClock::new(self.net.clock.clone());
         let sealed =
-            envelope::seal(letter, from.keys, &AwsPrimitives, &clock, &SystemRandomness).await;
+            envelope::seal(message, from.keys, &AwsPrimitives, &clock, &SystemRandomness).await;
         sealed.map(|(_, envelope)| envelope)
     }
 

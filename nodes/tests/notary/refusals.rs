@@ -1,7 +1,7 @@
 //! What the notary refuses, each by its code.
 
 use hdms::Error;
-use hdms::envelope::{self, Letter, MessageType};
+use hdms::envelope::{self, Message, MessageType};
 use hdms::notary::{Deposit, DepositAnswer, DepositBody, MAX_DEPOSITS};
 use hdms_nodes::base::keys::AwsPrimitives;
 use hdms_nodes::base::system::{NodeClock, SystemRandomness};
@@ -164,7 +164,7 @@ async fn envelopes_that_are_no_deposit_are_refused_whole() {
 async fn an_envelope_for_another_notary_is_refused() {
     let case = Case::begin().await;
     let deposit = case.endorsed(&case.entry(None, "request")).await;
-    let letter = Letter {
+    let message = Message {
         from: &case.patient.card,
         to: &case.hospital.card,
         case: &case.id,
@@ -175,7 +175,7 @@ async fn an_envelope_for_another_notary_is_refused() {
     let clock = NodeClock::new(case.net.clock.clone());
     let keys = case.patient.keys;
     let (_, envelope) =
-        envelope::seal(letter, keys, &AwsPrimitives, &clock, &SystemRandomness).await.unwrap();
+        envelope::seal(message, keys, &AwsPrimitives, &clock, &SystemRandomness).await.unwrap();
     assert_eq!(case.send(envelope).await, Err(Error::FormerKey));
 }
 

@@ -7,7 +7,7 @@ use std::{env, fs, io};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use futures_lite::future::block_on;
-use hdms::envelope::{self, Letter, MessageType};
+use hdms::envelope::{self, Message, MessageType};
 use hdms::fhir::resource;
 use hdms::ids::CaseId;
 use hdms::log::checkpoint::{cosignature, log_signature};
@@ -43,7 +43,7 @@ fn main() -> io::Result<()> {
     write(folder, "card", cards.into_iter().flatten())?;
     write(folder, "fhir", [OBSERVATION, BUNDLE].map(|text| text.as_bytes().to_vec()))?;
     write(folder, "endpoint", ENDPOINTS.map(|text| text.as_bytes().to_vec()))?;
-    write(folder, "envelope", MessageType::ALL.iter().filter_map(|kind| letter(world(), *kind)))?;
+    write(folder, "envelope", MessageType::ALL.iter().filter_map(|kind| message(world(), *kind)))?;
     write(folder, "log", logs())?;
     write(folder, "push", PUSHES.map(|text| text.as_bytes().to_vec()))?;
     write(folder, "record", [OBSERVATION, BUNDLE].into_iter().filter_map(issue))
@@ -72,20 +72,20 @@ fn logs() -> Vec<Vec<u8>> {
 }
 
 /// A message to the hospital as the envelope's target spells it.
-fn letter(world: &World, kind: MessageType) -> Option<Vec<u8>> {
+fn message(world: &World, kind: MessageType) -> Option<Vec<u8>> {
     let (clock, randomness) = (FixedClock::new(NOW), SeededRandomness::new(1));
     let from = match kind.senders().contains(&world.patient.card().role) {
         true => &world.patient,
         false => &world.hospital,
     };
-    let letter = Letter {
+    let message = Message {
         from,
         to: &world.hospital,
         case: &CaseId::new(&clock, &randomness).ok()?,
         kind,
         body: serde_json::json!({ "reason": "check-up", "entry": {} }),
     };
-    let sealing = envelope::seal(letter, &Trusting, &Trusting, &clock, &randomness);
+    let sealing = envelope::seal(message, &Trusting, &Trusting, &clock, &randomness);
     let (_, compact) = block_on(sealing).ok()?;
     let signed = BASE64.decode(compact.split('.').nth(3)?).ok()?;
     spell(std::str::from_utf8(&signed).ok()?)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use hdms::Error;
 use hdms::card::VerifiedCard;
-use hdms::envelope::{self, Letter, MessageType, Opened, Opening, Sealed};
+use hdms::envelope::{self, Message, MessageType, Opened, Opening, Sealed};
 use hdms::ids::{CaseId, EntryId, NodeId};
 use hdms::ledger::{CaseSecret, Conflict, Entry, LeafOpening, Salt};
 use hdms::log::TlogProof;
@@ -151,9 +151,9 @@ impl Notary {
         case: &CaseId,
         body: Value,
     ) -> Result<String, Error> {
-        let letter = Letter { from: &self.card, to, case, kind: MessageType::Answer, body };
+        let message = Message { from: &self.card, to, case, kind: MessageType::Answer, body };
         let Providers { clock, randomness } = &self.providers;
-        let sealing = envelope::seal(letter, &self.keys, &self.primitives, clock, randomness);
+        let sealing = envelope::seal(message, &self.keys, &self.primitives, clock, randomness);
         Ok(sealing.await?.1)
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::envelope::{self, Letter, MessageType};
+use hdms::envelope::{self, Message, MessageType};
 use hdms::ids::CaseId;
 use hdms::node::{
     MOST_HELD, MOST_REFUSALS, MOST_REFUSED_BYTES, Node, Outcome, Platform, Quarantined,
@@ -36,9 +36,9 @@ async fn seal(
     body: Value,
 ) -> String {
     let (case, sender, to) = (case(), from.card(), to.card());
-    let letter = Letter { from: &sender, to: &to, case: &case, kind, body };
+    let message = Message { from: &sender, to: &to, case: &case, kind, body };
     let p = from.platform();
-    let sealing = envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
+    let sealing = envelope::seal(message, p.keys(), p.primitives(), p.clock(), p.randomness());
     sealing.await.unwrap().1
 }
 

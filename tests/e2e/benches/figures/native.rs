@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use hdms::card::{Card, Role, VerifiedCard};
-use hdms::envelope::{self, Letter, MessageType, Opening, Sealed};
+use hdms::envelope::{self, Message, MessageType, Opening, Sealed};
 use hdms::ids::CaseId;
 use hdms::network::Trust;
 use hdms::provider::{Clock, NodeKeys};
@@ -131,7 +131,7 @@ impl Node {
     }
 
     async fn seal(&self) -> Result<String> {
-        let letter = Letter {
+        let message = Message {
             from: &self.card,
             to: &self.card,
             case: &self.case,
@@ -140,7 +140,7 @@ impl Node {
         };
         let clock = &self.providers.clock;
         let sealed =
-            envelope::seal(letter, &self.keys, &AwsPrimitives, clock, &SystemRandomness).await?;
+            envelope::seal(message, &self.keys, &AwsPrimitives, clock, &SystemRandomness).await?;
         Ok(sealed.1)
     }
 

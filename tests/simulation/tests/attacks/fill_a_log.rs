@@ -4,7 +4,7 @@
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
-use hdms::envelope::{self, Letter, MessageType};
+use hdms::envelope::{self, Message, MessageType};
 use hdms::ledger::{Drawn, Entry, EntryKind, VerifiedEndorsement};
 use hdms::node::Platform;
 use hdms::notary::{Deposit, DepositAnswer, DepositBody};
@@ -53,10 +53,10 @@ async fn answer(
     let cards = [author, other].map(|one| one.card.jwt().to_owned()).into();
     let body = serde_json::to_value(DepositBody { cards, deposits }).unwrap();
     let (case, kind, to) = (case(), MessageType::Deposit, world.notary.card());
-    let letter = Letter { from: &author.card, to, case: &case, kind, body };
+    let message = Message { from: &author.card, to, case: &case, kind, body };
     let p = world.patient.platform();
     let sealed =
-        envelope::seal(letter, &author.keys, p.primitives(), p.clock(), p.randomness()).await;
+        envelope::seal(message, &author.keys, p.primitives(), p.clock(), p.randomness()).await;
     let answers = world.notary.receive(&sealed.unwrap().1).await.unwrap();
     answers.answers[0].clone()
 }

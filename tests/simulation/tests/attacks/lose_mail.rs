@@ -3,7 +3,7 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::envelope::{self, Letter, MessageType};
+use hdms::envelope::{self, Message, MessageType};
 use hdms::ids::{CaseId, NodeId};
 use hdms::json;
 use hdms::mailbox::{Fate, Refused, Report};
@@ -60,9 +60,9 @@ async fn large(world: &World) -> String {
 /// What the hospital's keys sign.
 pub async fn signed(world: &World, kind: MessageType, body: Value) -> String {
     let (from, to) = (world.hospital.card(), world.patient.card());
-    let letter = Letter { from: &from, to: &to, case: &case(), kind, body };
+    let outbound = Message { from: &from, to: &to, case: &case(), kind, body };
     let p = world.hospital.platform();
-    let sealed = envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
+    let sealed = envelope::seal(outbound, p.keys(), p.primitives(), p.clock(), p.randomness());
     sealed.await.unwrap().1
 }
 

@@ -3,7 +3,7 @@
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::VerifiedCard;
-use hdms::envelope::{self, Letter, MessageType};
+use hdms::envelope::{self, Message, MessageType};
 use hdms::ledger::VerifiedEndorsement;
 use hdms::network::Superseded;
 use hdms::node::{Node, Platform};
@@ -50,9 +50,9 @@ async fn stolen(
     (kind, body): (MessageType, Value),
 ) -> String {
     let (case, p) = (case(), node.platform());
-    let letter = Letter { from: card, to, case: &case, kind, body };
+    let message = Message { from: card, to, case: &case, kind, body };
     let clock = &world.providers.clock;
-    let sealing = envelope::seal(letter, p.keys(), p.primitives(), clock, p.randomness());
+    let sealing = envelope::seal(message, p.keys(), p.primitives(), clock, p.randomness());
     sealing.await.unwrap().1
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::envelope::{self, Letter, MessageType};
+use hdms::envelope::{self, Message, MessageType};
 use hdms::ids::{EntryId, MessageId};
 use hdms::jose::jws::sign_ps256;
 use hdms::node::{Node, Platform, Taken};
@@ -159,9 +159,9 @@ async fn sealed(
     in_case: u32,
 ) -> String {
     let (me, to, case) = (from.card(), to.card(), id(in_case));
-    let letter = Letter { from: &me, to: &to, case: &case, kind, body };
+    let outbound = Message { from: &me, to: &to, case: &case, kind, body };
     let p = from.platform();
-    let sealing = envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
+    let sealing = envelope::seal(outbound, p.keys(), p.primitives(), p.clock(), p.randomness());
     sealing.await.unwrap().1
 }
 

@@ -6,7 +6,7 @@ use hdms::Error;
 use hdms::base64url::{decode, digest, encode};
 use hdms::card::{self, Card, EncryptionKey, KeyChange, MAX_CHANGES, Role, VerifiedCard};
 use hdms::doorman::{About, AdmissionRequest};
-use hdms::envelope::{self, Letter, MessageType, Opening, Sealed};
+use hdms::envelope::{self, Message, MessageType, Opening, Sealed};
 use hdms::ids::NodeId;
 use hdms::jose::jws::{MAX_HEADER, MAX_STATEMENT, sign_ps256_text};
 use hdms::jwk::RsaJwk;
@@ -160,9 +160,9 @@ fn a_hospital_takes_no_request_whose_endorsement_is_padded() {
         let (from, case) = (world.patient.card(), case());
         let body = serde_json::to_value(&body).unwrap();
         let kind = MessageType::TreatmentRequest;
-        let letter = Letter { from: &from, to: &me, case: &case, kind, body };
+        let outbound = Message { from: &from, to: &me, case: &case, kind, body };
         let sealing =
-            envelope::seal(letter, patient.keys(), p.primitives(), p.clock(), p.randomness());
+            envelope::seal(outbound, patient.keys(), p.primitives(), p.clock(), p.randomness());
         let sealed = sealing.await.unwrap().1;
         let taken = world.hospital.receive::<HospitalCase>(sealed.as_bytes()).await;
         assert_eq!(taken.err(), Some(Error::EntryMalformed));
@@ -197,10 +197,10 @@ fn a_notary_logs_no_entry_whose_endorsement_or_card_is_padded() {
             let cards = vec![card.clone(), cards[1].clone()];
             let body = serde_json::to_value(DepositBody { cards, deposits }).unwrap();
             let (case, kind, to) = (case(), MessageType::Deposit, world.notary.card());
-            let letter = Letter { from: &from, to, case: &case, kind, body };
+            let outbound = Message { from: &from, to, case: &case, kind, body };
             let p = world.hospital.platform();
             let sealing =
-                envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
+                envelope::seal(outbound, p.keys(), p.primitives(), p.clock(), p.randomness());
             let sealed = sealing.await.unwrap().1;
             let answers = world.notary.receive(&sealed).await.unwrap().answers;
             assert_eq!(answers, [DepositAnswer::Refused(code.code().into())]);

@@ -4,7 +4,7 @@
 use futures_lite::future::{block_on, zip};
 use hdms::Error;
 use hdms::card::{Card, KeyChange, MAX_CHANGES, VerifiedCard};
-use hdms::envelope::{Letter, MessageType};
+use hdms::envelope::{Message, MessageType};
 use hdms::ledger::{VerifiedEndorsement, VerifiedReceipt};
 use hdms::node::{Node, Platform};
 use hdms::notary::{Deposit, DepositAnswer, DepositBody};
@@ -126,9 +126,9 @@ fn a_former_key_signs_no_new_message() {
             (world.patient.card(), world.hospital.card(), case(), world.patient.platform());
         let body = json!({"entry": entry, "reason": "stolen"});
         let kind = MessageType::Dispute;
-        let letter = Letter { from: &own, to: &hospital, case: &case, kind, body };
+        let message = Message { from: &own, to: &hospital, case: &case, kind, body };
         let sealing =
-            hdms::envelope::seal(letter, &former, p.primitives(), p.clock(), p.randomness());
+            hdms::envelope::seal(message, &former, p.primitives(), p.clock(), p.randomness());
         let (_, forged) = sealing.await.unwrap();
         let taken = world.hospital.receive::<HospitalCase>(forged.as_bytes()).await;
         assert_eq!(taken.err(), Some(Error::SignatureInvalid));

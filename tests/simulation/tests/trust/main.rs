@@ -20,7 +20,7 @@ mod warnings;
 use std::str::FromStr;
 
 use hdms::Error;
-use hdms::envelope::{self, Letter, MessageType};
+use hdms::envelope::{self, Message, MessageType};
 use hdms::ids::{CaseId, EntryId};
 use hdms::node::{Node, OutboxItem, Platform, Stuck};
 use hdms::treatment::request::TreatmentRequest;
@@ -86,7 +86,7 @@ async fn seal(
     body: Value,
 ) -> String {
     let (case, sender, p) = (case(), from.card(), from.platform());
-    let letter = Letter { from: &sender, to, case: &case, kind, body };
-    let sealing = envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness());
+    let message = Message { from: &sender, to, case: &case, kind, body };
+    let sealing = envelope::seal(message, p.keys(), p.primitives(), p.clock(), p.randomness());
     sealing.await.unwrap().1
 }

@@ -2,7 +2,7 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::envelope::{self, Letter, MessageType};
+use hdms::envelope::{self, Message, MessageType};
 use hdms::ids::{CaseId, NodeId};
 use hdms::ledger::{Draw, Entry, SILENCE, VerifiedEndorsement};
 use hdms::network::{self, Manifest};
@@ -32,8 +32,9 @@ pub async fn asked(world: &World, draw: Draw, manifest: &str) -> Result<(), Erro
         manifest: manifest.to_owned(),
     };
     let (kind, body) = (MessageType::TreatmentRequest, serde_json::to_value(body).unwrap());
-    let letter = Letter { from: &card, to: &to, case: &fresh, kind, body };
-    let sealed = envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness()).await;
+    let outbound = Message { from: &card, to: &to, case: &fresh, kind, body };
+    let sealed =
+        envelope::seal(outbound, p.keys(), p.primitives(), p.clock(), p.randomness()).await;
     let envelope = sealed.unwrap().1;
     world.hospital.receive::<HospitalCase>(envelope.as_bytes()).await.map(drop)
 }

@@ -2,7 +2,7 @@
 
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
-use hdms::envelope::{self, Letter, MessageType};
+use hdms::envelope::{self, Message, MessageType};
 use hdms::ids::NodeId;
 use hdms::ledger::{Drawn, Entry, Passed, VerifiedEndorsement};
 use hdms::node::{Outcome, Platform};
@@ -79,9 +79,9 @@ impl Scene {
         let body = serde_json::to_value(DepositBody { cards, deposits }).unwrap();
         let (id, kind, to) = (case(), MessageType::Deposit, world.notary.card());
         let (card, p) = (hospital.card(), hospital.platform());
-        let letter = Letter { from: &card, to, case: &id, kind, body };
+        let outbound = Message { from: &card, to, case: &id, kind, body };
         let sealed =
-            envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness()).await;
+            envelope::seal(outbound, p.keys(), p.primitives(), p.clock(), p.randomness()).await;
         let answers = self.world.notary.receive(&sealed.unwrap().1).await.unwrap();
         answers.answers[0].clone()
     }
@@ -104,9 +104,9 @@ impl Scene {
         let body = serde_json::to_value(body).unwrap();
         let (id, to) = (case(), self.world.patient.card());
         let kind = MessageType::TreatmentApproval;
-        let letter = Letter { from: &card, to: &to, case: &id, kind, body };
+        let outbound = Message { from: &card, to: &to, case: &id, kind, body };
         let sealed =
-            envelope::seal(letter, p.keys(), p.primitives(), p.clock(), p.randomness()).await;
+            envelope::seal(outbound, p.keys(), p.primitives(), p.clock(), p.randomness()).await;
         let envelope = sealed.unwrap().1;
         let taken = self.world.patient.receive::<PatientCase>(envelope.as_bytes()).await;
         taken.map(|taken| assert_eq!(taken.outcome, Outcome::Applied))
