@@ -2,15 +2,16 @@
 
 use crate::envelope;
 use crate::log::MAX_TEXT;
+use crate::network;
 
 /// Largest answer that is small: a challenge, a card, what became of an envelope, a refusal, bytes.
 pub const SMALL: usize = 64 * 1024;
 
-/// The network's documents, bytes: a map of some ten thousand nodes.
-pub const DOCUMENTS: usize = 32 * 1024 * 1024;
+/// The network's documents, bytes.
+pub const DOCUMENTS: usize = network::MAX_DOCUMENT;
 
 /// A manifest with its checkpoint, bytes.
-pub const MANIFEST: usize = 1024 * 1024;
+pub const MANIFEST: usize = network::MAX_MANIFEST;
 
 /// What a witness has co-signed of all logs, and its alarms, bytes.
 pub const WITNESSED: usize = 32 * 1024 * 1024;

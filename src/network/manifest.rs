@@ -6,13 +6,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{NetworkDocument, NetworkDocuments, Witness};
-use crate::answers::MANIFEST;
 use crate::base64url::digest;
 use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::jws::{Kind, Unverified};
 use crate::json;
 use crate::log::Hash;
+
+/// Largest manifest, bytes, also with its checkpoint.
+pub const MAX_MANIFEST: usize = 1024 * 1024;
 
 /// What the Doorman says the network is now. Each document is named by the digest of its JWT.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +43,7 @@ pub struct Manifest {
 }
 
 impl NetworkDocument for Manifest {
-    const KIND: Kind = Kind { typ: "hdms-manifest+jwt", longest: MANIFEST };
+    const KIND: Kind = Kind { typ: "hdms-manifest+jwt", longest: MAX_MANIFEST };
 
     fn issuer(&self) -> &NodeId {
         &self.iss

@@ -16,7 +16,6 @@ mod warnings;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::answers::DOCUMENTS;
 use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::jws::{self, Kind};
@@ -28,13 +27,16 @@ pub use logs::{
     Ed25519Key, LogKeys, ManifestsLog, NotaryLog, PinnedLog, TreeRoot, Witness, manifests_origin,
     notary_of, origin,
 };
-pub use manifest::{Logged, Manifest, Numbered, leaf, majority};
+pub use manifest::{Logged, MAX_MANIFEST, Manifest, Numbered, leaf, majority};
 pub(crate) use names::former_name;
 pub use renewal::{RENEWAL_PAUSE, Renewal};
 pub use signed::verify_by;
 pub use split::{Split, keep_split, split};
 pub use trust::Trust;
 pub use warnings::{KeyWarning, dismiss, keep, warnings};
+
+/// Largest document but a manifest, bytes: a map of some ten thousand nodes.
+pub const MAX_DOCUMENT: usize = 32 * 1024 * 1024;
 
 /// The version of the protocol that this code speaks.
 pub const PROTOCOL_VERSION: u64 = 2;
@@ -221,7 +223,7 @@ pub trait NetworkDocument: Serialize + DeserializeOwned {
 macro_rules! network_documents {
     ($($name:ident = $typ:literal),+) => {$(
         impl NetworkDocument for $name {
-            const KIND: Kind = Kind { typ: $typ, longest: DOCUMENTS };
+            const KIND: Kind = Kind { typ: $typ, longest: MAX_DOCUMENT };
 
             fn issuer(&self) -> &NodeId {
                 &self.iss

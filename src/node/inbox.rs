@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::quarantine::{Deliverer, Refusal, dropped, place_of};
+use super::quarantine::{BEGUN, Deliverer, Refusal, begun, dropped, place_of};
 use super::{Contents, Node, Platform, put};
 use crate::base64url::digest;
 use crate::card;
@@ -44,10 +44,6 @@ pub const MOST_TRIES: usize = 3;
 
 /// Most messages that one case holds until their turn: no honest counterpart sends as many ahead.
 pub const MOST_HELD: usize = 32;
-
-/// Rows of [`Table::Inbox`], by digest of the envelope: a stroke for each time that it was begun to take it
-/// in.
-const BEGUN: &str = "begun/";
 
 /// Rows read at a time.
 const PAGE: usize = 100;
@@ -296,9 +292,4 @@ impl<P: Platform> Node<P> {
         let known = held.iter().any(|(held, _)| held == key);
         if held.len() < MOST_HELD || known { Ok(()) } else { Err(Error::NotAllowedNow) }
     }
-}
-
-/// The key of what was begun.
-pub(super) fn begun(digest: &str) -> String {
-    format!("{BEGUN}{digest}")
 }

@@ -6,7 +6,8 @@ use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
-use super::outbox::{OutboxItem, Payload, taken_off};
+use super::outbox::taken_off;
+use super::outbox_item::{OutboxItem, Payload};
 use super::{Node, Platform, put};
 use crate::envelope::MessageType;
 use crate::error::Error;

@@ -2,114 +2,19 @@
 //! the transport, and taken off once the other side has answered.
 
 use litemap::LiteMap;
-use serde::{Deserialize, Serialize};
 
-use super::pace::Attempts;
+use super::outbox_item::{OutboxItem, Payload};
 use super::{Node, Platform, put};
 use crate::card::Role;
 use crate::endpoint::Endpoint;
-use crate::envelope::{Envelope, MessageType};
+use crate::envelope::MessageType;
 use crate::error::Error;
-use crate::ids::{CaseId, NodeId};
+use crate::ids::NodeId;
 use crate::json;
-use crate::ledger::{CaseSecret, Conflict, Drawn, Endorsed, Entry, Final, VerifiedEndorsement};
+use crate::ledger::{CaseSecret, Conflict, Endorsed, Entry, Final, VerifiedEndorsement};
 use crate::notary::{Deposit, DepositAnswer, DepositBody, MAX_DEPOSITS};
-use crate::provider::{Store, Table, Timestamp, Write};
+use crate::provider::{Store, Table, Write};
 use crate::treatment::Flow;
-
-/// One thing that waits to be sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutboxItem {
-    /// The message's id, or the entry's for a deposit.
-    pub id: String,
-    /// The case.
-    pub case: CaseId,
-    /// The recipient.
-    pub to: NodeId,
-    /// The recipient's role, which decides the way.
-    pub role: Role,
-    /// What is sent.
-    pub payload: Payload,
-    /// Since when it waits.
-    pub since: Timestamp,
-    /// The code with which the recipient refused it for good, if it did.
-    pub refused: Option<String>,
-    /// How sending it has fared. Items of versions before this field have none.
-    #[serde(default)]
-    pub attempts: Attempts,
-}
-
-/// What is sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Payload {
-    /// A sealed message.
-    Envelope {
-        /// Its type.
-        kind: String,
-        /// The compact JWE.
-        compact: String,
-        /// The signed JWT in it, to be sealed anew when the recipient has another key. Items of
-        /// versions before this field have none.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
-        signed: Option<String>,
-    },
-    /// An entry for the notary; sealed when it is sent, together with others.
-    Deposit {
-        /// The author's and the counterparty's endorsement.
-        endorsements: [String; 2],
-        /// Both, in the same order.
-        participants: [NodeId; 2],
-        /// The case's secret, with its first entry alone.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
-        case_secret: Option<CaseSecret>,
-        /// How the case's notary was drawn, with its first entry alone.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
-        draw: Option<Drawn>,
-    },
-}
-
-impl OutboxItem {
-    pub(super) fn envelope(
-        case: &CaseId,
-        to: NodeId,
-        role: Role,
-        kind: MessageType,
-        Envelope { id, signed, compact }: Envelope,
-        since: Timestamp,
-    ) -> Self {
-        let (kind, signed) = (kind.name().to_owned(), Some(signed));
-        let payload = Payload::Envelope { kind, compact, signed };
-        let (id, case, attempts) = (id.to_string(), case.clone(), Attempts::default());
-        Self { id, case, to, role, payload, since, refused: None, attempts }
-    }
-
-    pub(super) fn deposit(
-        case: &CaseId,
-        notary: NodeId,
-        endorsed: &Endorsed,
-        first: Option<(CaseSecret, Drawn)>,
-        since: Timestamp,
-    ) -> Self {
-        let entry = endorsed.entry();
-        let (case_secret, draw) = first.unzip();
-        Self {
-            id: entry.id.to_string(),
-            case: case.clone(),
-            to: notary,
-            role: Role::Notary,
-            payload: Payload::Deposit {
-                endorsements: endorsed.jwts().clone(),
-                participants: [entry.author.clone(), entry.counterparty.clone()],
-                case_secret,
-                draw,
-            },
-            since,
-            refused: None,
-            attempts: Attempts::default(),
-        }
-    }
-}
 
 /// What can't be sent as things are, and why.
 pub type Stuck = (OutboxItem, Error);

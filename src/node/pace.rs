@@ -4,9 +4,8 @@
 use std::sync::PoisonError;
 
 use litemap::LiteMap;
-use serde::{Deserialize, Serialize};
 
-use super::outbox::{OutboxItem, Payload};
+use super::outbox_item::{Attempts, OutboxItem, Payload};
 use super::{Node, Platform, put};
 use crate::card::Role;
 use crate::error::Error;
@@ -19,20 +18,6 @@ pub const LONGEST_PAUSE: u64 = 15 * 60_000;
 
 /// Items read at a time.
 const PAGE: usize = 100;
-
-/// How sending has fared so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempts {
-    /// How often it was tried in vain.
-    pub count: u32,
-    /// The code of what went wrong last.
-    pub problem: Option<String>,
-    /// Not before this time is it tried again by itself.
-    pub next: Option<Timestamp>,
-    /// Until then the recipient has asked to be left alone. Versions before this field kept none.
-    #[serde(default)]
-    pub asked: Option<Timestamp>,
-}
 
 /// What gives rise to the question whether something may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

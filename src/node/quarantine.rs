@@ -7,7 +7,6 @@ use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
-use super::inbox::begun;
 use super::{Contents, Node, Platform, Taken, put};
 use crate::base64url::digest;
 use crate::error::Error;
@@ -25,6 +24,10 @@ const PAGE: usize = 100;
 
 /// Most envelopes tried again in one go.
 const TRIES: usize = 100;
+
+/// Rows of [`Table::Inbox`], by digest of the envelope: a stroke for each time that it was begun to take it
+/// in.
+pub(super) const BEGUN: &str = "begun/";
 
 /// Rows of [`Table::Meta`]: what is counted of each refusal, by digest of the envelope, and that those
 /// of versions before this are among them; and what is given up and the server has to be told, by place
@@ -383,4 +386,9 @@ pub(super) fn dropped(key: &str) -> [Write; 3] {
         delete(Table::Meta, place_of(key)),
         delete(Table::Inbox, begun(key)),
     ]
+}
+
+/// The key of what was begun.
+pub(super) fn begun(digest: &str) -> String {
+    format!("{BEGUN}{digest}")
 }

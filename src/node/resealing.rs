@@ -1,6 +1,6 @@
 //! What was sealed to a key that its recipient has given up: sealed anew, and still the same message.
 
-use super::outbox::{OutboxItem, Payload};
+use super::outbox_item::{OutboxItem, Payload};
 use super::{Node, Platform, put};
 use crate::card::VerifiedCard;
 use crate::envelope;

@@ -127,7 +127,7 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
 #[cfg(test)]
 mod tests {
     use super::{DAY, RateLimit};
-    use crate::base::http::connections::subscriber;
+    use crate::base::http::addresses::subscriber;
     use hdms::Error;
     use hdms::provider::Timestamp;
 

@@ -19,7 +19,7 @@ use hdms::base64url;
 use hdms::provider::{Clock, Randomness, Timestamp};
 use zeroize::Zeroizing;
 
-use crate::base::http::connections::subscriber;
+use crate::base::http::addresses::subscriber;
 use crate::base::private;
 use crate::base::system::{NodeClock, SystemRandomness};
 

@@ -34,7 +34,8 @@ use super::views::{
     WaitingView,
 };
 use super::{Desk, verification, warnings};
-use crate::base::http::problem::{Problem, method_not_allowed, read_body};
+use crate::base::http::bodies::read_body;
+use crate::base::http::problem::{Problem, method_not_allowed};
 
 /// Largest result, bytes: whole-patient Bundles have a few million.
 const MAX_RESULT: usize = 32 * 1024 * 1024;

@@ -7,6 +7,7 @@ mod api;
 mod case_view;
 mod hand_in;
 mod inbox_quotas;
+mod lapsing;
 mod names;
 mod openapi;
 mod outcome;
@@ -45,8 +46,8 @@ use tokio_util::sync::CancellationToken;
 use access::Door;
 pub use access::{ApiKey, KEY_FILE as API_KEY_FILE};
 
+use crate::base::http::addresses::customer;
 use crate::base::http::client::Taken;
-use crate::base::http::connections::customer;
 use crate::base::http::gate::Gate;
 use crate::base::http::problem::{Problem, with_card};
 use crate::base::http::serve::{Serving, Starting, Wait, open_to, open_to_all};
@@ -143,7 +144,7 @@ impl Institution {
         let sending = Sender::<HospitalCase>::run(node.clone(), queue, stop.clone());
         let sending = tokio::spawn(sending);
         let changes = node.platform().changes();
-        undecided::remember(&node).await?;
+        lapsing::remember(&node).await?;
         go_on_with_all(&node).await?;
         run_errands(&node, changes);
         let desk = Desk { node: node.clone(), gate: Gate::new(), stop };
@@ -205,7 +206,7 @@ fn run_errands(node: &Arc<NativeNode>, changes: Receiver<CaseId>) {
     let errands = join3(
         hope::<HospitalCase>(node.clone()),
         reports::watch(node.clone()),
-        undecided::watch(node.clone(), changes),
+        lapsing::watch(node.clone(), changes),
     );
     node.platform().member().spawn(async move {
         errands.await;

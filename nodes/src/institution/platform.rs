@@ -17,7 +17,7 @@ use hdms::treatment::hospital::HospitalCase;
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast, mpsc};
 
 use super::inbox_quotas::InboxQuotas;
-use super::undecided::{Undecided, keep_origin};
+use super::undecided::{Undecided, origins};
 use crate::base::keys::{AwsKeys, AwsPrimitives};
 use crate::base::store::SqliteStore;
 use crate::base::system::{NodeClock, SystemRandomness};
@@ -225,7 +225,7 @@ impl Platform for NativePlatform {
         }
         let from = if let Deliverer::Address(from) = by { from.parse().ok() } else { None };
         let origin = self.quotas.hear(message, from, self.clock.now())?;
-        Ok(origin.map(|network| keep_origin(message.case(), network)).into_iter().collect())
+        Ok(origin.map(|network| origins::keep(message.case(), network)).into_iter().collect())
     }
 
     fn heard(&self, message: &Opened, outcome: Option<Outcome>) {

@@ -14,7 +14,8 @@ use serde::de::{DeserializeOwned, value};
 use serde_path_to_error::Error as Located;
 
 use super::views::PageQuery;
-use crate::base::http::problem::{Problem, read_body};
+use crate::base::http::bodies::read_body;
+use crate::base::http::problem::Problem;
 
 /// Largest body of a decision, bytes.
 const MAX_DECISION: usize = 65_536;

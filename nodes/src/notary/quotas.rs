@@ -9,7 +9,7 @@ use hdms::ids::{MessageId, NodeId};
 use hdms::ledger::Entry;
 use hdms::provider::Timestamp;
 
-use crate::base::http::connections::subscriber;
+use crate::base::http::addresses::subscriber;
 use crate::base::rate::{DAY, NodeRates, RateLimit};
 use crate::base::replay_cache::ReplayCache;
 use crate::member::costs::Costs;

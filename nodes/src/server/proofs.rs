@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use super::nodes::{self, Status};
 use super::rates::Rates;
 use super::superseded;
-use crate::base::http::connections::subscriber;
+use crate::base::http::addresses::subscriber;
 use crate::base::http::gate::Gate;
 use crate::base::keys::AwsPrimitives;
 use crate::base::rate::{NodeRates, RateLimit};

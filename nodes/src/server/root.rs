@@ -6,13 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hdms::Error;
-use hdms::answers;
 use hdms::card;
 use hdms::ids::NodeId;
 use hdms::jose::jws::{Kind, Unverified};
 use hdms::json;
 use hdms::jwk::RsaJwk;
-use hdms::network::{DoormanKey, Doormen, ManifestsLog, NetworkDocument, sign, verify_by};
+use hdms::network::{
+    DoormanKey, Doormen, MAX_DOCUMENT, ManifestsLog, NetworkDocument, sign, verify_by,
+};
 use hdms::provider::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +52,7 @@ pub struct Request {
 }
 
 impl NetworkDocument for Request {
-    const KIND: Kind = Kind { typ: "hdms-doorman-request+jwt", longest: answers::DOCUMENTS };
+    const KIND: Kind = Kind { typ: "hdms-doorman-request+jwt", longest: MAX_DOCUMENT };
 
     fn issuer(&self) -> &NodeId {
         &self.iss

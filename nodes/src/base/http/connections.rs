@@ -2,19 +2,15 @@
 //! slow bodies, answers that nobody fetches and connections left idle end by themselves.
 
 use std::collections::HashMap;
-use std::error::Error as StdError;
-use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Bytes, HttpBody};
 use axum::extract::ConnectInfo;
 use axum::http::Request;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,10 +20,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
-use tokio::time::{Sleep, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::base::http::addresses::subscriber;
+use crate::base::http::bodies::TimedBody;
 use crate::base::http::proxies::Proxies;
 use crate::base::http::unsent::Unsent;
 
@@ -66,18 +64,6 @@ impl Default for Limits {
         }
     }
 }
-
-/// The body of a request did not come in time: what reading it answers.
-#[derive(Clone, Copy, Debug)]
-pub struct TooSlow;
-
-impl fmt::Display for TooSlow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the body did not come in time")
-    }
-}
-
-impl StdError for TooSlow {}
 
 /// Serves `router` until `stop` is cancelled; answers when the requests under way have ended too.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
@@ -133,28 +119,6 @@ pub fn raise_open_files() {
     }
 }
 
-/// Whose limit counts for what comes from `address` and passes: one subscriber has a whole IPv6 /64.
-pub fn subscriber(address: IpAddr) -> IpAddr {
-    network(address, 64)
-}
-
-/// Whose limit counts for what stays of what came from `address`: one customer may have an IPv6 /48 for
-/// himself (RFC 6177), as many subscribers as he likes.
-pub fn customer(address: IpAddr) -> IpAddr {
-    network(address, 48)
-}
-
-/// An IPv4 address, or the first bits of one of IPv6.
-fn network(address: IpAddr, bits: u32) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let mask = u128::MAX << (u128::BITS - bits);
-            Ipv6Addr::from_bits(address.to_bits() & mask).into()
-        }
-    }
-}
-
 async fn converse(
     stream: TcpStream,
     from: SocketAddr,
@@ -173,7 +137,7 @@ async fn converse(
     let end = CancellationToken::new();
     let of_connection = end.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(|body| TimedBody { body, limit: body_time, deadline: None });
+        let mut request = request.map(|body| TimedBody::new(body, body_time));
         let client = limits.proxies.client(from.ip(), request.headers());
         request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, from.port())));
         // A task of its own, so that what was begun is done though the other side hangs up: between
@@ -250,38 +214,5 @@ impl Drop for ConnectionPlace {
                 taken.remove(&self.from);
             }
         }
-    }
-}
-
-/// A body that ends in [`TooSlow`] when it takes longer than it may.
-struct TimedBody {
-    body: Incoming,
-    limit: Duration,
-    deadline: Option<Pin<Box<Sleep>>>,
-}
-
-impl HttpBody for TimedBody {
-    type Data = Bytes;
-    type Error = Box<dyn StdError + Send + Sync>;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-        }
-        let limit = self.limit;
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
-        ready!(deadline.as_mut().poll(context));
-        Poll::Ready(Some(Err(TooSlow.into())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -16,8 +16,8 @@ use hdms::Error;
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::base::http::connections::subscriber;
-use crate::base::http::problem::read_body;
+use crate::base::http::addresses::subscriber;
+use crate::base::http::bodies::read_body;
 
 /// Requests of a kind that may be under way at a time. Of one address a quarter.
 const PLACES: usize = 1024;

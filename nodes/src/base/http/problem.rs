@@ -1,17 +1,11 @@
 //! Refusals over HTTP: `application/problem+json` (RFC 9457), the same from every native node.
 
-use std::error::Error as StdError;
-use std::iter;
-
-use axum::body::{Body, Bytes, to_bytes};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hdms::Error;
 use hdms::card::VerifiedCard;
 use serde::{Deserialize, Serialize};
-
-use crate::base::http::connections::TooSlow;
 
 /// The media type of a refusal.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -140,21 +134,6 @@ pub fn with_card(error: Error, own: &VerifiedCard) -> Problem {
     Problem { card, ..error.into() }
 }
 
-/// The whole body of a request, or `too_large` when it has more than `limit` bytes.
-/// [`Error::BodyTooSlow`] when it does not come in time, [`Error::CommandMalformed`] when it breaks
-/// off.
-pub async fn read_body(body: Body, limit: usize, too_large: Error) -> Result<Bytes, Error> {
-    to_bytes(body, limit).await.map_err(|error| {
-        let causes = iter::successors(Some(&error as &dyn StdError), |cause| (*cause).source());
-        let refusals = causes.filter_map(|cause| match cause {
-            cause if cause.is::<http_body_util::LengthLimitError>() => Some(too_large),
-            cause if cause.is::<TooSlow>() => Some(Error::BodyTooSlow),
-            _ => None,
-        });
-        refusals.last().unwrap_or(Error::CommandMalformed)
-    })
-}
-
 /// After how many seconds it makes sense to ask again: with every refusal that is over by itself,
 /// when too much was asked or the node can't answer just now.
 pub fn retry_after(error: Error) -> Option<u64> {
@@ -195,7 +174,8 @@ fn status(error: Error) -> StatusCode {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use super::{ProblemDocument, not_yet, read_body};
+    use super::{ProblemDocument, not_yet};
+    use axum::body::to_bytes;
     use hdms::Error;
 
     #[tokio::test]
@@ -203,7 +183,7 @@ mod tests {
         for why in Error::ALL {
             let answer = not_yet(*why);
             assert_eq!(answer.status(), 503);
-            let body = read_body(answer.into_body(), 4096, Error::BodyTooLarge).await.unwrap();
+            let body = to_bytes(answer.into_body(), 4096).await.unwrap();
             let problem: ProblemDocument = serde_json::from_slice(&body).unwrap();
             let code = Error::from_code(&problem.code).unwrap();
             assert!(!code.is_permanent() && !code.is_permanent_for_deposits(), "{why:?}");

@@ -2,42 +2,31 @@
 //! institution has approved none so many are kept of one network and in all, and each for a time; who has
 //! most of them makes room for others. Of every patient so many wait, whoever it is.
 
-mod origins;
+pub mod origins;
 mod room;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hdms::Error;
 use hdms::ids::{CaseId, NodeId};
-use hdms::node::{Lapse, Platform};
-use hdms::provider::{Clock, Timestamp};
+use hdms::provider::Timestamp;
 use hdms::treatment::hospital::HospitalCase;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 
-pub use origins::keep as keep_origin;
-use room::{Bounds, Going, Vacancy, Waiting, WaitingRoom};
+use room::{Bounds, Vacancy, WaitingRoom};
+pub use room::{Going, Waiting};
 
-use crate::base::http::connections::customer;
+use crate::base::http::addresses::customer;
 use crate::base::rate::{DAY, RateLimit};
-use crate::institution::platform::NativeNode;
 use crate::member::costs::Costs;
 
 /// How long one waits, milliseconds: until every envelope of its case has expired, so that none of them
 /// begins it once more.
-const KEPT: u64 = (hdms::envelope::LIFETIME + 24 * 3600) * 1000;
+pub const KEPT: u64 = (hdms::envelope::LIFETIME + 24 * 3600) * 1000;
 
 /// What part of the places of a network a day goes by lot to those who have none there.
 const BY_LOT: usize = 10;
-
-/// What the patient is told then.
-const LAPSED: &str =
-    "Nobody has decided this request in time. It was deleted; ask again if need be.";
-
-/// What the patient is told whose request made room for another.
-const DISPLACED: &str = "More requests came here than this hospital can keep, and this one was deleted \
-                         before anybody decided it. Ask again later, or by telephone.";
 
 /// See the module.
 #[derive(Debug)]
@@ -57,7 +46,7 @@ impl Undecided {
 
     /// Takes up room for a case that a patient wants to begin; who makes room for it goes once it has
     /// [begun](Undecided::begun). Answers from which network it came, which is to be
-    /// [kept](keep_origin) with it. [`Error::CaseQuota`].
+    /// [kept](origins::keep) with it. [`Error::CaseQuota`].
     pub fn take(
         &self,
         (case, patient): (&CaseId, &NodeId),
@@ -129,22 +118,30 @@ impl Undecided {
         self.room().note(case);
     }
 
+    /// Takes note from where those came that were kept from before; before they are
+    /// [looked at](Undecided::note).
+    pub fn remember(&self, origins: HashMap<CaseId, IpAddr>) {
+        self.room().origins = origins;
+    }
+
     /// Nothing more was kept from before than was looked at by now.
-    fn has_seen_all(&self) {
+    pub fn has_seen_all(&self) {
         let room = &mut *self.room();
         room.over.extend(room.origins.drain().map(|(case, _)| case));
     }
 
-    fn displaces(&self) -> bool {
+    /// Whether a request is to go.
+    pub fn displaces(&self) -> bool {
         !self.room().gone.is_empty()
     }
 
-    fn cases(&self) -> Vec<CaseId> {
+    /// Those that wait.
+    pub fn cases(&self) -> Vec<CaseId> {
         self.room().cases.keys().cloned().collect()
     }
 
     /// What is to lapse at `now`, of strangers.
-    fn lapsing(&self, now: Timestamp) -> Vec<(CaseId, Going)> {
+    pub fn lapsing(&self, now: Timestamp) -> Vec<(CaseId, Going)> {
         let room = &mut *self.room();
         let is_old =
             |waiting: &Waiting| !waiting.is_known && now.0.saturating_sub(waiting.since.0) > KEPT;
@@ -156,90 +153,29 @@ impl Undecided {
     }
 
     /// A request that was to lapse is not there any more, or was decided.
-    fn ended(&self, case: &CaseId) {
+    pub fn ended(&self, case: &CaseId) {
         let room = &mut *self.room();
         let from = room.stays(case).and_then(|waiting| waiting.from);
         room.over.extend(from.map(|_| case.clone()));
     }
 
-    fn is_stranger(&self, patient: &NodeId, but: Option<&CaseId>) -> bool {
+    /// Whether nothing is known of this patient but the one case.
+    pub fn is_stranger(&self, patient: &NodeId, but: Option<&CaseId>) -> bool {
         self.room().is_stranger(patient, but)
+    }
+
+    /// Of which cases it needs to be known no more from where they came; only once.
+    pub fn take_over(&self) -> Vec<CaseId> {
+        std::mem::take(&mut self.room().over)
+    }
+
+    /// Some of these could not be forgotten yet.
+    pub fn give_over(&self, over: Vec<CaseId>) {
+        self.room().over.extend(over);
     }
 
     fn room(&self) -> MutexGuard<'_, WaitingRoom> {
         self.room.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Learns from where those came that are kept from before; before they are
-/// [looked at](Undecided::note).
-pub async fn remember(node: &NativeNode) -> Result<(), Error> {
-    let origins = origins::read(node.platform().store()).await?;
-    node.platform().undecided().room().origins = origins;
-    Ok(())
-}
-
-/// Follows what is decided, and lets lapse what is not. Never ends.
-pub async fn watch(node: Arc<NativeNode>, mut changes: Receiver<CaseId>) {
-    let undecided = node.platform().undecided();
-    undecided.has_seen_all();
-    let mut looking = tokio::time::interval(node.platform().member().refreshes());
-    loop {
-        tokio::select! {
-            changed = changes.recv() => match changed {
-                Ok(case) => look(&node, undecided, &case).await,
-                Err(RecvError::Lagged(_)) => {
-                    for case in undecided.cases() {
-                        look(&node, undecided, &case).await;
-                    }
-                }
-                Err(RecvError::Closed) => return,
-            },
-            _ = looking.tick() => {
-                lapse(&node, undecided).await;
-                forget_lapsed(&node, undecided).await;
-            }
-        }
-        if undecided.displaces() {
-            lapse(&node, undecided).await;
-        }
-        forget_origins(&node, undecided).await;
-    }
-}
-
-async fn look(node: &NativeNode, undecided: &Undecided, case: &CaseId) {
-    match node.case::<HospitalCase>(case).await {
-        Ok(case) => undecided.note(&case),
-        Err(error) => tracing::debug!(%error, "a case was not looked at"),
-    }
-}
-
-async fn lapse(node: &NativeNode, undecided: &Undecided) {
-    let now = node.platform().clock().now();
-    for (case, Going { waiting: Waiting { patient, .. }, displaced }) in undecided.lapsing(now) {
-        let why = if displaced { DISPLACED } else { LAPSED };
-        let how = Lapse { why, remembered: Timestamp(now.0.saturating_add(KEPT)) };
-        let is_stranger = || undecided.is_stranger(&patient, Some(&case));
-        match node.let_lapse((&case, &patient), how, is_stranger).await {
-            Ok(true) => undecided.ended(&case),
-            Ok(false) => look(node, undecided, &case).await,
-            Err(error) => tracing::warn!(%error, "a request that nobody has decided goes later"),
-        }
-    }
-}
-
-async fn forget_lapsed(node: &NativeNode, undecided: &Undecided) {
-    let is_stranger = |patient: &NodeId| undecided.is_stranger(patient, None);
-    if let Err(error) = node.forget_lapsed(is_stranger).await {
-        tracing::warn!(%error, "what is remembered of requests that went is forgotten later");
-    }
-}
-
-async fn forget_origins(node: &NativeNode, undecided: &Undecided) {
-    let over = std::mem::take(&mut undecided.room().over);
-    if let Err(error) = origins::forget(node.platform().store(), &over).await {
-        tracing::debug!(%error, "from where requests came is forgotten later");
-        undecided.room().over.extend(over);
     }
 }
 

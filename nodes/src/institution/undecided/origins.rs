@@ -8,8 +8,6 @@ use hdms::Error;
 use hdms::ids::CaseId;
 use hdms::provider::{Store, Table, Write};
 
-use crate::institution::platform::WatchedStore;
-
 /// Rows of [`Table::Meta`], by case.
 const ORIGINS: &str = "asked-from/";
 
@@ -23,7 +21,7 @@ pub fn keep(case: &CaseId, network: IpAddr) -> Write {
 }
 
 /// All that is kept.
-pub async fn read(store: &WatchedStore) -> Result<HashMap<CaseId, IpAddr>, Error> {
+pub async fn read(store: &impl Store) -> Result<HashMap<CaseId, IpAddr>, Error> {
     let (mut origins, mut after) = (HashMap::new(), String::new());
     loop {
         let rows = store.scan(Table::Meta, ORIGINS, &after, PAGE).await?;
@@ -37,7 +35,7 @@ pub async fn read(store: &WatchedStore) -> Result<HashMap<CaseId, IpAddr>, Error
 }
 
 /// Lets what is known of these cases go.
-pub async fn forget(store: &WatchedStore, cases: &[CaseId]) -> Result<(), Error> {
+pub async fn forget(store: &impl Store, cases: &[CaseId]) -> Result<(), Error> {
     for cases in cases.chunks(PAGE) {
         let key = |case| format!("{ORIGINS}{case}");
         let delete = |case| Write::Delete { table: Table::Meta, key: key(case) };

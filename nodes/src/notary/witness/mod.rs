@@ -25,7 +25,7 @@ use hdms::network::{NotaryLog, notary_of};
 use hdms::provider::Clock;
 use rusqlite::Connection;
 
-use crate::base::http::connections::subscriber;
+use crate::base::http::addresses::subscriber;
 use crate::base::http::gate::Gate;
 use crate::base::http::problem::Problem;
 use crate::base::keys::{AwsPrimitives, NotaryKeys};

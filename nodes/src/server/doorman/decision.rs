@@ -37,7 +37,7 @@ pub fn expect_same_node(
 /// What a decision on a request rests on.
 #[derive(PartialEq)]
 pub struct Found {
-    /// From where it was asked: [`crate::base::http::connections::customer`].
+    /// From where it was asked: [`crate::base::http::addresses::customer`].
     pub from: IpAddr,
     pub known: Option<Known>,
     /// Since when it has a key that is not known here, seconds.

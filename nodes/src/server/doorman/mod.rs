@@ -24,7 +24,7 @@ use super::strangers;
 use super::superseded;
 use super::trail;
 use super::waiting_changes;
-use crate::base::http::connections::{customer, subscriber};
+use crate::base::http::addresses::{customer, subscriber};
 use crate::base::http::problem::Problem;
 use crate::base::http::reach::Reach;
 use crate::base::keys::AwsPrimitives;

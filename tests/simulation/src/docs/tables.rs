@@ -8,7 +8,8 @@ use hdms::node::{MOST_REFUSALS, MOST_REFUSED_BYTES};
 use hdms::provider::CLOCK_SKEW;
 use hdms::treatment::message;
 use hdms::{
-    Error, answers, doorman, endpoint, ledger, log, mailbox, notary, padding, proof, push, record,
+    Error, answers, doorman, endpoint, ledger, log, mailbox, network, notary, padding, proof, push,
+    record,
 };
 
 use super::Example;
@@ -42,8 +43,8 @@ fn limits() -> String {
         ),
         ("protected header of a JWS or JWE, as base64url", bytes(MAX_HEADER)),
         ("conflict (compact JWS)", bytes(ledger::CONFLICT.longest)),
-        ("manifest (compact JWS)", bytes(answers::MANIFEST)),
-        ("other network document (compact JWS)", bytes(answers::DOCUMENTS)),
+        ("manifest (compact JWS)", bytes(network::MAX_MANIFEST)),
+        ("other network document (compact JWS)", bytes(network::MAX_DOCUMENT)),
         ("record (compact SD-JWT without key binding)", bytes(record::MAX_BYTES)),
         ("name of a member in a record's `fhir`", bytes(resource::MAX_NAME)),
         ("lifetime of an envelope, `exp` − `iat`, at most", seconds(envelope::LIFETIME)),

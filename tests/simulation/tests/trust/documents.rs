@@ -3,8 +3,8 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::answers::MANIFEST;
 use hdms::card::{Role, VerifiedCard};
+use hdms::network::MAX_MANIFEST;
 use hdms::network::{self, DoormanKey, Manifest, NetworkDocuments, Trust};
 use hdms::provider::{Clock, Timestamp};
 use hdms_simulation::{BEGIN, Network, Operator, World, id, keys};
@@ -175,13 +175,13 @@ fn a_manifest_that_is_too_long_for_those_who_keep_it_is_none() {
     block_on(async {
         let world = World::new(1).await.unwrap();
         let doorman = keys("doorman", world.providers.randomness.clone()).unwrap();
-        for (notaries, counts) in [(1, true), (MANIFEST / 46, false)] {
+        for (notaries, counts) in [(1, true), (MAX_MANIFEST / 46, false)] {
             let notaries = vec![world.notary.card().id().clone(); notaries];
             let manifest = Manifest { notaries, ..world.patient.trust().manifest().clone() };
             let jwt = network::sign(&manifest, &doorman).await.unwrap();
             let key = &[doorman.public().0];
             let read = network::verify_by::<Manifest>(&jwt, key, &world.software()).await;
-            assert_eq!((read.is_ok(), jwt.len() <= MANIFEST), (counts, counts));
+            assert_eq!((read.is_ok(), jwt.len() <= MAX_MANIFEST), (counts, counts));
         }
     });
 }
