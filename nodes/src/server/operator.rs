@@ -12,7 +12,8 @@ use hdms::provider::Clock;
 use rusqlite::Connection;
 use serde_json::json;
 
-use super::nodes::{self, Known, Status};
+use super::known::{Known, Status};
+use super::nodes;
 use super::rules::{History, Witnessing};
 use super::settings::{self, Refused, Settings};
 use super::trail::{self, Act, Trail};

@@ -15,7 +15,8 @@ use hdms::proof::{self, ClaimedProof, RequestProof};
 use hdms::provider::{Clock, Timestamp};
 use rusqlite::Connection;
 
-use super::nodes::{self, Status};
+use super::known::Status;
+use super::nodes;
 use super::rates::Rates;
 use super::superseded;
 use crate::base::http::addresses::subscriber;

@@ -26,8 +26,9 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use super::certificate::Certificate;
+use super::known::{IssuedCard, Known, Status};
 use super::manifests::Manifests;
-use super::nodes::{self, IssuedCard, Known, Status};
+use super::nodes;
 use super::pins;
 use super::rules::History;
 use super::superseded;

@@ -5,7 +5,7 @@ use std::path::Path;
 use hdms::Error;
 
 use super::{
-    mailbox, manifests, nodes, quota, refusals, reports, rivals, strangers, superseded,
+    mailbox, manifests, marks, nodes, quota, refusals, reports, rivals, strangers, superseded,
     waiting_changes,
 };
 use crate::base::log::tiles;
@@ -191,7 +191,7 @@ pub const SCHEMA: Schema = Schema {
         superseded::UNKNOWN_KEYS,
         quota::NUMBERS,
         quota::OF_PAIRS,
-        rivals::MARKS,
+        marks::MARKS,
         waiting_changes::CHANGES,
         waiting_changes::ORIGINS,
         refusals::TABLE,
@@ -217,7 +217,7 @@ pub fn open(data: &Path) -> Result<Database, Error> {
 mod tests {
     use tempfile::TempDir;
 
-    use super::{FILE, SCHEMA, quota, rivals};
+    use super::{FILE, SCHEMA, marks, quota};
     use crate::base::sqlite::{Database, Schema};
     use crate::server::quota::{MailboxPlace, Quota, Quotas, take_place};
 
@@ -265,7 +265,7 @@ mod tests {
     /// Whichever command opens it first: an operator's may come before the server's next start.
     #[tokio::test]
     async fn by_what_members_may_be_taken_for_others_is_known_once_it_is_open() {
-        let marks = SCHEMA.migrations.iter().position(|sql| *sql == rivals::MARKS).unwrap();
+        let version = SCHEMA.migrations.iter().position(|sql| *sql == marks::MARKS).unwrap();
         let id = hdms::base64url::digest("a member");
         let request = serde_json::json!({
             "iss": id, "iat": 1, "jti": "018f0000-0000-7000-8000-000000000001",
@@ -278,7 +278,7 @@ mod tests {
             "INSERT INTO nodes (id, role, status, request) \
              VALUES ('{id}', 'institution', 'admitted', '{request}')"
         );
-        let dir = left(marks, member.leak());
+        let dir = left(version, member.leak());
         let database = super::open(dir.path()).unwrap();
         let kinds = database.read(|connection| {
             let mut statement = connection.prepare("SELECT kind FROM marks ORDER BY kind")?;

@@ -10,7 +10,8 @@ use hdms::provider::Timestamp;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::nodes::{self, Status};
+use super::known::Status;
+use super::nodes;
 use super::quota::{Quota, Quotas};
 use super::rates::Rates;
 use super::rules::{History, Rules};

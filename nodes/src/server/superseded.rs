@@ -6,7 +6,8 @@ use hdms::ids::NodeId;
 use hdms::network::Superseded;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::nodes::{self, IssuedCard};
+use super::known::IssuedCard;
+use super::nodes;
 use crate::base::sqlite::Failure;
 
 /// SQL of the nodes that have changed their signing keys to one that is not known here: cards issued

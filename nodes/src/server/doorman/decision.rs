@@ -8,7 +8,8 @@ use hdms::doorman::{AdmissionRequest, PATIENCE};
 use hdms::jwk::RsaJwk;
 use rusqlite::Connection;
 
-use super::super::nodes::{self, Known, Status};
+use super::super::known::{Known, Status};
+use super::super::nodes;
 use super::super::refusals::{self, Wish};
 use super::super::trail::Act;
 use super::super::{rivals, strangers, superseded, waiting_changes};

@@ -17,8 +17,9 @@ use rusqlite::Connection;
 
 use super::challenges::Challenges;
 use super::claims::Claims;
+use super::known::{IssuedCard, Known, Status};
 use super::network_map::Network;
-use super::nodes::{self, IssuedCard, Known, Status};
+use super::nodes;
 use super::rates::Rates;
 use super::strangers;
 use super::superseded;

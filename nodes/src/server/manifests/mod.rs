@@ -15,7 +15,8 @@ use hdms::log::{Checkpoint, NoteKey, NoteSignature, SignedCheckpoint};
 use hdms::network::{Manifest, NetworkDocuments, NotaryLog, Numbered, Witness, leaf, majority};
 use rusqlite::Connection;
 
-use super::nodes::{self, Known};
+use super::known::Known;
+use super::nodes;
 use crate::base::http::client::Client;
 use crate::base::keys::NotaryKeys;
 use crate::base::log::publication::Published;

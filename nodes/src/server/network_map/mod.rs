@@ -24,8 +24,9 @@ use rusqlite::Connection;
 use tokio::sync::OnceCell;
 
 use super::certificate::{Certificate, Keyring};
+use super::known::{IssuedCard, Known, Status};
 use super::manifests::{self, Manifests, Newest};
-use super::nodes::{self, IssuedCard, Known, Status};
+use super::nodes;
 use super::pins;
 use super::rules::History;
 use super::superseded;
