@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hdms::Error;
 use hdms::ids::NodeId;
-use hdms::jose::digest;
+use hdms::base64url::digest;
 use hdms::json;
 use hdms::jwk::RsaJwk;
 use hdms::network::{Doormen, ManifestsLog, sign, verify_by};
