@@ -4,7 +4,6 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::json;
-use crate::record::sdjwt;
 
 /// Longest name of a member, octets: of FHIR's own the longest has 34.
 pub const MAX_NAME: usize = 64;
@@ -253,13 +252,13 @@ pub fn has_element_names(value: &Value, longest: usize) -> bool {
 }
 
 /// An element's name, or that of a primitive's extensions: letters and digits, perhaps after `_`.
-/// `_sd` is none: SD-JWT would take it for digests.
+/// `_sd` is none: as records, SD-JWTs, contents have digests by that name (RFC 9901).
 fn is_element_name(name: &str, longest: usize) -> bool {
     let element = name.strip_prefix('_').unwrap_or(name);
     name.len() <= longest
         && element.starts_with(|first: char| first.is_ascii_alphabetic())
         && element.chars().all(|letter| letter.is_ascii_alphanumeric())
-        && !sdjwt::is_reserved(name)
+        && name != "_sd"
 }
 
 #[cfg(test)]
