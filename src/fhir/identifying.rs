@@ -1,12 +1,11 @@
-//! Which elements of a resource lead to a person. Each of them becomes a disclosure of its own in a
-//! record, so that the rest, a laboratory value say, can be shown and sold without them. What is
-//! in doubt counts as identifying: its holder may still choose to disclose it.
+//! Which elements of a resource lead to a person. The rest, a laboratory value say, can be shown and sold
+//! without them. What is in doubt counts as identifying: its holder may still choose to disclose it.
 
 use serde_json::{Map, Value};
 
 use super::reference::target;
 
-/// Why an element is concealed.
+/// Why an element leads to a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// It says who somebody is: a name, an address, everything of a Patient but gender and status.
@@ -24,10 +23,10 @@ pub enum Reason {
     Document,
 }
 
-/// Resources that are persons: only these members of them stay visible.
+/// Resources that are persons, and their members that are not.
 const PERSONS: [&str; 5] =
     ["Patient", "Person", "Practitioner", "PractitionerRole", "RelatedPerson"];
-const VISIBLE_OF_PERSONS: [&str; 4] = ["resourceType", "gender", "active", "meta"];
+const NOT_OF_PERSONS: [&str; 4] = ["resourceType", "gender", "active", "meta"];
 
 /// Elements that identify by their names, wherever they stand.
 #[rustfmt::skip]
@@ -48,14 +47,14 @@ const NAMES: [(Reason, &[&str]); 5] = [
     (Reason::Document, &["presentedForm", "content"]),
 ];
 
-/// Targets of which a Reference may show the name beside its hidden address: products. What people
+/// Targets of which a Reference may say the name without its address: products. What people
 /// call all others has patients' names in it ("Roel's renal insufficiency").
 const PRODUCTS: [&str; 2] = ["Medication", "Substance"];
 
-/// Why member `name` of `object` leads to a person, or `None` when it stays visible. `resource` is
-/// the type of the resource in which it stands, `top` whether it is one of that resource's own
-/// elements. The parts of a visible member are asked about in their turn; resources in `contained`
-/// and in a Bundle's `entry` are no members but resources, and never asked about.
+/// Why member `name` of `object` leads to a person, or `None` when it does not. `resource` is the type of
+/// the resource in which it stands, `top` whether it is one of that resource's own elements. A member
+/// that leads to a person does so with all its parts; those of another are asked about in their turn.
+/// `contained` and a Bundle's `entry` hold resources, each of which is asked about by itself.
 pub fn reason(
     resource: &str,
     top: bool,
@@ -63,7 +62,10 @@ pub fn reason(
     name: &str,
     value: &Value,
 ) -> Option<Reason> {
-    if top && PERSONS.contains(&resource) && !VISIBLE_OF_PERSONS.contains(&name) {
+    if name == "contained" || (top && resource == "Bundle" && name == "entry") {
+        return None;
+    }
+    if top && PERSONS.contains(&resource) && !NOT_OF_PERSONS.contains(&name) {
         return Some(Reason::Person);
     }
     let element = name.strip_prefix('_').unwrap_or(name);

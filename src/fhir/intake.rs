@@ -8,51 +8,46 @@ use serde_json::{Value, json};
 use super::resource::{entries, kind};
 use crate::error::Error;
 
-/// Bytes of compact JSON that fit into one record: concealing and encoding make whole patients 2.2,
-/// a directory of persons 2.7 times as large.
-pub const MAX_BYTES: usize = 200_000;
-
 /// Divides a resource or Bundle, as [`super::resource::parse`] answers it, into the contents of
-/// records of at most `max_bytes` of compact JSON each.
+/// records each of which fits, as `fits` says.
 ///
 /// What is no Bundle stays as it is, and so do documents and messages that fit, which must not be
 /// torn, and Bundles without an Encounter that fit, unless they are a transaction or batch. Any
 /// other Bundle becomes Bundles of type `collection`: one for each Encounter with all
-/// that refers to it, and one for what belongs to none; what is larger is divided further. No
-/// resource is dropped or doubled. References by `urn:uuid:` to resources of the Bundle become
+/// that refers to it, and one for what belongs to none; what does not fit is halved. No resource is
+/// dropped or doubled. References by `urn:uuid:` to resources of the Bundle become
 /// `ResourceType/id`; `fullUrl` (where it is such a URN), `request` and `response` fall away, since
 /// a collection has none. Other references, contained and conditional ones among them, stay.
 ///
-/// [`Error::RecordTooLarge`] when a single resource is larger than `max_bytes`.
-pub fn take_in(resource: Value, max_bytes: usize) -> Result<Vec<Value>, Error> {
-    if kind(&resource) != Some("Bundle") || is_whole(&resource, max_bytes) {
-        return if size(&resource) <= max_bytes {
-            Ok(vec![resource])
-        } else {
-            Err(Error::RecordTooLarge)
-        };
+/// [`Error::RecordTooLarge`] when a single resource does not fit.
+pub fn take_in(resource: Value, fits: impl Fn(&Value) -> bool) -> Result<Vec<Value>, Error> {
+    let is_bundle = kind(&resource) == Some("Bundle");
+    if (!is_bundle || stays_whole(&resource)) && fits(&resource) {
+        return Ok(vec![resource]);
+    }
+    if !is_bundle {
+        return Err(Error::RecordTooLarge);
     }
     let bundle = Names::of(&resource).rewrite(resource);
     let mut records = Vec::new();
     for group in by_encounter(bundle) {
-        divide(group, max_bytes, &mut records)?;
+        divide(group, &fits, &mut records)?;
     }
     Ok(records)
 }
 
-/// Whether a Bundle stays one record: documents and messages have a first entry that the others hang
-/// on, and what holds no Encounter needs no dividing. Transactions and batches are mere transport,
+/// Whether a Bundle that fits stays one record: documents and messages have a first entry that the others
+/// hang on, and what holds no Encounter needs no dividing. Transactions and batches are mere transport,
 /// unless there is nothing else to them.
-fn is_whole(bundle: &Value, max_bytes: usize) -> bool {
+fn stays_whole(bundle: &Value) -> bool {
     let any = |kinds: fn(&str) -> bool| {
         entries(bundle).iter().filter_map(|entry| kind(entry.get("resource")?)).any(kinds)
     };
-    let is_one = match bundle.get("type").and_then(Value::as_str) {
+    match bundle.get("type").and_then(Value::as_str) {
         Some("document" | "message") => true,
         Some("transaction" | "batch") => !any(|_| true),
         _ => !any(|kind| kind == "Encounter"),
-    };
-    is_one && size(bundle) <= max_bytes
+    }
 }
 
 /// The name `ResourceType/id` of every resource of a Bundle that is named by `urn:uuid:` in it.
@@ -179,41 +174,40 @@ fn relative(url: &str) -> &str {
     url.rfind("Encounter/").and_then(|start| url.get(start..)).unwrap_or(url)
 }
 
-/// Adds `group` to `records` in as many Bundles as it takes.
-fn divide(group: Vec<Value>, max_bytes: usize, records: &mut Vec<Value>) -> Result<(), Error> {
-    let frame = size(&collection(Vec::new()));
-    let mut part = Vec::new();
-    let mut bytes = frame;
-    for entry in group {
-        let entry_bytes = size(&entry) + 1;
-        if frame + entry_bytes - 1 > max_bytes {
-            return Err(Error::RecordTooLarge);
-        }
-        if bytes + entry_bytes > max_bytes + 1 {
-            records.push(collection(std::mem::take(&mut part)));
-            bytes = frame;
-        }
-        bytes += entry_bytes;
-        part.push(entry);
+/// Adds a group of entries to `records` in as many Bundles as it takes.
+fn divide(
+    group: Vec<Value>,
+    fits: &impl Fn(&Value) -> bool,
+    records: &mut Vec<Value>,
+) -> Result<(), Error> {
+    let mut bundle = json!({ "resourceType": "Bundle", "type": "collection" });
+    bundle["entry"] = group.into();
+    if fits(&bundle) {
+        records.push(bundle);
+        return Ok(());
     }
-    records.push(collection(part));
-    Ok(())
-}
-
-fn collection(entries: Vec<Value>) -> Value {
-    json!({ "resourceType": "Bundle", "type": "collection", "entry": entries })
-}
-
-fn size(value: &Value) -> usize {
-    value.to_string().len()
+    let Value::Array(mut group) = bundle["entry"].take() else { return Ok(()) };
+    if group.len() < 2 {
+        return Err(Error::RecordTooLarge);
+    }
+    let rest = group.split_off(group.len() / 2);
+    divide(group, fits, records)?;
+    divide(rest, fits, records)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{MAX_BYTES, take_in};
+    use super::take_in;
     use crate::error::Error;
+
+    /// Whether there is room for so many bytes of it.
+    fn within(max_bytes: usize) -> impl Fn(&Value) -> bool {
+        move |content| content.to_string().len() <= max_bytes
+    }
+
+    const ALL: usize = usize::MAX;
 
     fn transaction() -> Value {
         let entry = |url: &str, resource: Value| json!({ "fullUrl": url, "resource": resource, "request": { "method": "POST" } });
@@ -234,7 +228,7 @@ mod tests {
 
     #[test]
     fn each_encounter_becomes_a_record_with_all_that_refers_to_it() {
-        let records = take_in(transaction(), MAX_BYTES).unwrap();
+        let records = take_in(transaction(), within(ALL)).unwrap();
         let expected = [
             json!([
                 { "resource": { "resourceType": "Encounter", "id": "e1",
@@ -266,13 +260,22 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_divided_further_and_in_the_end_refused() {
-        let whole: usize = take_in(transaction(), MAX_BYTES).unwrap().len();
-        let divided = take_in(transaction(), 330).unwrap();
+        let whole: usize = take_in(transaction(), within(ALL)).unwrap().len();
+        let divided = take_in(transaction(), within(330)).unwrap();
         assert!(divided.len() > whole);
         assert!(divided.iter().all(|record| record.to_string().len() <= 330));
-        assert_eq!(take_in(transaction(), 100), Err(Error::RecordTooLarge));
+        assert_eq!(take_in(transaction(), within(100)), Err(Error::RecordTooLarge));
         let patient = json!({ "resourceType": "Patient", "id": "x".repeat(100) });
-        assert_eq!(take_in(patient, 100), Err(Error::RecordTooLarge));
+        assert_eq!(take_in(patient, within(100)), Err(Error::RecordTooLarge));
+    }
+
+    #[test]
+    fn numbers_stay_as_their_author_wrote_them() {
+        let text = r#"{"resourceType":"Bundle","type":"batch","entry":[{"resource":{"resourceType":"Encounter","length":{"value":1E5}}},{"resource":{"resourceType":"Observation","valueQuantity":{"value":6.50}}}]}"#;
+        let bundle = crate::json::parse(text.as_bytes()).unwrap();
+        let records: String =
+            take_in(bundle, within(150)).unwrap().iter().map(Value::to_string).collect();
+        assert!(records.contains("1E5") && records.contains("6.50"), "{records}");
     }
 
     #[test]
@@ -284,7 +287,7 @@ mod tests {
         let batch = json!({ "resourceType": "Bundle", "type": "batch", "entry": [request] });
         let patient = json!({ "resourceType": "Patient", "id": "p" });
         for whole in [document, searchset, batch, patient] {
-            assert_eq!(take_in(whole.clone(), MAX_BYTES), Ok(vec![whole]));
+            assert_eq!(take_in(whole.clone(), within(ALL)), Ok(vec![whole]));
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{Node, Platform, draft_key, shared_key};
 use crate::error::Error;
-use crate::fhir;
+use crate::fhir::{facts, resource};
 use crate::ids::{CaseId, EntryId, MessageId};
 use crate::json;
 use crate::ledger::VerificationKey;
@@ -15,6 +16,25 @@ use crate::record;
 use crate::treatment::hospital::{HospitalCase, HospitalPhase};
 use crate::treatment::message::{DataRequestBody, SharedRecord, check_text};
 use crate::treatment::{Authored, Step};
+
+/// A result that waits for its turn, as it is kept.
+#[derive(Serialize)]
+pub(super) struct Draft {
+    pub(super) fhir: Value,
+    pub(super) born: Option<String>,
+}
+
+impl Draft {
+    /// Reads what is kept: of before records said how old somebody was, the FHIR alone.
+    fn read(bytes: &[u8]) -> Result<Self, Error> {
+        let mut kept = json::parse(bytes)?;
+        if resource::kind(&kept).is_some() {
+            return Ok(Self { fhir: kept, born: None });
+        }
+        let born = kept["born"].as_str().map(str::to_owned);
+        Ok(Self { fhir: kept["fhir"].take(), born })
+    }
+}
 
 impl<P: Platform> Node<P> {
     /// Steps 4 and 7-9: approves a request; it goes to the notary that was drawn when it came.
@@ -57,7 +77,7 @@ impl<P: Platform> Node<P> {
         id: &CaseId,
         asked: DataRequestBody,
     ) -> Result<HospitalCase, Error> {
-        if !asked.resources.iter().all(|kind| fhir::resource::is_type(kind)) {
+        if !asked.resources.iter().all(|kind| resource::is_type(kind)) {
             return Err(Error::NotFhir);
         }
         asked.check()?;
@@ -89,14 +109,15 @@ impl<P: Platform> Node<P> {
         let is_over = case.notary_until(&self.trust()).is_some();
         let Some(entry) = case.next_result().filter(|_| !is_over) else { return Ok(()) };
         let draft = self.platform.store().read(Table::Records, &draft_key(id, entry)).await?;
-        let fhir = json::parse(&draft.ok_or(Error::StoreCorrupt)?)?;
+        let draft = Draft::read(&draft.ok_or(Error::StoreCorrupt)?)?;
         let content = record::Content {
             author: self.id().as_ref(),
             patient: case.patient.as_ref(),
             case: id.as_ref(),
             holder: Some(&case.holder),
             issued: self.now(),
-            fhir,
+            born: draft.born.as_deref(),
+            fhir: &draft.fhir,
         };
         let p = &self.platform;
         let record = record::issue(&content, p.keys(), p.randomness()).await?;
@@ -133,7 +154,8 @@ impl<P: Platform> Node<P> {
         if case.notary_until(&self.trust()).is_some() {
             return Err(Error::NotAllowedNow);
         }
-        let step = case.hand_in(results, self.now())?;
+        let born = facts::born(results.iter().map(|(_, fhir)| fhir)).map(str::to_owned);
+        let step = case.hand_in(results, born.as_deref(), self.now())?;
         self.carry_out(id, step, Vec::new()).await.map(drop)
     }
 
@@ -141,7 +163,7 @@ impl<P: Platform> Node<P> {
     async fn handed_in(&self, id: &CaseId, entry: &EntryId) -> Result<Value, Error> {
         let draft = self.platform.store().read(Table::Records, &draft_key(id, entry)).await?;
         match draft {
-            Some(draft) => json::parse(&draft),
+            Some(draft) => Ok(Draft::read(&draft)?.fhir),
             None => Ok(self.open_record(id, entry).await?.fhir().clone()),
         }
     }

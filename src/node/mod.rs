@@ -38,6 +38,7 @@ use crate::provider::{
 use crate::treatment::{Effect, Flow, Step};
 
 pub use content::Contents;
+use hospital::Draft;
 pub use inbox::{MOST_HELD, MOST_TRIES, Outcome, Taken};
 pub use lapse::Lapse;
 pub use ledger::{CheckedReceipt, LedgerEntry};
@@ -300,9 +301,9 @@ impl<P: Platform> Node<P> {
             Effect::KeepCard(card) => {
                 writes.push(put(Table::Cards, card.id().to_string(), card.jwt().into()));
             }
-            Effect::KeepDraft { entry, fhir } => {
-                let key = draft_key(case, &entry);
-                writes.push(put(Table::Records, key, json::write(&fhir)?));
+            Effect::KeepDraft { entry, fhir, born } => {
+                let draft = json::write(&Draft { fhir, born })?;
+                writes.push(put(Table::Records, draft_key(case, &entry), draft));
             }
             Effect::DropDraft(entry) => {
                 writes.push(Write::Delete { table: Table::Records, key: draft_key(case, &entry) });

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Node, Platform, put, record_key};
 use crate::error::Error;
+use crate::fhir::facts;
 use crate::ids::{CaseId, EntryId, MessageId, NodeId};
 use crate::ledger::{CaseSecret, Commitment, Draw, Entry, EntryKind, VerificationKey};
 use crate::provider::{HolderKeys, Store, Table};
@@ -65,7 +66,8 @@ impl<P: Platform> Node<P> {
             case: id.as_ref(),
             holder: Some(&holder),
             issued: self.now(),
-            fhir: request.to_fhir(self.id(), hospital),
+            born: None,
+            fhir: &request.to_fhir(self.id(), hospital),
         };
         let p = &self.platform;
         let record = record::issue(&content, p.keys(), p.randomness()).await?;
@@ -195,7 +197,8 @@ impl<P: Platform> Node<P> {
             case: name.case.as_ref(),
             holder: None,
             issued: self.now(),
-            fhir,
+            born: facts::born([&fhir]),
+            fhir: &fhir,
         };
         let record = record::issue(&content, p.keys(), p.randomness()).await?;
         p.store().commit(vec![put(Table::Records, key, record.compact().into())]).await

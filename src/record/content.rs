@@ -1,113 +1,114 @@
-//! The content of a record: what of it is concealed, and the order of its members.
-
-use std::mem;
+//! What of a record's content is concealed, and how finely: each member of a resource and each element of
+//! it, what leads to a person at whatever depth, and of who or where a person is every part.
 
 use serde_json::{Map, Value};
 
-use super::sdjwt::{self, Concealer, token};
+use super::sdjwt::{Concealer, Part};
 use crate::error::Error;
-use crate::fhir::identifying;
+use crate::fhir::identifying::{self, Reason};
 use crate::provider::Randomness;
 
-/// Conceals what leads to a person. Answers what stays visible, and the names of the members, in
-/// their author's order, of every object from which some were taken, by JSON pointer.
+/// How finely a place is divided; a resource is always divided anew, wherever it stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Division {
+    /// What leads to a person is a disclosure.
+    Identifying,
+    /// Every part is a disclosure: of who or where a person is.
+    Parts,
+    /// No part is: of what leads to a person otherwise.
+    Whole,
+}
+
+impl Division {
+    /// Of what stands in a member that leads to a person for this reason, or for none.
+    fn below(self, reason: Option<Reason>) -> Self {
+        match reason {
+            Some(Reason::Person | Reason::Place) => Division::Parts,
+            Some(_) => Division::Whole,
+            None => self,
+        }
+    }
+}
+
+/// Conceals `fhir` but for its structure; answers what stays visible.
 pub(super) fn conceal<R: Randomness>(
     fhir: &Value,
     concealer: &mut Concealer<'_, R>,
-) -> Result<(Value, Value), Error> {
-    let mut concealment = Concealment { concealer, order: Map::new(), pointer: String::new() };
-    let visible = concealment.value(fhir, "")?;
-    Ok((visible, Value::Object(concealment.order)))
-}
-
-/// Gives members the order that [`conceal`] noted. What the order does not name goes last; a place
-/// that isn't there, since it was not disclosed, is passed over. Names of FHIR have nothing in them that
-/// pointers write in more than one way, so each object is ordered once.
-pub(super) fn reorder(fhir: &mut Value, order: &Map<String, Value>) {
-    for (pointer, names) in order {
-        let object = fhir.pointer_mut(pointer).and_then(Value::as_object_mut);
-        let (Some(object), Some(names)) = (object, names.as_array()) else { continue };
-        let names = names.iter().filter_map(Value::as_str);
-        let present = names.filter(|name| object.contains_key(*name));
-        let mut ordered: Map<_, _> = present.map(|name| (name.into(), Value::Null)).collect();
-        // Whatever is inserted where something is takes its place.
-        ordered.extend(mem::take(object));
-        *object = ordered;
-    }
+) -> Result<Value, Error> {
+    Concealment { concealer }.value(fhir, "", Division::Whole)
 }
 
 struct Concealment<'a, 'b, R> {
     concealer: &'a mut Concealer<'b, R>,
-    order: Map<String, Value>,
-    pointer: String,
 }
 
 impl<R: Randomness> Concealment<'_, '_, R> {
     /// What stays visible of `value`, which stands in a resource of type `resource`.
-    fn value(&mut self, value: &Value, resource: &str) -> Result<Value, Error> {
+    fn value(&mut self, value: &Value, resource: &str, division: Division) -> Result<Value, Error> {
         match value {
-            Value::Object(members) => self.object(members, resource),
+            Value::Object(members) => self.object(members, resource, division),
             Value::Array(elements) => {
-                self.array(elements, |this, element| this.value(element, resource))
+                let elements = self.elements(elements, resource, division)?;
+                match division {
+                    Division::Parts => self.concealer.array(elements),
+                    _ => Ok(elements.into()),
+                }
             }
             plain => Ok(plain.clone()),
         }
     }
 
-    fn object(&mut self, members: &Map<String, Value>, resource: &str) -> Result<Value, Error> {
+    fn object(
+        &mut self,
+        members: &Map<String, Value>,
+        resource: &str,
+        division: Division,
+    ) -> Result<Value, Error> {
         let own = members.get("resourceType").and_then(Value::as_str);
         let resource = own.unwrap_or(resource);
-        let mut visible = Map::new();
-        let mut digests = Vec::new();
+        let division = own.map_or(division, |_| Division::Identifying);
+        let mut parts = Vec::with_capacity(members.len());
         for (name, value) in members {
-            let is_list = name == "contained" || (name == "entry" && own == Some("Bundle"));
-            if let (true, Value::Array(elements)) = (is_list, value) {
-                let elements = self.below(name, |this| this.resources(elements, resource))?;
-                visible.insert(name.clone(), elements);
-            } else if identifying::reason(resource, own.is_some(), members, name, value).is_some() {
-                digests.push(self.concealer.member(name, value.clone())?);
+            let reason = Some(division)
+                .filter(|division| *division == Division::Identifying)
+                .and_then(|_| identifying::reason(resource, own.is_some(), members, name, value));
+            let below = division.below(reason);
+            let part = if own.is_some() && name == "resourceType" {
+                Part::Visible(value.clone())
+            } else if own.is_some() {
+                Part::Concealed(self.member(value, resource, below)?)
+            } else if reason.is_some() || division == Division::Parts {
+                Part::Concealed(self.value(value, resource, below)?)
             } else {
-                let value = self.below(name, |this| this.value(value, resource))?;
-                visible.insert(name.clone(), value);
+                Part::Visible(self.value(value, resource, below)?)
+            };
+            parts.push((name.clone(), part));
+        }
+        self.concealer.object(parts).map(Value::Object)
+    }
+
+    /// A resource's own member, of which each element is a disclosure too.
+    fn member(
+        &mut self,
+        value: &Value,
+        resource: &str,
+        division: Division,
+    ) -> Result<Value, Error> {
+        match value {
+            Value::Array(elements) => {
+                let elements = self.elements(elements, resource, division)?;
+                self.concealer.array(elements)
             }
+            other => self.value(other, resource, division),
         }
-        if !digests.is_empty() {
-            let names = members.keys().cloned().collect();
-            self.order.insert(self.pointer.clone(), names);
-        }
-        Ok(Value::Object(sdjwt::object(visible, digests)))
     }
 
-    /// Entries or contained resources: each a disclosure, with disclosures in it.
-    fn resources(&mut self, elements: &[Value], resource: &str) -> Result<Value, Error> {
-        self.array(elements, |this, element| {
-            let visible = this.value(element, resource)?;
-            this.concealer.element(visible)
-        })
-    }
-
-    fn array(
+    fn elements(
         &mut self,
         elements: &[Value],
-        mut each: impl FnMut(&mut Self, &Value) -> Result<Value, Error>,
-    ) -> Result<Value, Error> {
-        let mut array = Vec::with_capacity(elements.len());
-        for (index, element) in elements.iter().enumerate() {
-            array.push(self.below(&index.to_string(), |this| each(this, element))?);
-        }
-        Ok(Value::Array(array))
-    }
-
-    fn below<T>(
-        &mut self,
-        name: &str,
-        inner: impl FnOnce(&mut Self) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let length = self.pointer.len();
-        self.pointer.push('/');
-        self.pointer.push_str(&token(name));
-        let result = inner(self);
-        self.pointer.truncate(length);
-        result
+        resource: &str,
+        division: Division,
+    ) -> Result<Vec<Value>, Error> {
+        elements.iter().map(|element| self.value(element, resource, division)).collect()
     }
 }

@@ -1,45 +1,52 @@
-//! Records: FHIR content that its author signed once and for all, of which every part that leads to
-//! a person can be disclosed or kept on its own.
+//! Records: FHIR content that its author signed once and for all, of which every part can be disclosed
+//! or kept on its own.
 //!
-//! A record is an SD-JWT (RFC 9901, `typ: hdms-record+sd-jwt`, PS256, `kid` and `iss` = node id of
-//! the author) with the claims `iat`, `cnf` (the holder's P-256 key; absent where the author is its
-//! only holder), `fhir` (the content), and as disclosures `sub` (node id of the patient), `case`
-//! and `order`. In `fhir` every entry of a Bundle and every contained resource is a disclosure, and
-//! every element that [`crate::fhir::identifying`] names. `order` gives back to objects with
-//! concealed members the order that their author gave them, so that a record with everything
-//! disclosed holds its author's text to the byte.
+//! A record is an SD-JWT (RFC 9901, `typ: hdms-record-2+sd-jwt`, PS256, `kid` and `iss` = node id of
+//! the author) with the claims `iat` (a day), `cnf` (the holder's P-256 key; absent where the author is its
+//! only holder) and `fhir` (the content), and as disclosures `sub` (node id of the patient), `case` and
+//! what [`Facts`] say. Of `fhir` only the structure stands in the open: [`content`] says what is a
+//! disclosure of its own. A record with everything disclosed holds its author's text to the byte, as each
+//! object keeps the order of its members ([`sdjwt::ORDER`]). Records of [`format_1`] open as ever.
 
+mod claims;
 mod content;
+pub mod format_1;
 mod presentation;
 pub mod sdjwt;
+mod selection;
+mod size;
 
-pub use presentation::{KeyBinding, Selection, WINDOW, present, verify_presentation};
+pub use presentation::{KeyBinding, WINDOW, present, verify_presentation};
+pub use selection::Selection;
+pub use size::size;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::base64url;
 use crate::card::SigningKeys;
 use crate::error::Error;
+use crate::fhir::facts::Facts;
 use crate::fhir::resource;
 use crate::ids::NodeId;
-use crate::jose::jws::{self, Kind, Unverified};
+use crate::jose::jws::{self, Kind};
 use crate::json;
 use crate::jwk::EcJwk;
 use crate::provider::{NodeKeys, Primitives, Randomness, Timestamp};
+use claims::{Claims, DAY, unverified};
 use sdjwt::{Concealer, Parts};
 
-/// A record's signed JWT.
-pub const KIND: Kind = Kind { typ: "hdms-record+sd-jwt", longest: MAX_BYTES };
+/// A record's signed JWT, of format 2.
+pub const KIND: Kind = Kind { typ: "hdms-record-2+sd-jwt", longest: MAX_BYTES };
 
 /// Bytes of the compact serialisation: with 4/3 for the message's JWS, 4/3 for its JWE and room for
 /// card, entry and endorsement this still makes an envelope of less than 1 MB.
 pub const MAX_BYTES: usize = 570_000;
 
-/// Claims that may be disclosed; all else at the top level must stand in the open.
-const CONCEALED: [&str; 3] = ["sub", "case", "order"];
+/// Digests of the claims that may be disclosed, decoys among them.
+const CLAIMS: usize = 8;
 
 /// What an author signs.
 #[derive(Clone)]
@@ -52,10 +59,12 @@ pub struct Content<'a> {
     pub case: &'a str,
     /// The key that the patient made for this case; `None` where the patient is the author.
     pub holder: Option<&'a EcJwk>,
-    /// When; kept to the second.
+    /// When; the day is kept.
     pub issued: Timestamp,
+    /// When the patient was born, a FHIR date, if that is known: the record says the age then.
+    pub born: Option<&'a str>,
     /// The resource or Bundle, as [`resource::parse`] answers it.
-    pub fhir: Value,
+    pub fhir: &'a Value,
 }
 
 /// A record in its compact serialisation, of which only the form is known.
@@ -134,25 +143,46 @@ pub async fn issue(
     keys: &impl NodeKeys,
     randomness: &impl Randomness,
 ) -> Result<Record, Error> {
-    resource::check(&content.fhir)?;
-    let mut concealer = Concealer::new(randomness);
-    let (fhir, order) = content::conceal(&content.fhir, &mut concealer)?;
-    let digests = vec![
-        concealer.member("sub", content.patient.into())?,
-        concealer.member("case", content.case.into())?,
-        concealer.member("order", order)?,
-    ];
+    resource::check(content.fhir)?;
+    let mut concealer = Concealer::new(randomness, MAX_BYTES);
+    let payload = conceal(content, &mut concealer)?;
+    let jwt = jws::sign_ps256(KIND.typ, content.author, &payload, keys).await?;
+    Record::try_from(concealer.compact(&jwt))
+}
+
+/// The claims that stand in the open.
+fn conceal<R: Randomness>(
+    content: &Content<'_>,
+    concealer: &mut Concealer<'_, R>,
+) -> Result<Map<String, Value>, Error> {
+    let fhir = content::conceal(content.fhir, concealer)?;
+    let facts = Facts::of(content.fhir, content.born);
+    let mut texts =
+        |texts: Vec<String>| concealer.array(texts.into_iter().map(Value::from).collect());
+    let (kinds, codes) = (texts(facts.kinds)?, texts(facts.codes)?);
+    let mut digests = Vec::with_capacity(CLAIMS);
+    for (name, value) in [
+        ("sub", Some(content.patient.into())),
+        ("case", Some(content.case.into())),
+        ("kinds", Some(kinds)),
+        ("codes", Some(codes)),
+        ("year", facts.year.map(Value::from)),
+        ("age", facts.age.map(Value::from)),
+    ] {
+        if let Some(value) = value {
+            digests.push(concealer.member(name, value)?);
+        }
+    }
+    concealer.fill_up(&mut digests, CLAIMS)?;
     let mut claims = Map::new();
     claims.insert("iss".into(), content.author.into());
-    claims.insert("iat".into(), content.issued.seconds().into());
+    claims.insert("iat".into(), (content.issued.seconds() / DAY * DAY).into());
     if let Some(holder) = content.holder {
-        claims.insert("cnf".into(), serde_json::json!({ "jwk": holder }));
+        claims.insert("cnf".into(), json!({ "jwk": holder }));
     }
     claims.insert("fhir".into(), fhir);
     claims.insert(sdjwt::ALGORITHM.into(), "sha-256".into());
-    let payload = sdjwt::object(claims, digests);
-    let jwt = jws::sign_ps256(KIND.typ, content.author, &payload, keys).await?;
-    Record::try_from(concealer.compact(&jwt))
+    Ok(sdjwt::object(claims, digests))
 }
 
 /// A record whose author's signature was seen to hold, with what its holder disclosed.
@@ -169,7 +199,7 @@ impl VerifiedRecord {
         &self.claims.iss
     }
 
-    /// When it was signed, to the second.
+    /// When it was signed: the beginning of the day (UTC), to the second in format 1.
     pub fn issued(&self) -> Timestamp {
         Timestamp::from_seconds(self.claims.iat)
     }
@@ -187,6 +217,27 @@ impl VerifiedRecord {
     /// The key with which its holder proves the holding.
     pub fn holder(&self) -> Option<&EcJwk> {
         self.claims.cnf.as_ref().map(|confirmation| &confirmation.jwk)
+    }
+
+    /// The resource types that it is of, as far as its author says so and it was disclosed; so with what
+    /// follows. See [`Facts`].
+    pub fn kinds(&self) -> &[String] {
+        self.claims.kinds.as_deref().unwrap_or_default()
+    }
+
+    /// The codes that it is about, as FHIR search tokens.
+    pub fn codes(&self) -> &[String] {
+        self.claims.codes.as_deref().unwrap_or_default()
+    }
+
+    /// The year of which it tells.
+    pub fn year(&self) -> Option<u32> {
+        self.claims.year
+    }
+
+    /// How old the person was then, in whole years.
+    pub fn age(&self) -> Option<u32> {
+        self.claims.age
     }
 
     /// The content, as far as disclosed.
@@ -214,8 +265,7 @@ impl fmt::Debug for VerifiedRecord {
 
 /// Whose record an SD-JWT claims to be, before anything is checked. [`Error::RecordMalformed`].
 pub fn claimed_author(compact: &str) -> Result<NodeId, Error> {
-    let jwt = Parts::parse(compact)?.jwt;
-    let unverified = Unverified::parse(jwt, &KIND, Error::RecordMalformed)?;
+    let (_, unverified) = unverified(Parts::parse(compact)?.jwt)?;
     json::read(unverified.payload()["iss"].clone(), Error::RecordMalformed)
 }
 
@@ -249,7 +299,7 @@ async fn check(
     primitives: &impl Primitives,
 ) -> Result<VerifiedRecord, Error> {
     let record = Record::parse(compact)?;
-    let signed = Unverified::parse(record.jwt(), &KIND, Error::RecordMalformed)?;
+    let (format, signed) = unverified(record.jwt())?;
     let names_author = |name: Option<&str>| name == Some(author.node().as_ref());
     if !names_author(signed.header().kid.as_deref())
         || !names_author(signed.payload().get("iss").and_then(Value::as_str))
@@ -262,50 +312,6 @@ async fn check(
         Error::SignatureInvalid => Error::RecordForged,
         other => other,
     })?;
-    let (claims, fhir) = disclosed(&record, payload, longest_name)?;
+    let (claims, fhir) = Claims::of((format, payload), &record, longest_name)?;
     Ok(VerifiedRecord { record, claims, fhir })
-}
-
-#[derive(Clone, Deserialize)]
-struct Claims {
-    iss: String,
-    iat: u64,
-    cnf: Option<Confirmation>,
-    sub: Option<String>,
-    case: Option<String>,
-    order: Option<Map<String, Value>>,
-}
-
-/// RFC 7800 section 3.2.
-#[derive(Clone, Deserialize)]
-struct Confirmation {
-    jwk: EcJwk,
-}
-
-/// The claims of a record with what its disclosures say, and its content in its author's order.
-fn disclosed(
-    record: &Record,
-    payload: Value,
-    longest_name: usize,
-) -> Result<(Claims, Value), Error> {
-    let malformed = Error::RecordMalformed;
-    let Value::Object(payload) = payload else { return Err(malformed) };
-    let parts = Parts::parse(record.compact())?;
-    let mut only_concealed = true;
-    let mut claims = sdjwt::process(payload, parts.disclosures(), &mut |_, place| {
-        // From its end, as its beginning may be long and is that of many.
-        if let Some(("", name)) = place.rsplit_once('/') {
-            only_concealed &= CONCEALED.contains(&name);
-        }
-    })?;
-    // Taken out first: to read it with the rest would write its numbers anew.
-    let mut fhir = claims.shift_remove("fhir").ok_or(malformed)?;
-    if !only_concealed || !resource::has_element_names(&fhir, longest_name) {
-        return Err(malformed);
-    }
-    let claims: Claims = json::read(Value::Object(claims), malformed)?;
-    if let Some(order) = &claims.order {
-        content::reorder(&mut fhir, order);
-    }
-    Ok((claims, fhir))
 }

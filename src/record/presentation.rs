@@ -1,11 +1,10 @@
-//! Showing a record, or parts of it, to somebody: which disclosures go along, and the proof that
-//! it is its holder who shows it (RFC 9901 section 4.3).
+//! Showing a record, or parts of it, to somebody: the proof that it is its holder who shows it
+//! (RFC 9901 section 4.3).
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::sdjwt::{self, Parts};
-use super::{KIND, Record, VerifiedRecord, verify};
+use super::sdjwt::Parts;
+use super::{Record, Selection, VerifiedRecord, verify};
 use crate::base64url;
 use crate::card::SigningKeys;
 use crate::error::Error;
@@ -20,66 +19,6 @@ const KEY_BINDING: Kind = Kind::statement("kb+jwt");
 /// nonce, used once, is what stops replays.
 pub const WINDOW: u64 = crate::envelope::LIFETIME;
 
-/// What of a record to disclose. Places are JSON pointers (RFC 6901) into its claims, as
-/// [`super::VerifiedRecord`] shows them: `/sub`, `/case`, `/fhir` or `/fhir/entry/3`.
-#[derive(Clone, Copy, Debug)]
-pub enum Selection<'a> {
-    /// Everything.
-    All,
-    /// Everything but these places with what is below them.
-    AllBut(&'a [String]),
-    /// Each place with everything below it.
-    Whole(&'a [String]),
-    /// Each place without what is concealed below it: of `/fhir/entry/3` a laboratory value, but
-    /// nothing that leads to its patient.
-    Bare(&'a [String]),
-}
-
-impl Selection<'_> {
-    /// Whether the disclosure at `place` goes along. What holds a chosen place always does.
-    fn includes(&self, place: &str) -> bool {
-        match self {
-            Selection::All => true,
-            Selection::AllBut(chosen) => !chosen.iter().any(|chosen| is_within(place, chosen)),
-            Selection::Whole(chosen) => {
-                chosen.iter().any(|chosen| is_within(chosen, place) || is_within(place, chosen))
-            }
-            Selection::Bare(chosen) => chosen.iter().any(|chosen| is_within(chosen, place)),
-        }
-    }
-}
-
-impl Record {
-    /// The record with only the disclosures of `selection`. [`Error::RecordMalformed`] when this is
-    /// no sound record, [`Error::CommandMalformed`] when a place is not in it.
-    pub fn select(&self, selection: Selection<'_>) -> Result<Record, Error> {
-        let chosen = match selection {
-            Selection::All => return Ok(self.clone()),
-            Selection::AllBut(chosen) | Selection::Whole(chosen) | Selection::Bare(chosen) => {
-                chosen
-            }
-        };
-        let disclosures: Vec<_> = Parts::parse(self.compact())?.disclosures().collect();
-        let mut includes = vec![false; disclosures.len()];
-        let claims =
-            self.claims(&mut |number, place| includes[number] = selection.includes(place))?;
-        let claims = Value::Object(claims);
-        if chosen.iter().any(|place| claims.pointer(place).is_none()) {
-            return Err(Error::CommandMalformed);
-        }
-        let chosen = disclosures.into_iter().zip(includes).filter(|(_, included)| *included);
-        Record::try_from(sdjwt::compact(self.jwt(), chosen.map(|(disclosure, _)| disclosure)))
-    }
-
-    fn claims(&self, placed: &mut dyn FnMut(usize, &str)) -> Result<Map<String, Value>, Error> {
-        let signed = Unverified::parse(self.jwt(), &KIND, Error::RecordMalformed)?;
-        let Value::Object(payload) = signed.payload().clone() else {
-            return Err(Error::RecordMalformed);
-        };
-        sdjwt::process(payload, Parts::parse(self.compact())?.disclosures(), placed)
-    }
-}
-
 /// Presents `selection` of `record` to `audience` (its node id), which asked with `nonce`; answers
 /// the compact serialisation with a key binding. `keys` are the holder's.
 ///
@@ -93,7 +32,7 @@ pub async fn present(
     keys: &impl HolderKeys,
     clock: &impl Clock,
 ) -> Result<String, Error> {
-    let holder = record.claims(&mut |_, _| {})?.shift_remove("cnf").ok_or(Error::HolderUnproven)?;
+    let holder = record.processed()?.claims.shift_remove("cnf").ok_or(Error::HolderUnproven)?;
     let jwk = holder.get("jwk").cloned().ok_or(Error::RecordMalformed)?;
     let holder: EcJwk = json::read(jwk, Error::RecordMalformed)?;
     let presented = record.select(selection)?.compact;
@@ -165,9 +104,4 @@ impl KeyBinding {
             Err(unproven)
         }
     }
-}
-
-/// Whether `place` is `other` or holds it.
-fn is_within(other: &str, place: &str) -> bool {
-    other.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -68,6 +68,8 @@ pub enum Effect {
         entry: EntryId,
         /// FHIR.
         fhir: Value,
+        /// When its patient was born, if the hand-in says so.
+        born: Option<String>,
     },
     /// The waiting result was sent.
     DropDraft(EntryId),

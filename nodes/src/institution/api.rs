@@ -16,8 +16,10 @@ use hdms::Error;
 use hdms::fhir::{intake, resource};
 use hdms::ids::{CaseId, EntryId, MessageId};
 use hdms::node::Platform;
+use hdms::record;
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::message::DataRequestBody;
+use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::access::Door;
@@ -191,7 +193,8 @@ pub async fn hand_in(
     let id = case_id(&id)?;
     let case: HospitalCase = desk.node.case(&id).await?;
     let body = read_body(body, MAX_RESULT, Error::BodyTooLarge).await?;
-    let results = intake::take_in(resource::parse(&body)?, intake::MAX_BYTES)?;
+    let fits = |content: &Value| record::size(content).is_ok();
+    let results = intake::take_in(resource::parse(&body)?, fits)?;
     let ids = Ids::new(&desk.node, &case, &headers, results.len());
     let ids = ids.map_err(|error| OperationOutcome::explained(error, NO_KEY))?;
     let results = ids.of_results.iter().cloned().zip(results).collect();

@@ -37,11 +37,13 @@ pub use state::{
 };
 
 impl HospitalCase {
-    /// Step 14: the HIS hands in results, whose ids are new; they wait for their turn.
+    /// Step 14: the HIS hands in results, whose ids are new, of a patient who was `born` then, if they say
+    /// so; they wait for their turn.
     /// [`Error::NotAllowedNow`] before the request is final, [`Error::FormerCase`].
     pub fn hand_in(
         &self,
         results: Vec<(EntryId, Value)>,
+        born: Option<&str>,
         now: Timestamp,
     ) -> Result<Step<Self>, Error> {
         self.expect_approved()?;
@@ -50,7 +52,7 @@ impl HospitalCase {
         for (entry, fhir) in results {
             let status = HospitalResultStatus::Waiting;
             case.results.push(HospitalResult { id: entry.clone(), handed_in: now, status });
-            keep.push(Effect::KeepDraft { entry, fhir });
+            keep.push(Effect::KeepDraft { entry, fhir, born: born.map(str::to_owned) });
         }
         Ok(case.applied(now, keep))
     }

@@ -102,7 +102,8 @@ fn issue(text: &str) -> Option<Vec<u8>> {
         case: case.as_ref(),
         holder: None,
         issued: NOW,
-        fhir: resource::parse(text.as_bytes()).ok()?,
+        born: None,
+        fhir: &resource::parse(text.as_bytes()).ok()?,
     };
     let record = block_on(record::issue(&content, &Trusting, &randomness)).ok()?;
     spell_record(record.compact())

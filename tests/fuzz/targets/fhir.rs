@@ -4,7 +4,7 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::fhir::{intake, resource};
+use hdms::fhir::{facts, intake, resource};
 use hdms::record::{self, Content};
 use hdms::testing::SeededRandomness;
 use hdms_fuzz::{NOW, Trusting, world};
@@ -13,10 +13,10 @@ use serde_json::Value;
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let Ok(fhir) = resource::parse(input) else { return };
     let resources = count(&fhir);
-    if let Ok(records) = intake::take_in(fhir, 400) {
+    if let Ok(records) = intake::take_in(fhir, |content| content.to_string().len() <= 400) {
         assert_eq!(records.iter().map(count).sum::<usize>(), resources);
         for content in records {
-            assert_kept(content);
+            assert_kept(&content);
         }
     }
 });
@@ -32,7 +32,7 @@ fn count(resource: &Value) -> usize {
     }
 }
 
-fn assert_kept(fhir: Value) {
+fn assert_kept(fhir: &Value) {
     let author = &world().hospital;
     let content = Content {
         author: author.id().as_ref(),
@@ -40,6 +40,7 @@ fn assert_kept(fhir: Value) {
         case: "0199a2b1-0000-7000-8000-000000000000",
         holder: None,
         issued: NOW,
+        born: facts::born([fhir]),
         fhir,
     };
     let record = match block_on(record::issue(&content, &Trusting, &SeededRandomness::new(0))) {
@@ -48,7 +49,10 @@ fn assert_kept(fhir: Value) {
         Err(error) => unreachable!("{error}"),
     };
     match block_on(record::verify(record.compact(), author.keys(), &Trusting)) {
-        Ok(verified) => assert_eq!(verified.fhir().to_string(), content.fhir.to_string()),
+        Ok(verified) => {
+            assert_eq!(verified.fhir().to_string(), content.fhir.to_string());
+            assert!(record::size(fhir).is_ok_and(|size| size >= record.compact().len()));
+        }
         Err(error) => unreachable!("{error}"),
     }
 }

@@ -1,5 +1,5 @@
 //! Records as strangers send them, raw and with mutated claims and disclosures. What verifies keeps
-//! its verification key whatever is disclosed, and forgets all when told to.
+//! its verification key whatever is disclosed, can be shown in part, and forgets all when told to.
 #![no_main]
 
 use futures_lite::future::block_on;
@@ -20,6 +20,13 @@ fn verify(compact: &str) {
     assert_eq!(record.select(Selection::All).as_ref().map(Record::compact), Ok(compact));
     let bare = record.select(none).map(|record| record.verification_key());
     assert_eq!(bare, Ok(verified.verification_key()));
+    let content = ["/fhir".to_owned()];
+    for selection in
+        [Selection::Whole(&content), Selection::Bare(&content), Selection::AllBut(&content)]
+    {
+        let shown = record.select(selection).map(String::from).unwrap_or_default();
+        assert!(block_on(record::verify(&shown, keys, &Trusting)).is_ok());
+    }
     assert_eq!(record.forget().verification_key(), verified.verification_key());
     assert!(!record.forget().compact().trim_end_matches('~').contains('~'));
 }

@@ -195,7 +195,8 @@ class Hospital(Member):
         """One shared record (section 11.5)."""
         form(share, {"record": str, "receipt?": str}, "envelope/body")
         compact = share["record"]
-        _, claims = unverified(compact.split("~")[0], record.RECORD, "record/malformed")
+        jwt = compact.split("~")[0]
+        _, claims = unverified(jwt, record.kind(jwt), "record/malformed")
         form(claims, {"iss": NODE_ID}, "record/malformed", closed=False)
         own = claims["iss"] == sender["sub"]
         if own:

@@ -6,24 +6,23 @@ import secrets
 
 from jwcrypto.jwk import JWK
 
-from wire import NODE_ID, UUID7, decode, digest, encode, expect, form, parse, sign
+from identifying import NUMBER, WHERE, WHO, is_text, leads
+from wire import NODE_ID, UUID7, Refused, decode, digest, encode, expect, form, parse, sign
 from wire import unverified, verify, verify_by
 
-RECORD = "hdms-record+sd-jwt"
+RECORD, FORMER = "hdms-record-2+sd-jwt", "hdms-record+sd-jwt"
 MALFORMED = "record/malformed"
 MAX_BYTES = 570_000
-PERSONS = {"Patient", "Person", "Practitioner", "PractitionerRole", "RelatedPerson"}
-OPEN_OF_PERSONS = {"resourceType", "gender", "active", "meta"}
-NAMES = set("""
-    id identifier distinctIdentifier serialNumber udiCarrier uid altId subscriberId policyNumber
-    preAuthRef versionId source network header instantiatesUri fullUrl link request response
-    name alias contact telecom photo signature address position
-    note comment comments description conclusion summary title disposition patientInstruction
-    valueMarkdown presentedForm content
-""".split())
-DAY = re.compile(r"\d{4}-\d{2}(-\d{2}(T.*)?)?")
+A_DAY = 86_400
+OPEN = {"_sd", "_sd_alg", "iss", "iat", "cnf", "fhir"}
+HIDDEN = {RECORD: {"sub", "case", "kinds", "codes", "year", "age"}, FORMER: {"sub", "case", "order"}}
+DATES = """
+    effectiveDateTime effectiveInstant effectivePeriod performedDateTime performedPeriod
+    occurrenceDateTime occurrencePeriod onsetDateTime onsetPeriod authoredOn period billablePeriod
+    servicedDate started start whenHandedOver recordedDate issued sent created date timestamp
+""".split()
+A_NUMBER = re.compile(NUMBER + r"\d+")
 ELEMENT = re.compile("(?=.{1,64}$)_?[A-Za-z][A-Za-z0-9]*")
-NUMBER = "\0number:"
 ENTRY = {
     "id": UUID7, "kind": re.compile("request|result"), "case": UUID7, "author": NODE_ID,
     "counterparty": NODE_ID, "verification_key": str, "previous": (str, type(None)),
@@ -46,101 +45,108 @@ def verification_key(compact):
     return digest(compact.split("~")[0])
 
 
-# --- what is concealed ---
+# --- issuing ---
 
-def identifies(resource, top, members, name, value):
-    if top and resource in PERSONS and name not in OPEN_OF_PERSONS:
-        return True
-    element = name.removeprefix("_")
-    return element in NAMES or by_place(resource, members, element, value) or by_form(value)
+def rounded(count):
+    return 1 << (count - 1).bit_length() if count <= 16 else -(-count // 16) * 16
 
 
-def by_place(resource, members, element, value):
-    if element == "reference" and is_reference(members):
-        return True
-    if element == "text" and "coding" not in members or element == "data" and resource == "Binary":
-        return True
-    labels = ("display", "text", "unit", "data")
-    return element.endswith("String") or element not in labels and has_space(value)
-
-
-def is_text(value):
-    return isinstance(value, str) and not value.startswith(NUMBER)
-
-
-def has_space(value):
-    if isinstance(value, list):
-        return any(map(has_space, value))
-    return is_text(value) and any(letter.isspace() for letter in value)
-
-
-def by_form(value):
-    if is_text(value):
-        return bool(DAY.fullmatch(value)) or value.startswith("urn:uuid:")
-    if isinstance(value, list):
-        return any(map(by_form, value))
-    if not isinstance(value, dict) or "resourceType" in value:
-        return False
-    document = "contentType" in value and ("data" in value or "url" in value)
-    period = value and set(value) <= {"start", "end"} and all(map(by_form, value.values()))
-    named = value.keys() & {"div", "family", "given", "line", "city", "postalCode"}
-    product = "display" in value and target(value) in ("Medication", "Substance")
-    reference = is_reference(value) and not product
-    return bool(named or document or is_text(value.get("value")) or period or reference)
-
-
-def is_reference(members):
-    display = is_text(members.get("display"))
-    coded = is_text(members.get("code")) or is_text(members.get("system"))
-    return is_text(members.get("reference")) or display and not coded
-
-
-def target(reference):
-    path = reference.get("reference", "").split("/_history/")[0].split("/")
-    return path[-2] if len(path) > 1 else reference.get("type")
+def mixed(items, others):
+    """The items in their order, and among them the others, anywhere."""
+    items = list(items)
+    for other in others:
+        items.insert(secrets.randbelow(len(items) + 1), other)
+    return items
 
 
 class Concealer:
     def __init__(self):
-        self.disclosures, self.order = [], {}
+        self.disclosures = []
 
     def disclose(self, *content):
         disclosure = encode(text([encode(secrets.token_bytes(16)), *content]).encode())
         self.disclosures.append(disclosure)
         return digest(disclosure)
 
-    def value(self, value, resource, at):
-        if isinstance(value, list):
-            return [self.value(each, resource, f"{at}/{n}") for n, each in enumerate(value)]
-        return self.object(value, resource, at) if isinstance(value, dict) else value
+    def decoys(self, count):
+        return [digest(encode(secrets.token_bytes(32))) for _ in range(count)]
 
-    def object(self, members, resource, at):
+    def array(self, elements):
+        shown = [self.disclose(each) for each in elements]
+        decoys = self.decoys(rounded(len(shown)) - len(shown) if shown else 0)
+        return [{"...": each} for each in mixed(shown, decoys)]
+
+    def value(self, value, resource, parts=False, asks=True):
+        """What stays visible of a value: below who or where a person is, `parts`, nothing; below what
+        leads to a person otherwise, where nobody `asks`, all."""
+        if isinstance(value, list):
+            elements = [self.value(each, resource, parts, asks) for each in value]
+            return self.array(elements) if parts else elements
+        return self.object(value, resource, parts, asks) if isinstance(value, dict) else value
+
+    def object(self, members, resource, parts, asks):
         own = members.get("resourceType")
-        resource, visible, digests = own or resource, {}, []
+        parts, asks = (False, True) if own else (parts, asks)
+        visible, digests, order = {}, [], []
         for name, value in members.items():
-            below = f"{at}/{name}"
-            if name == "contained" or name == "entry" and own == "Bundle":
-                shown = (self.value(each, resource, f"{below}/{n}") for n, each in enumerate(value))
-                visible[name] = [{"...": self.disclose(each)} for each in shown]
-            elif identifies(resource, own is not None, members, name, value):
-                digests.append(self.disclose(name, value))
+            how = leads(own or resource, own is not None, members, name, value) if asks else None
+            below = (parts or how in (WHO, WHERE), asks and not how)
+            shown = self.value(value, own or resource, *below)
+            if own and isinstance(value, list) and not below[0]:
+                shown = self.array(shown)
+            if own and name != "resourceType" or how or parts:
+                digests.append(self.disclose(name, shown))
+                order.append(digests[-1])
             else:
-                visible[name] = self.value(value, resource, below)
-        if digests:
-            self.order[at] = list(members)
-            visible = {"_sd": sorted(digests)} | visible
-        return visible
+                visible[name] = shown
+                order.append(name)
+        return self.whole(visible, digests, order) if digests else visible
+
+    def whole(self, visible, digests, order):
+        ordered = len(order) > 1
+        decoys = self.decoys(rounded(len(digests) + ordered) - len(digests) - ordered)
+        numbers = {each: number for number, each in enumerate(sorted(digests + decoys))}
+        slots = [each if each in visible else numbers[each] for each in order]
+        slots = mixed(slots, [numbers[each] for each in decoys])
+        orders = [self.disclose("$order", slots)] if ordered else []
+        return {"_sd": sorted(digests + decoys + orders)} | visible
+
+
+def facts(content):
+    """What a content is about: `kinds`, `codes` and `year`."""
+    def date(resource):
+        own = (resource[name] for name in DATES if name in resource)
+        starts = (each.get("start") if isinstance(each, dict) else each for each in own)
+        return next(filter(is_text, starts), None)
+
+    entries = content.get("entry", []) if content["resourceType"] == "Bundle" else None
+    inside = [each["resource"] for each in entries or [] if "resource" in each]
+    resources, dated = ([content], []) if entries is None else (inside, inside)
+    concepts = []
+    for resource in resources:
+        own = ("code", "medicationCodeableConcept", "vaccineCode")
+        concepts += [resource.get(name) for name in own]
+        concepts += [each.get("code") for each in resource.get("component", [])]
+    codings = [coding for concept in concepts if isinstance(concept, dict)
+               for coding in concept.get("coding", []) if "code" in coding]
+    codes = dict.fromkeys(f"{coding.get('system', '')}|{coding['code']}" for coding in codings)
+    when = next(filter(None, map(date, [content, *dated])), "")
+    year = {"year": int(when[:4])} if re.match(r"\d{4}(-|T|$)", when) else {}
+    kinds = dict.fromkeys(resource["resourceType"] for resource in resources)
+    return {"kinds": list(kinds), "codes": list(codes)[:64]} | year
 
 
 def issue(content, key, patient, case, holder, now):
     """The compact record of a FHIR text, signed by its author's `key`."""
-    concealer = Concealer()
-    visible = concealer.value(fhir(content), "", "")
-    digests = [concealer.disclose("sub", patient), concealer.disclose("case", case),
-               concealer.disclose("order", concealer.order)]
+    concealer, content = Concealer(), fhir(content)
+    visible = concealer.value(content, "")
+    hidden = {"sub": patient, "case": case} | facts(content)
+    for name in ("kinds", "codes"):
+        hidden[name] = concealer.array(hidden[name])
+    digests = [concealer.disclose(name, value) for name, value in hidden.items()]
     claims = {
-        "_sd": sorted(digests), "iss": key.thumbprint(), "iat": now, "cnf": {"jwk": holder},
-        "fhir": "FHIR", "_sd_alg": "sha-256",
+        "_sd": sorted(digests + concealer.decoys(8 - len(digests))), "iss": key.thumbprint(),
+        "iat": now - now % A_DAY, "cnf": {"jwk": holder}, "fhir": "FHIR", "_sd_alg": "sha-256",
     }
     payload = json.dumps(claims).replace('"FHIR"', text(visible))
     compact = "~".join([sign(RECORD, payload, key), *concealer.disclosures, ""])
@@ -150,9 +156,18 @@ def issue(content, key, patient, case, holder, now):
 
 # --- checking (8.1, 8.2) ---
 
+def kind(jwt):
+    """The `typ` of a record's signed JWT: what is of no format counts as the present one."""
+    try:
+        unverified(jwt, FORMER, MALFORMED)
+    except Refused:
+        return RECORD
+    return FORMER
+
+
 class Processing:
-    def __init__(self, disclosures):
-        self.by_digest = {}
+    def __init__(self, disclosures, ordered):
+        self.by_digest, self.ordered = {}, ordered
         for disclosure in disclosures:
             expect(digest(disclosure) not in self.by_digest, "record/signature")
             number = NUMBER.__add__
@@ -179,18 +194,23 @@ class Processing:
         return self.object(value, depth) if isinstance(value, dict) else value
 
     def object(self, members, depth):
-        whole = {}
+        shown = {name: value for name, value in members.items() if name != "_sd"}
         digests = members.get("_sd", [])
         expect("..." not in members and isinstance(digests, list), MALFORMED)
-        for name, value in members.items():
-            if name != "_sd":
-                whole[name] = self.value(value, depth + 1)
+        hidden, order = {}, None
         for each in digests:
-            if content := self.disclosed(each, 3):
-                expect(content[1] not in whole, MALFORMED)
-                whole[content[1]] = self.value(content[2], depth + 1)
-                if depth == 0:
-                    self.top.add(content[1])
+            content = self.disclosed(each, 3)
+            if content and self.ordered and depth and content[1] == "$order":
+                expect(order is None, MALFORMED)
+                order = content[2]
+            else:
+                hidden[each] = content and content[1:]
+        whole = {}
+        for name, value in in_order(shown, hidden, order):
+            expect(name not in whole, MALFORMED)
+            whole[name] = self.value(value, depth + 1)
+        if depth == 0:
+            self.top = whole.keys() - shown.keys()
         return whole
 
     def array(self, elements, depth):
@@ -204,25 +224,45 @@ class Processing:
         return whole
 
 
+def in_order(shown, hidden, order):
+    """The members of an object; of those hidden, digest by digest, only what was disclosed."""
+    if order is None:
+        return [*shown.items(), *filter(None, hidden.values())]
+    expect(isinstance(order, list), MALFORMED)
+    numbered = {f"{NUMBER}{n}": hidden[each] for n, each in enumerate(sorted(hidden))}
+    slots = numbered | {name: (name, value) for name, value in shown.items()}
+    expect(all(isinstance(slot, str) for slot in order), MALFORMED)
+    expect(sorted(order) == sorted(slots), MALFORMED)
+    return list(filter(None, (slots[slot] for slot in order)))
+
+
 def check(compact, author):
     """The claims of a record by the node with the card `author`, disclosures in their places."""
     expect(len(compact) <= MAX_BYTES, "record/too-large")
     expect(compact.isascii() and compact.endswith("~"), MALFORMED)
     jwt, *disclosures = compact.split("~")[:-1]
-    header, claims = unverified(jwt, RECORD, MALFORMED)
+    typ = kind(jwt)
+    header, claims = unverified(jwt, typ, MALFORMED)
     named = header.get("kid") == claims.get("iss") == author["sub"]
     expect(named, "record/wrong-author")
-    verify_by(jwt, RECORD, author, MALFORMED, "record/signature")
+    verify_by(jwt, typ, author, MALFORMED, "record/signature")
     number = NUMBER.__add__
     payload = decode(jwt.split(".")[1], MALFORMED)
     claims = parse(payload, MALFORMED, parse_float=number, parse_int=number)
+    if typ == RECORD:
+        shown = claims.get("fhir")
+        expect(claims.keys() <= OPEN and isinstance(shown, dict), MALFORMED)
+        expect(shown.keys() <= {"_sd", "resourceType"}, MALFORMED)
+        day = str(claims.get("iat")).removeprefix(NUMBER)
+        expect(day.isdigit() and int(day) % A_DAY == 0, MALFORMED)
     expect(claims.pop("_sd_alg", "sha-256") == "sha-256", MALFORMED)
-    processing = Processing(disclosures)
+    processing = Processing(disclosures, typ == RECORD)
     claims = processing.value(claims)
     expect(not processing.by_digest, "record/signature")
-    expect(processing.top <= {"sub", "case", "order"}, MALFORMED)
+    expect(processing.top <= HIDDEN[typ], MALFORMED)
     form(claims, {"iss": NODE_ID, "cnf?": dict, "sub?": str, "case?": str, "order?": dict,
-                  "fhir": object}, MALFORMED, closed=False)
+                  "kinds?": list, "codes?": list, "year?": A_NUMBER, "age?": A_NUMBER, "fhir": object},
+         MALFORMED, closed=False)
     expect(has_element_names(claims["fhir"]), MALFORMED)
     for pointer, names in claims.get("order", {}).items():
         reorder(claims["fhir"], pointer, names)

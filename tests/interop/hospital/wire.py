@@ -127,6 +127,7 @@ def sign(typ, claims, key):
 # Characters of the longest of each kind; of all others 4096.
 LONGEST = {
     "hdms-card+jwt": 61440, "hdms-conflict+jwt": 262144, "hdms-record+sd-jwt": 570000,
+    "hdms-record-2+sd-jwt": 570000,
     "hdms+jwt": 1048576, "hdms-manifest+jwt": 1048576,
 } | {f"hdms-{one}+jwt": 33554432 for one in ("doormen", "parameters", "map", "revocations")}
 HEADER = 512

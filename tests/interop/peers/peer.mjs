@@ -6,10 +6,20 @@ import { SDJwtInstance } from '@sd-jwt/core';
 import * as jose from 'jose';
 import { KEYS } from './network.mjs';
 
+const RECORD = 'hdms-record-2+sd-jwt';
+
 const sha256 = (data) => createHash('sha256').update(data).digest();
 
 /** base64url of the SHA-256 over the ASCII of a signed JWT. */
 export const verificationKey = (sdJwt) => sha256(sdJwt.split('~')[0]).toString('base64url');
+
+/** FHIR content without what says the order of its members. */
+function withoutOrders(value) {
+  if (value === null || typeof value !== 'object') return value;
+  if (Array.isArray(value)) return value.map(withoutOrders);
+  const members = Object.entries(value).filter(([name]) => name !== '$order');
+  return Object.fromEntries(members.map(([name, member]) => [name, withoutOrders(member)]));
+}
 
 /** A new UUIDv7 of a network's time. */
 export function uuid(network) {
@@ -163,11 +173,13 @@ export class Peer {
     return { signature: signPkcs1('sha256', drawText(entry), key).toString('base64url') };
   }
 
-  /** Issues a record over FHIR content; `frame` names what of `fhir` is concealed. */
+  /** Issues a record over FHIR content; `frame` names what is concealed deeper in `fhir`, and decoys. */
   async issue({ fhir, frame, patient, thd, holder }) {
-    const claims = { iss: this.id, iat: this.network.now, cnf: { jwk: holder }, fhir, sub: patient, case: thd };
-    const header = { alg: 'PS256', typ: 'hdms-record+sd-jwt', kid: this.id };
-    return this.sdJwt().issue(claims, { _sd: ['sub', 'case'], fhir: frame }, { header });
+    const iat = this.network.now - (this.network.now % 86_400);
+    const claims = { iss: this.id, iat, cnf: { jwk: holder }, fhir, sub: patient, case: thd };
+    const members = Object.keys(fhir).filter((name) => name !== 'resourceType');
+    const concealed = { _sd: ['sub', 'case'], fhir: { _sd_decoy: 2, ...frame, _sd: members } };
+    return this.sdJwt().issue(claims, concealed, { header: { alg: 'PS256', typ: RECORD, kid: this.id } });
   }
 
   /** What a record discloses that the owner of the card's claims `author` issued. */
@@ -176,9 +188,9 @@ export class Peer {
       currentDate: this.network.now + 60,
       keyBindingNonce: nonce,
     });
-    assert.deepEqual(header, { alg: 'PS256', typ: 'hdms-record+sd-jwt', kid: author.sub });
+    assert.deepEqual(header, { alg: 'PS256', typ: RECORD, kid: author.sub });
     assert.equal(payload.iss, author.sub);
-    return { ...payload, kb: kb?.payload };
+    return { ...payload, fhir: withoutOrders(payload.fhir), kb: kb?.payload };
   }
 
   /** Presents a record to `audience`; `frame` names what is disclosed. */

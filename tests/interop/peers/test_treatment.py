@@ -118,7 +118,7 @@ def test_a_request_of_ours_is_opened_and_the_approval_taken_in(lib, network):
     entry, jwt = endorsed["entry"], record.split("~")[0]
     digest = hashlib.sha256(jwt.encode()).digest()
     assert entry["verification_key"] == base64.urlsafe_b64encode(digest).decode().rstrip("=")
-    header, _ = verified(lib, jwt, patient["signing_key"], "hdms-record+sd-jwt")
+    header, _ = verified(lib, jwt, patient["signing_key"], "hdms-record-2+sd-jwt")
     assert header["kid"] == patient["sub"]
 
     me = lib.thumbprint(MINE["signing"])

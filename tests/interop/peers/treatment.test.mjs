@@ -102,7 +102,7 @@ test('a patient written with jose and @sd-jwt/core is treated by our hospital', 
     supportingInfo: [{ type: 'Observation' }],
   };
   const record = await patient.issue({
-    fhir, frame: { _sd: ['subject'] }, patient: patient.id, thd, holder: patient.holderJwk,
+    fhir, patient: patient.id, thd, holder: patient.holderJwk,
   });
   const request = entry('request', record, null);
   const mine = await patient.endorse(request);

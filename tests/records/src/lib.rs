@@ -8,8 +8,11 @@ use std::sync::LazyLock;
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::SigningKeys;
+use hdms::fhir::facts;
 use hdms::jwk::EcJwk;
+use hdms::jose::jws::{Kind, sign_ps256};
 use hdms::provider::{HolderKeys, Timestamp};
+use hdms::record::sdjwt::Concealer;
 use hdms::record::{self, Content, Record, VerifiedRecord};
 use hdms::software::{Software, SoftwareHolders, SoftwareKeys};
 use hdms::testing::SeededRandomness;
@@ -17,6 +20,9 @@ use serde_json::Value;
 
 /// When the records of these tests are issued.
 pub const ISSUED: Timestamp = Timestamp(1_790_000_000_000);
+
+/// The day that they say.
+pub const DAY: Timestamp = Timestamp(1_789_948_800_000);
 
 /// A hospital that issues, and a patient who holds.
 pub struct World {
@@ -68,9 +74,21 @@ impl World {
             case: "case-1",
             holder: Some(&self.holder),
             issued: ISSUED,
-            fhir: fhir.clone(),
+            born: facts::born([fhir]),
+            fhir,
         };
         block_on(record::issue(&content, &self.keys, &self.randomness))
+    }
+
+    /// What the hospital signs when its payload is this, whatever it is, with these disclosures.
+    pub fn sign(
+        &self,
+        kind: Kind,
+        payload: &Value,
+        concealer: Concealer<'_, SeededRandomness>,
+    ) -> Result<String, Error> {
+        let jwt = block_on(sign_ps256(kind.typ, &self.author(), payload, &self.keys))?;
+        Ok(concealer.compact(&jwt))
     }
 
     /// Checks a record of the hospital.

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use futures_lite::future::block_on;
 use hdms::card::SigningKeys;
-use hdms::jose;
+use hdms::base64url;
 use hdms::provider::Timestamp;
 use hdms::record::{self, Record, Selection, VerifiedRecord};
 use hdms::software::SoftwareHolders;
@@ -81,7 +81,7 @@ fn parts_of_them_are_shown() {
 #[test]
 fn their_holder_presents_them() {
     let former = Former::of("result");
-    let secret = jose::decode(FIXTURE["result"]["holder"].as_str().unwrap()).unwrap();
+    let secret = base64url::decode(FIXTURE["result"]["holder"].as_str().unwrap()).unwrap();
     let secret = <[u8; 32]>::try_from(secret).unwrap().into();
     let holders = SoftwareHolders::from_secrets([secret], SeededRandomness::new(1)).unwrap();
     let now = Timestamp::from_seconds(1_800_000_000);
@@ -99,10 +99,13 @@ fn their_holder_presents_them() {
 fn forgotten_they_keep_their_proof_and_say_nothing_of_the_person() {
     for (name, left) in [
         ("result", json!({ "resourceType": "Bundle", "type": "collection", "entry": [] })),
-        ("own", json!({ "resourceType": "AllergyIntolerance", "code": {
+        (
+            "own",
+            json!({ "resourceType": "AllergyIntolerance", "code": {
             "coding": [{ "system": "http://snomed.info/sct", "code": "91936005" }],
             "text": "Penicillin makes me itch",
-        } })),
+        } }),
+        ),
     ] {
         let former = Former::of(name);
         let forgotten = former.verify(former.record.forget().compact());

@@ -11,7 +11,7 @@ use hdms::provider::Timestamp;
 use hdms::record::sdjwt::Parts;
 use hdms::record::{self, Content, Record, Selection, VerifiedRecord, WINDOW};
 use hdms::testing::{FixedClock, SeededRandomness};
-use hdms_records::{ISSUED, WORLD, World};
+use hdms_records::{DAY, ISSUED, WORLD, World};
 use serde_json::{Value, json};
 
 const BUNDLE: &str = r#"{"resourceType":"Bundle","id":"b1","type":"collection","timestamp":"2026-05-17T09:30:00+09:00","entry":[{"fullUrl":"https://h.example/Patient/p1","resource":{"resourceType":"Patient","id":"p1","name":[{"family":"Kim","given":["Minji"]}],"gender":"female","birthDate":"1984-03-02"}},{"resource":{"id":"o1","resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"4548-4","display":"Hemoglobin A1c"}],"text":"HbA1c"},"subject":{"reference":"Patient/p1","display":"Minji Kim"},"effectiveDateTime":"2026-05-17","issued":"2026-05-17T09:30:00+09:00","valueQuantity":{"value":6.50,"unit":"%"},"note":[{"text":"Ask Ms Kim again in May."}],"performer":[{"reference":"Practitioner/d1","display":"Dr Lee"}]}}]}"#;
@@ -31,11 +31,14 @@ fn with_everything_disclosed_a_record_holds_what_its_author_wrote() {
     let record = WORLD.verify(RECORD.compact()).unwrap();
     assert_eq!(record.author(), WORLD.author());
     assert_eq!(record::claimed_author(RECORD.compact()).unwrap().to_string(), record.author());
-    assert_eq!(record.issued(), ISSUED);
+    assert_eq!(record.issued(), DAY);
     assert_eq!(record.subject(), Some("patient-node"));
     assert_eq!(record.case(), Some("case-1"));
     assert_eq!(record.holder(), Some(&WORLD.holder));
     assert_eq!(record.fhir().to_string(), BUNDLE);
+    assert_eq!(record.kinds(), ["Patient", "Observation"]);
+    assert_eq!(record.codes(), ["http://loinc.org|4548-4"]);
+    assert_eq!((record.year(), record.age()), (Some(2026), Some(42)));
 }
 
 #[test]
@@ -44,10 +47,9 @@ fn the_signed_jwt_alone_names_nobody_and_says_nothing_of_the_content() {
     assert_eq!(forgotten.verification_key(), RECORD.verification_key());
     let record = WORLD.verify(forgotten.compact()).unwrap();
     assert_eq!((record.subject(), record.case()), (None, None));
-    assert_eq!(
-        *record.fhir(),
-        json!({ "resourceType": "Bundle", "type": "collection", "entry": [] })
-    );
+    assert_eq!((record.kinds().len(), record.codes().len()), (0, 0));
+    assert_eq!((record.year(), record.age()), (None, None));
+    assert_eq!(*record.fhir(), json!({ "resourceType": "Bundle" }));
 }
 
 #[test]
@@ -56,9 +58,21 @@ fn a_laboratory_value_is_disclosed_without_whose_it_is() {
     assert_eq!(record.verification_key(), RECORD.verification_key());
     assert_eq!((record.subject(), record.case()), (None, None));
     assert_eq!(
-        record.fhir()["entry"].to_string(),
-        r#"[{"resource":{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"4548-4","display":"Hemoglobin A1c"}],"text":"HbA1c"},"valueQuantity":{"value":6.50,"unit":"%"}}}]"#
+        record.fhir().to_string(),
+        r#"{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"4548-4","display":"Hemoglobin A1c"}],"text":"HbA1c"},"valueQuantity":{"value":6.50,"unit":"%"}}}]}"#
     );
+}
+
+#[test]
+fn what_it_is_about_is_disclosed_without_what_it_says() {
+    let places = ["/kinds", "/codes/0", "/year"].map(str::to_owned);
+    let record = selected(Selection::Whole(&places));
+    assert_eq!(record.kinds(), ["Patient", "Observation"]);
+    assert_eq!(record.codes(), ["http://loinc.org|4548-4"]);
+    assert_eq!((record.year(), record.age()), (Some(2026), None));
+    assert_eq!(*record.fhir(), json!({ "resourceType": "Bundle" }));
+    let record = selected(Selection::Whole(&["/kinds/1".into(), "/age".into()]));
+    assert_eq!((record.kinds(), record.age()), (&["Observation".to_owned()][..], Some(42)));
 }
 
 #[test]
@@ -100,9 +114,18 @@ fn two_records_of_the_same_content_have_nothing_in_common() {
     let disclosures = |record: &Record| -> Vec<String> {
         Parts::parse(record.compact()).unwrap().disclosures().map(str::to_owned).collect()
     };
-    let (one, other) = (disclosures(&RECORD), disclosures(&other));
-    assert_eq!(one.len(), other.len());
-    assert!(one.iter().all(|disclosure| !other.contains(disclosure)));
+    let (one, another) = (disclosures(&RECORD), disclosures(&other));
+    assert_eq!(one.len(), another.len());
+    assert!(one.iter().all(|disclosure| !another.contains(disclosure)));
+    let digests = |record: &Record| -> Vec<Value> {
+        let payload = base64url::decode(record.jwt().split('.').nth(1).unwrap()).unwrap();
+        let payload: Value = serde_json::from_slice(&payload).unwrap();
+        let of = |object: &Value| object["_sd"].as_array().unwrap().clone();
+        [of(&payload), of(&payload["fhir"])].concat()
+    };
+    let (one, other) = (digests(&RECORD), digests(&other));
+    assert_eq!((one.len(), other.len()), (16, 16));
+    assert!(one.iter().all(|digest| !other.contains(digest)));
 }
 
 #[test]
@@ -174,9 +197,12 @@ fn only_sound_fhir_that_fits_is_signed() {
     ] {
         assert_eq!(WORLD.issue(&content).unwrap_err(), Error::NotFhir, "{content}");
     }
-    let large =
-        json!({ "resourceType": "Binary", "contentType": "a/b", "data": "A".repeat(500_000) });
-    assert_eq!(WORLD.issue(&large).unwrap_err(), Error::RecordTooLarge);
+    let binary = |bytes| {
+        let data = "A".repeat(bytes);
+        WORLD.issue(&json!({ "resourceType": "Binary", "contentType": "a/b", "data": data }))
+    };
+    assert!(binary(420_000).is_ok());
+    assert_eq!(binary(430_000).unwrap_err(), Error::RecordTooLarge);
 }
 
 mod presentation {
@@ -260,7 +286,8 @@ mod presentation {
             case: "case-1",
             holder: None,
             issued: ISSUED,
-            fhir: bundle(),
+            born: None,
+            fhir: &bundle(),
         };
         let own =
             block_on(record::issue(&content, &WORLD.keys, &SeededRandomness::new(5))).unwrap();

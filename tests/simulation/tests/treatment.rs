@@ -5,9 +5,10 @@
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::ids::{CaseId, EntryId, MessageId};
-use hdms::node::Outcome;
 use hdms::node::patient::RecordName;
+use hdms::node::{Outcome, Platform};
 use hdms::notary::DepositAnswer;
+use hdms::provider::{Store, Table, Write};
 use hdms::treatment::Step;
 use hdms::treatment::hospital::{self, HospitalCase};
 use hdms::treatment::message::DataRequestBody;
@@ -320,5 +321,47 @@ fn a_confirmation_that_the_notary_refused_can_be_given_again() {
         world.patient.confirm(&case, &entry).await.unwrap();
         world.deliver_all().await.unwrap();
         assert_eq!(hospital(&world, &case).await.head, Some(entry));
+    });
+}
+
+/// The case's second result after its first was confirmed.
+async fn second_result(world: &mut World, case: &CaseId) -> hdms::record::VerifiedRecord {
+    world.deliver_all().await.unwrap();
+    world.patient.confirm(case, &id(3)).await.unwrap();
+    world.deliver_all().await.unwrap();
+    world.patient.open_record(case, &id(4)).await.unwrap()
+}
+
+#[test]
+fn each_result_of_a_hand_in_says_the_age_that_one_of_them_tells() {
+    block_on(async {
+        let (mut world, case) = approved().await;
+        let patient = json!({"resourceType": "Patient", "birthDate": "1984-03-02"});
+        let mut dated = observation();
+        dated["effectiveDateTime"] = "2026-01-01".into();
+        let results = vec![(id(3), patient), (id(4), dated)];
+        world.hospital.hand_in(&case, results.clone()).await.unwrap();
+        // What waits is known by its content.
+        world.hospital.hand_in(&case, results).await.unwrap();
+        let result = second_result(&mut world, &case).await;
+        assert_eq!((result.kinds(), result.age()), (&["Observation".to_owned()][..], Some(41)));
+    });
+}
+
+#[test]
+fn a_result_that_waits_since_an_earlier_version_is_sent() {
+    block_on(async {
+        let (mut world, case) = approved().await;
+        let results = vec![(id(3), observation()), (id(4), observation())];
+        world.hospital.hand_in(&case, results).await.unwrap();
+        let (key, former) = (format!("draft/{case}/{}", id::<EntryId>(4)), observation());
+        let store = world.hospital.platform().store();
+        let kept = store.read(Table::Records, &key).await.unwrap();
+        assert!(kept.is_some(), "the second one waits");
+        let value = former.to_string().into_bytes();
+        store.commit(vec![Write::Put { table: Table::Records, key, value }]).await.unwrap();
+        let result = second_result(&mut world, &case).await;
+        assert_eq!(*result.fhir(), former);
+        assert_eq!(result.age(), None);
     });
 }

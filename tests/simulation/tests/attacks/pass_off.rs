@@ -62,7 +62,7 @@ const FORMS: [(Form, &str); 15] = [
     (Form::Admission, "hdms-admission+jwt"),
     (Form::Proof, "hdms-proof+jwt"),
     (Form::Message, "hdms+jwt"),
-    (Form::Record, "hdms-record+sd-jwt"),
+    (Form::Record, "hdms-record-2+sd-jwt"),
     (Form::KeyBinding, "kb+jwt"),
     (Form::Endorsement, "hdms-endorsement+jwt"),
     (Form::KeyChange, "hdms-key-change+jwt"),
@@ -101,7 +101,8 @@ impl Scene {
             case: "a case",
             holder: Some(&holder),
             issued: world.providers.clock.now(),
-            fhir: json!({"resourceType": "Observation"}),
+            born: None,
+            fhir: &json!({"resourceType": "Observation"}),
         };
         let keys = named(&world, "hospital");
         let record = record::issue(&content, &keys, &world.providers.randomness).await.unwrap();

@@ -8,10 +8,10 @@ use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::envelope::{self, Message, MessageType};
 use hdms::ids::{EntryId, MessageId};
-use hdms::jose::jws::sign_ps256;
+use hdms::jose::jws::{Kind, sign_ps256};
 use hdms::node::{Node, Platform, Taken};
 use hdms::provider::{Store, Table, Write};
-use hdms::record::{self, MAX_BYTES, VerifiedRecord, sdjwt};
+use hdms::record::{self, MAX_BYTES, VerifiedRecord, format_1, sdjwt};
 use hdms::testing::SeededRandomness;
 use hdms::treatment::hospital::{HospitalCase, HospitalDataAnswer};
 use hdms::treatment::message::{DataBody, DataRequestBody, MAX_TEXT, SharedRecord};
@@ -26,7 +26,8 @@ use crate::{case, id};
 /// what took a minute once.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A record that the patient signed, whatever is in it, with this order and all that was concealed.
+/// A record of format 1 that the patient signed, whatever is in it, with this order and all that was
+/// concealed.
 async fn signed(
     patient: &Node<Simulated>,
     fhir: Value,
@@ -39,9 +40,32 @@ async fn signed(
     claims.insert("iss".into(), json!(patient.id()));
     claims.insert("iat".into(), 1_767_268_800.into());
     claims.insert("fhir".into(), fhir);
-    let (typ, payload) = (record::KIND.typ, sdjwt::object(claims, digests));
+    sign(patient, format_1::KIND, sdjwt::object(claims, digests), concealer).await
+}
+
+/// One of format 2, of which all but its type is concealed.
+async fn signed_now(
+    patient: &Node<Simulated>,
+    digests: Vec<String>,
+    concealer: sdjwt::Concealer<'_, SeededRandomness>,
+) -> String {
+    let mut content = Map::new();
+    content.insert("resourceType".into(), "Basic".into());
+    let mut claims = Map::new();
+    claims.insert("iss".into(), json!(patient.id()));
+    claims.insert("iat".into(), 1_767_225_600.into());
+    claims.insert("fhir".into(), sdjwt::object(content, digests).into());
+    sign(patient, record::KIND, claims, concealer).await
+}
+
+async fn sign(
+    patient: &Node<Simulated>,
+    kind: Kind,
+    payload: Map<String, Value>,
+    concealer: sdjwt::Concealer<'_, SeededRandomness>,
+) -> String {
     let keys = patient.platform().keys();
-    let jwt = sign_ps256(typ, patient.id().as_ref(), &payload, keys).await.unwrap();
+    let jwt = sign_ps256(kind.typ, patient.id().as_ref(), &payload, keys).await.unwrap();
     concealer.compact(&jwt)
 }
 
@@ -71,7 +95,7 @@ fn no_name_is_kept_once_for_each_disclosure_below_it() {
             ("a".repeat(65), 1, Some(Error::RecordMalformed)),
             ("~".repeat(150_000), 2_000, Some(Error::RecordMalformed)),
         ] {
-            let mut concealer = sdjwt::Concealer::new(&randomness);
+            let mut concealer = sdjwt::Concealer::new(&randomness, MAX_BYTES);
             let below = names(count).into_iter();
             let below = below.map(|name| concealer.member(&name, json!(1)).unwrap()).collect();
             let fhir = json!({ "resourceType": "Basic", name: sdjwt::object(Map::new(), below) });
@@ -90,7 +114,7 @@ fn what_was_taken_in_before_names_had_a_length_is_read() {
             [("a".repeat(65), None), ("~".repeat(65), Some(Error::RecordMalformed))]
         {
             let fhir = json!({ "resourceType": "Basic", name: 1 });
-            let concealer = sdjwt::Concealer::new(&randomness);
+            let concealer = sdjwt::Concealer::new(&randomness, MAX_BYTES);
             let compact = signed(&world.patient, fhir, json!({}), concealer).await;
             let (table, key) = (Table::Records, format!("record/{}/{}", case(), case()));
             let write = Write::Put { table, key, value: compact.into() };
@@ -113,7 +137,7 @@ fn no_object_is_ordered_once_for_each_way_to_write_its_name() {
             ["~".repeat(14), "~".into(), "a/b".into(), "".into(), "a b".into(), "a_b".into()]
         {
             let fhir = json!({ "resourceType": "Basic", name: object(&names(5_000)) });
-            let concealer = sdjwt::Concealer::new(&randomness);
+            let concealer = sdjwt::Concealer::new(&randomness, MAX_BYTES);
             let compact = signed(&world.patient, fhir, order.clone().into(), concealer).await;
             let refused = verified(&world.patient, &compact).await.err();
             assert_eq!(refused, Some(Error::RecordMalformed));
@@ -128,10 +152,45 @@ fn as_many_members_as_a_record_holds_are_ordered_at_once() {
         let names = names(22_000);
         for order in [names.clone(), names.iter().rev().cloned().collect()] {
             let fhir = json!({ "resourceType": "Basic", "a": object(&names) });
-            let concealer = sdjwt::Concealer::new(&randomness);
+            let concealer = sdjwt::Concealer::new(&randomness, MAX_BYTES);
             let compact = signed(&world.patient, fhir, json!({ "/a": order }), concealer).await;
             let record = verified(&world.patient, &compact).await.unwrap();
             assert!(record.fhir()["a"].as_object().unwrap().keys().eq(&order));
+        }
+    });
+}
+
+/// As many as a record holds, in the open and concealed, and their order.
+#[test]
+fn nor_does_it_take_long_where_each_object_says_its_own_order() {
+    block_on(async {
+        let (world, randomness) = (World::new(10).await.unwrap(), SeededRandomness::new(10));
+        let (open, hidden) = (names(8_000), names(1_500));
+        for reversed in [false, true] {
+            let mut concealer = sdjwt::Concealer::new(&randomness, MAX_BYTES);
+            let mut order: Vec<Value> = open.iter().cloned().map(Value::from).collect();
+            order.push(0.into());
+            let mut of_hidden: Vec<Value> = (0..hidden.len()).map(Value::from).collect();
+            of_hidden.push("resourceType".into());
+            if reversed {
+                order.reverse();
+                of_hidden.reverse();
+            }
+            let mut visible = object(&open);
+            let last = concealer.member("last", json!(1)).unwrap();
+            visible["_sd"] = json!([last, concealer.member(sdjwt::ORDER, order.into()).unwrap()]);
+            let member = |name: &String| concealer.member(&format!("b{name}"), visible.take());
+            let mut digests: Vec<String> = hidden.iter().map(member).map(Result::unwrap).collect();
+            digests.push(concealer.member(sdjwt::ORDER, of_hidden.into()).unwrap());
+            let compact = signed_now(&world.patient, digests, concealer).await;
+            let record = verified(&world.patient, &compact).await.unwrap();
+            let content = record.fhir().as_object().unwrap();
+            assert_eq!(content.len(), hidden.len() + 1);
+            let first = content.keys().next().unwrap();
+            assert_eq!(first == "resourceType", reversed);
+            let members = content["ba0"].as_object().unwrap();
+            assert_eq!(members.keys().next().unwrap() == "last", reversed);
+            assert_eq!(members.len(), open.len() + 1);
         }
     });
 }

@@ -135,6 +135,10 @@ fn a_former_key_signs_no_new_message() {
     });
 }
 
+fn next_day(now: Timestamp) -> Timestamp {
+    Timestamp::from_seconds(now.seconds() + 24 * 3600)
+}
+
 #[test]
 fn records_and_endorsements_are_good_by_the_key_of_their_time() {
     block_on(async {
@@ -155,17 +159,26 @@ fn records_and_endorsements_are_good_by_the_key_of_their_time() {
         assert_eq!(endorse(&present, later).await, Ok(()));
         assert_eq!(endorse(&former, later).await, Err(Error::EndorsementForged));
 
-        let content = record::Content {
-            author: card.id().as_ref(),
-            patient: world.patient.id().as_ref(),
-            case: "a case",
-            holder: None,
-            issued: later,
-            fhir: json!({"resourceType": "Observation"}),
-        };
-        let forged = record::issue(&content, &former, &world.providers.randomness).await.unwrap();
-        let forged = record::verify(forged.compact(), card.keys(), &software).await;
-        assert_eq!(forged.err(), Some(Error::RecordForged));
+        // A record says its day: on that of the change either key is good, from then on the new one.
+        for (keys, issued, answer) in [
+            (&former, later, None),
+            (&present, later, None),
+            (&former, next_day(later), Some(Error::RecordForged)),
+            (&present, next_day(later), None),
+        ] {
+            let content = record::Content {
+                author: card.id().as_ref(),
+                patient: world.patient.id().as_ref(),
+                case: "a case",
+                holder: None,
+                issued,
+                born: None,
+                fhir: &json!({"resourceType": "Observation"}),
+            };
+            let issued = record::issue(&content, keys, &world.providers.randomness).await.unwrap();
+            let verified = record::verify(issued.compact(), card.keys(), &software).await;
+            assert_eq!(verified.err(), answer);
+        }
     });
 }
 
