@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -21,6 +21,7 @@ use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::message::DataRequestBody;
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::task::spawn_blocking;
 
 use super::access::Door;
 use super::case_view::{CaseSummary, CaseView, CasesView};
@@ -193,8 +194,7 @@ pub async fn hand_in(
     let id = case_id(&id)?;
     let case: HospitalCase = desk.node.case(&id).await?;
     let body = read_body(body, MAX_RESULT, Error::BodyTooLarge).await?;
-    let fits = |content: &Value| record::size(content).is_ok();
-    let results = intake::take_in(resource::parse(&body)?, fits)?;
+    let results = contents(body).await?;
     let ids = Ids::new(&desk.node, &case, &headers, results.len());
     let ids = ids.map_err(|error| OperationOutcome::explained(error, NO_KEY))?;
     let results = ids.of_results.iter().cloned().zip(results).collect();
@@ -208,6 +208,13 @@ pub async fn hand_in(
     }
     let results = ids.of_results.iter().map(ToString::to_string).collect();
     Ok((StatusCode::CREATED, Json(HandedIn { results })))
+}
+
+/// What a hand-in becomes. A large one is the work of seconds.
+async fn contents(body: Bytes) -> Result<Vec<Value>, Error> {
+    let fits = |content: &Value| record::size(content).is_ok();
+    let work = move || intake::take_in(resource::parse(&body)?, fits);
+    spawn_blocking(work).await.map_err(|_| Error::NodeRestarted)?
 }
 
 /// A result as it was signed.

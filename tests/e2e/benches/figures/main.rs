@@ -5,6 +5,7 @@ mod native;
 mod padding;
 mod push;
 mod receipts;
+mod records;
 mod table;
 
 use table::Table;
@@ -17,6 +18,7 @@ async fn main() -> hdms_tests::Result<()> {
     browser::worker_start(&mut table).await?;
     receipts::checks(&mut table).await?;
     padding::overhead(&mut table).await?;
+    records::sizes(&mut table).await?;
     push::wakes(&mut table).await?;
     browser::size(&mut table)?;
     native::scenario(&mut table).await?;
