@@ -7,9 +7,9 @@ use super::sdjwt::{self, Parts, Processed};
 use super::{KIND, Record, format_1};
 use crate::error::Error;
 use crate::fhir::resource;
-use crate::jwk::EcJwk;
 use crate::jose::jws::{self, Unverified};
 use crate::json;
+use crate::jwk::EcJwk;
 
 /// Seconds of a day: `iat` is a multiple of it.
 pub(super) const DAY: u64 = 86_400;

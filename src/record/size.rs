@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::sdjwt::Concealer;
 use super::{Content, KIND, MAX_BYTES, conceal};
-use crate::error::Error;
 use crate::base64url;
+use crate::error::Error;
 use crate::jwk::EcJwk;
 use crate::provider::{Randomness, Timestamp};
 

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hdms::Error;
-use hdms::ids::NodeId;
 use hdms::base64url::digest;
+use hdms::ids::NodeId;
 use hdms::json;
 use hdms::jwk::RsaJwk;
 use hdms::network::{Doormen, ManifestsLog, sign, verify_by};

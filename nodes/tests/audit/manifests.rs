@@ -1,7 +1,7 @@
 //! The log of a network's manifests, as its server serves it.
 
-use hdms_nodes::server::root::{Request, Root, Terms, YEARS};
 use hdms_nodes::base::system::NodeClock;
+use hdms_nodes::server::root::{Request, Root, Terms, YEARS};
 use rusqlite::Connection;
 
 use crate::common::{Net, keyring, keys, passphrase};

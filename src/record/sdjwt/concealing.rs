@@ -6,8 +6,8 @@ use std::collections::BinaryHeap;
 use serde_json::{Map, Value, json};
 
 use super::{DIGESTS, ELEMENT, ORDER, ascending, compact};
-use crate::error::Error;
 use crate::base64url;
+use crate::error::Error;
 use crate::provider::Randomness;
 
 /// A member of an object, with whatever is concealed below it.

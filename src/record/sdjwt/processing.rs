@@ -5,8 +5,8 @@ use std::collections::BinaryHeap;
 use serde_json::{Map, Value};
 
 use super::{ALGORITHM, DIGESTS, ELEMENT, ORDER, ascending, is_reserved};
-use crate::error::Error;
 use crate::base64url;
+use crate::error::Error;
 use crate::json;
 
 /// Disclosures may nest: what they build together is bounded as any other JSON is.

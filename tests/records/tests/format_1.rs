@@ -5,8 +5,8 @@
 use std::sync::LazyLock;
 
 use futures_lite::future::block_on;
-use hdms::card::SigningKeys;
 use hdms::base64url;
+use hdms::card::SigningKeys;
 use hdms::provider::Timestamp;
 use hdms::record::{self, Record, Selection, VerifiedRecord};
 use hdms::software::SoftwareHolders;

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use hdms::Error;
-use hdms::fhir::{intake, resource};
 use hdms::base64url;
+use hdms::fhir::{intake, resource};
 use hdms::padding;
 use hdms::record::{self, Record, Selection};
 use hdms_records::{WORLD, sample};
