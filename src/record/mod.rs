@@ -4,7 +4,7 @@
 //! A record is an SD-JWT (RFC 9901, `typ: hdms-record-2+sd-jwt`, PS256, `kid` and `iss` = node id of
 //! the author) with the claims `iat` (a day), `cnf` (the holder's P-256 key; absent where the author is its
 //! only holder) and `fhir` (the content), and as disclosures `sub` (node id of the patient), `case` and
-//! what [`Facts`] say. Of `fhir` only the structure stands in the open: [`content`] says what is a
+//! what [`Facts`] say. Of `fhir` only the structure stands in the open: `content.rs` says what is a
 //! disclosure of its own. A record with everything disclosed holds its author's text to the byte, as each
 //! object keeps the order of its members ([`sdjwt::ORDER`]). Records of [`format_1`] open as ever.
 

@@ -214,7 +214,7 @@ async fn applicant(
 ) -> Result<Applicant, Box<dyn std::error::Error>> {
     operator.applicant(node).await.map_err(|error| match error {
         Error::NodeUnknown => {
-            format!("no node with the id {node} has ever asked to be admitted").into()
+            format!("{}: no node {node} has ever asked to be admitted", error.code()).into()
         }
         error => error.into(),
     })
