@@ -60,9 +60,10 @@ impl Facts {
 pub fn born<'a>(contents: impl IntoIterator<Item = &'a Value>) -> Option<&'a str> {
     let patients =
         contents.into_iter().flat_map(resources).filter(|it| kind(it) == Some("Patient"));
-    let mut dates = patients.filter_map(|patient| patient.get("birthDate")?.as_str());
-    let born = dates.next()?;
-    dates.all(|other| other == born).then_some(born)
+    let mut dates = patients.map(|patient| patient.get("birthDate").and_then(Value::as_str));
+    let born = dates.next()??;
+    // Of a mother and her child only one may say it.
+    dates.all(|other| other == Some(born)).then_some(born)
 }
 
 /// The resource, or those in a Bundle's entries.
@@ -193,6 +194,8 @@ mod tests {
         let mother = json!({ "resourceType": "RelatedPerson", "birthDate": "1950-01-01" });
         assert_eq!(born([&one, &mother, &one]), Some("1984-03-02"));
         assert_eq!(born([&one, &other]), None);
+        let undated = json!({ "resourceType": "Patient" });
+        assert_eq!((born([&one, &undated]), born([&undated, &one])), (None, None));
         assert_eq!(born([&mother]), None);
     }
 }

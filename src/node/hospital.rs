@@ -31,8 +31,9 @@ impl Draft {
         if resource::kind(&kept).is_some() {
             return Ok(Self { fhir: kept, born: None });
         }
-        let born = kept["born"].as_str().map(str::to_owned);
-        Ok(Self { fhir: kept["fhir"].take(), born })
+        let fhir = kept.get_mut("fhir").map(Value::take).ok_or(Error::StoreCorrupt)?;
+        let born = kept.get("born").and_then(Value::as_str).map(str::to_owned);
+        Ok(Self { fhir, born })
     }
 }
 

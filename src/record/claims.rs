@@ -17,6 +17,7 @@ pub(super) const DAY: u64 = 86_400;
 /// What may stand in the open, and what of the content.
 const OPEN: &[&str] = &[sdjwt::DIGESTS, sdjwt::ALGORITHM, "iss", "iat", "cnf", "fhir"];
 const OPEN_OF_CONTENT: &[&str] = &[sdjwt::DIGESTS, "resourceType"];
+const OPEN_OF_KEY: &[&str] = &["kty", "crv", "x", "y"];
 
 /// Claims that may be disclosed; all else at the top level must stand in the open.
 const CONCEALED: &[&str] = &["sub", "case", "kinds", "codes", "year", "age"];
@@ -112,9 +113,19 @@ fn is_closed(payload: &Map<String, Value>) -> bool {
     let has_only = |members: &Map<String, Value>, names: &[&str]| {
         members.keys().all(|name| names.contains(&name.as_str()))
     };
-    let content = payload.get("fhir").and_then(Value::as_object);
+    let is_typed = |content: &Value| {
+        resource::kind(content).is_some()
+            && content.as_object().is_some_and(|content| has_only(content, OPEN_OF_CONTENT))
+    };
+    // A key that is disclosed could be another one for each reader.
+    let names_holder = |confirmation: &Value| {
+        let key = confirmation.get("jwk").and_then(Value::as_object);
+        confirmation.as_object().is_some_and(|it| has_only(it, &["jwk"]))
+            && key.is_some_and(|key| has_only(key, OPEN_OF_KEY))
+    };
     let issued = payload.get("iat").and_then(Value::as_u64);
     has_only(payload, OPEN)
-        && content.is_some_and(|content| has_only(content, OPEN_OF_CONTENT))
+        && payload.get("fhir").is_some_and(is_typed)
+        && payload.get("cnf").is_none_or(names_holder)
         && issued.is_some_and(|issued| issued.is_multiple_of(DAY))
 }

@@ -16,7 +16,7 @@ use crate::fhir::identifying;
 pub enum Selection<'a> {
     /// Everything.
     All,
-    /// Everything but these places with what is below them.
+    /// Everything but these places with what is below them; each has to be a disclosure of its own.
     AllBut(&'a [String]),
     /// Each place with everything below it.
     Whole(&'a [String]),
@@ -27,7 +27,8 @@ pub enum Selection<'a> {
 
 impl Record {
     /// The record with only the disclosures of `selection`. [`Error::RecordMalformed`] when this is
-    /// no sound record, [`Error::CommandMalformed`] when a place is not in it.
+    /// no sound record, [`Error::CommandMalformed`] when a place is not in it, or is to be left out and
+    /// can't be.
     pub fn select(&self, selection: Selection<'_>) -> Result<Record, Error> {
         let chosen = match selection {
             Selection::All => return Ok(self.clone()),
@@ -40,10 +41,16 @@ impl Record {
         if chosen.iter().any(|place| claims.pointer(place).is_none()) {
             return Err(Error::CommandMalformed);
         }
-        let shown = Walk::over(&claims, selection, chosen);
-        let mut ordered = vec![false; shown.len()];
+        let Walk { shown, chosen, .. } = Walk::over(&claims, selection, chosen);
+        let (mut ordered, mut concealed) = (vec![false; shown.len()], vec![false; shown.len()]);
         for place in &places {
+            if let Some(element) = place.element {
+                concealed[element] = true;
+            }
             ordered[place.within] |= place.element.is_some_and(|element| shown[element]);
+        }
+        if matches!(selection, Selection::AllBut(_)) && chosen.iter().any(|at| !concealed[*at]) {
+            return Err(Error::CommandMalformed);
         }
         let goes_along = |place: &sdjwt::Place| {
             place.element.map_or(ordered[place.within], |element| shown[element])
@@ -100,17 +107,19 @@ struct State {
 struct Walk {
     /// Whether chosen places are shown, and not what else there is.
     shows: bool,
+    /// Which elements of the claims are shown.
     shown: Vec<bool>,
+    /// The elements that were chosen themselves.
+    chosen: Vec<usize>,
 }
 
 impl Walk {
-    /// Which elements of the claims are shown.
-    fn over(claims: &Value, selection: Selection<'_>, chosen: &[String]) -> Vec<bool> {
+    fn over(claims: &Value, selection: Selection<'_>, chosen: &[String]) -> Self {
         let shows = !matches!(selection, Selection::AllBut(_));
         let state = State { shown: !shows, bare: matches!(selection, Selection::Bare(_)) };
-        let mut walk = Self { shows, shown: Vec::new() };
+        let mut walk = Self { shows, shown: Vec::new(), chosen: Vec::new() };
         walk.element(claims, "", Some(&Chosen::of(chosen)), state);
-        walk.shown
+        walk
     }
 
     /// An element that stands in a resource of type `resource`.
@@ -123,6 +132,7 @@ impl Walk {
     ) {
         if chosen.is_some_and(|chosen| chosen.here) {
             state.shown = self.shows;
+            self.chosen.push(self.shown.len());
         }
         self.shown.push(state.shown || (self.shows && chosen.is_some()));
         match value {

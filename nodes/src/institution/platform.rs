@@ -46,9 +46,16 @@ pub trait Side: Contents + Send + Sync + 'static {
 }
 
 impl Side for HospitalCase {
-    /// Sends the result whose turn it is.
+    /// Sends the result whose turn it is. One that can't be sent at all stays where it is, and holds up
+    /// nothing else: an earlier version took in larger ones than fit a record now.
     async fn go_on(node: &NativeNode, case: &CaseId) -> Result<(), Error> {
-        node.send_next_result(case).await
+        match node.send_next_result(case).await {
+            Err(error) if !error.is_transient() => {
+                tracing::error!(%error, case = case.as_ref(), "a result can't be sent");
+                Ok(())
+            }
+            sent => sent,
+        }
     }
 
     /// Deposits at the next notary where one is gone.

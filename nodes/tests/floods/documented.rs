@@ -44,7 +44,7 @@ fn served(folder: &str, log: &str) -> BTreeSet<String> {
         all.extend(routes(&source, ""));
     }
     if !log.is_empty() {
-        let publication = Path::new(ROOT).join("src/log/publication.rs");
+        let publication = Path::new(ROOT).join("src/base/log/publication.rs");
         all.extend(routes(&fs::read_to_string(publication).unwrap(), log));
     }
     all

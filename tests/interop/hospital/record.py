@@ -253,6 +253,10 @@ def check(compact, author):
         shown = claims.get("fhir")
         expect(claims.keys() <= OPEN and isinstance(shown, dict), MALFORMED)
         expect(shown.keys() <= {"_sd", "resourceType"}, MALFORMED)
+        expect(isinstance(shown.get("resourceType"), str), MALFORMED)
+        if "cnf" in claims:
+            jwk = form(claims["cnf"], {"jwk": dict}, MALFORMED)["jwk"]
+            form(jwk, {"kty": str, "crv": str, "x": str, "y": str}, MALFORMED)
         day = str(claims.get("iat")).removeprefix(NUMBER)
         expect(day.isdigit() and int(day) % A_DAY == 0, MALFORMED)
     expect(claims.pop("_sd_alg", "sha-256") == "sha-256", MALFORMED)

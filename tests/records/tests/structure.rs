@@ -208,6 +208,12 @@ fn what_stands_in_the_open_beside_the_structure_is_refused() {
         ("", "iat", json!(DAY.seconds() + 1)),
         ("", "iat", json!("today")),
         ("", "fhir", json!([])),
+        ("", "cnf", json!({ "_sd": [base64url::digest("jwk")] })),
+        ("/cnf", "kid", json!("Ms Kim")),
+        ("/cnf/jwk", "_sd", json!([])),
+        ("/cnf/jwk", "kid", json!("Ms Kim")),
+        ("/fhir", "resourceType", json!("Ms Kim")),
+        ("/fhir", "resourceType", json!({ "name": "Ms Kim" })),
         ("/fhir", "id", json!("b")),
         ("/fhir", "code", json!({ "_sd": [] })),
     ] {
@@ -215,6 +221,9 @@ fn what_stands_in_the_open_beside_the_structure_is_refused() {
         open.pointer_mut(pointer).unwrap()[name] = value;
         assert_eq!(read(open, &[]).err(), Some(Error::RecordMalformed), "{pointer} {name}");
     }
+    let mut typeless = sound.clone();
+    typeless["fhir"].as_object_mut().unwrap().shift_remove("resourceType");
+    assert_eq!(read(typeless, &[]).err(), Some(Error::RecordMalformed));
     let mut without = sound.clone();
     without.as_object_mut().unwrap().shift_remove("fhir");
     assert_eq!(read(without.clone(), &[]).err(), Some(Error::RecordMalformed));
