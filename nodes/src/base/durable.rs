@@ -14,7 +14,7 @@ pub fn write(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// As [`write`], in place of what is there: whoever reads sees the one or the other.
+/// As [`write()`], in place of what is there: whoever reads sees the one or the other.
 pub fn replace(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     written(dir, bytes)?.persist(path)?;
     File::open(dir)?.sync_all()

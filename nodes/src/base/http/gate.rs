@@ -126,7 +126,7 @@ impl Gate {
     /// A place for a request from this address, and the body of the request, which holds it from the
     /// first byte on.
     ///
-    /// Errors: those of [`Gate::enter`] and [`read_body`]; [`Error::NodeBusy`] when the place is needed
+    /// Errors: those of [`Gate::enter`] and of reading a body; [`Error::NodeBusy`] when the place is needed
     /// for others meanwhile.
     pub async fn read(
         self: &Arc<Self>,
