@@ -11,7 +11,6 @@ use hdms::network::Trust;
 use hdms::node::Node;
 use hdms::node::patient::RecordName;
 use hdms::treatment::hospital::HospitalCase;
-use hdms::treatment::message::SharedRecord;
 use hdms_simulation::{Simulated, World};
 use serde_json::json;
 
@@ -56,24 +55,6 @@ fn what_was_shared_is_read_though_its_author_was_revoked_since() {
         let opened = world.hospital.open_shared(&shared).await.unwrap();
         assert_eq!(opened.author(), hospital.id().as_ref());
     });
-}
-
-#[test]
-fn a_receipt_that_was_put_beside_another_shared_record_does_not_count() {
-    block_on(async {
-        let (mut world, name, _) = with_institute(18).await;
-        let shared = share_one(&mut world, next_case(), name).await;
-        assert!(world.hospital.shared_receipt(&shared).await.unwrap().unwrap().is_some());
-        let own = world.hospital.record(&next_case(), &first_entry(&world).await).await.unwrap();
-        let altered = SharedRecord { record: own, ..shared };
-        let checked = world.hospital.shared_receipt(&altered).await.unwrap();
-        assert_eq!(checked.err(), Some(Error::EntryMismatch));
-    });
-}
-
-async fn first_entry(world: &World) -> EntryId {
-    let case: HospitalCase = world.hospital.case(&next_case()).await.unwrap();
-    case.entry.id
 }
 
 #[test]
