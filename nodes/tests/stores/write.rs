@@ -1,7 +1,7 @@
 //! Writes the stores of the version that runs, for its successors to open:
 //!
 //! ```text
-//! HDMS_FIXTURES=/tmp/version-N cargo test -p hdms-nodes --test stores -- --ignored write
+//! HDMS_FIXTURES=../version-N cargo test -p hdms-nodes --test stores -- --ignored write
 //! ```
 
 use std::path::{Path, PathBuf};
