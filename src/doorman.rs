@@ -1,4 +1,4 @@
-//! The Doorman: who is admitted, and on what proof (DESIGN section 4). Admission takes two calls:
+//! The Doorman: who is admitted, and on what proof (docs/architecture.md). Admission takes two calls:
 //! the node sends an [`AdmissionRequest`] signed with its signing key and gets a [`Challenge`]
 //! sealed to its encryption key; it sends the request again with its [`ChallengeAnswer`] and gets
 //! its card.

@@ -1,4 +1,4 @@
-//! Envelopes: what travels between nodes (DESIGN section 5). A signed JWT inside an encrypted one,
+//! Envelopes: what travels between nodes (docs/architecture.md). A signed JWT inside an encrypted one,
 //! made by [`seal`], opened by [`Sealed`], [`Decrypted`] and [`Opened`] in this order, as the
 //! checks go.
 
@@ -271,9 +271,9 @@ impl Decrypted {
         &self.claims.iss
     }
 
-    /// The checks from the signature to the sender's role, in DESIGN's order. `known` is the
-    /// sender's card if it was kept; the Network Map is looked into too, and so is the message: the
-    /// youngest of the three counts.
+    /// The checks from the signature to the sender's role, in the order of docs/protocol.md section
+    /// 7.2. `known` is the sender's card if it was kept; the Network Map is looked into too, and so is
+    /// the message: the youngest of the three counts.
     ///
     /// Errors: [`Error::CardUnknown`], [`Error::SignatureInvalid`], those of
     /// [`VerifiedCard::verify`], [`Error::WrongAudience`], [`Error::NotYetValid`],

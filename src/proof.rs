@@ -1,5 +1,5 @@
 //! How a node authorises a request to a server: a short-lived JWT over method, URL, body digest
-//! and a unique id, in the form of RFC 9449 proofs (DESIGN section 5). It travels in the header
+//! and a unique id, in the form of RFC 9449 proofs (docs/architecture.md). It travels in the header
 //! `HDMS-Proof`.
 
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Cards: who a node is, signed by the Doorman (DESIGN section 4).
+//! Cards: who a node is, signed by the Doorman (docs/architecture.md).
 
 mod keys;
 

@@ -1,5 +1,5 @@
 //! The ledger: entries, the endorsements of their participants, the notary's receipts, and when an
-//! entry is final (DESIGN section 5).
+//! entry is final (docs/architecture.md).
 
 mod cosignatures;
 mod draw;

@@ -1,6 +1,6 @@
 //! The network's signed documents and what a node trusts because of them: the Doorman's
 //! certificates, the network parameters, the Network Map, the revocation list, and the manifest that
-//! binds them (DESIGN section 4).
+//! binds them (docs/architecture.md).
 
 mod cards;
 mod followed;

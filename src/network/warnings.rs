@@ -1,5 +1,5 @@
 //! What a node tells its user about keys that changed without the old key's statement
-//! (DESIGN section 4). Kept until the user has seen it.
+//! (docs/architecture.md). Kept until the user has seen it.
 
 use serde::{Deserialize, Serialize};
 

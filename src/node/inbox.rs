@@ -69,8 +69,8 @@ impl<P: Platform> Node<P> {
     /// [hopes for it](Node::hopes_for). Who waits at an address for the answer is told by
     /// [`Error::FormerKey`] to seal it to this node's present card.
     ///
-    /// Errors: in the order of DESIGN section 5, [`Error::TakesTooLong`] of what comes from a mailbox, those
-    /// of [`Sealed::parse`], [`Sealed::decrypt`], [`crate::envelope::Decrypted::verify`],
+    /// Errors: in the order of docs/protocol.md section 7.2, [`Error::TakesTooLong`] of what comes from a
+    /// mailbox, those of [`Sealed::parse`], [`Sealed::decrypt`], [`crate::envelope::Decrypted::verify`],
     /// [`Error::Replayed`], those of the content, and those of the case's state machine.
     pub async fn receive_from<F: Contents>(
         &self,

@@ -1,4 +1,4 @@
-//! The notary (DESIGN section 5, the papers' steps 9, 13, 20 and 21 of the treatment, 13 to 15 of
+//! The notary (docs/architecture.md; the papers' steps 9, 13, 20 and 21 of the treatment, 13 to 15 of
 //! trading): opens sealed deposits, checks them, logs one successor for each entry in a Merkle tree
 //! that everyone can read and nobody can understand, and answers with receipts that prove it.
 

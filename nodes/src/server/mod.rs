@@ -1,4 +1,4 @@
-//! The HDMS server (DESIGN section 2): Doorman, Network Map and Message Queue over HTTP. It never
+//! The HDMS server (docs/architecture.md): Doorman, Network Map and Message Queue over HTTP. It never
 //! sees health data in the clear.
 
 pub mod audit;

@@ -1,4 +1,4 @@
-//! Who asks: checks the proof that a request carries (DESIGN section 5), once.
+//! Who asks: checks the proof that a request carries (docs/architecture.md), once.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

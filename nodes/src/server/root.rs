@@ -1,4 +1,4 @@
-//! The network's root key, which says which keys are the Doorman's (DESIGN section 4). It stays on
+//! The network's root key, which says which keys are the Doorman's (docs/architecture.md). It stays on
 //! a machine that no network reaches, in a folder of its own with every list that it has signed; a
 //! server's [`Request`] goes there and the signed list comes back, each as a file.
 

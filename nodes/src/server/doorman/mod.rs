@@ -1,4 +1,4 @@
-//! The Doorman (DESIGN section 4): admits personal nodes at once, institutions and notaries once
+//! The Doorman (docs/architecture.md): admits personal nodes at once, institutions and notaries once
 //! the operator says so, and renews their cards. A member may move, and change its keys by a
 //! statement of its old one; for all else the operator decides again.
 

@@ -1,4 +1,4 @@
-//! The Network Map and the other signed documents (DESIGN section 4), and the keys that sign them.
+//! The Network Map and the other signed documents (docs/architecture.md), and the keys that sign them.
 //! Follows the table of nodes: whatever changes there, by a node or by the operator, is signed and
 //! offered anew.
 
