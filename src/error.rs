@@ -89,6 +89,9 @@ refusals! {
     RecordMalformed = "record/malformed", 400, "The record is not an SD-JWT of this protocol; issue it again.";
     RecordForged = "record/signature", 400, "The record's signature or a disclosure does not fit; ask its author for it again.";
     RecordForeign = "record/wrong-author", 403, "The record was issued by another node or for another case than it claims; ask its author.";
+    RecordIncomplete = "record/incomplete", 403, "Something that the record's author signed is withheld, though the record has to be whole; ask for all of it.";
+    FactsMismatch = "record/facts", 403, "What the record's author says that it is about is not what its content gives; have the author issue it again.";
+    RecordFormer = "record/former-format", 409, "New records of this format are not taken any more; have the author update and issue it again.";
     RecordTooLarge = "record/too-large", 413, "The record is larger than 570,000 bytes; divide it.";
     HolderUnproven = "record/holder", 403, "The presentation does not prove that its sender holds the record for this request; present it again.";
     NotJson = "fhir/not-json", 400, "The content is not JSON (RFC 8259) with unique member names; correct it.";

@@ -1,4 +1,5 @@
-//! What a resource is about in the few words that a search needs, computed from it.
+//! What a resource is about in the few words that a search needs, computed from it. They are part of the
+//! format of records, whose readers compute them again: to change what they are takes a new format.
 
 use std::cmp::Ordering;
 
@@ -9,6 +10,10 @@ use super::resource::{date, entries, kind};
 /// Most codes that are named.
 const MAX_CODES: usize = 64;
 
+/// Codes of a status by which a resource says that it does not hold, or that what it tells of was not done.
+const NEGATING: [&str; 6] =
+    ["entered-in-error", "cancelled", "declined", "not-done", "not-taken", "refuted"];
+
 /// What a resource or Bundle is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -16,6 +21,7 @@ pub struct Facts {
     pub kinds: Vec<String>,
     /// What was measured, found or given, as FHIR search tokens `system|code`: the codings of `code`,
     /// `medicationCodeableConcept`, `vaccineCode` and of its components' `code`, each once, the first 64.
+    /// A resource that says that it is not so, or was not done, adds none.
     pub codes: Vec<String>,
     /// The year of which it tells, if it says one ([`date`]).
     pub year: Option<u32>,
@@ -32,7 +38,9 @@ impl Facts {
             if !facts.kinds.iter().any(|known| known == kind) {
                 facts.kinds.push(kind.to_owned());
             }
-            facts.add_codes(resource);
+            if !is_negated(resource) {
+                facts.add_codes(resource);
+            }
         }
         let date = date(resource);
         facts.year = date.as_deref().and_then(|date| Some(Date::parse(date)?.year));
@@ -70,6 +78,16 @@ pub fn born<'a>(contents: impl IntoIterator<Item = &'a Value>) -> Option<&'a str
 fn resources(resource: &Value) -> impl Iterator<Item = &Value> {
     let own = Some(resource).filter(|resource| kind(resource) != Some("Bundle"));
     own.into_iter().chain(entries(resource).iter().filter_map(|entry| entry.get("resource")))
+}
+
+/// Whether a resource says that it does not hold, or that what it tells of was not or is not to be done.
+fn is_negated(resource: &Value) -> bool {
+    let negates = |code: &Value| code.as_str().is_some_and(|code| NEGATING.contains(&code));
+    let verification = resource.get("verificationStatus").and_then(|concept| concept.get("coding"));
+    let mut codings = verification.and_then(Value::as_array).into_iter().flatten();
+    resource.get("status").is_some_and(negates)
+        || codings.any(|coding| coding.get("code").is_some_and(negates))
+        || resource.get("doNotPerform") == Some(&Value::Bool(true))
 }
 
 /// `system|code` of a Coding.
@@ -156,6 +174,41 @@ mod tests {
             .collect();
         let many = json!({ "resourceType": "Bundle", "type": "collection", "entry": many });
         assert_eq!(Facts::of(&many, None).codes.len(), 64);
+    }
+
+    #[test]
+    fn of_what_is_not_so_no_code_is_named() {
+        let is = |member: &str, value: Value| {
+            let mut resource = json!({ "resourceType": "Condition", "code": concept("1"), "recordedDate": "2026" });
+            resource[member] = value;
+            Facts::of(&resource, None)
+        };
+        let status = |code: &str| json!({ "coding": [{ "display": "x" }, { "code": code }] });
+        for (member, value) in [
+            ("status", json!("entered-in-error")),
+            ("status", json!("not-done")),
+            ("status", json!("not-taken")),
+            ("status", json!("cancelled")),
+            ("verificationStatus", status("refuted")),
+            ("verificationStatus", status("entered-in-error")),
+            ("doNotPerform", json!(true)),
+        ] {
+            let facts = is(member, value);
+            assert_eq!(
+                (facts.kinds.len(), facts.codes.len(), facts.year),
+                (1, 0, Some(2026)),
+                "{member}"
+            );
+        }
+        for (member, value) in [
+            ("status", json!("final")),
+            ("status", json!({ "coding": [{ "code": "refuted" }] })),
+            ("verificationStatus", status("confirmed")),
+            ("verificationStatus", json!("refuted")),
+            ("doNotPerform", json!(false)),
+        ] {
+            assert_eq!(is(member, value).codes.len(), 1, "{member}");
+        }
     }
 
     #[test]

@@ -120,11 +120,18 @@ impl Unverified {
     /// Takes a compact JWS of a JSON object apart, as [`Compact::parse`]; one of another kind, or
     /// longer than those of its kind may be, is `malformed` too.
     pub fn parse(compact: &str, kind: &Kind, malformed: Error) -> Result<Self, Error> {
-        if compact.len() > kind.longest {
+        Self::parse_one_of(compact, std::slice::from_ref(kind), malformed)
+    }
+
+    /// As [`Unverified::parse`], of whichever of these kinds it is.
+    pub fn parse_one_of(compact: &str, kinds: &[Kind], malformed: Error) -> Result<Self, Error> {
+        let length = compact.len();
+        if kinds.iter().all(|kind| length > kind.longest) {
             return Err(malformed);
         }
         let compact = Compact::parse(compact, malformed)?;
-        if compact.header.typ.as_deref() != Some(kind.typ) {
+        let typ = compact.header.typ.as_deref();
+        if !kinds.iter().any(|kind| typ == Some(kind.typ) && length <= kind.longest) {
             return Err(malformed);
         }
         Ok(Self { payload: parse_object(&compact.payload, malformed)?, compact })

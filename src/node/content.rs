@@ -172,7 +172,7 @@ impl<P: Platform> Node<P> {
         Ok(VerifiedContent::Confirmation { theirs, mine, receipt })
     }
 
-    /// A document and its author's endorsement; the sender is the author of both, and both are
+    /// A new document and its author's endorsement; the sender is the author of both, and both are
     /// about this message's case.
     async fn verify_document(
         &self,
@@ -182,6 +182,7 @@ impl<P: Platform> Node<P> {
     ) -> Result<(VerifiedRecord, VerifiedEndorsement), Error> {
         let keys = opened.sender().keys();
         let record = record::verify(compact, keys, self.platform.primitives()).await?;
+        record.expect_new()?;
         let endorsement = self.verify_endorsement(opened, endorsement).await?;
         let entry = endorsement.entry();
         if entry.counterparty != *self.id() {

@@ -3,10 +3,12 @@
 //!
 //! A record is an SD-JWT (RFC 9901, `typ: hdms-record-2+sd-jwt`, PS256, `kid` and `iss` = node id of
 //! the author) with the claims `iat` (a day), `cnf` (the holder's P-256 key; absent where the author is its
-//! only holder) and `fhir` (the content), and as disclosures `sub` (node id of the patient), `case` and
-//! what [`Facts`] say. Of `fhir` only the structure stands in the open: `content.rs` says what is a
-//! disclosure of its own. A record with everything disclosed holds its author's text to the byte, as each
-//! object keeps the order of its members ([`sdjwt::ORDER`]). Records of [`format_1`] open as ever.
+//! only holder) and `fhir` (the content), and as disclosures `sub` (node id of the patient), `case`, what
+//! [`Facts`] say and `decoys` (the seed of its decoys). Of `fhir` only the structure stands in the open:
+//! `content.rs` says what is a disclosure of its own. A record with everything disclosed holds its
+//! author's text to the byte, as each object keeps the order of its members ([`sdjwt::ORDER`]). One that
+//! discloses `decoys` claims to be whole, and is refused if it is not: so nobody can sign one record and
+//! show each reader another content. Records of [`format_1`] open as ever.
 
 mod claims;
 mod content;
@@ -28,14 +30,14 @@ use serde_json::{Map, Value, json};
 use crate::base64url;
 use crate::card::SigningKeys;
 use crate::error::Error;
-use crate::fhir::facts::Facts;
+use crate::fhir::facts::{self, Facts};
 use crate::fhir::resource;
 use crate::ids::NodeId;
 use crate::jose::jws::{self, Kind};
 use crate::json;
 use crate::jwk::EcJwk;
 use crate::provider::{NodeKeys, Primitives, Randomness, Timestamp};
-use claims::{Claims, DAY, unverified};
+use claims::{DAY, DECOYS, DIGESTS, Format, Said, unverified};
 use sdjwt::{Concealer, Parts};
 
 /// A record's signed JWT, of format 2.
@@ -44,9 +46,6 @@ pub const KIND: Kind = Kind { typ: "hdms-record-2+sd-jwt", longest: MAX_BYTES };
 /// Bytes of the compact serialisation: with 4/3 for the message's JWS, 4/3 for its JWE and room for
 /// card, entry and endorsement this still makes an envelope of less than 1 MB.
 pub const MAX_BYTES: usize = 570_000;
-
-/// Digests of the claims that may be disclosed, decoys among them.
-const CLAIMS: usize = 8;
 
 /// What an author signs.
 #[derive(Clone)]
@@ -144,8 +143,9 @@ pub async fn issue(
     randomness: &impl Randomness,
 ) -> Result<Record, Error> {
     resource::check(content.fhir)?;
-    let mut concealer = Concealer::new(randomness, MAX_BYTES);
-    let payload = conceal(content, &mut concealer)?;
+    let mut concealer = Concealer::new(randomness, MAX_BYTES)?;
+    let facts = Facts::of(content.fhir, content.born);
+    let payload = conceal(content, facts, &mut concealer)?;
     let jwt = jws::sign_ps256(KIND.typ, content.author, &payload, keys).await?;
     Record::try_from(concealer.compact(&jwt))
 }
@@ -153,27 +153,11 @@ pub async fn issue(
 /// The claims that stand in the open.
 fn conceal<R: Randomness>(
     content: &Content<'_>,
+    facts: Facts,
     concealer: &mut Concealer<'_, R>,
 ) -> Result<Map<String, Value>, Error> {
     let fhir = content::conceal(content.fhir, concealer)?;
-    let facts = Facts::of(content.fhir, content.born);
-    let mut texts =
-        |texts: Vec<String>| concealer.array(texts.into_iter().map(Value::from).collect());
-    let (kinds, codes) = (texts(facts.kinds)?, texts(facts.codes)?);
-    let mut digests = Vec::with_capacity(CLAIMS);
-    for (name, value) in [
-        ("sub", Some(content.patient.into())),
-        ("case", Some(content.case.into())),
-        ("kinds", Some(kinds)),
-        ("codes", Some(codes)),
-        ("year", facts.year.map(Value::from)),
-        ("age", facts.age.map(Value::from)),
-    ] {
-        if let Some(value) = value {
-            digests.push(concealer.member(name, value)?);
-        }
-    }
-    concealer.fill_up(&mut digests, CLAIMS)?;
+    let digests = conceal_claims(content, facts, concealer)?;
     let mut claims = Map::new();
     claims.insert("iss".into(), content.author.into());
     claims.insert("iat".into(), (content.issued.seconds() / DAY * DAY).into());
@@ -185,64 +169,123 @@ fn conceal<R: Randomness>(
     Ok(sdjwt::object(claims, digests))
 }
 
+/// The digests of those that are disclosures.
+fn conceal_claims<R: Randomness>(
+    content: &Content<'_>,
+    facts: Facts,
+    concealer: &mut Concealer<'_, R>,
+) -> Result<Vec<String>, Error> {
+    let mut texts =
+        |texts: Vec<String>| concealer.array(texts.into_iter().map(Value::from).collect());
+    let (kinds, codes) = (texts(facts.kinds)?, texts(facts.codes)?);
+    let decoys = concealer.seed().as_str().into();
+    let mut digests = Vec::with_capacity(DIGESTS);
+    for (name, value) in [
+        ("sub", Some(content.patient.into())),
+        ("case", Some(content.case.into())),
+        ("kinds", Some(kinds)),
+        ("codes", Some(codes)),
+        ("year", facts.year.map(Value::from)),
+        ("age", facts.age.map(Value::from)),
+        (DECOYS, Some(decoys)),
+    ] {
+        if let Some(value) = value {
+            digests.push(concealer.member(name, value)?);
+        }
+    }
+    concealer.fill_up(&mut digests, DIGESTS);
+    Ok(digests)
+}
+
 /// A record whose author's signature was seen to hold, with what its holder disclosed.
 #[derive(Clone)]
 pub struct VerifiedRecord {
     record: Record,
-    claims: Claims,
-    fhir: Value,
+    said: Said,
 }
 
 impl VerifiedRecord {
     /// Node id of the author.
     pub fn author(&self) -> &str {
-        &self.claims.iss
+        &self.said.claims.iss
     }
 
     /// When it was signed: the beginning of the day (UTC), to the second in format 1.
     pub fn issued(&self) -> Timestamp {
-        Timestamp::from_seconds(self.claims.iat)
+        Timestamp::from_seconds(self.said.claims.iat)
     }
 
     /// Node id of the patient, if disclosed.
     pub fn subject(&self) -> Option<&str> {
-        self.claims.sub.as_deref()
+        self.said.claims.sub.as_deref()
     }
 
     /// Id of the case, if disclosed.
     pub fn case(&self) -> Option<&str> {
-        self.claims.case.as_deref()
+        self.said.claims.case.as_deref()
     }
 
     /// The key with which its holder proves the holding.
     pub fn holder(&self) -> Option<&EcJwk> {
-        self.claims.cnf.as_ref().map(|confirmation| &confirmation.jwk)
+        self.said.claims.cnf.as_ref().map(|confirmation| &confirmation.jwk)
     }
 
     /// The resource types that it is of, as far as its author says so and it was disclosed; so with what
     /// follows. See [`Facts`].
     pub fn kinds(&self) -> &[String] {
-        self.claims.kinds.as_deref().unwrap_or_default()
+        self.said.claims.kinds.as_deref().unwrap_or_default()
     }
 
     /// The codes that it is about, as FHIR search tokens.
     pub fn codes(&self) -> &[String] {
-        self.claims.codes.as_deref().unwrap_or_default()
+        self.said.claims.codes.as_deref().unwrap_or_default()
     }
 
     /// The year of which it tells.
     pub fn year(&self) -> Option<u32> {
-        self.claims.year
+        self.said.claims.year
     }
 
     /// How old the person was then, in whole years.
     pub fn age(&self) -> Option<u32> {
-        self.claims.age
+        self.said.claims.age
     }
 
     /// The content, as far as disclosed.
     pub fn fhir(&self) -> &Value {
-        &self.fhir
+        &self.said.fhir
+    }
+
+    /// Whether all that its author signed is here, but perhaps the case. Of one that is not, what is
+    /// withheld may say the opposite.
+    pub fn is_whole(&self) -> bool {
+        self.said.whole
+    }
+
+    /// That this is a record as it is handed over when it is new: of the present format, and whole.
+    /// [`Error::RecordFormer`], [`Error::RecordIncomplete`].
+    pub fn expect_new(&self) -> Result<(), Error> {
+        match self.said.format {
+            Format::One => Err(Error::RecordFormer),
+            Format::Two if !self.said.whole => Err(Error::RecordIncomplete),
+            Format::Two => Ok(()),
+        }
+    }
+
+    /// That what its author says it is about is what its content gives, where all of that is here.
+    /// [`Error::FactsMismatch`].
+    fn expect_own_facts(&self) -> Result<(), Error> {
+        let Said { format, claims, fhir, whole } = &self.said;
+        if *format == Format::One || !whole {
+            return Ok(());
+        }
+        let facts = Facts::of(fhir, facts::born([fhir]));
+        // The author may know from elsewhere when the person was born.
+        let fits = claims.kinds.as_ref() == Some(&facts.kinds)
+            && claims.codes.as_ref() == Some(&facts.codes)
+            && claims.year == facts.year
+            && claims.age.is_none_or(|age| facts.age.is_none_or(|given| age == given));
+        if fits { Ok(()) } else { Err(Error::FactsMismatch) }
     }
 
     /// The record as it came, without key binding.
@@ -269,18 +312,21 @@ pub fn claimed_author(compact: &str) -> Result<NodeId, Error> {
     json::read(unverified.payload()["iss"].clone(), Error::RecordMalformed)
 }
 
-/// Checks a record: signature, author and every disclosure (RFC 9901 section 7.1). One with a key
-/// binding is refused; [`verify_presentation`] takes it.
+/// Checks a record: signature, author, every disclosure (RFC 9901 section 7.1), and what it claims of
+/// itself. One with a key binding is refused; [`verify_presentation`] takes it.
 ///
 /// [`Error::RecordMalformed`], [`Error::RecordTooLarge`], [`Error::AlgorithmRefused`],
-/// [`Error::RecordForeign`] when another node than the owner of the `author` keys issued it, or
-/// [`Error::RecordForged`] when the signature or a disclosure does not fit.
-pub fn verify(
+/// [`Error::RecordForeign`] when another node than the owner of the `author` keys issued it,
+/// [`Error::RecordForged`] when the signature or a disclosure does not fit,
+/// [`Error::RecordIncomplete`] when it claims to be whole and is not, or [`Error::FactsMismatch`].
+pub async fn verify(
     compact: &str,
     author: &SigningKeys,
     primitives: &impl Primitives,
-) -> impl Future<Output = Result<VerifiedRecord, Error>> {
-    check(compact, author, resource::MAX_NAME, primitives)
+) -> Result<VerifiedRecord, Error> {
+    let record = check(compact, author, resource::MAX_NAME, primitives).await?;
+    record.expect_own_facts()?;
+    Ok(record)
 }
 
 /// As [`verify`], of what was taken in before, when its author could give members names of any length.
@@ -312,6 +358,6 @@ async fn check(
         Error::SignatureInvalid => Error::RecordForged,
         other => other,
     })?;
-    let (claims, fhir) = Claims::of((format, payload), &record, longest_name)?;
-    Ok(VerifiedRecord { record, claims, fhir })
+    let said = Said::of((format, payload), &record, longest_name)?;
+    Ok(VerifiedRecord { record, said })
 }

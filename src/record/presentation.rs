@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::claims::unverified;
 use super::sdjwt::Parts;
 use super::{Record, Selection, VerifiedRecord, verify};
 use crate::base64url;
@@ -32,7 +33,8 @@ pub async fn present(
     keys: &impl HolderKeys,
     clock: &impl Clock,
 ) -> Result<String, Error> {
-    let holder = record.processed()?.claims.shift_remove("cnf").ok_or(Error::HolderUnproven)?;
+    let (_, signed) = unverified(record.jwt())?;
+    let holder = signed.payload().get("cnf").ok_or(Error::HolderUnproven)?;
     let jwk = holder.get("jwk").cloned().ok_or(Error::RecordMalformed)?;
     let holder: EcJwk = json::read(jwk, Error::RecordMalformed)?;
     let presented = record.select(selection)?.compact;

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use serde_json::{Map, Value, json};
 
-use super::{DIGESTS, ELEMENT, ORDER, ascending, compact};
+use super::{DIGESTS, DecoySeed, ELEMENT, ORDER, ascending, compact};
 use crate::base64url;
 use crate::error::Error;
 use crate::provider::Randomness;
@@ -25,18 +25,30 @@ enum Slot {
     Digest(usize),
 }
 
+/// Every author writes it first, so a decoy before it would be known as one.
+const FIRST: &str = "resourceType";
+
 /// Conceals while a document is issued; collects the disclosures.
 pub struct Concealer<'a, R> {
     randomness: &'a R,
+    seed: DecoySeed,
+    /// How many decoys were made.
+    decoys: usize,
     disclosures: Vec<String>,
     /// Bytes that the compact serialisation has left.
     room: usize,
 }
 
 impl<'a, R: Randomness> Concealer<'a, R> {
-    /// With nothing concealed yet, and room for so many bytes of disclosures.
-    pub fn new(randomness: &'a R, room: usize) -> Self {
-        Self { randomness, disclosures: Vec::new(), room }
+    /// With nothing concealed yet, and room for so many bytes of disclosures. [`Error::RandomnessFailed`].
+    pub fn new(randomness: &'a R, room: usize) -> Result<Self, Error> {
+        let seed = DecoySeed::new(randomness)?;
+        Ok(Self { randomness, seed, decoys: 0, disclosures: Vec::new(), room })
+    }
+
+    /// What its decoys are made from.
+    pub fn seed(&self) -> &DecoySeed {
+        &self.seed
     }
 
     /// Conceals an object's member; answers its digest, for [`object`]. [`Error::RecordTooLarge`].
@@ -76,7 +88,7 @@ impl<'a, R: Randomness> Concealer<'a, R> {
         }
         let is_ordered = slots.len() > 1;
         let others = rounded(digests.len() + usize::from(is_ordered)) - usize::from(is_ordered);
-        self.fill_up(&mut digests, others)?;
+        self.fill_up(&mut digests, others);
         if is_ordered {
             let order = self.order(slots, &digests)?;
             digests.push(self.member(ORDER, order)?);
@@ -91,18 +103,17 @@ impl<'a, R: Randomness> Concealer<'a, R> {
             elements.into_iter().map(|element| self.element(element)).collect();
         let mut elements = elements?;
         for _ in 0..decoys {
-            let decoy = json!({ ELEMENT: self.decoy()? });
+            let decoy = json!({ ELEMENT: self.decoy() });
             elements.insert(self.below(elements.len() + 1)?, decoy);
         }
         Ok(elements.into())
     }
 
     /// Adds decoys to an object's digests until there are `count`.
-    pub fn fill_up(&mut self, digests: &mut Vec<String>, count: usize) -> Result<(), Error> {
+    pub fn fill_up(&mut self, digests: &mut Vec<String>, count: usize) {
         while digests.len() < count {
-            digests.push(self.decoy()?);
+            digests.push(self.decoy());
         }
-        Ok(())
     }
 
     /// The compact serialisation of `jwt` with everything that was concealed.
@@ -111,12 +122,14 @@ impl<'a, R: Randomness> Concealer<'a, R> {
     }
 
     /// What [`ORDER`] says: the slots in their order, and among them, at random, the decoys, which are the
-    /// digests that no slot names.
+    /// digests that no slot names; behind a leading [`FIRST`].
     fn order(&self, slots: Vec<Slot>, digests: &[String]) -> Result<Value, Error> {
         let mut numbers = vec![0; digests.len()];
         for (number, made) in ascending(digests.iter().cloned()).into_iter().enumerate() {
             numbers[made] = number;
         }
+        let first = matches!(slots.first(), Some(Slot::Name(name)) if name == FIRST);
+        let first = usize::from(first);
         let mut decoys = digests.len();
         let mut order: Vec<Value> = Vec::with_capacity(slots.len());
         for slot in slots {
@@ -129,7 +142,8 @@ impl<'a, R: Randomness> Concealer<'a, R> {
             }
         }
         for number in &numbers[digests.len() - decoys..] {
-            order.insert(self.below(order.len() + 1)?, (*number).into());
+            let place = first + self.below(order.len() + 1 - first)?;
+            order.insert(place, (*number).into());
         }
         Ok(order.into())
     }
@@ -149,11 +163,10 @@ impl<'a, R: Randomness> Concealer<'a, R> {
         Ok(base64url::encode(salt).into())
     }
 
-    /// A digest that nothing belongs to (RFC 9901 section 4.2.5).
-    fn decoy(&self) -> Result<String, Error> {
-        let mut random = [0; 32];
-        self.randomness.fill(&mut random)?;
-        Ok(base64url::digest(random))
+    /// A digest that nothing belongs to.
+    fn decoy(&mut self) -> String {
+        self.decoys += 1;
+        self.seed.decoy(self.decoys - 1)
     }
 
     /// A random number below `bound`.

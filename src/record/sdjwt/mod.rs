@@ -2,10 +2,12 @@
 //! and the verification rules of section 7. SHA-256 only. Who signed is checked elsewhere.
 
 mod concealing;
+mod decoys;
 mod processing;
 
 pub use concealing::{Concealer, Part, object, rounded};
-pub use processing::{Place, Processed, process};
+pub use decoys::DecoySeed;
+pub use processing::{Position, Processed, Profile, Withheld, process};
 
 use std::collections::BinaryHeap;
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use hdms::Error;
+use hdms::fhir::identifying::reason;
 use hdms::fhir::{intake, resource};
 use hdms::record::sdjwt::{self, Concealer};
 use hdms::record::{self, Selection, format_1};
@@ -37,6 +38,8 @@ fn name() -> impl Strategy<Value = String> {
             "end",
             "gender",
             "meta",
+            "status",
+            "_id",
         ])
         .prop_map(str::to_owned),
         "_?[a-zA-Z][a-zA-Z0-9]{0,5}",
@@ -135,7 +138,7 @@ fn order() -> impl Strategy<Value = Map<String, Value>> {
 /// A record of format 1 of which all stands in the open but the order, which is not of its content.
 fn ordered(fhir: &Value, order: &Map<String, Value>) -> String {
     let randomness = SeededRandomness::new(7);
-    let mut concealer = Concealer::new(&randomness, record::MAX_BYTES);
+    let mut concealer = Concealer::new(&randomness, record::MAX_BYTES).unwrap();
     let digest = concealer.member("order", order.clone().into()).unwrap();
     let author = WORLD.author();
     let claims = [("iss", json!(author)), ("iat", json!(1)), ("fhir", fhir.clone())];
@@ -171,6 +174,55 @@ fn is_part(shown: &Value, whole: &Value) -> bool {
         (Value::Array(shown), Value::Array(whole)) => {
             let mut whole = whole.iter();
             shown.iter().all(|value| whole.any(|whole| is_part(value, whole)))
+        }
+        (shown, whole) => shown == whole,
+    }
+}
+
+/// What is shown and what there is at a place that alone was chosen, whether it leads to a person or stands
+/// in what does, and in a resource of which type it stands.
+fn chosen<'a>(
+    (mut shown, mut whole): (&'a Value, &'a Value),
+    place: &str,
+) -> (&'a Value, &'a Value, bool, &'a str) {
+    let (mut leads, mut resource) = (false, "");
+    for token in place.split('/').skip(2) {
+        (shown, whole) = match (shown, whole) {
+            (Value::Object(parts), Value::Object(members)) => {
+                let own = members.get("resourceType").and_then(Value::as_str);
+                resource = own.unwrap_or(resource);
+                let value = &members[token];
+                leads |= reason(resource, own.is_some(), members, token, value).is_some();
+                (&parts[token], value)
+            }
+            (Value::Array(parts), Value::Array(elements)) => {
+                let index: usize = token.parse().unwrap();
+                assert!([1, elements.len()].contains(&parts.len()), "{place}");
+                (&parts[if parts.len() == elements.len() { index } else { 0 }], &elements[index])
+            }
+            _ => panic!("{place} is not shown"),
+        };
+    }
+    (shown, whole, leads, resource)
+}
+
+/// Whether `shown` is `whole` without all that leads to a person, and nothing else left out.
+fn is_bare(shown: &Value, whole: &Value, resource: &str) -> bool {
+    match (shown, whole) {
+        (Value::Object(shown), Value::Object(whole)) => {
+            let own = whole.get("resourceType").and_then(Value::as_str);
+            let resource = own.unwrap_or(resource);
+            whole.iter().all(|(name, value)| {
+                match reason(resource, own.is_some(), whole, name, value) {
+                    Some(_) => !shown.contains_key(name),
+                    None => shown.get(name).is_some_and(|shown| is_bare(shown, value, resource)),
+                }
+            })
+        }
+        (Value::Array(shown), Value::Array(whole)) => {
+            let both = shown.iter().zip(whole);
+            shown.len() == whole.len()
+                && both.into_iter().all(|(shown, whole)| is_bare(shown, whole, resource))
         }
         (shown, whole) => shown == whole,
     }
@@ -217,6 +269,25 @@ proptest! {
         }
         let whole = record.select(Selection::Whole(&["/fhir".into()])).unwrap();
         prop_assert_eq!(WORLD.verify(whole.compact()).unwrap().fhir().to_string(), fhir.to_string());
+    }
+
+    #[test]
+    fn what_is_chosen_is_there_whole_or_without_what_leads_to_a_person(
+        fhir in fhir(),
+        number in any::<prop::sample::Index>(),
+    ) {
+        let fhir = resource::parse(fhir.to_string().as_bytes()).unwrap();
+        let record = WORLD.issue(&fhir).unwrap();
+        let mut all = Vec::new();
+        places(&fhir, "/fhir", &mut all);
+        let place = std::slice::from_ref(number.get(&all));
+        let read = |selection| WORLD.verify(record.select(selection).unwrap().compact()).unwrap();
+        let shown = read(Selection::Whole(place));
+        let (shown, whole, ..) = chosen((shown.fhir(), &fhir), &place[0]);
+        prop_assert_eq!(shown.to_string(), whole.to_string());
+        let shown = read(Selection::Bare(place));
+        let (shown, whole, leads, resource) = chosen((shown.fhir(), &fhir), &place[0]);
+        prop_assert!(if leads { shown == whole } else { is_bare(shown, whole, resource) }, "{place:?} {shown}");
     }
 
     #[test]

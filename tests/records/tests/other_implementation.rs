@@ -101,7 +101,9 @@ fn we_read_a_record_that_the_other_issued_with_decoys() {
         builder = builder.make_concealable(place).unwrap();
     }
     let builder = builder
-        .add_decoys("/fhir", 3)
+        .add_decoys("/fhir", 2)
+        .unwrap()
+        .add_decoys("", 6)
         .unwrap()
         .header("typ", KIND.typ)
         .header("kid", WORLD.author());

@@ -5,7 +5,7 @@ use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::jose::jws::{Kind, Unverified};
 use hdms::jwk::EcJwk;
-use hdms::record::sdjwt::{self, Parts};
+use hdms::record::sdjwt::{self, Parts, Profile};
 use hdms::record::{KeyBinding, MAX_BYTES};
 use hdms::software::Software;
 use hdms::testing::SeededRandomness;
@@ -21,7 +21,7 @@ fn primitives() -> Software<SeededRandomness> {
 
 fn process(payload: Value, disclosures: &[String]) -> Result<Value, Error> {
     let Value::Object(payload) = payload else { panic!("no object") };
-    sdjwt::process(payload, disclosures.iter().map(String::as_str), false)
+    sdjwt::process(payload, disclosures.iter().map(String::as_str), Profile::Plain)
         .map(|processed| Value::Object(processed.claims))
 }
 

@@ -111,6 +111,21 @@ fn the_order_names_as_many_members_as_there_are_digests() {
 }
 
 #[test]
+fn no_decoy_stands_before_the_type_that_every_author_writes_first() {
+    let order = |content: Value| disclosed(&issued(&content), "$order")[0].clone();
+    let (mut first, mut late) = (0, 0);
+    for _ in 0..40 {
+        first += usize::from(order(basic(2)) == "resourceType");
+        // Where it does not stand first, decoys stand anywhere.
+        let other =
+            json!({ "id": "b", "resourceType": "Basic", "code": { "text": "x" }, "a": 1, "b": 2 });
+        let number = order(other).as_u64().unwrap();
+        late += usize::from(number < 7);
+    }
+    assert_eq!((first, late), (40, 40));
+}
+
+#[test]
 fn an_order_goes_along_with_what_it_is_of() {
     let record = issued(&json!({ "resourceType": "Patient", "id": "p", "name": [{
         "use": "official", "family": "Kim", "given": ["Minji"],
@@ -154,7 +169,7 @@ fn each_element_of_a_resource_and_what_leads_to_a_person_in_it_is_shown_by_itsel
         "contained": [{ "resourceType": "Device", "udiCarrier": [{ "deviceIdentifier": "1" }], "status": "active" }],
     }));
     let shown = |selection: Selection<'_>| selected(&record, selection).fhir().to_string();
-    let of = r#"{"resourceType":"Observation""#;
+    let of = r#"{"resourceType":"Observation","status":"final""#;
     let code = r#""component":[{"code":{"coding":[{"code":"8462-4"}]}"#;
     let device = r#""contained":[{"resourceType":"Device","status":"active"}]"#;
     assert_eq!(shown(Selection::Bare(&["/fhir/component/1".into()])), format!("{of},{code}}}]}}"));
@@ -166,7 +181,7 @@ fn each_element_of_a_resource_and_what_leads_to_a_person_in_it_is_shown_by_itsel
     assert_eq!(
         shown(Selection::Bare(&["/fhir/contained/0/udiCarrier".into()])),
         format!(
-            r#"{of},"contained":[{{"resourceType":"Device","udiCarrier":[{{"deviceIdentifier":"1"}}]}}]}}"#
+            r#"{of},"contained":[{{"resourceType":"Device","udiCarrier":[{{"deviceIdentifier":"1"}}],"status":"active"}}]}}"#
         )
     );
     let everything = shown(Selection::Bare(&[String::new()]));
@@ -175,12 +190,83 @@ fn each_element_of_a_resource_and_what_leads_to_a_person_in_it_is_shown_by_itsel
     assert_eq!((root.subject(), root.case(), root.kinds().len()), (None, None, 1));
 }
 
+#[test]
+fn what_may_turn_a_part_into_its_opposite_goes_along() {
+    let warning = json!({ "url": "https://h.example/not", "valueString": "Not Ms Kim" });
+    let record = issued(
+        &json!({ "resourceType": "Bundle", "type": "collection", "implicitRules": "https://h.example",
+            "entry": [{ "resource": {
+                "resourceType": "Condition", "id": "c", "verificationStatus": { "coding": [{ "code": "refuted" }] },
+                "clinicalStatus": { "coding": [{ "code": "inactive" }] }, "code": { "text": "Asthma", "coding": [] },
+                "modifierExtension": [warning], "onsetString": "in her youth",
+            } }],
+        }),
+    );
+    let code = ["/fhir/entry/0/resource/code".to_owned()];
+    let content = |selection| selected(&record, selection).fhir().clone();
+    let shown = content(Selection::Whole(&code));
+    let condition = &shown["entry"][0]["resource"];
+    let names = condition.as_object().unwrap().keys().collect::<Vec<_>>();
+    assert_eq!(
+        names,
+        ["resourceType", "verificationStatus", "clinicalStatus", "code", "modifierExtension"]
+    );
+    assert_eq!(condition["modifierExtension"][0]["valueString"], "Not Ms Kim");
+    assert_eq!(shown["implicitRules"], "https://h.example");
+    // What leads to a person stays out where that was asked for; that there is something does not.
+    let condition = content(Selection::Bare(&code))["entry"][0]["resource"].clone();
+    assert_eq!(condition["modifierExtension"], json!([{ "url": "https://h.example/not" }]));
+    assert_eq!(condition["verificationStatus"]["coding"][0]["code"], "refuted");
+    // It can't be left out of what stays, but with it.
+    for (place, answer) in [
+        ("/fhir/entry/0/resource/verificationStatus", Some(Error::CommandMalformed)),
+        ("/fhir/entry/0/resource/modifierExtension", Some(Error::CommandMalformed)),
+        ("/fhir/implicitRules", Some(Error::CommandMalformed)),
+        ("/fhir/entry/0/resource/id", None),
+        ("/fhir/entry/0", None),
+    ] {
+        assert_eq!(record.select(Selection::AllBut(&[place.into()])).err(), answer, "{place}");
+    }
+}
+
+#[test]
+fn an_old_name_is_shown_as_one() {
+    let name = json!({ "use": "old", "family": "Kim", "given": ["Minji"] });
+    let record = issued(&json!({ "resourceType": "Patient", "name": [name] }));
+    let shown = selected(&record, Selection::Bare(&["/fhir/name/0/family".into()]));
+    assert_eq!(shown.fhir()["name"], json!([{ "use": "old", "family": "Kim" }]));
+}
+
+#[test]
+fn paired_arrays_are_shown_in_pairs() {
+    let born = json!({ "extension": [{ "url": "https://h.example/at", "valueCode": "birth" }] });
+    let record = issued(&json!({ "resourceType": "Patient", "name": [{
+        "given": ["Minji", "Sora", "Jia"], "_given": [null, born, null],
+    }] }));
+    let name = |selection: Selection<'_>| selected(&record, selection).fhir()["name"][0].clone();
+    let second = json!({ "given": ["Sora"], "_given": [born] });
+    for place in ["given/1", "_given/1", "_given/1/extension/0"] {
+        let place = [format!("/fhir/name/0/{place}")];
+        assert_eq!(name(Selection::Whole(&place)), second, "{place:?}");
+        assert_eq!(name(Selection::Bare(&place)), second, "{place:?}");
+    }
+    let places = ["/fhir/name/0/given", "/fhir/name/0/_given/1"].map(str::to_owned);
+    let all = json!({ "given": ["Minji", "Sora", "Jia"], "_given": [null, born, null] });
+    assert_eq!(name(Selection::Whole(&places)), all);
+    assert_eq!(name(Selection::Whole(&places[..1])), json!({ "given": ["Minji", "Sora", "Jia"] }));
+    for place in ["given/0", "_given/0"] {
+        let without = name(Selection::AllBut(&[format!("/fhir/name/0/{place}")]));
+        assert_eq!(without, json!({ "given": ["Sora", "Jia"], "_given": [born, null] }), "{place}");
+    }
+}
+
 /// A record with these claims in the open and these disclosed.
 fn read(open: Value, hidden: &[(&str, Value)]) -> Result<VerifiedRecord, Error> {
     let randomness = SeededRandomness::new(5);
-    let mut concealer = Concealer::new(&randomness, ROOM);
+    let mut concealer = Concealer::new(&randomness, ROOM).unwrap();
     let digests = hidden.iter().map(|(name, value)| concealer.member(name, value.clone()));
-    let digests = digests.collect::<Result<_, _>>().unwrap();
+    let mut digests = digests.collect::<Result<_, _>>().unwrap();
+    concealer.fill_up(&mut digests, 8);
     let Value::Object(open) = open else { panic!("claims are an object") };
     let payload = sdjwt::object(open, digests).into();
     WORLD.verify(&WORLD.sign(KIND, &payload, concealer).unwrap())
@@ -244,48 +330,54 @@ fn what_stands_in_the_open_beside_the_structure_is_refused() {
 }
 
 /// The content `{"resourceType": "Basic", "a": 1, "b": 2}`, of which the members `a` and `b` are concealed
-/// among two decoys, with this order, in which `A` and `B` stand for their numbers and `C` and `D` for
-/// those of the decoys.
+/// with a decoy, with this order, in which `A` and `B` stand for their numbers and `C` for that of the
+/// decoy.
 fn ordered(order: &str) -> Result<VerifiedRecord, Error> {
     let randomness = SeededRandomness::new(6);
-    let mut concealer = Concealer::new(&randomness, ROOM);
+    let mut concealer = Concealer::new(&randomness, ROOM).unwrap();
     let mut digests: Vec<_> = ["a", "b"]
         .iter()
         .zip(1..)
         .map(|(name, n)| concealer.member(name, json!(n)).unwrap())
         .collect();
-    digests.extend(["c", "d"].map(base64url::digest));
+    digests.push(base64url::digest("c"));
     let number = |digest: &String| digests.iter().filter(|it| *it < digest).count().to_string();
     let order = digests
         .iter()
-        .zip(["A", "B", "C", "D"])
+        .zip(["A", "B", "C"])
         .fold(order.to_owned(), |order, (digest, letter)| order.replace(letter, &number(digest)));
     let order = concealer.member(sdjwt::ORDER, serde_json::from_str(&order).unwrap()).unwrap();
     digests.push(order);
     let mut open = Map::new();
     open.insert("resourceType".into(), "Basic".into());
-    let payload = json!({ "iss": WORLD.author(), "iat": DAY.seconds(), "fhir": sdjwt::object(open, digests) });
-    WORLD.verify(&WORLD.sign(KIND, &payload, concealer).unwrap())
+    let fhir = sdjwt::object(open, digests);
+    WORLD.verify(&WORLD.sign(KIND, &claims(fhir.into()), concealer).unwrap())
+}
+
+/// Claims of which none is disclosed, with this content.
+fn claims(fhir: Value) -> Value {
+    let decoys: Vec<_> = (0..8).map(|number| base64url::digest([number])).collect();
+    json!({ "_sd": decoys, "iss": WORLD.author(), "iat": DAY.seconds(), "fhir": fhir })
 }
 
 #[test]
 fn an_order_that_does_not_name_each_member_once_is_refused() {
     let sound = |order| ordered(order).unwrap().fhir().to_string();
-    assert_eq!(sound(r#"["resourceType",A,C,B,D]"#), r#"{"resourceType":"Basic","a":1,"b":2}"#);
-    assert_eq!(sound(r#"[D,B,C,"resourceType",A]"#), r#"{"b":2,"resourceType":"Basic","a":1}"#);
+    assert_eq!(sound(r#"["resourceType",A,C,B]"#), r#"{"resourceType":"Basic","a":1,"b":2}"#);
+    assert_eq!(sound(r#"[B,C,"resourceType",A]"#), r#"{"b":2,"resourceType":"Basic","a":1}"#);
     for order in [
         r#"[]"#,
-        r#"[A,B,C,D]"#,
-        r#"["resourceType",A,B,C]"#,
-        r#"["resourceType",A,B,C,C]"#,
-        r#"["resourceType",A,B,C,4]"#,
-        r#"["resourceType",A,B,C,-1]"#,
-        r#"["resourceType",A,B,C,0.0]"#,
-        r#"["resourceType",A,B,C,"D"]"#,
-        r#"["resourceType",A,B,C,[D]]"#,
-        r#"["resourceType","a",B,C,D]"#,
-        r#"["resourceType","resourceType",A,B,C,D]"#,
-        r#"["resourceType",A,B,C,D,4]"#,
+        r#"[A,B,C]"#,
+        r#"["resourceType",A,B]"#,
+        r#"["resourceType",A,B,B]"#,
+        r#"["resourceType",A,B,3]"#,
+        r#"["resourceType",A,B,-1]"#,
+        r#"["resourceType",A,B,0.0]"#,
+        r#"["resourceType",A,B,"C"]"#,
+        r#"["resourceType",A,B,[C]]"#,
+        r#"["a",A,B,C]"#,
+        r#"["resourceType","resourceType",A,B,C]"#,
+        r#"["resourceType",A,B,C,3]"#,
         r#"{"resourceType":A}"#,
         r#""resourceType""#,
         r#"1"#,
@@ -299,14 +391,13 @@ fn two_orders_of_an_object_and_one_in_the_open_are_refused() {
     let randomness = SeededRandomness::new(7);
     let read = |digests: Vec<String>, concealer| {
         let fhir = json!({ "resourceType": "Basic", "_sd": digests });
-        let payload = json!({ "iss": WORLD.author(), "iat": DAY.seconds(), "fhir": fhir });
-        WORLD.verify(&WORLD.sign(KIND, &payload, concealer).unwrap()).err()
+        WORLD.verify(&WORLD.sign(KIND, &claims(fhir), concealer).unwrap()).err()
     };
-    let mut concealer = Concealer::new(&randomness, ROOM);
+    let mut concealer = Concealer::new(&randomness, ROOM).unwrap();
     let orders = [json!(["resourceType", 0]), json!([0, "resourceType"])];
     let orders = orders.map(|order| concealer.member(sdjwt::ORDER, order).unwrap());
     assert_eq!(read(orders.into(), concealer), Some(Error::RecordMalformed));
-    let mut concealer = Concealer::new(&randomness, ROOM);
+    let mut concealer = Concealer::new(&randomness, ROOM).unwrap();
     let inside = concealer.member("a", json!({ "$order": [] })).unwrap();
     assert_eq!(read(vec![inside], concealer), Some(Error::RecordMalformed));
 }

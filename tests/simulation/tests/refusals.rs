@@ -331,7 +331,7 @@ fn documents_that_do_not_belong_together_are_refused() {
         let record = claims["body"]["record"].as_str().unwrap().to_owned();
         let bare = record.split_once('~').unwrap().0.to_owned() + "~";
         let envelope = forge.with(|claims| claims["body"]["record"] = json!(bare)).await;
-        forge.expect(envelope, Error::RecordForeign).await;
+        forge.expect(envelope, Error::RecordIncomplete).await;
         let other = Forge::new().await;
         let mut entry: Entry = endorsed_entry(&claims["body"]["endorsement"]);
         entry.verification_key = hdms::ledger::VerificationKey::of("another document");

@@ -22,6 +22,7 @@ mod pass_off;
 mod read_mail;
 mod read_old_mail;
 mod replace_a_receipt;
+mod show_two_contents;
 mod split_network;
 mod stolen_key;
 mod stop_a_hospital;
