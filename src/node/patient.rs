@@ -204,6 +204,25 @@ impl<P: Platform> Node<P> {
         p.store().commit(vec![put(Table::Records, key, record.compact().into())]).await
     }
 
+    /// Forgets what a decided result or a record of the patient's own says. What is left (its signed JWT,
+    /// entry, endorsements and receipt) still verifies and says nothing; it can't be shared any more.
+    /// Repeating it does nothing.
+    ///
+    /// [`Error::UnknownEntry`], [`Error::NotAllowedNow`] for a result that is still to be decided.
+    pub async fn forget_content(&self, name: &RecordName) -> Result<(), Error> {
+        let _guard = self.platform.lock_case(&name.case).await;
+        if let Some(case) = self.find_case::<PatientCase>(&name.case).await? {
+            let status = &case.result(&name.entry)?.status;
+            if !matches!(status, ResultStatus::Committed { .. } | ResultStatus::Disputed { .. }) {
+                return Err(Error::NotAllowedNow);
+            }
+        }
+        let record = Record::parse(&self.record(&name.case, &name.entry).await?)?;
+        let key = record_key(&name.case, &name.entry);
+        let forgotten = put(Table::Records, key, record.forget().compact().into());
+        self.platform.store().commit(vec![forgotten]).await
+    }
+
     /// Up to `limit` names of records after `after` (exclusive), requests among them.
     pub async fn record_names(
         &self,
