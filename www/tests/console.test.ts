@@ -292,7 +292,7 @@ test("who signed a record stays named, and one that can't be opened says so alon
   const answer = { kind: "answered", records: 4, at: Date.now() } as const;
   const asked = { id: "d1", resources: ["Condition"], purpose: "To compare", sent: Date.now() };
   one.dataRequests.push({ ...asked, answer });
-  const own = { ...SHARED, verificationKey: "k2", title: "Own", author: "p1", authorName: "" };
+  const own = { ...SHARED, verificationKey: "k2", title: "Own", author: "p1", authorName: "", part: true };
   const former = { ...SHARED, verificationKey: "k3", title: "Former", authorListed: false };
   const nameless = { ...former, verificationKey: "k4", title: null, fhir: null, authorName: "" };
   const problem = { code: "card/unknown", sentence: "No card of its author is known." };
@@ -302,6 +302,7 @@ test("who signed a record stays named, and one that can't be opened says so alon
   await signIn(page);
   const lines = page.getByRole("listitem");
   await lines.filter({ hasText: "Own" }).getByText("signed by the patient, logged").last().waitFor();
+  await lines.filter({ hasText: "Own" }).getByText("not all of this record was shown").last().waitFor();
   const gone = "signed by Lakeside Clinic (no longer in the network), logged";
   await lines.filter({ hasText: "Former" }).getByText(gone).last().waitFor();
   const closed = lines.filter({ hasText: "A record that can't be opened" });
@@ -328,7 +329,7 @@ test("an unknown case says so", async () => {
 const SHARED = {
   ...{ verificationKey: "k1", author: "h2", authorName: "Lakeside Clinic", authorListed: true },
   ...{ notary: "n1", notaryName: "Notary One", receiptIndex: 3, receiptProblem: null, witnesses: [] },
-  ...{ resourceType: "AllergyIntolerance", title: "Penicillin", fhir: PENICILLIN, problem: null },
+  ...{ resourceType: "AllergyIntolerance", title: "Penicillin", fhir: PENICILLIN, part: false, problem: null },
 };
 
 function visit(place = ""): Promise<Page> {

@@ -2,10 +2,11 @@
 
 use hdms::Error;
 use hdms::fhir::resource;
-use hdms::record;
+use hdms::record::{self, VerifiedRecord};
 use hdms::treatment::hospital::{HospitalCase, HospitalDataAnswer, HospitalDataRequest};
 use hdms::treatment::message::SharedRecord;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::case_view::ReceiptView;
@@ -64,6 +65,8 @@ pub struct SharedRecordView {
     pub title: Option<String>,
     /// FHIR JSON, to the byte as its author wrote it.
     pub fhir: Option<String>,
+    /// Whether not all of this record was shown: what is withheld may say the opposite.
+    pub part: bool,
     /// Why it can't be opened, if so.
     pub problem: Option<ProblemView>,
 }
@@ -114,10 +117,13 @@ impl SharedRecordView {
         let author = record::claimed_author(&shared.record)?;
         let (receipt, receipt_problem) =
             ReceiptView::checked(node, node.shared_receipt(shared).await?).await;
-        let (record, problem) = match node.open_shared(shared).await {
+        let (opened, problem) = match node.open_shared(shared).await {
             Err(error) if error.is_transient() => return Err(error),
-            opened => (opened.as_ref().ok().map(|it| it.fhir().clone()), opened.err()),
+            Ok(opened) => (Some(opened), None),
+            Err(error) => (None, Some(error)),
         };
+        let part = opened.as_ref().is_some_and(|record| !record.is_whole());
+        let record = opened.as_ref().map(VerifiedRecord::fhir);
         Ok(Self {
             verification_key: shared.verification_key()?.as_ref().to_owned(),
             author_name: name_in(node, case, &author).await,
@@ -128,11 +134,10 @@ impl SharedRecordView {
             notary: receipt.as_ref().map(|receipt| receipt.notary.clone()),
             receipt_problem,
             witnesses: receipt.map(|receipt| receipt.witnesses).unwrap_or_default(),
-            resource_type: record
-                .as_ref()
-                .map(|fhir| resource::kind(fhir).unwrap_or_default().into()),
-            title: record.as_ref().map(resource::title),
-            fhir: record.map(|fhir| fhir.to_string()),
+            resource_type: record.map(|fhir| resource::kind(fhir).unwrap_or_default().into()),
+            title: record.map(resource::title),
+            fhir: record.map(Value::to_string),
+            part,
             problem: problem.map(|error| ProblemView::of(error.code().to_owned())),
         })
     }

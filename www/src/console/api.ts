@@ -92,6 +92,8 @@ export type SharedRecord = {
   resourceType: string | null;
   title: string | null;
   fhir: string | null;
+  /** Whether not all of this record was shown. */
+  part: boolean;
   /** Why it can't be opened, if so; then nothing of its content is there. */
   problem: Problem | null;
 };
