@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import draw
 import log
 import record
+from identifying import is_text
 from member import Member
 from wire import MAX_ENVELOPE, NODE_ID, UUID7, Refused, digest, expect, form, new_id
 from wire import addressed, claimed, message, open_envelope, sealed, unverified
@@ -118,7 +119,7 @@ class Hospital(Member):
 
     def requested(self, id, patient, body, known):
         expect(len(body["name"].encode()) <= 200, "envelope/body")
-        claims = record.check(body["record"], patient)
+        claims = record.check_new(body["record"], patient)
         entry = record.endorsed(body["endorsement"], patient)
         here = entry["case"] == id and entry["counterparty"] == self.id
         expect(here, "ledger/mismatch")
@@ -296,7 +297,8 @@ def wish(request):
     except (LookupError, TypeError):
         raise Refused("envelope/body") from None
     date = request.get("occurrenceDateTime")
-    expect(date is None or DATE.fullmatch(date), "envelope/body")
+    texts = all(map(is_text, [reason, *may_read, "" if date is None else date]))
+    expect(texts and (date is None or DATE.fullmatch(date)), "envelope/body")
     return {"reason": reason, "date": date, "may_read": may_read}
 
 

@@ -15,8 +15,20 @@ NAMES = {
         valueMarkdown presentedForm content
     """.split(),
 }
-DAY = re.compile(r"\d{4}-\d{2}(-\d{2}(T.*)?)?")
-NUMBER = "\0number:"
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}(-[0-9]{2}(T.*)?)?", re.DOTALL)
+
+
+class Number:
+    """A number as its author wrote it: no text, so that no text can pose as one."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __eq__(self, other):
+        return isinstance(other, Number) and self.text == other.text
+
+    def __hash__(self):
+        return hash((Number, self.text))
 
 
 def leads(resource, top, members, name, value):
@@ -42,7 +54,7 @@ def by_place(resource, members, element, value):
 
 
 def is_text(value):
-    return isinstance(value, str) and not value.startswith(NUMBER)
+    return isinstance(value, str)
 
 
 def has_space(value):

@@ -6,7 +6,8 @@ import secrets
 
 from jwcrypto.jwk import JWK
 
-from identifying import NUMBER, WHERE, WHO, is_text, leads
+from facts import facts
+from identifying import Number, WHERE, WHO, is_text, leads
 from wire import NODE_ID, UUID7, Refused, decode, digest, encode, expect, form, parse, sign
 from wire import unverified, verify, verify_by
 
@@ -15,13 +16,11 @@ MALFORMED = "record/malformed"
 MAX_BYTES = 570_000
 A_DAY = 86_400
 OPEN = {"_sd", "_sd_alg", "iss", "iat", "cnf", "fhir"}
-HIDDEN = {RECORD: {"sub", "case", "kinds", "codes", "year", "age"}, FORMER: {"sub", "case", "order"}}
-DATES = """
-    effectiveDateTime effectiveInstant effectivePeriod performedDateTime performedPeriod
-    occurrenceDateTime occurrencePeriod onsetDateTime onsetPeriod authoredOn period billablePeriod
-    servicedDate started start whenHandedOver recordedDate issued sent created date timestamp
-""".split()
-A_NUMBER = re.compile(NUMBER + r"\d+")
+HIDDEN = {
+    RECORD: {"sub", "case", "kinds", "codes", "year", "age", "decoys"},
+    FORMER: {"sub", "case", "order"},
+}
+CLAIMS = 8
 ELEMENT = re.compile("(?=.{1,64}$)_?[A-Za-z][A-Za-z0-9]*")
 ENTRY = {
     "id": UUID7, "kind": re.compile("request|result"), "case": UUID7, "author": NODE_ID,
@@ -32,13 +31,16 @@ ENTRY = {
 
 def fhir(text):
     """FHIR content with its number texts, as JSON values that `text` writes out again."""
-    number = NUMBER.__add__
-    return parse(text.encode(), "fhir/not-json", parse_float=number, parse_int=number)
+    return parse(text.encode(), "fhir/not-json", parse_float=Number, parse_int=Number)
 
 
 def text(value):
-    written = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return re.sub(r'"\\u0000number:([^"]*)"', r"\1", written)
+    if isinstance(value, dict):
+        members = (f"{text(name)}:{text(value[name])}" for name in value)
+        return "{" + ",".join(members) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(text, value)) + "]"
+    return value.text if isinstance(value, Number) else json.dumps(value, ensure_ascii=False)
 
 
 def verification_key(compact):
@@ -48,6 +50,8 @@ def verification_key(compact):
 # --- issuing ---
 
 def rounded(count):
+    if count == 0:
+        return 0
     return 1 << (count - 1).bit_length() if count <= 16 else -(-count // 16) * 16
 
 
@@ -59,9 +63,13 @@ def mixed(items, others):
     return items
 
 
+def decoy(seed, number):
+    return digest(f"hdms-decoy:{seed}:{number}")
+
+
 class Concealer:
     def __init__(self):
-        self.disclosures = []
+        self.disclosures, self.seed, self.made = [], encode(secrets.token_bytes(32)), 0
 
     def disclose(self, *content):
         disclosure = encode(text([encode(secrets.token_bytes(16)), *content]).encode())
@@ -69,11 +77,12 @@ class Concealer:
         return digest(disclosure)
 
     def decoys(self, count):
-        return [digest(encode(secrets.token_bytes(32))) for _ in range(count)]
+        self.made += count
+        return [decoy(self.seed, number) for number in range(self.made - count, self.made)]
 
     def array(self, elements):
         shown = [self.disclose(each) for each in elements]
-        decoys = self.decoys(rounded(len(shown)) - len(shown) if shown else 0)
+        decoys = self.decoys(rounded(len(shown)) - len(shown))
         return [{"...": each} for each in mixed(shown, decoys)]
 
     def value(self, value, resource, parts=False, asks=True):
@@ -107,45 +116,22 @@ class Concealer:
         decoys = self.decoys(rounded(len(digests) + ordered) - len(digests) - ordered)
         numbers = {each: number for number, each in enumerate(sorted(digests + decoys))}
         slots = [each if each in visible else numbers[each] for each in order]
-        slots = mixed(slots, [numbers[each] for each in decoys])
+        first = slots[:1] if slots[0] == "resourceType" else []
+        slots = first + mixed(slots[len(first):], [numbers[each] for each in decoys])
         orders = [self.disclose("$order", slots)] if ordered else []
         return {"_sd": sorted(digests + decoys + orders)} | visible
-
-
-def facts(content):
-    """What a content is about: `kinds`, `codes` and `year`."""
-    def date(resource):
-        own = (resource[name] for name in DATES if name in resource)
-        starts = (each.get("start") if isinstance(each, dict) else each for each in own)
-        return next(filter(is_text, starts), None)
-
-    entries = content.get("entry", []) if content["resourceType"] == "Bundle" else None
-    inside = [each["resource"] for each in entries or [] if "resource" in each]
-    resources, dated = ([content], []) if entries is None else (inside, inside)
-    concepts = []
-    for resource in resources:
-        own = ("code", "medicationCodeableConcept", "vaccineCode")
-        concepts += [resource.get(name) for name in own]
-        concepts += [each.get("code") for each in resource.get("component", [])]
-    codings = [coding for concept in concepts if isinstance(concept, dict)
-               for coding in concept.get("coding", []) if "code" in coding]
-    codes = dict.fromkeys(f"{coding.get('system', '')}|{coding['code']}" for coding in codings)
-    when = next(filter(None, map(date, [content, *dated])), "")
-    year = {"year": int(when[:4])} if re.match(r"\d{4}(-|T|$)", when) else {}
-    kinds = dict.fromkeys(resource["resourceType"] for resource in resources)
-    return {"kinds": list(kinds), "codes": list(codes)[:64]} | year
 
 
 def issue(content, key, patient, case, holder, now):
     """The compact record of a FHIR text, signed by its author's `key`."""
     concealer, content = Concealer(), fhir(content)
     visible = concealer.value(content, "")
-    hidden = {"sub": patient, "case": case} | facts(content)
+    hidden = {"sub": patient, "case": case} | facts(content) | {"decoys": concealer.seed}
     for name in ("kinds", "codes"):
         hidden[name] = concealer.array(hidden[name])
     digests = [concealer.disclose(name, value) for name, value in hidden.items()]
     claims = {
-        "_sd": sorted(digests + concealer.decoys(8 - len(digests))), "iss": key.thumbprint(),
+        "_sd": sorted(digests + concealer.decoys(CLAIMS - len(digests))), "iss": key.thumbprint(),
         "iat": now - now % A_DAY, "cnf": {"jwk": holder}, "fhir": "FHIR", "_sd_alg": "sha-256",
     }
     payload = json.dumps(claims).replace('"FHIR"', text(visible))
@@ -167,25 +153,46 @@ def kind(jwt):
 
 class Processing:
     def __init__(self, disclosures, ordered):
-        self.by_digest, self.ordered = {}, ordered
+        self.by_digest, self.ordered, self.salts = {}, ordered, []
         for disclosure in disclosures:
             expect(digest(disclosure) not in self.by_digest, "record/signature")
-            number = NUMBER.__add__
             octets = decode(disclosure, MALFORMED)
-            content = parse(octets, MALFORMED, parse_float=number, parse_int=number)
+            content = parse(octets, MALFORMED, parse_float=Number, parse_int=Number)
             expect(isinstance(content, list) and len(content) in (2, 3), MALFORMED)
             expect(is_text(content[0]), MALFORMED)
             if len(content) == 3:
                 expect(is_text(content[1]) and content[1] not in ("_sd", "..."), MALFORMED)
             self.by_digest[digest(disclosure)] = content
-        self.seen, self.top = set(), set()
+            self.salts.append(content[0])
+        self.seen, self.top, self.withheld = set(), set(), {}
 
-    def disclosed(self, digested, length):
+    def disclosed(self, digested, length, depth):
         expect(isinstance(digested, str) and digested not in self.seen, MALFORMED)
+        if self.ordered:
+            expect(len(decode(digested, MALFORMED)) == 32, MALFORMED)
         self.seen.add(digested)
         content = self.by_digest.pop(digested, None)
         expect(content is None or len(content) == length, MALFORMED)
+        if content is None:
+            self.withheld[digested] = depth
         return content
+
+    def end(self):
+        """Once all is in its place."""
+        expect(not self.by_digest, "record/signature")
+        salted = all(len(salt) >= 22 for salt in self.salts)
+        salted = salted and len(set(self.salts)) == len(self.salts)
+        expect(salted or not self.ordered, MALFORMED)
+
+    def expect_rounded(self, count):
+        expect(not self.ordered or rounded(count) == count, MALFORMED)
+
+    def expect_whole(self, seed, has_case):
+        """That nothing but the case is withheld."""
+        expect(len(decode(seed, MALFORMED)) == 32, MALFORMED)
+        decoys = {decoy(seed, number) for number in range(len(self.withheld))}
+        others = [self.withheld[each] for each in self.withheld.keys() - decoys]
+        expect(others in ([], [0]) and not (has_case and others), "record/incomplete")
 
     def value(self, value, depth=0):
         expect(depth <= 128, MALFORMED)
@@ -197,9 +204,10 @@ class Processing:
         shown = {name: value for name, value in members.items() if name != "_sd"}
         digests = members.get("_sd", [])
         expect("..." not in members and isinstance(digests, list), MALFORMED)
+        self.expect_rounded(len(digests))
         hidden, order = {}, None
         for each in digests:
-            content = self.disclosed(each, 3)
+            content = self.disclosed(each, 3, depth)
             if content and self.ordered and depth and content[1] == "$order":
                 expect(order is None, MALFORMED)
                 order = content[2]
@@ -214,13 +222,15 @@ class Processing:
         return whole
 
     def array(self, elements, depth):
-        whole = []
+        whole, hidden = [], 0
         for element in elements:
             if isinstance(element, dict) and set(element) == {"..."}:
-                if content := self.disclosed(element["..."], 2):
+                hidden += 1
+                if content := self.disclosed(element["..."], 2, depth):
                     whole.append(self.value(content[1], depth + 1))
             else:
                 whole.append(self.value(element, depth + 1))
+        self.expect_rounded(hidden)
         return whole
 
 
@@ -229,10 +239,10 @@ def in_order(shown, hidden, order):
     if order is None:
         return [*shown.items(), *filter(None, hidden.values())]
     expect(isinstance(order, list), MALFORMED)
-    numbered = {f"{NUMBER}{n}": hidden[each] for n, each in enumerate(sorted(hidden))}
+    numbered = {Number(f"{n}"): hidden[each] for n, each in enumerate(sorted(hidden))}
     slots = numbered | {name: (name, value) for name, value in shown.items()}
-    expect(all(isinstance(slot, str) for slot in order), MALFORMED)
-    expect(sorted(order) == sorted(slots), MALFORMED)
+    expect(all(isinstance(slot, str | Number) for slot in order), MALFORMED)
+    expect(len(order) == len(slots) and set(order) == set(slots), MALFORMED)
     return list(filter(None, (slots[slot] for slot in order)))
 
 
@@ -246,31 +256,63 @@ def check(compact, author):
     named = header.get("kid") == claims.get("iss") == author["sub"]
     expect(named, "record/wrong-author")
     verify_by(jwt, typ, author, MALFORMED, "record/signature")
-    number = NUMBER.__add__
     payload = decode(jwt.split(".")[1], MALFORMED)
-    claims = parse(payload, MALFORMED, parse_float=number, parse_int=number)
+    claims = parse(payload, MALFORMED, parse_float=Number, parse_int=Number)
     if typ == RECORD:
-        shown = claims.get("fhir")
-        expect(claims.keys() <= OPEN and isinstance(shown, dict), MALFORMED)
-        expect(shown.keys() <= {"_sd", "resourceType"}, MALFORMED)
-        expect(isinstance(shown.get("resourceType"), str), MALFORMED)
-        if "cnf" in claims:
-            jwk = form(claims["cnf"], {"jwk": dict}, MALFORMED)["jwk"]
-            form(jwk, {"kty": str, "crv": str, "x": str, "y": str}, MALFORMED)
-        day = str(claims.get("iat")).removeprefix(NUMBER)
-        expect(day.isdigit() and int(day) % A_DAY == 0, MALFORMED)
+        check_open(claims)
     expect(claims.pop("_sd_alg", "sha-256") == "sha-256", MALFORMED)
     processing = Processing(disclosures, typ == RECORD)
     claims = processing.value(claims)
-    expect(not processing.by_digest, "record/signature")
+    processing.end()
     expect(processing.top <= HIDDEN[typ], MALFORMED)
     form(claims, {"iss": NODE_ID, "cnf?": dict, "sub?": str, "case?": str, "order?": dict,
-                  "kinds?": list, "codes?": list, "year?": A_NUMBER, "age?": A_NUMBER, "fhir": object},
-         MALFORMED, closed=False)
+                  "kinds?": list, "codes?": list, "year?": Number, "age?": Number, "decoys?": str,
+                  "fhir": object}, MALFORMED, closed=False)
+    for name in {"year", "age"} & claims.keys():
+        claims[name] = whole(claims[name])
     expect(has_element_names(claims["fhir"]), MALFORMED)
     for pointer, names in claims.get("order", {}).items():
         reorder(claims["fhir"], pointer, names)
+    if typ == RECORD and "decoys" in claims:
+        processing.expect_whole(claims["decoys"], "case" in claims)
+        check_facts(claims)
     return claims
+
+
+def check_new(compact, author):
+    """The same of a record that is handed over when it is new."""
+    claims = check(compact, author)
+    expect(kind(compact.split("~")[0]) == RECORD, "record/former-format")
+    expect("decoys" in claims, "record/incomplete")
+    return claims
+
+
+def check_open(claims):
+    """That nothing stands in the open but author, holder, day and structure."""
+    shown, digests = claims.get("fhir"), claims.get("_sd")
+    expect(claims.keys() <= OPEN and isinstance(shown, dict), MALFORMED)
+    expect(isinstance(digests, list) and len(digests) == CLAIMS, MALFORMED)
+    expect(shown.keys() <= {"_sd", "resourceType"}, MALFORMED)
+    expect(isinstance(shown.get("resourceType"), str), MALFORMED)
+    if "cnf" in claims:
+        jwk = form(claims["cnf"], {"jwk": dict}, MALFORMED)["jwk"]
+        form(jwk, {"kty": str, "crv": str, "x": str, "y": str}, MALFORMED)
+    expect(whole(claims.get("iat")) % A_DAY == 0, MALFORMED)
+
+
+def whole(number):
+    """A whole number, not negative."""
+    text = number.text if isinstance(number, Number) else ""
+    expect(re.fullmatch("[0-9]+", text), MALFORMED)
+    return int(text)
+
+
+def check_facts(claims):
+    """That the author says of a whole content what it gives."""
+    names, given = ("kinds", "codes", "year"), facts(claims["fhir"])
+    alike = all(claims.get(name) == given.get(name) for name in names)
+    alike = alike and claims.get("age") in (None, given.get("age", claims.get("age")))
+    expect(alike, "record/facts")
 
 
 def has_element_names(value):

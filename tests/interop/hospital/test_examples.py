@@ -8,6 +8,8 @@ import pytest
 from jwcrypto.jwk import JWK
 
 import draw
+import facts
+import identifying
 import log
 import record
 import wire
@@ -86,6 +88,48 @@ def test_the_result_is_concealed_as_the_page_says(hospital):
     mine = record.issue(content, key, claims["sub"], claims["case"], holder, NOW)
     assert shape(mine) == shape(theirs)
     assert record.text(record.check(mine, hospital)["fhir"]) == content
+
+
+def test_no_text_poses_as_a_number_and_no_foreign_digit_as_a_date():
+    content = '{"resourceType":"Basic","id":"\\u0000number:5","created":"٢٠٢٦-٠٥-٠١","value":6.10}'
+    assert record.text(record.fhir(content)) == content
+    assert facts.facts(record.fhir(content)) == {"kinds": ["Basic"], "codes": []}
+    assert identifying.by_form("٢٠٢٦-٠٥-٠١") is None
+
+
+def test_facts_are_those_of_the_page():
+    def of(kind, *resources, **members):
+        entry = [{"resource": one} for one in resources]
+        return facts.facts({"resourceType": "Bundle", "type": kind, "entry": entry} | members)
+
+    code = {"coding": [{"system": "s", "code": "1"}, {"display": "x"}, {"code": "2"}]}
+    patient = {"resourceType": "Patient", "birthDate": "1984-03-02"}
+    value = {"resourceType": "Observation", "code": code, "effectiveDateTime": "2026-03-01"}
+    written = {"resourceType": "Composition", "date": "2025"}
+    refuted = {"coding": [{"code": "refuted"}]}
+    assert of("collection", patient, value) == {
+        "kinds": ["Patient", "Observation"], "codes": ["s|1", "|2"], "year": 2026, "age": 41}
+    assert of("document", written, value)["year"] == 2025
+    assert of("collection", {"resourceType": "Encounter", "period": {"start": "2020"}}, value)["year"] == 2020
+    for no in [{"status": "not-done"}, {"verificationStatus": refuted}, {"doNotPerform": True}]:
+        assert of("collection", value | no)["codes"] == []
+
+
+def test_one_signature_over_two_contents_is_refused(hospital):
+    key, theirs = keys("hospital")["signing"], EXAMPLES["record of a result"]
+    claims, concealer = record.check(theirs, hospital), record.Concealer()
+    members = [concealer.disclose("status", code) for code in ("final", "cancelled")]
+    said = {"sub": "p", "case": "c", "kinds": ["Basic"], "codes": [], "decoys": concealer.seed}
+    digests = [concealer.disclose(name, value) for name, value in said.items()]
+    payload = {
+        "_sd": digests + concealer.decoys(3), "iss": hospital["sub"], "iat": 0,
+        "cnf": claims["cnf"], "fhir": {"resourceType": "Basic", "_sd": members},
+    }
+    jwt = wire.sign(record.RECORD, json.dumps(payload), key)
+    for withheld in (0, 1):
+        shown = [one for number, one in enumerate(concealer.disclosures) if number != withheld]
+        with pytest.raises(wire.Refused, match="record/incomplete"):
+            record.check("~".join([jwt, *shown, ""]), hospital)
 
 
 def test_records_of_format_1_are_read():

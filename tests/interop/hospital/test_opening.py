@@ -200,6 +200,9 @@ def test_results_that_do_not_belong(sender, network, hospital, approved):
         body = {"record": compact, "endorsement": record.endorse(entry, key, now)} | body
         return sender.message(type="treatment/result", thd=approved, body=body)
 
+    claims = {"iss": hospital.id, "iat": now, "cnf": {"jwk": holder}, "sub": patient,
+              "case": approved, "fhir": json.loads(fhir)}
+    former = sign(record.FORMER, json.dumps(claims), key) + "~"
     good = record.issue(fhir, key, patient, approved, holder, now)
     jwt, *disclosures = good.split("~")[:-1]
     for envelope, code in [
@@ -208,7 +211,10 @@ def test_results_that_do_not_belong(sender, network, hospital, approved):
         (result("~".join([altered(jwt, 2), *disclosures, ""])), "record/signature"),
         (result("~".join([jwt, *disclosures, disclosures[0], ""])), "record/signature"),
         (result("~".join([jwt, *disclosures, "WyJhIiwiYiIsMV0", ""])), "record/signature"),
-        (result("~".join([jwt, ""])), "record/wrong-author"),
+        (result("~".join([jwt, ""])), "record/incomplete"),
+        (result("~".join([jwt, *disclosures[:-1], ""])), "record/incomplete"),
+        (result("~".join([jwt, *disclosures[1:], ""])), "record/incomplete"),
+        (result(former), "record/former-format"),
         (result(record.issue(fhir, STRANGER, patient, approved, holder, now)), "record/wrong-author"),
         (result(record.issue(fhir, key, hospital.id, approved, holder, now)), "record/wrong-author"),
         (result(record.issue(fhir, key, patient, new_id(), holder, now)), "record/wrong-author"),

@@ -63,7 +63,7 @@ def parse(octets, code, **hooks):
     """JSON, member names unique, well-formed Unicode."""
     try:
         value = json.loads(octets.decode(), object_pairs_hook=unique, **hooks)
-        json.dumps(value, ensure_ascii=False).encode()
+        json.dumps(value, ensure_ascii=False, default=vars).encode()
     except (ValueError, RecursionError, Refused):
         raise Refused(code) from None
     return value

@@ -7,11 +7,47 @@ import * as jose from 'jose';
 import { KEYS } from './network.mjs';
 
 const RECORD = 'hdms-record-2+sd-jwt';
+/** Characters of a salt. */
+const SALT = 22;
 
 const sha256 = (data) => createHash('sha256').update(data).digest();
 
 /** base64url of the SHA-256 over the ASCII of a signed JWT. */
 export const verificationKey = (sdJwt) => sha256(sdJwt.split('~')[0]).toString('base64url');
+
+/** The decoy digest of a record's seed with this number: what is hashed can't be a disclosure. */
+const decoyOf = (seed, number) => `hdms-decoy:${seed}:${number}`;
+
+/** To how many digests so many are rounded up. */
+const rounded = (count) => (count > 16 ? 16 * Math.ceil(count / 16) : 2 ** Math.ceil(Math.log2(count)));
+
+/** A frame with as many decoys as round the number of what is concealed up. */
+function withDecoys(frame) {
+  const inner = Object.entries(frame).filter(([name]) => !name.startsWith('_sd'));
+  const below = Object.fromEntries(inner.map(([name, each]) => [name, withDecoys(each)]));
+  const { _sd = [] } = frame;
+  return { ...below, ...(_sd.length && { _sd, _sd_decoy: rounded(_sd.length) - _sd.length }) };
+}
+
+/** All digests in some JSON. */
+function digestsIn(value) {
+  if (value === null || typeof value !== 'object') return [];
+  const own = [...(value._sd ?? []), ...(typeof value['...'] === 'string' ? [value['...']] : [])];
+  return own.concat(Object.values(value).flatMap(digestsIn));
+}
+
+/** That nothing of a record is withheld but perhaps its case. */
+function expectWhole(record, { decoys, case: about }) {
+  const [jwt, ...disclosures] = record.slice(0, record.lastIndexOf('~')).split('~');
+  const parsed = (part) => JSON.parse(Buffer.from(part, 'base64url').toString());
+  const digests = [jwt.split('.')[1], ...disclosures].flatMap((part) => digestsIn(parsed(part)));
+  const base64url = (text) => sha256(text).toString('base64url');
+  const known = new Set(disclosures.map(base64url));
+  const withheld = digests.filter((digest) => !known.has(digest));
+  const made = new Set(withheld.map((_, number) => base64url(decoyOf(decoys, number))));
+  const others = withheld.filter((digest) => !made.has(digest));
+  assert.ok(others.length <= (about === undefined ? 1 : 0), 'something is withheld');
+}
 
 /** FHIR content without what says the order of its members. */
 function withoutOrders(value) {
@@ -173,16 +209,24 @@ export class Peer {
     return { signature: signPkcs1('sha256', drawText(entry), key).toString('base64url') };
   }
 
-  /** Issues a record over FHIR content; `frame` names what is concealed deeper in `fhir`, and decoys. */
-  async issue({ fhir, frame, patient, thd, holder }) {
+  /**
+   * Issues a record over FHIR content, which is about `facts`; `frame` names what is concealed deeper in it.
+   */
+  async issue({ fhir, frame, facts, patient, thd, holder }) {
     const iat = this.network.now - (this.network.now % 86_400);
-    const claims = { iss: this.id, iat, cnf: { jwk: holder }, fhir, sub: patient, case: thd };
+    const decoys = randomBytes(32).toString('base64url');
+    const said = { sub: patient, case: thd, ...facts, decoys };
+    const claims = { iss: this.id, iat, cnf: { jwk: holder }, fhir, ...said };
     const members = Object.keys(fhir).filter((name) => name !== 'resourceType');
-    const concealed = { _sd: ['sub', 'case'], fhir: { _sd_decoy: 2, ...frame, _sd: members } };
-    return this.sdJwt().issue(claims, concealed, { header: { alg: 'PS256', typ: RECORD, kid: this.id } });
+    const names = Object.keys(said);
+    const concealed = {
+      _sd: names, _sd_decoy: 8 - names.length, fhir: withDecoys({ ...frame, _sd: members }),
+    };
+    const header = { alg: 'PS256', typ: RECORD, kid: this.id };
+    return this.sdJwt(undefined, decoys).issue(claims, concealed, { header });
   }
 
-  /** What a record discloses that the owner of the card's claims `author` issued. */
+  /** What a record of the present format discloses that the owner of the card's claims `author` issued. */
   async read(record, author, nonce) {
     const { payload, header, kb } = await this.sdJwt(author.signing_key).verify(record, {
       currentDate: this.network.now + 60,
@@ -193,14 +237,27 @@ export class Peer {
     return { ...payload, fhir: withoutOrders(payload.fhir), kb: kb?.payload };
   }
 
+  /** The same of a record that has to be whole, as new ones are. */
+  async readWhole(record, author, nonce) {
+    const claims = await this.read(record, author, nonce);
+    expectWhole(record, claims);
+    return claims;
+  }
+
   /** Presents a record to `audience`; `frame` names what is disclosed. */
   async present(record, frame, nonce, audience) {
     const kb = { payload: { iat: this.network.now, aud: audience, nonce } };
     return this.sdJwt().present(record, frame, { kb });
   }
 
-  /** `@sd-jwt/core` with this peer's keys; records of `author`'s key can be verified. */
-  sdJwt(author) {
+  /**
+   * `@sd-jwt/core` with this peer's keys; records of `author`'s key can be verified, and what is issued
+   * has the decoys of `seed`.
+   */
+  sdJwt(author, seed) {
+    let made = 0;
+    // For a decoy it hashes a salt alone, which is shorter than any disclosure.
+    const hashed = (data) => (seed && data.length === SALT ? decoyOf(seed, made++) : data);
     const signer = (jwk, alg) => async (data) => {
       const [protectedPart] = data.split('.');
       const header = JSON.parse(Buffer.from(protectedPart, 'base64url').toString());
@@ -218,7 +275,7 @@ export class Peer {
     };
     return new SDJwtInstance({
       hashAlg: 'sha-256',
-      hasher: async (data) => new Uint8Array(sha256(data)),
+      hasher: async (data) => new Uint8Array(sha256(hashed(data))),
       saltGenerator: async () => randomBytes(16).toString('base64url'),
       signAlg: 'PS256',
       signer: signer(this.keys.signing, 'PS256'),

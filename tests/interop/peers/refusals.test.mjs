@@ -135,9 +135,9 @@ test('algorithms that a peer chose wrongly are refused by us by their name', asy
 });
 
 test('a record of the peer is refused by us once any part of it is altered', async () => {
-  const record = await hospital.issue({
-    fhir: OBSERVATION, patient: patient.id, thd, holder: patient.holderJwk,
-  });
+  const facts = { kinds: ['Observation'], codes: [] };
+  const all = { fhir: OBSERVATION, facts, patient: patient.id, thd, holder: patient.holderJwk };
+  const record = await hospital.issue(all);
   const verify = (text) => network.answer({ verify: { record: text } });
   const { ok } = await verify(record);
   assert.deepEqual([ok.fhir, ok.subject, ok.case], [OBSERVATION, patient.id, thd]);
@@ -151,6 +151,9 @@ test('a record of the peer is refused by us once any part of it is altered', asy
   }
   assert.equal((await verify(`${altered(jwt, 2)}~`)).refused, 'record/signature');
   assert.equal((await verify(`${record}${disclosures[0]}~`)).refused, 'record/signature');
-  const other = await patient.issue({ fhir: OBSERVATION, patient: patient.id, thd, holder: patient.holderJwk });
+  assert.equal((await verify(`${[jwt, ...disclosures.slice(1)].join('~')}~`)).refused, 'record/incomplete');
+  const untrue = await hospital.issue({ ...all, facts: { ...facts, codes: ['s|1'] } });
+  assert.equal((await verify(untrue)).refused, 'record/facts');
+  const other = await patient.issue(all);
   assert.equal((await verify(other)).refused, 'record/wrong-author');
 });

@@ -102,7 +102,8 @@ test('a patient written with jose and @sd-jwt/core is treated by our hospital', 
     supportingInfo: [{ type: 'Observation' }],
   };
   const record = await patient.issue({
-    fhir, patient: patient.id, thd, holder: patient.holderJwk,
+    fhir, facts: { kinds: ['ServiceRequest'], codes: [] }, patient: patient.id, thd,
+    holder: patient.holderJwk,
   });
   const request = entry('request', record, null);
   const mine = await patient.endorse(request);
@@ -124,7 +125,7 @@ test('a patient written with jose and @sd-jwt/core is treated by our hospital', 
   const result = uuid(network);
   await network.ask({ 'hand-in': { case: thd, entry: result, fhir: OBSERVATION } });
   const handed = await patient.open(await network.mail('treatment/result'), cards.hospital, 'treatment/result');
-  const { fhir: content, sub, case: about } = await patient.read(handed.body.record, cards.hospital);
+  const { fhir: content, sub, case: about } = await patient.readWhole(handed.body.record, cards.hospital);
   assert.deepEqual([content, sub, about], [OBSERVATION, patient.id, thd]);
   const logged = await endorsed(handed.body.endorsement, cards.hospital);
   assert.equal(logged.verification_key, verificationKey(handed.body.record));
@@ -153,7 +154,7 @@ test('a hospital written with jose and @sd-jwt/core treats our patient', async (
   await network.ask({ ask: { case: thd, request: wish } });
   const asked = await hospital.open(await network.mail('treatment/request'), cards.patient, 'treatment/request');
   assert.equal(asked.card, network.cards.patient);
-  const { fhir, cnf } = await hospital.read(asked.body.record, cards.patient);
+  const { fhir, cnf } = await hospital.readWhole(asked.body.record, cards.patient);
   assert.deepEqual(fhir.reasonCode, [{ text: 'Cough' }]);
   const request = await endorsed(asked.body.endorsement, cards.patient);
   assert.equal(request.verification_key, verificationKey(asked.body.record));
@@ -162,9 +163,12 @@ test('a hospital written with jose and @sd-jwt/core treats our patient', async (
   const approval = { endorsement: mine, receipt: proof, draw: hospital.drawn(request) };
   assert.equal(await toPatient(await hospital.seal(cards.patient, 'treatment/approval', thd, approval)), 'applied');
 
-  const bundle = { resourceType: 'Bundle', type: 'collection', entry: [{ resource: OBSERVATION }, { resource: { resourceType: 'Patient', gender: 'female' } }] };
+  const found = { ...OBSERVATION, effectiveDateTime: '2026-03-01' };
+  const bundle = { resourceType: 'Bundle', type: 'collection', entry: [{ resource: found }, { resource: { resourceType: 'Patient', gender: 'female', birthDate: '1984-03-02' } }] };
+  // The age is of the day on which the value was found.
+  const facts = { kinds: ['Observation', 'Patient'], codes: [], year: 2026, age: 41 };
   const frame = { entry: { _sd: [0, 1], 0: { resource: { _sd: ['subject'] } } } };
-  const record = await hospital.issue({ fhir: bundle, frame, patient: patient.id, thd, holder: cnf.jwk });
+  const record = await hospital.issue({ fhir: bundle, frame, facts, patient: patient.id, thd, holder: cnf.jwk });
   const result = entry('result', record, request.id);
   const body = { record, endorsement: await hospital.endorse(result) };
   assert.equal(await toPatient(await hospital.seal(cards.patient, 'treatment/result', thd, body)), 'applied');
@@ -178,7 +182,7 @@ test('a hospital written with jose and @sd-jwt/core treats our patient', async (
   await network.ask({ share: { case: thd, request: question.id, entry: result.id } });
   const data = await hospital.open(await network.mail('treatment/data'), cards.patient, 'treatment/data');
   const [shared] = data.body.records;
-  const { fhir: content, kb } = await hospital.read(shared.record, cards.hospital, question.id);
+  const { fhir: content, kb } = await hospital.readWhole(shared.record, cards.hospital, question.id);
   assert.deepEqual(content, bundle);
   assert.deepEqual([kb.aud, kb.nonce], [hospital.id, question.id]);
   receipt(shared.receipt, result);
@@ -186,8 +190,8 @@ test('a hospital written with jose and @sd-jwt/core treats our patient', async (
   const places = ['/fhir/entry/0/resource/code'];
   const chosen = await network.ask({ present: { record, places, nonce: 'n-1', audience: hospital.id } });
   const part = await hospital.read(chosen, cards.hospital, 'n-1');
-  const { subject: _, ...bare } = OBSERVATION;
+  const { subject: _, ...bare } = found;
   assert.deepEqual(part.fhir.entry, [{ resource: bare }]);
-  assert.equal(part.sub, undefined);
+  assert.deepEqual([part.sub, part.decoys], [undefined, undefined]);
   await assert.rejects(hospital.read(chosen, cards.hospital, 'n-2'));
 });
