@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::resource::{date, entries, kind};
+use super::date;
+use super::resource::{entries, kind};
 
 /// Most codes that are named.
 const MAX_CODES: usize = 64;
@@ -23,7 +24,7 @@ pub struct Facts {
     /// `medicationCodeableConcept`, `vaccineCode` and of its components' `code`, each once, the first 64.
     /// A resource that says that it is not so, or was not done, adds none.
     pub codes: Vec<String>,
-    /// The year of which it tells, if it says one ([`date`]).
+    /// The year of which it tells, if it says one ([`date::of`]).
     pub year: Option<u32>,
     /// How old the person was then, in whole years, if that is certain.
     pub age: Option<u32>,
@@ -42,7 +43,7 @@ impl Facts {
                 facts.add_codes(resource);
             }
         }
-        let date = date(resource);
+        let date = date::of(resource);
         facts.year = date.as_deref().and_then(|date| Some(Date::parse(date)?.year));
         facts.age = born.zip(date.as_deref()).and_then(|(born, date)| age(born, date));
         facts

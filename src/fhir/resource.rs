@@ -115,56 +115,6 @@ pub fn title(resource: &Value) -> String {
     about.map_or_else(|| kind.to_owned(), |about| format!("{kind}: {about}"))
 }
 
-/// When what this resource tells of happened, as its author wrote it: a FHIR date, dateTime or
-/// instant. Of a Bundle, see [`date_of_bundle`].
-pub fn date(resource: &Value) -> Option<String> {
-    let is_bundle = kind(resource) == Some("Bundle");
-    let of_entries = is_bundle.then(|| date_of_bundle(resource)).flatten();
-    of_entries.or_else(|| own_date(resource))
-}
-
-/// When that of a Bundle happened, if one of its entries says so. A document tells how things were when it
-/// was written, which its Composition says; else it is what happened at an Encounter, as intake makes
-/// them; else the newest of all, so that where none is chief no order of entries decides.
-fn date_of_bundle(bundle: &Value) -> Option<String> {
-    let resources = || entries(bundle).iter().filter_map(|entry| entry.get("resource"));
-    let is_document = bundle.get("type").and_then(Value::as_str) == Some("document");
-    let written = resources().next().filter(|_| is_document).and_then(date);
-    let encounter = || resources().find(|it| kind(it) == Some("Encounter")).and_then(date);
-    written.or_else(encounter).or_else(|| resources().filter_map(date).max())
-}
-
-fn own_date(resource: &Value) -> Option<String> {
-    const DATES: [&str; 22] = [
-        "effectiveDateTime",
-        "effectiveInstant",
-        "effectivePeriod",
-        "performedDateTime",
-        "performedPeriod",
-        "occurrenceDateTime",
-        "occurrencePeriod",
-        "onsetDateTime",
-        "onsetPeriod",
-        "authoredOn",
-        "period",
-        "billablePeriod",
-        "servicedDate",
-        "started",
-        "start",
-        "whenHandedOver",
-        "recordedDate",
-        "issued",
-        "sent",
-        "created",
-        "date",
-        "timestamp",
-    ];
-    DATES.iter().find_map(|name| match resource.get(name)? {
-        Value::String(date) => Some(date.clone()),
-        period => period.get("start")?.as_str().map(str::to_owned),
-    })
-}
-
 fn subject_matter(resource: &Value) -> Option<String> {
     const TITLES: [&str; 2] = ["title", "description"];
     const CONCEPTS: [&str; 10] = [
@@ -279,9 +229,9 @@ fn is_element_name(name: &str, longest: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
-    use super::{TYPES, date, parse, title};
+    use super::{TYPES, parse, title};
     use crate::error::Error;
 
     #[test]
@@ -358,43 +308,6 @@ mod tests {
             (json!({}), "Resource"),
         ] {
             assert_eq!(title(&resource), expected);
-        }
-    }
-
-    #[test]
-    fn a_date_is_that_of_what_happened() {
-        let observation = json!({
-            "resourceType": "Observation", "issued": "2026-05-18T00:00:00Z", "effectiveDateTime": "2026-05-17",
-        });
-        assert_eq!(date(&observation).as_deref(), Some("2026-05-17"));
-        let encounter =
-            json!({ "resourceType": "Encounter", "period": { "start": "2025", "end": "2026" } });
-        let bundle = json!({ "resourceType": "Bundle", "entry": [{ "request": {} }, { "resource": encounter }] });
-        assert_eq!(date(&bundle).as_deref(), Some("2025"));
-        assert_eq!(date(&json!({ "resourceType": "Patient" })), None);
-    }
-
-    #[test]
-    fn a_date_of_a_bundle_is_that_of_what_it_is_about() {
-        let resource =
-            |kind: &str, date: &str| json!({ "resource": { "resourceType": kind, "date": date } });
-        let bundle = |kind: &str, entries: &[Value]| json!({ "resourceType": "Bundle", "type": kind, "timestamp": "2027", "entry": entries });
-        let (old, new) =
-            (resource("Observation", "1999-05-01"), resource("Observation", "2026-02"));
-        let encounter = resource("Encounter", "2020-01-01");
-        for (kind, entries, expected) in [
-            (
-                "document",
-                vec![resource("Composition", "2025-03-01"), new.clone(), encounter.clone()],
-                "2025-03-01",
-            ),
-            ("collection", vec![new.clone(), encounter, old.clone()], "2020-01-01"),
-            ("collection", vec![old.clone(), new.clone()], "2026-02"),
-            ("searchset", vec![new, old], "2026-02"),
-            ("document", vec![json!({ "resource": { "resourceType": "Composition" } })], "2027"),
-            ("batch", vec![], "2027"),
-        ] {
-            assert_eq!(date(&bundle(kind, &entries)).as_deref(), Some(expected), "{kind}");
         }
     }
 }

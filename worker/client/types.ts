@@ -1005,6 +1005,9 @@ export type ErrorCode =
   | "record/malformed"
   | "record/signature"
   | "record/wrong-author"
+  | "record/incomplete"
+  | "record/facts"
+  | "record/former-format"
   | "record/too-large"
   | "record/holder"
   | "fhir/not-json"
@@ -1113,6 +1116,9 @@ export const sentences: Record<ErrorCode, string> = {
   "record/malformed": "The record is not an SD-JWT of this protocol; issue it again.",
   "record/signature": "The record's signature or a disclosure does not fit; ask its author for it again.",
   "record/wrong-author": "The record was issued by another node or for another case than it claims; ask its author.",
+  "record/incomplete": "Something that the record's author signed is withheld, though the record has to be whole; ask for all of it.",
+  "record/facts": "What the record's author says that it is about is not what its content gives; have the author issue it again.",
+  "record/former-format": "New records of this format are not taken any more; have the author update and issue it again.",
   "record/too-large": "The record is larger than 570,000 bytes; divide it.",
   "record/holder": "The presentation does not prove that its sender holds the record for this request; present it again.",
   "fhir/not-json": "The content is not JSON (RFC 8259) with unique member names; correct it.",

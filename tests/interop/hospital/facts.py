@@ -70,14 +70,14 @@ def token(coding):
 
 def date(resource):
     """When what a resource or Bundle tells of happened."""
-    if kind(resource) == "Bundle":
-        resources = inside(resource)
-        chief = resources[:1] if at(resource, "type") == "document" else []
-        chief += [one for one in resources if kind(one) == "Encounter"][:1]
-        found = next(filter(None, map(date, chief)), None)
-        found = found or max(filter(None, map(date, resources)), default=None)
-        if found:
-            return found
+    resources = inside(resource) if kind(resource) == "Bundle" else []
+    chief = resources[:1] if at(resource, "type") == "document" else []
+    chief += [one for one in resources if kind(one) == "Encounter"][:1]
+    found = next(filter(None, map(own_date, chief)), None)
+    return found or max(filter(None, map(own_date, resources)), default=own_date(resource))
+
+
+def own_date(resource):
     own = (resource[name] for name in DATES if name in resource)
     starts = (at(value, "start") if isinstance(value, dict) else value for value in own)
     return next(filter(is_text, starts), None)

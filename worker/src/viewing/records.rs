@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use hdms::Error;
-use hdms::fhir::resource;
+use hdms::fhir::{date, resource};
 use hdms::json;
 use hdms::ledger::VerificationKey;
 use hdms::node::Node;
@@ -161,7 +161,7 @@ impl Content {
             verification_key: record.verification_key(),
             resource_type: resource::kind(fhir).unwrap_or_default().to_owned(),
             types: types.map(str::to_owned).collect(),
-            date: resource::date(fhir),
+            date: date::of(fhir),
             author: record.author().to_owned(),
             bytes: count(record.record().compact().len()),
         }
