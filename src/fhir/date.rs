@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::resource::{entries, kind};
 
 /// When what this resource tells of happened, as its author wrote it: a FHIR date, dateTime or
-/// instant. Of a Bundle, see [`of_bundle`].
+/// instant; of a Bundle, that of what its entries tell of.
 pub fn of(resource: &Value) -> Option<String> {
     let is_bundle = kind(resource) == Some("Bundle");
     let of_entries = is_bundle.then(|| of_bundle(resource)).flatten();
