@@ -134,6 +134,7 @@ async fn the_patient_decides_what_is_shared_and_the_his_reads_exactly_that() {
     let record = &shared["shared"][0]["records"][0];
     assert_eq!(record["fhir"], RESULT);
     assert_eq!(record["authorName"], PATIENT);
+    assert_eq!(record["part"], false);
     assert_eq!(shared["shared"].as_array().unwrap().len(), 1);
 }
 

@@ -4,6 +4,8 @@ use hdms::ids::{CaseId, EntryId, MessageId};
 use hdms::node::Platform;
 use hdms::node::patient::RecordName;
 use hdms::provider::{Store, Table, Write};
+use hdms::record::sdjwt::Parts;
+use hdms::record::{Record, Selection};
 use hdms::treatment::message::SharedRecord;
 use serde_json::Value;
 
@@ -76,6 +78,10 @@ async fn a_shared_record_that_cant_be_opened_fails_alone_and_its_author_keeps_it
     scene.hospital_until(|_| node.trust().node(node.id()).is_err()).await;
 
     let mut records: Vec<SharedRecord> = node.shared(&case, &request).await.unwrap();
+    // As if the patient had shown the content without saying that this is all.
+    let whole = Record::parse(Parts::parse(&records[0].record).unwrap().presented).unwrap();
+    let part = whole.select(Selection::Whole(&["/fhir".into()])).unwrap();
+    records[0].record = part.into();
     let (jwt, disclosures) = records[1].record.split_once('~').unwrap();
     let unsigned = jwt.rsplit_once('.').unwrap().0;
     records[1].record = format!("{unsigned}.AAAA~{disclosures}");
@@ -87,6 +93,7 @@ async fn a_shared_record_that_cant_be_opened_fails_alone_and_its_author_keeps_it
     assert_eq!(answer.status, 200, "{answer:?}");
     let [good, bad] = [0, 1].map(|place| answer.body["shared"][0]["records"][place].clone());
     assert!(good["fhir"].is_string() && good["problem"].is_null(), "{good}");
+    assert_eq!((&good["part"], &bad["part"]), (&true.into(), &false.into()));
     assert!(bad["fhir"].is_null(), "{bad}");
     assert_eq!(bad["problem"]["code"], "record/signature");
     for record in [good, bad] {
