@@ -104,12 +104,14 @@ refusals! {
     NotParticipant = "ledger/not-participant", 403, "Only the participants of an entry may deposit it.";
     EntryNotForRole = "ledger/not-for-role", 403, "A request is by a patient's node to an institution, and a result by an institution; no other nodes may log an entry.";
     ReceiptForged = "ledger/receipt", 400, "The receipt does not prove that the case's notary logged this entry before enough witnesses; fetch it again from the notary.";
+    NumberTaken = "ledger/number-taken", 409, "The receipt gives this entry a number that another entry of the case has; both receipts are kept and prove their notary false, tell the network's operator.";
     LogForged = "log/forged", 400, "The log's checkpoint, signature or proof does not hold; fetch it again, and keep this one as evidence if that stays so.";
-    EntryConflict = "notary/conflict", 409, "The notary has already logged another entry in this place of the case; fetch the case's ledger and build on it.";
+    EntryConflict = "notary/conflict", 409, "The notary has already logged another entry under this id; make a new one under an id of its own.";
     WitnessesMissing = "notary/witnesses", 503, "Too few witnesses have co-signed the notary's log just now; it is tried again by itself.";
     NotDrawn = "notary/not-drawn", 403, "This is not the case's notary, or its draw does not hold; deposit the request where the draw leads, and say who was passed over and why.";
     EntryQuota = "notary/quota", 429, "This node or these two have had as many entries logged as they may for now; what is refused is deposited again by itself.";
-    PredecessorUnknown = "notary/unknown-predecessor", 409, "The notary has not logged the entry that this one follows; deposit that one first.";
+    CaseUnlogged = "notary/unknown-case", 409, "The notary has not logged the request of this case; deposit that one first.";
+    CaseLogged = "notary/known-case", 409, "The notary has already logged another request of this case; ask again in a new case.";
 
     CaseQuota = "treatment/quota", 429, "This institution takes no more requests for treatment from here just now; it is sent again by itself.";
     FormerCase = "treatment/former-version", 409, "This case began under version 1 of the protocol: it can be read and verified, and takes no new entries; begin a new case.";
@@ -119,6 +121,7 @@ refusals! {
     TypeNotAllowed = "treatment/type-not-allowed", 403, "The patient has not allowed to be asked for records of these types; ask only for those that the case's request names.";
     AlreadyDecided = "treatment/already-decided", 409, "This was decided before, and differently; the first decision stands.";
     TextTooLong = "treatment/too-long", 413, "A text is longer than 4,000 bytes, a list longer than 100, or the request larger than 64 KB; shorten it.";
+    WrongCount = "treatment/count", 413, "One to 256 results are handed in, or decided on, at once; divide them.";
     UnknownEntry = "treatment/unknown-entry", 404, "The case has no such entry or data request; look at the case for their ids.";
 
     StoreFailed = "store/failed", 507, "The node's storage failed and nothing was changed; free space or restore it, then start the node again.";
@@ -137,6 +140,7 @@ refusals! {
     NodeNotReady = "node/not-ready", 409, "This device has no node yet; make one first.";
     TimedOut = "node/timed-out", 504, "The node did not answer in time; try again, repeating is safe.";
     CommandMalformed = "api/malformed", 400, "The request lacks a field or has one of the wrong form; see the interface's description.";
+    KeyReused = "api/idempotency-key", 422, "Something else was handed in under this Idempotency-Key; choose a new key for each hand-in.";
     Unauthorised = "api/unauthorised", 401, "The API key is missing or wrong; send the institution's key in the Authorization header.";
     MethodNotAllowed = "api/method", 405, "This address does not have that method; see the interface's description.";
     NotFound = "api/not-found", 404, "There is nothing at this address; see the interface's description.";

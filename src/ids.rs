@@ -1,4 +1,5 @@
-//! The names of things: node ids, and UUIDv7 (RFC 9562) for cases, entries and messages.
+//! The names of things: node ids, and UUIDs (RFC 9562): of version 7 for cases and messages, which are in
+//! the order of their time, and of version 4 for entries, which say nothing.
 
 use std::fmt;
 
@@ -25,12 +26,32 @@ impl TryFrom<String> for NodeId {
 }
 
 macro_rules! uuids {
-    ($($(#[$doc:meta])* $name:ident)+) => {$(
+    ($($(#[$doc:meta])* $name:ident of $($version:literal)|+;)+) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
 
+        impl TryFrom<String> for $name {
+            type Error = Error;
+
+            /// Accepts the lower-case hyphenated form of a UUID of its version and no other.
+            fn try_from(text: String) -> Result<Self, Error> {
+                match uuid::Uuid::try_parse(&text) {
+                    Ok(uuid)
+                        if matches!(uuid.get_version_num(), $($version)|+)
+                            && uuid.hyphenated().to_string() == text => Ok(Self(text)),
+                    _ => Err(Error::CommandMalformed),
+                }
+            }
+        }
+
+        texts!($name);
+    )+};
+}
+
+macro_rules! timed {
+    ($($name:ident)+) => {$(
         impl $name {
             /// A new one: 48 bits of time, 74 of randomness.
             pub fn new(clock: &impl Clock, randomness: &impl Randomness) -> Result<Self, Error> {
@@ -40,22 +61,6 @@ macro_rules! uuids {
                 Ok(Self(uuid.into_uuid().hyphenated().to_string()))
             }
         }
-
-        impl TryFrom<String> for $name {
-            type Error = Error;
-
-            /// Accepts the lower-case hyphenated form of a UUIDv7 and no other.
-            fn try_from(text: String) -> Result<Self, Error> {
-                match uuid::Uuid::try_parse(&text) {
-                    Ok(uuid)
-                        if uuid.get_version_num() == 7
-                            && uuid.hyphenated().to_string() == text => Ok(Self(text)),
-                    _ => Err(Error::CommandMalformed),
-                }
-            }
-        }
-
-        texts!($name);
     )+};
 }
 
@@ -93,16 +98,28 @@ texts!(NodeId);
 
 uuids! {
     /// Names a case: all that one patient and one hospital do about one treatment.
-    CaseId
-    /// Names a ledger entry.
-    EntryId
-    /// Names a message (`jti`) or a request for data.
-    MessageId
+    CaseId of 7;
+    /// Names a ledger entry. Those of version 1 tell their time.
+    EntryId of 4 | 7;
+    /// Names a message (`jti`), a request for data or a hand-in.
+    MessageId of 7;
+}
+
+timed!(CaseId MessageId);
+
+impl EntryId {
+    /// A new one: 122 bits of randomness.
+    pub fn new(randomness: &impl Randomness) -> Result<Self, Error> {
+        let mut random = [0; 16];
+        randomness.fill(&mut random)?;
+        let uuid = uuid::Builder::from_random_bytes(random).into_uuid();
+        Ok(Self(uuid.hyphenated().to_string()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CaseId, NodeId};
+    use super::{CaseId, EntryId, NodeId};
 
     #[test]
     fn only_canonical_ids_are_accepted() {
@@ -116,6 +133,7 @@ mod tests {
         ] {
             assert!(text.parse::<CaseId>().is_err(), "{text}");
         }
+        assert!("0192f0c1-2345-4abc-89ab-0123456789ab".parse::<EntryId>().is_ok());
         assert!("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".parse::<NodeId>().is_ok());
         assert!("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9X".parse::<NodeId>().is_err());
     }

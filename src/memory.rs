@@ -1,6 +1,7 @@
 //! A store that forgets everything with the process: for tests and simulations.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
@@ -13,12 +14,18 @@ type Rows = BTreeMap<(Table, String), Vec<u8>>;
 pub struct MemoryStore {
     rows: Arc<Mutex<Rows>>,
     failure: Arc<Mutex<Option<Error>>>,
+    commits: Arc<AtomicUsize>,
 }
 
 impl MemoryStore {
     /// Makes the next commit fail, as a full disk would.
     pub fn fail_next_commit(&self, error: Error) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    /// How often something was committed.
+    pub fn commits(&self) -> usize {
+        self.commits.load(Ordering::Relaxed)
     }
 
     fn rows(&self) -> MutexGuard<'_, Rows> {
@@ -53,6 +60,7 @@ impl Store for MemoryStore {
         if let Some(error) = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
+        self.commits.fetch_add(1, Ordering::Relaxed);
         let mut rows = self.rows();
         for write in writes {
             match write {

@@ -11,14 +11,14 @@ use crate::envelope::{MessageType, Opened};
 use crate::error::Error;
 use crate::ids::{EntryId, NodeId};
 use crate::ledger::{
-    CaseSecret, Commitment, Drawn, Endorsed, Entry, EntryKind, Salt, UnverifiedEndorsement,
-    VerifiedDraw, VerifiedEndorsement,
+    CaseSecret, Commitment, Drawn, Endorsed, Entry, EntryKind, MAX_ENTRIES, Place, Salt,
+    UnverifiedEndorsement, VerifiedDraw, VerifiedEndorsement,
 };
 use crate::network::{Manifest, Trust};
 use crate::provider::{Primitives, Timestamp};
 
 /// Most deposits in one envelope, as far as they fit into it.
-pub const MAX_DEPOSITS: usize = 100;
+pub const MAX_DEPOSITS: usize = MAX_ENTRIES;
 
 /// Most entries in one query.
 pub const MAX_QUERIED: usize = 100;
@@ -27,8 +27,8 @@ pub const MAX_QUERIED: usize = 100;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct Deposit {
-    /// The author's and the counterparty's endorsement, in this order.
-    pub endorsements: [String; 2],
+    /// Which; the endorsements that came along say what it is.
+    pub entry: EntryId,
     /// The case's secret, with its first entry alone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub case_secret: Option<CaseSecret>,
@@ -43,6 +43,8 @@ pub struct Deposit {
 pub struct DepositBody {
     /// The card of everyone who endorsed, each once: personal nodes are listed nowhere.
     pub cards: Vec<String>,
+    /// What both participants have signed of the entries, each statement once.
+    pub endorsements: Vec<String>,
     /// In the order in which they are to be logged.
     pub deposits: Vec<Deposit>,
 }
@@ -53,7 +55,7 @@ pub struct DepositBody {
 pub enum DepositAnswer {
     /// Logged, now or before: the receipt.
     Receipt(String),
-    /// Another entry was logged in its place first: a signed [`crate::ledger::Conflict`].
+    /// Another entry was logged under its id first: a signed [`crate::ledger::Conflict`].
     Conflict(String),
     /// Refused: the code.
     Refused(String),
@@ -73,8 +75,10 @@ pub fn deposits(opened: Opened) -> Result<(VerifiedCard, DepositBody), Error> {
         return Err(Error::UnknownType);
     }
     let (sender, body): (_, DepositBody) = opened.into_body()?;
-    let fits = (1..=MAX_DEPOSITS).contains(&body.deposits.len())
-        && body.cards.len() <= 2 * body.deposits.len();
+    let (count, most) = (body.deposits.len(), 2 * body.deposits.len());
+    let fits = (1..=MAX_DEPOSITS).contains(&count)
+        && body.cards.len() <= most
+        && body.endorsements.len() <= most;
     if fits { Ok((sender, body)) } else { Err(Error::BodyMalformed) }
 }
 
@@ -121,6 +125,52 @@ impl DepositCards {
     }
 }
 
+/// The endorsements that came with deposits, each checked once.
+#[derive(Debug, Default)]
+pub struct Statements {
+    checked: Vec<Result<VerifiedEndorsement, Error>>,
+    by_entry: HashMap<EntryId, Vec<usize>>,
+    malformed: Option<Error>,
+}
+
+impl Statements {
+    /// Checks one more under the card of who signed it; what is wrong with it concerns only the entries of
+    /// which it speaks.
+    pub async fn add(&mut self, jwt: &str, cards: &DepositCards, primitives: &impl Primitives) {
+        let statement = match UnverifiedEndorsement::parse(jwt) {
+            Ok(statement) => statement,
+            Err(error) => return self.malformed = Some(error),
+        };
+        for id in statement.ids() {
+            self.by_entry.entry(id.clone()).or_default().push(self.checked.len());
+        }
+        let checked = match cards.of(statement.claimed_by()) {
+            Ok(card) => statement.verify(card, primitives).await,
+            Err(error) => Err(error),
+        };
+        self.checked.push(checked);
+    }
+
+    /// What both participants have endorsed under this id; of each the first statement counts. Errors:
+    /// why one is missing, those of [`Endorsed::join`].
+    fn endorsed(&self, id: &EntryId) -> Result<Endorsed, Error> {
+        let mut why = self.malformed.unwrap_or(Error::EndorsementMissing);
+        let mut said: Vec<&VerifiedEndorsement> = Vec::new();
+        for place in self.by_entry.get(id).into_iter().flatten() {
+            match &self.checked[*place] {
+                Ok(more) if said.iter().all(|before| before.by() != more.by()) => said.push(more),
+                Ok(_) => {}
+                Err(error) => why = *error,
+            }
+        }
+        match said[..] {
+            [one, other] => Endorsed::join(id, one, other),
+            [] | [_] => Err(why),
+            _ => Err(Error::EntryMismatch),
+        }
+    }
+}
+
 /// A deposit whose every signature was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
@@ -141,7 +191,7 @@ pub struct SignedManifest {
     pub claims: Manifest,
 }
 
-/// Checks one deposit: both endorsements under their cards, that the depositor is a participant, and
+/// Checks one deposit: that both have endorsed it, that the depositor is a participant, and
 /// that entries of this kind are for nodes of these roles, that a case's secret is the one that both
 /// have endorsed, and that the hospital has signed its part of the draw. Whose turn it is by that is
 /// for [`Checked::expect_drawn`].
@@ -152,25 +202,15 @@ pub struct SignedManifest {
 pub async fn check(
     deposit: &Deposit,
     depositor: &NodeId,
-    cards: &DepositCards,
+    (cards, statements): (&DepositCards, &Statements),
     primitives: &impl Primitives,
 ) -> Result<Checked, Error> {
-    let mut endorsements = Vec::with_capacity(2);
-    for endorsement in &deposit.endorsements {
-        let endorsement = UnverifiedEndorsement::parse(endorsement)?;
-        let by = cards.of(endorsement.claimed_by())?;
-        endorsements.push(endorsement.verify(by, primitives).await?);
-    }
-    let [a, b]: [VerifiedEndorsement; 2] =
-        endorsements.try_into().map_err(|_| Error::EndorsementMissing)?;
-    let endorsed = Endorsed::join(a, b)?;
+    let endorsed = statements.endorsed(&deposit.entry)?;
     endorsed.entry().other(depositor)?;
     expect_roles(endorsed.entry(), cards)?;
-    let Entry { case_secret: endorsed_secret, draw, previous, counterparty, .. } = endorsed.entry();
+    let Entry { case_secret: endorsed_secret, draw, counterparty, .. } = endorsed.entry();
     let secret = deposit.case_secret;
-    let fits = *endorsed_secret == secret.map(Commitment::to_secret)
-        && (secret.is_none() || previous.is_none());
-    if !fits {
+    if *endorsed_secret != secret.map(Commitment::to_secret) {
         return Err(Error::EntryMismatch);
     }
     let draw = match (&deposit.draw, draw.is_some() || secret.is_some()) {
@@ -233,51 +273,52 @@ fn expect_roles(entry: &Entry, cards: &DepositCards) -> Result<(), Error> {
 
 /// What the notary's log already holds around an entry.
 #[derive(Clone, Debug, Default)]
-pub struct Place {
+pub struct Known {
     /// The entry logged under the same id.
     pub same: Option<Entry>,
-    /// The predecessor that the entry names.
-    pub predecessor: Option<Entry>,
-    /// The entry already logged in the same place: same case and same predecessor.
-    pub occupant: Option<Entry>,
-    /// The case's secret, when the predecessor is logged.
-    pub secret: Option<CaseSecret>,
+    /// The entry of the same case that was logged last, and its place.
+    pub last: Option<(Entry, Place)>,
 }
 
 /// What is to be done with a checked entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Log it and make a receipt.
-    Log,
+    /// Log it in this place and make a receipt.
+    Log(Place),
     /// It is logged: answer with the same receipt.
     Repeat,
-    /// This entry was logged in its place or under its id before: answer with a signed conflict.
-    Conflict(EntryId),
+    /// Another entry was logged under its id before: answer with a signed conflict.
+    Conflict,
 }
 
-/// Uniqueness and idempotence: the same entry again gets the same receipt, an entry has one
-/// successor, a case one first entry, and a successor the same participants. Which entry came
-/// first is told only to its participants. A case without a secret, of before version 2, takes no new
-/// entries.
+/// Numbers, uniqueness and idempotence: the same entry again gets the same receipt, an id names one
+/// entry, and a case's entries are numbered as they come: its request, which brings the case's `secret`,
+/// is 1, and all have the same participants. What is logged is told only to its participants. A case
+/// without a secret, of before version 2, takes no new entries.
 ///
-/// Errors: [`Error::PredecessorUnknown`], [`Error::NotParticipant`], [`Error::FormerCase`].
-pub fn decide(entry: &Entry, place: &Place) -> Result<Decision, Error> {
-    if place.same.as_ref() == Some(entry) {
-        return Ok(Decision::Repeat);
-    }
-    if let Some(first) = place.same.as_ref().or(place.occupant.as_ref()) {
-        expect_same_participants(first, entry)?;
-        return Ok(Decision::Conflict(first.id.clone()));
-    }
-    if entry.previous.is_some() {
-        let predecessor = place.predecessor.as_ref().ok_or(Error::PredecessorUnknown)?;
-        if predecessor.case != entry.case {
-            return Err(Error::PredecessorUnknown);
+/// Errors: [`Error::CaseUnlogged`], [`Error::CaseLogged`], [`Error::NotParticipant`],
+/// [`Error::FormerCase`].
+pub fn decide(entry: &Entry, secret: Option<CaseSecret>, known: &Known) -> Result<Decision, Error> {
+    if let Some(same) = &known.same {
+        if same == entry {
+            return Ok(Decision::Repeat);
         }
-        expect_same_participants(predecessor, entry)?;
+        expect_same_participants(same, entry)?;
+        return Ok(Decision::Conflict);
     }
-    let has_secret = entry.case_secret.is_some() || place.secret.is_some();
-    if has_secret { Ok(Decision::Log) } else { Err(Error::FormerCase) }
+    if let Some((last, _)) = &known.last {
+        expect_same_participants(last, entry)?;
+    }
+    let last = known.last.as_ref().map(|(_, place)| *place);
+    let place = match (last, secret) {
+        _ if entry.is_former() => return Err(Error::FormerCase),
+        (Some(Place::Former), _) => return Err(Error::FormerCase),
+        (None, Some(secret)) => Place::Numbered(secret, 1),
+        (None, None) => return Err(Error::CaseUnlogged),
+        (Some(Place::Numbered(..)), Some(_)) => return Err(Error::CaseLogged),
+        (Some(Place::Numbered(secret, number)), None) => Place::Numbered(secret, number + 1),
+    };
+    Ok(Decision::Log(place))
 }
 
 fn expect_same_participants(logged: &Entry, entry: &Entry) -> Result<(), Error> {

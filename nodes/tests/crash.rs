@@ -14,14 +14,15 @@ use std::time::Duration;
 
 use common::answering::until_it_answers;
 use common::{
-    Net, PASSPHRASE, Person, delivery, deposit_for, keys, prepare_keys, prepare_server, sealed,
+    Net, PASSPHRASE, Person, Signed, delivery, deposit_for, keys, prepare_keys, prepare_server,
+    sealed,
 };
 use futures_util::future::join_all;
 use hdms::card::Role;
 use hdms::ids::NodeId;
 use hdms::ledger::VerifiedReceipt;
 use hdms::mailbox::{Delivery, DeliveryAnswer};
-use hdms::notary::{Deposit, DepositAnswer};
+use hdms::notary::DepositAnswer;
 use hdms_nodes::base::keys::AwsPrimitives;
 
 /// A node in a process of its own; killed at the latest with the test.
@@ -235,7 +236,7 @@ async fn send(
     net: &Net,
     notary: &NodeId,
     from: [&Person; 2],
-    deposit: &Deposit,
+    deposit: &Signed,
 ) -> Result<String, hdms::Error> {
     let trust = net.trust().await;
     let to = trust.notary(notary).unwrap();

@@ -49,7 +49,7 @@ async fn a_result_is_handed_in_by_curl_and_becomes_final() {
     let entry = handed_in[0]["entry"].as_str().unwrap().parse().unwrap();
     received(stage.node(), &case, &entry).await;
     assert_eq!(status(&stage, id), "sent");
-    stage.node().confirm(&case, &entry).await.unwrap();
+    stage.node().confirm(&case, &[entry]).await.unwrap();
     stage.his.until(&case, |view| view["summary"]["openResults"] == 0).await;
     assert_eq!(status(&stage, id), "committed");
 }

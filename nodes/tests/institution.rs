@@ -5,6 +5,7 @@
 
 mod stage;
 
+use std::slice;
 use std::time::{Duration, Instant};
 
 use hdms::card::Role;
@@ -138,11 +139,11 @@ async fn a_case_whose_notary_was_revoked_says_so_and_takes_no_more_results(
 ) {
     let his = &stage.his;
     let results = format!("/api/cases/{case}/results");
-    let hand_in = async |key: &str| {
+    let hand_in = async |key: &str, result: &str| {
         let request = his.request(Method::POST, &results).header("idempotency-key", key);
-        his.send(request.body(RESULT)).await
+        his.send(request.body(result.to_owned())).await
     };
-    assert_eq!(hand_in("before").await.status, 201);
+    assert_eq!(hand_in("before", RESULT).await.status, 201);
     let summary = his.get(&format!("/api/cases/{case}")).await.body["summary"].take();
     assert!(summary["notaryUntil"].is_null(), "{summary}");
     let server = stage.dir.path().join("server");
@@ -163,11 +164,11 @@ async fn a_case_whose_notary_was_revoked_says_so_and_takes_no_more_results(
     let logged = &view["ledger"][0];
     assert_eq!(logged["receiptProblem"]["code"], "ledger/receipt", "{view}");
     assert!(logged["receipt"].is_null());
-    let refused = hand_in("after").await;
+    let refused = hand_in("after", &RESULT.replace("final", "amended")).await;
     assert_eq!((refused.status, refused.code()), (409, "treatment/not-allowed-now"));
     let why = refused.body["issue"][0]["diagnostics"].as_str().unwrap();
     assert!(why.contains("notary is no member"), "{why}");
-    assert_eq!(hand_in("before").await.status, 201, "that was handed in, and is again");
+    assert_eq!(hand_in("before", RESULT).await.status, 201, "that was handed in, and is again");
     let view = his.get(&format!("/api/cases/{case}")).await.body;
     assert_eq!(view["summary"]["notaryName"], summary["notaryName"]);
     assert!(view["summary"]["notaryName"].as_str().unwrap().starts_with("Notary"), "{view}");
@@ -256,7 +257,7 @@ async fn real_answers_fit_the_description() {
     answers.push(("post", "/api/cases/{case}/results", his.post(&path("/results"), RESULT).await));
     let entry = answers[3].2.body["results"][0].as_str().unwrap().parse().unwrap();
     received(patient, &case, &entry).await;
-    patient.confirm(&case, &entry).await.unwrap();
+    patient.confirm(&case, slice::from_ref(&entry)).await.unwrap();
     his.until(&case, |view| view["summary"]["openResults"] == 0).await;
     his.post("/inbox", "no envelope").await;
     let verification = "/api/cases/{case}/verification";
@@ -348,7 +349,8 @@ async fn a_deposit_that_no_envelope_holds_counts_as_refused() {
         to: stage.network.notaries()[0].member().id().clone(),
         role: Role::Notary,
         payload: Payload::Deposit {
-            endorsements: [padded.clone(), padded],
+            entries: vec!["0192f0c1-2345-4abc-89ab-000000000002".parse().unwrap()],
+            endorsements: vec![padded.clone(), padded],
             participants: [stage.node().id().clone(), stage.hospital().clone()],
             case_secret: None,
             draw: None,

@@ -5,12 +5,13 @@
 mod stage;
 
 use std::collections::HashMap;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hdms::envelope::MessageType;
 use hdms::ids::{CaseId, MessageId};
-use hdms::node::{OutboxItem, Outcome, Parcel, Payload};
+use hdms::node::{OutboxItem, Outcome, Parcel, Payload, answers_to};
 use hdms::treatment::Flow;
 use hdms::treatment::patient::{DataAnswer, PatientCase, Phase, ResultStatus};
 use hdms_nodes::base::store::SqliteStore;
@@ -67,9 +68,9 @@ impl Carrier {
                         client.deposit(endpoint.as_ref(), envelope.clone()).await.unwrap().answers;
                     let twice = client.deposit(endpoint.as_ref(), envelope).await.unwrap().answers;
                     assert_eq!(once, twice);
-                    for (item, answer) in items.iter().zip(once.iter().chain(&twice)) {
-                        self.node.deposit_answered::<PatientCase>(item, answer).await.unwrap();
-                        self.node.deposit_answered::<PatientCase>(item, answer).await.unwrap();
+                    for (item, answers) in items.iter().zip(answers_to(&items, once).unwrap()) {
+                        self.node.deposit_answered::<PatientCase>(item, &answers).await.unwrap();
+                        self.node.deposit_answered::<PatientCase>(item, &answers).await.unwrap();
                     }
                     *self.carried.entry("deposit".into()).or_default() += 1;
                 }
@@ -121,11 +122,11 @@ async fn a_treatment_in_which_everything_is_delivered_twice_happens_once() {
     patient.node.share(&case, &asked, &[own]).await.unwrap();
     let shared = |case: &PatientCase| case.data_requests[0].answer != DataAnswer::Open;
     patient.until(&case, shared).await;
-    let results = [his.hand_in(&case, RESULT).await, his.hand_in(&case, RESULT).await].concat();
-    patient.until(&case, |case| case.results.len() == 1).await;
-    patient.node.dispute(&case, &results[0], "Not mine").await.unwrap();
+    let amended = RESULT.replace("final", "amended");
+    let results = [his.hand_in(&case, RESULT).await, his.hand_in(&case, &amended).await].concat();
     patient.until(&case, |case| case.results.len() == 2).await;
-    patient.node.confirm(&case, &results[1]).await.unwrap();
+    patient.node.dispute(&case, slice::from_ref(&results[0]), "Not mine").await.unwrap();
+    patient.node.confirm(&case, slice::from_ref(&results[1])).await.unwrap();
     let committed =
         |case: &PatientCase| matches!(case.results[1].status, ResultStatus::Committed { .. });
     let state = patient.until(&case, committed).await;

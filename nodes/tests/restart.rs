@@ -6,6 +6,7 @@ mod stage;
 
 use std::path::Path;
 use std::process::Command;
+use std::slice;
 
 use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::local::personal::Personal;
@@ -69,14 +70,14 @@ async fn a_hospital_killed_at_any_time_goes_on_where_it_was() {
     let process = start();
     until(node, &case, |case| case.notary.is_some()).await;
     let mut results = his.hand_in(&case, RESULT).await;
-    results.extend(his.hand_in(&case, RESULT).await);
+    results.extend(his.hand_in(&case, &RESULT.replace("final", "amended")).await);
     process.kill();
     let waiting = ask(node, &id).await;
     let process = start();
     his.until(&waiting, |view| view["summary"]["phase"]["kind"] == "requested").await;
     for (place, entry) in results.iter().enumerate() {
         received(node, &case, entry).await;
-        node.confirm(&case, entry).await.unwrap();
+        node.confirm(&case, slice::from_ref(entry)).await.unwrap();
         his.until(&case, |view| view["summary"]["openResults"] == 1 - place).await;
     }
     process.kill();

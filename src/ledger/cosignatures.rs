@@ -3,9 +3,52 @@
 //! it could write its past.
 
 use crate::error::Error;
+use crate::ids::NodeId;
 use crate::log::{Checkpoint, SignedCheckpoint};
 use crate::network::{NotaryLog, Parameters, Trust};
 use crate::provider::Primitives;
+
+/// A checkpoint that its log has signed and enough others have co-signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedCheckpoint {
+    checkpoint: SignedCheckpoint,
+    time: Option<u64>,
+    witnesses: Vec<NodeId>,
+}
+
+impl VerifiedCheckpoint {
+    /// Checks that `log` has signed it, and that as many other notaries have co-signed it as the network
+    /// asked for when they did. [`Error::LogForged`].
+    pub(super) async fn verify(
+        checkpoint: &SignedCheckpoint,
+        log: &NotaryLog,
+        trust: &Trust,
+        primitives: &impl Primitives,
+    ) -> Result<Self, Error> {
+        checkpoint.verify_log(&log.log_key(), primitives).await?;
+        let cosignatures = Cosignatures::read(checkpoint, log, trust, primitives).await?;
+        if !cosignatures.suffice(checkpoint.checkpoint(), log, trust.parameters()) {
+            return Err(Error::LogForged);
+        }
+        let witnesses = cosignatures.witnesses().map(|witness| witness.notary.clone()).collect();
+        Ok(Self { checkpoint: checkpoint.clone(), time: cosignatures.time(), witnesses })
+    }
+
+    /// Whether it is this one, down to its last signature.
+    pub(super) fn is(&self, checkpoint: &SignedCheckpoint) -> bool {
+        self.checkpoint == *checkpoint
+    }
+
+    /// See [`Cosignatures::time`].
+    pub fn time(&self) -> Option<u64> {
+        self.time
+    }
+
+    /// Those who have co-signed it and were members then.
+    pub fn witnesses(&self) -> &[NodeId] {
+        &self.witnesses
+    }
+}
 
 /// The cosignatures of a checkpoint that hold, earliest first.
 #[derive(Clone, Debug, Default)]

@@ -119,7 +119,7 @@ fn signed(entry: &Entry) -> Result<String, Error> {
     let (Some(draw), Some(secret)) = (&entry.draw, entry.case_secret) else {
         return Err(Error::NotDrawn);
     };
-    if entry.kind != EntryKind::Request || entry.previous.is_some() {
+    if entry.kind != EntryKind::Request || entry.is_former() {
         return Err(Error::NotDrawn);
     }
     let number = draw.number.to_string();

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{Entry, EntryKind, VerificationKey};
 use crate::base64url::{decode, encode};
 use crate::error::Error;
-use crate::ids::{CaseId, EntryId};
+use crate::ids::EntryId;
 use crate::log::Hash;
 use crate::provider::Randomness;
 
@@ -17,7 +17,7 @@ use crate::provider::Randomness;
 const FORMER: u8 = 1;
 
 /// The first byte of all others.
-pub(super) const PRESENT: u8 = 2;
+const PRESENT: u8 = 2;
 
 /// Bytes of a leaf.
 pub const LEAF_BYTES: usize = 1 + 8 + 3 * 32;
@@ -96,28 +96,65 @@ impl Commitment {
         hash("hdms-case-secret/v2", &secret.0, &[])
     }
 
-    /// To the place in its case that an entry takes. It has no salt of its own, so that whoever reads
-    /// the log sees that no place is taken twice; the case's secret keeps those from finding it who
-    /// were shown one of its records. A case of before version 2 has none.
-    pub fn to_place(secret: Option<CaseSecret>, case: &CaseId, previous: Option<&EntryId>) -> Self {
-        let parts = [case.as_ref(), previous.map_or("", |id| id.as_ref())];
-        match secret {
-            Some(secret) => hash("hdms-place/v2", &secret.0, &parts),
-            None => hash("hdms-place/v1", &[], &parts),
-        }
-    }
-
-    /// To kind, case, predecessor and participants.
+    /// To kind, case and participants; of an entry of version 1 to its predecessor, too.
     pub fn to_parties(salt: Salt, entry: &Entry) -> Self {
         let kind = match entry.kind {
             EntryKind::Request => "request",
             EntryKind::Result => "result",
         };
-        let previous = entry.previous.as_ref().map_or("", |id| id.as_ref());
         let (case, author) = (entry.case.as_ref(), entry.author.as_ref());
-        let parts = [kind, case, previous, author, entry.counterparty.as_ref()];
-        hash("hdms-parties/v1", &salt.0, &parts)
+        let counterparty = entry.counterparty.as_ref();
+        if entry.is_former() {
+            let parts = [kind, case, predecessor(entry), author, counterparty];
+            return hash("hdms-parties/v1", &salt.0, &parts);
+        }
+        hash("hdms-parties/v2", &salt.0, &[kind, case, author, counterparty])
     }
+}
+
+/// Where an entry stands in its case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a case with this secret: its number, which the notary gives it as it logs it. The request is 1.
+    Numbered(CaseSecret, u64),
+    /// In a case of before version 2, which has no secret: after the entry that it names.
+    Former,
+}
+
+impl Place {
+    /// Of the leaf.
+    pub(super) fn version(self) -> u8 {
+        match self {
+            Place::Numbered(..) => PRESENT,
+            Place::Former => FORMER,
+        }
+    }
+
+    /// The number, where entries have one.
+    pub fn number(self) -> Option<u64> {
+        match self {
+            Place::Numbered(_, number) => Some(number),
+            Place::Former => None,
+        }
+    }
+
+    /// What the leaf of an entry in this place says of it. It has no salt of its own, so that whoever
+    /// reads the log sees that no place is taken twice; the case's secret keeps those from finding it who
+    /// were shown one of its records, and its id keeps patients who use a secret twice from making two
+    /// leaves look like one place.
+    pub fn commitment(self, entry: &Entry) -> Commitment {
+        match self {
+            Place::Numbered(secret, number) => {
+                let place = [&secret.0[..], &number.to_be_bytes()].concat();
+                hash("hdms-place/v2", &place, &[entry.case.as_ref()])
+            }
+            Place::Former => hash("hdms-place/v1", &[], &[entry.case.as_ref(), predecessor(entry)]),
+        }
+    }
+}
+
+fn predecessor(entry: &Entry) -> &str {
+    entry.previous.as_ref().map_or("", |id| id.as_ref())
 }
 
 /// Name, line feed, salt, and the parts with a line feed between them.
@@ -129,11 +166,6 @@ fn hash(name: &str, salt: &[u8], parts: &[&str]) -> Commitment {
     Commitment(hasher.finalize().into())
 }
 
-/// Of the leaves of a case with this secret, or without one.
-pub(super) fn version(secret: Option<CaseSecret>) -> u8 {
-    if secret.is_some() { PRESENT } else { FORMER }
-}
-
 /// The leaf of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
@@ -143,26 +175,21 @@ pub struct Leaf {
     pub time: u64,
     /// See [`Commitment::to_document`].
     pub document: Commitment,
-    /// See [`Commitment::to_place`].
+    /// See [`Place::commitment`].
     pub place: Commitment,
     /// See [`Commitment::to_parties`].
     pub parties: Commitment,
 }
 
 impl Leaf {
-    /// Of an entry logged at `time`, blinded with the salts of its document and of its parties, and
-    /// its case's secret.
-    pub fn of(
-        entry: &Entry,
-        [document, parties]: [Salt; 2],
-        secret: Option<CaseSecret>,
-        time: u64,
-    ) -> Self {
+    /// Of an entry logged in this place at `time`, blinded with the salts of its document and of its
+    /// parties.
+    pub fn of(entry: &Entry, [document, parties]: [Salt; 2], place: Place, time: u64) -> Self {
         Self {
-            version: version(secret),
+            version: place.version(),
             time,
             document: Commitment::to_document(document, &entry.id, &entry.verification_key),
-            place: Commitment::to_place(secret, &entry.case, entry.previous.as_ref()),
+            place: place.commitment(entry),
             parties: Commitment::to_parties(parties, entry),
         }
     }

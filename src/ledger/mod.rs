@@ -3,25 +3,23 @@
 
 mod cosignatures;
 mod draw;
+mod endorsement;
 mod leaf;
 mod receipt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base64url::{decode, digest};
-use crate::card::VerifiedCard;
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, NodeId};
-use crate::jose::jws::{self, Compact, Kind, Unverified};
-use crate::json;
-use crate::provider::{NodeKeys, Primitives, Timestamp};
 
-pub use cosignatures::Cosignatures;
+pub use cosignatures::{Cosignatures, VerifiedCheckpoint};
 pub use draw::{Draw, DrawSignature, DrawValue, Drawn, Passed, SILENCE, VerifiedDraw};
-pub use leaf::{CaseSecret, Commitment, LEAF_BYTES, Leaf, Salt};
+pub use endorsement::{
+    ENDORSEMENT, Endorsed, MAX_ENTRIES, UnverifiedEndorsement, VerifiedEndorsement,
+};
+pub use leaf::{CaseSecret, Commitment, LEAF_BYTES, Leaf, Place, Salt};
 pub use receipt::{CONFLICT, Conflict, LeafOpening, Receipt, VerifiedReceipt, is_of_former_member};
-
-const ENDORSEMENT: Kind = Kind::statement("hdms-endorsement+jwt");
 
 /// SHA-256 over the ASCII of a signed JWT, base64url: what notaries keep of a document. The salted
 /// digests inside the JWT make it say nothing about the content.
@@ -83,7 +81,8 @@ pub struct Entry {
     pub counterparty: NodeId,
     /// Of the document.
     pub verification_key: VerificationKey,
-    /// The entry of the same case that this one follows; `null` for the first.
+    /// Of version 1: the entry of the same case that this one follows.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub previous: Option<EntryId>,
     /// In a case's first entry [`Commitment::to_secret`] of the case's secret; cases of before
     /// version 2 have none.
@@ -95,6 +94,13 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether it is of version 1, of whose cases every first entry has no secret and every other one a
+    /// predecessor.
+    pub fn is_former(&self) -> bool {
+        let begins = self.kind == EntryKind::Request;
+        self.previous.is_some() || (begins && self.case_secret.is_none())
+    }
+
     /// The participant who is not `node`; [`Error::NotParticipant`] when `node` is none.
     pub fn other(&self, node: &NodeId) -> Result<&NodeId, Error> {
         if *node == self.author {
@@ -104,146 +110,6 @@ impl Entry {
         } else {
             Err(Error::NotParticipant)
         }
-    }
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct EndorsementClaims {
-    iss: NodeId,
-    iat: u64,
-    entry: Entry,
-}
-
-/// A participant's checked signature over an entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedEndorsement {
-    by: NodeId,
-    iat: u64,
-    entry: Entry,
-    jwt: String,
-}
-
-impl VerifiedEndorsement {
-    /// Signs `entry` as `by`, whose keys these are.
-    pub async fn sign(
-        entry: &Entry,
-        by: &NodeId,
-        now: Timestamp,
-        keys: &impl NodeKeys,
-    ) -> Result<Self, Error> {
-        entry.other(by)?;
-        let claims =
-            EndorsementClaims { iss: by.clone(), iat: now.seconds(), entry: entry.clone() };
-        let jwt = jws::sign_ps256(ENDORSEMENT.typ, by.as_ref(), &claims, keys).await?;
-        Ok(Self { by: by.clone(), iat: claims.iat, entry: entry.clone(), jwt })
-    }
-
-    /// [`UnverifiedEndorsement::parse`] and [`UnverifiedEndorsement::verify`], with their errors.
-    pub async fn verify(
-        jwt: &str,
-        by: &VerifiedCard,
-        primitives: &impl Primitives,
-    ) -> Result<Self, Error> {
-        UnverifiedEndorsement::parse(jwt)?.verify(by, primitives).await
-    }
-
-    /// Who endorsed.
-    pub fn by(&self) -> &NodeId {
-        &self.by
-    }
-
-    /// When it was signed, by the word of who did, seconds.
-    pub fn signed_at(&self) -> u64 {
-        self.iat
-    }
-
-    /// What was endorsed.
-    pub fn entry(&self) -> &Entry {
-        &self.entry
-    }
-
-    /// The signed statement.
-    pub fn jwt(&self) -> &str {
-        &self.jwt
-    }
-}
-
-/// An endorsement that nobody has checked yet: good for finding the card of who endorsed.
-#[derive(Clone, Debug)]
-pub struct UnverifiedEndorsement<'a> {
-    jwt: &'a str,
-    signed: Compact,
-    claims: EndorsementClaims,
-}
-
-impl<'a> UnverifiedEndorsement<'a> {
-    /// Takes the statement apart. [`Error::EntryMalformed`], [`Error::AlgorithmRefused`].
-    pub fn parse(jwt: &'a str) -> Result<Self, Error> {
-        let malformed = Error::EntryMalformed;
-        let (signed, claims) = Unverified::parse(jwt, &ENDORSEMENT, malformed)?.into_parts();
-        Ok(Self { jwt, signed, claims: json::read(claims, malformed)? })
-    }
-
-    /// Who claims to have endorsed.
-    pub fn claimed_by(&self) -> &NodeId {
-        &self.claims.iss
-    }
-
-    /// Checks that `by` signed and is a participant of the entry.
-    ///
-    /// Errors: [`Error::EndorsementForged`], [`Error::NotParticipant`], [`Error::AlgorithmRefused`].
-    pub async fn verify(
-        self,
-        by: &VerifiedCard,
-        primitives: &impl Primitives,
-    ) -> Result<VerifiedEndorsement, Error> {
-        let Self { jwt, signed, claims: EndorsementClaims { iss, iat, entry } } = self;
-        let checked = by.keys().check(&signed, iat, primitives).await;
-        checked.map_err(|error| instead_of_signature(error, Error::EndorsementForged))?;
-        if iss != *by.id() {
-            return Err(Error::EndorsementForged);
-        }
-        entry.other(by.id())?;
-        Ok(VerifiedEndorsement { by: iss, iat, entry, jwt: jwt.to_owned() })
-    }
-}
-
-/// An entry that both participants have endorsed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endorsed {
-    entry: Entry,
-    authored: u64,
-    jwts: [String; 2],
-}
-
-impl Endorsed {
-    /// Joins two endorsements of one entry, in any order. [`Error::EntryMismatch`] when they speak
-    /// of different ones, [`Error::EndorsementMissing`] when one participant signed both.
-    pub fn join(a: VerifiedEndorsement, b: VerifiedEndorsement) -> Result<Self, Error> {
-        if a.entry != b.entry {
-            return Err(Error::EntryMismatch);
-        }
-        if a.by == b.by || a.entry.author == a.entry.counterparty {
-            return Err(Error::EndorsementMissing);
-        }
-        let (author, counterparty) = if a.by == a.entry.author { (a, b) } else { (b, a) };
-        let jwts = [author.jwt, counterparty.jwt];
-        Ok(Self { entry: author.entry, authored: author.iat, jwts })
-    }
-
-    /// The entry.
-    pub fn entry(&self) -> &Entry {
-        &self.entry
-    }
-
-    /// When its author says that it was endorsed, seconds.
-    pub fn authored(&self) -> u64 {
-        self.authored
-    }
-
-    /// The author's and the counterparty's statement.
-    pub fn jwts(&self) -> &[String; 2] {
-        &self.jwts
     }
 }
 
@@ -263,13 +129,13 @@ impl Final {
         receipt: VerifiedReceipt,
         secret: Option<CaseSecret>,
     ) -> Result<Self, Error> {
-        receipt.expect(&endorsed.entry, secret)?;
+        receipt.expect(endorsed.entry(), secret)?;
         Ok(Self { endorsed, receipt })
     }
 
     /// The entry.
     pub fn entry(&self) -> &Entry {
-        &self.endorsed.entry
+        self.endorsed.entry()
     }
 
     /// The entry with both endorsements.
@@ -281,8 +147,4 @@ impl Final {
     pub fn receipt(&self) -> &VerifiedReceipt {
         &self.receipt
     }
-}
-
-fn instead_of_signature(error: Error, named: Error) -> Error {
-    if error == Error::SignatureInvalid { named } else { error }
 }

@@ -1,11 +1,14 @@
 //! Receipts: a notary's proof that it has logged an entry, checked without asking anybody. A receipt
 //! is the text of a C2SP tlog-proof whose `extra` opens the leaf.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-use super::cosignatures::Cosignatures;
-use super::leaf::{CaseSecret, Commitment, Leaf, PRESENT, Salt, version};
-use super::{Entry, VerificationKey};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::cosignatures::VerifiedCheckpoint;
+use super::leaf::{CaseSecret, Commitment, Leaf, Place, Salt};
+use super::{Entry, EntryKind, VerificationKey};
 use crate::card::VerifiedCard;
 use crate::error::Error;
 use crate::ids::{EntryId, NodeId};
@@ -31,9 +34,22 @@ pub struct Receipt {
     pub verification_key: VerificationKey,
     /// Place of the entry in the notary's log, from 0.
     pub index: u64,
+    /// Its number in its case, for the participants; those of before version 2 have none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub number: Option<u64>,
+    /// SHA-256 of the leaf, whose salts are in it; what earlier versions have kept has none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub leaf: Option<Commitment>,
 }
 
 impl Receipt {
+    /// Whether the two are of one leaf at one place of one log, under whatever checkpoints.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let both = self.leaf.and(other.leaf);
+        let compared = |one: &Self| Self { leaf: both.and(one.leaf), ..one.clone() };
+        compared(self) == compared(other)
+    }
+
     /// What a receipt says that its notary has signed, whether it counts or not. [`Error::ReceiptForged`];
     /// [`Error::NodeUnknown`] for a notary that the Network Map has never listed.
     pub async fn signed(
@@ -41,13 +57,16 @@ impl Receipt {
         trust: &Trust,
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
-        Ok(Signed::verify(text, trust, primitives).await?.receipt)
+        let (included, log) = Included::parse(text, trust)?;
+        let signed = included.proof.checkpoint.verify_log(&log.log_key(), primitives).await;
+        signed.map_err(as_receipt)?;
+        Ok(included.receipt)
     }
 
     fn of(iss: NodeId, opening: &LeafOpening, index: u64) -> Self {
-        let LeafOpening { entry, verification_key, time: iat, .. } = opening;
-        let (entry, verification_key) = (entry.clone(), verification_key.clone());
-        Self { iss, iat: *iat, entry, verification_key, index }
+        let leaf = Some(Commitment(Sha256::digest(opening.leaf().to_bytes()).into()));
+        let LeafOpening { entry, verification_key, time: iat, number, .. } = opening.clone();
+        Self { iss, iat, entry, verification_key, index, number, leaf }
     }
 }
 
@@ -72,10 +91,13 @@ pub struct LeafOpening {
     /// Its salt; only the participants of the entry have it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub parties_salt: Option<Salt>,
+    /// The entry's number in its case; only its participants have it, and before version 2 nobody.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub number: Option<u64>,
 }
 
 fn former() -> u8 {
-    version(None)
+    Place::Former.version()
 }
 
 fn is_former(version: &u8) -> bool {
@@ -83,10 +105,9 @@ fn is_former(version: &u8) -> bool {
 }
 
 impl LeafOpening {
-    /// Of an entry logged at `time` with these salts in a case with this secret, as its participants
-    /// get it.
-    pub fn of(entry: &Entry, salts: [Salt; 2], secret: Option<CaseSecret>, time: u64) -> Self {
-        let leaf = Leaf::of(entry, salts, secret, time);
+    /// Of an entry logged in this place at `time` with these salts, as its participants get it.
+    pub fn of(entry: &Entry, salts: [Salt; 2], place: Place, time: u64) -> Self {
+        let leaf = Leaf::of(entry, salts, place, time);
         Self {
             version: leaf.version,
             entry: entry.id.clone(),
@@ -96,12 +117,13 @@ impl LeafOpening {
             place: leaf.place,
             parties: leaf.parties,
             parties_salt: Some(salts[1]),
+            number: place.number(),
         }
     }
 
     /// For those who may know the document and not whose it is.
     pub fn for_others(self) -> Self {
-        Self { parties_salt: None, ..self }
+        Self { parties_salt: None, number: None, ..self }
     }
 
     /// The leaf that it opens.
@@ -120,23 +142,23 @@ impl LeafOpening {
         let forged = Error::ReceiptForged;
         let extra = proof.extra.as_deref().ok_or(forged)?;
         let opening: Self = json::read(json::parse(extra).map_err(|_| forged)?, forged)?;
-        if (1..=PRESENT).contains(&opening.version) { Ok(opening) } else { Err(forged) }
+        // A leaf of another version is in no log, and no page reads a larger number.
+        let is_whole = opening.number.is_none_or(|number| number < 1 << 53);
+        let fits = is_whole && Leaf::parse(&opening.leaf().to_bytes()).is_ok();
+        if fits { Ok(opening) } else { Err(forged) }
     }
 }
 
-/// A receipt of which the leaf is in the tree of a checkpoint that the notary has signed.
-struct Signed {
+/// A receipt whose leaf is in the tree of its checkpoint, of which no signature is checked.
+struct Included {
     proof: TlogProof,
     opening: LeafOpening,
     receipt: Receipt,
 }
 
-impl Signed {
-    async fn verify(
-        text: &str,
-        trust: &Trust,
-        primitives: &impl Primitives,
-    ) -> Result<Self, Error> {
+impl Included {
+    /// With its notary's log.
+    fn parse<'a>(text: &str, trust: &'a Trust) -> Result<(Self, &'a NotaryLog), Error> {
         let forged = Error::ReceiptForged;
         let proof = TlogProof::parse(text).map_err(|_| forged)?;
         let iss = notary_of(&proof.checkpoint.checkpoint().origin).map_err(|_| forged)?;
@@ -145,9 +167,8 @@ impl Signed {
         if !proof.includes(&opening.leaf().to_bytes()) {
             return Err(forged);
         }
-        let signed = proof.checkpoint.verify_log(&log.log_key(), primitives).await;
-        signed.map_err(as_receipt)?;
-        Ok(Self { receipt: Receipt::of(iss, &opening, proof.index), opening, proof })
+        let receipt = Receipt::of(iss, &opening, proof.index);
+        Ok((Self { proof, opening, receipt }, log))
     }
 }
 
@@ -156,8 +177,7 @@ impl Signed {
 pub struct VerifiedReceipt {
     receipt: Receipt,
     opening: LeafOpening,
-    time: Option<u64>,
-    witnesses: Vec<NodeId>,
+    checkpoint: Arc<VerifiedCheckpoint>,
     text: String,
 }
 
@@ -173,18 +193,30 @@ impl VerifiedReceipt {
         trust: &Trust,
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
-        let Signed { proof, opening, receipt } = Signed::verify(text, trust, primitives).await?;
-        let (forged, log) = (Error::ReceiptForged, trust.log(&receipt.iss)?);
-        let tree = proof.checkpoint.checkpoint();
-        let cosignatures = Cosignatures::read(&proof.checkpoint, log, trust, primitives).await;
-        let cosignatures = cosignatures.map_err(as_receipt)?;
-        let time = cosignatures.time();
-        let ahead = time.is_some_and(|time| opening.time > time);
-        if ahead || !cosignatures.suffice(tree, log, trust.parameters()) {
-            return Err(forged);
+        Self::verify_after(text, None, trust, primitives).await
+    }
+
+    /// The same after another receipt, whose checkpoint was verified with the same `trust`: those that a
+    /// notary gives at once are under one, and its signatures are checked once.
+    pub async fn verify_after(
+        text: &str,
+        known: Option<&Arc<VerifiedCheckpoint>>,
+        trust: &Trust,
+        primitives: &impl Primitives,
+    ) -> Result<Self, Error> {
+        let (Included { proof, opening, receipt }, log) = Included::parse(text, trust)?;
+        let checkpoint = match known.filter(|known| known.is(&proof.checkpoint)) {
+            Some(known) => known.clone(),
+            None => {
+                let verified =
+                    VerifiedCheckpoint::verify(&proof.checkpoint, log, trust, primitives);
+                Arc::new(verified.await.map_err(as_receipt)?)
+            }
+        };
+        if checkpoint.time().is_some_and(|time| opening.time > time) {
+            return Err(Error::ReceiptForged);
         }
-        let witnesses = cosignatures.witnesses().map(|witness| witness.notary.clone()).collect();
-        Ok(Self { receipt, opening, time, witnesses, text: text.to_owned() })
+        Ok(Self { receipt, opening, checkpoint, text: text.to_owned() })
     }
 
     /// What it says.
@@ -200,13 +232,18 @@ impl VerifiedReceipt {
     /// When the entry was in the log by the word of its witnesses, seconds; by the notary's own, that
     /// nobody has watched, where there are none.
     pub fn time(&self) -> u64 {
-        self.time.unwrap_or(self.receipt.iat)
+        self.checkpoint.time().unwrap_or(self.receipt.iat)
     }
 
     /// The other notaries that have co-signed it and were members then; without any, nobody watches
     /// the log.
     pub fn witnesses(&self) -> &[NodeId] {
-        &self.witnesses
+        self.checkpoint.witnesses()
+    }
+
+    /// That of which the log is proven to have the entry.
+    pub fn checkpoint(&self) -> &Arc<VerifiedCheckpoint> {
+        &self.checkpoint
     }
 
     /// The receipt itself.
@@ -219,15 +256,22 @@ impl VerifiedReceipt {
         self.opening.clone().for_others().receipt(TlogProof::parse(&self.text)?)
     }
 
-    /// As a participant: [`Error::EntryMismatch`] unless all that the leaf commits to is `entry`, in
-    /// its place in a case with this secret, or without one.
+    /// As a participant: [`Error::EntryMismatch`] unless all that the leaf commits to is `entry`, under its
+    /// number in a case with this secret, or in one without.
     pub fn expect(&self, entry: &Entry, secret: Option<CaseSecret>) -> Result<(), Error> {
-        let LeafOpening { place, parties, parties_salt, .. } = self.opening;
+        let LeafOpening { version, place, parties, parties_salt, number, .. } = self.opening;
+        let own = match (secret, number) {
+            (Some(secret), Some(number)) => Place::Numbered(secret, number),
+            (None, None) => Place::Former,
+            _ => return Err(Error::EntryMismatch),
+        };
         let parties_salt = parties_salt.ok_or(Error::EntryMismatch)?;
-        let same = self.opening.version == version(secret)
+        let begins = entry.kind == EntryKind::Request;
+        let same = version == own.version()
             && self.receipt.entry == entry.id
             && self.receipt.verification_key == entry.verification_key
-            && place == Commitment::to_place(secret, &entry.case, entry.previous.as_ref())
+            && number.is_none_or(|number| number > 0 && begins == (number == 1))
+            && place == own.commitment(entry)
             && parties == Commitment::to_parties(parties_salt, entry);
         if same { Ok(()) } else { Err(Error::EntryMismatch) }
     }
@@ -256,18 +300,16 @@ fn as_receipt(error: Error) -> Error {
     if error == Error::LogForged { Error::ReceiptForged } else { error }
 }
 
-/// The notary's word that the place of an entry is taken: the claims of an `hdms-conflict+jwt`.
+/// The notary's word that the id of an entry is taken: the claims of an `hdms-conflict+jwt`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
     /// The notary.
     pub iss: NodeId,
     /// Signed at, seconds.
     pub iat: u64,
-    /// The entry that it refuses.
-    pub entry: EntryId,
-    /// The entry that it logged there first.
-    pub first: EntryId,
-    /// Its receipt, as others than the participants get it.
+    /// The entry that it has logged under this id.
+    pub entry: Entry,
+    /// Its receipt, as its participants get it: they are those of the entry that is refused.
     pub receipt: String,
 }
 
@@ -277,14 +319,13 @@ impl Conflict {
         jws::sign_ps256(CONFLICT.typ, self.iss.as_ref(), self, notary).await
     }
 
-    /// Checks that `notary` refuses `entry`, of a case with this secret or without one, and proves
-    /// why: that the first entry is in its log and takes the same place, or has the same id with
-    /// another document or place.
+    /// Checks that `notary` refuses `entry` and proves why: that another entry is in its log under the
+    /// same id.
     ///
     /// Errors: [`Error::ReceiptForged`], those of [`VerifiedReceipt::verify`].
     pub async fn verify(
         jwt: &str,
-        (entry, secret): (&Entry, Option<CaseSecret>),
+        entry: &Entry,
         notary: &VerifiedCard,
         trust: &Trust,
         primitives: &impl Primitives,
@@ -294,16 +335,18 @@ impl Conflict {
         let conflict: Self = json::read(payload, forged)?;
         let checked = notary.keys().check(&signed, conflict.iat, primitives).await;
         checked.map_err(|error| if error.is_transient() { error } else { forged })?;
-        let first = VerifiedReceipt::verify(&conflict.receipt, trust, primitives).await?;
-        let place = Commitment::to_place(secret, &entry.case, entry.previous.as_ref());
-        let same_id = conflict.first == entry.id;
-        let same_place = first.opening.place == place;
-        let same_document = first.receipt.verification_key == entry.verification_key;
+        let receipt = VerifiedReceipt::verify(&conflict.receipt, trust, primitives).await?;
+        let (logged, opening) = (&conflict.entry, &receipt.opening);
+        let opened = |salt| opening.parties == Commitment::to_parties(salt, logged);
+        // To the rest of a case's first entry no leaf commits.
+        let rest = (entry.case_secret, entry.draw.clone());
+        let as_logged = Entry { case_secret: rest.0, draw: rest.1, ..logged.clone() };
         let proven = conflict.iss == *notary.id()
-            && first.receipt.iss == conflict.iss
-            && first.receipt.entry == conflict.first
-            && conflict.entry == entry.id
-            && if same_id { !(same_place && same_document) } else { same_place };
+            && receipt.receipt.iss == conflict.iss
+            && [&receipt.receipt.entry, &logged.id].iter().all(|id| **id == entry.id)
+            && receipt.receipt.verification_key == logged.verification_key
+            && opening.parties_salt.is_some_and(opened)
+            && as_logged != *entry;
         if proven { Ok(conflict) } else { Err(forged) }
     }
 }

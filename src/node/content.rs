@@ -8,14 +8,14 @@ use crate::card::{self, Role, VerifiedCard};
 use crate::envelope::{MessageType, Opened};
 use crate::error::Error;
 use crate::ids::NodeId;
-use crate::ledger::{self, VerificationKey, VerifiedEndorsement};
+use crate::ledger::{self, VerificationKey, VerifiedEndorsement, VerifiedReceipt};
 use crate::record::{self, VerifiedRecord};
 use crate::treatment::Flow;
 use crate::treatment::hospital::HospitalCase;
 use crate::treatment::message::{
     ApprovalBody, ConfirmationBody, DataBody, DataRefusalBody, DataRequestBody, DisputeBody,
-    MAX_NAME, MAX_REQUEST, RefusalBody, RequestBody, ResultBody, SharedRecord, VerifiedContent,
-    VerifiedShare, check_text,
+    HandedIn, MAX_NAME, MAX_REQUEST, RefusalBody, RequestBody, ResultBody, SharedRecord,
+    VerifiedContent, VerifiedShare, check_count, check_text,
 };
 use crate::treatment::patient::PatientCase;
 
@@ -61,9 +61,7 @@ impl Contents for PatientCase {
             MessageType::MedicalResult => {
                 let body: ResultBody = opened.body()?;
                 known()?.awaits_more()?;
-                let (record, endorsement) =
-                    node.verify_document(opened, &body.record, &body.endorsement).await?;
-                VerifiedContent::Result { record, endorsement }
+                node.verify_results(opened, body).await?
             }
             other => return Err(not_taken(other)),
         })
@@ -109,6 +107,7 @@ impl Contents for HospitalCase {
             MessageType::Dispute => {
                 let body: DisputeBody = opened.body()?;
                 known()?;
+                check_count(body.entries.len())?;
                 check_text(&body.reason)?;
                 VerifiedContent::Dispute(body)
             }
@@ -139,7 +138,7 @@ impl<P: Platform> Node<P> {
         if body.name.len() > MAX_NAME {
             return Err(Error::BodyMalformed);
         }
-        let ranking = self.rank(endorsement.entry(), &body.manifest).await?;
+        let ranking = self.rank(endorsement.only_entry()?, &body.manifest).await?;
         let RequestBody { name, case_secret: secret, .. } = body;
         Ok(VerifiedContent::Request { record, endorsement, secret, name, ranking })
     }
@@ -150,10 +149,37 @@ impl<P: Platform> Node<P> {
         body: ApprovalBody,
     ) -> Result<VerifiedContent, Error> {
         let endorsement = self.verify_endorsement(opened, &body.endorsement).await?;
-        let draw = self.verify_draw(opened, endorsement.entry(), body.draw).await?;
+        let draw = self.verify_draw(opened, endorsement.only_entry()?, body.draw).await?;
         let receipt = self.verify_receipt(&body.receipt).await?;
         receipt.expect_past(self.now())?;
         Ok(VerifiedContent::Approval { endorsement, receipt, draw })
+    }
+
+    /// A part of a hand-in: records, and the sender's endorsement of their entries and no others.
+    async fn verify_results(
+        &self,
+        opened: &Opened,
+        body: ResultBody,
+    ) -> Result<VerifiedContent, Error> {
+        let ResultBody { hand_in, of, results, endorsement } = body;
+        check_count(of)?;
+        check_count(results.len())?;
+        let endorsement = self.verify_endorsement(opened, &endorsement).await?;
+        if results.len() != endorsement.entries().len() {
+            return Err(Error::EntryMismatch);
+        }
+        let (mut records, primitives) =
+            (Vec::with_capacity(results.len()), self.platform.primitives());
+        for HandedIn { entry, record } in results {
+            let endorsed = endorsement.entry(&entry).map_err(|_| Error::EntryMismatch)?;
+            if endorsed.counterparty != *self.id() {
+                return Err(Error::EntryMismatch);
+            }
+            let record = record::verify(&record, opened.sender().keys(), primitives).await?;
+            record.expect_new()?;
+            records.push((entry, record));
+        }
+        Ok(VerifiedContent::Results { hand_in, of, records, endorsement })
     }
 
     async fn verify_confirmation(
@@ -161,15 +187,22 @@ impl<P: Platform> Node<P> {
         opened: &Opened,
         body: ConfirmationBody,
     ) -> Result<VerifiedContent, Error> {
-        let theirs = self.verify_endorsement(opened, &body.endorsement).await?;
-        let entry = theirs.entry();
-        let mine = self
-            .kept_endorsement(&entry.case, &entry.id, self.id())
-            .await
-            .map_err(|_| Error::UnknownEntry)?;
-        let receipt = self.verify_receipt(&body.receipt).await?;
-        receipt.expect_past(self.now())?;
-        Ok(VerifiedContent::Confirmation { theirs, mine, receipt })
+        check_count(body.receipts.len())?;
+        let (case, theirs) =
+            (opened.case(), self.verify_endorsement(opened, &body.endorsement).await?);
+        let mine = self.kept_endorsements(case, theirs.entries(), self.id()).await;
+        let mine = mine.map_err(|error| match error {
+            Error::EndorsementMissing => Error::UnknownEntry,
+            other => other,
+        })?;
+        let mut receipts: Vec<VerifiedReceipt> = Vec::with_capacity(body.receipts.len());
+        for text in &body.receipts {
+            let receipt = self.verify_receipt(text).await?;
+            receipt.expect_past(self.now())?;
+            self.expect_free_number(case, &receipt, receipts.iter()).await?;
+            receipts.push(receipt);
+        }
+        Ok(VerifiedContent::Confirmation { theirs, mine, receipts })
     }
 
     /// A new document and its author's endorsement; the sender is the author of both, and both are
@@ -184,8 +217,7 @@ impl<P: Platform> Node<P> {
         let record = record::verify(compact, keys, self.platform.primitives()).await?;
         record.expect_new()?;
         let endorsement = self.verify_endorsement(opened, endorsement).await?;
-        let entry = endorsement.entry();
-        if entry.counterparty != *self.id() {
+        if endorsement.only_entry()?.counterparty != *self.id() {
             return Err(Error::EntryMismatch);
         }
         Ok((record, endorsement))
@@ -198,10 +230,9 @@ impl<P: Platform> Node<P> {
     ) -> Result<VerifiedEndorsement, Error> {
         let primitives = self.platform.primitives();
         let endorsement = VerifiedEndorsement::verify(jwt, opened.sender(), primitives).await?;
-        if endorsement.entry().case != *opened.case() {
-            return Err(Error::EntryMismatch);
-        }
-        Ok(endorsement)
+        // All are of one case.
+        let of_case = endorsement.entries().iter().all(|entry| entry.case == *opened.case());
+        if of_case { Ok(endorsement) } else { Err(Error::EntryMismatch) }
     }
 
     async fn verify_data(&self, opened: &Opened, body: DataBody) -> Result<VerifiedContent, Error> {

@@ -84,8 +84,7 @@ impl<P: Platform> Node<P> {
 
     /// Whether the request goes to the next in rank.
     async fn pass_over_at(&self, item: &OutboxItem) -> Result<bool, Error> {
-        let Payload::Deposit { endorsements, participants, draw: Some(_), .. } = &item.payload
-        else {
+        let Payload::Deposit { endorsements, draw: Some(_), .. } = &item.payload else {
             return Ok(false);
         };
         let _guard = self.platform.lock_case(&item.case).await;
@@ -94,7 +93,7 @@ impl<P: Platform> Node<P> {
         let Some(passed) = self.passed(item, case.entry.draw.as_ref()).filter(|_| still) else {
             return Ok(false);
         };
-        let endorsed = self.endorsed(endorsements, participants).await?;
+        let endorsed = self.endorsed(&item.entries()?, endorsements).await?;
         let step = case.pass_over(passed, endorsed, self.now())?;
         self.carry_out(&item.case, step, Vec::new()).await?;
         Ok(true)

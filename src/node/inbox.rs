@@ -10,6 +10,7 @@ use crate::envelope::{MessageType, Opened, Opening, Sealed, expect_present_key};
 use crate::error::Error;
 use crate::ids::CaseId;
 use crate::json;
+use crate::ledger::MAX_ENTRIES;
 use crate::provider::{Store, Table, Timestamp, Write};
 use crate::treatment::Step;
 use crate::treatment::message::Received;
@@ -42,8 +43,8 @@ pub enum Outcome {
 /// node in the middle of an honest message, too.
 pub const MOST_TRIES: usize = 3;
 
-/// Most messages that one case holds until their turn: no honest counterpart sends as many ahead.
-pub const MOST_HELD: usize = 32;
+/// Most messages that one case holds until their turn: a whole hand-in, and some.
+pub const MOST_HELD: usize = MAX_ENTRIES + 32;
 
 /// Rows read at a time.
 const PAGE: usize = 100;

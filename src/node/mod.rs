@@ -5,12 +5,15 @@
 
 mod cards;
 mod content;
+mod deposits;
 mod draw;
+mod endorsements;
 pub mod hospital;
 mod inbox;
 mod lapse;
 mod ledger;
 mod mailed;
+mod numbers;
 pub mod outbox;
 mod outbox_item;
 pub mod pace;
@@ -30,7 +33,7 @@ use crate::envelope::{self, Envelope, Message, MessageType, Opened};
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, MessageId, NodeId};
 use crate::json;
-use crate::ledger::{VerifiedEndorsement, VerifiedReceipt};
+use crate::ledger::{VerifiedCheckpoint, VerifiedReceipt};
 use crate::network::Trust;
 use crate::provider::{
     Clock, HolderKeys, NodeKeys, Primitives, Randomness, Store, Table, Timestamp, Write,
@@ -38,7 +41,8 @@ use crate::provider::{
 use crate::treatment::{Effect, Flow, Step};
 
 pub use content::Contents;
-use hospital::Draft;
+pub use deposits::answers_to;
+use endorsements::kept;
 pub use inbox::{MOST_HELD, MOST_TRIES, Outcome, Taken};
 pub use lapse::Lapse;
 pub use ledger::{CheckedReceipt, LedgerEntry};
@@ -48,6 +52,9 @@ pub use outbox_item::{Attempts, OutboxItem, Payload};
 pub use pace::{LONGEST_PAUSE, Occasion, Setback, Tried};
 use quarantine::Room;
 pub use quarantine::{DELIVERERS, Deliverer, KEPT, MOST_REFUSALS, MOST_REFUSED_BYTES, Quarantined};
+
+/// Bytes of a message that are kept free of what travels together in it: claims, keys, a card.
+const ASIDE: usize = 32 * 1024;
 
 /// The providers of a node.
 pub trait Platform {
@@ -108,6 +115,8 @@ pub struct Node<P> {
     room: Mutex<Option<Room>>,
     /// Up to where what lies in mailboxes was looked at last.
     looked_at: Mutex<String>,
+    /// The checkpoint that was verified last, and with which trust.
+    checkpoint: Mutex<Option<(Arc<Trust>, Arc<VerifiedCheckpoint>)>>,
 }
 
 impl<P: Platform> Node<P> {
@@ -115,8 +124,8 @@ impl<P: Platform> Node<P> {
     pub fn new(platform: P, card: VerifiedCard, trust: Trust) -> Self {
         let id = card.id().clone();
         let (card, trust) = (RwLock::new(Arc::new(card)), RwLock::new(Arc::new(trust)));
-        let (unkept, room, looked_at) = Default::default();
-        Self { platform, id, card, trust, unkept, room, looked_at }
+        let (unkept, room, looked_at, checkpoint) = Default::default();
+        Self { platform, id, card, trust, unkept, room, looked_at, checkpoint }
     }
 
     /// The node's id.
@@ -181,13 +190,6 @@ impl<P: Platform> Node<P> {
         self.verify_receipt(&text).await.map(Some)
     }
 
-    /// Who has endorsed an entry, as this node keeps it.
-    async fn endorsers(&self, case: &CaseId, entry: &EntryId) -> Result<Vec<NodeId>, Error> {
-        let prefix = format!("{case}/{entry}/");
-        let rows = self.platform.store().scan(Table::Entries, &prefix, "", 2).await?;
-        rows.iter().map(|(key, _)| key[prefix.len()..].parse()).collect()
-    }
-
     /// The document of an entry: an SD-JWT with its disclosures.
     pub async fn record(&self, case: &CaseId, entry: &EntryId) -> Result<String, Error> {
         let key = record_key(case, entry);
@@ -208,30 +210,14 @@ impl<P: Platform> Node<P> {
         self.platform.clock().now()
     }
 
-    async fn endorse(&self, entry: &crate::ledger::Entry) -> Result<VerifiedEndorsement, Error> {
-        let keys = self.platform.keys();
-        VerifiedEndorsement::sign(entry, self.id(), self.now(), keys).await
-    }
-
-    /// The endorsement of an entry that this node keeps, checked again.
-    async fn kept_endorsement(
-        &self,
-        case: &CaseId,
-        entry: &EntryId,
-        by: &NodeId,
-    ) -> Result<VerifiedEndorsement, Error> {
-        let key = format!("{case}/{entry}/{by}");
-        let kept = self.read_text(Table::Entries, &key).await?;
-        let jwt = kept.ok_or(Error::EndorsementMissing)?;
-        let primitives = self.platform.primitives();
-        if by == self.id() {
-            return VerifiedEndorsement::verify(&jwt, &self.card(), primitives).await;
-        }
-        VerifiedEndorsement::verify(&jwt, &self.card_for_later(by).await?, primitives).await
-    }
-
     async fn verify_receipt(&self, text: &str) -> Result<VerifiedReceipt, Error> {
-        VerifiedReceipt::verify(text, &self.trust(), self.platform.primitives()).await
+        let (trust, primitives) = (self.trust(), self.platform.primitives());
+        let last = || self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last().clone().filter(|(with, _)| Arc::ptr_eq(with, &trust));
+        let known = known.as_ref().map(|(_, checkpoint)| checkpoint);
+        let receipt = VerifiedReceipt::verify_after(text, known, &trust, primitives).await?;
+        *last() = Some((trust, receipt.checkpoint().clone()));
+        Ok(receipt)
     }
 
     /// Carries out a step: seals what is to be sent, then commits everything at once, with
@@ -285,12 +271,9 @@ impl<P: Platform> Node<P> {
                 queued.push(self.seal(case, &to, kind, body).await?);
             }
             Effect::Deposit { notary, endorsed, first } => {
-                queued.push(OutboxItem::deposit(case, notary, &endorsed, first, self.now()));
+                queued.push(self.deposit(notary, &endorsed, first)?);
             }
-            Effect::KeepEndorsement(endorsement) => {
-                let key = format!("{case}/{}/{}", endorsement.entry().id, endorsement.by());
-                writes.push(put(Table::Entries, key, endorsement.jwt().into()));
-            }
+            Effect::KeepEndorsement(endorsement) => writes.extend(kept(&endorsement)),
             Effect::KeepRecord { entry, compact } => {
                 writes.push(put(Table::Records, record_key(case, &entry), compact.into()));
             }
@@ -301,16 +284,16 @@ impl<P: Platform> Node<P> {
             Effect::KeepCard(card) => {
                 writes.push(put(Table::Cards, card.id().to_string(), card.jwt().into()));
             }
-            Effect::KeepDraft { entry, fhir, born } => {
-                let draft = json::write(&Draft { fhir, born })?;
-                writes.push(put(Table::Records, draft_key(case, &entry), draft));
-            }
-            Effect::DropDraft(entry) => {
-                writes.push(Write::Delete { table: Table::Records, key: draft_key(case, &entry) });
-            }
             Effect::KeepReceipt(receipt) => writes.extend(self.kept_receipt(case, &receipt).await?),
         }
         Ok(())
+    }
+
+    /// How many bytes of what travels together go into one message, next to all else that it says.
+    fn room(&self) -> usize {
+        let most = self.trust().parameters().max_envelope.min(envelope::MAX_BYTES as u64);
+        // What is signed and then sealed takes 4/3 of its bytes, twice.
+        (most as usize / 16 * 9).saturating_sub(ASIDE)
     }
 
     async fn seal(
@@ -354,10 +337,6 @@ fn put(table: Table, key: String, value: Vec<u8>) -> Write {
 
 fn record_key(case: &CaseId, entry: &EntryId) -> String {
     format!("record/{case}/{entry}")
-}
-
-fn draft_key(case: &CaseId, entry: &EntryId) -> String {
-    format!("draft/{case}/{entry}")
 }
 
 fn shared_key(case: &CaseId, request: &MessageId) -> String {

@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::card::Role;
 use crate::envelope::{Envelope, MessageType};
-use crate::ids::{CaseId, NodeId};
-use crate::ledger::{CaseSecret, Drawn, Endorsed};
+use crate::ids::{CaseId, EntryId, NodeId};
+use crate::ledger::{CaseSecret, Drawn};
 use crate::provider::Timestamp;
 
 /// One thing that waits to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxItem {
-    /// The message's id, or the entry's for a deposit.
+    /// A UUIDv7: the message's; of a case's first entry its case's; of other deposits one of their own.
     pub id: String,
     /// The case.
     pub case: CaseId,
@@ -45,11 +45,15 @@ pub enum Payload {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         signed: Option<String>,
     },
-    /// An entry for the notary; sealed when it is sent, together with others.
+    /// Entries for the notary that were decided on together; sealed when they are sent, together with
+    /// others.
     Deposit {
-        /// The author's and the counterparty's endorsement.
-        endorsements: [String; 2],
-        /// Both, in the same order.
+        /// Those that are not answered yet. Versions before this named one by the item's id.
+        #[serde(default)]
+        entries: Vec<EntryId>,
+        /// What both participants have signed of them, each statement once.
+        endorsements: Vec<String>,
+        /// The author and the counterparty of the first.
         participants: [NodeId; 2],
         /// The case's secret, with its first entry alone.
         #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -73,32 +77,6 @@ impl OutboxItem {
         let payload = Payload::Envelope { kind, compact, signed };
         let (id, case, attempts) = (id.to_string(), case.clone(), Attempts::default());
         Self { id, case, to, role, payload, since, refused: None, attempts }
-    }
-
-    pub(super) fn deposit(
-        case: &CaseId,
-        notary: NodeId,
-        endorsed: &Endorsed,
-        first: Option<(CaseSecret, Drawn)>,
-        since: Timestamp,
-    ) -> Self {
-        let entry = endorsed.entry();
-        let (case_secret, draw) = first.unzip();
-        Self {
-            id: entry.id.to_string(),
-            case: case.clone(),
-            to: notary,
-            role: Role::Notary,
-            payload: Payload::Deposit {
-                endorsements: endorsed.jwts().clone(),
-                participants: [entry.author.clone(), entry.counterparty.clone()],
-                case_secret,
-                draw,
-            },
-            since,
-            refused: None,
-            attempts: Attempts::default(),
-        }
     }
 }
 

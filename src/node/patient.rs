@@ -73,7 +73,7 @@ impl<P: Platform> Node<P> {
         let record = record::issue(&content, p.keys(), p.randomness()).await?;
         let key = VerificationKey::of(record.jwt());
         let entry = self.first_entry((id, hospital), key, (secret, draw))?;
-        let endorsement = self.endorse(&entry).await?;
+        let endorsement = self.endorse(&[entry]).await?;
         let authored = Authored { record, endorsement };
         let manifest = (trust.documents().manifest.as_str(), &trust.manifest().notaries[..]);
         let (asked, private) = ((request, name), (holder, secret));
@@ -89,7 +89,7 @@ impl<P: Platform> Node<P> {
         (secret, draw): (CaseSecret, Draw),
     ) -> Result<Entry, Error> {
         Ok(Entry {
-            id: EntryId::new(self.platform.clock(), self.platform.randomness())?,
+            id: EntryId::new(self.platform.randomness())?,
             kind: EntryKind::Request,
             case: case.clone(),
             author: self.id().clone(),
@@ -147,29 +147,33 @@ impl<P: Platform> Node<P> {
         self.decide(id, |case| case.refuse_data(request, reason, self.now())).await
     }
 
-    /// Steps 19-20: confirms a result. [`Error::UnknownEntry`], [`Error::AlreadyDecided`],
-    /// [`Error::EntryConflict`].
-    pub async fn confirm(&self, id: &CaseId, entry: &EntryId) -> Result<PatientCase, Error> {
+    /// Steps 19-20: confirms results, 1 to 256 at once: with one endorsement and one deposit.
+    ///
+    /// Errors: [`Error::UnknownCase`], those of [`PatientCase::to_confirm`]; nothing is confirmed then.
+    pub async fn confirm(&self, id: &CaseId, entries: &[EntryId]) -> Result<PatientCase, Error> {
         let _guard = self.platform.lock_case(id).await;
         let case: PatientCase = self.case(id).await?;
-        let Some(endorsed) = case.to_confirm(entry)? else { return Ok(case) };
-        let theirs = self.kept_endorsement(id, entry, &case.hospital).await?;
-        let mine = self.endorse(endorsed).await?;
-        let step = case.confirm(mine, theirs, self.now())?;
+        let endorsed = case.to_confirm(entries)?;
+        if endorsed.is_empty() {
+            return Ok(case);
+        }
+        let theirs = self.kept_endorsements(id, &endorsed, &case.hospital).await?;
+        let mine = self.endorse(&endorsed).await?;
+        let step = case.confirm(mine, &theirs, self.now())?;
         self.carry_out(id, step, Vec::new()).await?;
         self.case(id).await
     }
 
-    /// Step 19: disputes a result. [`Error::UnknownEntry`], [`Error::AlreadyDecided`],
-    /// [`Error::TextTooLong`].
+    /// Step 19: disputes results, 1 to 256 at once.
+    ///
+    /// Errors: [`Error::UnknownCase`], those of [`PatientCase::dispute`]; nothing is disputed then.
     pub async fn dispute(
         &self,
         id: &CaseId,
-        entry: &EntryId,
+        entries: &[EntryId],
         reason: &str,
     ) -> Result<PatientCase, Error> {
-        check_text(reason)?;
-        self.decide(id, |case| case.dispute(entry, reason, self.now())).await
+        self.decide(id, |case| case.dispute(entries, reason, self.now())).await
     }
 
     /// Keeps a record of the patient's own, signed by the patient and logged nowhere.
@@ -177,7 +181,7 @@ impl<P: Platform> Node<P> {
     pub async fn add_record(&self, fhir: Value) -> Result<RecordName, Error> {
         let p = &self.platform;
         let case = CaseId::new(p.clock(), p.randomness())?;
-        let entry = EntryId::new(p.clock(), p.randomness())?;
+        let entry = EntryId::new(p.randomness())?;
         let name = RecordName { case, entry };
         self.add_record_as(&name, fhir).await?;
         Ok(name)

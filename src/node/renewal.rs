@@ -1,7 +1,8 @@
 //! Receipts that count no more: once a witness was revoked, what it has co-signed since is worth nothing,
 //! and the notary, a member still, gives another receipt.
 
-use super::{Node, OutboxItem, Platform, put};
+use super::numbers::numbered;
+use super::{Node, Platform, put};
 use crate::error::Error;
 use crate::ids::{CaseId, EntryId, NodeId};
 use crate::ledger::{Endorsed, Entry, Receipt, VerifiedReceipt};
@@ -24,12 +25,14 @@ impl<P: Platform> Node<P> {
         let trust = self.trust();
         let asked = format!("renewal/{id}/{entry}");
         let documents = trust.manifest().number.to_string();
+        let before = self.read_text(Table::Meta, &asked).await?.unwrap_or_default();
+        let (by_documents, waiting) = before.split_once(' ').unwrap_or((&before, ""));
         // What costs signatures to find out comes last.
         let may_endorse = |node: &&NodeId| trust.check_revocation(node, self.now()).is_ok();
         if !trust.log(&notary).is_ok_and(NotaryLog::is_member)
             || !case.participants().iter().all(may_endorse)
-            || self.read_text(Table::Meta, &asked).await?.as_ref() == Some(&documents)
-            || self.waiting_item(entry.as_ref()).await?.is_some()
+            || by_documents == documents
+            || self.waiting_item(waiting).await?.is_some()
             || self.receipt(id, entry).await.err() != Some(Error::ReceiptForged)
         {
             return Ok(());
@@ -38,8 +41,9 @@ impl<P: Platform> Node<P> {
             Err(error) if !error.is_transient() => return Ok(()),
             endorsed => endorsed?,
         };
-        let item = OutboxItem::deposit(id, notary, &endorsed, first, self.now());
-        self.commit(vec![put(Table::Meta, asked, documents.into())], vec![item]).await
+        let item = self.deposit(notary, &endorsed, first)?;
+        let asking = put(Table::Meta, asked, format!("{documents} {}", item.id).into());
+        self.commit(vec![asking], vec![item]).await
     }
 
     /// What is to be written of a receipt that came. The one that is kept stays while it counts, and its
@@ -49,7 +53,7 @@ impl<P: Platform> Node<P> {
         &self,
         case: &CaseId,
         receipt: &VerifiedReceipt,
-    ) -> Result<Option<Write>, Error> {
+    ) -> Result<Vec<Write>, Error> {
         let (said, trust) = (receipt.receipt(), self.trust());
         let key = format!("{case}/{}", said.entry);
         let kept = self.platform.store().read(Table::Receipts, &key).await?;
@@ -62,20 +66,16 @@ impl<P: Platform> Node<P> {
             }
             match self.verify_receipt(&kept).await {
                 Err(Error::ReceiptForged) => {}
-                counts => return counts.map(|_| None),
+                counts => return counts.map(|_| Vec::new()),
             }
         }
-        Ok(Some(put(Table::Receipts, key, receipt.text().into())))
+        let kept = put(Table::Receipts, key, receipt.text().into());
+        Ok(numbered(case, said).into_iter().chain([kept]).collect())
     }
 
     /// An entry with both endorsements, as they are kept.
-    async fn kept_endorsed(&self, entry: &Entry) -> Result<Endorsed, Error> {
-        let participants = [entry.author.clone(), entry.counterparty.clone()];
-        let mut endorsements = [String::new(), String::new()];
-        for (jwt, by) in endorsements.iter_mut().zip(&participants) {
-            let key = format!("{}/{}/{by}", entry.case, entry.id);
-            *jwt = self.read_text(Table::Entries, &key).await?.ok_or(Error::EndorsementMissing)?;
-        }
-        self.endorsed(&endorsements, &participants).await
+    async fn kept_endorsed(&self, entry: &Entry) -> Result<Vec<Endorsed>, Error> {
+        let statements = self.statements_of_both(entry).await?;
+        self.endorsed(std::slice::from_ref(&entry.id), &statements).await
     }
 }

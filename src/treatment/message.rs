@@ -7,7 +7,8 @@ use crate::card::VerifiedCard;
 use crate::error::Error;
 use crate::ids::{EntryId, MessageId, NodeId};
 use crate::ledger::{
-    CaseSecret, Drawn, VerificationKey, VerifiedDraw, VerifiedEndorsement, VerifiedReceipt,
+    CaseSecret, Drawn, MAX_ENTRIES, VerificationKey, VerifiedDraw, VerifiedEndorsement,
+    VerifiedReceipt,
 };
 use crate::provider::Timestamp;
 use crate::record::VerifiedRecord;
@@ -137,34 +138,70 @@ pub struct DataRefusalBody {
     pub reason: String,
 }
 
-/// Body of `treatment/result` (steps 14-18).
+/// Body of `treatment/result` (steps 14-18): a hand-in, or a part of one. Each part stands by itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct ResultBody {
+    /// Names what was handed in together.
+    pub hand_in: MessageId,
+    /// How many results that is, in all parts: 1 to [`MAX_ENTRIES`].
+    pub of: usize,
+    /// Those of this part.
+    pub results: Vec<HandedIn>,
+    /// The hospital's endorsement of their entries, and of no others.
+    pub endorsement: String,
+}
+
+/// One medical result of a hand-in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename(deserialize = "closed"))]
+pub struct HandedIn {
+    /// Its entry.
+    pub entry: EntryId,
     /// SD-JWT of the hospital over a FHIR resource or Bundle, bound to the case's holder key.
     pub record: String,
-    /// The hospital's endorsement of the result's entry.
-    pub endorsement: String,
 }
 
 /// Body of `treatment/confirmation` (steps 19-20).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct ConfirmationBody {
-    /// The patient's endorsement of the result's entry.
+    /// The patient's endorsement of the results' entries.
     pub endorsement: String,
-    /// The notary's receipt.
-    pub receipt: String,
+    /// The notary's receipts of entries that are endorsed; those of others come in another message.
+    pub receipts: Vec<String>,
 }
 
 /// Body of `treatment/dispute` (step 19).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename(deserialize = "closed"))]
 pub struct DisputeBody {
-    /// The result's entry.
-    pub entry: EntryId,
+    /// The results' entries: 1 to [`MAX_ENTRIES`].
+    pub entries: Vec<EntryId>,
     /// Why, for the hospital to read.
     pub reason: String,
+}
+
+/// Whether as many results are handed in or decided on together as may be. [`Error::WrongCount`].
+pub fn check_count(results: usize) -> Result<(), Error> {
+    if (1..=MAX_ENTRIES).contains(&results) { Ok(()) } else { Err(Error::WrongCount) }
+}
+
+/// Divides what travels together into messages of up to `room` bytes, or of one piece that is larger.
+pub fn divide<T>(pieces: Vec<T>, bytes: impl Fn(&T) -> usize, room: usize) -> Vec<Vec<T>> {
+    let (mut parts, mut taken): (Vec<Vec<T>>, _) = (Vec::new(), 0);
+    for piece in pieces {
+        let more = bytes(&piece);
+        taken += more;
+        match parts.last_mut().filter(|_| taken <= room) {
+            Some(part) => part.push(piece),
+            None => {
+                parts.push(vec![piece]);
+                taken = more;
+            }
+        }
+    }
+    parts
 }
 
 /// A message of which every signature inside was checked. What depends on the case's state is for
@@ -207,20 +244,24 @@ pub enum VerifiedContent {
     /// `treatment/data-refusal`
     DataRefusal(DataRefusalBody),
     /// `treatment/result`
-    Result {
-        /// The medical result.
-        record: VerifiedRecord,
-        /// The hospital's.
+    Results {
+        /// Names the hand-in.
+        hand_in: MessageId,
+        /// How many results that is.
+        of: usize,
+        /// Those that came, each with its entry.
+        records: Vec<(EntryId, VerifiedRecord)>,
+        /// The hospital's, of these entries and no others.
         endorsement: VerifiedEndorsement,
     },
     /// `treatment/confirmation`
     Confirmation {
         /// The patient's.
         theirs: VerifiedEndorsement,
-        /// The hospital's own, as it kept it.
-        mine: VerifiedEndorsement,
+        /// The hospital's own of the same entries, as it kept them.
+        mine: Vec<VerifiedEndorsement>,
         /// The case's notary's.
-        receipt: VerifiedReceipt,
+        receipts: Vec<VerifiedReceipt>,
     },
     /// `treatment/dispute`
     Dispute(DisputeBody),

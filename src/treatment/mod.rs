@@ -35,16 +35,16 @@ pub enum Effect {
         /// Its members.
         body: Value,
     },
-    /// Deposit an entry at the case's notary.
+    /// Deposit entries at the case's notary, which were decided on together.
     Deposit {
         /// The case's notary.
         notary: NodeId,
-        /// The entry with both endorsements.
-        endorsed: Endorsed,
+        /// The entries with both endorsements.
+        endorsed: Vec<Endorsed>,
         /// The case's secret and how its notary was drawn, with its first entry alone.
         first: Option<(CaseSecret, Drawn)>,
     },
-    /// Keep an endorsement of an entry.
+    /// Keep an endorsement of entries.
     KeepEndorsement(VerifiedEndorsement),
     /// Keep a record, with its disclosures, as an entry's document.
     KeepRecord {
@@ -62,17 +62,6 @@ pub enum Effect {
     },
     /// Keep the card of a record's author, with which the record is read whatever becomes of the author.
     KeepCard(VerifiedCard),
-    /// Keep a medical result that waits for its turn in the ledger.
-    KeepDraft {
-        /// The entry that it will be.
-        entry: EntryId,
-        /// FHIR.
-        fhir: Value,
-        /// When its patient was born, if the hand-in says so.
-        born: Option<String>,
-    },
-    /// The waiting result was sent.
-    DropDraft(EntryId),
     /// Keep a notary's receipt.
     KeepReceipt(VerifiedReceipt),
 }
@@ -105,17 +94,34 @@ pub struct Authored {
     pub endorsement: VerifiedEndorsement,
 }
 
+/// What the case's notary has answered to deposits.
+#[derive(Clone, Debug, Default)]
+pub struct Answered {
+    /// Logged, now or before.
+    pub committed: Vec<Final>,
+    /// Refused for good, each with the code.
+    pub refused: Vec<(EntryId, String)>,
+}
+
 /// One side of the flow: a case's state, stored between its steps.
 pub trait Flow: Clone + Serialize + DeserializeOwned {
     /// Takes in a verified message; `case` is `None` when no such case is known.
     fn receive(case: Option<&Self>, message: &Received) -> Result<Step<Self>, Error>;
 
-    /// The notary logged an entry after [`Effect::Deposit`], now or before: then its receipt takes the
-    /// place of one that counts no more, perhaps with the other participant neither.
-    fn deposited(&self, committed: &Final, now: Timestamp) -> Result<Step<Self>, Error>;
+    /// Whether the case awaits that this entry is logged, or knows that it was: then another receipt takes
+    /// the place of one that counts no more. [`Error::ReceiptForged`] of another notary,
+    /// [`Error::EntryMismatch`] where the other participant has another receipt, [`Error::NotAllowedNow`].
+    fn awaits(&self, committed: &Final) -> Result<(), Error>;
 
-    /// The notary refused a deposit with this code. The decision that led to it may be taken again.
-    fn deposit_refused(&self, entry: &EntryId, code: &str, now: Timestamp) -> Step<Self>;
+    /// The notary answered after [`Effect::Deposit`]: what it has logged [is awaited](Flow::awaits); the
+    /// decision that led to what it has refused may be taken again. What is sent has up to `room` bytes in
+    /// a message.
+    fn deposited(
+        &self,
+        answered: &Answered,
+        room: usize,
+        now: Timestamp,
+    ) -> Result<Step<Self>, Error>;
 
     /// At which notary an entry is deposited again that was logged before, and what goes along with a
     /// case's first; nowhere where that is the other participant's part.

@@ -201,6 +201,10 @@ to: string,
  */
 kind: string, 
 /**
+ * Of a deposit: the results' entries that the notary has not yet logged.
+ */
+entries: Array<string>, 
+/**
  * Since when.
  */
 since: number, 
@@ -344,6 +348,10 @@ entry: string,
  */
 case: string, 
 /**
+ * With what it was handed in; of before version 2 results came one by one.
+ */
+handIn: string | null, 
+/**
  * What it is, for people.
  */
 title: string, 
@@ -355,6 +363,44 @@ received: number,
  * Where it stands.
  */
 status: ResultState, };
+
+/**
+ * What a hospital handed in together.
+ */
+export type HandInView = { 
+/**
+ * Its id.
+ */
+id: string, 
+/**
+ * How many results it is.
+ */
+of: number, 
+/**
+ * How many of them have come.
+ */
+came: number, 
+/**
+ * When the first of them came.
+ */
+begun: number, 
+/**
+ * Whether the rest is waited for: its results are shown once all have come, or after a day.
+ */
+awaited: boolean, };
+
+/**
+ * Numbers in a row.
+ */
+export type NumbersView = { 
+/**
+ * The first.
+ */
+from: number, 
+/**
+ * The last.
+ */
+to: number, };
 
 /**
  * What a ledger entry is about.
@@ -404,9 +450,9 @@ kind: EntryKind,
  */
 verificationKey: string, 
 /**
- * The entry that it follows.
+ * Its number in the case, by the notary's receipt; entries of before version 2 have none.
  */
-previous: string | null, 
+number: number | null, 
 /**
  * The author's node id.
  */
@@ -510,13 +556,21 @@ mayRead: Array<string>,
  */
 dataRequests: Array<DataRequestView>, 
 /**
- * The hospital's results.
+ * What the hospital handed in together.
+ */
+handIns: Array<HandInView>, 
+/**
+ * The hospital's results, without those of which the rest is still waited for.
  */
 results: Array<ResultView>, 
 /**
- * The case's ledger.
+ * The case's ledger, by number; what has none yet comes last.
  */
 ledger: Array<EntryView>, 
+/**
+ * Numbers that the notary has given, of entries that are not here: under way, or kept back.
+ */
+missing: Array<NumbersView>, 
 /**
  * The notaries that were passed over for the case's, in rank.
  */
@@ -830,9 +884,9 @@ export type ConfirmOptions = {
  */
 case: string, 
 /**
- * The result's entry.
+ * The results' entries.
  */
-entry: string, };
+entries: Array<string>, };
 
 /**
  * Of `dispute`.
@@ -843,9 +897,9 @@ export type DisputeOptions = {
  */
 case: string, 
 /**
- * The result's entry.
+ * The results' entries.
  */
-entry: string, 
+entries: Array<string>, 
 /**
  * Why, for the hospital to read.
  */
@@ -893,9 +947,9 @@ export interface PersonalNode {
   share(options: ShareOptions): Promise<CaseView>;
   /** Step 12: shares nothing. */
   refuseData(options: RefuseDataOptions): Promise<CaseView>;
-  /** Steps 19-20: confirms a result. */
+  /** Steps 19-20: confirms results, 1 to 256 of a case at once. */
   confirm(options: ConfirmOptions): Promise<CaseView>;
-  /** Step 19: disputes a result. */
+  /** Step 19: disputes results, 1 to 256 of a case at once. */
   dispute(options: DisputeOptions): Promise<CaseView>;
   /** Every record: results and the patient's own. */
   records(): Promise<Array<RecordSummary>>;
@@ -1019,12 +1073,14 @@ export type ErrorCode =
   | "ledger/not-participant"
   | "ledger/not-for-role"
   | "ledger/receipt"
+  | "ledger/number-taken"
   | "log/forged"
   | "notary/conflict"
   | "notary/witnesses"
   | "notary/not-drawn"
   | "notary/quota"
-  | "notary/unknown-predecessor"
+  | "notary/unknown-case"
+  | "notary/known-case"
   | "treatment/quota"
   | "treatment/former-version"
   | "treatment/outdated"
@@ -1033,6 +1089,7 @@ export type ErrorCode =
   | "treatment/type-not-allowed"
   | "treatment/already-decided"
   | "treatment/too-long"
+  | "treatment/count"
   | "treatment/unknown-entry"
   | "store/failed"
   | "store/full"
@@ -1050,6 +1107,7 @@ export type ErrorCode =
   | "node/not-ready"
   | "node/timed-out"
   | "api/malformed"
+  | "api/idempotency-key"
   | "api/unauthorised"
   | "api/method"
   | "api/not-found"
@@ -1130,12 +1188,14 @@ export const sentences: Record<ErrorCode, string> = {
   "ledger/not-participant": "Only the participants of an entry may deposit it.",
   "ledger/not-for-role": "A request is by a patient's node to an institution, and a result by an institution; no other nodes may log an entry.",
   "ledger/receipt": "The receipt does not prove that the case's notary logged this entry before enough witnesses; fetch it again from the notary.",
+  "ledger/number-taken": "The receipt gives this entry a number that another entry of the case has; both receipts are kept and prove their notary false, tell the network's operator.",
   "log/forged": "The log's checkpoint, signature or proof does not hold; fetch it again, and keep this one as evidence if that stays so.",
-  "notary/conflict": "The notary has already logged another entry in this place of the case; fetch the case's ledger and build on it.",
+  "notary/conflict": "The notary has already logged another entry under this id; make a new one under an id of its own.",
   "notary/witnesses": "Too few witnesses have co-signed the notary's log just now; it is tried again by itself.",
   "notary/not-drawn": "This is not the case's notary, or its draw does not hold; deposit the request where the draw leads, and say who was passed over and why.",
   "notary/quota": "This node or these two have had as many entries logged as they may for now; what is refused is deposited again by itself.",
-  "notary/unknown-predecessor": "The notary has not logged the entry that this one follows; deposit that one first.",
+  "notary/unknown-case": "The notary has not logged the request of this case; deposit that one first.",
+  "notary/known-case": "The notary has already logged another request of this case; ask again in a new case.",
   "treatment/quota": "This institution takes no more requests for treatment from here just now; it is sent again by itself.",
   "treatment/former-version": "This case began under version 1 of the protocol: it can be read and verified, and takes no new entries; begin a new case.",
   "treatment/outdated": "The request goes by a manifest that has ended, or by a key that this hospital no longer has; ask again in a new case.",
@@ -1144,6 +1204,7 @@ export const sentences: Record<ErrorCode, string> = {
   "treatment/type-not-allowed": "The patient has not allowed to be asked for records of these types; ask only for those that the case's request names.",
   "treatment/already-decided": "This was decided before, and differently; the first decision stands.",
   "treatment/too-long": "A text is longer than 4,000 bytes, a list longer than 100, or the request larger than 64 KB; shorten it.",
+  "treatment/count": "One to 256 results are handed in, or decided on, at once; divide them.",
   "treatment/unknown-entry": "The case has no such entry or data request; look at the case for their ids.",
   "store/failed": "The node's storage failed and nothing was changed; free space or restore it, then start the node again.",
   "store/full": "The node's storage is full and nothing was changed; free space on this device, it goes on by itself then.",
@@ -1161,6 +1222,7 @@ export const sentences: Record<ErrorCode, string> = {
   "node/not-ready": "This device has no node yet; make one first.",
   "node/timed-out": "The node did not answer in time; try again, repeating is safe.",
   "api/malformed": "The request lacks a field or has one of the wrong form; see the interface's description.",
+  "api/idempotency-key": "Something else was handed in under this Idempotency-Key; choose a new key for each hand-in.",
   "api/unauthorised": "The API key is missing or wrong; send the institution's key in the Authorization header.",
   "api/method": "This address does not have that method; see the interface's description.",
   "api/not-found": "There is nothing at this address; see the interface's description.",

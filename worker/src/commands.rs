@@ -85,9 +85,9 @@ commands! {
     Share(ShareOptions) = "share" -> CaseView;
     /// Step 12: shares nothing.
     RefuseData(RefuseDataOptions) = "refuseData" -> CaseView;
-    /// Steps 19-20: confirms a result.
+    /// Steps 19-20: confirms results, 1 to 256 of a case at once.
     Confirm(ConfirmOptions) = "confirm" -> CaseView;
-    /// Step 19: disputes a result.
+    /// Step 19: disputes results, 1 to 256 of a case at once.
     Dispute(DisputeOptions) = "dispute" -> CaseView;
     /// Every record: results and the patient's own.
     Records = "records" -> Vec<RecordSummary>;
@@ -196,16 +196,16 @@ options! {
     pub struct ConfirmOptions {
         /// The case.
         pub case: String,
-        /// The result's entry.
-        pub entry: String,
+        /// The results' entries.
+        pub entries: Vec<String>,
     }
 
     /// Of `dispute`.
     pub struct DisputeOptions {
         /// The case.
         pub case: String,
-        /// The result's entry.
-        pub entry: String,
+        /// The results' entries.
+        pub entries: Vec<String>,
         /// Why, for the hospital to read.
         pub reason: String,
     }

@@ -22,8 +22,8 @@ mod node;
 mod records;
 
 pub use cases::{
-    CaseSummary, CaseView, DataAnswer, DataRequestView, EntryKind, EntryView, PassedView, Phase,
-    ReceiptView, ResultState, ResultView, TreatmentRequest,
+    CaseSummary, CaseView, DataAnswer, DataRequestView, EntryKind, EntryView, HandInView,
+    NumbersView, PassedView, Phase, ReceiptView, ResultState, ResultView, TreatmentRequest,
 };
 pub use node::{
     Hospital, KeyWarningView, NodeErrorView, NodeEvent, NodeState, NodeStatus, PushState,

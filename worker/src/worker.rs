@@ -13,7 +13,7 @@ use futures_util::join;
 use gloo_timers::future::TimeoutFuture;
 use hdms::Error;
 use hdms::fhir::resource;
-use hdms::ids::{CaseId, NodeId};
+use hdms::ids::{CaseId, EntryId, NodeId};
 use hdms::node::Occasion;
 use hdms::node::patient::RecordName;
 use hdms::treatment::patient::PatientCase;
@@ -303,11 +303,11 @@ impl Worker {
                     node.refuse_data(&case, &request, &options.reason).await
                 }
                 Command::Confirm(options) => {
-                    node.confirm(&options.case.parse()?, &options.entry.parse()?).await
+                    node.confirm(&options.case.parse()?, &ids(&options.entries)?).await
                 }
                 Command::Dispute(options) => {
-                    let (case, entry) = (options.case.parse()?, options.entry.parse()?);
-                    node.dispute(&case, &entry, &options.reason).await
+                    let (case, entries) = (options.case.parse()?, ids(&options.entries)?);
+                    node.dispute(&case, &entries, &options.reason).await
                 }
                 _ => Err(Error::CommandMalformed),
             }
@@ -368,6 +368,10 @@ impl Worker {
         };
         self.commands.run(looking).await
     }
+}
+
+fn ids(entries: &[String]) -> Result<Vec<EntryId>, Error> {
+    entries.iter().map(|entry| entry.parse()).collect()
 }
 
 fn record_name(id: &str) -> Result<RecordName, Error> {

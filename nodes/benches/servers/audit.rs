@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::common::{Net, SECRET, first_entry, passphrase};
 use crate::is_quick;
 use crate::network::without_rates;
+use hdms::ledger::Place;
 
 /// Entries that are made at a time.
 const CHUNK: u64 = 50_000;
@@ -50,7 +51,7 @@ async fn filled(net: &Net, size: u64) -> Notary {
     let entry = |_| {
         clock.advance(APART);
         let entry = first_entry(&id, &id, &clock);
-        Imported { entry, secret: Some(SECRET), time: clock.now().seconds() }
+        Imported { entry, place: Place::Numbered(SECRET, 1), time: clock.now().seconds() }
     };
     for _ in 0..size / CHUNK {
         import.append((0..CHUNK).map(entry).collect()).await.unwrap();

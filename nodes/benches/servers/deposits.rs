@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use hdms::Error;
 use hdms::ids::EntryId;
-use hdms::ledger::{Draw, Drawn, Entry, EntryKind, VerifiedEndorsement};
-use hdms::notary::{Deposit, MAX_DEPOSITS};
+use hdms::ledger::{Draw, Drawn, Entry, EntryKind, Place, VerifiedEndorsement};
+use hdms::notary::Deposit;
 use hdms::provider::{Clock, Timestamp};
 use hdms::testing::FixedClock;
 use hdms_nodes::base::system::{NodeClock, SystemClock, SystemRandomness};
@@ -16,12 +16,15 @@ use hdms_nodes::notary::{Import, Imported, Notary};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Person, SECRET, first_entry, passphrase, sealed, trust_of};
+use crate::common::{Person, SECRET, Signed, first_entry, passphrase, sealed, trust_of};
 use crate::is_quick;
 use crate::network::{Members, processor_time};
 
 /// Requests under way at a time, with one deposit and with as many as fit.
 const PRODUCERS: [usize; 2] = [256, 16];
+
+/// Most deposits in an envelope here: each brings two endorsements of its own.
+const TOGETHER: usize = 100;
 
 /// Deposits that are measured, in the same order.
 const MEASURED: [usize; 2] = [3000, 15_000];
@@ -47,8 +50,7 @@ pub async fn measure(members: &Members) {
         let (number, manifest) = (trust.manifest().number, &trust.documents().manifest);
         let key = people[1].card.card().signing_key.thumbprint();
         let draw = Draw::new(number, manifest, key, &SystemRandomness).unwrap();
-        for ((each, count), producers) in [1, MAX_DEPOSITS].into_iter().zip(MEASURED).zip(PRODUCERS)
-        {
+        for ((each, count), producers) in [1, TOGETHER].into_iter().zip(MEASURED).zip(PRODUCERS) {
             let mut prepared = Vec::new();
             for deposits in past.endorsed(count, &draw).await.chunks(each) {
                 prepared.push(sealed([&people[0], &people[1]], &card, deposits.to_vec()).await);
@@ -101,7 +103,7 @@ impl Past<'_> {
                 .map(|_| {
                     clock.advance(APART);
                     let (entry, time) = (first(self.people, &clock), clock.now().seconds());
-                    Imported { entry, secret: Some(SECRET), time }
+                    Imported { entry, place: Place::Numbered(SECRET, 1), time }
                 })
                 .collect();
             // Spread evenly, so that later entries follow early ones and late ones.
@@ -118,7 +120,7 @@ impl Past<'_> {
     }
 
     /// Half of them begin a case, the others follow what was logged long ago, if anything was.
-    async fn endorsed(&mut self, count: usize, draw: &Draw) -> Vec<Deposit> {
+    async fn endorsed(&mut self, count: usize, draw: &Draw) -> Vec<Signed> {
         let mut entries = Vec::new();
         for number in 0..count {
             // Here and there, so that what is followed is old and young.
@@ -137,11 +139,13 @@ impl Past<'_> {
                 let draw = Drawn::sign(&entry, both[1].1).await.ok();
                 for (id, keys) in both {
                     let now = SystemClock.now();
-                    let signed = VerifiedEndorsement::sign(&entry, &id, now, keys).await.unwrap();
+                    let entry = std::slice::from_ref(&entry);
+                    let signed = VerifiedEndorsement::sign(entry, &id, now, keys).await.unwrap();
                     endorsements.push(signed.jwt().to_owned());
                 }
                 let case_secret = entry.case_secret.map(|_| SECRET);
-                Deposit { endorsements: endorsements.try_into().unwrap(), case_secret, draw }
+                let deposit = Deposit { entry: entry.id, case_secret, draw };
+                Signed { endorsements, deposit }
             })
         });
         join_all(signing.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect()
@@ -153,11 +157,10 @@ fn first([author, other]: &[Person; 2], clock: &impl Clock) -> Entry {
 }
 
 fn following(first: &Entry) -> Entry {
-    let id = EntryId::new(&SystemClock, &SystemRandomness).unwrap();
+    let (id, kind) = (EntryId::new(&SystemRandomness).unwrap(), EntryKind::Result);
     let (author, counterparty) = (first.counterparty.clone(), first.author.clone());
-    let (kind, previous) = (EntryKind::Result, Some(first.id.clone()));
     let (case_secret, draw) = (None, None);
-    Entry { id, kind, author, counterparty, previous, case_secret, draw, ..first.clone() }
+    Entry { id, kind, author, counterparty, case_secret, draw, ..first.clone() }
 }
 
 /// How sending went.

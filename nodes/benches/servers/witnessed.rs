@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use hdms::notary::{Deposit, MAX_DEPOSITS};
 use hdms_nodes::base::keys::open_or_make;
 use hdms_nodes::base::system::NodeClock;
 use hdms_nodes::notary::Notary;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Net, Person, deposit, passphrase, sealed};
+use crate::common::{Net, Person, Signed, deposit, passphrase, sealed};
 use crate::deposits::send_all;
 use crate::network::without_rates;
 
@@ -18,7 +17,7 @@ use crate::network::without_rates;
 const ALONE: usize = 300;
 
 /// Deposits in a request, requests under way at a time, and requests.
-const TOGETHER: [(usize, usize, usize); 2] = [(1, 256, 3000), (MAX_DEPOSITS, 16, 150)];
+const TOGETHER: [(usize, usize, usize); 2] = [(1, 256, 3000), (100, 16, 150)];
 
 /// Prints the figures.
 pub async fn measure() {
@@ -81,7 +80,7 @@ async fn prepared(
     let card = notary.member().standing().card.clone();
     let mut prepared = Vec::new();
     for _ in 0..requests {
-        let mut deposits: Vec<Deposit> = Vec::new();
+        let mut deposits: Vec<Signed> = Vec::new();
         for _ in 0..each {
             deposits.push(deposit(&people[0], &people[1], notary).await);
         }

@@ -25,7 +25,7 @@ use tokio::task::spawn_blocking;
 
 use super::access::Door;
 use super::case_view::{CaseSummary, CaseView, CasesView};
-use super::hand_in::{Ids, NO_KEY, NO_NOTARY};
+use super::hand_in::{self, NO_KEY, NO_NOTARY};
 use super::outcome::{FHIR_JSON, OperationOutcome};
 use super::reading::{
     PAGE, case_id, decision, ended, filled, is_digest, is_message, limit, page, query,
@@ -50,7 +50,7 @@ const CASES_BYTES: usize = 1024 * 1024;
 pub fn routes(door: Arc<Door>) -> Router<Desk> {
     let guarded = door.clone();
     let fhir = Router::new()
-        .route("/api/cases/{case}/results", post(hand_in))
+        .route("/api/cases/{case}/results", post(hand_in_results))
         .route("/api/cases/{case}/results/{entry}", get(result))
         .method_not_allowed_fallback(async || OperationOutcome::from(Error::MethodNotAllowed))
         .route_layer(from_fn(move |request, next| {
@@ -177,15 +177,15 @@ pub async fn ask_for_data(
     Ok((StatusCode::CREATED, Json(Asked { id: id.into() })))
 }
 
-/// Step 14: hands in a result, a FHIR R4 resource or Bundle of at most 32 MB; a whole-patient Bundle is
-/// divided.
+/// Steps 14 to 18: hands in results, a FHIR R4 resource or Bundle of at most 32 MB; a whole-patient Bundle
+/// is divided into 1 to 256 records, which go to the patient together. The same once more does nothing.
 #[utoipa::path(post, path = "/api/cases/{case}/results",
     params(("Idempotency-Key" = Option<String>, Header,
-        description = "Chosen by the HIS, for this case: 1 to 255 ASCII characters. Handing in the same \
-            again under the same key does nothing, something else is refused, also more or less")),
+        description = "Chosen by the HIS, for this case: 1 to 255 ASCII characters. Handing in something \
+            else under the same key, also more or less, is refused (422)")),
     request_body(content = serde_json::Value, content_type = "application/fhir+json"),
     responses((status = 201, body = HandedIn)))]
-pub async fn hand_in(
+pub async fn hand_in_results(
     State(desk): State<Desk>,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -193,21 +193,18 @@ pub async fn hand_in(
 ) -> Result<(StatusCode, Json<HandedIn>), OperationOutcome> {
     let id = case_id(&id)?;
     let case: HospitalCase = desk.node.case(&id).await?;
+    let key = hand_in::key(&headers).map_err(|error| OperationOutcome::explained(error, NO_KEY))?;
     let body = read_body(body, MAX_RESULT, Error::BodyTooLarge).await?;
     let results = contents(body).await?;
-    let ids = Ids::new(&desk.node, &case, &headers, results.len());
-    let ids = ids.map_err(|error| OperationOutcome::explained(error, NO_KEY))?;
-    let results = ids.of_results.iter().cloned().zip(results).collect();
     let has_no_notary = || case.notary_until(&desk.node.trust()).is_some();
-    let case = desk.node.hand_in(&id, results).await.map_err(|error| match error {
+    let handed_in = desk.node.hand_in(&id, results, key).await;
+    let (case, hand_in) = handed_in.map_err(|error| match error {
         Error::NotAllowedNow if has_no_notary() => OperationOutcome::explained(error, NO_NOTARY),
         _ => error.into(),
     })?;
-    if ids.are_fewer(&case) {
-        return Err(Error::AlreadyDecided.into());
-    }
-    let results = ids.of_results.iter().map(ToString::to_string).collect();
-    Ok((StatusCode::CREATED, Json(HandedIn { results })))
+    let of_it = case.results.iter().filter(|result| result.hand_in.as_ref() == Some(&hand_in));
+    let results = of_it.map(|result| result.id.to_string()).collect();
+    Ok((StatusCode::CREATED, Json(HandedIn { hand_in: hand_in.into(), results })))
 }
 
 /// What a hand-in becomes. A large one is the work of seconds.

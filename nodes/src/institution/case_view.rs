@@ -1,12 +1,7 @@
 //! What the HIS sees of cases.
 
-use futures_util::future::join_all;
 use hdms::Error;
 use hdms::fhir::resource;
-use hdms::ledger::{Entry, EntryKind, VerifiedReceipt};
-use hdms::node::{CheckedReceipt, LedgerEntry};
-use hdms::provider::Timestamp;
-use hdms::treatment::Flow;
 use hdms::treatment::hospital::{
     HospitalCase, HospitalDataAnswer, HospitalDataRequest, HospitalPhase, HospitalResult,
     HospitalResultStatus,
@@ -15,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::hand_in;
+use super::ledger_view::{EntryView, LedgerView, NumbersView};
 use super::names::{name_of, patient_name};
 use super::views::ProblemView;
 use crate::institution::platform::NativeNode;
@@ -95,8 +91,10 @@ pub struct CaseView {
     pub data_requests: Vec<DataRequestView>,
     /// What the HIS handed in.
     pub results: Vec<ResultView>,
-    /// The case's path through the ledger.
+    /// The case's path through the ledger, by number; what has none yet comes last.
     pub ledger: Vec<EntryView>,
+    /// Numbers that the notary has given, of entries that are not here: under way, or kept back.
+    pub missing: Vec<NumbersView>,
 }
 
 /// A request for health data.
@@ -142,6 +140,8 @@ pub enum AnswerView {
 pub struct ResultView {
     /// Its ledger entry.
     pub entry: String,
+    /// With what it was handed in; results of before version 2 were handed in one by one.
+    pub hand_in: Option<String>,
     /// What it is, once it was sent.
     pub title: Option<String>,
     /// When, milliseconds since 1970.
@@ -156,7 +156,7 @@ pub struct ResultView {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum StatusView {
-    /// It waits for its turn.
+    /// Of before version 2: it was never sent, and can't be any more.
     Waiting,
     /// The patient has not yet decided.
     Sent,
@@ -175,51 +175,6 @@ pub enum StatusView {
         /// Why.
         reason: String,
     },
-}
-
-/// An entry of the ledger.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct EntryView {
-    /// The entry.
-    pub id: String,
-    /// `request` or `result`.
-    pub kind: String,
-    /// Of its document.
-    pub verification_key: String,
-    /// The entry that it follows.
-    pub previous: Option<String>,
-    /// Node id of the document's author.
-    pub author: String,
-    /// Whether the patient's endorsement is kept here.
-    pub endorsed_by_patient: bool,
-    /// Whether the hospital has endorsed it.
-    pub endorsed_by_hospital: bool,
-    /// The notary's receipt; with it and both endorsements the entry is final.
-    pub receipt: Option<ReceiptView>,
-    /// Why the receipt that is kept does not count, if it does not: that its notary was revoked before
-    /// it logged this, say.
-    pub receipt_problem: Option<ProblemView>,
-}
-
-/// A notary's receipt.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ReceiptView {
-    /// Node id of the notary.
-    pub notary: String,
-    /// The notary's name.
-    pub notary_name: String,
-    /// Place in its log.
-    pub index: u64,
-    /// When it was logged, by the witnesses' word where there are any, milliseconds since 1970.
-    pub time: u64,
-    /// Names of the other notaries that have co-signed the notary's log; without any nobody watches
-    /// it.
-    pub witnesses: Vec<String>,
-    /// The receipt itself, the text of a C2SP tlog-proof: whoever has it can check it without asking
-    /// anybody.
-    pub text: String,
 }
 
 impl CaseSummary {
@@ -280,15 +235,13 @@ impl CaseView {
         for result in &case.results {
             results.push(ResultView::of(node, case, result).await?);
         }
-        let mut ledger = Vec::new();
-        for entry in case.entries() {
-            ledger.push(EntryView::of(node, case, entry).await?);
-        }
+        let LedgerView { ledger, missing } = LedgerView::of(node, case).await?;
         Ok(Self {
             summary: CaseSummary::of(node, case).await,
             data_requests: case.data_requests.iter().map(DataRequestView::of).collect(),
             results,
             ledger,
+            missing,
         })
     }
 }
@@ -334,61 +287,11 @@ impl ResultView {
         let ended = result.status.is_open() && case.notary_until(&node.trust()).is_some();
         Ok(Self {
             entry: result.id.to_string(),
+            hand_in: result.hand_in.as_ref().map(ToString::to_string),
             title,
             handed_in: result.handed_in.0,
             status,
             never_final: ended.then(hand_in::no_notary),
         })
-    }
-}
-
-impl EntryView {
-    async fn of(node: &NativeNode, case: &HospitalCase, entry: &Entry) -> Result<Self, Error> {
-        let LedgerEntry { endorsed_by_patient, endorsed_by_hospital, receipt } =
-            node.ledger_entry(case, entry).await?;
-        let (receipt, receipt_problem) = ReceiptView::checked(node, receipt).await;
-        Ok(Self {
-            id: entry.id.to_string(),
-            kind: match entry.kind {
-                EntryKind::Request => "request".into(),
-                EntryKind::Result => "result".into(),
-            },
-            verification_key: entry.verification_key.as_ref().to_owned(),
-            previous: entry.previous.as_ref().map(ToString::to_string),
-            author: entry.author.to_string(),
-            endorsed_by_patient,
-            endorsed_by_hospital,
-            receipt,
-            receipt_problem,
-        })
-    }
-}
-
-impl ReceiptView {
-    /// Of what checking a receipt came to: the receipt, or why it does not count.
-    pub async fn checked(
-        node: &NativeNode,
-        checked: CheckedReceipt,
-    ) -> (Option<Self>, Option<ProblemView>) {
-        match checked {
-            Err(error) => (None, Some(ProblemView::of(error.code().to_owned()))),
-            Ok(Some(receipt)) => (Some(Self::of(node, &receipt).await), None),
-            Ok(None) => (None, None),
-        }
-    }
-
-    async fn of(node: &NativeNode, receipt: &VerifiedReceipt) -> Self {
-        let names = receipt.witnesses().iter().map(|id| name_of(node, id));
-        let witnesses = join_all(names).await;
-        let (time, text) = (Timestamp::from_seconds(receipt.time()).0, receipt.text().to_owned());
-        let receipt = receipt.receipt();
-        Self {
-            notary: receipt.iss.to_string(),
-            notary_name: name_of(node, &receipt.iss).await,
-            index: receipt.index,
-            time,
-            witnesses,
-            text,
-        }
     }
 }

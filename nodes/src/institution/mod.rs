@@ -8,6 +8,7 @@ mod case_view;
 mod hand_in;
 mod inbox_quotas;
 mod lapsing;
+mod ledger_view;
 mod names;
 mod openapi;
 mod outcome;
@@ -53,7 +54,7 @@ use crate::base::http::problem::{Problem, with_card};
 use crate::base::http::serve::{Serving, Starting, Wait, open_to, open_to_all};
 use crate::base::store::SqliteStore;
 use crate::base::system::NodeClock;
-use crate::institution::platform::{NativeNode, NativePlatform, Side, adopt, follow, hope};
+use crate::institution::platform::{NativeNode, NativePlatform, adopt, follow, hope};
 use crate::institution::sender::Sender;
 use crate::member::{Member, MemberConfig};
 
@@ -145,7 +146,7 @@ impl Institution {
         let sending = tokio::spawn(sending);
         let changes = node.platform().changes();
         lapsing::remember(&node).await?;
-        go_on_with_all(&node).await?;
+        note_undecided(&node).await?;
         run_errands(&node, changes);
         let desk = Desk { node: node.clone(), gate: Gate::new(), stop };
         let (inbox, his) = (inbox_routes(desk.clone()), his_routes(desk, door, config.origins));
@@ -213,14 +214,13 @@ fn run_errands(node: &Arc<NativeNode>, changes: Receiver<CaseId>) {
     });
 }
 
-/// What the node was stopped in the middle of.
-async fn go_on_with_all(node: &NativeNode) -> Result<(), Error> {
+/// Counts the requests that wait to be decided.
+async fn note_undecided(node: &NativeNode) -> Result<(), Error> {
     let mut after: Option<CaseId> = None;
     loop {
         let cases: Vec<HospitalCase> = node.cases(after.as_ref(), PAGE).await?;
         for case in &cases {
             node.platform().undecided().note(case);
-            HospitalCase::go_on(node, &case.id).await?;
         }
         match cases.into_iter().last() {
             Some(last) => after = Some(last.id),
@@ -252,10 +252,7 @@ async fn inbox(
     let taken = place.work(desk.node.receive_from::<HospitalCase>(&envelope, &by)).await;
     let taken = taken.map_err(|error| with_card(error, &desk.node.card()))?;
     let outcome = match taken.outcome {
-        Outcome::Applied => {
-            HospitalCase::go_on(&desk.node, &taken.case).await?;
-            "applied"
-        }
+        Outcome::Applied => "applied",
         Outcome::Repeated | Outcome::Renewed => "repeated",
         Outcome::Held => "held",
     };

@@ -29,7 +29,7 @@ use crate::base::http::problem::{MEDIA_TYPE, ProblemDocument};
         api::approve,
         api::refuse,
         api::ask_for_data,
-        api::hand_in,
+        api::hand_in_results,
         api::result,
         api::shared,
         api::outbox,

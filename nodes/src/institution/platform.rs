@@ -38,26 +38,11 @@ pub type NativeNode = Node<NativePlatform>;
 
 /// One side of the treatment, as a native node drives it.
 pub trait Side: Contents + Send + Sync + 'static {
-    /// What may go on by itself once something happened in `case`.
-    fn go_on(node: &NativeNode, case: &CaseId) -> impl Future<Output = Result<(), Error>> + Send;
-
     /// What may go on by itself as time passes and documents change.
     fn go_on_in_time(node: &NativeNode) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 impl Side for HospitalCase {
-    /// Sends the result whose turn it is. One that can't be sent at all stays where it is, and holds up
-    /// nothing else: an earlier version took in larger ones than fit a record now.
-    async fn go_on(node: &NativeNode, case: &CaseId) -> Result<(), Error> {
-        match node.send_next_result(case).await {
-            Err(error) if !error.is_transient() => {
-                tracing::error!(%error, case = case.as_ref(), "a result can't be sent");
-                Ok(())
-            }
-            sent => sent,
-        }
-    }
-
     /// Deposits at the next notary where one is gone.
     async fn go_on_in_time(node: &NativeNode) -> Result<(), Error> {
         node.pass_over().await
@@ -170,13 +155,8 @@ pub async fn hope<F: Side>(node: Arc<NativeNode>) {
             () = tokio::time::sleep(HOPE) => {}
             Ok(()) = changes.changed() => adopt(&node, &changes.borrow_and_update().clone()),
         }
-        let tried = async {
-            for taken in node.retry_hopeful::<F>().await? {
-                F::go_on(&node, &taken.case).await?;
-            }
-            Ok::<_, Error>(())
-        };
-        for outcome in [tried.await, F::go_on_in_time(&node).await] {
+        let tried = node.retry_hopeful::<F>().await.map(drop);
+        for outcome in [tried, F::go_on_in_time(&node).await] {
             if let Err(error) = outcome {
                 tracing::warn!(%error, "what waits is tried again later");
             }

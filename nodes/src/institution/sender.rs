@@ -17,7 +17,7 @@ use futures_util::future::join_all;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::mailbox::{Delivery, DeliveryAnswer};
-use hdms::node::{LONGEST_PAUSE, Occasion, OutboxItem, Parcel, Platform, Setback};
+use hdms::node::{LONGEST_PAUSE, Occasion, OutboxItem, Parcel, Platform, Setback, answers_to};
 use hdms::notary::DepositAnswer;
 use hdms::provider::{Clock, Timestamp};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -189,7 +189,8 @@ impl<F: Side> Sender<F> {
         for (item, why) in stuck {
             failed.extend(if will_never_fit(&item, why) {
                 let refusal = DepositAnswer::Refused(why.code().to_owned());
-                self.deposited(item, refusal, None).await
+                let refusals = vec![refusal; item.entries().map_or(0, |entries| entries.len())];
+                self.deposited(item, refusals, None).await
             } else {
                 self.postpone(vec![item], why.into()).await
             });
@@ -358,29 +359,30 @@ impl<F: Side> Sender<F> {
     ) -> Vec<OutboxItem> {
         let Deposited { answers, retry_after } =
             match self.client().deposit(endpoint, envelope).await {
-                Ok(deposited) if deposited.answers.len() == items.len() => deposited,
-                Ok(_) => return self.postpone(items, Error::NetworkUnreachable.into()).await,
+                Ok(deposited) => deposited,
                 Err(problem) => return self.unanswered(items, &problem, road).await,
             };
+        let Ok(answers) = answers_to(&items, answers) else {
+            return self.postpone(items, Error::NetworkUnreachable.into()).await;
+        };
         let each = items.into_iter().zip(answers);
-        let settled = each.map(|(item, answer)| self.deposited(item, answer, retry_after));
+        let settled = each.map(|(item, answers)| self.deposited(item, answers, retry_after));
         join_all(settled).await.concat()
     }
 
-    /// Deals with the notary's answer; answers the item when it must be tried again.
+    /// Deals with the notary's answers; answers the item when something of it must be tried again.
     async fn deposited(
         &self,
         item: OutboxItem,
-        answer: DepositAnswer,
+        answers: Vec<DepositAnswer>,
         retry_after: Option<u64>,
     ) -> Vec<OutboxItem> {
-        if let Err(why) = self.node.deposit_answered::<F>(&item, &answer).await {
-            let retry_after = retry_after.filter(|_| why.is_transient());
-            return self.postpone(vec![item], Setback { why, retry_after }).await;
+        match self.node.deposit_answered::<F>(&item, &answers).await {
+            Ok(()) => Vec::new(),
+            Err(why) => {
+                let retry_after = retry_after.filter(|_| why.is_transient());
+                self.postpone(vec![item], Setback { why, retry_after }).await
+            }
         }
-        if let Err(error) = F::go_on(&self.node, &item.case).await {
-            tracing::error!(%error, "a case could not go on");
-        }
-        Vec::new()
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::case_view::ReceiptView;
+use super::ledger_view::ReceiptView;
 use super::names::name_in;
 use super::views::ProblemView;
 use crate::institution::platform::NativeNode;

@@ -123,7 +123,10 @@ pub struct Asked {
 
 /// The results that were taken in.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct HandedIn {
+    /// Names what was handed in together.
+    pub hand_in: String,
     /// Ledger entries, one for each record.
     pub results: Vec<String>,
 }

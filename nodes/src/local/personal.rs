@@ -11,7 +11,6 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use hdms::Error;
 use hdms::card::Role;
-use hdms::ids::CaseId;
 use hdms::mailbox::{MAX_PAGE, MailboxMessage, Refused};
 use hdms::node::Deliverer;
 use hdms::treatment::patient::PatientCase;
@@ -92,11 +91,6 @@ impl Personal {
 
 impl Side for PatientCase {
     /// Nothing: the patient decides.
-    async fn go_on(_: &NativeNode, _: &CaseId) -> Result<(), Error> {
-        Ok(())
-    }
-
-    /// Nothing.
     async fn go_on_in_time(_: &NativeNode) -> Result<(), Error> {
         Ok(())
     }

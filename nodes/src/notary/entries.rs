@@ -1,20 +1,20 @@
 //! The logged entries in the notary's database: ids and keys as bytes, and what blinds them in the
-//! log. Ids begin with their time (UUIDv7), so that both indexes grow near their ends.
+//! log. Ids of cases begin with their time (UUIDv7), so that their index grows near its end.
 
 use hdms::Error;
 use hdms::base64url::{decode, encode};
 use hdms::ids::{CaseId, EntryId, NodeId};
 use hdms::json;
 use hdms::ledger::{
-    CaseSecret, Commitment, Entry, EntryKind, Leaf, LeafOpening, Salt, VerificationKey,
+    CaseSecret, Commitment, Entry, EntryKind, Leaf, LeafOpening, Place, Salt, VerificationKey,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use uuid::Uuid;
 
 use crate::base::sqlite::Failure;
 
-/// SQL of the table. `place` is the leaf's index; `previous` is empty for a case's first entry: the
-/// last line of defence against two entries in one place is the database itself.
+/// SQL of the table as it was at first. `place` is the leaf's index; `previous` is empty for a case's
+/// first entry.
 pub const TABLE: &str = "
     CREATE TABLE entries (
         place INTEGER PRIMARY KEY,
@@ -39,8 +39,35 @@ pub const SECRETS: &str = "ALTER TABLE entries ADD COLUMN secret BLOB;";
 /// SQL of the patient's part of the draw, JSON, in a case's first entry.
 pub const DRAWS: &str = "ALTER TABLE entries ADD COLUMN draw BLOB;";
 
+/// SQL of the table in which a case's entries have numbers; those of before version 2 have none. The last
+/// line of defence against two entries in one place is the database itself.
+pub const NUMBERS: &str = "
+    CREATE TABLE numbered (
+        place INTEGER PRIMARY KEY,
+        time INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        id BLOB NOT NULL UNIQUE,
+        case_id BLOB NOT NULL,
+        number INTEGER,
+        previous BLOB NOT NULL,
+        author BLOB NOT NULL,
+        counterparty BLOB NOT NULL,
+        verification_key BLOB NOT NULL,
+        document_salt BLOB NOT NULL,
+        parties_salt BLOB NOT NULL,
+        secret BLOB,
+        draw BLOB,
+        UNIQUE (case_id, number)
+    ) STRICT;
+    INSERT INTO numbered
+        SELECT place, time, kind, id, case_id, NULL, previous, author, counterparty,
+            verification_key, document_salt, parties_salt, secret, draw FROM entries;
+    DROP TABLE entries;
+    ALTER TABLE numbered RENAME TO entries;
+";
+
 const COLUMNS: &str = "place, time, kind, id, case_id, previous, author, counterparty, \
-                       verification_key, document_salt, parties_salt, secret, draw";
+                       verification_key, document_salt, parties_salt, secret, draw, number";
 
 /// An entry as it is logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,19 +80,19 @@ pub struct LoggedEntry {
     pub entry: Entry,
     /// Of its document's and of its parties' commitment.
     pub salts: [Salt; 2],
-    /// Of its case.
-    pub secret: Option<CaseSecret>,
+    /// Where it stands in its case.
+    pub place: Place,
 }
 
 impl LoggedEntry {
     /// The bytes that the log hashes.
     pub fn leaf(&self) -> Vec<u8> {
-        Leaf::of(&self.entry, self.salts, self.secret, self.time).to_bytes()
+        Leaf::of(&self.entry, self.salts, self.place, self.time).to_bytes()
     }
 
     /// What opens the leaf, for the entry's participants.
     pub fn opening(&self) -> LeafOpening {
-        LeafOpening::of(&self.entry, self.salts, self.secret, self.time)
+        LeafOpening::of(&self.entry, self.salts, self.place, self.time)
     }
 
     /// Adds it to the table.
@@ -73,8 +100,12 @@ impl LoggedEntry {
         let entry = &self.entry;
         let sql = format!(
             "INSERT INTO entries ({COLUMNS}) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
         );
+        let secret = match &self.place {
+            Place::Numbered(secret, _) => Some(secret.0),
+            Place::Former => None,
+        };
         let previous = entry.previous.as_ref().map(uuid).transpose()?;
         let row = (
             self.index,
@@ -88,8 +119,9 @@ impl LoggedEntry {
             hash(&entry.verification_key)?,
             self.salts[0].0,
             self.salts[1].0,
-            self.secret.map(|secret| secret.0),
+            secret,
             entry.draw.as_ref().map(json::write).transpose()?,
+            self.place.number(),
         );
         tx.prepare_cached(&sql)?.execute(row)?;
         Ok(())
@@ -102,6 +134,11 @@ impl LoggedEntry {
             bytes => Some(id(bytes.try_into().map_err(|_| Error::StoreCorrupt)?)?),
         };
         let secret = row.get::<_, Option<[u8; 32]>>(11)?.map(CaseSecret);
+        let place = match (secret, row.get::<_, Option<u64>>(13)?) {
+            (Some(secret), Some(number)) => Place::Numbered(secret, number),
+            (None, None) => Place::Former,
+            _ => return Err(Error::StoreCorrupt.into()),
+        };
         let draw = row.get::<_, Option<Vec<u8>>>(12)?;
         Ok(Self {
             index: row.get(0)?,
@@ -110,7 +147,9 @@ impl LoggedEntry {
                 kind: if row.get::<_, bool>(2)? { EntryKind::Result } else { EntryKind::Request },
                 id: id(row.get(3)?)?,
                 case: id(row.get(4)?)?,
-                case_secret: secret.filter(|_| previous.is_none()).map(Commitment::to_secret),
+                case_secret: secret
+                    .filter(|_| place.number() == Some(1))
+                    .map(Commitment::to_secret),
                 previous,
                 author: node(row.get(6)?)?,
                 counterparty: node(row.get(7)?)?,
@@ -118,7 +157,7 @@ impl LoggedEntry {
                 draw: draw.map(|draw| json::stored(&draw)).transpose()?,
             },
             salts: [Salt(row.get(9)?), Salt(row.get(10)?)],
-            secret,
+            place,
         })
     }
 }
@@ -145,15 +184,9 @@ pub fn with_id(connection: &Connection, id: &EntryId) -> Result<Option<LoggedEnt
     one(connection, "id = ?1", [uuid(id)?])
 }
 
-/// The entry that follows `previous` in its case, or begins it.
-pub fn following(
-    connection: &Connection,
-    case: &CaseId,
-    previous: Option<&EntryId>,
-) -> Result<Option<LoggedEntry>, Failure> {
-    let previous = previous.map(uuid).transpose()?;
-    let previous = previous.as_ref().map_or(&[][..], |id| id);
-    one(connection, "case_id = ?1 AND previous = ?2", (uuid(case)?, previous))
+/// The entry of this case that was logged last.
+pub fn last_of(connection: &Connection, case: &CaseId) -> Result<Option<LoggedEntry>, Failure> {
+    one(connection, "case_id = ?1 ORDER BY number DESC LIMIT 1", [uuid(case)?])
 }
 
 /// The leaves at these places, as far as there are any.

@@ -5,6 +5,7 @@
 use hdms::Error;
 use hdms::base64url::decode;
 use hdms::json;
+use hdms::ledger::Place;
 use rusqlite::Connection;
 
 use super::import::{Import, Imported};
@@ -54,7 +55,7 @@ fn take(tx: &Connection) -> Result<Vec<Imported>, Failure> {
             (row.get(0)?, row.get(1)?, row.get(2)?);
         let time = time(&receipt).ok_or(Error::StoreCorrupt)?;
         let entry = json::stored(entry.as_bytes())?;
-        taken.push((place, Imported { entry, secret: None, time }));
+        taken.push((place, Imported { entry, place: Place::Former, time }));
     }
     // SQLite leaves open in which order it returns them.
     taken.sort_by_key(|(place, _)| *place);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hdms::Error;
 use hdms::ids::NodeId;
-use hdms::ledger::{CaseSecret, Entry, Salt};
+use hdms::ledger::{Entry, Place, Salt};
 use hdms::log::NoteKey;
 use hdms::network::NotaryLog;
 use rusqlite::Connection;
@@ -23,8 +23,8 @@ use crate::base::system::SystemRandomness;
 pub struct Imported {
     /// The entry.
     pub entry: Entry,
-    /// Of its case.
-    pub secret: Option<CaseSecret>,
+    /// Where it stands in its case.
+    pub place: Place,
     /// When it was logged, seconds.
     pub time: u64,
 }
@@ -63,10 +63,10 @@ impl Import {
         let work = move |tx: &Connection| {
             let (first, mut last) = (tree.size(), entries::last_time(tx)?);
             let entries = (first..).zip(read(tx)?).map(|(index, imported)| {
-                let Imported { entry, secret, time } = imported;
+                let Imported { entry, place, time } = imported;
                 last = last.max(time);
                 let salts = [Salt::new(&SystemRandomness)?, Salt::new(&SystemRandomness)?];
-                Ok(LoggedEntry { index, time: last, entry, salts, secret })
+                Ok(LoggedEntry { index, time: last, entry, salts, place })
             });
             let entries = entries.collect::<Result<Vec<_>, Error>>()?;
             if !entries.is_empty() {

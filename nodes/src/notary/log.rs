@@ -2,7 +2,6 @@
 //! conflicts.
 
 use hdms::Error;
-use hdms::ids::EntryId;
 use hdms::ledger::Conflict;
 use hdms::notary::DepositAnswer;
 use hdms::provider::Clock;
@@ -67,9 +66,9 @@ impl Log {
             DepositRuling::Logged(index) => {
                 DepositAnswer::Receipt(self.proven(index, news).await?.receipt()?)
             }
-            DepositRuling::Conflict { refused, first } => {
+            DepositRuling::Conflict(first) => {
                 let first = self.proven(first, news).await?;
-                DepositAnswer::Conflict(self.conflict(refused, first).await?)
+                DepositAnswer::Conflict(self.conflict(first).await?)
             }
             DepositRuling::Refused(error) => DepositAnswer::Refused(error.code().into()),
         })
@@ -83,13 +82,12 @@ impl Log {
         }
     }
 
-    async fn conflict(&self, entry: EntryId, first: ProvenEntry) -> Result<String, Error> {
+    async fn conflict(&self, first: ProvenEntry) -> Result<String, Error> {
         let conflict = Conflict {
             iss: self.notary.id().clone(),
             iat: self.clock.now().seconds(),
-            entry,
-            first: first.entry().clone(),
-            receipt: first.receipt_for_others()?,
+            entry: first.entry().clone(),
+            receipt: first.receipt()?,
         };
         conflict.sign(self.notary.keys()).await
     }

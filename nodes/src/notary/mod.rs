@@ -1,5 +1,5 @@
 //! The notary (docs/architecture.md; the papers' steps 9, 13, 20 and 21 of the treatment, 13 to 15 of
-//! trading): opens sealed deposits, checks them, logs one successor for each entry in a Merkle tree
+//! trading): opens sealed deposits, checks them, numbers and logs a case's entries in a Merkle tree
 //! that everyone can read and nobody can understand, and answers with receipts that prove it.
 
 pub mod audit;
@@ -55,6 +55,7 @@ const SCHEMA: Schema = Schema {
         entries::SECRETS,
         newest::TABLE,
         entries::DRAWS,
+        entries::NUMBERS,
     ],
 };
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use hdms::Error;
 use hdms::ids::EntryId;
-use hdms::ledger::{Cosignatures, LeafOpening, Salt};
+use hdms::ledger::{Cosignatures, Entry, LeafOpening, Salt};
 use hdms::log::{NoteKey, SignedCheckpoint, TlogProof};
 use hdms::network::{Trust, notary_of};
 use tlog_tiles::HashReader;
@@ -27,6 +27,7 @@ pub struct LogReader {
 /// An entry and the proof that the log has it.
 #[derive(Clone, Debug)]
 pub struct ProvenEntry {
+    entry: Entry,
     opening: LeafOpening,
     proof: TlogProof,
 }
@@ -40,12 +41,12 @@ impl ProvenEntry {
     ) -> Result<Self, Error> {
         let hashes = tree::inclusion(tree, checkpoint.checkpoint().size, entry.index)?;
         let proof = TlogProof { extra: None, index: entry.index, hashes, checkpoint };
-        Ok(Self { opening: entry.opening(), proof })
+        Ok(Self { entry: entry.entry.clone(), opening: entry.opening(), proof })
     }
 
     /// Which entry.
-    pub fn entry(&self) -> &EntryId {
-        &self.opening.entry
+    pub fn entry(&self) -> &Entry {
+        &self.entry
     }
 
     /// The receipt for the entry's participants.
@@ -77,7 +78,7 @@ impl ProvenEntry {
         if self.proof.includes(&self.opening.leaf().to_bytes()) && signed.is_ok() {
             return Ok(self);
         }
-        let (entry, index) = (self.entry().as_ref(), self.proof.index);
+        let (entry, index) = (self.entry.id.as_ref(), self.proof.index);
         tracing::error!(entry, index, "the log was altered: this entry is not what was signed");
         Err(Error::StoreCorrupt)
     }

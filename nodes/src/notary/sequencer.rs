@@ -10,10 +10,10 @@ use std::time::Duration;
 use hdms::Error;
 use hdms::card::Role;
 use hdms::ids::{CaseId, EntryId, NodeId};
-use hdms::ledger::{CaseSecret, Cosignatures, Entry, Salt};
+use hdms::ledger::{Cosignatures, Entry, Place, Salt};
 use hdms::log::{NoteKey, SignedCheckpoint};
 use hdms::network::{NotaryLog, Parameters, Trust};
-use hdms::notary::{self, Decision, Place, decide};
+use hdms::notary::{self, Decision, Known, decide};
 use hdms::provider::{Clock, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -61,13 +61,8 @@ pub struct CheckedDeposit {
 pub enum DepositRuling {
     /// It is there, now or since before.
     Logged(u64),
-    /// Another one was there first.
-    Conflict {
-        /// The entry that can't be logged.
-        refused: EntryId,
-        /// The one that was there.
-        first: u64,
-    },
+    /// Another one was logged under its id first: this.
+    Conflict(u64),
     /// It can't be logged.
     Refused(Error),
 }
@@ -315,13 +310,14 @@ struct Batch {
     time: u64,
     entries: Vec<LoggedEntry>,
     by_id: HashMap<EntryId, usize>,
-    by_place: HashMap<(CaseId, Option<EntryId>), usize>,
+    /// The last of each case.
+    by_case: HashMap<CaseId, usize>,
 }
 
 impl Batch {
     fn new(first: u64, time: u64, charges: Charges) -> Self {
-        let (entries, by_id, by_place) = (Vec::new(), HashMap::new(), HashMap::new());
-        Self { charges, first, time, entries, by_id, by_place }
+        let (entries, by_id, by_case) = (Vec::new(), HashMap::new(), HashMap::new());
+        Self { charges, first, time, entries, by_id, by_case }
     }
 
     fn rule(&mut self, tx: &Connection, deposit: Checked) -> Result<DepositRuling, Failure> {
@@ -331,33 +327,21 @@ impl Batch {
                 Err(error) => return Ok(DepositRuling::Refused(error)),
             };
         let entry = endorsed.entry();
-        let (case, previous) = (&entry.case, entry.previous.as_ref());
         let same = self.with_id(tx, &entry.id)?;
-        let predecessor = previous.map(|id| self.with_id(tx, id)).transpose()?.flatten();
-        let new = self.by_place.get(&(case.clone(), previous.cloned()));
-        let occupant = match new {
-            Some(number) => Some(self.entries[*number].clone()),
-            None => entries::following(tx, case, previous)?,
+        let first = same.as_ref().map(|logged| logged.index);
+        let known = Known {
+            same: same.map(|logged| logged.entry),
+            last: self.last_of(tx, &entry.case)?.map(|logged| (logged.entry, logged.place)),
         };
-        let secret = secret.or(predecessor.as_ref().and_then(|logged| logged.secret));
-        let first = same.as_ref().or(occupant.as_ref()).map(|logged| logged.index);
-        let entry_of = |logged: Option<LoggedEntry>| logged.map(|logged| logged.entry);
-        let place = Place {
-            same: entry_of(same),
-            predecessor: entry_of(predecessor),
-            occupant: entry_of(occupant),
-            secret,
-        };
-        Ok(match (decide(entry, &place), first) {
+        Ok(match (decide(entry, secret, &known), first) {
             (Ok(Decision::Repeat), Some(first)) => DepositRuling::Logged(first),
-            (Ok(Decision::Conflict(_)), Some(first)) => {
-                DepositRuling::Conflict { refused: entry.id.clone(), first }
-            }
+            (Ok(Decision::Conflict), Some(first)) => DepositRuling::Conflict(first),
             // What is repeated costs its depositor nothing: anybody may have caught and repeated it.
-            (Ok(_), _) => match self.charges.take(depositor, entry, at) {
-                Ok(()) => DepositRuling::Logged(self.add(entry, secret)?),
+            (Ok(Decision::Log(place)), _) => match self.charges.take(depositor, entry, at) {
+                Ok(()) => DepositRuling::Logged(self.add(entry, place)?),
                 Err(error) => DepositRuling::Refused(error),
             },
+            (Ok(_), None) => return Err(Error::StoreCorrupt.into()),
             (Err(error), _) => DepositRuling::Refused(error),
         })
     }
@@ -369,14 +353,21 @@ impl Batch {
         }
     }
 
+    fn last_of(&self, tx: &Connection, case: &CaseId) -> Result<Option<LoggedEntry>, Failure> {
+        match self.by_case.get(case) {
+            Some(number) => Ok(Some(self.entries[*number].clone())),
+            None => entries::last_of(tx, case),
+        }
+    }
+
     /// Answers its place in the log.
-    fn add(&mut self, entry: &Entry, secret: Option<CaseSecret>) -> Result<u64, Error> {
+    fn add(&mut self, entry: &Entry, place: Place) -> Result<u64, Error> {
         let (number, time) = (self.entries.len(), self.time);
         let index = self.first + number as u64;
         let salts = [Salt::new(&SystemRandomness)?, Salt::new(&SystemRandomness)?];
         self.by_id.insert(entry.id.clone(), number);
-        self.by_place.insert((entry.case.clone(), entry.previous.clone()), number);
-        self.entries.push(LoggedEntry { index, time, entry: entry.clone(), salts, secret });
+        self.by_case.insert(entry.case.clone(), number);
+        self.entries.push(LoggedEntry { index, time, entry: entry.clone(), salts, place });
         Ok(index)
     }
 }

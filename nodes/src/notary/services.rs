@@ -14,8 +14,8 @@ use hdms::Error;
 use hdms::card::VerifiedCard;
 use hdms::envelope::{self, Message, MessageType, Opened, Opening, Sealed};
 use hdms::notary::{
-    AnswerBody, Deposit, DepositAnswer, DepositAnswers, DepositBody, DepositCards, check, deposits,
-    queried,
+    AnswerBody, Deposit, DepositAnswer, DepositAnswers, DepositBody, DepositCards, Statements,
+    check, deposits, queried,
 };
 use hdms::provider::{Clock, Timestamp};
 use tokio::task::yield_now;
@@ -97,14 +97,18 @@ impl NotaryServices {
     /// The deposits in an envelope, each with what was found about it.
     async fn checked(&self, envelope: &[u8], from: IpAddr) -> Result<Vec<Checked>, Error> {
         let Received { opened, standing, at } = self.open(envelope, from).await?;
-        let (depositor, DepositBody { cards, deposits }) = deposits(opened)?;
+        let (depositor, DepositBody { cards, endorsements, deposits }) = deposits(opened)?;
         let cards = DepositCards::verify(&cards, &standing.trust, at, &AwsPrimitives).await;
         let cards = self.without_former(cards).await?;
-        let mut checked: Vec<Checked> = Vec::with_capacity(deposits.len());
-        for deposit in &deposits {
-            checked.push(self.found(deposit, &depositor, &cards, at).await);
+        let mut statements = Statements::default();
+        for endorsement in &endorsements {
+            statements.add(endorsement, &cards, &AwsPrimitives).await;
             // Other requests have their turn between two of the many that an envelope may hold.
             yield_now().await;
+        }
+        let mut checked: Vec<Checked> = Vec::with_capacity(deposits.len());
+        for deposit in &deposits {
+            checked.push(self.found(deposit, &depositor, (&cards, &statements), at).await);
         }
         Ok(checked)
     }
@@ -113,10 +117,10 @@ impl NotaryServices {
         &self,
         deposit: &Deposit,
         by: &VerifiedCard,
-        cards: &DepositCards,
+        along: (&DepositCards, &Statements),
         at: Timestamp,
     ) -> Checked {
-        let found = check(deposit, by.id(), cards, &AwsPrimitives).await?;
+        let found = check(deposit, by.id(), along, &AwsPrimitives).await?;
         let manifests = self.keeper.manifests(found.manifests()).await?;
         found.expect_drawn(self.member.id(), &manifests, at)?;
         Ok(CheckedDeposit { checked: found, depositor: (by.id().clone(), by.card().role), at })

@@ -2,6 +2,8 @@
 //! nothing of it is in any of their files. And whoever has the server's disk wants to keep what was
 //! fetched long ago: it is gone.
 
+use std::slice;
+
 use hdms::mailbox::Delivery;
 use hdms::treatment::message::DataRequestBody;
 use rusqlite::Connection;
@@ -16,7 +18,7 @@ async fn neither_the_server_nor_a_notary_keeps_who_is_treated_or_for_what() {
     let case = stage.approved().await;
     let [entry] = stage.his.hand_in(&case, RESULT).await.try_into().unwrap();
     until(stage.node(), &case, |case| !case.results.is_empty()).await;
-    stage.node().confirm(&case, &entry).await.unwrap();
+    stage.node().confirm(&case, slice::from_ref(&entry)).await.unwrap();
     let committed = |view: &serde_json::Value| view["summary"]["openResults"] == 0;
     stage.his.until(&case, committed).await;
     let hospital = stage.network.institutions()[0].node().clone();

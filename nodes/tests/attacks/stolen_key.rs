@@ -7,7 +7,7 @@ use hdms::Error;
 use hdms::card::{EncryptionKey, KeyChange, LIFETIME, Role, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
 use hdms::envelope::{Message, MessageType, seal};
-use hdms::notary::{Deposit, DepositAnswer};
+use hdms::notary::DepositAnswer;
 use hdms::proof::WINDOW;
 use hdms_nodes::base::keys::{AwsKeys, AwsPrimitives};
 use hdms_nodes::base::system::{NodeClock, SystemClock, SystemRandomness};
@@ -19,7 +19,9 @@ use rusqlite::Connection;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Net, Person, case_id, deposit, keys, message_id, prepare_keys, sealed};
+use crate::common::{
+    Net, Person, Signed, case_id, deposit, keys, message_id, prepare_keys, sealed,
+};
 
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -269,7 +271,7 @@ async fn a_notary_that_saw_the_newer_card_refuses_the_former_one_before_the_list
     let (former, newer) = given_up(&net).await;
     let (other, to) = (net.hospital(2).await, notary.member().standing().card.clone());
     notary.member().refresh().await.unwrap();
-    let send = async |from: [&Person; 2], deposit: Deposit| {
+    let send = async |from: [&Person; 2], deposit: Signed| {
         let envelope = sealed(from, &to, vec![deposit]).await;
         net.client.deposit(&endpoint, envelope).await.map(|answers| answers.answers)
     };

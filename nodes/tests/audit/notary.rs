@@ -1,6 +1,7 @@
 //! A real notary, and its database after somebody has altered it.
 
 use hdms::ids::NodeId;
+use hdms::ledger::Place;
 use hdms::provider::Clock;
 use hdms_nodes::base::system::{NodeClock, SystemClock};
 use hdms_nodes::notary::{Import, Imported, Notary};
@@ -43,7 +44,7 @@ impl Real {
             let now = net.clock.now().seconds();
             let imported = |_| {
                 let entry = first_entry(id, id, &SystemClock);
-                Imported { entry, secret: Some(SECRET), time: now }
+                Imported { entry, place: Place::Numbered(SECRET, 1), time: now }
             };
             import.append((0..count).map(imported).collect()).await.unwrap();
         })

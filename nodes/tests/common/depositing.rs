@@ -55,7 +55,7 @@ pub async fn drawn(
 /// The request of a new case of that time, which no notary was drawn for.
 pub fn first_entry(author: &NodeId, counterparty: &NodeId, clock: &impl Clock) -> Entry {
     Entry {
-        id: EntryId::new(clock, &SystemRandomness).unwrap(),
+        id: EntryId::new(&SystemRandomness).unwrap(),
         kind: EntryKind::Request,
         case: CaseId::new(clock, &SystemRandomness).unwrap(),
         author: author.clone(),
@@ -67,9 +67,28 @@ pub fn first_entry(author: &NodeId, counterparty: &NodeId, clock: &impl Clock) -
     }
 }
 
+/// A deposit, and what both have signed of it.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    pub endorsements: Vec<String>,
+    pub deposit: Deposit,
+}
+
+/// The body of an envelope with these.
+pub fn body(cards: Vec<String>, signed: Vec<Signed>) -> serde_json::Value {
+    let (mut endorsements, mut deposits): (Vec<String>, Vec<_>) = (Vec::new(), Vec::new());
+    for Signed { endorsements: more, deposit } in signed {
+        endorsements.extend(more);
+        deposits.push(deposit);
+    }
+    let mut known = std::collections::HashSet::new();
+    endorsements.retain(|jwt| known.insert(jwt.clone()));
+    serde_json::to_value(DepositBody { cards, endorsements, deposits }).unwrap()
+}
+
 /// The request of a new case between a patient and a hospital, endorsed by both and drawn for this
 /// notary.
-pub async fn deposit(author: &Person, other: &Person, notary: &Notary) -> Deposit {
+pub async fn deposit(author: &Person, other: &Person, notary: &Notary) -> Signed {
     let trust = trust_of(notary).await;
     deposit_for(author, other, notary.member().id(), &trust).await
 }
@@ -80,26 +99,27 @@ pub async fn deposit_for(
     other: &Person,
     notary: &NodeId,
     trust: &Trust,
-) -> Deposit {
+) -> Signed {
     let entry = first_entry(&author.id, &other.id, &SystemClock);
     let (entry, draw) = drawn(entry, other, notary, trust).await;
     let endorse = async |by: &Person| {
         let now = SystemClock.now();
-        let signed = VerifiedEndorsement::sign(&entry, &by.id, now, by.keys).await.unwrap();
+        let entry = std::slice::from_ref(&entry);
+        let signed = VerifiedEndorsement::sign(entry, &by.id, now, by.keys).await.unwrap();
         signed.jwt().to_owned()
     };
-    let endorsements = [endorse(author).await, endorse(other).await];
-    Deposit { endorsements, case_secret: Some(SECRET), draw: Some(draw) }
+    let endorsements = vec![endorse(author).await, endorse(other).await];
+    let deposit = Deposit { entry: entry.id, case_secret: Some(SECRET), draw: Some(draw) };
+    Signed { endorsements, deposit }
 }
 
 /// An envelope for the notary with deposits of both participants, of which the first sends it.
 pub async fn sealed(
     [from, other]: [&Person; 2],
     notary: &VerifiedCard,
-    deposits: Vec<Deposit>,
+    deposits: Vec<Signed>,
 ) -> String {
-    let cards = vec![from.card.jwt().into(), other.card.jwt().into()];
-    let body = serde_json::to_value(DepositBody { cards, deposits }).unwrap();
+    let body = body(vec![from.card.jwt().into(), other.card.jwt().into()], deposits);
     let (case, kind) = (&case_id(), MessageType::Deposit);
     let message = Message { from: &from.card, to: notary, case, kind, body };
     let sealed =

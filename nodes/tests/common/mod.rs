@@ -39,7 +39,9 @@ use tokio_util::sync::CancellationToken;
 pub use keyrings::{keyring, keys, prepare_keys, prepare_server};
 
 #[allow(unused_imports, reason = "each test file uses a part")]
-pub use depositing::{SECRET, deposit, deposit_for, drawn, first_entry, sealed, trust_of};
+pub use depositing::{
+    SECRET, Signed, body, deposit, deposit_for, drawn, first_entry, sealed, trust_of,
+};
 
 pub const PASSPHRASE: &str = "correct horse";
 
@@ -356,7 +358,7 @@ pub fn case_id() -> CaseId {
 }
 
 pub fn entry_id() -> EntryId {
-    EntryId::new(&SystemClock, &SystemRandomness).unwrap()
+    EntryId::new(&SystemRandomness).unwrap()
 }
 
 /// Something for a mailbox: the server can't tell it from an envelope.

@@ -29,12 +29,13 @@ use hdms_nodes::member::Member;
 use hdms_nodes::server::operator::Operator;
 use patient::Patient;
 use serde_json::Value;
-use stage::{His, Process, RESULT, ask, free_ports, listed_hospital};
+use stage::{His, Process, ask, free_ports, listed_hospital, whole_patient};
 use tokio_util::sync::CancellationToken;
 
-/// Treatments at a time, and the results that the hospital hands in for each.
-const CASES: usize = 6;
-const RESULTS: usize = 2;
+/// Treatments at a time, how often the hospital hands in results for each, and how many together.
+const CASES: usize = 3;
+const HAND_INS: usize = 2;
+const RESULTS: usize = 13;
 
 /// Times that server, notary and institution are killed in a run.
 const KILLS: usize = 3;
@@ -190,7 +191,7 @@ impl Play {
             let results: Vec<&String> = ours.values().skip(1).map(|(entry, _)| entry).collect();
             assert!(accepted.iter().all(|entry| results.contains(&entry)), "an entry was lost");
             let once: HashSet<_> = results.iter().collect();
-            assert_eq!(once.len(), results.len());
+            assert_eq!((once.len(), results.len()), (HAND_INS * RESULTS, HAND_INS * RESULTS));
             self.given.extend(self.patient.receipt_texts(case).await);
         }
         until_it_answers(&format!("{}/log/checkpoint", self.notary_url)).await;
@@ -221,11 +222,15 @@ async fn treat(his: &His, case: &CaseId) -> Vec<String> {
         tokio::time::sleep(Duration::from_millis(30)).await;
         let Some(view) = ask_hospital(his, reqwest::Method::GET, &path, "").await else { continue };
         let (phase, summary) = (&view["summary"]["phase"]["kind"], &view["summary"]);
+        let taken = summary["results"].as_u64().unwrap_or_default() as usize;
         if phase == "requested" {
             ask_hospital(his, reqwest::Method::POST, &format!("{path}/approval"), "").await;
-        } else if phase == "approved" && summary["results"].as_u64() < Some(RESULTS as u64) {
+        } else if phase == "approved" && taken < HAND_INS * RESULTS {
+            assert_eq!(taken % RESULTS, 0, "all or nothing is handed in");
             let results = format!("{path}/results");
-            let handed_in = ask_hospital(his, reqwest::Method::POST, &results, RESULT).await;
+            // The same once more is none.
+            let body = whole_patient(RESULTS, &format!("final {taken}"));
+            let handed_in = ask_hospital(his, reqwest::Method::POST, &results, &body).await;
             let entries = handed_in.iter().flat_map(|view| view["results"].as_array().unwrap());
             accepted.extend(entries.map(|entry| entry.as_str().unwrap().to_owned()));
         } else if phase == "approved" && summary["openResults"] == 0 {
@@ -235,13 +240,8 @@ async fn treat(his: &His, case: &CaseId) -> Vec<String> {
 }
 
 /// What it answered, if it was there and did not refuse.
-async fn ask_hospital(
-    his: &His,
-    method: reqwest::Method,
-    path: &str,
-    body: &'static str,
-) -> Option<Value> {
-    let response = his.request(method, path).body(body).send().await.ok()?;
+async fn ask_hospital(his: &His, method: reqwest::Method, path: &str, body: &str) -> Option<Value> {
+    let response = his.request(method, path).body(body.to_owned()).send().await.ok()?;
     let accepted = response.status().is_success();
     let body = response.bytes().await.ok()?;
     if accepted { serde_json::from_slice(&body).ok() } else { None }

@@ -77,7 +77,7 @@ impl Patient {
                 Parcel::Deposits { endpoint, items, envelope } => {
                     let answer = client.deposit(endpoint.as_ref(), envelope.clone()).await;
                     let Ok(Deposited { answers, .. }) = answer else { continue };
-                    let answer = self.node.deposit_answered::<PatientCase>(&items[0], &answers[0]);
+                    let answer = self.node.deposit_answered::<PatientCase>(&items[0], &answers);
                     answer.await.unwrap();
                 }
                 Parcel::Mailbox { .. } => panic!("a patient writes to no other patient"),
@@ -117,8 +117,12 @@ impl Patient {
     async fn confirm(&self, case: &CaseId) {
         let state: PatientCase = self.node.case(case).await.unwrap();
         let received = |status: &ResultStatus| *status == ResultStatus::Received;
-        for result in state.results.iter().filter(|result| received(&result.status)) {
-            self.node.confirm(case, &result.entry.id).await.unwrap();
+        let received = state.results.iter().filter(|result| received(&result.status));
+        let mut entries: Vec<_> = received.map(|result| result.entry.id.clone()).collect();
+        self.chance.shuffle(&mut entries);
+        entries.truncate(1 + self.chance.below(entries.len().max(1)));
+        if !entries.is_empty() {
+            self.node.confirm(case, &entries).await.unwrap();
         }
     }
 
@@ -140,11 +144,10 @@ impl Patient {
 
     /// The places in the log of a case's entries, in their order.
     pub async fn receipts(&self, case: &CaseId) -> BTreeMap<usize, (String, u64)> {
-        let receipts = self.verified(case).await.into_iter().map(|receipt| {
-            let receipt = receipt.receipt();
-            (receipt.entry.to_string(), receipt.index)
-        });
-        receipts.enumerate().collect()
+        let mut receipts = self.verified(case).await;
+        receipts.sort_by_key(|receipt| receipt.receipt().number);
+        let receipts = receipts.iter().map(VerifiedReceipt::receipt);
+        receipts.map(|receipt| (receipt.entry.to_string(), receipt.index)).enumerate().collect()
     }
 
     /// The receipts of a case as the notary wrote them.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::slice;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -122,9 +123,12 @@ impl Scene {
 
     /// A result that the hospital hands in and the patient confirms, final on both sides.
     pub async fn treat(&self, case: &CaseId) -> EntryId {
-        let entry = self.his.hand_in(case, crate::stage::RESULT).await.remove(0);
+        let state: PatientCase = self.node().case(case).await.unwrap();
+        // The same once more is none.
+        let result = crate::stage::RESULT.replace("61.0", &state.results.len().to_string());
+        let entry = self.his.hand_in(case, &result).await.remove(0);
         self.as_time_goes_on(received(self.node(), case, &entry)).await;
-        self.node().confirm(case, &entry).await.unwrap();
+        self.node().confirm(case, slice::from_ref(&entry)).await.unwrap();
         let closed = |view: &Value| view["summary"]["openResults"] == 0;
         self.as_time_goes_on(self.his.until(case, closed)).await;
         self.until(case, |case| {

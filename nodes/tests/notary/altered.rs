@@ -49,7 +49,7 @@ async fn a_notary_whose_right_edge_is_not_what_it_signed_does_not_start() {
 #[tokio::test]
 async fn nothing_that_was_altered_goes_out_as_a_proof() {
     let mut case = Case::begin().await;
-    let entry = case.entry(None, "request");
+    let entry = case.request("request");
     let deposit = case.endorsed(&entry).await;
     let first = case.deposit(&case.patient, vec![deposit.clone()]).await;
     case.grow(2).await;

@@ -6,20 +6,22 @@ use std::time::Duration;
 
 use hdms::Error;
 use hdms::envelope::{self, Message, MessageType};
-use hdms::ids::{CaseId, EntryId};
+use hdms::ids::CaseId;
+use hdms::jose::jws::sign_ps256;
 use hdms::ledger::{
     CaseSecret, Commitment, Conflict, Draw, Drawn, Entry, EntryKind, VerificationKey,
     VerifiedEndorsement, VerifiedReceipt,
 };
 use hdms::network::Trust;
-use hdms::notary::{Deposit, DepositAnswer, DepositBody};
+use hdms::notary::{Deposit, DepositAnswer};
 use hdms_nodes::base::keys::AwsPrimitives;
 use hdms_nodes::base::system::{NodeClock, SystemRandomness};
 use hdms_nodes::notary::Notary;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Net, Person, SECRET, case_id, entry_id, trust_of};
+use crate::common::{Net, Person, SECRET, Signed, body, case_id, entry_id, trust_of};
 
 pub struct Case {
     pub net: Net,
@@ -63,8 +65,8 @@ impl Case {
         self.notary.as_ref().unwrap()
     }
 
-    /// An entry of this case, by the patient.
-    pub fn entry(&self, previous: Option<&EntryId>, content: &str) -> Entry {
+    /// This case's first entry.
+    pub fn request(&self, content: &str) -> Entry {
         Entry {
             id: entry_id(),
             kind: EntryKind::Request,
@@ -72,30 +74,48 @@ impl Case {
             author: self.patient.id.clone(),
             counterparty: self.hospital.id.clone(),
             verification_key: VerificationKey::of(content),
-            previous: previous.cloned(),
-            case_secret: previous.is_none().then(|| Commitment::to_secret(SECRET)),
-            draw: previous.is_none().then(|| self.draw.clone()),
+            previous: None,
+            case_secret: Some(Commitment::to_secret(SECRET)),
+            draw: Some(self.draw.clone()),
+        }
+    }
+
+    /// Another entry of this case.
+    pub fn result(&self, content: &str) -> Entry {
+        Entry {
+            kind: EntryKind::Result,
+            author: self.hospital.id.clone(),
+            counterparty: self.patient.id.clone(),
+            case_secret: None,
+            draw: None,
+            ..self.request(content)
         }
     }
 
     /// The first entry of another case.
     pub fn elsewhere(&self) -> Entry {
-        Entry { case: case_id(), ..self.entry(None, "request") }
+        Entry { case: case_id(), ..self.request("request") }
     }
 
     pub async fn endorse(&self, entry: &Entry, by: &Person) -> String {
         let now = self.net.now();
+        if entry.is_former() {
+            let claims = json!({"iss": by.id, "iat": now.seconds(), "entry": entry});
+            let signed = sign_ps256("hdms-endorsement+jwt", by.id.as_ref(), &claims, by.keys);
+            return signed.await.unwrap();
+        }
+        let entry = std::slice::from_ref(entry);
         let signed = VerifiedEndorsement::sign(entry, &by.id, now, by.keys).await.unwrap();
         signed.jwt().to_owned()
     }
 
     /// The entry with both endorsements.
-    pub async fn endorsed(&self, entry: &Entry) -> Deposit {
+    pub async fn endorsed(&self, entry: &Entry) -> Signed {
         let (patient, hospital) = (&self.patient, &self.hospital);
         let endorsements =
-            [self.endorse(entry, patient).await, self.endorse(entry, hospital).await];
-        let case_secret = entry.case_secret.map(|_| SECRET);
-        Deposit { endorsements, case_secret, draw: self.drawn(entry).await }
+            vec![self.endorse(entry, patient).await, self.endorse(entry, hospital).await];
+        let (case_secret, draw) = (entry.case_secret.map(|_| SECRET), self.drawn(entry).await);
+        Signed { endorsements, deposit: Deposit { entry: entry.id.clone(), case_secret, draw } }
     }
 
     /// The hospital's part of the entry's draw, if it has one.
@@ -108,7 +128,7 @@ impl Case {
         [&self.patient, &self.hospital].map(|one| one.card.jwt().to_owned()).into()
     }
 
-    pub async fn seal(&self, from: &Person, deposits: Vec<Deposit>) -> String {
+    pub async fn seal(&self, from: &Person, deposits: Vec<Signed>) -> String {
         self.seal_with(from, self.cards(), deposits).await
     }
 
@@ -116,10 +136,9 @@ impl Case {
         &self,
         from: &Person,
         cards: Vec<String>,
-        deposits: Vec<Deposit>,
+        deposits: Vec<Signed>,
     ) -> String {
-        let body = serde_json::to_value(DepositBody { cards, deposits }).unwrap();
-        self.seal_body(from, body).await
+        self.seal_body(from, body(cards, deposits)).await
     }
 
     pub async fn seal_body(&self, from: &Person, body: serde_json::Value) -> String {
@@ -149,7 +168,7 @@ impl Case {
     }
 
     /// Deposits as `from`, one answer for each.
-    pub async fn deposit(&self, from: &Person, deposits: Vec<Deposit>) -> Vec<DepositAnswer> {
+    pub async fn deposit(&self, from: &Person, deposits: Vec<Signed>) -> Vec<DepositAnswer> {
         let envelope = self.seal(from, deposits).await;
         self.send(envelope).await.unwrap()
     }
@@ -177,12 +196,11 @@ impl Case {
         receipt.receipt().index
     }
 
-    /// The entry that stands where `entry` was to be, as the notary signs and proves.
-    pub async fn first(&self, answer: &DepositAnswer, entry: &Entry) -> EntryId {
+    /// The entry that was logged under the id of `entry`, as the notary signs and proves.
+    pub async fn first(&self, answer: &DepositAnswer, entry: &Entry) -> Entry {
         let DepositAnswer::Conflict(jwt) = answer else { panic!("{answer:?}") };
         let (card, trust) = (self.notary().member().standing().card.clone(), &self.trust);
-        let entry = (entry, self.secret);
-        Conflict::verify(jwt, entry, &card, trust, &AwsPrimitives).await.unwrap().first
+        Conflict::verify(jwt, entry, &card, trust, &AwsPrimitives).await.unwrap().entry
     }
 
     /// Stops the notary if it runs, lets `meanwhile` have its database, and starts it again.

@@ -65,8 +65,8 @@ async fn what_was_logged_before_there_were_trees_is_kept_in_its_order() {
     let mut case = Case::of(net, notary, [patient, hospital], id, None).await;
 
     // They are of version 1: they keep their receipts, and their case takes no more.
-    let next = case.entry(Some(&chain[299].id), "next");
-    let rival = case.entry(Some(&chain[10].id), "rival");
+    let next = case.result("next");
+    let rival = Entry { verification_key: VerificationKey::of("rival"), ..chain[11].clone() };
     let asked = [&chain[0], &chain[299], &next, &rival];
     let mut deposits = Vec::new();
     for entry in asked {
@@ -78,7 +78,7 @@ async fn what_was_logged_before_there_were_trees_is_kept_in_its_order() {
     }
     assert_eq!(answers[2], refused(Error::FormerCase));
     assert_eq!(case.receipt(&answers[0]).await.receipt().iat, 1_700_000_000);
-    assert_eq!(case.first(&answers[3], &rival).await, chain[11].id);
+    assert_eq!(case.first(&answers[3], &rival).await, chain[11]);
 
     case.restart(|_| ()).await.unwrap();
     let again = case.deposit(&case.hospital, deposits).await;

@@ -42,7 +42,7 @@ fn about(entry: &EntryId, salt: Salt) -> Queried {
 #[tokio::test]
 async fn who_was_given_an_entry_gets_its_proof_and_learns_nothing_of_its_parties() {
     let case = Case::begin().await;
-    let entries = [case.entry(None, "request"), case.elsewhere()];
+    let entries = [case.request("request"), case.elsewhere()];
     let mut asked = Vec::new();
     for entry in &entries {
         let deposit = case.endorsed(entry).await;
@@ -71,7 +71,7 @@ async fn who_was_given_an_entry_gets_its_proof_and_learns_nothing_of_its_parties
 #[tokio::test]
 async fn guessing_yields_nothing() {
     let case = Case::begin().await;
-    let entry = case.entry(None, "request");
+    let entry = case.request("request");
     let deposit = case.endorsed(&entry).await;
     case.deposit(&case.patient, vec![deposit]).await;
     let salt = Salt([7; 16]);

@@ -2,34 +2,31 @@
 
 use hdms::Error;
 use hdms::envelope::{self, Message, MessageType};
-use hdms::notary::{Deposit, DepositAnswer, DepositBody, MAX_DEPOSITS};
+use hdms::ledger::{Entry, VerificationKey};
+use hdms::notary::{Deposit, DepositAnswer, MAX_DEPOSITS};
 use hdms_nodes::base::keys::AwsPrimitives;
 use hdms_nodes::base::system::{NodeClock, SystemRandomness};
 
 use crate::case::{Case, refused};
-use crate::common::{SECRET, problem};
+use crate::common::{Signed, body, entry_id, problem};
 
 #[tokio::test]
 async fn only_participants_deposit_and_a_successor_has_the_same_ones() {
     let case = Case::begin().await;
     let stranger = case.net.hospital(2).await;
-    let first = case.entry(None, "request");
+    let first = case.request("request");
     let deposit = case.endorsed(&first).await;
     let answers = case.deposit(&stranger, vec![deposit.clone()]).await;
     assert_eq!(answers, [refused(Error::NotParticipant)]);
 
     case.deposit(&case.patient, vec![deposit]).await;
-    let mut hijack = case.entry(Some(&first.id), "hijacked");
+    let mut hijack = case.result("hijacked");
     hijack.counterparty = stranger.id.clone();
-    let hijack = Deposit {
-        endorsements: [
-            case.endorse(&hijack, &case.patient).await,
-            case.endorse(&hijack, &stranger).await,
-        ],
-        case_secret: None,
-        draw: None,
-    };
-    let cards = [&case.patient, &stranger].map(|one| one.card.jwt().to_owned()).into();
+    let endorsements =
+        vec![case.endorse(&hijack, &case.hospital).await, case.endorse(&hijack, &stranger).await];
+    let deposit = Deposit { entry: hijack.id, case_secret: None, draw: None };
+    let hijack = Signed { endorsements, deposit };
+    let cards = [&case.hospital, &stranger].map(|one| one.card.jwt().to_owned()).into();
     let envelope = case.seal_with(&stranger, cards, vec![hijack]).await;
     assert_eq!(case.send(envelope).await.unwrap(), [refused(Error::NotParticipant)]);
 }
@@ -37,10 +34,10 @@ async fn only_participants_deposit_and_a_successor_has_the_same_ones() {
 #[tokio::test]
 async fn forged_missing_and_mismatched_endorsements_are_refused_each_by_its_code() {
     let case = Case::begin().await;
-    let entry = case.entry(None, "request");
-    let other = case.entry(None, "other");
+    let entry = case.request("request");
+    let other = Entry { verification_key: VerificationKey::of("other"), ..entry.clone() };
     let good = case.endorsed(&entry).await;
-    let [by_patient, by_hospital] = good.endorsements.clone();
+    let [by_patient, by_hospital]: [String; 2] = good.endorsements.clone().try_into().unwrap();
     let stranger = case.net.person(2).await;
     let of_other = case.endorse(&other, &case.hospital).await;
     // The stranger's own endorsement can't even be made; its signature under another's name can.
@@ -54,23 +51,20 @@ async fn forged_missing_and_mismatched_endorsements_are_refused_each_by_its_code
     altered[last] = if altered[last] == b'A' { b'B' } else { b'A' };
     let altered = String::from_utf8(altered).unwrap();
 
-    let with = |endorsements: [&String; 2]| Deposit {
-        endorsements: endorsements.map(Clone::clone),
-        case_secret: Some(SECRET),
-        draw: good.draw.clone(),
+    let with = |endorsements: [&String; 2]| Signed {
+        endorsements: endorsements.map(Clone::clone).into(),
+        ..good.clone()
     };
     let nothing = String::new();
-    let deposits = [
+    for (deposit, error) in [
         (with([&by_patient, &altered]), Error::EndorsementForged),
         (with([&by_patient, &forged]), Error::CardUnknown),
         (with([&by_patient, &by_patient]), Error::EndorsementMissing),
         (with([&by_patient, &of_other]), Error::EntryMismatch),
         (with([&by_patient, &nothing]), Error::EntryMalformed),
-    ];
-    let (deposits, errors): (Vec<_>, Vec<_>) = deposits.into_iter().unzip();
-    let answers = case.deposit(&case.patient, deposits).await;
-    let expected: Vec<_> = errors.into_iter().map(refused).collect();
-    assert_eq!(answers, expected);
+    ] {
+        assert_eq!(case.deposit(&case.patient, vec![deposit]).await, [refused(error)]);
+    }
     let answers = case.deposit(&case.patient, vec![good]).await;
     assert_eq!(case.place(&answers[0], &entry).await, 0, "nothing of it was logged");
 }
@@ -78,7 +72,7 @@ async fn forged_missing_and_mismatched_endorsements_are_refused_each_by_its_code
 #[tokio::test]
 async fn an_endorsement_counts_only_under_the_card_of_its_author() {
     let case = Case::begin().await;
-    let good = case.endorsed(&case.entry(None, "request")).await;
+    let good = case.endorsed(&case.request("request")).await;
     let [patient, hospital]: [String; 2] = case.cards().try_into().unwrap();
     let mut forged = hospital.clone().into_bytes();
     let last = forged.len() - 10;
@@ -100,7 +94,7 @@ async fn an_endorsement_counts_only_under_the_card_of_its_author() {
 #[tokio::test]
 async fn a_revoked_participant_counts_no_longer() {
     let case = Case::begin().await;
-    let deposit = case.endorsed(&case.entry(None, "request")).await;
+    let deposit = case.endorsed(&case.request("request")).await;
     case.net.operator().revoke(case.hospital.id.clone(), "closed").await.unwrap();
     let revoked = Err(Error::CardRevoked);
     let known = |trust: &hdms::network::Trust| {
@@ -119,7 +113,7 @@ async fn a_revoked_participant_counts_no_longer() {
 #[tokio::test]
 async fn envelopes_that_are_no_deposit_are_refused_whole() {
     let case = Case::begin().await;
-    let deposit = case.endorsed(&case.entry(None, "request")).await;
+    let deposit = case.endorsed(&case.request("request")).await;
     let good = case.seal(&case.patient, vec![deposit.clone()]).await;
     let refused = async |envelope: String, error: Error| {
         assert_eq!(case.send(envelope).await, Err(error));
@@ -136,24 +130,26 @@ async fn envelopes_that_are_no_deposit_are_refused_whole() {
     let rest = good.split_once('.').unwrap().1;
     refused(format!("{header}.{rest}"), Error::AlgorithmRefused).await;
 
-    let body = |json: &str| serde_json::from_str(json).unwrap();
-    for json in [
+    let json = |json: &str| serde_json::from_str(json).unwrap();
+    for text in [
         "{}",
         "[]",
-        r#"{"cards":[],"deposits":[]}"#,
-        r#"{"deposits":[{"endorsements":["a","b"]}]}"#,
-        r#"{"cards":[],"deposits":[{"endorsements":["a"]}]}"#,
-        r#"{"cards":["a","b","c"],"deposits":[{"endorsements":["a","b"]}]}"#,
+        r#"{"cards":[],"endorsements":[],"deposits":[]}"#,
+        r#"{"endorsements":["a","b"],"deposits":[{"entry":"ID"}]}"#,
+        r#"{"cards":[],"endorsements":["a","b"],"deposits":[{"entry":"x"}]}"#,
+        r#"{"cards":["a","b","c"],"endorsements":["a","b"],"deposits":[{"entry":"ID"}]}"#,
+        r#"{"cards":[],"endorsements":["a","b","c"],"deposits":[{"entry":"ID"}]}"#,
     ] {
-        refused(case.seal_body(&case.patient, body(json)).await, Error::BodyMalformed).await;
+        let text = text.replace("ID", entry_id().as_ref());
+        refused(case.seal_body(&case.patient, json(&text)).await, Error::BodyMalformed).await;
     }
-    let nothing = Deposit { endorsements: Default::default(), case_secret: None, draw: None };
-    let many = vec![nothing; MAX_DEPOSITS + 1];
+    let nothing = Deposit { entry: entry_id(), case_secret: None, draw: None };
+    let many = vec![Signed { endorsements: vec![], deposit: nothing }; MAX_DEPOSITS + 1];
     refused(case.seal(&case.patient, many).await, Error::BodyMalformed).await;
 
-    let request = case.seal_as(&case.patient, MessageType::TreatmentRequest, body("{}")).await;
+    let request = case.seal_as(&case.patient, MessageType::TreatmentRequest, json("{}")).await;
     refused(request.unwrap(), Error::UnknownType).await;
-    let approval = case.seal_as(&case.patient, MessageType::TreatmentApproval, body("{}")).await;
+    let approval = case.seal_as(&case.patient, MessageType::TreatmentApproval, json("{}")).await;
     refused(approval.unwrap(), Error::TypeNotForRole).await;
 
     case.net.clock.advance((envelope::LIFETIME + 1) * 1000);
@@ -163,14 +159,13 @@ async fn envelopes_that_are_no_deposit_are_refused_whole() {
 #[tokio::test]
 async fn an_envelope_for_another_notary_is_refused() {
     let case = Case::begin().await;
-    let deposit = case.endorsed(&case.entry(None, "request")).await;
+    let deposit = case.endorsed(&case.request("request")).await;
     let message = Message {
         from: &case.patient.card,
         to: &case.hospital.card,
         case: &case.id,
         kind: MessageType::Deposit,
-        body: serde_json::to_value(DepositBody { cards: case.cards(), deposits: vec![deposit] })
-            .unwrap(),
+        body: body(case.cards(), vec![deposit]),
     };
     let clock = NodeClock::new(case.net.clock.clone());
     let keys = case.patient.keys;

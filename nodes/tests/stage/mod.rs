@@ -365,3 +365,18 @@ pub fn free_ports() -> u16 {
 pub fn refusal(reason: &str) -> String {
     json!({ "reason": reason }).to_string()
 }
+
+/// What becomes so many records: a Bundle with as many Encounters, each with a pulse that refers to it.
+pub fn whole_patient(records: usize, status: &str) -> String {
+    let entry = |resource: Value| json!({ "resource": resource });
+    let of_one = |number: usize| {
+        let encounter =
+            json!({"resourceType": "Encounter", "id": number.to_string(), "status": "finished"});
+        let mut pulse: Value = serde_json::from_str(RESULT).unwrap();
+        pulse["status"] = status.into();
+        pulse["encounter"] = json!({"reference": format!("Encounter/{number}")});
+        [entry(encounter), entry(pulse)]
+    };
+    let entries: Vec<Value> = (0..records).flat_map(of_one).collect();
+    json!({"resourceType": "Bundle", "type": "collection", "entry": entries}).to_string()
+}

@@ -1,5 +1,6 @@
 //! Version 1 of the protocol, as commit d3a5b34 had stored it.
 
+use std::slice;
 use std::time::Duration;
 
 use hdms::Error;
@@ -129,8 +130,9 @@ async fn cases_of_version_1_take_no_new_entries() {
     let patient = copied.patient().await;
     let open: PatientCase = patient.node().case(&cases.open).await.unwrap();
     let waiting = &open.results[0].entry.id;
-    assert_eq!(patient.node().confirm(&cases.open, waiting).await, Err(former));
-    let disputed = patient.node().dispute(&cases.open, waiting, "Too late").await.unwrap();
+    assert_eq!(patient.node().confirm(&cases.open, slice::from_ref(waiting)).await, Err(former));
+    let disputed =
+        patient.node().dispute(&cases.open, slice::from_ref(waiting), "Too late").await.unwrap();
     assert!(matches!(disputed.results[0].status, ResultStatus::Disputed { .. }));
 }
 

@@ -5,6 +5,7 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use hdms::ids::EntryId;
 use hdms::provider::{Clock, Store, Table};
@@ -23,7 +24,7 @@ async fn treatments(stage: &Stage) -> (Cases, EntryId) {
     let done = stage.approved().await;
     let result = stage.his.hand_in(&done, RESULT).await.remove(0);
     received(patient, &done, &result).await;
-    patient.confirm(&done, &result).await.unwrap();
+    patient.confirm(&done, slice::from_ref(&result)).await.unwrap();
     stage.his.until(&done, |view| view["summary"]["openResults"] == 0).await;
     let open = stage.approved().await;
     let waiting = stage.his.hand_in(&open, RESULT).await.remove(0);

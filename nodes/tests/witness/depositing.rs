@@ -7,12 +7,12 @@ use hdms::Error;
 use hdms::ledger::VerifiedReceipt;
 use hdms::log::TlogProof;
 use hdms::log::checkpoint::{cosignature, cosigned_text};
-use hdms::notary::{Deposit, DepositAnswer};
+use hdms::notary::DepositAnswer;
 use hdms_nodes::base::keys::{AwsPrimitives, open_or_make_log};
 use hdms_nodes::notary::Notary;
 use tokio::net::TcpListener;
 
-use crate::common::{Net, Person, deposit, passphrase, sealed};
+use crate::common::{Net, Person, Signed, deposit, passphrase, sealed};
 use crate::scene::{meets, name, network, restart, start, url};
 
 /// A patient and a hospital.
@@ -33,11 +33,11 @@ impl<'a> Depositors<'a> {
         Self { net, people: [net.person(0).await, net.hospital(1).await] }
     }
 
-    pub async fn entry(&self, notary: &Notary) -> Deposit {
+    pub async fn entry(&self, notary: &Notary) -> Signed {
         deposit(&self.people[0], &self.people[1], notary).await
     }
 
-    pub async fn send(&self, notary: &Notary, deposit: Deposit) -> Outcome {
+    pub async fn send(&self, notary: &Notary, deposit: Signed) -> Outcome {
         let card = notary.member().standing().card.clone();
         let [patient, hospital] = &self.people;
         let envelope = sealed([patient, hospital], &card, vec![deposit]).await;

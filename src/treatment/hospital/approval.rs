@@ -3,9 +3,9 @@
 use super::{HospitalCase, HospitalPhase};
 use crate::envelope::MessageType;
 use crate::error::Error;
-use crate::ledger::{Endorsed, Passed, VerifiedEndorsement};
+use crate::ledger::{Endorsed, Final, Passed, VerifiedEndorsement};
 use crate::provider::Timestamp;
-use crate::treatment::message::{Ranking, RefusalBody};
+use crate::treatment::message::{ApprovalBody, Ranking, RefusalBody};
 use crate::treatment::{Effect, Step};
 
 impl HospitalCase {
@@ -15,7 +15,7 @@ impl HospitalCase {
     pub fn approve(
         &self,
         mine: VerifiedEndorsement,
-        theirs: VerifiedEndorsement,
+        theirs: &VerifiedEndorsement,
         now: Timestamp,
     ) -> Result<Step<Self>, Error> {
         match self.phase {
@@ -29,7 +29,7 @@ impl HospitalCase {
         let mut case = self.clone();
         case.phase = HospitalPhase::Approving { refused: None };
         case.notary = Some(notary.clone());
-        let endorsed = Endorsed::join(mine.clone(), theirs)?;
+        let endorsed = vec![Endorsed::join(&self.entry.id, &mine, theirs)?];
         let deposit = Effect::Deposit { notary, endorsed, first: Some((secret, drawn)) };
         Ok(case.applied(now, vec![Effect::KeepEndorsement(mine), deposit]))
     }
@@ -56,7 +56,7 @@ impl HospitalCase {
     pub fn pass_over(
         &self,
         passed: Passed,
-        endorsed: Endorsed,
+        endorsed: Vec<Endorsed>,
         now: Timestamp,
     ) -> Result<Step<Self>, Error> {
         let HospitalPhase::Approving { refused: None, .. } = self.phase else {
@@ -69,7 +69,17 @@ impl HospitalCase {
         let mut case = self.clone();
         case.ranking = Some(Ranking { notaries, drawn: drawn.clone() });
         case.notary = Some(notary.clone());
-        let deposit = Effect::Deposit { notary, endorsed, first: Some((secret, drawn)) };
-        Ok(case.applied(now, vec![deposit]))
+        let first = Some((secret, drawn));
+        Ok(case.applied(now, vec![Effect::Deposit { notary, endorsed, first }]))
+    }
+
+    /// Steps 9-10: the request is final; the patient is told.
+    pub(super) fn request_final(&mut self, committed: &Final) -> Result<Effect, Error> {
+        self.phase = HospitalPhase::Approved;
+        let [_, mine] = committed.endorsed().jwts();
+        let draw = self.ranking.clone().ok_or(Error::FormerCase)?.drawn;
+        let receipt = committed.receipt().text().to_owned();
+        let body = ApprovalBody { endorsement: mine.to_string(), receipt, draw };
+        Effect::send(&self.patient, MessageType::TreatmentApproval, &body)
     }
 }

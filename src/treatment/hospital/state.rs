@@ -42,10 +42,11 @@ pub struct HospitalCase {
     pub notary: Option<NodeId>,
     /// What the hospital asked to read.
     pub data_requests: Vec<HospitalDataRequest>,
+    /// What the HIS handed in together; results of before version 2 were handed in one by one.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub hand_ins: Vec<HospitalHandIn>,
     /// What the HIS handed in.
     pub results: Vec<HospitalResult>,
-    /// The last final entry.
-    pub head: Option<EntryId>,
     /// When the request came.
     pub begun: Timestamp,
     /// When something happened last.
@@ -128,11 +129,26 @@ pub enum HospitalDataAnswer {
     },
 }
 
+/// Results that were handed in together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HospitalHandIn {
+    /// Names it for the patient.
+    pub id: MessageId,
+    /// SHA-256 of what was handed in, base64url.
+    pub digest: String,
+    /// The HIS's idempotency key, if it came with one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<String>,
+}
+
 /// A medical result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HospitalResult {
     /// Names its ledger entry from the moment that it is handed in.
     pub id: EntryId,
+    /// With what it was handed in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hand_in: Option<MessageId>,
     /// When it was handed in.
     pub handed_in: Timestamp,
     /// What came of it.
@@ -143,7 +159,7 @@ pub struct HospitalResult {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HospitalResultStatus {
-    /// It waits until the results before it are settled.
+    /// Of version 1: it was never sent, and can't be any more.
     Waiting,
     /// The patient has not yet decided.
     Sent {
@@ -193,9 +209,5 @@ impl HospitalResultStatus {
             self,
             HospitalResultStatus::Committed { .. } | HospitalResultStatus::Disputed { .. }
         )
-    }
-
-    pub(super) fn is_under_way(&self) -> bool {
-        matches!(self, HospitalResultStatus::Sent { .. } | HospitalResultStatus::Confirmed { .. })
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::ids::{CaseId, EntryId, NodeId};
+use crate::ids::{CaseId, MessageId, NodeId};
 use crate::jwk::EcJwk;
 use crate::ledger::{CaseSecret, Entry, Passed, VerificationKey};
 use crate::provider::Timestamp;
@@ -42,14 +42,39 @@ pub struct PatientCase {
     pub passed: Vec<Passed>,
     /// What the hospital asked to read.
     pub data_requests: Vec<DataRequest>,
+    /// What the hospital handed in together; results of before version 2 came one by one.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub hand_ins: Vec<HandIn>,
     /// What the hospital handed over.
     pub results: Vec<MedicalResult>,
-    /// The last final entry.
-    pub head: Option<EntryId>,
     /// When the request was made.
     pub begun: Timestamp,
     /// When something happened last.
     pub changed: Timestamp,
+}
+
+/// How long the rest of a hand-in is waited for before what came of it is shown, milliseconds.
+const AWAITED: u64 = 24 * 3600 * 1000;
+
+impl PatientCase {
+    /// How many results of a hand-in have come.
+    pub fn came_of(&self, hand_in: &HandIn) -> usize {
+        let of_it = |result: &&MedicalResult| result.hand_in.as_ref() == Some(&hand_in.id);
+        self.results.iter().filter(of_it).count()
+    }
+
+    /// Whether the rest of a hand-in is waited for.
+    pub fn is_under_way(&self, hand_in: &HandIn, now: Timestamp) -> bool {
+        let is_young = now.0 < hand_in.begun.0.saturating_add(AWAITED);
+        is_young && self.came_of(hand_in) < hand_in.of
+    }
+
+    /// Whether a result is shown to people: with all that was handed in together, or with what has come of
+    /// it after a day.
+    pub fn shows(&self, result: &MedicalResult, now: Timestamp) -> bool {
+        let hand_in = self.hand_ins.iter().find(|one| Some(&one.id) == result.hand_in.as_ref());
+        hand_in.is_none_or(|hand_in| !self.is_under_way(hand_in, now))
+    }
 }
 
 /// What shows before anything that a message carries is verified.
@@ -127,13 +152,25 @@ pub enum DataAnswer {
     },
 }
 
+/// Results that were handed in together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandIn {
+    /// Named by the hospital.
+    pub id: MessageId,
+    /// How many they are.
+    pub of: usize,
+    /// When the first of them came.
+    pub begun: Timestamp,
+}
+
 /// A medical result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MedicalResult {
     /// Its ledger entry.
     pub entry: Entry,
-    /// The hospital's endorsement.
-    pub endorsement: String,
+    /// With what it was handed in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hand_in: Option<MessageId>,
     /// When it came and was verified.
     pub received: Timestamp,
     /// What the patient decided and what came of it.

@@ -53,7 +53,7 @@ const TREATMENT: &str = "
         await node.share({ case: id, dataRequest: asked.id, records: [records[0].id] });
         const { results: [result] } =
             await until(async () => { const one = await node.case(id); return one.results.length && one; });
-        await node.confirm({ case: id, entry: result.entry });
+        await node.confirm({ case: id, entries: [result.entry] });
         await until(async () => (await node.case(id)).results[0].status.kind === 'committed');
         await until(async () => (await node.outbox()).length === 0);
     };
@@ -160,8 +160,7 @@ async fn agree(world: &World, case: &str) -> Result<()> {
         .flatten()
         .zip(ours["ledger"].as_array().into_iter().flatten())
     {
-        for member in
-            ["id", "verificationKey", "previous", "endorsedByPatient", "endorsedByHospital"]
+        for member in ["id", "verificationKey", "number", "endorsedByPatient", "endorsedByHospital"]
         {
             assert_eq!(theirs[member], ours[member], "{member}");
         }

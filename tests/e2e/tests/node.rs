@@ -28,7 +28,7 @@ async fn a_result_that_arrives_while_no_page_is_open_waits_for_the_patient(
     world.network.result_is(&case, &entry, "sent").await?;
     world.browser.go(world.network.url()).await?;
     world.browser.node(ARRIVED, vec![json!(case)]).await?;
-    let confirm = "await node.confirm({ case: args[0], entry: args[1] })";
+    let confirm = "await node.confirm({ case: args[0], entries: [args[1]] })";
     world.browser.node(confirm, vec![json!(case), json!(entry)]).await?;
     world.browser.node(FINAL, vec![json!(case)]).await?;
     world.one_result(&case, &entry).await
@@ -42,7 +42,7 @@ async fn two_tabs_that_confirm_at_once_confirm_once(engine: Engine) -> Result<()
     let ready = "const channel = new BroadcastChannel('both');
         const [one, entry] = args;
         window.decided = new Promise((resolve, reject) => {
-            channel.onmessage = () => node.confirm({ case: one, entry }).then(resolve, reject);
+            channel.onmessage = () => node.confirm({ case: one, entries: [entry] }).then(resolve, reject);
         });
         window.channel = channel;";
     let go = "channel.postMessage('now'); channel.onmessage(); await window.decided;";
@@ -79,7 +79,7 @@ async fn a_page_outlives_its_worker(engine: Engine) -> Result<()> {
     let entry = world.hand_in(&case).await?;
     world.browser.node("await until(() => window.told > 0)", Vec::new()).await?;
     world.browser.node(ARRIVED, vec![json!(case)]).await?;
-    let confirm = "await node.confirm({ case: args[0], entry: args[1] })";
+    let confirm = "await node.confirm({ case: args[0], entries: [args[1]] })";
     world.browser.node(confirm, vec![json!(case), json!(entry)]).await?;
     world.one_result(&case, &entry).await
 }
@@ -100,7 +100,7 @@ async fn a_trap_is_survived(engine: Engine) -> Result<()> {
     assert_eq!(records, 1);
     let entry = world.hand_in(&case).await?;
     world.browser.node(ARRIVED, vec![json!(case)]).await?;
-    let confirm = "await node.confirm({ case: args[0], entry: args[1] })";
+    let confirm = "await node.confirm({ case: args[0], entries: [args[1]] })";
     world.browser.node(confirm, vec![json!(case), json!(entry)]).await?;
     world.one_result(&case, &entry).await
 }
@@ -151,7 +151,7 @@ mod a_node_is_there_after_its_browser_was_closed {
         world.browser.go(world.network.url()).await?;
         assert_eq!(world.browser.node(who, Vec::new()).await?, before);
         world.browser.node(ARRIVED, vec![json!(case)]).await?;
-        let confirm = "await node.confirm({ case: args[0], entry: args[1] })";
+        let confirm = "await node.confirm({ case: args[0], entries: [args[1]] })";
         world.browser.node(confirm, vec![json!(case), json!(entry)]).await?;
         world.one_result(&case, &entry).await
     }

@@ -61,8 +61,8 @@ impl Open {
 const DECIDE: &str = "
     const [confirm, dispute, share, refuse, fhir] = args;
     const { id } = await node.addRecord({ fhir });
-    await node.confirm({ case: confirm[0], entry: confirm[1] });
-    await node.dispute({ case: dispute[0], entry: dispute[1], reason: 'Not mine' });
+    await node.confirm({ case: confirm[0], entries: [confirm[1]] });
+    await node.dispute({ case: dispute[0], entries: [dispute[1]], reason: 'Not mine' });
     await node.share({ case: share[0], dataRequest: share[1], records: [id] });
     await node.refuseData({ case: refuse[0], dataRequest: refuse[1], reason: 'Private' });";
 

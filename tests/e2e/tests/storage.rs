@@ -102,7 +102,7 @@ async fn a_full_disk_is_told_loses_nothing_and_is_left_behind_when_space_returns
     // Nobody starts anything again.
     filling(&world, "await settle(indexedDB.deleteDatabase('filler'))", Vec::new()).await?;
     world.browser.node(ARRIVED, vec![json!(case)]).await?;
-    let confirm = "await node.confirm({ case: args[0], entry: args[1] })";
+    let confirm = "await node.confirm({ case: args[0], entries: [args[1]] })";
     world.browser.node(confirm, vec![json!(case), json!(entry)]).await?;
     world.browser.node(FINAL, vec![json!(case)]).await?;
     let well = "await until(async () => !(await node.status()).problem)";

@@ -119,7 +119,7 @@ async fn below_the_minimum_version_a_node_takes_in_and_sends_nothing_until_it_ma
     browser.go(network.url()).await?;
     browser.node(&problem_is("network/version"), Vec::new()).await?;
     browser.node(ARRIVED, vec![json!(case)]).await?;
-    let confirm = "await node.confirm({ case: args[0], entry: args[1] });
+    let confirm = "await node.confirm({ case: args[0], entries: [args[1]] });
         const { problem, waiting } = await node.sendNow();
         const outbox = await node.outbox();
         return [problem.code, waiting === outbox.length, waiting > 0,
@@ -193,7 +193,7 @@ fn problem_is(code: &str) -> String {
 /// A case whose result is final.
 async fn with_final_result(world: &World) -> Result<String> {
     let (case, entry) = world.with_result().await?;
-    let confirm = "await node.confirm({ case: args[0], entry: args[1] })";
+    let confirm = "await node.confirm({ case: args[0], entries: [args[1]] })";
     world.browser.node(confirm, vec![json!(case), json!(entry)]).await?;
     world.browser.node(FINAL, vec![json!(case)]).await?;
     Ok(case)

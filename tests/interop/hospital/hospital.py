@@ -12,7 +12,7 @@ import log
 import record
 from identifying import is_text
 from member import Member
-from wire import MAX_ENVELOPE, NODE_ID, UUID7, Refused, digest, expect, form, new_id
+from wire import MAX_ENVELOPE, NODE_ID, UUID7, Refused, digest, expect, form, new_entry, new_id
 from wire import addressed, claimed, message, open_envelope, sealed, unverified
 
 DATE = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
@@ -25,8 +25,8 @@ BODIES = {
                           "manifest": str},
     "treatment/data": {"request": UUID7, "records": list, "cards?": list},
     "treatment/data-refusal": {"request": UUID7, "reason": str},
-    "treatment/confirmation": {"endorsement": str, "receipt": str},
-    "treatment/dispute": {"entry": UUID7, "reason": str},
+    "treatment/confirmation": {"endorsement": str, "receipts": list},
+    "treatment/dispute": {"entries": list, "reason": str},
 }
 
 
@@ -72,13 +72,15 @@ class Hospital(Member):
         self.kept[card["sub"]] = jwt
         return card
 
-    def notarise(self, case, endorsements, authors, first=(None, None)):
-        """The receipt of the case's notary for an entry (section 10), of which the first brings the
+    def notarise(self, case, entries, endorsements, authors, first=(None, None)):
+        """The receipts of the case's notary for entries (section 10), of which the first brings the
         case's secret and how the notary was drawn."""
         cards = [self.card if node == self.id else self.kept[node] for node in authors]
-        [answer] = self.deposit(case["notary"], case["id"], [(endorsements, cards, *first)])
-        expect("receipt" in answer, answer.get("refused"))
-        return answer["receipt"]
+        deposits = [(entry, endorsements, cards, *first) for entry in entries]
+        answers = self.deposit(case["notary"], case["id"], deposits)
+        for answer in answers:
+            expect("receipt" in answer, answer.get("refused"))
+        return [answer["receipt"] for answer in answers]
 
     # --- taking in (section 7.2) ---
 
@@ -120,7 +122,9 @@ class Hospital(Member):
     def requested(self, id, patient, body, known):
         expect(len(body["name"].encode()) <= 200, "envelope/body")
         claims = record.check_new(body["record"], patient)
-        entry = record.endorsed(body["endorsement"], patient)
+        entries = record.endorsed(body["endorsement"], patient)
+        expect(len(entries) == 1, "ledger/mismatch")
+        [entry] = entries.values()
         here = entry["case"] == id and entry["counterparty"] == self.id
         expect(here, "ledger/mismatch")
         if known:
@@ -129,7 +133,6 @@ class Hospital(Member):
         own = (claims.get("sub"), claims.get("case")) == (patient["sub"], id)
         expect(own, "record/wrong-author")
         fits = entry["kind"] == "request" and entry["author"] == patient["sub"]
-        fits = fits and entry["previous"] is None
         fits = fits and entry.get("case_secret") == log.secret_of(body["case_secret"])
         key = record.verification_key(body["record"])
         expect(fits and entry["verification_key"] == key, "ledger/mismatch")
@@ -141,7 +144,7 @@ class Hospital(Member):
         self.cases[id] = {
             "id": id, "patient": patient["sub"], "name": body["name"], "holder": claims["cnf"]["jwk"], "entry": entry,
             "theirs": body["endorsement"], "request": wish(claims["fhir"]), "phase": "requested",
-            "secret": body["case_secret"], "draw": part, "notary": notaries[0], "head": None, "asked": {}, "results": {},
+            "secret": body["case_secret"], "draw": part, "notary": notaries[0], "numbers": {}, "asked": {}, "results": {},
         }
         return "applied"
 
@@ -150,12 +153,13 @@ class Hospital(Member):
         with self.one_at_a_time:
             case = self.cases[id]
             expect(case["phase"] == "requested", "treatment/already-decided")
-            mine = record.endorse(case["entry"], self.keys["signing"], int(time.time()))
+            mine = record.endorse([case["entry"]], self.keys["signing"], int(time.time()))
             both = [case["theirs"], mine]
             authors = [case["patient"], self.id]
-            receipt = self.notarise(case, both, authors, (case["secret"], case["draw"]))
+            first = (case["secret"], case["draw"])
+            [receipt] = self.notarise(case, [case["entry"]["id"]], both, authors, first)
             self.check_receipt(receipt, case, case["entry"])
-            case |= {"phase": "approved", "head": case["entry"]["id"]}
+            case["phase"] = "approved"
             body = {"endorsement": mine, "receipt": receipt, "draw": case["draw"]}
             self.send(case, "treatment/approval", body)
 
@@ -235,56 +239,72 @@ class Hospital(Member):
         case["asked"][body["request"]] = body["reason"]
         return "applied"
 
-    def hand_in(self, id, fhir):
-        """Steps 14 to 18, one result at a time; answers the entry's id."""
+    def hand_in(self, id, *results):
+        """Steps 14 to 18, all in one message; answers the entries' ids."""
         with self.one_at_a_time:
-            case, now = self.cases[id], int(time.time())
+            case, now, key = self.cases[id], int(time.time()), self.keys["signing"]
             expect(case["phase"] == "approved", "treatment/not-allowed-now")
-            under_way = [r for r in case["results"].values() if r["status"] in ("sent", "confirmed")]
-            expect(not under_way, "treatment/not-allowed-now")
-            key = self.keys["signing"]
-            compact = record.issue(fhir, key, case["patient"], id, case["holder"], now)
-            entry = {
-                "id": new_id(), "kind": "result", "case": id, "author": self.id,
-                "counterparty": case["patient"],
-                "verification_key": record.verification_key(compact), "previous": case["head"],
-            }
-            mine = record.endorse(entry, key, now)
-            case["results"][entry["id"]] = {"entry": entry, "mine": mine, "status": "sent"}
-            self.send(case, "treatment/result", {"record": compact, "endorsement": mine})
-            return entry["id"]
+            entries, records = [], []
+            for fhir in results:
+                compact = record.issue(fhir, key, case["patient"], id, case["holder"], now)
+                entries.append({
+                    "id": new_entry(), "kind": "result", "case": id, "author": self.id,
+                    "counterparty": case["patient"],
+                    "verification_key": record.verification_key(compact),
+                })
+                records.append({"entry": entries[-1]["id"], "record": compact})
+            mine = record.endorse(entries, key, now)
+            for entry in entries:
+                case["results"][entry["id"]] = {"entry": entry, "mine": mine, "status": "sent"}
+            body = {"hand_in": new_id(), "of": len(records), "results": records, "endorsement": mine}
+            self.send(case, "treatment/result", body)
+            return [entry["id"] for entry in entries]
 
     def confirmation(self, case, sender, body, now):
         """Steps 20 and 21."""
-        entry = record.endorsed(body["endorsement"], sender)
-        expect(entry["case"] == case["id"], "ledger/mismatch")
-        result = case["results"].get(entry["id"])
-        expect(result, "treatment/unknown-entry")
-        theirs = self.check_receipt(body["receipt"], case, entry)
-        if result["status"] in ("confirmed", "committed"):
+        expect(1 <= len(body["receipts"]) <= 256, "treatment/count")
+        said = record.endorsed(body["endorsement"], sender)
+        for id, entry in said.items():
+            expect(entry["case"] == case["id"], "ledger/mismatch")
+            expect(id in case["results"], "treatment/unknown-entry")
+            expect(case["results"][id]["entry"] == entry, "ledger/mismatch")
+        theirs = {}
+        for text in body["receipts"]:
+            id = log.receipted(text, self.trust)["entry"]
+            expect(id in said, "ledger/mismatch")
+            claims = self.check_receipt(text, case, said[id])
+            result = case["results"][id]
+            if result["status"] == "committed":
+                continue
+            expect(result["status"] == "sent", "treatment/already-decided")
+            theirs[id] = claims
+        if not theirs:
             return "repeated"
-        expect(result["status"] == "sent", "treatment/already-decided")
-        expect(result["entry"] == entry, "ledger/mismatch")
-        both, authors = [result["mine"], body["endorsement"]], [self.id, case["patient"]]
-        receipt = self.notarise(case, both, authors)
-        expect(self.check_receipt(receipt, case, entry) == theirs, "ledger/mismatch")
-        result["status"], case["head"] = "committed", entry["id"]
+        both = [*(case["results"][id]["mine"] for id in theirs), body["endorsement"]]
+        receipts = self.notarise(case, list(theirs), both, [self.id, case["patient"]])
+        for (id, their), receipt in zip(theirs.items(), receipts):
+            expect(self.check_receipt(receipt, case, said[id]) == their, "ledger/mismatch")
+            case["results"][id]["status"] = "committed"
         return "applied"
 
     def dispute(self, case, sender, body, now):
-        result = case["results"].get(body["entry"])
-        expect(result, "treatment/unknown-entry")
-        if result["status"] == "disputed":
-            return "repeated"
-        expect(result["status"] == "sent", "treatment/already-decided")
-        result |= {"status": "disputed", "reason": body["reason"]}
-        return "applied"
+        expect(1 <= len(body["entries"]) <= 256, "treatment/count")
+        results = [case["results"].get(id) for id in body["entries"]]
+        expect(all(results), "treatment/unknown-entry")
+        fits = all(result["status"] in ("sent", "disputed") for result in results)
+        expect(fits, "treatment/already-decided")
+        new = [result for result in results if result["status"] == "sent"]
+        for result in new:
+            result |= {"status": "disputed", "reason": body["reason"]}
+        return "applied" if new else "repeated"
 
     def check_receipt(self, text, case, entry):
         """A receipt of the case's notary for this entry."""
         secret, now = case["secret"], int(time.time())
         claims = log.receipted(text, self.trust, entry, secret=secret, now=now)
         expect(claims["iss"] == case["notary"], "ledger/receipt")
+        taken = case["numbers"].setdefault(claims["number"], entry["id"])
+        expect(taken == entry["id"], "ledger/number-taken")
         return claims
 
 

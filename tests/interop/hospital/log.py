@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from wire import (
-    NODE_ID, UUID7, Refused, decode, encode, expect, form, parse, unverified, verify_by,
+    NODE_ID, UUID4, Refused, decode, encode, expect, form, parse, unverified, verify_by,
 )
 
 FORGED = "ledger/receipt"
@@ -156,17 +156,14 @@ def leads(step, seen, shown, root):
 # --- receipts ---
 
 OPENING = {
-    "version?": int, "entry": UUID7, "verification_key": NODE_ID, "time": int, "salt": str, "place": str,
-    "parties": str, "parties_salt?": str,
+    "version?": int, "entry": UUID4, "verification_key": NODE_ID, "time": int, "salt": str, "place": str,
+    "parties": str, "parties_salt?": str, "number?": int,
 }
 
 
-def place_of(secret, case, previous):
-    """In a case with this secret, or, before version 2, without one."""
-    place = [case, "\n", previous or ""]
-    if secret is None:
-        return encode(sha256("hdms-place/v1\n", *place))
-    return encode(sha256("hdms-place/v2\n", decode(secret, FORGED), *place))
+def place_of(secret, number, case):
+    """Of the entry with this number in a case with this secret."""
+    return encode(sha256("hdms-place/v2\n", decode(secret, FORGED), number.to_bytes(8), case))
 
 
 def secret_of(secret):
@@ -177,9 +174,8 @@ def secret_of(secret):
 
 
 def parties_of(salt, entry):
-    said = [entry["kind"], entry["case"], entry["previous"] or "", entry["author"],
-            entry["counterparty"]]
-    return encode(sha256("hdms-parties/v1\n", decode(salt, FORGED), "\n".join(said)))
+    said = [entry["kind"], entry["case"], entry["author"], entry["counterparty"]]
+    return encode(sha256("hdms-parties/v2\n", decode(salt, FORGED), "\n".join(said)))
 
 
 def leaf_of(opening):
@@ -232,9 +228,10 @@ def receipted(text, trust, entry=None, key=None, secret=None, now=None):
     expect(now is None or time <= now + 300, "envelope/not-yet-valid")
 
     if isinstance(entry, dict):
-        place = place_of(secret, entry["case"], entry["previous"])
+        expect(opening.get("version") == 2 and "number" in opening, "ledger/mismatch")
+        expect((opening["number"] == 1) == (entry["kind"] == "request"), "ledger/mismatch")
+        place = place_of(secret, opening["number"], entry["case"])
         expect(place == opening["place"], "ledger/mismatch")
-        expect(opening.get("version", 1) == (1 if secret is None else 2), "ledger/mismatch")
         expect("parties_salt" in opening, "ledger/mismatch")
         expect(parties_of(opening["parties_salt"], entry) == opening["parties"], "ledger/mismatch")
         entry, key = entry["id"], entry["verification_key"]
@@ -243,17 +240,16 @@ def receipted(text, trust, entry=None, key=None, secret=None, now=None):
     return {"iss": notary, "index": index, **opening}
 
 
-def conflict(jwt, trust, notary, entry, secret):
-    """The entry that a notary's signed conflict proves to have come first."""
+def conflict(jwt, trust, notary, entry):
+    """The entry that a notary's signed conflict proves to be logged under the id of this one."""
     typ = "hdms-conflict+jwt"
     _, claims = verify_by(jwt, typ, notary, FORGED, FORGED)
-    form(claims, {"iss": NODE_ID, "iat": int, "entry": UUID7, "first": UUID7, "receipt": str},
-         FORGED, closed=False)
-    first = receipted(claims["receipt"], trust, claims["first"])
-    expect(claims["iss"] == first["iss"] == notary["sub"], FORGED)
-    expect(claims["entry"] == entry["id"] and "parties_salt" not in first, FORGED)
-    if claims["first"] == entry["id"]:
-        expect(first["verification_key"] != entry["verification_key"], FORGED)
-    else:
-        expect(first["place"] == place_of(secret, entry["case"], entry["previous"]), FORGED)
-    return claims["first"]
+    form(claims, {"iss": NODE_ID, "iat": int, "entry": dict, "receipt": str}, FORGED, closed=False)
+    logged = claims["entry"]
+    receipt = receipted(claims["receipt"], trust, logged["id"], logged["verification_key"])
+    expect(claims["iss"] == receipt["iss"] == notary["sub"], FORGED)
+    expect(parties_of(receipt.get("parties_salt", ""), logged) == receipt["parties"], FORGED)
+    committed = ("kind", "case", "author", "counterparty", "verification_key")
+    differs = any(logged[member] != entry[member] for member in committed)
+    expect(logged["id"] == entry["id"] and differs, FORGED)
+    return logged

@@ -116,12 +116,13 @@ class Member:
         return reports
 
     def deposit(self, notary, case, deposits):
-        """The notary's answers to deposits, each `(endorsements, cards, secret, draw)`."""
+        """The notary's answers to deposits, each `(entry's id, endorsements, cards, secret, draw)`."""
         notary = self.trust.card(self.trust.notary(notary)["jwt"], int(time.time()))
-        cards = list(dict.fromkeys(card for _, cards, *_ in deposits for card in cards))
-        each = [{"endorsements": both} | ({"case_secret": secret} if secret else {})
-                | ({"draw": draw} if draw else {}) for both, _, secret, draw in deposits]
-        body = {"cards": cards, "deposits": each}
+        cards = list(dict.fromkeys(card for _, _, cards, *_ in deposits for card in cards))
+        said = list(dict.fromkeys(jwt for _, both, *_ in deposits for jwt in both))
+        each = [{"entry": entry} | ({"case_secret": secret} if secret else {})
+                | ({"draw": draw} if draw else {}) for entry, _, _, secret, draw in deposits]
+        body = {"cards": cards, "endorsements": said, "deposits": each}
         return self.submit(notary, case, "notary/deposit", body)["answers"]
 
     def submit(self, notary, case, kind, body):

@@ -8,7 +8,7 @@ from jwcrypto.jwk import JWK
 
 from facts import facts
 from identifying import Number, WHERE, WHO, is_text, leads
-from wire import NODE_ID, UUID7, Refused, decode, digest, encode, expect, form, parse, sign
+from wire import NODE_ID, UUID4, UUID7, Refused, decode, digest, encode, expect, form, parse, sign
 from wire import unverified, verify, verify_by
 
 RECORD, FORMER = "hdms-record-2+sd-jwt", "hdms-record+sd-jwt"
@@ -23,8 +23,8 @@ HIDDEN = {
 CLAIMS = 8
 ELEMENT = re.compile("(?=.{1,64}$)_?[A-Za-z][A-Za-z0-9]*")
 ENTRY = {
-    "id": UUID7, "kind": re.compile("request|result"), "case": UUID7, "author": NODE_ID,
-    "counterparty": NODE_ID, "verification_key": str, "previous": (str, type(None)),
+    "id": UUID4, "kind": re.compile("request|result"), "case": UUID7, "author": NODE_ID,
+    "counterparty": NODE_ID, "verification_key": str,
     "case_secret?": str, "draw?": dict,
 }
 
@@ -359,18 +359,23 @@ def check_presentation(compact, author, audience, nonce, now):
 
 # --- the ledger (section 9) ---
 
-def endorse(entry, key, now):
-    claims = {"iss": key.thumbprint(), "iat": now, "entry": entry}
+def endorse(entries, key, now):
+    """Signs entries of one case, all together."""
+    claims = {"iss": key.thumbprint(), "iat": now, "entries": entries}
     return sign("hdms-endorsement+jwt", claims, key)
 
 
 def endorsed(jwt, card):
-    """The entry that the node with this card has endorsed."""
+    """The entries that the node with this card has endorsed, by id."""
     malformed, forged = "ledger/malformed", "ledger/endorsement"
     _, claims = verify_by(jwt, "hdms-endorsement+jwt", card, malformed, forged)
-    form(claims, {"iss": NODE_ID, "iat": int, "entry": dict}, malformed, closed=False)
-    entry = form(claims["entry"], ENTRY, malformed)
-    expect(entry["previous"] is None or UUID7.fullmatch(entry["previous"]), malformed)
+    form(claims, {"iss": NODE_ID, "iat": int, "entries": list}, malformed, closed=False)
+    entries = [form(entry, ENTRY, malformed) for entry in claims["entries"]]
+    expect(1 <= len(entries) <= 256, malformed)
+    expect(all(entry["kind"] == "result" or "case_secret" in entry for entry in entries), malformed)
+    alike = {(entry["case"], *sorted((entry["author"], entry["counterparty"]))) for entry in entries}
+    by_id = {entry["id"]: entry for entry in entries}
+    expect(len(alike) == 1 and len(by_id) == len(entries), malformed)
     expect(claims["iss"] == card["sub"], forged)
-    expect(card["sub"] in (entry["author"], entry["counterparty"]), "ledger/not-participant")
-    return entry
+    expect(card["sub"] in alike.pop()[1:], "ledger/not-participant")
+    return by_id

@@ -53,7 +53,7 @@ def test_the_envelope_and_all_that_it_carries(trust, hospital):
     assert message["body"]["record"] == EXAMPLES["record of a treatment request"]
     claims = record.check(message["body"]["record"], patient)
     assert claims["fhir"]["resourceType"] == "ServiceRequest"
-    entry = record.endorsed(message["body"]["endorsement"], patient)
+    [entry] = record.endorsed(message["body"]["endorsement"], patient).values()
     assert entry["verification_key"] == record.verification_key(message["body"]["record"])
     secret = message["body"]["case_secret"]
     assert entry == EXAMPLES["entry of a request"]

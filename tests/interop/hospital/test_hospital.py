@@ -30,13 +30,20 @@ def asked(network, hospital, case, *resources):
 
 def committed(network, hospital, case, fhir):
     """A result that both sides hold to be final."""
-    entry = hospital.hand_in(case, fhir)
-    eventually(lambda: status(network, case, entry) == "received")
-    network.ask("confirm", case=case, entry=entry)
-    result = hospital.cases[case]["results"][entry]
-    eventually(lambda: result["status"] == "committed")
-    assert "committed" in status(network, case, entry)
-    return entry
+    return all_committed(network, hospital, case, fhir)[0]
+
+
+def all_committed(network, hospital, case, *results):
+    """Results that are handed in, and confirmed, together."""
+    entries = hospital.hand_in(case, *results)
+    for entry in entries:
+        eventually(lambda: status(network, case, entry) == "received")
+    network.ask("confirm", case=case, entries=entries)
+    for entry in entries:
+        result = hospital.cases[case]["results"][entry]
+        eventually(lambda: result["status"] == "committed")
+        assert "committed" in status(network, case, entry)
+    return entries
 
 
 def test_a_whole_treatment(network, hospital, approved):
@@ -50,7 +57,7 @@ def test_a_whole_treatment(network, hospital, approved):
     [share] = eventually(lambda: case["asked"][request])
     assert (share["fhir"], share["notary"]) == (ALLERGY, None)
 
-    entries = [committed(network, hospital, approved, fhir) for fhir in (RESULT, BUNDLE)]
+    entries = all_committed(network, hospital, approved, RESULT, BUNDLE)
     for entry, fhir in zip(entries, (RESULT, BUNDLE)):
         assert network.ask("read", case=approved, entry=entry) == fhir
 
@@ -75,11 +82,11 @@ def test_refused_data(network, hospital, approved):
 
 
 def test_a_disputed_result_is_corrected(network, hospital, approved):
-    wrong = hospital.hand_in(approved, RESULT)
+    [wrong] = hospital.hand_in(approved, RESULT)
     eventually(lambda: status(network, approved, wrong) == "received")
-    network.ask("dispute", case=approved, entry=wrong, reason="Not my value")
+    network.ask("dispute", case=approved, entries=[wrong], reason="Not my value")
     result = hospital.cases[approved]["results"][wrong]
     eventually(lambda: result["status"] == "disputed")
     assert result["reason"] == "Not my value"
     right = committed(network, hospital, approved, RESULT)
-    assert hospital.cases[approved]["head"] == right
+    assert hospital.cases[approved]["numbers"][2] == right

@@ -13,7 +13,7 @@ import record
 import wire
 from member import Member, ask
 from test_examples import EXAMPLES
-from wire import Refused, answer_to, encode, message, new_id, public, seal, sealed, sign, thumbprint
+from wire import Refused, answer_to, encode, message, new_entry, new_id, public, seal, sealed, sign, thumbprint
 
 
 @pytest.fixture(scope="module")
@@ -236,10 +236,14 @@ class Place:
 
     def entry(self, **changed):
         entry = {
-            "id": new_id(), "kind": "request", "case": self.case, "author": self.patient.id,
-            "counterparty": self.hospital.id, "verification_key": "A" * 43, "previous": None,
+            "id": new_entry(), "kind": "request", "case": self.case, "author": self.patient.id,
+            "counterparty": self.hospital.id, "verification_key": "A" * 43,
         } | changed
-        return entry if entry["previous"] else self.first(entry)
+        return entry if entry["kind"] == "result" else self.first(entry)
+
+    def result(self, **changed):
+        author, counterparty = self.hospital.id, self.patient.id
+        return self.entry(kind="result", author=author, counterparty=counterparty, **changed)
 
     def first(self, entry):
         """What the first entry of a case has besides: of many draws the one for our notary."""
@@ -256,14 +260,15 @@ class Place:
         return draw.drawn(entry, self.hospital.keys["signing"]) if "draw" in entry else None
 
     def endorsed(self, entry, by):
-        return record.endorse(entry, by.keys["signing"], int(time.time()))
+        return record.endorse([entry], by.keys["signing"], int(time.time()))
 
     def deposit(self, entry, depositor=None, by=None):
         by = by or (self.patient, self.hospital)
         both = [self.endorsed(entry, each) for each in by]
         depositor = depositor or self.hospital
         secret = self.secret if "case_secret" in entry else None
-        deposits = [(both, [each.card for each in by], secret, self.drawn(entry))]
+        cards = [each.card for each in by]
+        deposits = [(entry["id"], both, cards, secret, self.drawn(entry))]
         [answer] = depositor.deposit(self.notary["sub"], self.case, deposits)
         return answer
 
@@ -273,10 +278,10 @@ def refused_for(place, entry, first):
     [(kind, jwt)] = place.deposit(entry).items()
     trust = place.hospital.trust
     notary = trust.notary(place.notary["sub"])
-    return kind == "conflict" and log.conflict(jwt, trust, notary, entry, place.secret) == first["id"]
+    return kind == "conflict" and log.conflict(jwt, trust, notary, entry) == first
 
 
-def test_an_entry_has_one_receipt_and_one_successor(place):
+def test_an_entry_has_one_receipt_and_a_number_of_its_own(place):
     first, second = place.entry(), place.entry()
     answer = place.deposit(first)
     receipt = log.receipted(answer["receipt"], place.hospital.trust, first, secret=place.secret)
@@ -284,11 +289,11 @@ def test_an_entry_has_one_receipt_and_one_successor(place):
     assert place.deposit(first) == place.deposit(first, place.patient) == answer
     same_id = place.entry(id=first["id"], verification_key="B" * 42 + "A")
     assert refused_for(place, same_id, first)
-    assert refused_for(place, second, first)
-    next = place.entry(previous=first["id"])
-    assert "receipt" in place.deposit(next)
-    other = place.entry(previous=first["id"])
-    assert refused_for(place, other, next)
+    assert place.deposit(second) == {"refused": "notary/known-case"}
+    for number in (2, 3):
+        next, trust = place.result(), place.hospital.trust
+        receipt = place.deposit(next)["receipt"]
+        assert log.receipted(receipt, trust, next, secret=place.secret)["number"] == number
 
 
 def test_a_request_is_logged_by_the_notary_that_was_drawn_for_it(place, network):
@@ -302,7 +307,7 @@ def test_a_request_is_logged_by_the_notary_that_was_drawn_for_it(place, network)
         (good | {"signature": "A" + good["signature"][1:]}, place.notary["sub"]),
         (good | {"passed": [{"notary": place.notary["sub"], "silent": int(time.time())}]}, others[0]),
     ]:
-        deposits = [(both, cards, place.secret, part)]
+        deposits = [(entry["id"], both, cards, place.secret, part)]
         assert hospital.deposit(notary, case, deposits) == [not_drawn]
     assert "receipt" in place.deposit(entry)
 
@@ -339,7 +344,7 @@ def test_a_query_is_answered_to_whom_the_entry_was_given(place, network):
     trust = place.hospital.trust
     salt = log.receipted(receipt, trust, entry, secret=place.secret)["salt"]
     asked = [
-        {"entry": entry["id"], "salt": salt}, {"entry": new_id(), "salt": salt},
+        {"entry": entry["id"], "salt": salt}, {"entry": new_entry(), "salt": salt},
         {"entry": entry["id"], "salt": "A" * 22},
     ]
     known, unknown, guessed = place.hospital.query(notary, asked)
@@ -347,24 +352,25 @@ def test_a_query_is_answered_to_whom_the_entry_was_given(place, network):
     assert "parties_salt" not in said and unknown is guessed is None
 
 
-def test_an_entry_follows_one_of_its_own_case(place):
-    unknown = {"refused": "notary/unknown-predecessor"}
-    assert place.deposit(place.entry(previous=new_id())) == unknown
-    first = place.entry()
-    assert "receipt" in place.deposit(first)
-    assert place.deposit(place.entry(case=new_id(), previous=first["id"])) == unknown
+def test_a_result_follows_the_request_of_its_own_case(place):
+    unknown = {"refused": "notary/unknown-case"}
+    assert place.deposit(place.result()) == unknown
+    assert "receipt" in place.deposit(place.entry())
+    assert place.deposit(place.result(case=new_id())) == unknown
+    assert "receipt" in place.deposit(place.result())
 
 
 def test_both_participants_endorse_and_one_of_them_deposits(place, network):
     patient, hospital, entry = place.patient, place.hospital, place.entry()
     once = place.deposit(entry, by=(patient, patient))
     assert once == {"refused": "ledger/endorsement-missing"}
-    both = [place.endorsed(entry, patient), place.endorsed(place.entry(), hospital)]
+    other = entry | {"verification_key": "B" * 42 + "A"}
+    both = [place.endorsed(entry, patient), place.endorsed(other, hospital)]
     drawn = place.drawn(entry)
-    deposits = [(both, [patient.card, hospital.card], place.secret, drawn)]
+    deposits = [(entry["id"], both, [patient.card, hospital.card], place.secret, drawn)]
     answers = hospital.deposit(place.notary["sub"], place.case, deposits)
     assert answers == [{"refused": "ledger/mismatch"}]
-    alone = [(both, [patient.card], place.secret, drawn)]
+    alone = [(entry["id"], both, [patient.card], place.secret, drawn)]
     answers = hospital.deposit(place.notary["sub"], place.case, alone)
     assert answers == [{"refused": "card/unknown"}]
     third = Member(network.server, "personal", "")
@@ -380,7 +386,7 @@ def test_envelopes_that_a_notary_refuses_as_a_whole(place):
         ("treatment/refusal", {}, "envelope/unknown-type"),
         ("treatment/request", {}, "envelope/type-not-for-role"),
         ("notary/gossip", {}, "envelope/unknown-type"),
-        ("notary/deposit", {"cards": [], "deposits": []}, "envelope/body"),
+        ("notary/deposit", {"cards": [], "endorsements": [], "deposits": []}, "envelope/body"),
         ("notary/deposit", {"cards": [], "deposit": []}, "envelope/body"),
         ("notary/query", {"entries": []}, "envelope/unknown-type"),
     ]:
@@ -389,7 +395,7 @@ def test_envelopes_that_a_notary_refuses_as_a_whole(place):
     hidden = place.patient.card
     place.patient.card = None
     with refused("card/unknown"):
-        place.patient.submit(notary, case, "notary/deposit", {"cards": [], "deposits": []})
+        place.patient.submit(notary, case, "notary/deposit", {"cards": [], "endorsements": [], "deposits": []})
     place.patient.card = hidden
     for octets, code in [("x", "envelope/malformed"), ("A" * 1_048_577, "envelope/too-large")]:
         with refused(code):

@@ -12,7 +12,7 @@ from jwcrypto.jws import JWS
 
 import record
 from conftest import eventually
-from wire import decode, encode, new_id, public, rsa, sign
+from wire import decode, encode, new_entry, new_id, public, rsa, sign
 
 STRANGER = JWK.generate(kty="RSA", size=2048)
 
@@ -193,11 +193,13 @@ def test_results_that_do_not_belong(sender, network, hospital, approved):
     def result(compact=None, body={}, **changed):
         compact = compact or record.issue(fhir, key, patient, approved, holder, now)
         entry = {
-            "id": new_id(), "kind": "result", "case": approved, "author": hospital.id,
+            "id": new_entry(), "kind": "result", "case": approved, "author": hospital.id,
             "counterparty": patient, "verification_key": record.verification_key(compact),
-            "previous": case["head"],
         } | changed
-        body = {"record": compact, "endorsement": record.endorse(entry, key, now)} | body
+        body = {
+            "hand_in": new_id(), "of": 1, "results": [{"entry": entry["id"], "record": compact}],
+            "endorsement": record.endorse([entry], key, now),
+        } | body
         return sender.message(type="treatment/result", thd=approved, body=body)
 
     claims = {"iss": hospital.id, "iat": now, "cnf": {"jwk": holder}, "sub": patient,
@@ -221,20 +223,21 @@ def test_results_that_do_not_belong(sender, network, hospital, approved):
         (result(record.issue(fhir, key, patient, approved, other_holder, now)),
          "record/wrong-author"),
         (result(body={"endorsement": "x"}), "ledger/malformed"),
-        (result(body={"endorsement": record.endorse({"id": 1}, key, now)}), "ledger/malformed"),
+        (result(body={"endorsement": record.endorse([{"id": 1}], key, now)}), "ledger/malformed"),
         (result(body={"endorsement": case["theirs"]}), "ledger/endorsement"),
         (result(author=STRANGER.thumbprint()), "ledger/not-participant"),
         (result(case=new_id()), "ledger/mismatch"),
         (result(counterparty=STRANGER.thumbprint()), "ledger/mismatch"),
-        (result(kind="request"), "ledger/mismatch"),
+        (result(kind="request"), "ledger/malformed"),
         (result(verification_key="A" * 43), "ledger/mismatch"),
-        (result(previous=None), "notary/conflict"),
+        (result(body={"of": 0}), "treatment/count"),
+        (result(body={"of": 257}), "treatment/count"),
+        (result(body={"results": []}), "treatment/count"),
+        (result(body={"results": [{"entry": new_entry(), "record": good}]}), "ledger/mismatch"),
     ]:
         assert sender.refusal(envelope) == code
-    held = result(good, previous=new_id())
     before = network.ask("quarantined")
-    hospital.deliver(patient, new_id(), held)
-    entry = hospital.hand_in(approved, fhir)
+    [entry] = hospital.hand_in(approved, fhir)
     eventually(lambda: network.ask("state", case=approved)["results"])
     assert [r["entry"]["id"] for r in network.ask("state", case=approved)["results"]] == [entry]
     assert network.ask("quarantined") == before

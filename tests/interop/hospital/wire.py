@@ -23,6 +23,7 @@ SENDERS = {
 }
 NODE_ID = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 class Refused(Exception):
@@ -87,6 +88,10 @@ def fits(value, kind):
     if kind is int:
         return type(value) is int and value >= 0
     return isinstance(value, kind)
+
+
+def new_entry():
+    return str(uuid.uuid4())
 
 
 def new_id():

@@ -199,7 +199,7 @@ export class Peer {
 
   /** This peer's endorsement of a ledger entry. */
   async endorse(entry) {
-    const claims = { iss: this.id, iat: this.network.now, entry };
+    const claims = { iss: this.id, iat: this.network.now, entries: [entry] };
     return sign(claims, { alg: 'PS256', typ: 'hdms-endorsement+jwt', kid: this.id }, this.keys.signing);
   }
 

@@ -115,7 +115,7 @@ def test_a_request_of_ours_is_opened_and_the_approval_taken_in(lib, network):
 
     theirs, record = claims["body"]["endorsement"], claims["body"]["record"]
     _, endorsed = verified(lib, theirs, patient["signing_key"], "hdms-endorsement+jwt")
-    entry, jwt = endorsed["entry"], record.split("~")[0]
+    [entry], jwt = endorsed["entries"], record.split("~")[0]
     digest = hashlib.sha256(jwt.encode()).digest()
     assert entry["verification_key"] == base64.urlsafe_b64encode(digest).decode().rstrip("=")
     header, _ = verified(lib, jwt, patient["signing_key"], "hdms-record-2+sd-jwt")
@@ -123,17 +123,18 @@ def test_a_request_of_ours_is_opened_and_the_approval_taken_in(lib, network):
 
     me = lib.thumbprint(MINE["signing"])
     header = {"alg": "PS256", "typ": "hdms-endorsement+jwt", "kid": me}
-    mine = lib.sign({"iss": me, "iat": network.now, "entry": entry}, header, MINE["signing"])
+    mine = lib.sign({"iss": me, "iat": network.now, "entries": [entry]}, header, MINE["signing"])
     cards = [network.cards["patient"], network.cards["hospital"]]
     secret = claims["body"]["case_secret"]
     draw = {"signature": drawn(entry)}
-    first = {"endorsements": [theirs, mine], "case_secret": secret, "draw": draw}
-    deposits = {"cards": cards, "deposits": [first]}
+    first = {"entry": entry["id"], "case_secret": secret, "draw": draw}
+    deposits = {"cards": cards, "endorsements": [theirs, mine], "deposits": [first]}
     deposit = message(lib, network, notary, "notary/deposit", case, deposits)
     answers = network.ask({"deposit": {"envelope": enclose(lib, deposit, notary)}})["answers"]
     receipt = answers[0]["receipt"]
     opening = json.loads(base64.b64decode(receipt.split("\n")[1].removeprefix("extra ")))
-    assert opening["entry"] == entry["id"] and f"\nhdms-log/{notary['sub']}\n" in receipt
+    assert (opening["entry"], opening["number"]) == (entry["id"], 1)
+    assert f"\nhdms-log/{notary['sub']}\n" in receipt
 
     body = {"endorsement": mine, "receipt": answers[0]["receipt"], "draw": draw}
     approval = message(lib, network, patient, "treatment/approval", case, body)

@@ -38,12 +38,12 @@ after(() => network.stop());
 const toHospital = (envelope) => network.ask({ receive: { toPatient: false, envelope } });
 const toPatient = (envelope) => network.ask({ receive: { toPatient: true, envelope } });
 
-function entry(kind, record, previous) {
+function entry(kind, record) {
   const [author, counterparty] =
     kind === 'request' ? [patient.id, hospital.id] : [hospital.id, patient.id];
   const verification_key = verificationKey(record);
-  const first = previous === null ? { case_secret: CASE_SECRET, draw: draw() } : {};
-  return { id: uuid(network), kind, case: thd, author, counterparty, verification_key, previous, ...first };
+  const first = kind === 'request' ? { case_secret: CASE_SECRET, draw: draw() } : {};
+  return { id: uuid(network), kind, case: thd, author, counterparty, verification_key, ...first };
 }
 
 /** Our patient's part of the draw of a case's notary. */
@@ -65,13 +65,14 @@ function receipt(text, about) {
 async function endorsed(jwt, by) {
   const { claims } = await verified(jwt, by.signing_key, 'hdms-endorsement+jwt');
   assert.equal(claims.iss, by.sub);
-  return claims.entry;
+  assert.equal(claims.entries.length, 1);
+  return claims.entries[0];
 }
 
 /** Deposits an entry as `peer`, the first of a case with its secret; the notary's receipt. */
 async function deposit(peer, about, endorsements, case_secret, drawn) {
   const known = [network.cards.patient, network.cards.hospital];
-  const body = { cards: known, deposits: [{ endorsements, case_secret, draw: drawn }] };
+  const body = { cards: known, endorsements, deposits: [{ entry: about.id, case_secret, draw: drawn }] };
   const envelope = await peer.seal(cards.notary, 'notary/deposit', thd, body);
   const { answers } = await network.ask({ deposit: { envelope } });
   return receipt(answers[0].receipt, about);
@@ -105,7 +106,7 @@ test('a patient written with jose and @sd-jwt/core is treated by our hospital', 
     fhir, facts: { kinds: ['ServiceRequest'], codes: [] }, patient: patient.id, thd,
     holder: patient.holderJwk,
   });
-  const request = entry('request', record, null);
+  const request = entry('request', record);
   const mine = await patient.endorse(request);
   const case_secret = SECRET.toString('base64url');
   const { manifest } = network.documents;
@@ -122,29 +123,29 @@ test('a patient written with jose and @sd-jwt/core is treated by our hospital', 
   const key = createPublicKey({ key: cards.hospital.signing_key, format: 'jwk' });
   assert.ok(verify('sha256', drawText(request), key, signature));
 
-  const result = uuid(network);
-  await network.ask({ 'hand-in': { case: thd, entry: result, fhir: OBSERVATION } });
+  await network.ask({ 'hand-in': { case: thd, results: [OBSERVATION] } });
   const handed = await patient.open(await network.mail('treatment/result'), cards.hospital, 'treatment/result');
-  const { fhir: content, sub, case: about } = await patient.readWhole(handed.body.record, cards.hospital);
+  const [{ entry: result, record: its }] = handed.body.results;
+  assert.deepEqual([handed.body.of, handed.body.results.length], [1, 1]);
+  const { fhir: content, sub, case: about } = await patient.readWhole(its, cards.hospital);
   assert.deepEqual([content, sub, about], [OBSERVATION, patient.id, thd]);
   const logged = await endorsed(handed.body.endorsement, cards.hospital);
-  assert.equal(logged.verification_key, verificationKey(handed.body.record));
-  assert.equal(logged.previous, request.id);
+  assert.deepEqual([logged.id, logged.verification_key], [result, verificationKey(its)]);
   const endorsement = await patient.endorse(logged);
   const proof = await deposit(patient, logged, [handed.body.endorsement, endorsement]);
-  const confirmation = { endorsement, receipt: proof };
+  const confirmation = { endorsement, receipts: [proof] };
   assert.equal(await toHospital(await patient.seal(cards.hospital, 'treatment/confirmation', thd, confirmation)), 'applied');
 
   const asked = { id: uuid(network), ...ASKED };
   await network.ask({ 'ask-for-data': { case: thd, asked } });
   const question = await patient.open(await network.mail('treatment/data-request'), cards.hospital, 'treatment/data-request');
   assert.deepEqual(question.body, asked);
-  const shown = await patient.present(handed.body.record, { sub: true, case: true }, asked.id, hospital.id);
+  const shown = await patient.present(its, { sub: true, case: true }, asked.id, hospital.id);
   const data = { request: asked.id, records: [{ record: shown, receipt: proof }] };
   assert.equal(await toHospital(await patient.seal(cards.hospital, 'treatment/data', thd, data)), 'applied');
 
   const state = await network.ask({ state: { ofPatient: false, case: thd } });
-  assert.equal(state.head, result);
+  assert.equal(state.results[0].id, result);
   assert.deepEqual(state.results[0].status.committed.entry, logged);
   assert.deepEqual(state.data_requests[0].answer.answered.records, [logged.verification_key]);
 });
@@ -169,13 +170,16 @@ test('a hospital written with jose and @sd-jwt/core treats our patient', async (
   const facts = { kinds: ['Observation', 'Patient'], codes: [], year: 2026, age: 41 };
   const frame = { entry: { _sd: [0, 1], 0: { resource: { _sd: ['subject'] } } } };
   const record = await hospital.issue({ fhir: bundle, frame, facts, patient: patient.id, thd, holder: cnf.jwk });
-  const result = entry('result', record, request.id);
-  const body = { record, endorsement: await hospital.endorse(result) };
+  const result = entry('result', record);
+  const body = {
+    hand_in: uuid(network), of: 1, results: [{ entry: result.id, record }],
+    endorsement: await hospital.endorse(result),
+  };
   assert.equal(await toPatient(await hospital.seal(cards.patient, 'treatment/result', thd, body)), 'applied');
-  await network.ask({ confirm: { case: thd, entry: result.id } });
+  await network.ask({ confirm: { case: thd, entries: [result.id] } });
   const confirmed = await hospital.open(await network.mail('treatment/confirmation'), cards.patient, 'treatment/confirmation');
   assert.deepEqual(await endorsed(confirmed.body.endorsement, cards.patient), result);
-  receipt(confirmed.body.receipt, result);
+  receipt(confirmed.body.receipts[0], result);
 
   const question = { id: uuid(network), ...ASKED };
   assert.equal(await toPatient(await hospital.seal(cards.patient, 'treatment/data-request', thd, question)), 'applied');

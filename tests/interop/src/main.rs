@@ -42,10 +42,10 @@ enum Command {
     AskForData { case: CaseId, asked: DataRequestBody },
     /// Our patient shares a result.
     Share { case: CaseId, request: MessageId, entry: EntryId },
-    /// Our hospital hands in a result.
-    HandIn { case: CaseId, entry: EntryId, fhir: Value },
-    /// Our patient confirms a result.
-    Confirm { case: CaseId, entry: EntryId },
+    /// Our hospital hands in results.
+    HandIn { case: CaseId, results: Vec<Value> },
+    /// Our patient confirms results.
+    Confirm { case: CaseId, entries: Vec<EntryId> },
     /// Our patient presents places of a record that it holds.
     Present { record: Record, places: Vec<String>, nonce: String, audience: String },
     /// A record that our hospital is said to have issued: what it discloses.
@@ -111,11 +111,11 @@ async fn decide(world: &mut World, command: Command) -> Result<(), Error> {
             let name = RecordName { case: case.clone(), entry };
             world.patient.share(&case, &request, &[name]).await?;
         }
-        Command::HandIn { case, entry, fhir } => {
-            world.hospital.hand_in(&case, vec![(entry, fhir)]).await?;
+        Command::HandIn { case, results } => {
+            world.hand_in(&case, results).await?;
         }
-        Command::Confirm { case, entry } => {
-            world.patient.confirm(&case, &entry).await?;
+        Command::Confirm { case, entries } => {
+            world.patient.confirm(&case, &entries).await?;
         }
         _ => return Err(Error::CommandMalformed),
     }

@@ -1,6 +1,6 @@
 //! The private keys of simulated nodes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use hdms::Error;
@@ -25,13 +25,20 @@ pub fn keys(
 pub struct Keyring {
     present: RefCell<Rc<SoftwareKeys<SeededRandomness>>>,
     decrypting: RefCell<Vec<Rc<SoftwareKeys<SeededRandomness>>>>,
+    uses: Cell<usize>,
 }
 
 impl Keyring {
     /// With a node's first keys.
     pub fn new(keys: SoftwareKeys<SeededRandomness>) -> Self {
         let keys = Rc::new(keys);
-        Self { present: RefCell::new(keys.clone()), decrypting: RefCell::new(vec![keys]) }
+        let (present, uses) = (RefCell::new(keys.clone()), Cell::default());
+        Self { present, decrypting: RefCell::new(vec![keys]), uses }
+    }
+
+    /// How often a private key was used so far.
+    pub fn uses(&self) -> usize {
+        self.uses.get()
     }
 
     /// The keys that sign.
@@ -59,14 +66,17 @@ impl Keyring {
 
 impl NodeKeys for Keyring {
     async fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.uses.update(|uses| uses + 1);
         self.present().sign_ps256(message).await
     }
 
     async fn sign_pkcs1(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.uses.update(|uses| uses + 1);
         self.present().sign_pkcs1(message).await
     }
 
     async fn decrypt_oaep(&self, kid: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
+        self.uses.update(|uses| uses + 1);
         let decrypting = self.decrypting.borrow().clone();
         let keys = decrypting.iter().find(|keys| keys.public().1.thumbprint() == kid);
         keys.ok_or(Error::WrongRecipientKey)?.decrypt_oaep(kid, ciphertext).await

@@ -22,7 +22,7 @@ use hdms::jwk::RsaJwk;
 use hdms::ledger::{CaseSecret, Commitment, Draw, Drawn, Entry, EntryKind, VerificationKey};
 use hdms::memory::MemoryStore;
 use hdms::network::{NetworkDocuments, Trust};
-use hdms::node::{Deliverer, Node, OutboxItem, Outcome, Parcel, Payload, Platform, Taken};
+use hdms::node::{Deliverer, Node, OutboxItem, Outcome, Parcel, Payload, Platform, answers_to};
 use hdms::notary::DepositAnswers;
 use hdms::provider::{Clock, Timestamp, Write};
 use hdms::software::{Software, SoftwareHolders, SoftwareKeys};
@@ -34,6 +34,7 @@ pub use keyring::{Keyring, keys};
 use locks::{Guard, Locks};
 use notary::Notary;
 pub use operator::{Network, Operator, id, stated};
+use serde_json::Value;
 
 /// When every simulation begins: 2026-01-01, noon.
 pub const BEGIN: Timestamp = Timestamp(1_767_268_800_000);
@@ -304,6 +305,13 @@ impl World {
         self.patient.platform().queued.take()
     }
 
+    /// The hospital hands in results together. Answers their entries.
+    pub async fn hand_in(&self, case: &CaseId, results: Vec<Value>) -> Result<Vec<EntryId>, Error> {
+        let (state, hand_in) = self.hospital.hand_in(case, results, None).await?;
+        let of_it = state.results.into_iter().filter(|one| one.hand_in.as_ref() == Some(&hand_in));
+        Ok(of_it.map(|one| one.id).collect())
+    }
+
     /// Collects what both nodes have queued: messages into [`World::mail`], deposits to the notary
     /// and its answers back, until nothing moves.
     pub async fn settle(&mut self) -> Result<(), Error> {
@@ -315,16 +323,12 @@ impl World {
             }
             let (mut mail, notary) = (Vec::new(), &mut self.notary);
             dispatch::<PatientCase>(&self.patient, from_patient, notary, &mut mail).await?;
-            let cases =
-                dispatch::<HospitalCase>(&self.hospital, from_hospital, notary, &mut mail).await?;
-            for case in cases {
-                self.hospital.send_next_result(&case).await?;
-            }
+            dispatch::<HospitalCase>(&self.hospital, from_hospital, notary, &mut mail).await?;
             self.mail.extend(mail);
         }
     }
 
-    /// Delivers one message, then settles. A hospital goes on to its next result.
+    /// Delivers one message, then settles.
     pub async fn deliver(&mut self, mail: &Mail) -> Result<Outcome, Error> {
         self.providers.clock.advance(1000);
         let envelope = mail.envelope.as_bytes();
@@ -333,11 +337,6 @@ impl World {
         } else {
             self.hospital.receive::<HospitalCase>(envelope).await
         };
-        if let (false, Ok(Taken { outcome: Outcome::Applied, case, .. })) =
-            (mail.to_patient, &taken)
-        {
-            self.hospital.send_next_result(case).await?;
-        }
         self.settle().await?;
         taken.map(|taken| taken.outcome)
     }
@@ -353,14 +352,13 @@ impl World {
     }
 }
 
-/// Sends what a node queued. Answers the cases that deposits have moved on.
+/// Sends what a node queued.
 async fn dispatch<F: Flow>(
     node: &Node<Simulated>,
     items: Vec<OutboxItem>,
     notary: &mut Notary,
     mail: &mut Vec<Mail>,
-) -> Result<Vec<CaseId>, Error> {
-    let mut moved = Vec::new();
+) -> Result<(), Error> {
     let (parcels, stuck) = node.parcels(items).await;
     if !stuck.is_empty() {
         return Err(Error::NetworkUnreachable);
@@ -375,14 +373,13 @@ async fn dispatch<F: Flow>(
             }
             Parcel::Deposits { items, envelope, .. } => {
                 let DepositAnswers { answers } = notary.receive(&envelope).await?;
-                for (item, answer) in items.iter().zip(&answers) {
-                    node.deposit_answered::<F>(item, answer).await?;
-                    moved.push(item.case.clone());
+                for (item, answers) in items.iter().zip(answers_to(&items, answers)?) {
+                    node.deposit_answered::<F>(item, &answers).await?;
                 }
             }
         }
     }
-    Ok(moved)
+    Ok(())
 }
 
 async fn post(

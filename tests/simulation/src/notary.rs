@@ -6,12 +6,12 @@ use hdms::Error;
 use hdms::card::VerifiedCard;
 use hdms::envelope::{self, Message, MessageType, Opened, Opening, Sealed};
 use hdms::ids::{CaseId, EntryId, NodeId};
-use hdms::ledger::{CaseSecret, Conflict, Entry, LeafOpening, Salt};
+use hdms::ledger::{Conflict, Entry, LeafOpening, Place, Salt};
 use hdms::log::TlogProof;
 use hdms::network::Trust;
 use hdms::notary::{
-    self, AnswerBody, Decision, Deposit, DepositAnswer, DepositAnswers, DepositCards, Place,
-    Queried, SignedManifest,
+    self, AnswerBody, Decision, Deposit, DepositAnswer, DepositAnswers, DepositCards, Known,
+    Queried, SignedManifest, Statements,
 };
 use hdms::provider::Clock;
 use hdms::software::{Software, SoftwareKeys};
@@ -26,8 +26,8 @@ use crate::log::{Log, LogSigner};
 pub struct Logged {
     /// The entry.
     pub entry: Entry,
-    /// Of its case.
-    pub secret: Option<CaseSecret>,
+    /// Where it stands in its case.
+    pub place: Place,
     /// What opens its leaf, as its participants get it.
     pub opening: LeafOpening,
     /// Its receipt, under the first checkpoint that was co-signed with it; none before.
@@ -46,7 +46,9 @@ pub struct Notary {
     signer: LogSigner,
     /// Who co-signs its checkpoints.
     pub witnesses: Vec<LogSigner>,
-    log: Log,
+    leaves: Log,
+    /// Where the next new entry is logged, whatever its turn: a notary that is false.
+    pub renumbered: Option<Place>,
     logged: Vec<Logged>,
     answered: Vec<(String, DepositAnswers)>,
 }
@@ -69,7 +71,8 @@ impl Notary {
             card,
             trust,
             witnesses,
-            log: Log::default(),
+            leaves: Log::default(),
+            renumbered: None,
             logged: Vec::new(),
             answered: Vec::new(),
         })
@@ -112,19 +115,22 @@ impl Notary {
         let (depositor, body) = notary::deposits(self.open(envelope).await?)?;
         let now = self.providers.clock.now();
         let cards = DepositCards::verify(&body.cards, &self.trust, now, &self.primitives).await;
-        let mut ruled = Vec::new();
+        let (mut statements, mut ruled) = (Statements::default(), Vec::new());
+        for endorsement in &body.endorsements {
+            statements.add(endorsement, &cards, &self.primitives).await;
+        }
         for deposit in &body.deposits {
-            ruled.push(self.rule(deposit, depositor.id(), &cards).await);
+            ruled.push(self.rule(deposit, depositor.id(), (&cards, &statements)).await);
         }
         self.publish()?;
         let mut answers = Vec::new();
         for ruling in ruled {
             answers.push(match ruling {
-                Ok((entry, Decision::Log | Decision::Repeat)) => {
+                Ok((entry, Decision::Log(_) | Decision::Repeat)) => {
                     DepositAnswer::Receipt(self.receipt(&entry)?.clone())
                 }
-                Ok((entry, Decision::Conflict(first))) => {
-                    DepositAnswer::Conflict(self.conflict(entry, first).await?)
+                Ok((entry, Decision::Conflict)) => {
+                    DepositAnswer::Conflict(self.conflict(&entry).await?)
                 }
                 Err(error) => DepositAnswer::Refused(error.code().to_owned()),
             });
@@ -165,43 +171,37 @@ impl Notary {
         decrypted.verify(None, opening, &self.primitives).await
     }
 
-    /// Decides on one deposit, and logs it if it is new and in its place.
+    /// Decides on one deposit, and logs it if it is new.
     async fn rule(
         &mut self,
         deposit: &Deposit,
         depositor: &NodeId,
-        cards: &DepositCards,
+        along: (&DepositCards, &Statements),
     ) -> Result<(EntryId, Decision), Error> {
-        let checked = notary::check(deposit, depositor, cards, &self.primitives).await?;
+        let checked = notary::check(deposit, depositor, along, &self.primitives).await?;
         checked.expect_drawn(self.card.id(), &self.manifests, self.providers.clock.now())?;
         let entry = checked.endorsed.entry();
-        let place = self.place(entry, checked.secret);
-        let decision = notary::decide(entry, &place)?;
-        if decision == Decision::Log {
-            let Providers { clock, randomness } = &self.providers;
-            let salts = [Salt::new(randomness)?, Salt::new(randomness)?];
-            let secret = place.secret;
-            let opening = LeafOpening::of(entry, salts, secret, clock.now().seconds());
-            self.log.append(opening.leaf().to_bytes());
-            self.logged.push(Logged { entry: entry.clone(), secret, opening, receipt: None });
+        let last = self.logged.iter().rev().find(|logged| logged.entry.case == entry.case);
+        let known = Known {
+            same: self.find(&entry.id).map(|logged| logged.entry.clone()),
+            last: last.map(|logged| (logged.entry.clone(), logged.place)),
+        };
+        let decision = notary::decide(entry, checked.secret, &known)?;
+        if let Decision::Log(place) = decision {
+            let place = self.renumbered.take().unwrap_or(place);
+            self.append(entry, place)?;
         }
         Ok((entry.id.clone(), decision))
     }
 
-    fn place(&self, entry: &Entry, secret: Option<CaseSecret>) -> Place {
-        let predecessor = entry.previous.as_ref().and_then(|previous| self.find(previous));
-        let find = |test: &dyn Fn(&Entry) -> bool| {
-            let mut entries = self.logged.iter().map(|logged| &logged.entry);
-            entries.find(|logged| test(logged)).cloned()
-        };
-        Place {
-            same: find(&|logged| logged.id == entry.id),
-            predecessor: predecessor.map(|logged| logged.entry.clone()),
-            occupant: find(&|logged| {
-                logged.case == entry.case && logged.previous == entry.previous
-            }),
-            secret: secret.or(predecessor.and_then(|logged| logged.secret)),
-        }
+    /// Logs an entry there, also once more: then its receipt is another from now on.
+    pub fn append(&mut self, entry: &Entry, place: Place) -> Result<(), Error> {
+        let Providers { clock, randomness } = &self.providers;
+        let salts = [Salt::new(randomness)?, Salt::new(randomness)?];
+        let opening = LeafOpening::of(entry, salts, place, clock.now().seconds());
+        self.leaves.append(opening.leaf().to_bytes());
+        self.logged.push(Logged { entry: entry.clone(), place, opening, receipt: None });
+        Ok(())
     }
 
     /// Has a checkpoint over everything co-signed, and makes the receipts that wait for it.
@@ -214,13 +214,13 @@ impl Notary {
         if newest.opening.time > now || self.witnesses.len() < needed {
             return Err(Error::WitnessesMissing);
         }
-        let mut checkpoint = self.signer.sign(self.log.checkpoint(self.card.id()));
+        let mut checkpoint = self.signer.sign(self.leaves.checkpoint(self.card.id()));
         for witness in &self.witnesses {
             checkpoint.add(witness.cosign(&checkpoint, now));
         }
         for (index, logged) in self.logged.iter_mut().enumerate() {
             if logged.receipt.is_none() {
-                let proof = self.log.prove(index, checkpoint.clone());
+                let proof = self.leaves.prove(index, checkpoint.clone());
                 logged.receipt = Some(logged.opening.receipt(proof)?);
             }
         }
@@ -228,7 +228,7 @@ impl Notary {
     }
 
     fn find(&self, entry: &EntryId) -> Option<&Logged> {
-        self.logged.iter().find(|logged| logged.entry.id == *entry)
+        self.logged.iter().rev().find(|logged| logged.entry.id == *entry)
     }
 
     fn receipt(&self, entry: &EntryId) -> Result<&String, Error> {
@@ -236,15 +236,14 @@ impl Notary {
         receipt.ok_or(Error::UnknownEntry)
     }
 
-    /// The receipt of what was logged in the place of `entry` first, signed.
-    async fn conflict(&self, entry: EntryId, first: EntryId) -> Result<String, Error> {
-        let logged = self.find(&first).ok_or(Error::UnknownEntry)?;
+    /// What was logged under this id first, signed.
+    async fn conflict(&self, entry: &EntryId) -> Result<String, Error> {
+        let logged = self.find(entry).ok_or(Error::UnknownEntry)?;
         let conflict = Conflict {
             iss: self.card.id().clone(),
             iat: self.providers.clock.now().seconds(),
-            entry,
-            receipt: self.for_others(logged)?,
-            first,
+            entry: logged.entry.clone(),
+            receipt: self.receipt(entry)?.clone(),
         };
         conflict.sign(&self.keys).await
     }

@@ -19,15 +19,13 @@ pub const KNOWN: &str = include_str!("../vectors/treatment.json");
 pub const CASE: &str = "019b7985-7400-7000-8000-000000000001";
 pub(crate) const DATA_REQUESTS: [&str; 2] =
     ["019b7985-7400-7000-8000-000000000002", "019b7985-7400-7000-8000-000000000005"];
-pub(crate) const RESULTS: [&str; 2] =
-    ["019b7985-7400-7000-8000-000000000003", "019b7985-7400-7000-8000-000000000004"];
 
 /// A laboratory value whose number text a plain JSON number would lose.
 pub const RESULT: &str = r#"{"resourceType":"Observation","id":"hba1c","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"4548-4","display":"Hemoglobin A1c"}]},"subject":{"reference":"Patient/example","display":"Kim Minji"},"effectiveDateTime":"2026-01-01","valueQuantity":{"value":6.10,"unit":"%","system":"http://unitsofmeasure.org","code":"%"}}"#;
 
 const ALLERGY: &str = r#"{"resourceType":"AllergyIntolerance","id":"penicillin","code":{"text":"Penicillin"},"patient":{"reference":"Patient/example"}}"#;
 
-/// The scenario: a request, approved; data asked for and shared; two results, both confirmed; one
+/// The scenario: a request, approved; data asked for and shared; two results in one hand-in, confirmed; one
 /// of them shared.
 pub struct Run {
     /// The network in which it happens.
@@ -67,7 +65,8 @@ impl Run {
 
     /// Steps 11-12, with a final result, presented by its holder.
     pub async fn share_final(&mut self) -> Result<(), Error> {
-        let name = RecordName { case: self.case.clone(), entry: RESULTS[0].parse()? };
+        let [first, ..] = &self.result_ids().await?[..] else { return Err(Error::UnknownEntry) };
+        let name = RecordName { case: self.case.clone(), entry: first.clone() };
         self.share(DATA_REQUESTS[1], "Observation", name).await
     }
 
@@ -84,18 +83,20 @@ impl Run {
         self.deliver().await
     }
 
-    /// Steps 14-21, twice.
+    /// Steps 14-21, for two results that are handed in, and confirmed, together.
     pub async fn results(&mut self) -> Result<(), Error> {
         let fhir = hdms::json::parse(RESULT.as_bytes())?;
-        let ids: Vec<EntryId> = RESULTS.iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
-        let results = ids.iter().map(|id| (id.clone(), fhir.clone())).collect();
-        self.world.hospital.hand_in(&self.case, results).await?;
+        let results = vec![fhir.clone(), fhir];
+        self.world.hospital.hand_in(&self.case, results, None).await?;
         self.deliver().await?;
-        for id in &ids {
-            self.world.patient.confirm(&self.case, id).await?;
-            self.deliver().await?;
-        }
-        Ok(())
+        self.world.patient.confirm(&self.case, &self.result_ids().await?).await?;
+        self.deliver().await
+    }
+
+    /// The results' entries.
+    pub async fn result_ids(&self) -> Result<Vec<EntryId>, Error> {
+        let case: HospitalCase = self.world.hospital.case(&self.case).await?;
+        Ok(case.results.into_iter().map(|result| result.id).collect())
     }
 
     /// The request's ledger entry: the first that was logged.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails so")]
 
+use std::slice;
 use std::str::FromStr;
 
 use futures_lite::future::block_on;
@@ -26,8 +27,8 @@ fn observation() -> Value {
     json!({ "resourceType": "Observation", "status": "final", "code": { "text": "HbA1c" } })
 }
 
-/// A network in which the patient has received a result, in case 1 as entry 3.
-async fn with_result(seed: u64) -> World {
+/// A network in which the patient has received a result, in case 1. Its entry.
+async fn with_result(seed: u64) -> (World, EntryId) {
     let mut world = World::new(seed).await.unwrap();
     let may_read = vec!["Observation".into()];
     let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read };
@@ -36,9 +37,9 @@ async fn with_result(seed: u64) -> World {
     world.deliver_all().await.unwrap();
     world.hospital.approve(&case).await.unwrap();
     world.deliver_all().await.unwrap();
-    world.hospital.hand_in(&case, vec![(id(3), observation())]).await.unwrap();
+    let entry = world.hand_in(&case, vec![observation()]).await.unwrap().remove(0);
     world.deliver_all().await.unwrap();
-    world
+    (world, entry)
 }
 
 /// What the patient's node keeps of a record.
@@ -51,12 +52,12 @@ async fn kept(world: &World, name: &RecordName) -> Record {
 #[test]
 fn of_a_forgotten_result_the_proof_is_left() {
     block_on(async {
-        let mut world = with_result(41).await;
-        let (case, entry): (CaseId, EntryId) = (id(1), id(3));
+        let (mut world, entry) = with_result(41).await;
+        let case: CaseId = id(1);
         let name = RecordName { case: case.clone(), entry: entry.clone() };
         let undecided = world.patient.forget_content(&name).await;
         assert_eq!(undecided, Err(Error::NotAllowedNow));
-        world.patient.confirm(&case, &entry).await.unwrap();
+        world.patient.confirm(&case, slice::from_ref(&entry)).await.unwrap();
         world.deliver_all().await.unwrap();
         let before = kept(&world, &name).await;
         for _ in 0..2 {
@@ -87,9 +88,9 @@ fn of_a_forgotten_result_the_proof_is_left() {
 #[test]
 fn disputed_results_and_own_records_are_forgotten_and_requests_stay() {
     block_on(async {
-        let mut world = with_result(42).await;
-        let (case, entry): (CaseId, EntryId) = (id(1), id(3));
-        world.patient.dispute(&case, &entry, "Not mine").await.unwrap();
+        let (mut world, entry) = with_result(42).await;
+        let case: CaseId = id(1);
+        world.patient.dispute(&case, slice::from_ref(&entry), "Not mine").await.unwrap();
         world.deliver_all().await.unwrap();
         let own = world.patient.add_record(observation()).await.unwrap();
         for name in [RecordName { case: case.clone(), entry }, own] {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails so")]
 
+use std::slice;
 use std::str::FromStr;
 
 use futures_lite::future::block_on;
@@ -30,8 +31,8 @@ fn observation() -> Value {
     json!({ "resourceType": "Observation", "status": "final", "code": { "text": "HbA1c" } })
 }
 
-/// A network in which the patient has received a result and not decided yet, in case 1 as entry 3.
-async fn with_result() -> World {
+/// A network in which the patient has received a result and not decided yet, in case 1. Its entry.
+async fn with_result() -> (World, EntryId) {
     let mut world = World::new(17).await.unwrap();
     let may_read = vec!["Observation".into()];
     let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read };
@@ -40,9 +41,9 @@ async fn with_result() -> World {
     world.deliver_all().await.unwrap();
     world.hospital.approve(&case).await.unwrap();
     world.deliver_all().await.unwrap();
-    world.hospital.hand_in(&case, vec![(id(3), observation())]).await.unwrap();
+    let entry = world.hand_in(&case, vec![observation()]).await.unwrap().remove(0);
     world.deliver_all().await.unwrap();
-    world
+    (world, entry)
 }
 
 /// The result as a hospital of before would have issued it.
@@ -78,8 +79,8 @@ async fn keep<C: Serialize>(node: &Node<Simulated>, case: &C, entry: &Entry, kep
 #[test]
 fn a_result_of_format_1_is_confirmed_and_shared_with_its_receipt() {
     block_on(async {
-        let mut world = with_result().await;
-        let (case, entry): (CaseId, EntryId) = (id(1), id(3));
+        let (mut world, entry) = with_result().await;
+        let case: CaseId = id(1);
         let mut of_patient: PatientCase = world.patient.case(&case).await.unwrap();
         let mut of_hospital: HospitalCase = world.hospital.case(&case).await.unwrap();
         let record = former(&world, &of_patient).await;
@@ -87,15 +88,15 @@ fn a_result_of_format_1_is_confirmed_and_shared_with_its_receipt() {
         let logged = Entry { verification_key, ..of_patient.results[0].entry.clone() };
         let (hospital, now) = (world.hospital.id(), world.providers.clock.now());
         let keys = world.hospital.platform().keys();
-        let signed = VerifiedEndorsement::sign(&logged, hospital, now, keys).await.unwrap();
+        let signed =
+            VerifiedEndorsement::sign(slice::from_ref(&logged), hospital, now, keys).await.unwrap();
         of_patient.results[0].entry = logged.clone();
-        of_patient.results[0].endorsement = signed.jwt().to_owned();
         of_hospital.results[0].status = HospitalResultStatus::Sent { entry: logged.clone() };
         let kept = [record.as_str(), hospital.as_ref(), signed.jwt()];
         keep(&world.patient, &of_patient, &logged, kept).await;
         keep(&world.hospital, &of_hospital, &logged, kept).await;
 
-        world.patient.confirm(&case, &entry).await.unwrap();
+        world.patient.confirm(&case, slice::from_ref(&entry)).await.unwrap();
         world.deliver_all().await.unwrap();
         let confirmed: PatientCase = world.patient.case(&case).await.unwrap();
         assert!(matches!(confirmed.results[0].status, ResultStatus::Committed { .. }));

@@ -303,7 +303,7 @@ fn a_message_of_an_unknown_case_is_refused() {
             .with(|claims| {
                 claims["type"] = json!("treatment/dispute");
                 claims["body"] =
-                    json!({"entry": "019b7985-7400-7000-8000-000000000009", "reason": ""});
+                    json!({"entries": ["019b7985-7400-7000-8000-000000000009"], "reason": ""});
             })
             .await;
         forge.expect(envelope, Error::UnknownCase).await;
@@ -337,7 +337,7 @@ fn documents_that_do_not_belong_together_are_refused() {
         entry.verification_key = hdms::ledger::VerificationKey::of("another document");
         let patient = forge.keys("patient");
         let endorsement =
-            VerifiedEndorsement::sign(&entry, forge.world.patient.id(), BEGIN, &patient).await;
+            VerifiedEndorsement::sign(&[entry], forge.world.patient.id(), BEGIN, &patient).await;
         let jwt = endorsement.unwrap().jwt().to_owned();
         let envelope = other.with(|claims| claims["body"]["endorsement"] = json!(jwt)).await;
         other.expect(envelope, Error::EntryMismatch).await;
@@ -347,7 +347,7 @@ fn documents_that_do_not_belong_together_are_refused() {
 fn endorsed_entry(jwt: &Value) -> Entry {
     let payload = jwt.as_str().unwrap().split('.').nth(1).unwrap();
     let claims: Value = serde_json::from_slice(&hdms::base64url::decode(payload).unwrap()).unwrap();
-    serde_json::from_value(claims["entry"].clone()).unwrap()
+    serde_json::from_value(claims["entries"][0].clone()).unwrap()
 }
 
 #[test]

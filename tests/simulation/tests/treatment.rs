@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
 
+use std::slice;
+
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::ids::{CaseId, EntryId, MessageId};
+use hdms::node::Outcome;
 use hdms::node::patient::RecordName;
-use hdms::node::{Outcome, Platform};
 use hdms::notary::DepositAnswer;
-use hdms::provider::{Store, Table, Write};
 use hdms::treatment::Step;
 use hdms::treatment::hospital::{self, HospitalCase};
 use hdms::treatment::message::DataRequestBody;
@@ -50,8 +51,7 @@ async fn approved() -> (World, CaseId) {
 
 async fn with_result() -> (World, CaseId, EntryId) {
     let (mut world, case) = approved().await;
-    let entry: EntryId = id(3);
-    world.hospital.hand_in(&case, vec![(entry.clone(), observation())]).await.unwrap();
+    let entry = world.hand_in(&case, vec![observation()]).await.unwrap().remove(0);
     world.deliver_all().await.unwrap();
     (world, case, entry)
 }
@@ -131,18 +131,20 @@ fn a_declined_request_ends_the_case_with_its_reason() {
 fn a_disputed_result_can_be_corrected() {
     block_on(async {
         let (mut world, case, wrong) = with_result().await;
-        world.patient.dispute(&case, &wrong, "Not my value").await.unwrap();
+        world.patient.dispute(&case, slice::from_ref(&wrong), "Not my value").await.unwrap();
         world.deliver_all().await.unwrap();
-        assert_eq!(world.patient.confirm(&case, &wrong).await, Err(Error::AlreadyDecided));
-        let right: EntryId = id(4);
-        world.hospital.hand_in(&case, vec![(right.clone(), observation())]).await.unwrap();
+        assert_eq!(
+            world.patient.confirm(&case, slice::from_ref(&wrong)).await,
+            Err(Error::AlreadyDecided)
+        );
+        let corrected = json!({"resourceType": "Observation", "status": "corrected"});
+        let right = world.hand_in(&case, vec![corrected]).await.unwrap().remove(0);
         world.deliver_all().await.unwrap();
-        world.patient.confirm(&case, &right).await.unwrap();
+        world.patient.confirm(&case, slice::from_ref(&right)).await.unwrap();
         world.deliver_all().await.unwrap();
         let case = hospital(&world, &case).await;
         assert!(matches!(case.results[0].status, hospital::HospitalResultStatus::Disputed { .. }));
         assert!(matches!(case.results[1].status, hospital::HospitalResultStatus::Committed { .. }));
-        assert_eq!(case.head, Some(right));
         assert_eq!(world.notary.log().len(), 2);
     });
 }
@@ -151,11 +153,14 @@ fn a_disputed_result_can_be_corrected() {
 fn decisions_can_be_repeated_and_not_reversed() {
     block_on(async {
         let (mut world, case, entry) = with_result().await;
-        world.patient.confirm(&case, &entry).await.unwrap();
-        world.patient.confirm(&case, &entry).await.unwrap();
+        world.patient.confirm(&case, slice::from_ref(&entry)).await.unwrap();
+        world.patient.confirm(&case, slice::from_ref(&entry)).await.unwrap();
         world.deliver_all().await.unwrap();
-        world.patient.confirm(&case, &entry).await.unwrap();
-        assert_eq!(world.patient.dispute(&case, &entry, "").await, Err(Error::AlreadyDecided));
+        world.patient.confirm(&case, slice::from_ref(&entry)).await.unwrap();
+        assert_eq!(
+            world.patient.dispute(&case, slice::from_ref(&entry), "").await,
+            Err(Error::AlreadyDecided)
+        );
         world.hospital.approve(&case).await.unwrap();
         assert_eq!(world.hospital.decline(&case, "").await, Err(Error::AlreadyDecided));
         let again = world.patient.ask(&case, world.hospital.id(), request()).await;
@@ -175,8 +180,7 @@ fn a_result_that_overtakes_the_approval_is_held_until_its_turn() {
         let (mut world, case) = requested().await;
         world.hospital.approve(&case).await.unwrap();
         world.settle().await.unwrap();
-        let entry: EntryId = id(3);
-        world.hospital.hand_in(&case, vec![(entry.clone(), observation())]).await.unwrap();
+        world.hand_in(&case, vec![observation()]).await.unwrap();
         world.settle().await.unwrap();
         let [approval, result]: [Mail; 2] = std::mem::take(&mut world.mail).try_into().unwrap();
         assert_eq!(world.deliver(&result).await, Ok(Outcome::Held));
@@ -193,7 +197,7 @@ fn a_result_that_overtakes_the_approval_is_held_until_its_turn() {
 fn a_final_record_is_shared_with_proof_of_holding_and_an_own_one_without() {
     block_on(async {
         let (mut world, case, entry) = with_result().await;
-        world.patient.confirm(&case, &entry).await.unwrap();
+        world.patient.confirm(&case, slice::from_ref(&entry)).await.unwrap();
         world.deliver_all().await.unwrap();
         let asked = DataRequestBody {
             id: id(9),
@@ -252,12 +256,12 @@ fn what_the_state_does_not_allow_is_refused() {
         };
         let early = world.hospital.ask_for_data(&case, asked.clone()).await;
         assert_eq!(early, Err(Error::NotAllowedNow));
-        let early = world.hospital.hand_in(&case, vec![(id(3), observation())]).await;
+        let early = world.hand_in(&case, vec![observation()]).await;
         assert_eq!(early, Err(Error::NotAllowedNow));
         let unknown: MessageId = id(8);
         let shared = world.patient.share(&case, &unknown, &[]).await;
         assert_eq!(shared, Err(Error::UnknownEntry));
-        assert_eq!(world.patient.confirm(&case, &id(3)).await, Err(Error::UnknownEntry));
+        assert_eq!(world.patient.confirm(&case, &[id(3)]).await, Err(Error::UnknownEntry));
         assert_eq!(world.hospital.approve(&id(4)).await, Err(Error::UnknownCase));
         let nonsense = DataRequestBody { resources: vec!["Horoscope".into()], ..asked };
         assert_eq!(world.hospital.ask_for_data(&case, nonsense).await, Err(Error::NotFhir));
@@ -311,25 +315,18 @@ fn a_result_that_is_not_final_is_not_shared() {
 fn a_confirmation_that_the_notary_refused_can_be_given_again() {
     block_on(async {
         let (mut world, case, entry) = with_result().await;
-        world.patient.confirm(&case, &entry).await.unwrap();
+        world.patient.confirm(&case, slice::from_ref(&entry)).await.unwrap();
         let deposit = world.undeposited().remove(0);
-        let code = Error::PredecessorUnknown.code().to_owned();
-        let answer = DepositAnswer::Refused(code.clone());
+        let code = Error::CaseUnlogged.code().to_owned();
+        let answer = [DepositAnswer::Refused(code.clone())];
         world.patient.deposit_answered::<PatientCase>(&deposit, &answer).await.unwrap();
         let status = patient(&world, &case).await.results[0].status.clone();
         assert_eq!(status, ResultStatus::Refused { code });
-        world.patient.confirm(&case, &entry).await.unwrap();
+        world.patient.confirm(&case, slice::from_ref(&entry)).await.unwrap();
         world.deliver_all().await.unwrap();
-        assert_eq!(hospital(&world, &case).await.head, Some(entry));
+        let result = hospital(&world, &case).await.results.remove(0);
+        assert!(matches!(result.status, hospital::HospitalResultStatus::Committed { .. }));
     });
-}
-
-/// The case's second result after its first was confirmed.
-async fn second_result(world: &mut World, case: &CaseId) -> hdms::record::VerifiedRecord {
-    world.deliver_all().await.unwrap();
-    world.patient.confirm(case, &id(3)).await.unwrap();
-    world.deliver_all().await.unwrap();
-    world.patient.open_record(case, &id(4)).await.unwrap()
 }
 
 #[test]
@@ -339,29 +336,9 @@ fn each_result_of_a_hand_in_says_the_age_that_one_of_them_tells() {
         let patient = json!({"resourceType": "Patient", "birthDate": "1984-03-02"});
         let mut dated = observation();
         dated["effectiveDateTime"] = "2026-01-01".into();
-        let results = vec![(id(3), patient), (id(4), dated)];
-        world.hospital.hand_in(&case, results.clone()).await.unwrap();
-        // What waits is known by its content.
-        world.hospital.hand_in(&case, results).await.unwrap();
-        let result = second_result(&mut world, &case).await;
+        let entries = world.hand_in(&case, vec![patient, dated]).await.unwrap();
+        world.deliver_all().await.unwrap();
+        let result = world.patient.open_record(&case, &entries[1]).await.unwrap();
         assert_eq!((result.kinds(), result.age()), (&["Observation".to_owned()][..], Some(41)));
-    });
-}
-
-#[test]
-fn a_result_that_waits_since_an_earlier_version_is_sent() {
-    block_on(async {
-        let (mut world, case) = approved().await;
-        let results = vec![(id(3), observation()), (id(4), observation())];
-        world.hospital.hand_in(&case, results).await.unwrap();
-        let (key, former) = (format!("draft/{case}/{}", id::<EntryId>(4)), observation());
-        let store = world.hospital.platform().store();
-        let kept = store.read(Table::Records, &key).await.unwrap();
-        assert!(kept.is_some(), "the second one waits");
-        let value = former.to_string().into_bytes();
-        store.commit(vec![Write::Put { table: Table::Records, key, value }]).await.unwrap();
-        let result = second_result(&mut world, &case).await;
-        assert_eq!(*result.fhir(), former);
-        assert_eq!(result.age(), None);
     });
 }

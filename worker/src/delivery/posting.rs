@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use hdms::Error;
-use hdms::node::{Occasion, OutboxItem, Parcel, Payload, Setback, Tried};
+use hdms::node::{Occasion, OutboxItem, Parcel, Payload, Setback, Tried, answers_to};
 use hdms::notary::DepositAnswers;
 use hdms::provider::{Clock, Timestamp};
 use hdms::treatment::patient::PatientCase;
@@ -155,15 +155,19 @@ impl Delivery {
     ) -> Result<Settled, Error> {
         let answers: Result<DepositAnswers, Error> = answer.and_then(|answer| answer.json());
         let answers = match answers {
-            Ok(DepositAnswers { answers }) if answers.len() == items.len() => answers,
-            Ok(_) => return Ok(Err((items.to_vec(), Error::BodyMalformed))),
+            Ok(DepositAnswers { answers }) => answers_to(items, answers),
+            Err(error) => Err(error),
+        };
+        let answers = match answers {
+            Ok(answers) => answers,
             Err(error) => return Ok(Err((items.to_vec(), error))),
         };
         let (mut left, mut problem) = (Vec::new(), None);
-        for (item, answer) in items.iter().zip(answers) {
+        for (item, answers) in items.iter().zip(answers) {
             let (member, settled) = (member.clone(), item.clone());
-            let settle =
-                async move { member.node.deposit_answered::<PatientCase>(&settled, &answer).await };
+            let settle = async move {
+                member.node.deposit_answered::<PatientCase>(&settled, &answers).await
+            };
             match self.commands.run(settle).await {
                 Ok(()) => self.note_change(item.case.as_ref()),
                 Err(error) if stops(error) => return Err(error),

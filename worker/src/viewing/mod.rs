@@ -13,14 +13,14 @@ use hdms::json;
 use hdms::network::{self, NotaryLog, Trust};
 use hdms::node::patient::RecordName;
 use hdms::node::{Node, OutboxItem, Payload, Platform};
-use hdms::treatment::Flow;
+use hdms::provider::Clock;
 use hdms::treatment::patient::{self, MedicalResult, PatientCase, ResultStatus};
 
 use self::records::Content;
 use crate::platform::Browser;
 use crate::views::{
-    CaseSummary, CaseView, DataAnswer, DataRequestView, Hospital, NodeErrorView, PassedView, Phase,
-    Quarantined, ResultState, ResultView, SplitView, Waiting,
+    CaseSummary, CaseView, DataAnswer, DataRequestView, HandInView, Hospital, NodeErrorView,
+    NumbersView, PassedView, Phase, Quarantined, ResultState, ResultView, SplitView, Waiting,
 };
 
 /// Rows read from the store at a time.
@@ -45,14 +45,23 @@ impl Viewer {
 
     /// One case.
     pub async fn case(&self, node: &Node<Browser>, case: &PatientCase) -> Result<CaseView, Error> {
-        let mut results = Vec::with_capacity(case.results.len());
-        for result in &case.results {
+        let now = node.platform().clock().now();
+        let (mut results, mut ledger) = (Vec::with_capacity(case.results.len()), Vec::new());
+        ledger.push(self.entry(node, case, &case.entry).await?);
+        for result in case.results.iter().filter(|result| case.shows(result, now)) {
             results.push(self.result(node, case, result).await?);
+            ledger.push(self.entry(node, case, &result.entry).await?);
         }
-        let mut ledger = Vec::new();
-        for entry in case.entries() {
-            ledger.push(self.entry(node, case, entry).await?);
-        }
+        ledger.sort_by_key(|entry| entry.number.unwrap_or(u64::MAX));
+        let missing = node.missing_numbers(&case.id).await?.into_iter();
+        let missing = missing.map(|gap| NumbersView { from: *gap.start(), to: *gap.end() });
+        let hand_in = |hand_in: &patient::HandIn| HandInView {
+            id: hand_in.id.to_string(),
+            of: count(hand_in.of),
+            came: count(case.came_of(hand_in)),
+            begun: hand_in.begun.0,
+            awaited: case.is_under_way(hand_in, now),
+        };
         let mut passed = Vec::with_capacity(case.passed.len());
         for one in &case.passed {
             let name = self.name(node, &one.notary).await?;
@@ -64,8 +73,10 @@ impl Viewer {
         Ok(CaseView {
             may_read: case.request.may_read.clone(),
             data_requests: data_requests(case, &summary.hospital_name),
+            hand_ins: case.hand_ins.iter().map(hand_in).collect(),
             results,
             ledger,
+            missing: missing.collect(),
             passed,
             unsent: count(unsent),
             summary,
@@ -85,6 +96,7 @@ impl Viewer {
                 next_attempt: item.attempts.next.map(|time| time.0),
                 problem: problem.map(|code| NodeErrorView::of_code(code)),
                 refused: item.refused.is_some(),
+                entries: item.entries().unwrap_or_default().into_iter().map(String::from).collect(),
                 kind: match item.payload {
                     Payload::Envelope { kind, .. } => kind,
                     Payload::Deposit { .. } => "notary/deposit".to_owned(),
@@ -111,8 +123,11 @@ impl Viewer {
         let notary_listed = case.notary.as_ref().is_none_or(is_member);
         let open = |asked: &&patient::DataRequest| asked.answer == patient::DataAnswer::Open;
         let asked = case.data_requests.iter().filter(open);
-        let open =
-            |result: &&MedicalResult| notary_listed && result.status == ResultStatus::Received;
+        let now = node.platform().clock().now();
+        let open = |result: &&MedicalResult| {
+            let waits = result.status == ResultStatus::Received && case.shows(result, now);
+            notary_listed && waits
+        };
         // Nothing goes to a hospital that is no member, and nothing of it is logged.
         let decisions = asked.count() + case.results.iter().filter(open).count();
         Ok(CaseSummary {
@@ -145,6 +160,7 @@ impl Viewer {
         Ok(ResultView {
             entry: name.entry.to_string(),
             case: name.case.to_string(),
+            hand_in: result.hand_in.as_ref().map(ToString::to_string),
             title: self.content(node, &name).await?.title.clone(),
             received: result.received.0,
             status: match &result.status {

@@ -18,6 +18,8 @@ impl Viewer {
     ) -> Result<EntryView, Error> {
         let LedgerEntry { endorsed_by_patient, endorsed_by_hospital, receipt } =
             node.ledger_entry(case, entry).await?;
+        let kept = receipt.as_ref().ok().and_then(Option::as_ref);
+        let number = kept.and_then(|receipt| receipt.receipt().number);
         let (receipt, receipt_problem) = self.receipt(node, receipt).await?;
         Ok(EntryView {
             id: entry.id.to_string(),
@@ -26,7 +28,7 @@ impl Viewer {
                 ledger::EntryKind::Result => EntryKind::Result,
             },
             verification_key: entry.verification_key.as_ref().to_owned(),
-            previous: entry.previous.as_ref().map(ToString::to_string),
+            number,
             author: entry.author.to_string(),
             endorsed_by_patient,
             endorsed_by_hospital,

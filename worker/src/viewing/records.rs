@@ -6,8 +6,9 @@ use hdms::Error;
 use hdms::fhir::{date, resource};
 use hdms::json;
 use hdms::ledger::VerificationKey;
-use hdms::node::Node;
 use hdms::node::patient::RecordName;
+use hdms::node::{Node, Platform};
+use hdms::provider::Clock;
 use hdms::record::VerifiedRecord;
 use hdms::treatment::patient::{MedicalResult, PatientCase, ResultStatus};
 
@@ -84,7 +85,8 @@ impl Viewer {
         Ok(RecordView { summary, fhir: text(&record)?, receipt, receipt_problem })
     }
 
-    /// A record in a list; `None` for a treatment request, which the case shows.
+    /// A record in a list; `None` for a treatment request, which the case shows, and for a result of
+    /// which the rest is still under way.
     pub async fn record_summary(
         &self,
         node: &Node<Browser>,
@@ -92,7 +94,10 @@ impl Viewer {
     ) -> Result<Option<RecordSummary>, Error> {
         let case = find_case(node, name).await?;
         let result = case.as_ref().and_then(|case| case.result(&name.entry).ok());
-        if case.is_some() && result.is_none() {
+        let now = node.platform().clock().now();
+        let is_shown =
+            case.as_ref().is_none_or(|case| result.is_some_and(|one| case.shows(one, now)));
+        if !is_shown {
             return Ok(None);
         }
         let content = self.content(node, name).await?;

@@ -92,12 +92,37 @@ views! {
         pub entry: String,
         /// The case.
         pub case: String,
+        /// With what it was handed in; of before version 2 results came one by one.
+        pub hand_in: Option<String>,
         /// What it is, for people.
         pub title: String,
         /// When it came and was verified.
         pub received: u64,
         /// Where it stands.
         pub status: ResultState,
+    }
+
+    /// What a hospital handed in together.
+    #[serde(rename_all = "camelCase")]
+    pub struct HandInView {
+        /// Its id.
+        pub id: String,
+        /// How many results it is.
+        pub of: u32,
+        /// How many of them have come.
+        pub came: u32,
+        /// When the first of them came.
+        pub begun: u64,
+        /// Whether the rest is waited for: its results are shown once all have come, or after a day.
+        pub awaited: bool,
+    }
+
+    /// Numbers in a row.
+    pub struct NumbersView {
+        /// The first.
+        pub from: u64,
+        /// The last.
+        pub to: u64,
     }
 
     /// What a ledger entry is about.
@@ -134,8 +159,8 @@ views! {
         pub kind: EntryKind,
         /// SHA-256 of the signed document, base64url.
         pub verification_key: String,
-        /// The entry that it follows.
-        pub previous: Option<String>,
+        /// Its number in the case, by the notary's receipt; entries of before version 2 have none.
+        pub number: Option<u64>,
         /// The author's node id.
         pub author: String,
         /// Whether the patient endorsed it.
@@ -199,10 +224,14 @@ views! {
         pub may_read: Vec<String>,
         /// The hospital's requests for data.
         pub data_requests: Vec<DataRequestView>,
-        /// The hospital's results.
+        /// What the hospital handed in together.
+        pub hand_ins: Vec<HandInView>,
+        /// The hospital's results, without those of which the rest is still waited for.
         pub results: Vec<ResultView>,
-        /// The case's ledger.
+        /// The case's ledger, by number; what has none yet comes last.
         pub ledger: Vec<EntryView>,
+        /// Numbers that the notary has given, of entries that are not here: under way, or kept back.
+        pub missing: Vec<NumbersView>,
         /// The notaries that were passed over for the case's, in rank.
         pub passed: Vec<PassedView>,
         /// How much of it waits to be sent.

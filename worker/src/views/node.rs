@@ -146,6 +146,8 @@ views! {
         pub to: String,
         /// The type of the message.
         pub kind: String,
+        /// Of a deposit: the results' entries that the notary has not yet logged.
+        pub entries: Vec<String>,
         /// Since when.
         pub since: u64,
         /// How often sending was tried.

@@ -177,10 +177,8 @@ impl Device {
         self.world.hospital.approve(&case()).await.unwrap();
         self.world.settle().await.unwrap();
         let hospital = &self.world.hospital;
-        let entry = "019b7985-7400-7000-8000-000000000008".parse().unwrap();
         let result = json!({"resourceType": "Observation"});
-        hospital.hand_in(&case(), vec![(entry, result)]).await.unwrap();
-        hospital.send_next_result(&case()).await.unwrap();
+        hospital.hand_in(&case(), vec![result], None).await.unwrap();
         self.world.settle().await.unwrap();
         let mut envelopes = self.world.mail.drain(..).map(|mail| mail.envelope);
         [envelopes.next().unwrap(), envelopes.next().unwrap()]

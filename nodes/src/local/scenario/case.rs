@@ -59,15 +59,13 @@ pub async fn run(stage: &Stage, input: &Input, journal: &mut Journal) -> Result<
     data(stage, &case, journal).await?;
     let entries = stage.his.hand_in(&case, input.bytes.clone()).await?;
     journal.step(14, Actor::His, "hands in the medical result");
-    for (place, entry) in entries.iter().enumerate() {
-        let entry = entry.parse()?;
-        result(stage, &case, &entry, place, journal).await?;
-    }
+    let entries = entries.iter().map(|entry| entry.parse()).collect::<Result<Vec<_>, _>>()?;
+    results(stage, &case, &entries, journal).await?;
     let all_committed =
         |view: &Value| view["summary"]["openResults"] == 0 && view["results"][0].is_object();
     let view = stage.his.wait_for(&case, "the commitment of all results", all_committed).await?;
     let committed = "deposits the same entry and commits: the receipts agree";
-    journal.result(21, Actor::Hospital, committed, entries.len().saturating_sub(1));
+    journal.results(21, Actor::Hospital, committed, entries.len());
     check::ledgers_agree(&stage.patient, &case, &view).await?;
     input.expect_within(&check::committed_records(&stage.patient, &case).await?)?;
     Ok(entries.len())
@@ -137,39 +135,34 @@ async fn data(stage: &Stage, case: &CaseId, journal: &mut Journal) -> Result<(),
     Ok(())
 }
 
-/// Steps 15-20, and 21 of the result before.
-async fn result(
+/// Steps 15-20, of all results at once.
+async fn results(
     stage: &Stage,
     case: &CaseId,
-    entry: &EntryId,
-    place: usize,
+    entries: &[EntryId],
     journal: &mut Journal,
 ) -> Result<(), Failed> {
-    let patient = &stage.patient;
-    let status = |case: &PatientCase| case.result(entry).ok().map(|result| result.status.clone());
-    let received = |case: &PatientCase| status(case) == Some(ResultStatus::Received);
-    wait_for(stage, case, "the result", received).await?;
-    if let Some(before) = place.checked_sub(1) {
-        let committed = "has deposited the same entry and committed: the receipts agree";
-        journal.result(21, Actor::Hospital, committed, before);
-    }
+    let (patient, count) = (&stage.patient, entries.len());
+    let are_all = |case: &PatientCase, is: &dyn Fn(&ResultStatus) -> bool| {
+        entries.iter().all(|entry| case.result(entry).is_ok_and(|result| is(&result.status)))
+    };
+    let received = |case: &PatientCase| are_all(case, &|one| *one == ResultStatus::Received);
+    wait_for(stage, case, "the results", received).await?;
     let hospital = Actor::Hospital;
-    journal.result(15, hospital, "has signed it as a record, bound to the case's key", place);
-    journal.result(16, hospital, "has taken its verification key and endorsed its entry", place);
-    journal.result(17, hospital, "has sealed it to the patient", place);
-    journal.result(
-        18,
-        hospital,
-        "has put it into the patient's mailbox, where it was found",
-        place,
-    );
-    patient.open_record(case, entry).await?;
-    patient.confirm(case, entry).await?;
-    journal.result(19, Actor::Patient, "opens, verifies and confirms it", place);
+    journal.results(15, hospital, "has signed it as a record, bound to the case's key", count);
+    journal.results(16, hospital, "has taken its verification key and endorsed its entry", count);
+    journal.results(17, hospital, "has sealed it to the patient", count);
+    let found = "has put it into the patient's mailbox, where it was found";
+    journal.results(18, hospital, found, count);
+    for entry in entries {
+        patient.open_record(case, entry).await?;
+    }
+    patient.confirm(case, entries).await?;
+    journal.results(19, Actor::Patient, "opens, verifies and confirms it", count);
     let committed =
-        |case: &PatientCase| matches!(status(case), Some(ResultStatus::Committed { .. }));
-    wait_for(stage, case, "the notary's receipt", committed).await?;
-    journal.result(20, Actor::Patient, "has deposited it and holds the notary's receipt", place);
+        |case: &PatientCase| are_all(case, &|one| matches!(one, ResultStatus::Committed { .. }));
+    wait_for(stage, case, "the notary's receipts", committed).await?;
+    journal.results(20, Actor::Patient, "has deposited it and holds the notary's receipt", count);
     Ok(())
 }
 

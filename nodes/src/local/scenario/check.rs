@@ -23,6 +23,7 @@ pub async fn ledgers_agree(
     for entry in state.entries() {
         ledger.push(own_view(patient, &state, entry).await?);
     }
+    ledger.sort_by_key(|entry| entry["number"].as_u64());
     if without_texts(&hospital["ledger"]) != Value::Array(ledger) {
         return Err(Failed::new("the ledgers of patient and hospital differ"));
     }
@@ -76,7 +77,7 @@ async fn own_view(
         "id": entry.id,
         "kind": entry.kind,
         "verificationKey": entry.verification_key,
-        "previous": entry.previous,
+        "number": receipt.number,
         "author": entry.author,
         "endorsedByPatient": true,
         "endorsedByHospital": true,

@@ -96,9 +96,9 @@ impl Journal {
         self.push(step, actor, what, None);
     }
 
-    /// A step was done for the result with this place, from 0.
-    pub fn result(&mut self, step: u8, actor: Actor, what: &'static str, place: usize) {
-        self.push(step, actor, what, Some(place + 1));
+    /// A step was done for each of so many results.
+    pub fn results(&mut self, step: u8, actor: Actor, what: &'static str, count: usize) {
+        (1..=count).for_each(|number| self.push(step, actor, what, Some(number)));
     }
 
     /// Prints what was done, and how it ended.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use hdms::base64url::decode;
-use hdms::ids::{CaseId, EntryId};
+use hdms::ids::CaseId;
 use hdms::jose::jwe;
 use hdms::software::Software;
 use hdms_simulation::transcript::{CASE, Run};
@@ -71,12 +71,9 @@ fn examples() -> Result<Vec<Value>> {
 /// Hands a result in and confirms it, and answers what was sent; nothing of what is no record.
 async fn treat(run: &mut Run, fhir: Value) -> Result<Vec<Mail>> {
     let (world, case) = (&mut run.world, CASE.parse::<CaseId>()?);
-    let entry = EntryId::new(&world.providers.clock, &world.providers.randomness)?;
-    if world.hospital.hand_in(&case, vec![(entry.clone(), fhir)]).await.is_err() {
-        return Ok(Vec::new());
-    }
+    let Ok(entries) = world.hand_in(&case, vec![fhir]).await else { return Ok(Vec::new()) };
     let mut sent = settled(run).await?;
-    run.world.patient.confirm(&case, &entry).await?;
+    run.world.patient.confirm(&case, &entries).await?;
     sent.extend(settled(run).await?);
     Ok(sent)
 }

@@ -111,13 +111,14 @@ impl Fixture {
         }
         let opening = LeafOpening {
             version: 2,
-            entry: EntryId::new(&providers.clock, &providers.randomness)?,
+            entry: EntryId::new(&providers.randomness)?,
             verification_key: VerificationKey::of("a document"),
             time: providers.clock.now().seconds(),
             salt: Salt::new(&providers.randomness)?,
             place: Commitment([1; 32]),
             parties: Commitment([2; 32]),
             parties_salt: Some(Salt::new(&providers.randomness)?),
+            number: Some(1),
         };
         let log = LogSigner::of(&id(&keys("notary", providers.randomness.clone())?)?)?;
         let mut witnesses = operator.witnesses()?;

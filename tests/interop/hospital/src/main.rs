@@ -43,10 +43,10 @@ enum Command {
     Share { case: CaseId, request: MessageId, records: Vec<(CaseId, EntryId)> },
     /// The patient shares nothing.
     RefuseData { case: CaseId, request: MessageId, reason: String },
-    /// The patient confirms a result.
-    Confirm { case: CaseId, entry: EntryId },
-    /// The patient disputes a result.
-    Dispute { case: CaseId, entry: EntryId, reason: String },
+    /// The patient confirms results.
+    Confirm { case: CaseId, entries: Vec<EntryId> },
+    /// The patient disputes results.
+    Dispute { case: CaseId, entries: Vec<EntryId>, reason: String },
     /// How a case stands with the patient.
     State { case: CaseId },
     /// The content of a record as the patient reads it.
@@ -133,8 +133,10 @@ async fn decide(patient: &NativeNode, command: Command) -> Result<(), Error> {
         Command::RefuseData { case, request, reason } => {
             patient.refuse_data(&case, &request, &reason).await?
         }
-        Command::Confirm { case, entry } => patient.confirm(&case, &entry).await?,
-        Command::Dispute { case, entry, reason } => patient.dispute(&case, &entry, &reason).await?,
+        Command::Confirm { case, entries } => patient.confirm(&case, &entries).await?,
+        Command::Dispute { case, entries, reason } => {
+            patient.dispute(&case, &entries, &reason).await?
+        }
         _ => return Err(Error::CommandMalformed),
     };
     Ok(())

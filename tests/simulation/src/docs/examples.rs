@@ -5,7 +5,7 @@ use hdms::base64url::digest;
 use hdms::card::KeyChange;
 use hdms::doorman::{About, AdmissionRequest, Challenge, PATIENCE};
 use hdms::envelope::MessageType;
-use hdms::ids::{EntryId, MessageId};
+use hdms::ids::MessageId;
 use hdms::jose::jwe;
 use hdms::json;
 use hdms::ledger::Conflict;
@@ -122,18 +122,18 @@ async fn messages(run: &Run) -> Result<Vec<Named>, Error> {
     ] {
         all.push((name, Example::Part(body(run, kind).await?)));
     }
-    all.extend(other_answers(run)?);
+    all.extend(other_answers(run).await?);
     let record = |body: Value| text(&body["record"]);
     let endorsement = |body: Value| text(&body["endorsement"]);
     let first = endorsement(body(run, MessageType::TreatmentRequest).await?);
-    all.push(("entry of a request", Example::Json(part(&first, 1)?["entry"].clone())));
+    all.push(("entry of a request", Example::Json(part(&first, 1)?["entries"][0].clone())));
     let request = record(body(run, MessageType::TreatmentRequest).await?);
     let result = body(run, MessageType::MedicalResult).await?;
     let shared = opened(&run.world, run.messages.last().ok_or(Error::NotFound)?).await?;
     let shared = record(part(&shared, 1)?["body"]["records"][0].clone());
     all.extend([
         ("record of a treatment request", Example::SdJwt(request)),
-        ("record of a result", Example::SdJwt(record(result.clone()))),
+        ("record of a result", Example::SdJwt(record(result["results"][0].clone()))),
         ("content of the result", Example::Json(json::parse(transcript::RESULT.as_bytes())?)),
         ("presentation of the result", Example::Presentation(shared)),
         ("endorsement", Example::Jws(endorsement(result))),
@@ -142,12 +142,12 @@ async fn messages(run: &Run) -> Result<Vec<Named>, Error> {
 }
 
 /// The bodies of answers that the transcript's patient and hospital did not give.
-fn other_answers(run: &Run) -> Result<Vec<Named>, Error> {
-    let entry: EntryId = transcript::RESULTS[0].parse()?;
+async fn other_answers(run: &Run) -> Result<Vec<Named>, Error> {
+    let entries = run.result_ids().await?;
     let request: MessageId = transcript::DATA_REQUESTS[0].parse()?;
     let refusal = RefusalBody { entry: run.request()?, reason: "No ward for this".into() };
     let data_refusal = DataRefusalBody { request, reason: "Not needed for this".into() };
-    let dispute = DisputeBody { entry, reason: "Not my value".into() };
+    let dispute = DisputeBody { entries, reason: "Not my value".into() };
     Ok(vec![
         ("body of treatment/refusal", Example::Json(value(&refusal)?)),
         ("body of treatment/data-refusal", Example::Json(value(&data_refusal)?)),
@@ -175,21 +175,20 @@ async fn notary(run: &Run) -> Result<Vec<Named>, Error> {
     ])
 }
 
-/// What others than the participants learn of the first entry.
+/// A conflict, and what others than the participants learn of the first entry.
 async fn proofs_of_the_notary(run: &Run) -> Result<Vec<Named>, Error> {
     let notary = &run.world.notary;
     let logged = notary.log().first().ok_or(Error::NotFound)?;
     let receipt = logged.receipt.as_deref().ok_or(Error::NotFound)?;
-    let receipt = logged.opening.clone().for_others().receipt(TlogProof::parse(receipt)?)?;
-    let first = logged.entry.id.clone();
     let conflict = Conflict {
         iss: notary.card().id().clone(),
         iat: run.world.providers.clock.now().seconds(),
-        entry: transcript::RESULTS[0].parse()?,
-        first: first.clone(),
-        receipt: receipt.clone(),
+        entry: logged.entry.clone(),
+        receipt: receipt.to_owned(),
     };
-    let query = QueryBody { entries: vec![Queried { entry: first, salt: logged.opening.salt }] };
+    let receipt = logged.opening.clone().for_others().receipt(TlogProof::parse(receipt)?)?;
+    let asked = Queried { entry: logged.entry.id.clone(), salt: logged.opening.salt };
+    let query = QueryBody { entries: vec![asked] };
     let answer = AnswerBody { receipts: vec![Some(receipt)] };
     Ok(vec![
         ("conflict", Example::Jws(conflict.sign(notary.keys()).await?)),

@@ -1,6 +1,8 @@
 //! Two who want to fill a notary's log for nothing: nodes of patients, of which anybody can make as
 //! many as they like, deposit entries with each other.
 
+use std::slice;
+
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
@@ -44,14 +46,14 @@ async fn answer(
     };
     let mut endorsements = Vec::new();
     for by in [author, other] {
-        let signed = VerifiedEndorsement::sign(&entry, by.card.id(), BEGIN, &by.keys).await;
+        let signed =
+            VerifiedEndorsement::sign(slice::from_ref(&entry), by.card.id(), BEGIN, &by.keys).await;
         endorsements.push(signed.unwrap().jwt().to_owned());
     }
-    let endorsements = endorsements.try_into().unwrap();
     let draw = Drawn::sign(&entry, &other.keys).await.ok();
-    let deposits = vec![Deposit { endorsements, case_secret: Some(SECRET), draw }];
+    let deposits = vec![Deposit { entry: entry.id, case_secret: Some(SECRET), draw }];
     let cards = [author, other].map(|one| one.card.jwt().to_owned()).into();
-    let body = serde_json::to_value(DepositBody { cards, deposits }).unwrap();
+    let body = serde_json::to_value(DepositBody { cards, endorsements, deposits }).unwrap();
     let (case, kind, to) = (case(), MessageType::Deposit, world.notary.card());
     let message = Message { from: &author.card, to, case: &case, kind, body };
     let p = world.patient.platform();

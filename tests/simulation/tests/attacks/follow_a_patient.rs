@@ -1,9 +1,11 @@
 //! Somebody who was shown one record of a patient wants to find the patient's next one in the public
 //! log, and so when the patient was treated again.
 
+use std::slice;
+
 use futures_lite::future::block_on;
 use hdms::ids::{CaseId, EntryId, MessageId};
-use hdms::ledger::{CaseSecret, Commitment, Leaf, VerifiedReceipt};
+use hdms::ledger::{CaseSecret, Commitment, Leaf, Place, VerifiedReceipt};
 use hdms::node::patient::RecordName;
 use hdms::treatment::message::DataRequestBody;
 use hdms::treatment::patient::PatientCase;
@@ -26,12 +28,13 @@ async fn approved(world: &mut World, case: &CaseId) {
     world.deliver_all().await.unwrap();
 }
 
-async fn with_result(world: &mut World, entry: &EntryId) {
-    let fhir = json!({"resourceType": "Observation", "status": "final"});
-    world.hospital.hand_in(&case(), vec![(entry.clone(), fhir)]).await.unwrap();
+async fn with_result(world: &mut World, id: &str) -> EntryId {
+    let fhir = json!({"resourceType": "Observation", "status": "final", "id": id});
+    let entry = world.hand_in(&case(), vec![fhir]).await.unwrap().remove(0);
     world.deliver_all().await.unwrap();
-    world.patient.confirm(&case(), entry).await.unwrap();
+    world.patient.confirm(&case(), slice::from_ref(&entry)).await.unwrap();
     world.deliver_all().await.unwrap();
+    entry
 }
 
 #[test]
@@ -39,9 +42,8 @@ fn a_shared_record_and_its_receipt_lead_to_no_other_leaf() {
     block_on(async {
         let mut world = World::new(1).await.unwrap();
         approved(&mut world, &case()).await;
-        let (first, next): (EntryId, EntryId) = (id(3), id(4));
-        with_result(&mut world, &first).await;
-        with_result(&mut world, &next).await;
+        let first = with_result(&mut world, "first").await;
+        let next = with_result(&mut world, "next").await;
         let (other, request): (CaseId, MessageId) = (id(5), id(6));
         approved(&mut world, &other).await;
         let asked = DataRequestBody {
@@ -74,11 +76,12 @@ fn a_shared_record_and_its_receipt_lead_to_no_other_leaf() {
         let secret = state.secret.unwrap();
         let said = state.entry.case_secret.unwrap();
         let guesses = [[0; 32], said.0, opening.place.0, opening.parties.0];
-        let guesses = guesses.into_iter().map(|guess| Some(CaseSecret(guess))).chain([None]);
-        for guess in guesses {
-            assert_eq!(places(Commitment::to_place(guess, &case(), Some(&first))), 0);
+        let guesses = guesses.map(|guess| Place::Numbered(CaseSecret(guess), 3));
+        let next = &state.result(&next).unwrap().entry;
+        for guess in guesses.into_iter().chain([Place::Former]) {
+            assert_eq!(places(guess.commitment(next)), 0);
         }
-        assert_eq!(places(Commitment::to_place(Some(secret), &case(), Some(&first))), 1);
+        assert_eq!(places(Place::Numbered(secret, 3).commitment(next)), 1);
         assert_eq!(said, Commitment::to_secret(secret));
     });
 }

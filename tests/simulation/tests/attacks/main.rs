@@ -7,6 +7,7 @@
 mod logbook;
 
 mod be_forgotten;
+mod blame_a_notary;
 mod choose_the_notary;
 mod drop_witnesses;
 mod fill_a_log;
@@ -16,6 +17,7 @@ mod fork_manifests;
 mod freeze_documents;
 mod keep_back_mail;
 mod learn_from_what_travels;
+mod lie_about_numbers;
 mod lose_mail;
 mod mix_documents;
 mod pass_off;

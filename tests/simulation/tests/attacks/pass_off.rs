@@ -26,7 +26,7 @@ use hdms_simulation::log::LogSigner;
 use hdms_simulation::{World, keys, stated};
 use serde_json::{Value, json};
 
-use crate::logbook::{Logbook, SECRET};
+use crate::logbook::Logbook;
 use crate::{case, id, request_of};
 
 type Keys = SoftwareKeys<SeededRandomness>;
@@ -152,7 +152,7 @@ impl Scene {
             }
             Form::Endorsement => {
                 let by = hospital.id();
-                let signed = VerifiedEndorsement::sign(&self.entry(), by, now, &keys).await;
+                let signed = VerifiedEndorsement::sign(&[self.entry()], by, now, &keys).await;
                 signed.unwrap().jwt().to_owned()
             }
             Form::KeyChange => self.change().sign(&keys).await.unwrap(),
@@ -207,8 +207,8 @@ impl Scene {
             }
             Form::Conflict => {
                 let (entry, notary) = (self.second(), self.book.world.notary.card());
-                let (trust, entry) = (self.book.trust(), (&entry, Some(SECRET)));
-                Conflict::verify(jwt, entry, notary, &trust, &software).await.map(drop)
+                let trust = self.book.trust();
+                Conflict::verify(jwt, &entry, notary, &trust, &software).await.map(drop)
             }
         }
     }
@@ -264,21 +264,20 @@ impl Scene {
         }
     }
 
-    /// Wants the place of the logbook's first entry.
+    /// Wants the id of the logbook's first entry.
     fn second(&self) -> Entry {
         let verification_key = VerificationKey::of("second");
-        Entry { id: id(50), verification_key, ..self.book.entries[0].clone() }
+        Entry { verification_key, ..self.book.entries[0].clone() }
     }
 
     fn conflict(&self) -> Conflict {
         let (book, now) = (&self.book, self.world.providers.clock.now().seconds());
         let (log, checkpoint) = book.log(now, &[(&book.witnesses[0], now)]);
-        let opening = book.opening(0, now).for_others();
+        let opening = book.opening(0, now);
         Conflict {
             iss: book.notary_id().clone(),
             iat: now,
-            entry: self.second().id,
-            first: book.entries[0].id.clone(),
+            entry: book.entries[0].clone(),
             receipt: opening.receipt(log.prove(0, checkpoint)).unwrap(),
         }
     }

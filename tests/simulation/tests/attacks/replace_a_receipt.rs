@@ -1,11 +1,13 @@
 //! A hospital wants a patient to have no proof any more: it sends its approval again, with another receipt
 //! of the same entry, which counts today and not tomorrow, or says something else.
 
+use std::slice;
+
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::envelope::MessageType;
 use hdms::json;
-use hdms::ledger::{LeafOpening, VerifiedReceipt};
+use hdms::ledger::{LeafOpening, VerifiedEndorsement, VerifiedReceipt};
 use hdms::log::{SignedCheckpoint, TlogProof};
 use hdms::node::{Outcome, Platform};
 use hdms::provider::{Clock, Store, Table, Write};
@@ -45,9 +47,10 @@ async fn honest(world: &World) -> VerifiedReceipt {
 /// The hospital's approval with this receipt, and what the patient's node makes of it.
 async fn approve_with(world: &World, receipt: String) -> Result<Outcome, Error> {
     let state: HospitalCase = world.hospital.case(&case()).await.unwrap();
-    let key = format!("{}/{}/{}", case(), state.entry.id, world.hospital.id());
-    let endorsement = world.hospital.platform().store().read(Table::Entries, &key).await;
-    let endorsement = String::from_utf8(endorsement.unwrap().unwrap()).unwrap();
+    let (p, entry) = (world.hospital.platform(), slice::from_ref(&state.entry));
+    let (at, keys) = (p.clock().now(), p.keys());
+    let endorsement = VerifiedEndorsement::sign(entry, world.hospital.id(), at, keys).await;
+    let endorsement = endorsement.unwrap().jwt().to_owned();
     let draw = state.ranking.unwrap().drawn;
     let body = json::value(&ApprovalBody { endorsement, receipt, draw }).unwrap();
     let envelope = signed(world, MessageType::TreatmentApproval, body).await;

@@ -4,10 +4,14 @@
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::envelope::MessageType;
+use hdms::ids::MessageId;
 use hdms::jose::jws::sign_ps256;
+use hdms::ledger::{VerificationKey, VerifiedEndorsement};
 use hdms::node::{Node, Platform};
+use hdms::provider::Clock;
 use hdms::record::{KIND, sdjwt};
 use hdms::testing::SeededRandomness;
+use hdms::treatment::hospital::HospitalCase;
 use hdms_simulation::{Simulated, World};
 use serde_json::{Map, Value, json};
 
@@ -46,8 +50,20 @@ async fn two_faced(world: &World, author: &Node<Simulated>, withheld: &[usize]) 
     sdjwt::compact(&jwt, shown.map(|(_, disclosure)| disclosure))
 }
 
-fn result(record: &str) -> (MessageType, Value) {
-    (MessageType::MedicalResult, json!({ "record": record, "endorsement": "x" }))
+/// A hand-in of this record alone, endorsed as it should be.
+async fn result(world: &World, record: &str) -> (MessageType, Value) {
+    let state: HospitalCase = world.hospital.case(&case()).await.unwrap();
+    let key = VerificationKey::of(record.split('~').next().unwrap());
+    let entry = state.result_entry(id(3), key);
+    let results = json!([{ "entry": entry.id, "record": record }]);
+    let (now, keys) = (world.providers.clock.now(), world.hospital.platform().keys());
+    let endorsed =
+        VerifiedEndorsement::sign(&[entry], world.hospital.id(), now, keys).await.unwrap();
+    let (hand_in, endorsement) = (id::<MessageId>(4), endorsed.jwt());
+    let body = json!({
+        "hand_in": hand_in, "of": 1, "results": results, "endorsement": endorsement,
+    });
+    (MessageType::MedicalResult, body)
 }
 
 #[test]
@@ -56,7 +72,7 @@ fn a_patient_takes_no_result_of_which_something_is_withheld() {
         let world = asked(30).await;
         for withheld in [vec![FACES[0]], vec![FACES[1]], vec![FACES[0], SEED], vec![2, FACES[0]]] {
             let record = two_faced(&world, &world.hospital, &withheld).await;
-            let taken = answer(&world, result(&record), 1).await;
+            let taken = answer(&world, result(&world, &record).await, 1).await;
             assert_eq!(taken.err(), Some(Error::RecordIncomplete), "{withheld:?}");
         }
     });
@@ -88,7 +104,7 @@ fn nobody_issues_records_of_the_format_that_lets_digests_go_undisclosed() {
             let concealer = sdjwt::Concealer::new(&randomness, 10_000).unwrap();
             signed(author, json!({ "resourceType": "Basic" }), json!({}), concealer).await
         };
-        let taken = answer(&world, result(&former(&world.hospital).await), 1).await;
+        let taken = answer(&world, result(&world, &former(&world.hospital).await).await, 1).await;
         assert_eq!(taken.err(), Some(Error::RecordFormer));
         let (stranger, secret) = (world.other_patient().await.unwrap(), "A".repeat(43));
         let request = json!({

@@ -1,5 +1,7 @@
 //! Somebody has a key that its node has given up, and signs with it under the card of its time.
 
+use std::slice;
+
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::VerifiedCard;
@@ -57,21 +59,25 @@ async fn stolen(
 }
 
 /// An entry that the thief would have logged, endorsed by both.
-async fn deposit(world: &World) -> Deposit {
+async fn deposit(world: &World) -> (Vec<String>, Deposit) {
     let entry = world.first_entry(id(2), case(), SECRET).unwrap();
     let endorse = async |node: &Node<Simulated>| {
         let (now, keys) = (world.providers.clock.now(), node.platform().keys());
-        let signed = VerifiedEndorsement::sign(&entry, node.id(), now, keys).await.unwrap();
+        let signed =
+            VerifiedEndorsement::sign(slice::from_ref(&entry), node.id(), now, keys).await.unwrap();
         signed.jwt().to_owned()
     };
-    let endorsements = [endorse(&world.patient).await, endorse(&world.hospital).await];
+    let endorsements = vec![endorse(&world.patient).await, endorse(&world.hospital).await];
     let draw = world.drawn(&entry).await.unwrap();
-    Deposit { endorsements, case_secret: Some(SECRET), draw }
+    (endorsements, Deposit { entry: entry.id, case_secret: Some(SECRET), draw })
 }
 
-fn deposits(cards: [&VerifiedCard; 2], deposit: Deposit) -> (MessageType, Value) {
+fn deposits(
+    cards: [&VerifiedCard; 2],
+    (endorsements, deposit): (Vec<String>, Deposit),
+) -> (MessageType, Value) {
     let cards = cards.map(|card| card.jwt().to_owned()).into();
-    let body = DepositBody { cards, deposits: vec![deposit] };
+    let body = DepositBody { cards, endorsements, deposits: vec![deposit] };
     (MessageType::Deposit, serde_json::to_value(body).unwrap())
 }
 

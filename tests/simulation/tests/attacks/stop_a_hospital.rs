@@ -273,7 +273,7 @@ fn what_no_case_awaits_is_not_verified() {
             let taken = send(&world, from, data(request, unsound), in_case).await;
             assert_eq!(taken.err(), Some(refused), "{request} {in_case}");
         }
-        let confirmation = json!({ "endorsement": unsound, "receipt": unsound });
+        let confirmation = json!({ "endorsement": unsound, "receipts": [unsound] });
         let confirmation = (MessageType::Confirmation, confirmation);
         for (from, in_case) in [(patient, 9), (&stranger, 1)] {
             let taken = send(&world, from, confirmation.clone(), in_case).await;
@@ -318,7 +318,8 @@ fn a_patient_looks_into_nothing_that_its_case_does_not_await_either() {
         let approval = json!({ "endorsement": unsound, "receipt": unsound, "draw": {
             "signature": "", "passed": [],
         } });
-        let result = json!({ "record": unsound, "endorsement": unsound });
+        let results = json!([{ "entry": id::<EntryId>(3), "record": unsound }]);
+        let result = json!({ "hand_in": id::<MessageId>(4), "of": 1, "results": results, "endorsement": unsound });
         for (kind, body, in_case, refused) in [
             (MessageType::TreatmentApproval, approval.clone(), 1, Error::AlreadyDecided),
             (MessageType::TreatmentApproval, approval, 9, Error::UnknownCase),
@@ -337,6 +338,7 @@ fn a_text_that_is_too_long_is_looked_at_where_its_case_is_known() {
         let world = asked(7).await;
         let long = "x".repeat(MAX_TEXT + 1);
         let refusal = json!({ "entry": id::<EntryId>(3), "reason": long });
+        let dispute = json!({ "entries": [id::<EntryId>(3)], "reason": long });
         let question = json!({ "id": id::<MessageId>(3), "resources": [], "purpose": long });
         let no_data = json!({ "request": id::<MessageId>(2), "reason": long });
         for (in_case, refused) in [(9, Error::UnknownCase), (1, Error::TextTooLong)] {
@@ -348,7 +350,7 @@ fn a_text_that_is_too_long_is_looked_at_where_its_case_is_known() {
             }
             for message in [
                 (MessageType::DataRefusal, no_data.clone()),
-                (MessageType::Dispute, refusal.clone()),
+                (MessageType::Dispute, dispute.clone()),
             ] {
                 let taken = send(&world, &world.patient, message, in_case).await;
                 assert_eq!(taken.err(), Some(refused));

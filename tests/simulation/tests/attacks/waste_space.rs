@@ -1,6 +1,8 @@
 //! Somebody wants others to keep and carry much for a little: what is signed is JSON, which may be padded
 //! with white space, and stands in other documents, which are kept and sent on.
 
+use std::slice;
+
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::base64url::{decode, digest, encode};
@@ -178,7 +180,9 @@ fn a_notary_logs_no_entry_whose_endorsement_or_card_is_padded() {
         let entry = world.first_entry(id(2), case(), SECRET).unwrap();
         let endorse = async |node: &Node<Simulated>| {
             let keys = node.platform().keys();
-            VerifiedEndorsement::sign(&entry, node.id(), BEGIN, keys).await.unwrap()
+            VerifiedEndorsement::sign(slice::from_ref(&entry), node.id(), BEGIN, keys)
+                .await
+                .unwrap()
         };
         let theirs = endorse(&world.patient).await.jwt().to_owned();
         let own = endorse(&world.hospital).await.jwt().to_owned();
@@ -191,11 +195,12 @@ fn a_notary_logs_no_entry_whose_endorsement_or_card_is_padded() {
         for (endorsement, card, code) in
             [(&fat, &cards[0], Error::EntryMalformed), (&theirs, &fat_card, Error::CardUnknown)]
         {
-            let endorsements = [endorsement.clone(), own.clone()];
+            let endorsements = vec![endorsement.clone(), own.clone()];
             let draw = world.drawn(&entry).await.unwrap();
-            let deposits = vec![Deposit { endorsements, case_secret: Some(SECRET), draw }];
+            let deposits =
+                vec![Deposit { entry: entry.id.clone(), case_secret: Some(SECRET), draw }];
             let cards = vec![card.clone(), cards[1].clone()];
-            let body = serde_json::to_value(DepositBody { cards, deposits }).unwrap();
+            let body = serde_json::to_value(DepositBody { cards, endorsements, deposits }).unwrap();
             let (case, kind, to) = (case(), MessageType::Deposit, world.notary.card());
             let outbound = Message { from: &from, to, case: &case, kind, body };
             let p = world.hospital.platform();

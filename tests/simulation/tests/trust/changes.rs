@@ -1,6 +1,8 @@
 //! A node changes its keys and stays who it is: what it signed in their time stays good, and the
 //! former keys sign nothing new.
 
+use std::slice;
+
 use futures_lite::future::{block_on, zip};
 use hdms::Error;
 use hdms::card::{Card, KeyChange, MAX_CHANGES, VerifiedCard};
@@ -80,10 +82,10 @@ fn a_treatment_goes_on_though_both_change_their_keys_and_no_map_says_so() {
         world.deliver_all().await.unwrap();
         change(&world, &world.hospital, "root").await;
         let fhir = json!({"resourceType": "Observation", "status": "final"});
-        world.hospital.hand_in(&case(), vec![(id(3), fhir)]).await.unwrap();
+        let entry = world.hand_in(&case(), vec![fhir]).await.unwrap().remove(0);
         world.deliver_all().await.unwrap();
         change(&world, &world.patient, "doorman").await;
-        world.patient.confirm(&case(), &id(3)).await.unwrap();
+        world.patient.confirm(&case(), slice::from_ref(&entry)).await.unwrap();
         world.deliver_all().await.unwrap();
         let state: HospitalCase = world.hospital.case(&case()).await.unwrap();
         assert!(matches!(state.results[0].status, HospitalResultStatus::Committed { .. }));
@@ -91,7 +93,7 @@ fn a_treatment_goes_on_though_both_change_their_keys_and_no_map_says_so() {
         assert_eq!(world.patient.card().id(), world.patient.id());
         for node in [&world.patient, &world.hospital] {
             node.open_record(&case(), &state.entry.id).await.unwrap();
-            node.open_record(&case(), &id(3)).await.unwrap();
+            node.open_record(&case(), &entry).await.unwrap();
             assert!(node.quarantined("", 10).await.unwrap().is_empty());
         }
     });
@@ -148,7 +150,7 @@ fn records_and_endorsements_are_good_by_the_key_of_their_time() {
         change(&world, &world.hospital, "root").await;
         let (card, software) = (world.hospital.card(), world.software());
         record::verify(&compact, card.keys(), &software).await.unwrap();
-        let logged = &world.notary.log()[0].entry;
+        let logged = slice::from_ref(&world.notary.log()[0].entry);
         let endorse = async |keys: &Keys, at: Timestamp| {
             let signed = VerifiedEndorsement::sign(logged, card.id(), at, keys).await.unwrap();
             VerifiedEndorsement::verify(signed.jwt(), &card, &software).await.map(drop)
@@ -190,15 +192,16 @@ fn an_entry_endorsed_with_former_and_with_present_keys_is_logged() {
         let mut endorsements = Vec::new();
         for node in [&world.patient, &world.hospital] {
             let (at, keys) = (world.providers.clock.now(), node.platform().keys());
-            let signed = VerifiedEndorsement::sign(&entry, node.id(), at, keys).await.unwrap();
+            let signed = VerifiedEndorsement::sign(slice::from_ref(&entry), node.id(), at, keys)
+                .await
+                .unwrap();
             endorsements.push(signed.jwt().to_owned());
             change(&world, &world.patient, "stranger").await;
         }
-        let endorsements = endorsements.try_into().unwrap();
         let draw = world.drawn(&entry).await.unwrap();
-        let deposits = vec![Deposit { endorsements, case_secret: Some(SECRET), draw }];
+        let deposits = vec![Deposit { entry: entry.id.clone(), case_secret: Some(SECRET), draw }];
         let cards = [&world.patient, &world.hospital].map(|node| node.card().jwt().to_owned());
-        let body = DepositBody { cards: cards.into(), deposits };
+        let body = DepositBody { cards: cards.into(), endorsements, deposits };
         let body = serde_json::to_value(body).unwrap();
         let (kind, notary) = (MessageType::Deposit, world.notary.card().clone());
         let envelope = seal(&world.patient, &notary, kind, body).await;

@@ -1,5 +1,7 @@
-//! A place in a case is taken once. Whoever comes second is told so, with proof of the first, and
-//! believes nothing less.
+//! An id is taken once, and a number of a case. Whoever comes second is told so, with proof of the first,
+//! and believes nothing less.
+
+use std::slice;
 
 use futures_lite::future::block_on;
 use hdms::Error;
@@ -7,36 +9,37 @@ use hdms::base64url::digest;
 use hdms::card::VerifiedCard;
 use hdms::envelope::MessageType;
 use hdms::ids::NodeId;
+use hdms::jose::jws::sign_ps256;
 use hdms::ledger::{
-    Commitment, Conflict, Entry, EntryKind, VerificationKey, VerifiedEndorsement, VerifiedReceipt,
+    Conflict, Entry, EntryKind, MAX_ENTRIES, Place, VerificationKey, VerifiedEndorsement,
+    VerifiedReceipt,
 };
 use hdms::node::{Node, Platform};
 use hdms::notary::{
-    self, Decision, Deposit, DepositAnswer, DepositAnswers, DepositBody, MAX_DEPOSITS, Place,
+    self, Decision, Deposit, DepositAnswer, DepositAnswers, DepositBody, Known, MAX_DEPOSITS,
 };
 use hdms::provider::{NodeKeys, Store, Table};
 use hdms::treatment::hospital::{HospitalCase, HospitalPhase};
 use hdms_simulation::{BEGIN, Simulated, World};
+use serde_json::{Value, json};
 
 use crate::logbook::{Logbook, SECRET};
 use crate::{case, id, seal};
 
 const NOW: u64 = BEGIN.0 / 1000;
 
-/// The first entry of the logbook is logged; this one wants its place.
+/// The first entry of the logbook is logged; this one wants its id.
 fn second(book: &Logbook) -> Entry {
-    Entry { id: id(50), verification_key: VerificationKey::of("second"), ..book.entries[0].clone() }
+    Entry { verification_key: VerificationKey::of("second"), ..book.entries[0].clone() }
 }
 
 fn conflict(book: &Logbook) -> Conflict {
-    let opening = book.opening(0, NOW).for_others();
     let (log, checkpoint) = book.log(NOW, &[(&book.witnesses[0], NOW)]);
     Conflict {
         iss: book.notary_id().clone(),
         iat: NOW,
-        entry: second(book).id,
-        first: book.entries[0].id.clone(),
-        receipt: opening.receipt(log.prove(0, checkpoint)).unwrap(),
+        entry: book.entries[0].clone(),
+        receipt: book.opening(0, NOW).receipt(log.prove(0, checkpoint)).unwrap(),
     }
 }
 
@@ -48,7 +51,6 @@ async fn verify(
 ) -> Result<Conflict, Error> {
     let jwt = conflict.sign(signer).await.unwrap();
     let notary: &VerifiedCard = book.world.notary.card();
-    let entry = (entry, Some(SECRET));
     Conflict::verify(&jwt, entry, notary, &book.trust(), &book.world.software()).await
 }
 
@@ -57,12 +59,12 @@ fn a_conflict_proves_what_was_first() {
     block_on(async {
         let book = Logbook::new().await;
         let (keys, conflict) = (book.world.notary.keys(), conflict(&book));
-        assert_eq!(verify(&book, &conflict, keys, &second(&book)).await, Ok(conflict.clone()));
-        let same_id = Entry { id: book.entries[0].id.clone(), ..second(&book) };
-        let under_its_id = Conflict { entry: same_id.id.clone(), ..conflict.clone() };
-        assert!(verify(&book, &under_its_id, keys, &same_id).await.is_ok());
-        let elsewhere = Entry { previous: Some(id(11)), ..book.entries[0].clone() };
-        assert!(verify(&book, &under_its_id, keys, &elsewhere).await.is_ok());
+        let first = &book.entries[0];
+        let another_kind = Entry { kind: EntryKind::Result, ..first.clone() };
+        let another_case = Entry { case: id(99), ..first.clone() };
+        for entry in [second(&book), another_kind, another_case] {
+            assert_eq!(verify(&book, &conflict, keys, &entry).await, Ok(conflict.clone()));
+        }
     });
 }
 
@@ -71,7 +73,7 @@ fn a_conflict_that_proves_nothing_is_refused() {
     block_on(async {
         let book = Logbook::new().await;
         let (keys, good) = (book.world.notary.keys(), conflict(&book));
-        let entry = second(&book);
+        let (first, entry) = (&book.entries[0], second(&book));
         let forged = async |conflict: Conflict, entry: &Entry| {
             let verified = verify(&book, &conflict, keys, entry).await;
             assert_eq!(verified.err(), Some(Error::ReceiptForged), "{conflict:?}");
@@ -80,122 +82,125 @@ fn a_conflict_that_proves_nothing_is_refused() {
         let signed = verify(&book, &good, &stranger.unwrap(), &entry).await;
         assert_eq!(signed.err(), Some(Error::ReceiptForged), "not the notary's signature");
         forged(Conflict { iss: book.world.hospital.id().clone(), ..good.clone() }, &entry).await;
-        forged(Conflict { first: id(11), ..good.clone() }, &entry).await;
-        forged(Conflict { entry: id(51), ..good.clone() }, &entry).await;
         forged(Conflict { receipt: String::new(), ..good.clone() }, &entry).await;
-        let other = book.receipt(1, NOW, &[(&book.witnesses[0], NOW)]);
-        forged(Conflict { first: id(11), receipt: other, ..good.clone() }, &entry).await;
         let unwitnessed = book.receipt(0, NOW, &[]);
         forged(Conflict { receipt: unwitnessed, ..good.clone() }, &entry).await;
-        let another_place = Entry { previous: Some(id(11)), ..entry.clone() };
-        forged(good.clone(), &another_place).await;
-        let another_case = Entry { case: id(99), ..entry };
-        forged(good.clone(), &another_case).await;
-        let itself = Conflict { entry: book.entries[0].id.clone(), ..good };
-        forged(itself, &book.entries[0]).await;
+        let other = book.receipt(1, NOW, &[(&book.witnesses[0], NOW)]);
+        forged(Conflict { entry: book.entries[1].clone(), receipt: other, ..good.clone() }, &entry)
+            .await;
+        forged(good.clone(), &Entry { id: id(50), ..entry.clone() }).await;
+        forged(good.clone(), first).await;
+        // What the notary claims to have logged is not in its leaf.
+        for claimed in [
+            Entry { verification_key: VerificationKey::of("third"), ..first.clone() },
+            Entry { case: id(99), ..first.clone() },
+        ] {
+            forged(Conflict { entry: claimed, ..good.clone() }, first).await;
+        }
+        let draw = Entry { draw: None, ..first.clone() };
+        forged(Conflict { entry: draw, ..good.clone() }, first).await;
+        // Without its salt nobody sees of what it is.
+        let (log, checkpoint) = book.log(NOW, &[(&book.witnesses[0], NOW)]);
+        let closed = book.opening(0, NOW).for_others();
+        let receipt = closed.receipt(log.prove(0, checkpoint)).unwrap();
+        forged(Conflict { receipt, ..good }, &entry).await;
     });
 }
 
 #[test]
-fn the_notary_logs_repeats_refuses_and_tells_strangers_nothing() {
+fn the_notary_numbers_repeats_refuses_and_tells_strangers_nothing() {
     block_on(async {
         let book = Logbook::new().await;
-        let [first, next, _] = &book.entries[..] else { panic!("three entries") };
-        let second = second(&book);
-        let rule =
-            |entry: &Entry, same: Option<&Entry>, before: Option<&Entry>, there: Option<&Entry>| {
-                let [same, predecessor, occupant] =
-                    [same, before, there].map(|entry| entry.cloned());
-                let secret = predecessor.as_ref().map(|_| SECRET);
-                notary::decide(entry, &Place { same, predecessor, occupant, secret })
-            };
-        assert_eq!(rule(first, None, None, None), Ok(Decision::Log));
-        assert_eq!(rule(next, None, Some(first), None), Ok(Decision::Log));
-        assert_eq!(rule(first, Some(first), None, Some(first)), Ok(Decision::Repeat));
-        let taken = Ok(Decision::Conflict(first.id.clone()));
-        assert_eq!(rule(&second, None, None, Some(first)), taken);
-        let same_id = Entry { id: first.id.clone(), ..second.clone() };
-        assert_eq!(rule(&same_id, Some(first), None, Some(first)), taken);
-        let turned = Entry {
-            author: second.counterparty.clone(),
-            counterparty: second.author.clone(),
-            ..second.clone()
+        let [first, next, last] = &book.entries[..] else { panic!("three entries") };
+        let logged = |entry: &Entry, number| Some((entry.clone(), Place::Numbered(SECRET, number)));
+        let rule = |entry: &Entry, same: Option<&Entry>, last: Option<(Entry, Place)>| {
+            let secret = entry.case_secret.map(|_| SECRET);
+            notary::decide(entry, secret, &Known { same: same.cloned(), last })
         };
-        assert_eq!(rule(&turned, None, None, Some(first)), taken, "both are participants");
+        let log = |number| Ok(Decision::Log(Place::Numbered(SECRET, number)));
+        assert_eq!(rule(first, None, None), log(1));
+        assert_eq!(rule(next, None, logged(first, 1)), log(2));
+        assert_eq!(rule(last, None, logged(next, 2)), log(3));
+        assert_eq!(rule(first, Some(first), logged(last, 3)), Ok(Decision::Repeat));
+        let taken = Ok(Decision::Conflict);
+        assert_eq!(rule(&second(&book), Some(first), logged(first, 1)), taken);
 
-        let former = Entry { case_secret: None, ..first.clone() };
-        assert_eq!(rule(&former, None, None, None), Err(Error::FormerCase));
-        let repeated = rule(&former, Some(&former), None, Some(&former));
+        assert_eq!(rule(next, None, None), Err(Error::CaseUnlogged));
+        let again = Entry { id: id(50), ..first.clone() };
+        assert_eq!(rule(&again, None, logged(next, 2)), Err(Error::CaseLogged));
+        let former = Entry { case_secret: None, draw: None, ..first.clone() };
+        assert_eq!(rule(&former, None, None), Err(Error::FormerCase));
+        let repeated = rule(&former, Some(&former), Some((former.clone(), Place::Former)));
         assert_eq!(repeated, Ok(Decision::Repeat), "it keeps its receipt");
-        let predecessor = Some(former.clone());
-        let place = Place { predecessor, ..Place::default() };
-        assert_eq!(notary::decide(next, &place), Err(Error::FormerCase));
+        let of_former = rule(next, None, Some((former, Place::Former)));
+        assert_eq!(of_former, Err(Error::FormerCase));
 
-        assert_eq!(rule(next, None, None, None), Err(Error::PredecessorUnknown));
-        let elsewhere = Entry { case: id(99), ..first.clone() };
-        assert_eq!(rule(next, None, Some(&elsewhere), None), Err(Error::PredecessorUnknown));
         let stranger: NodeId = digest("a stranger").parse().unwrap();
         for of_stranger in [
-            Entry { author: stranger.clone(), ..second.clone() },
-            Entry { counterparty: stranger, ..second },
+            Entry { author: stranger.clone(), ..next.clone() },
+            Entry { counterparty: stranger, ..next.clone() },
         ] {
             let untold = Err(Error::NotParticipant);
-            assert_eq!(rule(&of_stranger, None, None, Some(first)), untold);
-            let same_id = Entry { id: first.id.clone(), ..of_stranger.clone() };
-            assert_eq!(rule(&same_id, Some(first), None, None), untold);
-            let follows = Entry { previous: next.previous.clone(), ..of_stranger };
-            assert_eq!(rule(&follows, None, Some(first), None), untold);
+            assert_eq!(rule(&of_stranger, None, logged(first, 1)), untold);
+            let same_id = Entry { id: first.id.clone(), ..of_stranger };
+            assert_eq!(rule(&same_id, Some(first), logged(first, 1)), untold);
         }
     });
 }
 
-/// These entries, endorsed by both and deposited by one of them in this order.
-async fn deposit(world: &World, by: &Node<Simulated>, entries: &[&Entry]) -> String {
-    let mut deposits = Vec::new();
-    for entry in entries {
-        let mut endorsements = Vec::new();
-        for node in [&world.hospital, &world.patient] {
-            let keys = node.platform().keys();
-            let signed = VerifiedEndorsement::sign(entry, node.id(), BEGIN, keys).await.unwrap();
-            endorsements.push(signed.jwt().to_owned());
-        }
-        let case_secret = entry.case_secret.map(|_| SECRET);
-        let (endorsements, draw) = (endorsements.try_into().unwrap(), world.drawn(entry).await);
-        deposits.push(Deposit { endorsements, case_secret, draw: draw.unwrap() });
+/// These entries, endorsed by both in one statement each and deposited by one of them in this order.
+async fn deposit(world: &World, by: &Node<Simulated>, entries: &[Entry]) -> String {
+    let mut endorsements = Vec::new();
+    for node in [&world.hospital, &world.patient] {
+        let keys = node.platform().keys();
+        let signed = VerifiedEndorsement::sign(entries, node.id(), BEGIN, keys).await.unwrap();
+        endorsements.push(signed.jwt().to_owned());
     }
-    sealed(world, by, deposits).await
+    let deposits = deposits(world, entries).await;
+    sealed(world, by, endorsements, deposits).await
 }
 
-async fn sealed(world: &World, by: &Node<Simulated>, deposits: Vec<Deposit>) -> String {
+async fn deposits(world: &World, entries: &[Entry]) -> Vec<Deposit> {
+    let mut deposits = Vec::new();
+    for entry in entries {
+        let (case_secret, draw) = (entry.case_secret.map(|_| SECRET), world.drawn(entry).await);
+        deposits.push(Deposit { entry: entry.id.clone(), case_secret, draw: draw.unwrap() });
+    }
+    deposits
+}
+
+async fn sealed(
+    world: &World,
+    by: &Node<Simulated>,
+    endorsements: Vec<String>,
+    deposits: Vec<Deposit>,
+) -> String {
     let cards = [&world.patient, &world.hospital].map(|node| node.card().jwt().to_owned()).into();
-    let body = serde_json::to_value(DepositBody { cards, deposits }).unwrap();
+    let body = serde_json::to_value(DepositBody { cards, endorsements, deposits }).unwrap();
     seal(by, world.notary.card(), MessageType::Deposit, body).await
 }
 
 #[test]
-fn the_same_deposit_gets_the_same_receipt_and_another_in_its_place_a_conflict() {
+fn the_same_deposit_gets_the_same_receipt_and_another_under_its_id_a_conflict() {
     block_on(async {
         let book = Logbook::new().await;
-        let (first, second, mut world) = (&book.entries[0], second(&book), book.world);
-        let envelope = deposit(&world, &world.hospital, &[first, &second, first]).await;
+        let (first, second, mut world) = (book.entries[0].clone(), second(&book), book.world);
+        let envelope = deposit(&world, &world.hospital, slice::from_ref(&first)).await;
         let DepositAnswers { answers } = world.notary.receive(&envelope).await.unwrap();
-        let [DepositAnswer::Receipt(receipt), DepositAnswer::Conflict(conflict), again] =
-            &answers[..]
-        else {
-            panic!("{answers:?}")
-        };
-        assert_eq!(*again, DepositAnswer::Receipt(receipt.clone()));
+        let [DepositAnswer::Receipt(receipt)] = &answers[..] else { panic!("{answers:?}") };
+        let other = deposit(&world, &world.hospital, slice::from_ref(&second)).await;
+        let DepositAnswers { answers } = world.notary.receive(&other).await.unwrap();
+        let [DepositAnswer::Conflict(conflict)] = &answers[..] else { panic!("{answers:?}") };
         let (trust, software) = (world.patient.trust(), world.software());
         let notary = world.notary.card();
-        let second = (&second, Some(SECRET));
-        let proven = Conflict::verify(conflict, second, notary, &trust, &software).await.unwrap();
-        assert_eq!(proven.first, first.id);
-        assert!(!proven.receipt.contains("parties_salt"));
+        let proven = Conflict::verify(conflict, &second, notary, &trust, &software).await.unwrap();
+        assert_eq!(proven.entry, first);
         let logged = VerifiedReceipt::verify(receipt, &trust, &software).await.unwrap();
-        assert_eq!(logged.expect(first, Some(SECRET)), Ok(()));
-        let place = Commitment::to_place(Some(SECRET), &case(), None);
+        assert_eq!(logged.expect(&first, Some(SECRET)), Ok(()));
+        assert_eq!(logged.receipt().number, Some(1));
+        let place = Place::Numbered(SECRET, 1).commitment(&first);
         assert_eq!(logged.opening().place, place);
-        assert_ne!(place, Commitment::to_place(None, &case(), None), "the case is not enough");
+        assert_ne!(place, Place::Former.commitment(&first), "the case is not enough");
 
         let from_patient = deposit(&world, &world.patient, &[first]).await;
         let later = world.notary.receive(&from_patient).await.unwrap();
@@ -205,23 +210,115 @@ fn the_same_deposit_gets_the_same_receipt_and_another_in_its_place_a_conflict() 
 }
 
 #[test]
+fn one_statement_of_each_speaks_for_many_entries_and_each_has_its_own_number() {
+    block_on(async {
+        let book = Logbook::new().await;
+        let (entries, mut world) = (book.entries.clone(), book.world);
+        let envelope = deposit(&world, &world.patient, &entries).await;
+        let DepositAnswers { answers } = world.notary.receive(&envelope).await.unwrap();
+        let (trust, software) = (world.patient.trust(), world.software());
+        for (number, (entry, answer)) in (1..).zip(entries.iter().zip(&answers)) {
+            let DepositAnswer::Receipt(text) = answer else { panic!("{answer:?}") };
+            let receipt = VerifiedReceipt::verify(text, &trust, &software).await.unwrap();
+            receipt.expect(entry, Some(SECRET)).unwrap();
+            assert_eq!(receipt.receipt().number, Some(number));
+        }
+        assert_eq!(answers.len(), 3);
+
+        // An entry of which one of them says nothing is not endorsed, and one of a foreign statement is
+        // not theirs.
+        let [_, next, last] = &entries[..] else { panic!("three entries") };
+        let new = |id| Entry { id, ..last.clone() };
+        let (alone, both) = (new(crate::id(70)), new(crate::id(71)));
+        let mut endorsements = Vec::new();
+        for (node, said) in [
+            (&world.hospital, vec![alone.clone(), both.clone()]),
+            (&world.patient, vec![both.clone()]),
+        ] {
+            let keys = node.platform().keys();
+            let signed = VerifiedEndorsement::sign(&said, node.id(), BEGIN, keys).await.unwrap();
+            endorsements.push(signed.jwt().to_owned());
+        }
+        let deposits = deposits(&world, &[alone, next.clone(), both]).await;
+        let envelope = sealed(&world, &world.hospital, endorsements, deposits).await;
+        let answers = world.notary.receive(&envelope).await.unwrap().answers;
+        let missing = DepositAnswer::Refused(Error::EndorsementMissing.code().into());
+        assert_eq!(answers[..2], [missing.clone(), missing]);
+        assert!(matches!(answers[2], DepositAnswer::Receipt(_)));
+    });
+}
+
+#[test]
+fn a_statement_speaks_of_entries_that_belong_together_each_once() {
+    block_on(async {
+        let book = Logbook::new().await;
+        let (hospital, entries) = (&book.world.hospital, &book.entries);
+        let sign = async |entries: &[Entry]| {
+            let keys = hospital.platform().keys();
+            VerifiedEndorsement::sign(entries, hospital.id(), BEGIN, keys).await.map(drop)
+        };
+        let another_case = Entry { case: id(99), ..entries[1].clone() };
+        let author = digest("a stranger").parse().unwrap();
+        let another_author = Entry { author, ..entries[1].clone() };
+        let many = |count| (0..count).map(|n| Entry { id: id(1000 + n), ..entries[1].clone() });
+        for wrong in [
+            vec![],
+            vec![entries[0].clone(), another_case],
+            vec![entries[0].clone(), another_author],
+            vec![entries[0].clone(), entries[0].clone()],
+            many(MAX_ENTRIES as u32 + 1).collect(),
+        ] {
+            assert_eq!(sign(&wrong).await, Err(Error::EntryMalformed));
+        }
+        let (keys, card) = (hospital.platform().keys(), hospital.card());
+        let most: Vec<_> = many(MAX_ENTRIES as u32).collect();
+        let signed = VerifiedEndorsement::sign(&most, hospital.id(), BEGIN, keys).await.unwrap();
+        let software = book.world.software();
+        let read = VerifiedEndorsement::verify(signed.jwt(), &card, &software).await.unwrap();
+        assert_eq!(read.entries(), most);
+
+        let iss = hospital.id();
+        let former = Entry { previous: Some(id(3)), ..entries[1].clone() };
+        let verify = async |claims: Value| {
+            let signed = sign_ps256("hdms-endorsement+jwt", iss.as_ref(), &claims, keys).await;
+            let jwt = signed.unwrap();
+            VerifiedEndorsement::verify(&jwt, &card, &software).await.map(drop)
+        };
+        assert_eq!(verify(json!({"iss": iss, "iat": NOW, "entry": former})).await, Ok(()));
+        for wrong in [
+            json!({"iss": iss, "iat": NOW, "entry": entries[1]}),
+            json!({"iss": iss, "iat": NOW, "entries": [former]}),
+            json!({"iss": iss, "iat": NOW, "entries": [entries[1]], "entry": former}),
+            json!({"iss": iss, "iat": NOW}),
+        ] {
+            assert_eq!(verify(wrong).await, Err(Error::EntryMalformed));
+        }
+    });
+}
+
+#[test]
 fn no_deposits_too_many_and_more_cards_than_they_need_are_refused() {
     block_on(async {
         let mut world = World::new(1).await.unwrap();
-        let endorsements = ["a.b.c".into(), "d.e.f".into()];
-        let deposit = Deposit { endorsements, case_secret: None, draw: None };
+        let endorsements = vec!["a.b.c".to_owned()];
+        let deposit = Deposit { entry: id(3), case_secret: None, draw: None };
         for count in [0, MAX_DEPOSITS + 1] {
-            let envelope = sealed(&world, &world.hospital, vec![deposit.clone(); count]).await;
+            let deposits = vec![deposit.clone(); count];
+            let envelope = sealed(&world, &world.hospital, endorsements.clone(), deposits).await;
             let answer = world.notary.receive(&envelope).await;
             assert_eq!(answer.err(), Some(Error::BodyMalformed));
             assert_eq!(world.notary.query(&envelope).await.err(), Some(Error::UnknownType));
         }
-        let cards = vec![world.patient.card().jwt().to_owned(); 3];
-        let body = DepositBody { cards, deposits: vec![deposit] };
-        let body = serde_json::to_value(body).unwrap();
-        let notary = world.notary.card().clone();
-        let envelope = seal(&world.hospital, &notary, MessageType::Deposit, body).await;
-        assert_eq!(world.notary.receive(&envelope).await.err(), Some(Error::BodyMalformed));
+        let cards = |count| vec![world.patient.card().jwt().to_owned(); count];
+        let said = |count| vec!["a.b.c".to_owned(); count];
+        for (cards, endorsements) in [(cards(3), said(2)), (cards(2), said(3))] {
+            let body = DepositBody { cards, endorsements, deposits: vec![deposit.clone()] };
+            let body = serde_json::to_value(body).unwrap();
+            let notary = world.notary.card().clone();
+            let envelope = seal(&world.hospital, &notary, MessageType::Deposit, body).await;
+            let answer = world.notary.receive(&envelope).await;
+            assert_eq!(answer.err(), Some(Error::BodyMalformed));
+        }
     });
 }
 
@@ -230,8 +327,8 @@ fn with_too_few_witnesses_nothing_is_answered_and_nothing_is_lost() {
     block_on(async {
         let mut book = Logbook::new().await;
         let witnesses = std::mem::take(&mut book.world.notary.witnesses);
-        let (one, two) = (book.entries[0].clone(), book.entries[1].clone());
-        let envelope = deposit(&book.world, &book.world.hospital, &[&one, &two]).await;
+        let two = book.entries[..2].to_vec();
+        let envelope = deposit(&book.world, &book.world.hospital, &two).await;
         for _ in 0..2 {
             let answer = book.world.notary.receive(&envelope).await;
             assert_eq!(answer.err(), Some(Error::WitnessesMissing));
@@ -239,7 +336,7 @@ fn with_too_few_witnesses_nothing_is_answered_and_nothing_is_lost() {
         assert!(Error::WitnessesMissing.is_transient());
         book.world.notary.witnesses = witnesses;
         let answers = book.world.notary.receive(&envelope).await.unwrap().answers;
-        for (answer, entry) in answers.iter().zip([&one, &two]) {
+        for (answer, entry) in answers.iter().zip(&two) {
             let DepositAnswer::Receipt(text) = answer else { panic!("{answer:?}") };
             book.verify(text).await.unwrap().expect(entry, Some(SECRET)).unwrap();
         }
@@ -247,9 +344,9 @@ fn with_too_few_witnesses_nothing_is_answered_and_nothing_is_lost() {
     });
 }
 
-/// The hospital's deposit of the patient's request meets what `place` has already.
+/// The hospital's deposit of the patient's request meets what the log has already.
 async fn refused_by(
-    conflict: impl AsyncFn(&Logbook, &Entry) -> String,
+    conflict: impl AsyncFn(&mut Logbook, &Entry) -> String,
 ) -> (Node<Simulated>, Result<(), Error>) {
     let mut book = Logbook::new().await;
     book.world = crate::asked(1).await;
@@ -258,7 +355,7 @@ async fn refused_by(
     let requested: HospitalCase = book.world.hospital.case(&case()).await.unwrap();
     let waiting = book.world.hospital.waiting("", 1).await.unwrap();
     book.secret = requested.secret.unwrap();
-    let answer = DepositAnswer::Conflict(conflict(&book, &requested.entry).await);
+    let answer = [DepositAnswer::Conflict(conflict(&mut book, &requested.entry).await)];
     let drawn = requested.notary;
     assert_eq!(drawn.as_ref(), Some(book.notary_id()));
     let outcome = book.world.hospital.deposit_answered::<HospitalCase>(&waiting[0], &answer).await;
@@ -269,8 +366,8 @@ async fn refused_by(
 fn a_proven_conflict_ends_a_deposit_and_is_kept_with_it() {
     block_on(async {
         let (hospital, outcome) = refused_by(async |book, entry| {
-            let conflict = Conflict { entry: entry.id.clone(), ..conflict(book) };
-            conflict.sign(book.world.notary.keys()).await.unwrap()
+            book.entries[0].id = entry.id.clone();
+            conflict(book).sign(book.world.notary.keys()).await.unwrap()
         })
         .await;
         outcome.unwrap();

@@ -1,9 +1,10 @@
 //! A notary's log whose every part a test can choose.
 
 use hdms::Error;
-use hdms::ids::{EntryId, NodeId};
+use hdms::ids::NodeId;
 use hdms::ledger::{
-    CaseSecret, Commitment, Entry, EntryKind, LeafOpening, Salt, VerificationKey, VerifiedReceipt,
+    CaseSecret, Commitment, Entry, EntryKind, LeafOpening, Place, Salt, VerificationKey,
+    VerifiedReceipt,
 };
 use hdms::log::SignedCheckpoint;
 use hdms::network::Trust;
@@ -40,7 +41,7 @@ impl Logbook {
             author: world.hospital.id().clone(),
             counterparty: world.patient.id().clone(),
             verification_key: VerificationKey::of(&format!("document {number}")),
-            previous: number.checked_sub(1).map(|before| id::<EntryId>(10 + before)),
+            previous: None,
             case_secret: None,
             draw: None,
         };
@@ -67,7 +68,8 @@ impl Logbook {
 
     pub fn opening(&self, number: usize, time: u64) -> LeafOpening {
         let salts = [Salt([2 * number as u8; 16]), Salt([2 * number as u8 + 1; 16])];
-        LeafOpening::of(&self.entries[number], salts, Some(self.secret), time)
+        let place = Place::Numbered(self.secret, number as u64 + 1);
+        LeafOpening::of(&self.entries[number], salts, place, time)
     }
 
     /// The receipt of the entry of this number in a log whose entries were all logged at `time`.

@@ -67,8 +67,8 @@ async fn approved(seed: u64) -> World {
 /// As [`approved`], and with a result that the patient has received. Its entry.
 async fn with_result(seed: u64) -> (World, EntryId) {
     let mut world = approved(seed).await;
-    let (entry, fhir) = (id(3), json!({"resourceType": "Observation", "status": "final"}));
-    world.hospital.hand_in(&case(), vec![(EntryId::clone(&entry), fhir)]).await.unwrap();
+    let fhir = json!({"resourceType": "Observation", "status": "final"});
+    let entry = world.hand_in(&case(), vec![fhir]).await.unwrap().remove(0);
     world.deliver_all().await.unwrap();
     (world, entry)
 }

@@ -4,11 +4,14 @@ use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::base64url::digest;
 use hdms::ids::NodeId;
-use hdms::ledger::{CaseSecret, Commitment, Entry, EntryKind, LeafOpening, VerificationKey};
+use hdms::ledger::{
+    CaseSecret, Commitment, Entry, EntryKind, LeafOpening, Place, Receipt, Salt, VerificationKey,
+    VerifiedReceipt,
+};
 use hdms::log::{Checkpoint, SignedCheckpoint, TlogProof};
 use hdms::network::{PinnedLog, TreeRoot, WitnessRule, origin};
 use hdms_simulation::BEGIN;
-use hdms_simulation::log::LogSigner;
+use hdms_simulation::log::{Log, LogSigner};
 
 use crate::logbook::{Logbook, SECRET};
 use crate::{case, id};
@@ -28,16 +31,19 @@ fn no_participant_takes_a_receipt_with_any_character_changed() {
     block_on(async {
         let book = with_rules(&[(NOW, 2)]).await;
         let good = book.good();
-        book.verify(&good).await.unwrap().expect(&book.entries[1], Some(SECRET)).unwrap();
+        let taken = book.verify(&good).await.unwrap();
+        taken.expect(&book.entries[1], Some(SECRET)).unwrap();
+        let (trust, software) = (book.trust(), book.world.software());
         for (at, was) in good.char_indices() {
             let other = if was == 'A' { 'B' } else { 'A' };
             let forged = format!("{}{other}{}", &good[..at], &good[at + was.len_utf8()..]);
-            let taken = match book.verify(&forged).await {
-                Ok(receipt) => receipt.expect(&book.entries[1], Some(SECRET)),
-                Err(error) => Err(error),
-            };
             let refusals = [Error::ReceiptForged, Error::NodeUnknown, Error::EntryMismatch];
-            assert!(taken.is_err_and(|error| refusals.contains(&error)), "{at}: {forged}");
+            // Nor after a good one, under whose checkpoint it seems to be.
+            for known in [None, Some(taken.checkpoint())] {
+                let again = VerifiedReceipt::verify_after(&forged, known, &trust, &software).await;
+                let taken = again.and_then(|one| one.expect(&book.entries[1], Some(SECRET)));
+                assert!(taken.is_err_and(|error| refusals.contains(&error)), "{at}: {forged}");
+            }
         }
     });
 }
@@ -106,6 +112,8 @@ fn every_member_of_the_opening_is_committed_to() {
         let receipt = |opening: LeafOpening| opening.receipt(proof.clone()).unwrap();
         let forged = [
             LeafOpening { version: 1, ..opening.clone() },
+            LeafOpening { version: 3, ..opening.clone() },
+            LeafOpening { number: Some(1 << 53), ..opening.clone() },
             LeafOpening { entry: other.entry.clone(), ..opening.clone() },
             LeafOpening { verification_key: VerificationKey::of("other"), ..opening.clone() },
             LeafOpening { time: NOW + 1, ..opening.clone() },
@@ -117,9 +125,16 @@ fn every_member_of_the_opening_is_committed_to() {
             let text = receipt(opening.clone());
             assert_eq!(book.verify(&text).await.err(), Some(Error::ReceiptForged), "{opening:?}");
         }
-        let salted = receipt(LeafOpening { parties_salt: other.parties_salt, ..opening });
-        let salted = book.verify(&salted).await.unwrap();
-        assert_eq!(salted.expect(&book.entries[1], Some(SECRET)), Err(Error::EntryMismatch));
+        for changed in [
+            LeafOpening { parties_salt: other.parties_salt, ..opening.clone() },
+            LeafOpening { number: other.number, ..opening.clone() },
+            LeafOpening { number: None, ..opening.clone() },
+            opening.for_others(),
+        ] {
+            let changed = book.verify(&receipt(changed)).await.unwrap();
+            let expected = changed.expect(&book.entries[1], Some(SECRET));
+            assert_eq!(expected, Err(Error::EntryMismatch));
+        }
     });
 }
 
@@ -138,7 +153,7 @@ fn a_participant_takes_only_the_receipt_of_exactly_its_entry() {
             Entry { author: stranger.clone(), ..entry.clone() },
             Entry { counterparty: stranger, ..entry.clone() },
             Entry { verification_key: VerificationKey::of("other"), ..entry.clone() },
-            Entry { previous: None, ..entry.clone() },
+            Entry { previous: Some(id(10)), ..entry.clone() },
         ] {
             assert_eq!(
                 receipt.expect(&other, Some(SECRET)),
@@ -294,6 +309,35 @@ fn a_pinned_checkpoint_counts_without_witnesses_and_no_other_of_its_log() {
         book.publish().await;
         assert!(book.verify(&text).await.unwrap().witnesses().is_empty());
         assert_eq!(book.verify(&other).await.err(), Some(Error::ReceiptForged));
+    });
+}
+
+#[test]
+fn receipts_agree_on_one_leaf_at_one_place_whatever_their_checkpoints() {
+    block_on(async {
+        let book = Logbook::new().await;
+        let [first, second] = &book.witnesses[..] else { panic!("two witnesses") };
+        let said = async |text: String| book.verify(&text).await.unwrap().receipt().clone();
+        let one = said(book.receipt(1, NOW, &[(first, NOW)])).await;
+        let later = said(book.receipt(1, NOW, &[(first, NOW), (second, NOW + 60)])).await;
+        assert!(one.agrees_with(&later) && later.agrees_with(&one));
+
+        // The same entry at the same place, in a log that its notary shows nobody else.
+        let (mut log, place) = (Log::default(), Place::Numbered(SECRET, 2));
+        let opening = LeafOpening::of(&book.entries[1], [Salt([9; 16]); 2], place, NOW);
+        for opening in [&book.opening(0, NOW), &opening] {
+            log.append(opening.leaf().to_bytes());
+        }
+        let mut checkpoint = book.notary.sign(log.checkpoint(book.notary_id()));
+        checkpoint.add(first.cosign(&checkpoint, NOW));
+        let other = said(opening.receipt(log.prove(1, checkpoint)).unwrap()).await;
+        assert_eq!((other.index, other.number), (one.index, one.number));
+        assert!(!one.agrees_with(&other) && !other.agrees_with(&one));
+
+        let stored = Receipt { leaf: None, ..one.clone() };
+        assert!(stored.agrees_with(&later), "as an earlier version has kept it");
+        let elsewhere = Receipt { index: one.index + 1, ..stored };
+        assert!(!elsewhere.agrees_with(&later));
     });
 }
 

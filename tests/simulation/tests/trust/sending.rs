@@ -6,9 +6,10 @@ use hdms::Error;
 use hdms::base64url::digest;
 use hdms::ledger::Salt;
 use hdms::network::PROTOCOL_VERSION;
-use hdms::node::{OutboxItem, Parcel, Payload};
+use hdms::node::{OutboxItem, Parcel, Payload, Platform};
 use hdms::notary::Queried;
-use hdms::treatment::hospital::HospitalCase;
+use hdms::provider::{Store, Table, Write};
+use hdms::treatment::hospital::{HospitalCase, HospitalResultStatus};
 use hdms::treatment::patient::PatientCase;
 use hdms_simulation::World;
 
@@ -155,7 +156,7 @@ fn a_deposit_that_is_refused_for_a_card_goes_again_once_that_is_mended() {
         world.network.revocations.revoked.push(patient);
         world.publish().await.unwrap();
         let answers = world.notary.receive(envelope).await.unwrap().answers;
-        let answered = world.hospital.deposit_answered::<HospitalCase>(&items[0], &answers[0]);
+        let answered = world.hospital.deposit_answered::<HospitalCase>(&items[0], &answers);
         assert_eq!(answered.await.err(), Some(Error::CardRevoked));
         assert_eq!(world.hospital.waiting("", 10).await.unwrap(), waiting);
 
@@ -173,11 +174,38 @@ fn which_refusals_end_a_deposit() {
     {
         assert!(!error.is_permanent_for_deposits(), "{error:?}");
     }
-    for error in [Error::NotDrawn, Error::PredecessorUnknown, Error::EntryMismatch] {
+    for error in [Error::NotDrawn, Error::CaseUnlogged, Error::EntryMismatch] {
         assert!(error.is_permanent_for_deposits(), "{error:?}");
     }
     assert!(
         !Error::WitnessesMissing.is_permanent_for_deposits()
             && !Error::EntryQuota.is_permanent_for_deposits()
     );
+}
+
+#[test]
+fn a_deposit_as_version_1_has_kept_it_is_sent_and_answered() {
+    block_on(async {
+        let (mut world, entry) = crate::with_result(8).await;
+        world.patient.confirm(&case(), std::slice::from_ref(&entry)).await.unwrap();
+        let [item] = &world.undeposited()[..] else { panic!("one decision") };
+        let mut kept = serde_json::to_value(item).unwrap();
+        kept["id"] = entry.as_ref().into();
+        kept["payload"]["deposit"].as_object_mut().unwrap().remove("entries");
+        let (table, value) = (Table::Outbox, serde_json::to_vec(&kept).unwrap());
+        let writes = vec![
+            Write::Delete { table, key: item.id.clone() },
+            Write::Put { table, key: entry.to_string(), value },
+        ];
+        world.patient.platform().store().commit(writes).await.unwrap();
+
+        let waiting = world.patient.waiting("", 10).await.unwrap();
+        assert_eq!(waiting[0].entries(), Ok(vec![entry.clone()]));
+        world.patient.platform().queued(waiting);
+        world.deliver_all().await.unwrap();
+        let state: HospitalCase = world.hospital.case(&case()).await.unwrap();
+        let status = &state.results[0].status;
+        assert!(matches!(status, HospitalResultStatus::Committed { .. }), "{status:?}");
+        assert!(world.patient.waiting("", 10).await.unwrap().is_empty());
+    });
 }

@@ -2,11 +2,12 @@
 //! hospital since.
 
 use std::mem;
+use std::slice;
 
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::card::Role;
-use hdms::ids::{CaseId, EntryId};
+use hdms::ids::CaseId;
 use hdms::network::Trust;
 use hdms::node::Node;
 use hdms::node::patient::RecordName;
@@ -22,7 +23,7 @@ use crate::{case, next_mail, with_result};
 /// world, and treats the patient in the next case.
 async fn with_institute(seed: u64) -> (World, RecordName, Node<Simulated>) {
     let (mut world, entry) = with_result(seed).await;
-    world.patient.confirm(&case(), &entry).await.unwrap();
+    world.patient.confirm(&case(), slice::from_ref(&entry)).await.unwrap();
     world.deliver_all().await.unwrap();
     let institute = world.stranger(Role::Institution, "Institute").await.unwrap();
     world.network.map.nodes.push(institute.card().jwt().to_owned());
@@ -71,10 +72,10 @@ fn what_was_logged_in_time_is_shared_though_its_author_was_revoked_since() {
 /// The hospital is treated in the place of the institute again.
 async fn next_result(world: &mut World, hospital: &mut Node<Simulated>) -> RecordName {
     mem::swap(&mut world.hospital, hospital);
-    let (entry, fhir) = (crate::id(7), json!({"resourceType": "Observation", "status": "final"}));
-    world.hospital.hand_in(&case(), vec![(EntryId::clone(&entry), fhir)]).await.unwrap();
+    let fhir = json!({"resourceType": "Observation", "status": "amended"});
+    let entry = world.hand_in(&case(), vec![fhir]).await.unwrap().remove(0);
     world.deliver_all().await.unwrap();
-    world.patient.confirm(&case(), &entry).await.unwrap();
+    world.patient.confirm(&case(), slice::from_ref(&entry)).await.unwrap();
     world.deliver_all().await.unwrap();
     mem::swap(&mut world.hospital, hospital);
     RecordName { case: case(), entry }

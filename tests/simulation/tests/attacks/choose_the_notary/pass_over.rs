@@ -137,7 +137,7 @@ fn a_hospital_goes_on_to_the_next_in_rank_when_the_first_is_silent_or_delisted()
             }
             world.hospital.pass_over().await.unwrap();
             world.hospital.pass_over().await.unwrap();
-            let late = DepositAnswer::Refused(Error::NotDrawn.code().into());
+            let late = [DepositAnswer::Refused(Error::NotDrawn.code().into())];
             let answered = world.hospital.deposit_answered::<HospitalCase>(&stale[0], &late).await;
             assert_eq!(answered, Ok(()), "what the first says now is no matter");
             world.deliver_all().await.unwrap();

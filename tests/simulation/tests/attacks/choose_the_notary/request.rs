@@ -23,9 +23,10 @@ pub async fn asked(world: &World, draw: Draw, manifest: &str) -> Result<(), Erro
     let state = world.patient.ask(&fresh, to.id(), request).await.unwrap();
     let entry = Entry { draw: Some(draw), ..state.entry };
     let at = p.clock().now();
-    let mine = VerifiedEndorsement::sign(&entry, card.id(), at, p.keys()).await.unwrap();
+    let id = entry.id.clone();
+    let mine = VerifiedEndorsement::sign(&[entry], card.id(), at, p.keys()).await.unwrap();
     let body = RequestBody {
-        record: world.patient.record(&fresh, &entry.id).await.unwrap(),
+        record: world.patient.record(&fresh, &id).await.unwrap(),
         endorsement: mine.jwt().to_owned(),
         name: String::new(),
         case_secret: state.secret.unwrap(),

@@ -1,5 +1,7 @@
 //! A request, and for whom its notary was drawn.
 
+use std::slice;
+
 use hdms::Error;
 use hdms::card::{Role, VerifiedCard};
 use hdms::envelope::{self, Message, MessageType};
@@ -69,14 +71,15 @@ impl Scene {
         let mut endorsements = Vec::new();
         for node in [&world.patient, hospital] {
             let keys = node.platform().keys();
-            let signed = VerifiedEndorsement::sign(&self.entry, node.id(), self.asked, keys).await;
+            let entry = slice::from_ref(&self.entry);
+            let signed = VerifiedEndorsement::sign(entry, node.id(), self.asked, keys).await;
             endorsements.push(signed.unwrap().jwt().to_owned());
         }
         let state: HospitalCase = hospital.case(&case()).await.unwrap();
-        let endorsements = endorsements.try_into().unwrap();
-        let deposits = vec![Deposit { endorsements, case_secret: state.secret, draw: Some(drawn) }];
+        let (entry, case_secret) = (self.entry.id.clone(), state.secret);
+        let deposits = vec![Deposit { entry, case_secret, draw: Some(drawn) }];
         let cards = [&world.patient, hospital].map(|node| node.card().jwt().to_owned()).into();
-        let body = serde_json::to_value(DepositBody { cards, deposits }).unwrap();
+        let body = serde_json::to_value(DepositBody { cards, endorsements, deposits }).unwrap();
         let (id, kind, to) = (case(), MessageType::Deposit, world.notary.card());
         let (card, p) = (hospital.card(), hospital.platform());
         let outbound = Message { from: &card, to, case: &id, kind, body };
@@ -97,7 +100,8 @@ impl Scene {
         let hospital = &self.world.hospital;
         let (card, p) = (hospital.card(), hospital.platform());
         let (at, keys) = (p.clock().now(), p.keys());
-        let mine = VerifiedEndorsement::sign(&self.entry, hospital.id(), at, keys);
+        let entry = slice::from_ref(&self.entry);
+        let mine = VerifiedEndorsement::sign(entry, hospital.id(), at, keys);
         let endorsement = mine.await.unwrap().jwt().to_owned();
         let receipt = receipt.to_owned();
         let body = ApprovalBody { endorsement, receipt, draw };
