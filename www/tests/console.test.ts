@@ -59,7 +59,7 @@ test("a new request shows by itself and is approved", async () => {
   Object.assign(closed.summary, { notaryUntil: Date.now(), openResults: 2 });
   closed.results.push(
     ...(["waiting", "sent"] as const).map((kind) => ({
-      ...{ entry: kind, title: null, handedIn: Date.now(), status: { kind } },
+      ...{ entry: kind, handIn: null, title: null, handedIn: Date.now(), status: { kind } },
       neverFinal: { code: "treatment/not-allowed-now", sentence: "Hand the result in under a new case." },
     })),
   );
@@ -104,7 +104,7 @@ test("what a patient wrote alters nothing that stands beside it", async () => {
     answer: { kind: "refused", reason: "No \u202eat all", at: Date.now() },
   });
   one.results.push({
-    ...{ entry: "e2", title: "Hemoglobin", handedIn: Date.now(), neverFinal: null },
+    ...{ entry: "e2", handIn: "h1", title: "Hemoglobin", handedIn: Date.now(), neverFinal: null },
     status: { kind: "disputed", reason: "Not \u202emine" },
   });
   const page = await visit();

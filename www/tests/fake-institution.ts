@@ -59,10 +59,11 @@ export class FakeInstitution {
       },
       dataRequests: [],
       results: [],
+      missing: [],
       ledger: [
         {
           ...{ id: "e1", kind: "request", verificationKey: "qL8R4QIcQ_ZsRqOAbeRfcZhilN_Mks" },
-          ...{ previous: null, author: "p1", endorsedByPatient: true, endorsedByHospital: false },
+          ...{ number: null, author: "p1", endorsedByPatient: true, endorsedByHospital: false },
           receipt: null,
           receiptProblem: null,
         },
@@ -133,7 +134,7 @@ export class FakeInstitution {
       return route.fulfill({ status: 422, contentType: "application/fhir+json", json: outcome });
     }
     this.#keep(route, one);
-    return json(route, { results: ["e2"] });
+    return json(route, { handIn: "h1", results: ["e2"] });
   }
 
   #keep(route: Route, one: Case): void {
@@ -142,7 +143,7 @@ export class FakeInstitution {
     this.#keys.add(key);
     this.handedIn.push(route.request().postData() ?? "");
     const status = { kind: "sent" } as const;
-    one.results.push({ entry: "e2", title: "Hemoglobin", handedIn: Date.now(), neverFinal: null, status });
+    one.results.push({ entry: "e2", handIn: "h1", title: "Hemoglobin", handedIn: Date.now(), neverFinal: null, status });
   }
 }
 

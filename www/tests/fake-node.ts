@@ -97,7 +97,7 @@ class FakeNode implements PersonalNode {
       ...{ former: false, passed: [] },
       ...{ reason, date, mayRead },
       ...{ phase: { kind: "requested" }, begun: now, changed: now, openDecisions: 0, unsent: 0 },
-      ...{ dataRequests: [], results: [], ledger: [] },
+      ...{ dataRequests: [], handIns: [], results: [], ledger: [], missing: [] },
     });
     this.queue(options.case, "treatment/request");
     this.log(options.case, "request", "e1", false);
@@ -137,14 +137,14 @@ class FakeNode implements PersonalNode {
     return this.answer(options, { kind: "refused", reason: options.reason, at: Date.now() });
   }
 
-  async confirm(options: { case: string; entry: string }): Promise<CaseView> {
+  async confirm(options: { case: string; entries: string[] }): Promise<CaseView> {
     await this.step("confirm");
-    this.queue(options.case, "notary/deposit", options.entry);
+    this.queue(options.case, "notary/deposit", options.entries);
     if (this.cutOff) return this.decide(options, { kind: "confirming" });
     return this.decide(options, { kind: "committed", at: Date.now() });
   }
 
-  async dispute(options: { case: string; entry: string; reason: string }): Promise<CaseView> {
+  async dispute(options: { case: string; entries: string[]; reason: string }): Promise<CaseView> {
     await this.step("dispute");
     this.queue(options.case, "treatment/dispute");
     return this.decide(options, { kind: "disputed", reason: options.reason });
@@ -251,13 +251,13 @@ class FakeNode implements PersonalNode {
     const receipt = final ? logged(7) : null;
     this.change(id, (one) => {
       const rest = one.ledger.filter((step) => step.id !== entry);
-      const previous = rest.at(-1)?.id ?? null;
+      const number = final ? rest.length + 1 : null;
       const author = kind === "request" ? "p1" : one.hospital;
       const signed = {
         endorsedByPatient: kind === "request" || final,
         endorsedByHospital: kind === "result" || final,
       };
-      one.ledger = [...rest, { id: entry, kind, verificationKey: KEY, previous, author, ...signed, receipt, receiptProblem: null }];
+      one.ledger = [...rest, { id: entry, kind, verificationKey: KEY, number, author, ...signed, receipt, receiptProblem: null }];
     });
   }
 
@@ -277,12 +277,13 @@ class FakeNode implements PersonalNode {
   }
 
   /** Puts what was decided in the outbox, where it stays while nobody can be reached. */
-  private queue(kase: string, kind: string, id = `m${this.unsent.length + 1}`): void {
+  private queue(kase: string, kind: string, entries: string[] = []): void {
     if (!this.cutOff) return;
     const { hospitalName = HOSPITAL.name } = this.all.get(kase) ?? {};
     const to = kind === "notary/deposit" ? NOTARY : hospitalName;
     const tried = { since: Date.now() + 1, attempts: 1, nextAttempt: Date.now() + 60_000 };
-    this.unsent.push({ id, case: kase, to, kind, ...tried, problem: UNREACHABLE, refused: false });
+    const id = `m${this.unsent.length + 1}`;
+    this.unsent.push({ id, entries, case: kase, to, kind, ...tried, problem: UNREACHABLE, refused: false });
     this.setStatus({ problem: UNREACHABLE, waiting: this.unsent.length });
   }
 
@@ -298,22 +299,23 @@ class FakeNode implements PersonalNode {
   }
 
   private async decide(
-    { case: id, entry }: { case: string; entry: string },
+    { case: id, entries }: { case: string; entries: string[] },
     status: CaseView["results"][number]["status"],
   ): Promise<CaseView> {
     const final = status.kind === "committed";
     this.change(id, (one) => {
-      for (const result of one.results) if (result.entry === entry) result.status = status;
+      for (const result of one.results) if (entries.includes(result.entry)) result.status = status;
     });
-    const record = this.held.get(`${id}/${entry}`);
-    if (record) {
+    for (const entry of entries) {
+      const record = this.held.get(`${id}/${entry}`);
+      if (!record) continue;
       this.held.set(record.id, {
         ...record,
         ...(final && { notary: "n2", notaryName: NOTARY, receipt: logged(8), state: "final" }),
         ...(status.kind === "disputed" && { state: "disputed" }),
       });
     }
-    if (final) this.log(id, "result", entry, true);
+    for (const entry of final ? entries : []) this.log(id, "result", entry, true);
     return this.case(id);
   }
 
@@ -360,13 +362,25 @@ const fake = {
     });
   },
 
-  result(id: string, entry: string, fhir: string): void {
+  /** Several results that come together. */
+  handIn(id: string, of: number, results: Record<string, string>): void {
+    const came = Object.keys(results).length;
+    const awaited = came < of;
+    node.change(id, (one) => {
+      one.handIns.push({ id: `h${one.handIns.length + 1}`, of, came, begun: Date.now(), awaited });
+    });
+    const handIn = node.all.get(id)?.handIns.at(-1)?.id ?? null;
+    if (awaited) return;
+    for (const [entry, fhir] of Object.entries(results)) fake.result(id, entry, fhir, handIn);
+  },
+
+  result(id: string, entry: string, fhir: string, handIn: string | null = null): void {
     const record = node.recordOf(id, entry, fhir);
     node.held.set(record.id, record);
     node.log(id, "result", entry, false);
     node.change(id, (one) => {
       const status = { kind: "received" } as const;
-      one.results.push({ entry, case: id, title: record.title, received: Date.now(), status });
+      one.results.push({ entry, case: id, handIn, title: record.title, received: Date.now(), status });
     });
   },
 };

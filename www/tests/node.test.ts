@@ -17,7 +17,7 @@ test("the node's page shows what waits, what was set aside and whether it is cut
     const problem = { code: "network/unreachable" };
     const since = Date.now() - 60_000;
     const tried = { since, attempts: 2, nextAttempt: since + 90_000, problem, refused: false };
-    node.unsent = [{ id: "1", case: "c1", to: "Demo Hospital", kind: "treatment/request", ...tried }];
+    node.unsent = [{ id: "1", entries: [], case: "c1", to: "Demo Hospital", kind: "treatment/request", ...tried }];
     const error = { code: "envelope/replayed" };
     node.setAside = [{ id: "2", received: since, error }];
     node.setStatus({ problem, waiting: 1, quarantined: 1 });

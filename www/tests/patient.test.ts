@@ -164,6 +164,20 @@ test("a result is read in its author's digits, confirmed, and then final", async
   await look(page, "result-final");
 });
 
+test("results that came together are shown when all are here, and confirmed at once", async () => {
+  const page = await withCase(site, "Knee pain");
+  await play(page, (fake, text) => {
+    fake.approve("c1");
+    fake.handIn("c1", 3, { r1: text });
+  }, HEMOGLOBIN);
+  await page.getByText("1 of 3 results have come. They are shown when all are here.").waitFor();
+  await play(page, (fake, text) => fake.handIn("c1", 3, { r1: text, r2: text, r3: text }), HEMOGLOBIN);
+  await page.getByText("3 results came together.").waitFor();
+  await look(page, "hand-in");
+  await page.getByRole("button", { name: "Confirm all 3" }).click();
+  await page.getByText("Signed by both of you and logged by the notary.").nth(2).waitFor();
+});
+
 test("a Bundle shows its records by type, each opening by keyboard", async () => {
   const page = await withResult(site, SUMMARY);
   await page.getByText("Medicines taken (1)").waitFor();
@@ -179,7 +193,7 @@ test("a request that is not there yet, or was not taken, is not said to be asked
   const state = page.locator("main header");
   for (const [refused, word] of [[false, "Not sent yet"], [true, "Not accepted"]] as const) {
     await play(page, ({ node }, refused) => {
-      const item = { id: "1", case: "c1", to: "Demo Hospital", kind: "treatment/request", since: Date.now() };
+      const item = { id: "1", entries: [], case: "c1", to: "Demo Hospital", kind: "treatment/request", since: Date.now() };
       node.unsent = [{ ...item, attempts: 1, nextAttempt: null, problem: null, refused }];
       node.setStatus({ waiting: 1 });
     }, refused);
@@ -224,8 +238,8 @@ test("a result whose notary was revoked is shown as never final, and nothing is 
   expect(await page.getByRole("link", { name: "Look and decide" }).count()).toBe(0);
   // What was confirmed before is not said to go out by itself.
   await play(page, ({ node }) => {
-    const item = { id: "e2", case: "c1", to: "Notary", kind: "notary/deposit", since: 0, refused: false };
-    node.unsent = [{ ...item, attempts: 5, nextAttempt: Date.now() + 600_000, problem: null }];
+    const item = { id: "d1", case: "c1", to: "Notary", kind: "notary/deposit", entries: ["e2"] };
+    node.unsent = [{ ...item, since: 0, refused: false, attempts: 5, nextAttempt: Date.now() + 600_000, problem: null }];
     node.setStatus({ waiting: 1 });
   }, null);
   await page.evaluate(() => (location.hash = "#/"));

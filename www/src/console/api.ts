@@ -44,6 +44,8 @@ export type DataRequest = {
 /** A result that was handed in. */
 export type Result = {
   entry: string;
+  /** With what it was handed in. */
+  handIn: string | null;
   title: string | null;
   handedIn: number;
   /** Why it never becomes final, where that is so. */
@@ -61,7 +63,7 @@ export type Entry = {
   id: string;
   kind: "request" | "result";
   verificationKey: string;
-  previous: string | null;
+  number: number | null;
   author: string;
   endorsedByPatient: boolean;
   endorsedByHospital: boolean;
@@ -75,6 +77,8 @@ export type Case = {
   dataRequests: DataRequest[];
   results: Result[];
   ledger: Entry[];
+  /** Numbers that the notary has given, of entries that are not here. */
+  missing: { from: number; to: number }[];
 };
 
 /** A record that a patient shared. */

@@ -127,9 +127,10 @@ export function messageName(kind: string): string {
 /** The ledger of a case with names in place of ids. */
 export function ledgerSteps({ ledger, summary, results }: Case, hospital: string): LedgerStep[] {
   const disputed = results.filter(({ status }) => status.kind === "disputed").map(({ entry }) => entry);
-  return ledger.map(({ id, kind, verificationKey, receipt, receiptProblem, ...entry }) => ({
+  return ledger.map(({ id, kind, number, verificationKey, receipt, receiptProblem, ...entry }) => ({
     id,
     kind,
+    number,
     verificationKey,
     signers: [
       ...(entry.endorsedByPatient ? [patientName(summary)] : []),

@@ -62,10 +62,10 @@ export function ofDataRequest(items: Waiting[], one: CaseView, id: string): Wait
   return ofCase(items, one).filter(({ kind, since }) => ANSWERS.includes(kind) && answered(since) === id);
 }
 
-/** What waits of the decision about a result. A deposit is named after the entry that it logs. */
+/** What waits of the decision about a result. */
 export function ofResult(items: Waiting[], one: CaseView, entry: string): Waiting[] {
   const status = one.results.find((result) => result.entry === entry)?.status.kind;
   return ofCase(items, one).filter(
-    ({ id, kind }) => id === entry || (kind === "treatment/dispute" && status === "disputed"),
+    ({ entries, kind }) => entries.includes(entry) || (kind === "treatment/dispute" && status === "disputed"),
   );
 }

@@ -5,6 +5,7 @@ import {
   type CaseSummary,
   type CaseView,
   type DataRequestView,
+  type HandInView,
   type NodeErrorView,
   type NodeStatus,
   type Phase,
@@ -316,9 +317,10 @@ export function recordLine({ resourceType, date, own, authorName }: RecordSummar
 /** The ledger of a case with names in place of ids. */
 export function ledgerSteps({ ledger, hospitalName, phase, results }: CaseView): LedgerStep[] {
   const disputed = results.filter(({ status }) => status.kind === "disputed").map(({ entry }) => entry);
-  return ledger.map(({ id, kind, verificationKey, receipt, receiptProblem, ...entry }) => ({
+  return ledger.map(({ id, kind, number, verificationKey, receipt, receiptProblem, ...entry }) => ({
     id,
     kind,
+    number,
     verificationKey,
     signers: [
       ...(entry.endorsedByPatient ? ["you"] : []),
@@ -333,6 +335,20 @@ export function ledgerSteps({ ledger, hospitalName, phase, results }: CaseView):
     problem: problemIn(receiptProblem),
     never: kind === "request" ? phase.kind === "declined" : disputed.includes(id),
   }));
+}
+
+/** What was handed in together, in words. */
+export function handInWord({ of, came, awaited }: HandInView): Word {
+  const some = `${came} of ${of} results have come.`;
+  if (awaited) return { label: `${came} of ${of}`, tone: "plain", meaning: `${some} They are shown when all are here.` };
+  if (came < of) return { label: "Incomplete", tone: "warn", meaning: `${some} The hospital can send the rest again.` };
+  return { label: `${of} results`, tone: "plain", meaning: `${of} results came together.` };
+}
+
+/** The entries of what was handed in together and waits for the person. */
+export function openOf(one: CaseView, handIn: HandInView): string[] {
+  const isOpen = (result: ResultView) => result.status.kind === "received" && !isNeverFinal(one, result);
+  return one.results.filter((result) => result.handIn === handIn.id && isOpen(result)).map(({ entry }) => entry);
 }
 
 /** Something to decide, or decided, in a case. */

@@ -4,6 +4,8 @@ import type { Problem } from "./problem";
 export type LedgerStep = {
   id: string;
   kind: "request" | "result";
+  /** Its number in the case, by the notary's receipt; those of version 1 have none. */
+  number: number | null;
   verificationKey: string;
   /** Names of those who have endorsed it. */
   signers: string[];
