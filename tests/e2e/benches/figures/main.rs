@@ -1,6 +1,7 @@
 //! The figures that the project is held to, each beside its target, in one run: `make bench`.
 
 mod browser;
+mod hand_ins;
 mod native;
 mod padding;
 mod push;
@@ -19,6 +20,7 @@ async fn main() -> hdms_tests::Result<()> {
     receipts::checks(&mut table).await?;
     padding::overhead(&mut table).await?;
     records::sizes(&mut table).await?;
+    hand_ins::costs(&mut table).await?;
     push::wakes(&mut table).await?;
     browser::size(&mut table)?;
     native::scenario(&mut table).await?;
