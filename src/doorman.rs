@@ -7,7 +7,7 @@ mod challenge;
 
 use serde::{Deserialize, Serialize};
 
-use crate::card::{self, Card, EncryptionKey, Role, SigningKeys};
+use crate::card::{self, Card, Role, SigningKeys, Subkeys};
 use crate::endpoint::{self, Endpoint};
 use crate::error::Error;
 use crate::ids::{MessageId, NodeId};
@@ -63,8 +63,9 @@ pub struct AdmissionRequest {
     pub about: Option<About>,
     /// Its thumbprint is the node id, unless `changes` lead from there to it.
     pub signing_key: RsaJwk,
-    /// Its statement which is its encryption key ([`card::EncryptionKey`]), which gets the challenge.
-    pub encryption: String,
+    /// Its statement which other keys it has ([`card::Subkeys`]); the challenge is sealed to the encryption
+    /// key.
+    pub subkeys: String,
     /// Its statements that it changed its signing key ([`card::KeyChange`]), oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub changes: Vec<String>,
@@ -128,7 +129,7 @@ impl AdmissionRequest {
         if request.endpoint.is_none() && !unverified.payload()["endpoint"].is_null() {
             return Err(Error::EndpointRefused);
         }
-        request.encryption_key()?;
+        request.stated_subkeys()?;
         // What costs nothing comes before the signatures.
         if request.iat > now.seconds() + WINDOW {
             return Err(Error::NotYetValid);
@@ -144,7 +145,7 @@ impl AdmissionRequest {
         let unproven = |_| Error::PossessionUnproven;
         SigningKeys::of(&card, primitives).await.map_err(unproven)?;
         let (node, key) = (&request.iss, &request.signing_key);
-        let stated = EncryptionKey::verify(&request.encryption, node, key, primitives).await;
+        let stated = Subkeys::verify(&request.subkeys, node, key, primitives).await;
         if stated.map_err(unproven)?.iat > now.seconds() + PATIENCE {
             return Err(Error::NotYetValid);
         }
@@ -174,10 +175,9 @@ impl AdmissionRequest {
         if fits { Ok(()) } else { Err(Error::AdmissionMalformed) }
     }
 
-    /// The key that gets the challenge. [`Error::AdmissionMalformed`].
-    pub fn encryption_key(&self) -> Result<RsaJwk, Error> {
-        let stated = EncryptionKey::claimed(&self.encryption);
-        stated.map(|stated| stated.key).map_err(|_| Error::AdmissionMalformed)
+    /// What it states of its subkeys. [`Error::AdmissionMalformed`].
+    pub fn stated_subkeys(&self) -> Result<Subkeys, Error> {
+        Subkeys::claimed(&self.subkeys).map_err(|_| Error::AdmissionMalformed)
     }
 
     /// The card that the Doorman signs for this request.
@@ -189,7 +189,7 @@ impl AdmissionRequest {
             name: self.name.clone(),
             endpoint: self.endpoint.clone(),
             signing_key: self.signing_key.clone(),
-            encryption: self.encryption.clone(),
+            subkeys: self.subkeys.clone(),
             changes: self.changes.clone(),
             iat: now.seconds(),
             exp: now.seconds() + card::LIFETIME,

@@ -1,6 +1,6 @@
 //! How a node authorises a request to a server: a short-lived JWT over method, URL, body digest
-//! and a unique id, in the form of RFC 9449 proofs (docs/architecture.md). It travels in the header
-//! `HDMS-Proof`.
+//! and a unique id, in the form of RFC 9449 proofs (docs/architecture.md), signed with the node's request
+//! key. It travels in the header `HDMS-Proof`.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::ids::{MessageId, NodeId};
 use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
-use crate::jwk::RsaJwk;
+use crate::jwk::EcJwk;
 use crate::provider::{NodeKeys, Primitives, Timestamp};
 
 const KIND: Kind = Kind::statement("hdms-proof+jwt");
@@ -61,7 +61,7 @@ impl RequestProof {
 
     /// Signs the proof. Answers the JWT.
     pub async fn sign(&self, keys: &impl NodeKeys) -> Result<String, Error> {
-        jws::sign_ps256(KIND.typ, self.iss.as_ref(), self, keys).await
+        jws::sign_request(KIND.typ, self.iss.as_ref(), self, keys).await
     }
 
     /// Whether it was signed for a request with this body. [`Error::RequestProofInvalid`].
@@ -96,13 +96,13 @@ impl ClaimedProof {
         &self.proof.jti
     }
 
-    /// Checks that `key`, the present signing key of [`ClaimedProof::node`], signed it, and time,
+    /// Checks that `key`, the present request key of [`ClaimedProof::node`], signed it, and time,
     /// method and URL: all that can be known before the body has come. That
     /// `jti` is new is for the server to check, and then [`RequestProof::check_body`].
     /// [`Error::RequestProofInvalid`] whatever the reason.
     pub async fn verify(
         self,
-        key: &RsaJwk,
+        key: &EcJwk,
         (method, url): (&str, &str),
         now: Timestamp,
         primitives: &impl Primitives,
@@ -115,7 +115,7 @@ impl ClaimedProof {
         if !fits {
             return Err(invalid);
         }
-        unverified.verify_ps256(key, primitives).await.map_err(|_| invalid)?;
+        unverified.verify_es256(key, primitives).await.map_err(|_| invalid)?;
         Ok(proof)
     }
 }

@@ -103,8 +103,8 @@ pub trait Primitives {
     ) -> Result<Vec<u8>, Error>;
 }
 
-/// The private RSA keys of a node, which never leave their provider: one that signs, and one or more
-/// that decrypt, of which only one is in its card.
+/// The private keys of a node, which never leave their provider: one that signs (RSA), one or more that
+/// decrypt (RSA), of which only one is in its card, and one that signs its requests to a server (P-256).
 pub trait NodeKeys {
     /// Signs with the node's signing key, PS256.
     async fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, Error>;
@@ -115,6 +115,9 @@ pub trait NodeKeys {
     async fn sign_pkcs1(&self, _message: &[u8]) -> Result<Vec<u8>, Error> {
         Err(Error::PlatformUnsupported)
     }
+
+    /// Signs with the node's request key, ES256. Only request proofs are signed so.
+    async fn sign_request(&self, message: &[u8]) -> Result<Vec<u8>, Error>;
 
     /// Decrypts with that of the node's encryption keys whose thumbprint is `kid`, RSA-OAEP-256.
     /// [`Error::WrongRecipientKey`] when there is none, else [`Error::DecryptionFailed`] for whatever

@@ -9,7 +9,7 @@ use std::slice;
 
 use common::{JsonBody, Net, Person, about, id, keys, log_keys, message_id};
 use hdms::Error;
-use hdms::card::{EncryptionKey, KeyChange, Role};
+use hdms::card::{KeyChange, Role, Subkeys};
 use hdms::doorman::{About, AdmissionRequest};
 use hdms::ids::NodeId;
 use hdms::network::Trust;
@@ -57,13 +57,14 @@ async fn changed(request: &AdmissionRequest, former: &AwsKeys, new: &AwsKeys) ->
     };
     let mut next = anew(request);
     next.changes.push(change.sign(former).await.unwrap());
-    let encryption = stated(&request.iss, new, new).await;
-    AdmissionRequest { signing_key: signing_key.clone(), encryption, ..next }
+    let subkeys = stated(&request.iss, new, new).await;
+    AdmissionRequest { signing_key: signing_key.clone(), subkeys, ..next }
 }
 
 /// The statement by the signing key of `signer` that the encryption key of `of` is the node's.
 async fn stated(node: &NodeId, of: &AwsKeys, signer: &AwsKeys) -> String {
-    let stated = EncryptionKey { iss: node.clone(), iat: 0, key: of.public().1 };
+    let (encryption, request) = (of.public().1, signer.request_key().clone());
+    let stated = Subkeys { iss: node.clone(), iat: 0, encryption, request };
     stated.sign(signer).await.unwrap()
 }
 
@@ -199,8 +200,8 @@ async fn what_was_refused_stays_refused_with_whatever_keys_it_comes_again() {
     assert_eq!(net.ask(keys(0), &first).await, Err(Error::AdmissionPending));
     net.operator().refuse(first.iss.clone(), "unknown").await.unwrap();
     let renewed = async |request: &AdmissionRequest| {
-        let encryption = stated(&request.iss, keys(1), keys(0)).await;
-        let request = AdmissionRequest { encryption, ..anew(request) };
+        let subkeys = stated(&request.iss, keys(1), keys(0)).await;
+        let request = AdmissionRequest { subkeys, ..anew(request) };
         refused_with(&net, [keys(0), keys(1)], &request).await
     };
     assert_eq!(renewed(&first).await.code, "doorman/refused");
@@ -276,8 +277,8 @@ async fn keys_change_by_the_old_keys_word_alone_and_the_id_stays() {
     assert_eq!(net.ask(keys(0), &anew(&first)).await, unproven, "the former keys, now stolen");
     let other = changed(&first, keys(0), keys(2)).await;
     assert_eq!(net.ask(keys(2), &other).await, unproven, "another way from the first keys");
-    let encryption = stated(&hospital.id, keys(2), keys(2)).await;
-    let others = AdmissionRequest { encryption, ..anew(&next) };
+    let subkeys = stated(&hospital.id, keys(2), keys(2)).await;
+    let others = AdmissionRequest { subkeys, ..anew(&next) };
     let jwt = others.sign(keys(1)).await.unwrap();
     let asked = net.client.ask_admission(&net.url, jwt).await.unwrap_err();
     assert_eq!(asked.error, Error::PossessionUnproven, "another states that it is the node's");

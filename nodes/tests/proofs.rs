@@ -8,7 +8,9 @@ use common::{Net, Person, delivery, id, keys, message_id, problem};
 use hdms::Error;
 use hdms::base64url::digest;
 use hdms::card::LIFETIME;
+use hdms::jose::jws::sign_ps256;
 use hdms::proof::{RequestProof, WINDOW};
+use rusqlite::Connection;
 
 /// A request for the mailbox with this proof, which `alter` may have changed before it was signed.
 async fn ask(
@@ -85,6 +87,30 @@ async fn a_request_without_a_proof_or_with_another_body_is_refused() {
     let answer = request.body(r#"{"upto":2}"#).send().await.unwrap();
     assert_eq!(answer.headers()["www-authenticate"], "HDMS-Proof");
     assert_eq!(problem(answer).await, (401, "proof/invalid".into()));
+}
+
+#[tokio::test]
+async fn a_signing_key_proves_no_request() {
+    let net = Net::start().await;
+    let person = net.person(0).await;
+    let url = format!("{}/mailbox", net.url);
+    let proof = RequestProof::new(&person.id, message_id(), "GET", &url, b"", net.now());
+    let signed = sign_ps256("hdms-proof+jwt", person.id.as_ref(), &proof, person.keys).await;
+    assert_eq!(get(&url, Some(&signed.unwrap())).await, Err(Error::RequestProofInvalid));
+    assert_eq!(get(&url, Some(&proof.sign(person.keys).await.unwrap())).await, Ok(()));
+}
+
+/// As the server has kept nodes of before there were request keys.
+#[tokio::test]
+async fn a_member_that_has_stated_no_request_key_takes_another_card_before_it_asks() {
+    let net = Net::start().await;
+    let person = net.person(0).await;
+    let database = Connection::open(net.data().join("server.sqlite")).unwrap();
+    let before = "UPDATE nodes SET request = json_set(request, '$.subkeys', ''), claims = ''";
+    assert_eq!(database.execute(before, []), Ok(1));
+    assert_eq!(ask(&net, &person, |_| ()).await, Err(Error::CardUnknown));
+    let person = net.person(0).await;
+    assert_eq!(ask(&net, &person, |_| ()).await, Ok(()));
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! The keys with which a node has signed, and the statements by which it changed them. A node id is
 //! the thumbprint of the first signing key and stays; each later key is vouched for by the one
-//! before it, so that nobody, the Doorman included, can give a node keys of another's. Its encryption
-//! key changes with each renewal of its card, by the word of its signing key.
+//! before it, so that nobody, the Doorman included, can give a node keys of another's. Its subkeys
+//! are its own by the word of its signing key: the encryption key, which changes with each renewal of
+//! its card, and the request key, which changes with the signing key.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,11 +11,11 @@ use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::jws::{self, Compact, Kind, Unverified};
 use crate::json;
-use crate::jwk::RsaJwk;
+use crate::jwk::{EcJwk, RsaJwk};
 use crate::provider::{CLOCK_SKEW, NodeKeys, Primitives};
 
 const KEY_CHANGE: Kind = Kind::statement("hdms-key-change+jwt");
-const ENCRYPTION_KEY: Kind = Kind::statement("hdms-encryption-key+jwt");
+const SUBKEYS: Kind = Kind::statement("hdms-subkeys+jwt");
 
 /// Most changes of keys that a card may carry.
 pub const MAX_CHANGES: usize = 16;
@@ -78,28 +79,30 @@ impl KeyChange {
     }
 }
 
-/// A node's statement, signed with its signing key, which key seals what only it may read: the claims of
-/// an `hdms-encryption-key+jwt`. So the Doorman can't give a node somebody else's key.
+/// A node's statement, signed with its signing key, which other keys it has: the claims of an
+/// `hdms-subkeys+jwt`. So the Doorman can't give a node somebody else's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename(deserialize = "closed"))]
-pub struct EncryptionKey {
+pub struct Subkeys {
     /// The node.
     pub iss: NodeId,
     /// Signed at, seconds.
     pub iat: u64,
-    /// The key.
-    pub key: RsaJwk,
+    /// Seals what only the node may read.
+    pub encryption: RsaJwk,
+    /// Checks the node's requests to a server ([`crate::proof`]).
+    pub request: EcJwk,
 }
 
-impl EncryptionKey {
+impl Subkeys {
     /// Signs the statement. Answers the JWT.
     pub async fn sign(&self, keys: &impl NodeKeys) -> Result<String, Error> {
-        jws::sign_ps256(ENCRYPTION_KEY.typ, self.iss.as_ref(), self, keys).await
+        jws::sign_ps256(SUBKEYS.typ, self.iss.as_ref(), self, keys).await
     }
 
     /// What a statement says; its signature is not checked. [`Error::CardMalformed`].
     pub fn claimed(jwt: &str) -> Result<Self, Error> {
-        let unverified = Unverified::parse(jwt, &ENCRYPTION_KEY, Error::CardMalformed)?;
+        let unverified = Unverified::parse(jwt, &SUBKEYS, Error::CardMalformed)?;
         json::read(unverified.payload().clone(), Error::CardMalformed)
     }
 
@@ -111,11 +114,11 @@ impl EncryptionKey {
         signing_key: &RsaJwk,
         primitives: &impl Primitives,
     ) -> Result<Self, Error> {
-        let unverified = Unverified::parse(jwt, &ENCRYPTION_KEY, Error::CardMalformed)?;
+        let unverified = Unverified::parse(jwt, &SUBKEYS, Error::CardMalformed)?;
         let statement: Self = json::read(unverified.payload().clone(), Error::CardMalformed)?;
         let signed = unverified.verify_ps256(signing_key, primitives).await;
         signed.map_err(|_| Error::CardMismatch)?;
-        let is_of = statement.iss == *node && statement.key != *signing_key;
+        let is_of = statement.iss == *node && statement.encryption != *signing_key;
         if is_of { Ok(statement) } else { Err(Error::CardMismatch) }
     }
 }

@@ -9,10 +9,10 @@ use crate::error::Error;
 use crate::ids::NodeId;
 use crate::jose::jws::{self, Kind, Unverified};
 use crate::json;
-use crate::jwk::RsaJwk;
+use crate::jwk::{EcJwk, RsaJwk};
 use crate::provider::{CLOCK_SKEW, NodeKeys, Primitives};
 
-pub use keys::{EncryptionKey, KeyChange, MAX_CHANGES, SigningKeys};
+pub use keys::{KeyChange, MAX_CHANGES, SigningKeys, Subkeys};
 
 /// Most bytes of a card: with all changes of keys of 3072 bits, and so that it fits any answer.
 pub const MAX_BYTES: usize = 60 * 1024;
@@ -55,10 +55,10 @@ pub struct Card {
     pub endpoint: Option<Endpoint>,
     /// Checks what the node signs; its thumbprint is `sub` unless `changes` lead from there to it.
     pub signing_key: RsaJwk,
-    /// The node's statement which key seals what only it may read ([`EncryptionKey`]). None in cards
-    /// of version 1, which nobody takes any more.
+    /// The node's statement which other keys it has ([`Subkeys`]). None in cards of before there was
+    /// one, which nobody takes any more.
     #[serde(skip_serializing_if = "String::is_empty", default)]
-    pub encryption: String,
+    pub subkeys: String,
     /// The node's statements that it changed its signing key ([`KeyChange`]), oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub changes: Vec<String>,
@@ -75,7 +75,7 @@ pub struct Card {
 pub struct VerifiedCard {
     card: Card,
     keys: SigningKeys,
-    encryption: Option<EncryptionKey>,
+    subkeys: Option<Subkeys>,
     jwt: String,
 }
 
@@ -102,16 +102,10 @@ impl VerifiedCard {
     }
 
     /// Only form, node id and keys: for a card that somebody vouches for otherwise, as the signature of
-    /// the Network Map that lists it does. Errors as [`SigningKeys::of`].
+    /// the Network Map that lists it does, and for the one that a node keeps as its own. It may name no
+    /// subkeys: with such a one of its own a node reads what it has, until it gets another. Errors as
+    /// [`SigningKeys::of`].
     pub async fn vouched(jwt: &str, primitives: &impl Primitives) -> Result<Self, Error> {
-        let card = Self::kept(jwt, primitives).await?;
-        card.encryption_key()?;
-        Ok(card)
-    }
-
-    /// As [`VerifiedCard::vouched`], for the card that a node keeps as its own, also one of version 1:
-    /// with that it reads what it has, until it gets another.
-    pub async fn kept(jwt: &str, primitives: &impl Primitives) -> Result<Self, Error> {
         let unverified = Unverified::parse(jwt, &KIND, Error::CardMalformed)?;
         let card: Card = json::read(unverified.payload().clone(), Error::CardMalformed)?;
         Self::owned(card, jwt, primitives).await
@@ -119,18 +113,18 @@ impl VerifiedCard {
 
     async fn owned(card: Card, jwt: &str, primitives: &impl Primitives) -> Result<Self, Error> {
         let keys = SigningKeys::of(&card, primitives).await?;
-        let encryption = match card.encryption.as_str() {
+        let subkeys = match card.subkeys.as_str() {
             "" => None,
             statement => {
                 let (node, key) = (&card.sub, &card.signing_key);
-                let stated = EncryptionKey::verify(statement, node, key, primitives).await?;
+                let stated = Subkeys::verify(statement, node, key, primitives).await?;
                 if stated.iat > card.iat.saturating_add(CLOCK_SKEW) {
                     return Err(Error::CardMismatch);
                 }
                 Some(stated)
             }
         };
-        Ok(Self { card, keys, encryption, jwt: jwt.to_owned() })
+        Ok(Self { card, keys, subkeys, jwt: jwt.to_owned() })
     }
 
     /// The node.
@@ -154,14 +148,25 @@ impl VerifiedCard {
         self.keys.changes().len() < changes_seen
     }
 
-    /// The key that seals what only the node may read. [`Error::CardMalformed`] of a card of version 1.
+    /// The key that seals what only the node may read. [`Error::CardMalformed`] of a card that names no
+    /// subkeys.
     pub fn encryption_key(&self) -> Result<&RsaJwk, Error> {
-        self.encryption.as_ref().map(|statement| &statement.key).ok_or(Error::CardMalformed)
+        self.subkeys.as_ref().map(|stated| &stated.encryption).ok_or(Error::CardMalformed)
     }
 
-    /// When the node said that this is its encryption key, seconds.
-    pub fn encryption_key_stated(&self) -> Option<u64> {
-        self.encryption.as_ref().map(|statement| statement.iat)
+    /// The key that checks the node's requests to a server. Errors as [`VerifiedCard::encryption_key`].
+    pub fn request_key(&self) -> Result<&EcJwk, Error> {
+        self.subkeys.as_ref().map(|stated| &stated.request).ok_or(Error::CardMalformed)
+    }
+
+    /// When the node said that these are its subkeys, seconds.
+    pub fn subkeys_stated(&self) -> Option<u64> {
+        self.subkeys.as_ref().map(|stated| stated.iat)
+    }
+
+    /// Whether it names this encryption key, by thumbprint, and this request key.
+    pub fn names_subkeys(&self, kid: &str, request: &EcJwk) -> bool {
+        self.is_present_encryption_key(kid) && self.request_key() == Ok(request)
     }
 
     /// Whether the key with this thumbprint is the node's encryption key, and no former one.
@@ -186,7 +191,7 @@ pub(crate) async fn claimed_keys(
     jwt: &str,
     primitives: &impl Primitives,
 ) -> Result<SigningKeys, Error> {
-    Ok(VerifiedCard::kept(jwt, primitives).await?.keys)
+    Ok(VerifiedCard::vouched(jwt, primitives).await?.keys)
 }
 
 /// Whose card it claims to be, and when it says that it was issued, seconds; nothing of it is

@@ -68,7 +68,7 @@ impl Challenge {
         keys: &impl NodeKeys,
         primitives: &impl Primitives,
     ) -> Result<ChallengeAnswer, Error> {
-        let sealed = parse(&self.challenge, &request.encryption_key()?)?;
+        let sealed = parse(&self.challenge, &request.stated_subkeys()?.encryption)?;
         let plaintext = sealed.decrypt(keys, primitives).await.map_err(|error| match error {
             Error::DecryptionFailed | Error::WrongRecipientKey => Error::ChallengeForged,
             other => other,

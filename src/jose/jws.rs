@@ -196,6 +196,19 @@ pub async fn sign_ps256_text(
     Ok(format!("{input}.{}", encode(signature)))
 }
 
+/// Signs `payload` with the node's request key; answers the compact JWS.
+pub async fn sign_request<T: Serialize>(
+    typ: &str,
+    kid: &str,
+    payload: &T,
+    keys: &impl NodeKeys,
+) -> Result<String, Error> {
+    let header = Header { alg: "ES256".into(), typ: Some(typ.into()), kid: Some(kid.into()) };
+    let input = signing_input(&header, &json::write(payload)?)?;
+    let signature = keys.sign_request(input.as_bytes()).await?;
+    Ok(format!("{input}.{}", encode(signature)))
+}
+
 /// Signs `payload` with a holder's key; answers the compact JWS.
 pub async fn sign_es256<T: Serialize>(
     typ: &str,

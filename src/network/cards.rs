@@ -23,7 +23,8 @@ impl VerifiedCard {
     }
 
     /// Only form, Doorman's signature, node id and keys: for a card with which a node reads what it
-    /// keeps however old the card or the revocation list, also one of version 1. Others check the rest.
+    /// keeps however old the card or the revocation list, also one that names no subkeys. Others check the
+    /// rest.
     pub async fn verify_chain(
         jwt: &str,
         trust: &Trust,

@@ -3,6 +3,7 @@
 use super::Trust;
 use crate::card::{LIFETIME, VerifiedCard};
 use crate::error::Error;
+use crate::jwk::EcJwk;
 use crate::provider::{Store, Table, Timestamp, Write};
 
 /// How long a card is not asked for again that the server seems to lack, or that is refused until its
@@ -18,7 +19,7 @@ const HELD: &str = "card/key";
 pub enum Renewal {
     /// Keeps it.
     NotDue,
-    /// Asks for another that names the encryption key which it has.
+    /// Asks for another that names the subkeys which it has.
     Card,
     /// The same each [`RENEWAL_PAUSE`]: it was revoked, and is refused until it is not.
     Revoked,
@@ -28,13 +29,13 @@ pub enum Renewal {
 
 impl VerifiedCard {
     /// What its node does about this card at `now`, whose newest encryption key has the thumbprint
-    /// `newest`. The key is renewed, and the card with it, from two thirds of a card's life on, since the
-    /// node has had it by its own clock, however young the cards are that it is given; before, a
-    /// card is asked for when this one names another key, after a renewal that broke off or as one of
-    /// version 1, or does not count any more. Errors: those of the store.
+    /// `newest`, and whose request key is `request`. The encryption key is renewed, and the card with it,
+    /// from two thirds of a card's life on, since the node has had it by its own clock, however young the
+    /// cards are that it is given; before, a card is asked for when this one names other subkeys, after a
+    /// renewal that broke off, or none, or does not count any more. Errors: those of the store.
     pub async fn renewal(
         &self,
-        newest: &str,
+        (newest, request): (&str, &EcJwk),
         store: &impl Store,
         trust: &Trust,
         now: Timestamp,
@@ -43,7 +44,7 @@ impl VerifiedCard {
         if now.seconds() >= self.key_held(newest, store, now).await? + LIFETIME * 2 / 3 {
             return Ok(Renewal::CardAndKey);
         }
-        if !self.is_present_encryption_key(newest) {
+        if !self.names_subkeys(newest, request) {
             return Ok(Renewal::Card);
         }
         Ok(match trust.check_standing(self, now) {
@@ -64,7 +65,7 @@ impl VerifiedCard {
         if let Some(since) = since.filter(|since| *since <= now) {
             return Ok(since);
         }
-        let stated = self.encryption_key_stated().filter(|_| self.is_present_encryption_key(kid));
+        let stated = self.subkeys_stated().filter(|_| self.is_present_encryption_key(kid));
         let since = stated.map_or(now, |stated| now.min(stated));
         let value = format!("{since} {kid}").into();
         store.commit(vec![Write::Put { table: Table::Meta, key: HELD.into(), value }]).await?;

@@ -43,8 +43,8 @@ const REMEMBERED: usize = 4096;
 impl Trust {
     /// Checks the documents against the pinned `root` key, and that they continue those that were good
     /// before, if there were any: `previous`. A listed node whose card does not count any
-    /// more is left out. A manifest that has ended is taken: nothing that needs to be new rests on it
-    /// ([`Trust::check_revocation`]).
+    /// more, or names no subkeys, is left out. A manifest that has ended is taken: nothing that needs to be
+    /// new rests on it ([`Trust::check_revocation`]).
     ///
     /// Errors: [`Error::NetworkForged`], [`Error::NetworkRollback`]; [`Error::NetworkSplit`] when a
     /// number that was seen before says something else now, or the manifests' log is another;
@@ -128,6 +128,7 @@ impl Trust {
             // card, and is looked at wherever one is used.
             match card.check_validity(self, now) {
                 Err(Error::CardExpired | Error::CardRevoked | Error::CardSuperseded) => {}
+                _ if card.encryption_key().is_err() => {}
                 _ => self.nodes.push(card),
             }
         }

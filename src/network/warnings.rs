@@ -56,7 +56,7 @@ impl KeyWarning {
 fn is_unexplained(old: &VerifiedCard, new: &VerifiedCard) -> bool {
     let goes_on = new.keys().changes().starts_with(old.keys().changes());
     let same_key = new.encryption_key() == old.encryption_key();
-    let said = |card: &VerifiedCard| (card.keys().changes().len(), card.encryption_key_stated());
+    let said = |card: &VerifiedCard| (card.keys().changes().len(), card.subkeys_stated());
     !goes_on || !(same_key || said(new) >= said(old))
 }
 

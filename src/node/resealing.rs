@@ -87,6 +87,6 @@ impl<P: Platform> Node<P> {
 /// Whether a card was issued later, and names no encryption key of before, but where the signing key
 /// has changed since: then nothing that was said under the former one counts.
 fn is_newer(card: &VerifiedCard, known: &VerifiedCard) -> bool {
-    let said = |card: &VerifiedCard| (card.keys().changes().len(), card.encryption_key_stated());
+    let said = |card: &VerifiedCard| (card.keys().changes().len(), card.subkeys_stated());
     card.card().iat > known.card().iat && said(card) >= said(known)
 }

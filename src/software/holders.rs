@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use p256::ecdsa::signature::Signer;
-use p256::ecdsa::{Signature, SigningKey};
+use p256::ecdsa::SigningKey;
 use zeroize::Zeroizing;
 
+use super::es256;
 use crate::error::Error;
 use crate::jwk::EcJwk;
 use crate::provider::{HolderKeys, Randomness};
@@ -44,7 +44,7 @@ impl<R: Randomness> SoftwareHolders<R> {
     }
 
     fn keep(&self, key: SigningKey) -> Result<EcJwk, Error> {
-        let public = public_half(&key)?;
+        let public = es256::public_half(&key)?;
         self.lock().insert(public.thumbprint(), key);
         Ok(public)
     }
@@ -58,37 +58,18 @@ impl<R> SoftwareHolders<R> {
 
 impl<R: Randomness> HolderKeys for SoftwareHolders<R> {
     async fn make_holder_key(&self) -> Result<EcJwk, Error> {
-        let mut secret = Zeroizing::new([0; 32]);
-        loop {
-            self.randomness.fill(secret.as_mut())?;
-            // One of 2^32 draws is not below the order of the curve.
-            if let Ok(key) = SigningKey::from_slice(&*secret) {
-                return self.keep(key);
-            }
-        }
+        self.keep(es256::draw(&self.randomness)?)
     }
 
     async fn sign_es256(&self, key: &EcJwk, message: &[u8]) -> Result<Vec<u8>, Error> {
         let keys = self.lock();
         let key = keys.get(&key.thumbprint()).ok_or(Error::UnknownKey)?;
-        let signature: Signature = key.try_sign(message).map_err(|_| Error::CryptoFailed)?;
-        Ok(signature.to_bytes().to_vec())
+        es256::sign(key, message)
     }
 }
 
 impl<R> fmt::Debug for SoftwareHolders<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SoftwareHolders").field("keys", &self.lock().len()).finish_non_exhaustive()
-    }
-}
-
-fn public_half(key: &SigningKey) -> Result<EcJwk, Error> {
-    let point = key.verifying_key().to_sec1_point(false);
-    let coordinate = |bytes: Option<&_>| -> Option<[u8; 32]> {
-        bytes.map(|bytes: &p256::FieldBytes| (*bytes).into())
-    };
-    match (coordinate(point.x()), coordinate(point.y())) {
-        (Some(x), Some(y)) => Ok(EcJwk::from_coordinates(x, y)),
-        _ => Err(Error::CryptoFailed),
     }
 }

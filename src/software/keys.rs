@@ -1,7 +1,8 @@
-//! A node's private RSA keys in memory.
+//! A node's private keys in memory.
 
 use std::fmt;
 
+use p256::ecdsa::SigningKey;
 use rsa::traits::{PaddingScheme, PrivateKeyParts, PublicKeyParts, SignatureScheme};
 use rsa::{BoxedUint, Oaep, Pkcs1v15Sign, Pss, RsaPrivateKey};
 use serde::{Deserialize, Serialize};
@@ -9,20 +10,23 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::Stream;
+use super::es256;
 use crate::base64url::{decode, encode};
 use crate::error::Error;
-use crate::jwk::RsaJwk;
+use crate::jwk::{EcJwk, RsaJwk};
 use crate::provider::{NodeKeys, Randomness};
 
-/// Both private keys of a node, in memory that is wiped when dropped.
+/// The private keys of a node, in memory that is wiped when dropped.
 pub struct SoftwareKeys<R> {
     signing: Pair,
     encryption: Pair,
+    request: RequestKey,
     randomness: R,
 }
 
 impl<R: Randomness> SoftwareKeys<R> {
-    /// Makes both keys with moduli of `bits` bits. [`Error::KeyTooShort`] outside of 2048 to 4096.
+    /// Makes all keys, those of RSA with moduli of `bits` bits. [`Error::KeyTooShort`] outside of 2048 to
+    /// 4096.
     pub fn generate(bits: usize, randomness: R) -> Result<Self, Error> {
         if !(2048..=4096).contains(&bits) {
             return Err(Error::KeyTooShort);
@@ -32,27 +36,32 @@ impl<R: Randomness> SoftwareKeys<R> {
             let private = RsaPrivateKey::new(&mut stream, bits).map_err(|_| Error::CryptoFailed)?;
             Pair::new(private)
         };
-        Ok(Self { signing: make()?, encryption: make()?, randomness })
+        let (signing, encryption) = (make()?, make()?);
+        let request = RequestKey::new(es256::draw(&randomness)?)?;
+        Ok(Self { signing, encryption, request, randomness })
     }
 
-    /// From two private JWKs (RFC 7518 section 6.3.2, both primes needed; the CRT members are
-    /// calculated anew). [`Error::KeyMalformed`], also when the numbers do not fit each other, or
-    /// [`Error::KeyTooShort`].
+    /// From private JWKs: two of RSA (RFC 7518 section 6.3.2, both primes needed; the CRT members are
+    /// calculated anew), and one of P-256 (section 6.2.2). [`Error::KeyMalformed`], also when the numbers
+    /// do not fit each other, or [`Error::KeyTooShort`].
     pub fn from_private_jwks(
         signing: &str,
         encryption: &str,
+        request: &str,
         randomness: R,
     ) -> Result<Self, Error> {
         Ok(Self {
             signing: Pair::from_private_jwk(signing)?,
             encryption: Pair::from_private_jwk(encryption)?,
+            request: RequestKey::from_private_jwk(request)?,
             randomness,
         })
     }
 
-    /// The private JWKs of the signing and of the encryption key.
-    pub fn to_private_jwks(&self) -> Result<(Zeroizing<String>, Zeroizing<String>), Error> {
-        Ok((self.signing.to_private_jwk()?, self.encryption.to_private_jwk()?))
+    /// The private JWKs of the signing, the encryption and the request key.
+    pub fn to_private_jwks(&self) -> Result<[Zeroizing<String>; 3], Error> {
+        let [signing, encryption] = [&self.signing, &self.encryption].map(Pair::to_private_jwk);
+        Ok([signing?, encryption?, self.request.to_private_jwk()?])
     }
 }
 
@@ -60,6 +69,11 @@ impl<R> SoftwareKeys<R> {
     /// The public halves of the signing and of the encryption key.
     pub fn public(&self) -> (&RsaJwk, &RsaJwk) {
         (&self.signing.public, &self.encryption.public)
+    }
+
+    /// The public half of the request key.
+    pub fn request_key(&self) -> &EcJwk {
+        &self.request.public
     }
 }
 
@@ -77,6 +91,10 @@ impl<R: Randomness> NodeKeys for SoftwareKeys<R> {
         Pkcs1v15Sign::new::<Sha256>()
             .sign(Some(&mut blinding), &self.signing.private, &Sha256::digest(message))
             .map_err(|_| Error::CryptoFailed)
+    }
+
+    async fn sign_request(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        es256::sign(&self.request.private, message)
     }
 
     async fn decrypt_oaep(&self, kid: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
@@ -139,7 +157,45 @@ impl Pair {
     }
 }
 
-/// The members of a private JWK.
+struct RequestKey {
+    private: SigningKey,
+    public: EcJwk,
+}
+
+impl RequestKey {
+    fn new(private: SigningKey) -> Result<Self, Error> {
+        Ok(Self { public: es256::public_half(&private)?, private })
+    }
+
+    fn from_private_jwk(jwk: &str) -> Result<Self, Error> {
+        let members: PrivateEcJwk = serde_json::from_str(jwk).map_err(|_| Error::KeyMalformed)?;
+        let scalar = Zeroizing::new(decode(&members.d).ok_or(Error::KeyMalformed)?);
+        let key = Self::new(SigningKey::from_slice(&scalar).map_err(|_| Error::KeyMalformed)?)?;
+        if key.public == members.public { Ok(key) } else { Err(Error::KeyMalformed) }
+    }
+
+    fn to_private_jwk(&self) -> Result<Zeroizing<String>, Error> {
+        let scalar: Zeroizing<[u8; 32]> = Zeroizing::new(self.private.to_bytes().into());
+        let members = PrivateEcJwk { public: self.public.clone(), d: encode(scalar.as_slice()) };
+        serde_json::to_string(&members).map(Zeroizing::new).map_err(|_| Error::CryptoFailed)
+    }
+}
+
+/// The members of a private JWK of P-256.
+#[derive(Serialize, Deserialize)]
+struct PrivateEcJwk {
+    #[serde(flatten)]
+    public: EcJwk,
+    d: String,
+}
+
+impl Drop for PrivateEcJwk {
+    fn drop(&mut self) {
+        self.d.zeroize();
+    }
+}
+
+/// The members of a private JWK of RSA.
 #[derive(Serialize, Deserialize)]
 struct PrivateJwk {
     kty: String,

@@ -3,6 +3,7 @@
 //! [`Randomness`] and stretches them, so that a seeded source reproduces a transcript on every
 //! platform.
 
+mod es256;
 mod holders;
 mod keys;
 mod stream;
@@ -178,29 +179,41 @@ mod tests {
     fn keys_survive_export_and_import() {
         block_on(async {
             let keys = keys(3);
-            let (signing, encryption) = keys.to_private_jwks().unwrap();
+            let [signing, encryption, request] = keys.to_private_jwks().unwrap();
+            let randomness = SeededRandomness::new(4);
             let again =
-                SoftwareKeys::from_private_jwks(&signing, &encryption, SeededRandomness::new(4))
+                SoftwareKeys::from_private_jwks(&signing, &encryption, &request, randomness)
                     .unwrap();
             assert_eq!(again.public(), keys.public());
-            assert_eq!(again.to_private_jwks().unwrap(), (signing, encryption));
+            assert_eq!(again.request_key(), keys.request_key());
+            assert_eq!(again.to_private_jwks().unwrap(), [signing, encryption, request]);
         });
     }
 
     #[test]
     fn private_jwks_whose_numbers_do_not_fit_are_refused() {
-        let (one, _) = keys(5).to_private_jwks().unwrap();
-        let (other, _) = keys(6).to_private_jwks().unwrap();
+        let [one, _, request] = keys(5).to_private_jwks().unwrap();
+        let [other, _, other_request] = keys(6).to_private_jwks().unwrap();
         let member = |jwk: &str, name: &str| {
             serde_json::from_str::<serde_json::Value>(jwk).unwrap()[name].to_string()
         };
+        let imported = |signing: &str, request: &str| {
+            let randomness = SeededRandomness::new(0);
+            SoftwareKeys::from_private_jwks(signing, &one, request, randomness).err()
+        };
+        assert_eq!(imported(&one, &request), None);
         for name in ["n", "d", "p", "q"] {
             let mixed = one.replace(&member(&one, name), &member(&other, name));
-            let answer = SoftwareKeys::from_private_jwks(&mixed, &one, SeededRandomness::new(0));
-            assert_eq!(answer.err(), Some(Error::KeyMalformed), "{name}");
+            assert_eq!(imported(&mixed, &request), Some(Error::KeyMalformed), "{name}");
         }
-        let answer = SoftwareKeys::from_private_jwks("{}", &one, SeededRandomness::new(0));
-        assert_eq!(answer.err(), Some(Error::KeyMalformed));
+        for name in ["x", "y", "d"] {
+            let mixed = request.replace(&member(&request, name), &member(&other_request, name));
+            assert_eq!(imported(&one, &mixed), Some(Error::KeyMalformed), "{name}");
+        }
+        let (rsa, p256) = (one.as_str(), request.as_str());
+        for (signing, request) in [("{}", p256), (rsa, "{}"), (rsa, rsa)] {
+            assert_eq!(imported(signing, request), Some(Error::KeyMalformed));
+        }
     }
 
     #[test]

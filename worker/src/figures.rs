@@ -20,7 +20,7 @@ use wasm_bindgen_futures::future_to_promise;
 use web_sys::CryptoKeyPair;
 
 use crate::platform::BrowserRandomness;
-use crate::webcrypto::{WebCryptoKeys, WebPrimitives};
+use crate::webcrypto::{WebCryptoKeys, WebPrimitives, generate_p256};
 
 /// A node that seals one message to itself, and opens it.
 #[wasm_bindgen]
@@ -43,7 +43,8 @@ impl Figures {
         claims: String,
     ) -> Result<Figures, JsValue> {
         let message = async {
-            let keys = WebCryptoKeys::of(&signing, &encryption).await?;
+            let request = generate_p256().await?;
+            let keys = WebCryptoKeys::of([&signing, &encryption, &request]).await?;
             let claims = json::parse(claims.as_bytes())?;
             Ok(Message { keys, primitives: WebPrimitives::default(), claims })
         };

@@ -111,7 +111,7 @@ impl Member {
         let card = String::from_utf8(card).map_err(|_| Error::StoreCorrupt)?;
         let member = match documents::kept(&network, &config).await? {
             Some(trust) => {
-                let card = VerifiedCard::kept(&card, &WebPrimitives::default()).await?;
+                let card = VerifiedCard::vouched(&card, &WebPrimitives::default()).await?;
                 Self::of(store, &keys, &config, card, trust)?
             }
             None => Self::join(store, &keys, &config).await?,

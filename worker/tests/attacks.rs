@@ -67,7 +67,7 @@ async fn a_challenge_is_answered_by_a_digest() {
     let device = Device::new().await;
     device.days_later(RENEWAL);
     let (world, secret, request) = (&device.world, digest("secret"), asked(&device).await);
-    let key = request.encryption_key().unwrap();
+    let key = request.stated_subkeys().unwrap().encryption;
     let former = world.patient.card();
     assert_ne!(key, *former.encryption_key().unwrap(), "it comes with the new card");
     let (software, randomness) = (world.software(), &world.providers.randomness);

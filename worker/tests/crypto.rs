@@ -6,12 +6,13 @@
 mod support;
 
 use hdms::Error;
-use hdms::jwk::EcJwk;
+use hdms::jwk::{EcJwk, RsaJwk};
 use hdms::provider::{HolderKeys, NodeKeys, Primitives, Timestamp};
 use hdms_vectors::PrivateKey;
 use hdms_worker::store::IndexedDb;
 use hdms_worker::webcrypto::{WebCryptoKeys, WebHolders, WebPrimitives};
 use js_sys::{Array, JSON, Object, Reflect};
+use serde::Serialize;
 use support::fresh_name;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -67,6 +68,26 @@ async fn node_keys_are_made_once_and_found_again() {
     let kid = made.public().1.thumbprint();
     let sealed = primitives.encrypt_oaep(&made.public().1, b"secret").await.unwrap();
     assert_eq!(found.decrypt_oaep(&kid, &sealed).await.as_deref(), Ok(&b"secret"[..]));
+    let signature = found.sign_request(b"request").await.unwrap();
+    let request_key = made.request_key();
+    assert_eq!(primitives.verify_es256(request_key, b"request", &signature).await, Ok(()));
+}
+
+#[wasm_bindgen_test]
+async fn a_node_of_before_there_were_request_keys_gets_one_and_keeps_it_through_renewals() {
+    let store = IndexedDb::open(&fresh_name("older")).await.unwrap();
+    let made = WebCryptoKeys::stored_or_new(&store).await.unwrap();
+    let kept = store.key("node").await.unwrap().unwrap();
+    let pairs: &Object = kept.unchecked_ref();
+    assert!(Reflect::delete_property(pairs, &"request".into()).unwrap());
+    store.keep_key("node", &kept).await.unwrap();
+    let found = WebCryptoKeys::stored(&store).await.unwrap().unwrap();
+    assert_eq!(found.public(), made.public());
+    assert_ne!(found.request_key(), made.request_key());
+    found.renew(&store).await.unwrap();
+    let again = WebCryptoKeys::stored(&store).await.unwrap().unwrap();
+    assert_eq!(again.request_key(), found.request_key());
+    assert_ne!(again.public(), made.public());
 }
 
 /// The form in which stores of version 1 keep keys is the one of a node that has renewed none.
@@ -117,7 +138,7 @@ async fn no_script_can_read_a_private_key() {
     let node = store.key("node").await.unwrap().unwrap();
     let mut kept =
         vec![store.key(&format!("holder/{}", holder.thumbprint())).await.unwrap().unwrap()];
-    for pair in ["signing", "encryption"] {
+    for pair in ["signing", "encryption", "request"] {
         let pair: CryptoKeyPair = Reflect::get(&node, &pair.into()).unwrap().unchecked_into();
         kept.push(pair.get_private_key().into());
     }
@@ -155,23 +176,29 @@ async fn a_point_off_the_curve_is_refused_as_a_key() {
     assert_eq!(answer, Err(Error::KeyMalformed));
 }
 
-async fn import(key: &PrivateKey) -> WebCryptoKeys {
+async fn import(key: &PrivateKey<RsaJwk>, request: &PrivateKey<EcJwk>) -> WebCryptoKeys {
+    let signing = import_pair(key, "RSA-PSS", ["sign", "verify"]).await;
+    let encryption = import_pair(key, "RSA-OAEP", ["decrypt", "encrypt"]).await;
+    let request = import_pair(request, "ECDSA", ["sign", "verify"]).await;
+    WebCryptoKeys::of([&signing, &encryption, &request]).await.unwrap()
+}
+
+async fn import_pair<Public: Serialize>(
+    key: &PrivateKey<Public>,
+    name: &str,
+    [private_use, public_use]: [&str; 2],
+) -> CryptoKeyPair {
     let private: JsValue = JSON::parse(&key.jwk).unwrap();
     let public = serde_wasm_bindgen::to_value(&key.public).unwrap();
-    let pair = async |name: &str, private_use: &str, public_use: &str| {
-        let private = import_jwk(&private, name, private_use).await;
-        let public = import_jwk(&public, name, public_use).await;
-        CryptoKeyPair::new(&private, &public)
-    };
-    let signing = pair("RSA-PSS", "sign", "verify").await;
-    let encryption = pair("RSA-OAEP", "decrypt", "encrypt").await;
-    WebCryptoKeys::of(&signing, &encryption).await.unwrap()
+    let private = import_jwk(&private, name, private_use).await;
+    CryptoKeyPair::new(&private, &import_jwk(&public, name, public_use).await)
 }
 
 async fn import_jwk(jwk: &JsValue, name: &str, usage: &str) -> CryptoKey {
     let algorithm = Object::new();
-    Reflect::set(&algorithm, &"name".into(), &name.into()).unwrap();
-    Reflect::set(&algorithm, &"hash".into(), &"SHA-256".into()).unwrap();
+    for (member, value) in [("name", name), ("hash", "SHA-256"), ("namedCurve", "P-256")] {
+        Reflect::set(&algorithm, &member.into(), &value.into()).unwrap();
+    }
     let usages = Array::of1(&usage.into());
     let jwk: &Object = jwk.unchecked_ref();
     let promise = subtle().import_key_with_object("jwk", jwk, &algorithm, true, &usages);

@@ -23,7 +23,7 @@ pub(super) fn is_of(card: &VerifiedCard, keys: &AwsKeys) -> bool {
 }
 
 /// Whether a card names the node's newest encryption key. It does not after a renewal that broke off,
-/// nor when it is one of version 1.
+/// nor when it names no subkeys.
 pub(super) fn names_newest_key(card: &VerifiedCard, keys: &AwsKeys) -> bool {
     card.is_present_encryption_key(&keys.public().1.thumbprint())
 }
@@ -35,7 +35,8 @@ pub(super) async fn renewal(
     trust: &Trust,
     now: Timestamp,
 ) -> Result<Renewal, Error> {
-    card.renewal(&keys.public().1.thumbprint(), store, trust, now).await
+    let subkeys = (&*keys.public().1.thumbprint(), keys.request_key());
+    card.renewal(subkeys, store, trust, now).await
 }
 
 /// Whether another card is to be asked for: by this one itself, or when the node was given another name
@@ -83,7 +84,7 @@ async fn ask_with(
         endpoint: config.endpoint.clone(),
         about: config.about.clone(),
         signing_key: keys.public().0.clone(),
-        encryption: keys.stated_encryption_key(clock.now()).await?,
+        subkeys: keys.stated_subkeys(clock.now()).await?,
         changes: keys.changes().to_vec(),
         log: config.log,
         card,

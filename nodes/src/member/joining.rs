@@ -247,7 +247,7 @@ impl Newcomer {
         let mut last = None;
         if let Some(kept) = self.store.read(Table::Meta, CARD).await? {
             let jwt = String::from_utf8(kept).map_err(|_| Error::StoreCorrupt)?;
-            let card = VerifiedCard::kept(&jwt, &AwsPrimitives).await?;
+            let card = VerifiedCard::vouched(&jwt, &AwsPrimitives).await?;
             if card::is_of(&card, &self.keys) {
                 return Ok(card);
             }

@@ -23,7 +23,7 @@ pub struct Claims {
     pub about: Option<About>,
     /// Thumbprint of its signing key.
     pub signing_key: String,
-    /// Thumbprint of its encryption key; empty in requests of version 1.
+    /// Thumbprint of its encryption key; empty in requests that state no subkeys.
     pub encryption_key: String,
     /// How often it has changed its keys.
     pub key_changes: usize,
@@ -42,8 +42,8 @@ impl Claims {
             about: request.about.clone(),
             signing_key: request.signing_key.thumbprint(),
             encryption_key: request
-                .encryption_key()
-                .map_or_else(|_| String::new(), |key| key.thumbprint()),
+                .stated_subkeys()
+                .map_or_else(|_| String::new(), |stated| stated.encryption.thumbprint()),
             key_changes: request.changes.len(),
             log: request.log,
         }

@@ -64,7 +64,7 @@ pub struct IssuedCard {
     pub claims: String,
     /// When it expires, seconds.
     pub expires: u64,
-    /// Thumbprint of the encryption key that it names; empty in one of version 1.
+    /// Thumbprint of the encryption key that it names; empty in one that named none by its statement.
     pub kid: String,
 }
 

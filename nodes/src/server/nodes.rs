@@ -72,7 +72,7 @@ pub fn keep_request(
         before.as_ref().and_then(Known::admitted_as).filter(|_| status != Status::Admitted);
     let admitted = admitted.map(|before| AdmissionRequest {
         signing_key: request.signing_key.clone(),
-        encryption: request.encryption.clone(),
+        subkeys: request.subkeys.clone(),
         changes: request.changes.clone(),
         ..before.clone()
     });

@@ -8,9 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::http::request::Parts;
 use hdms::Error;
 use hdms::card::Role;
-use hdms::doorman::AdmissionRequest;
 use hdms::ids::{MessageId, NodeId};
-use hdms::jwk::RsaJwk;
+use hdms::jwk::EcJwk;
 use hdms::proof::{self, ClaimedProof, RequestProof};
 use hdms::provider::{Clock, Timestamp};
 use rusqlite::Connection;
@@ -59,7 +58,7 @@ struct AtHand {
 /// What is to be known of a node that asks.
 #[derive(Clone, Debug)]
 struct KnownMember {
-    key: RsaJwk,
+    key: EcJwk,
     role: Role,
     expires: u64,
     /// Where its last good proof came from.
@@ -96,7 +95,7 @@ impl Proofs {
     /// all others one at a time is checked.
     ///
     /// Errors: [`Error::RequestProofInvalid`], [`Error::CardUnknown`] for one that never got a
-    /// card, [`Error::CardExpired`], [`Error::CardRevoked`]; [`Error::TooManyRequests`],
+    /// card, or none that names a request key, [`Error::CardExpired`], [`Error::CardRevoked`]; [`Error::TooManyRequests`],
     /// [`Error::NodeBusy`].
     pub async fn check(&self, request: &Parts, from: IpAddr) -> Result<Proven, Error> {
         let (now, from) = (self.clock.now(), subscriber(from));
@@ -196,7 +195,9 @@ impl Proofs {
             return Err(Error::CardRevoked);
         }
         let card = known.card.ok_or(Error::CardUnknown)?;
-        let AdmissionRequest { signing_key: key, role, .. } = known.request;
+        // One that names no request key is of before there were any: it takes another.
+        let key = known.request.stated_subkeys().map_err(|_| Error::CardUnknown)?.request;
+        let role = known.request.role;
         let member = KnownMember { key, role, expires: card.expires, at: None };
         self.keep_at_hand(node, &member, changes);
         Ok(member)

@@ -14,6 +14,7 @@ use hdms::card::{LIFETIME, Role, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
 use hdms::endpoint::Endpoint;
 use hdms::ids::{MessageId, NodeId};
+use hdms::jwk::RsaJwk;
 use hdms::log::{NoteKey, SignedCheckpoint};
 use hdms::network::{
     Doormen, Manifest, NetworkDocuments, NetworkMap, NotaryLog, Numbered, Revocations, Trust,
@@ -302,7 +303,7 @@ async fn members(map: &NetworkMap, now: u64) -> Result<Vec<(AdmissionRequest, Is
     let mut members = Vec::new();
     for jwt in &map.nodes {
         let card = VerifiedCard::vouched(jwt, &AwsPrimitives).await?;
-        let kid = card.encryption_key()?.thumbprint();
+        let kid = card.encryption_key().map(RsaJwk::thumbprint).unwrap_or_default();
         let card = card.card();
         let log = map.logs.iter().find(|log| log.notary == card.sub).map(|log| log.keys);
         let request = AdmissionRequest {
@@ -314,7 +315,7 @@ async fn members(map: &NetworkMap, now: u64) -> Result<Vec<(AdmissionRequest, Is
             endpoint: card.endpoint.clone(),
             about: None,
             signing_key: card.signing_key.clone(),
-            encryption: card.encryption.clone(),
+            subkeys: card.subkeys.clone(),
             changes: card.changes.clone(),
             log: log.filter(|_| card.role == Role::Notary),
             card: None,

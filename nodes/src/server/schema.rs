@@ -195,6 +195,14 @@ pub const SCHEMA: Schema = Schema {
         waiting_changes::CHANGES,
         waiting_changes::ORIGINS,
         refusals::TABLE,
+        "
+    -- Requests named an encryption key by a statement that named no request key.
+    UPDATE nodes SET
+        request = iif(json_valid(request),
+            json_set(json_remove(request, '$.encryption'), '$.subkeys', ''), request),
+        admitted = iif(json_valid(admitted),
+            json_set(json_remove(admitted, '$.encryption'), '$.subkeys', ''), admitted);
+    ",
     ],
 };
 

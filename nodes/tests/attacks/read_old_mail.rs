@@ -1,7 +1,7 @@
 //! Somebody has recorded what travels, and hopes that it goes on under a key that it gets later.
 
 use hdms::Error;
-use hdms::card::{EncryptionKey, Role, VerifiedCard};
+use hdms::card::{Role, Subkeys, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
 use hdms::jose::jwe;
 use hdms::mailbox::{Delivery, DeliveryAnswer};
@@ -16,8 +16,9 @@ async fn renewed(net: &Net, of: &AwsKeys, signer: &AwsKeys) -> Result<VerifiedCa
     net.clock.advance(1000);
     let request = net.request(keys(0), Role::Personal, "").await;
     let (iss, iat) = (request.iss.clone(), net.now().seconds());
-    let stated = EncryptionKey { iss, iat, key: of.public().1 };
-    let request = AdmissionRequest { encryption: stated.sign(signer).await.unwrap(), ..request };
+    let (encryption, own) = (of.public().1, keys(0).request_key().clone());
+    let stated = Subkeys { iss, iat, encryption, request: own };
+    let request = AdmissionRequest { subkeys: stated.sign(signer).await.unwrap(), ..request };
     let jwt = request.sign(keys(0)).await.unwrap();
     let challenge = net.client.ask_admission(&net.url, jwt.clone()).await?;
     let answer = challenge.answer(&request, jwt, of, &AwsPrimitives).await?;
@@ -63,8 +64,9 @@ async fn nobody_has_the_doorman_name_a_key_by_anothers_word_or_without_having_it
     assert_eq!(renewed(&net, keys(1), keys(1)).await.err(), unproven, "by another's word");
     // A statement about another's key, whose challenge the node can't open.
     let request = net.request(keys(0), Role::Personal, "").await;
-    let stated = EncryptionKey { iss: person.id.clone(), iat: 0, key: keys(1).public().1 };
-    let request = AdmissionRequest { encryption: stated.sign(keys(0)).await.unwrap(), ..request };
+    let (encryption, own) = (keys(1).public().1, keys(0).request_key().clone());
+    let stated = Subkeys { iss: person.id.clone(), iat: 0, encryption, request: own };
+    let request = AdmissionRequest { subkeys: stated.sign(keys(0)).await.unwrap(), ..request };
     let jwt = request.sign(keys(0)).await.unwrap();
     let challenge = net.client.ask_admission(&net.url, jwt.clone()).await.unwrap();
     let answer = challenge.answer(&request, jwt, keys(0), &AwsPrimitives).await;

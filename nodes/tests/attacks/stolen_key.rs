@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hdms::Error;
-use hdms::card::{EncryptionKey, KeyChange, LIFETIME, Role, VerifiedCard};
+use hdms::card::{KeyChange, LIFETIME, Role, Subkeys, VerifiedCard};
 use hdms::doorman::AdmissionRequest;
 use hdms::envelope::{Message, MessageType, seal};
 use hdms::notary::DepositAnswer;
@@ -56,7 +56,7 @@ async fn change_keys_at(
     [former, newer]: [&AwsKeys; 2],
     iat: u64,
 ) -> AdmissionRequest {
-    let (signing_key, key) = newer.public();
+    let (signing_key, encryption) = newer.public();
     let change = KeyChange {
         iss: request.iss.clone(),
         iat,
@@ -66,12 +66,13 @@ async fn change_keys_at(
     let mut changes = request.changes.clone();
     changes.push(change.sign(former).await.unwrap());
     let (iss, iat) = (request.iss.clone(), net.now().seconds());
-    let encryption = EncryptionKey { iss, iat, key }.sign(newer).await.unwrap();
+    let stated = Subkeys { iss, iat, encryption, request: newer.request_key().clone() };
+    let subkeys = stated.sign(newer).await.unwrap();
     AdmissionRequest {
         iat,
         jti: message_id(),
         signing_key: signing_key.clone(),
-        encryption,
+        subkeys,
         changes,
         ..request.clone()
     }
@@ -160,9 +161,10 @@ async fn who_dates_requests_ahead_keeps_no_owner_from_changing_the_keys() {
     net.ask(keys(0), &first).await.unwrap();
     let steal = async |ahead: u64, of: usize| {
         let iat = net.now().seconds() + ahead;
-        let stated = EncryptionKey { iss: first.iss.clone(), iat, key: keys(of).public().1 };
-        let encryption = stated.sign(keys(0)).await.unwrap();
-        let theft = AdmissionRequest { iat, jti: message_id(), encryption, ..first.clone() };
+        let (encryption, own) = (keys(of).public().1, keys(0).request_key().clone());
+        let stated = Subkeys { iss: first.iss.clone(), iat, encryption, request: own };
+        let subkeys = stated.sign(keys(0)).await.unwrap();
+        let theft = AdmissionRequest { iat, jti: message_id(), subkeys, ..first.clone() };
         let jwt = theft.sign(keys(0)).await.unwrap();
         let challenge = net.client.ask_admission(&net.url, jwt.clone()).await?;
         let answer = challenge.answer(&theft, jwt, keys(of), &AwsPrimitives).await.unwrap();
@@ -216,13 +218,26 @@ async fn a_card_shows_that_a_change_of_keys_was_seen_long_ago() {
     assert_eq!(database.execute("DELETE FROM nodes", []), Ok(1));
     let request = AdmissionRequest {
         iss: newer.id.clone(),
-        encryption: newer.card.card().encryption.clone(),
+        subkeys: newer.card.card().subkeys.clone(),
         changes: newer.card.card().changes.clone(),
         ..net.request(keys(1), Role::Personal, "").await
     };
     assert_eq!(net.ask(keys(1), &request).await, Err(Error::CardSuperseded));
     let shown = AdmissionRequest { card: Some(newer.card.jwt().into()), ..request };
     net.ask(keys(1), &shown).await.unwrap();
+}
+
+/// Until it has seen the change the server can't tell the thief from the node, which shows that before it
+/// asks anything.
+#[tokio::test]
+async fn a_former_request_key_asks_for_nothing_once_the_change_of_keys_was_seen() {
+    let net = Net::start().await;
+    let look =
+        async |person: &Person| net.client.mailbox(&net.url, person.signer(), 0, 1).await.map(drop);
+    assert_eq!(look(&net.person(0).await).await, Ok(()));
+    let (former, newer) = given_up(&net).await;
+    assert_eq!(look(&former).await, Err(Error::RequestProofInvalid));
+    assert_eq!(look(&newer).await, Ok(()));
 }
 
 async fn is_known(net: &Net, former: &Person) {
@@ -293,7 +308,7 @@ async fn the_list_tells_of_a_change_of_keys_until_every_former_card_has_expired(
     net.clock.advance(LIFETIME * 1000 + 1000);
     let mut renewed = net.request(keys(1), Role::Personal, "").await;
     renewed.iss = former.id.clone();
-    renewed.encryption = newer.card.card().encryption.clone();
+    renewed.subkeys = newer.card.card().subkeys.clone();
     renewed.changes = newer.card.card().changes.clone();
     let card = net.ask(keys(1), &renewed).await.unwrap();
     let card = VerifiedCard::vouched(&card, &AwsPrimitives).await.unwrap();

@@ -190,7 +190,7 @@ impl Net {
                 .then(|| format!("http://127.0.0.1:1/{}", id(keys)).parse().unwrap()),
             about: (role != Role::Personal).then(about),
             signing_key: keys.public().0.clone(),
-            encryption: keys.stated_encryption_key(self.now()).await.unwrap(),
+            subkeys: keys.stated_subkeys(self.now()).await.unwrap(),
             changes: Vec::new(),
             log: (role == Role::Notary).then(|| log_keys(1)),
             card: None,

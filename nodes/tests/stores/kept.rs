@@ -63,6 +63,8 @@ pub struct Cases {
 pub struct Copied {
     pub kept: Kept,
     pub dir: TempDir,
+    /// A minute after it was written.
+    pub clock: FixedClock,
     stop: CancellationToken,
     server: String,
 }
@@ -76,48 +78,52 @@ impl Copied {
         copy(&from, dir.path());
         let kept = std::fs::read(from.join("network.json")).unwrap();
         let kept: Kept = serde_json::from_slice(&kept).unwrap();
-        let server = kept.server.clone();
-        Self { kept, dir, stop: CancellationToken::new(), server }
+        let (server, clock) = (kept.server.clone(), FixedClock::new(Timestamp(kept.time + 60_000)));
+        Self { kept, dir, clock, stop: CancellationToken::new(), server }
     }
 
-    /// A minute after it was written.
-    pub fn clock(&self) -> FixedClock {
-        FixedClock::new(Timestamp(self.kept.time + 60_000))
+    /// The same with a new list of the Doorman's keys.
+    pub async fn certified(version: &str) -> Self {
+        let copied = Self::of(version);
+        copied.certify().await;
+        copied
+    }
+
+    /// Has the root key sign a list that names a log of manifests: those of version 1 name none.
+    pub async fn certify(&self) {
+        let folder = self.dir.path().join("server");
+        let keyring = Keyring::open(&folder, passphrase(), self.node_clock()).unwrap();
+        keyring.certify_here(&self.dir.path().join("root")).await.unwrap();
     }
 
     fn node_clock(&self) -> NodeClock {
-        NodeClock::new(self.clock())
+        NodeClock::new(self.clock.clone())
     }
 
     /// The server, at another address; the nodes that start after it ask it there.
     pub async fn server(&mut self) -> Server {
         let (listener, url) = listen().await;
         let folder = self.dir.path().join("server");
-        // As docs/operator.md asks of those who update.
-        let keyring = Keyring::open(&folder, passphrase(), self.node_clock()).unwrap();
-        keyring.certify_here(&self.dir.path().join("root")).await.unwrap();
-        drop(keyring);
         let mut config = ServerConfig::new(folder, passphrase(), url.clone());
         config.rules.witnesses = 1;
         self.server = url;
         Server::start(config, listener, self.node_clock(), self.stop.clone()).await.unwrap()
     }
 
-    /// The notary with this number, from 0.
+    /// The notary with this number, from 0, at another address.
     pub async fn notary(&self, number: usize) -> Notary {
-        let endpoint = self.kept.notaries[number].clone();
         let folder = format!("notary-{}", number + 1);
         let name = ["Notary North", "Notary East", "Notary South"][number];
+        let (listener, endpoint) = listen().await;
         let config = self.member((&folder, name), Role::Notary, Some(endpoint));
-        let (listener, _) = listen().await;
         Notary::start(config, listener, self.node_clock(), self.stop.clone()).await.unwrap()
     }
 
+    /// At another address.
     pub async fn hospital(&self) -> Institution {
-        let endpoint = Some(self.kept.hospital.clone());
-        let member = self.member(("hospital", "The hospital"), Role::Institution, endpoint);
+        let (listener, endpoint) = listen().await;
+        let member = self.member(("hospital", "The hospital"), Role::Institution, Some(endpoint));
         let config = institution::Config::new(member);
-        let (listener, _) = listen().await;
         Institution::start(config, self.node_clock(), listener, self.stop.clone()).await.unwrap()
     }
 

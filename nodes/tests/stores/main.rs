@@ -9,5 +9,6 @@ mod disk;
 mod stage;
 
 mod kept;
+mod reading;
 mod version_1;
 mod write;

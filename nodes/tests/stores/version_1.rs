@@ -4,23 +4,23 @@ use std::slice;
 use std::time::Duration;
 
 use hdms::Error;
-use hdms::ids::CaseId;
 use hdms::network::Trust;
-use hdms::node::patient::RecordName;
-use hdms::treatment::Flow;
-use hdms::treatment::patient::{PatientCase, Phase, ResultStatus};
+use hdms::treatment::patient::{PatientCase, ResultStatus};
+use hdms_nodes::base::keys::open_or_make;
+use hdms_nodes::local::network::passphrase;
 use hdms_nodes::server::operator::Operator;
 use rusqlite::Connection;
 
 use crate::disk::holding;
 use crate::kept::Copied;
+use crate::reading;
 use crate::stage::{His, RESULT};
 
 const VERSION: &str = "version-1";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_has_its_nodes_and_documents() {
-    let mut copied = Copied::of(VERSION);
+    let mut copied = Copied::certified(VERSION).await;
     let server = copied.server().await;
     let documents = reqwest::get(format!("http://{}/network", server.address())).await.unwrap();
     assert_eq!(documents.status(), 200);
@@ -47,8 +47,22 @@ async fn the_server_has_its_nodes_and_documents() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_takes_a_card_that_names_its_request_key_before_it_asks() {
+    let mut copied = Copied::certified(VERSION).await;
+    let server = copied.server().await;
+    let patient = copied.patient().await;
+    let named = patient.node().card().request_key().cloned();
+    let kept = open_or_make(&copied.dir.path().join("patient"), &passphrase()).unwrap();
+    assert_eq!(named.as_ref(), Ok(kept.request_key()), "made once, and kept");
+    let member = patient.node().platform().member();
+    let url = format!("http://{}", server.address());
+    let page = member.client().mailbox(&url, member.signer(), 0, 10).await.unwrap();
+    assert!(page.knows(&patient.node().card()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn notaries_have_their_logs_and_publish_them() {
-    let mut copied = Copied::of(VERSION);
+    let mut copied = Copied::certified(VERSION).await;
     let _server = copied.server().await;
     let mut leaves = 0;
     for number in 0..3 {
@@ -65,60 +79,17 @@ async fn notaries_have_their_logs_and_publish_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hospital_reads_its_cases_and_verifies_their_receipts() {
-    let mut copied = Copied::of(VERSION);
-    let _server = copied.server().await;
-    let hospital = copied.hospital().await;
-    let his = His::new(&hospital.url(), hospital.api_key());
-    let cases = his.get("/api/cases").await.body;
-    assert_eq!(cases["cases"].as_array().unwrap().len(), 4);
-    let case = async |id: &CaseId| his.get(&format!("/api/cases/{id}")).await.body;
-    let done = case(&copied.kept.cases.done).await;
-    assert_eq!(done["results"][0]["status"]["kind"], "committed");
-    for entry in done["ledger"].as_array().unwrap() {
-        assert!(entry["receipt"].is_object(), "{entry}");
-    }
-    let path = format!("/api/cases/{}/results/{}", copied.kept.cases.done, copied.kept.result);
-    assert_eq!(
-        his.get(&path).await.body,
-        serde_json::from_str::<serde_json::Value>(RESULT).unwrap()
-    );
-    let kind = async |id: &CaseId| case(id).await["summary"]["phase"]["kind"].clone();
-    assert_eq!(kind(&copied.kept.cases.open).await, "approved");
-    assert_eq!(kind(&copied.kept.cases.refused).await, "declined");
-    assert_eq!(kind(&copied.kept.cases.asked).await, "requested");
+    reading::as_hospital(Copied::certified(VERSION).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patient_reads_records_and_verifies_receipts() {
-    let mut copied = Copied::of(VERSION);
-    let _server = copied.server().await;
-    let patient = copied.patient().await;
-    let node = patient.node();
-    let cases: Vec<PatientCase> = node.cases(None, 10).await.unwrap();
-    assert_eq!(cases.len(), 4);
-    let case = async |id: &CaseId| -> PatientCase { node.case(id).await.unwrap() };
-    let done = case(&copied.kept.cases.done).await;
-    let status = &done.result(&copied.kept.result).unwrap().status;
-    assert!(matches!(status, ResultStatus::Committed { .. }));
-    for entry in done.entries() {
-        let receipt = node.receipt(&done.id, &entry.id).await.unwrap().unwrap();
-        receipt.expect(entry, None).unwrap();
-        assert!(!receipt.witnesses().is_empty());
-    }
-    assert_eq!(case(&copied.kept.cases.open).await.results[0].status, ResultStatus::Received);
-    let declined = Phase::Declined { reason: "No bed is free".into() };
-    assert_eq!(case(&copied.kept.cases.refused).await.phase, declined);
-    assert_eq!(case(&copied.kept.cases.asked).await.phase, Phase::Requested);
-    let names: Vec<RecordName> = node.record_names(None, 10).await.unwrap();
-    assert_eq!(names.len(), 6, "four requests and two results");
-    for RecordName { case, entry } in &names {
-        hdms::record::Record::parse(&node.record(case, entry).await.unwrap()).unwrap();
-    }
+    reading::as_patient(Copied::certified(VERSION).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cases_of_version_1_take_no_new_entries() {
-    let mut copied = Copied::of(VERSION);
+    let mut copied = Copied::certified(VERSION).await;
     let _server = copied.server().await;
     let hospital = copied.hospital().await;
     let his = His::new(&hospital.url(), hospital.api_key());
@@ -143,6 +114,7 @@ async fn the_server_forgets_what_its_patients_are_called() {
     let name = ["\"name\":\"Pat Doe\"", "Pat Doe"];
     let held = holding(&folder, &name);
     assert_eq!(held.len(), 2, "{held:?}");
+    copied.certify().await;
     let server = copied.server().await;
     // What the server does by itself within a minute.
     let database = Connection::open(folder.join("server.sqlite")).unwrap();

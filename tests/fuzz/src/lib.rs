@@ -11,9 +11,9 @@ use std::sync::LazyLock;
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::card::{self, Card, EncryptionKey, KeyChange, Role, VerifiedCard};
+use hdms::card::{self, Card, KeyChange, Role, Subkeys, VerifiedCard};
 use hdms::ids::NodeId;
-use hdms::jwk::RsaJwk;
+use hdms::jwk::{EcJwk, RsaJwk};
 use hdms::log::checkpoint::{cosignature, log_signature};
 use hdms::log::merkle::leaf_hash;
 use hdms::log::{Checkpoint, SignedCheckpoint, TlogProof};
@@ -79,8 +79,8 @@ async fn make_world() -> Result<World, Error> {
 async fn card(number: u8, role: Role, name: &str, endpoint: Option<&str>) -> Result<Card, Error> {
     let signing_key = key(number)?;
     let sub = NodeId::try_from(signing_key.thumbprint())?;
-    let key_of_envelopes =
-        EncryptionKey { iss: sub.clone(), iat: NOW.seconds(), key: key(number + 1)? };
+    let (encryption, request) = (key(number + 1)?, EcJwk::from_coordinates([number; 32], [1; 32]));
+    let subkeys = Subkeys { iss: sub.clone(), iat: NOW.seconds(), encryption, request };
     Ok(Card {
         iss: NodeId::try_from(key(4)?.thumbprint())?,
         sub,
@@ -88,7 +88,7 @@ async fn card(number: u8, role: Role, name: &str, endpoint: Option<&str>) -> Res
         name: name.into(),
         endpoint: endpoint.map(str::parse).transpose()?,
         signing_key,
-        encryption: key_of_envelopes.sign(&Trusting).await?,
+        subkeys: subkeys.sign(&Trusting).await?,
         changes: Vec::new(),
         iat: NOW.seconds(),
         exp: NOW.seconds() + card::LIFETIME,

@@ -13,7 +13,7 @@ import record
 from identifying import is_text
 from member import Member
 from wire import MAX_ENVELOPE, NODE_ID, UUID7, Refused, digest, expect, form, new_entry, new_id
-from wire import addressed, claimed, message, open_envelope, sealed, unverified
+from wire import addressed, claimed, message, open_envelope, p256, sealed, unverified
 
 DATE = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 STATUS = {
@@ -67,7 +67,7 @@ class Hospital(Member):
         """The card that came with the answer that a key is a former one, kept (section 7.3)."""
         card = self.trust.card(jwt, int(time.time()))
         expect(card["sub"] == known["sub"], "card/mismatch")
-        later = card["encryption_key_stated"] >= known["encryption_key_stated"]
+        later = card["subkeys_stated"] >= known["subkeys_stated"]
         expect(card["iat"] > known["iat"] and later, "envelope/former-key")
         self.kept[card["sub"]] = jwt
         return card
@@ -140,7 +140,7 @@ class Hospital(Member):
         key, now = self.keys["signing"], int(time.time())
         part, notaries = draw.taken(entry, body["manifest"], self.trust, key, now)
         expect("cnf" in claims, "record/malformed")
-        record.holder_key(claims["cnf"]["jwk"])
+        p256(claims["cnf"]["jwk"], "record/malformed")
         self.cases[id] = {
             "id": id, "patient": patient["sub"], "name": body["name"], "holder": claims["cnf"]["jwk"], "entry": entry,
             "theirs": body["endorsement"], "request": wish(claims["fhir"]), "phase": "requested",

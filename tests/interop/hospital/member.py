@@ -47,6 +47,7 @@ class Member:
     def __init__(self, server, role, name, endpoint=None):
         self.server, self.role, self.name, self.endpoint = server, role, name, endpoint
         self.keys = {use: JWK.generate(kty="RSA", size=3072) for use in ("signing", "encryption")}
+        self.keys["request"] = JWK.generate(kty="EC", crv="P-256")
         self.id = self.keys["signing"].thumbprint()
         self.root = ask(server + "/network/root")
         self.trust = self.card = None
@@ -55,7 +56,7 @@ class Member:
         """Asks the Doorman for a card: `doorman/pending` until the operator has decided."""
         request = {
             "iss": self.id, "iat": int(time.time()), "jti": new_id(), "role": self.role,
-            "signing_key": public(self.keys["signing"]), "encryption": self.stated(),
+            "signing_key": public(self.keys["signing"]), "subkeys": self.subkeys(),
         }
         if self.endpoint:
             request |= {"name": self.name, "endpoint": self.endpoint, "about": ABOUT}
@@ -66,10 +67,11 @@ class Member:
         answer = json.dumps({"request": jwt, "expires": asked["expires"], "answer": answer})
         self.card = ask(url + "answers", answer, content_type="application/json")["card"]
 
-    def stated(self):
-        """The statement which is this node's encryption key (section 5)."""
-        claims = {"iss": self.id, "iat": int(time.time()), "key": public(self.keys["encryption"])}
-        return sign("hdms-encryption-key+jwt", claims, self.keys["signing"])
+    def subkeys(self):
+        """The statement which other keys this node has (section 5)."""
+        claims = {"iss": self.id, "iat": int(time.time())}
+        claims |= {use: public(self.keys[use]) for use in ("encryption", "request")}
+        return sign("hdms-subkeys+jwt", claims, self.keys["signing"])
 
     def renew(self):
         """Asks for a card with a new encryption key."""
@@ -88,7 +90,7 @@ class Member:
             "iss": self.id, "iat": int(time.time()), "jti": new_id(), "htm": method,
             "htu": self.server + path.split("?")[0], "body": digest(body),
         }
-        return sign("hdms-proof+jwt", claims, self.keys["signing"])
+        return sign("hdms-proof+jwt", claims, self.keys["request"], "ES256", self.id)
 
     def get(self, path):
         return ask(self.server + path, hdms_proof=self.proof("GET", path))

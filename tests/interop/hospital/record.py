@@ -9,7 +9,7 @@ from jwcrypto.jwk import JWK
 from facts import facts
 from identifying import Number, WHERE, WHO, is_text, leads
 from wire import NODE_ID, UUID4, UUID7, Refused, decode, digest, encode, expect, form, parse, sign
-from wire import unverified, verify, verify_by
+from wire import p256, unverified, verify, verify_by
 
 RECORD, FORMER = "hdms-record-2+sd-jwt", "hdms-record+sd-jwt"
 MALFORMED = "record/malformed"
@@ -335,20 +335,12 @@ def reorder(content, pointer, names):
         content.update(members)
 
 
-def holder_key(jwk):
-    form(jwk, {"kty": str, "crv": str, "x": str, "y": str}, MALFORMED, closed=False)
-    expect(jwk["kty"] == "EC" and jwk["crv"] == "P-256", MALFORMED)
-    for_signing = jwk.get("alg", "ES256") == "ES256" and jwk.get("use", "sig") == "sig"
-    expect(for_signing and "verify" in jwk.get("key_ops", ["verify"]), MALFORMED)
-    return JWK(**{name: jwk[name] for name in ("kty", "crv", "x", "y")})
-
-
 def check_presentation(compact, author, audience, nonce, now):
     presented, _, binding = compact.rpartition("~")
     claims = check(presented + "~", author)
     code = "record/holder"
     expect(binding and "cnf" in claims, code)
-    key = holder_key(claims["cnf"]["jwk"])
+    key = p256(claims["cnf"]["jwk"], MALFORMED)
     _, bound = verify(binding, "kb+jwt", key, code, code, alg="ES256")
     form(bound, {"iat": int, "aud": str, "nonce": str, "sd_hash": str}, code, closed=False)
     fitting = (bound["sd_hash"], bound["aud"], bound["nonce"])

@@ -156,8 +156,8 @@ def test_the_challenge_and_the_request_proof(hospital):
     assert answer["answer"] == wire.answer_to(challenge["challenge"], key, node)
     assert answer["expires"] == challenge["expires"]
     assert answer["request"] == EXAMPLES["admission request"]
-    key = wire.rsa(hospital["signing_key"], "")
-    _, proof = wire.verify(EXAMPLES["request proof"], "hdms-proof+jwt", key, "", "")
+    key = wire.p256(hospital["request_key"], "")
+    _, proof = wire.verify(EXAMPLES["request proof"], "hdms-proof+jwt", key, "", "", alg="ES256")
     deliveries = json.dumps(EXAMPLES["deliveries"], separators=(",", ":"))
     assert proof["body"] == wire.digest(deliveries)
     assert (proof["htm"], proof["iss"]) == ("POST", hospital["sub"])

@@ -72,7 +72,7 @@ def test_a_card_is_given_again_and_not_in_another_role(network, patient):
 def request(member, **changed):
     claims = {
         "iss": member.id, "iat": int(time.time()), "jti": new_id(), "role": "personal", "name": "",
-        "signing_key": public(member.keys["signing"]), "encryption": member.stated(),
+        "signing_key": public(member.keys["signing"]), "subkeys": member.subkeys(),
     } | changed
     jwt = sign("hdms-admission+jwt", claims, member.keys["signing"])
     return ask(member.server + "/doorman/admissions", jwt, content_type="application/jwt")

@@ -129,9 +129,10 @@ def test_who_signed(sender):
     stranger = STRANGER.thumbprint()
     own = json.loads(decode(card.split(".")[1], ""))
     key = {name: STRANGER.export_public(as_dict=True)[name] for name in ("kty", "n", "e")}
-    stated = {"iss": stranger, "iat": own["iat"], "key": public(sender.hospital.keys["encryption"])}
+    keys = {use: public(sender.hospital.keys[use]) for use in ("encryption", "request")}
+    stated = {"iss": stranger, "iat": own["iat"]} | keys
     forged = own | {"sub": stranger, "signing_key": key,
-                    "encryption": sign("hdms-encryption-key+jwt", stated, STRANGER)}
+                    "subkeys": sign("hdms-subkeys+jwt", stated, STRANGER)}
     for envelope, code in [
         (sender.message(iss=stranger), "card/unknown"),
         (sender.message(card="x.y.z"), "card/malformed"),
@@ -143,7 +144,7 @@ def test_who_signed(sender):
         (sender.message(iss=stranger, key=STRANGER,
                         card=sign("hdms-card+jwt", forged, STRANGER)), "card/forged"),
         (sender.message(iss=stranger, key=STRANGER,
-                        card=sign("hdms-card+jwt", forged | {"encryption": own["encryption"]},
+                        card=sign("hdms-card+jwt", forged | {"subkeys": own["subkeys"]},
                                   STRANGER)), "card/mismatch"),
     ]:
         assert sender.refusal(envelope) == code

@@ -110,21 +110,35 @@ def rsa(jwk, code):
     return JWK(kty="RSA", n=jwk["n"], e=jwk["e"])
 
 
+def p256(jwk, code):
+    form(jwk, {"kty": str, "crv": str, "x": str, "y": str}, code, closed=False)
+    expect(jwk["kty"] == "EC" and jwk["crv"] == "P-256", code)
+    for_signing = jwk.get("alg", "ES256") == "ES256" and jwk.get("use", "sig") == "sig"
+    expect(for_signing and "verify" in jwk.get("key_ops", ["verify"]), code)
+    expect(all(len(decode(jwk[name], code)) == 32 for name in ("x", "y")), code)
+    return JWK(**members(jwk))
+
+
+def members(jwk):
+    names = ("kty", "n", "e") if jwk["kty"] == "RSA" else ("kty", "crv", "x", "y")
+    return {name: jwk[name] for name in names}
+
+
 def thumbprint(jwk):
-    return JWK(**{name: jwk[name] for name in ("kty", "n", "e")}).thumbprint()
+    return JWK(**members(jwk)).thumbprint()
 
 
 def public(key):
-    return {name: key.export_public(as_dict=True)[name] for name in ("kty", "n", "e")}
+    return members(key.export_public(as_dict=True))
 
 
 # --- signing and sealing (section 4) ---
 
-def sign(typ, claims, key):
+def sign(typ, claims, key, alg="PS256", kid=None):
     """A compact JWS; claims that are JSON text already stay as they are."""
-    header = {"alg": "PS256", "typ": typ, "kid": key.thumbprint()}
+    header = {"alg": alg, "typ": typ, "kid": kid or key.thumbprint()}
     token = JWS(claims if isinstance(claims, str) else json.dumps(claims))
-    token.allowed_algs = ["PS256"]
+    token.allowed_algs = [alg]
     token.add_signature(key, protected=json.dumps(header))
     return token.serialize(compact=True)
 
@@ -339,7 +353,7 @@ def card_form(claims):
     code = "card/malformed"
     form(claims, {
         "iss": NODE_ID, "sub": NODE_ID, "role": re.compile("personal|institution|notary"),
-        "name?": str, "endpoint?": str, "signing_key": dict, "encryption": str,
+        "name?": str, "endpoint?": str, "signing_key": dict, "subkeys": str,
         "changes?": list, "iat": int, "exp": int,
     }, code, closed=False)
     rsa(claims["signing_key"], code)
@@ -347,17 +361,20 @@ def card_form(claims):
 
 
 def with_keys(card):
-    """The claims of a card whose keys hold, with the key that its node states to be its
-    encryption key."""
-    malformed, mismatch, typ = "card/malformed", "card/mismatch", "hdms-encryption-key+jwt"
+    """The claims of a card whose keys hold, with those that its node states to be its subkeys."""
+    malformed, mismatch, typ = "card/malformed", "card/mismatch", "hdms-subkeys+jwt"
     signing_keys(card)
-    _, stated = unverified(card["encryption"], typ, malformed)
-    form(stated, {"iss": NODE_ID, "iat": int, "key": dict}, malformed)
-    rsa(stated["key"], malformed)
-    verify(card["encryption"], typ, rsa(card["signing_key"], malformed), malformed, mismatch)
-    own = thumbprint(stated["key"]) != thumbprint(card["signing_key"])
+    _, stated = unverified(card["subkeys"], typ, malformed)
+    form(stated, {"iss": NODE_ID, "iat": int, "encryption": dict, "request": dict}, malformed)
+    encryption, request = stated["encryption"], stated["request"]
+    rsa(encryption, malformed)
+    p256(request, malformed)
+    verify(card["subkeys"], typ, rsa(card["signing_key"], malformed), malformed, mismatch)
+    own = thumbprint(encryption) != thumbprint(card["signing_key"])
     expect(stated["iss"] == card["sub"] and own, mismatch)
-    return card | {"encryption_key": stated["key"], "encryption_key_stated": stated["iat"]}
+    return card | {
+        "encryption_key": encryption, "request_key": request, "subkeys_stated": stated["iat"],
+    }
 
 
 CHANGE = {

@@ -94,9 +94,9 @@ export async function card(jwt, network) {
   assert.equal(await jose.calculateJwkThumbprint(claims.signing_key), claims.sub);
   assert.ok(claims.iat <= network.now && network.now < claims.exp);
   const { claims: stated } =
-    await verified(claims.encryption, claims.signing_key, 'hdms-encryption-key+jwt');
+    await verified(claims.subkeys, claims.signing_key, 'hdms-subkeys+jwt');
   assert.equal(stated.iss, claims.sub);
-  return { ...claims, encryption_key: stated.key };
+  return { ...claims, encryption_key: stated.encryption };
 }
 
 /** Signs claims as a compact JWT with the private JWK. */

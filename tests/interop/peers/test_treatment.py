@@ -48,9 +48,9 @@ def card(lib, network, jwt):
     header, claims = verified(lib, jwt, doorman, "hdms-card+jwt")
     assert header["kid"] == lib.thumbprint(doorman)
     assert lib.thumbprint(claims["signing_key"]) == claims["sub"]
-    _, stated = verified(lib, claims["encryption"], claims["signing_key"], "hdms-encryption-key+jwt")
+    _, stated = verified(lib, claims["subkeys"], claims["signing_key"], "hdms-subkeys+jwt")
     assert stated["iss"] == claims["sub"]
-    return claims | {"encryption_key": stated["key"]}
+    return claims | {"encryption_key": stated["encryption"]}
 
 
 def enclose(lib, claims, to):

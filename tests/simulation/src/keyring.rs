@@ -18,7 +18,8 @@ pub fn keys(
 ) -> Result<SoftwareKeys<SeededRandomness>, Error> {
     let all: serde_json::Value = serde_json::from_str(KEYS).map_err(|_| Error::KeyMalformed)?;
     let text = |part: &str| all[name][part].to_string();
-    SoftwareKeys::from_private_jwks(&text("signing"), &text("encryption"), randomness)
+    let [signing, encryption, request] = ["signing", "encryption", "request"].map(text);
+    SoftwareKeys::from_private_jwks(&signing, &encryption, &request, randomness)
 }
 
 /// A node's private keys: those that sign, and all that decrypt, the newest first.
@@ -73,6 +74,10 @@ impl NodeKeys for Keyring {
     async fn sign_pkcs1(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         self.uses.update(|uses| uses + 1);
         self.present().sign_pkcs1(message).await
+    }
+
+    async fn sign_request(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.present().sign_request(message).await
     }
 
     async fn decrypt_oaep(&self, kid: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {

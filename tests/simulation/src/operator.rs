@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use hdms::Error;
 use hdms::base64url::{decode, digest};
-use hdms::card::{self, Card, EncryptionKey, KeyChange, Role};
+use hdms::card::{self, Card, KeyChange, Role, Subkeys};
 use hdms::ids::NodeId;
 use hdms::json;
 use hdms::jwk::RsaJwk;
@@ -113,7 +113,7 @@ impl Operator {
         let sub = id(keys)?;
         Ok(Card {
             iss: id(&self.doorman)?,
-            encryption: stated(&sub, keys, BEGIN.seconds()).await?,
+            subkeys: stated(&sub, keys, BEGIN.seconds()).await?,
             sub,
             role,
             name: if role == Role::Personal { String::new() } else { name.into() },
@@ -142,11 +142,11 @@ impl Operator {
     ) -> Result<String, Error> {
         let (node, signing_key) = (card.sub.clone(), new.public().0.clone());
         let former_signing_key = card.signing_key.clone();
-        let encryption = stated(&node, new, iat).await?;
+        let subkeys = stated(&node, new, iat).await?;
         let change =
             KeyChange { iss: node, iat, former_signing_key, signing_key: signing_key.clone() };
         let changes = vec![change.sign(former).await?];
-        self.sign(&Card { signing_key, encryption, changes, iat, ..card.clone() }).await
+        self.sign(&Card { signing_key, subkeys, changes, iat, ..card.clone() }).await
     }
 
     /// A card for the owner of `keys`.
@@ -284,12 +284,12 @@ pub fn id(keys: &SoftwareKeys<SeededRandomness>) -> Result<NodeId, Error> {
     keys.public().0.thumbprint().parse()
 }
 
-/// The statement of `node`, which signs with `keys`, that their other half is its encryption key.
+/// The statement of `node`, which signs with `keys`, that the others of them are its subkeys.
 pub async fn stated(
     node: &NodeId,
     keys: &SoftwareKeys<SeededRandomness>,
     iat: u64,
 ) -> Result<String, Error> {
-    let (iss, key) = (node.clone(), keys.public().1.clone());
-    EncryptionKey { iss, iat, key }.sign(keys).await
+    let (encryption, request) = (keys.public().1.clone(), keys.request_key().clone());
+    Subkeys { iss: node.clone(), iat, encryption, request }.sign(keys).await
 }

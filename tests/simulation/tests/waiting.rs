@@ -5,7 +5,7 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::card::{Card, EncryptionKey, Role};
+use hdms::card::{Card, Role, Subkeys};
 use hdms::envelope::{addressed_key, seal_signed};
 use hdms::ids::CaseId;
 use hdms::network::{self, NetworkDocuments, Revocations, Trust};
@@ -221,8 +221,9 @@ async fn newer_card(world: &World) -> String {
         (keys("hospital", randomness.clone()).unwrap(), keys("stranger", randomness).unwrap());
     let claims = world.operator.claims(&own, Role::Institution, "Hospital").await.unwrap();
     let iat = claims.iat + 1;
-    let encryption = EncryptionKey { iss: claims.sub.clone(), iat, key: other.public().1.clone() };
-    let card = Card { encryption: encryption.sign(&own).await.unwrap(), iat, ..claims };
+    let (encryption, request) = (other.public().1.clone(), own.request_key().clone());
+    let stated = Subkeys { iss: claims.sub.clone(), iat, encryption, request };
+    let card = Card { subkeys: stated.sign(&own).await.unwrap(), iat, ..claims };
     world.operator.sign(&card).await.unwrap()
 }
 

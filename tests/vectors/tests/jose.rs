@@ -37,8 +37,14 @@ fn software() -> Software<SeededRandomness> {
     Software::new(SeededRandomness::new(1))
 }
 
+/// The private P-256 key of RFC 7517 appendix A.2.
+const REQUEST: &str = r#"{"kty":"EC","crv":"P-256",
+    "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+    "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+    "d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}"#;
+
 fn keys(jwk: &str) -> Result<SoftwareKeys<SeededRandomness>, Error> {
-    SoftwareKeys::from_private_jwks(jwk, jwk, SeededRandomness::new(2))
+    SoftwareKeys::from_private_jwks(jwk, jwk, REQUEST, SeededRandomness::new(2))
 }
 
 /// Whatever key a vector names, if it names any, it is this one.
@@ -47,6 +53,10 @@ struct OneKey(SoftwareKeys<SeededRandomness>);
 impl NodeKeys for OneKey {
     async fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         self.0.sign_ps256(message).await
+    }
+
+    async fn sign_request(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.0.sign_request(message).await
     }
 
     async fn decrypt_oaep(&self, _kid: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {

@@ -1,7 +1,7 @@
 //! Whether the node may take part in its network: its card, and the version that it speaks.
 
 use hdms::Error;
-use hdms::card::{EncryptionKey, Role, VerifiedCard};
+use hdms::card::{Role, Subkeys, VerifiedCard};
 use hdms::doorman::{AdmissionRequest, Admitted, Challenge};
 use hdms::ids::{MessageId, NodeId};
 use hdms::json;
@@ -39,7 +39,7 @@ impl Member {
         if card.is_present_encryption_key(&newest) {
             keys.retire(store, card.card().iat, now).await?;
         }
-        match card.renewal(&newest, store, &trust, now).await? {
+        match card.renewal((&newest, keys.request_key()), store, &trust, now).await? {
             Renewal::NotDue => return Ok(()),
             Renewal::Revoked => return self.join_again().await,
             Renewal::Card => {}
@@ -80,15 +80,17 @@ impl Member {
     }
 }
 
-/// Proves possession of both keys to the Doorman. Answers the card.
+/// Proves possession of the node's keys to the Doorman. Answers the card.
 pub(super) async fn admission(
     config: &Config,
     keys: &WebCryptoKeys,
     trust: &Trust,
 ) -> Result<VerifiedCard, Error> {
-    let (signing_key, key) = keys.public();
+    let (signing_key, encryption) = keys.public();
     let (node, iat): (NodeId, _) =
         (signing_key.thumbprint().parse()?, BrowserClock.now().seconds());
+    let request = keys.request_key().clone();
+    let subkeys = Subkeys { iss: node.clone(), iat, encryption, request };
     let request = AdmissionRequest {
         iss: node.clone(),
         iat,
@@ -98,7 +100,7 @@ pub(super) async fn admission(
         endpoint: None,
         about: None,
         signing_key: signing_key.clone(),
-        encryption: EncryptionKey { iss: node.clone(), iat, key }.sign(keys).await?,
+        subkeys: subkeys.sign(keys).await?,
         changes: Vec::new(),
         log: None,
         // It has the signing key that it had from the beginning.

@@ -4,9 +4,9 @@ use hdms::Error;
 use hdms::jwk::EcJwk;
 use hdms::provider::HolderKeys;
 use wasm_bindgen::JsCast;
-use web_sys::{CryptoKey, CryptoKeyPair};
+use web_sys::CryptoKey;
 
-use super::{bytes, es256, export_jwk, p256, settled, subtle, usages};
+use super::{bytes, es256, export_jwk, generate_p256, subtle};
 use crate::store::IndexedDb;
 
 /// One non-extractable key for each case, kept in IndexedDB by the thumbprint of its public half.
@@ -24,9 +24,7 @@ impl WebHolders {
 
 impl HolderKeys for WebHolders {
     async fn make_holder_key(&self) -> Result<EcJwk, Error> {
-        let purposes = usages(&["sign", "verify"]);
-        let promise = subtle()?.generate_key_with_object(&p256()?, false, &purposes);
-        let pair: CryptoKeyPair = settled(promise, Error::CryptoFailed).await?;
+        let pair = generate_p256().await?;
         let public: EcJwk = export_jwk(&pair.get_public_key()).await?;
         self.store.keep_key(&name(&public), &pair.get_private_key()).await?;
         Ok(public)

@@ -1,28 +1,30 @@
-//! The node's RSA keys.
+//! The node's keys.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join3};
 use hdms::Error;
 use hdms::envelope;
-use hdms::jwk::RsaJwk;
+use hdms::jwk::{EcJwk, RsaJwk};
 use hdms::provider::{NodeKeys, Timestamp};
 use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{CryptoKey, CryptoKeyPair};
 
 use super::{
-    OAEP, PSS, SHA256, algorithm, bytes, export_jwk, failed, pss, settled, subtle, usages,
+    OAEP, PSS, SHA256, algorithm, bytes, es256, export_jwk, failed, generate_p256, pss, settled,
+    subtle, usages,
 };
 use crate::store::IndexedDb;
 
 /// Bits of the modulus.
 const BITS: u32 = 3072;
 
-/// Under this name the store keeps `{signing, encryption}`, two CryptoKeyPairs, and while there is a
-/// former encryption key `former`, its thumbprint `kid`, and once the card names the newer one `until`,
-/// the time in milliseconds at which the former is deleted.
+/// Under this name the store keeps `{signing, encryption, request}`, three CryptoKeyPairs, and while there
+/// is a former encryption key `former`, its thumbprint `kid`, and once the card names the newer one
+/// `until`, the time in milliseconds at which the former is deleted. Before there were request keys it kept
+/// none.
 const NAME: &str = "node";
 
 /// The private keys of this node, non-extractable: kept in IndexedDB, used by the browser, read by
@@ -31,6 +33,8 @@ const NAME: &str = "node";
 pub struct WebCryptoKeys {
     signing: CryptoKey,
     signing_key: RsaJwk,
+    request: CryptoKey,
+    request_key: EcJwk,
     encryption: Rc<RefCell<Encryption>>,
 }
 
@@ -44,10 +48,16 @@ struct Encryption {
 }
 
 impl WebCryptoKeys {
-    /// The keys that the store keeps, if it keeps any.
+    /// The keys that the store keeps, if it keeps any. A request key that it lacks is made and kept.
     pub async fn stored(store: &IndexedDb) -> Result<Option<Self>, Error> {
         let Some(kept) = store.key(NAME).await? else { return Ok(None) };
-        let keys = Self::of(&pair(&kept, "signing")?, &pair(&kept, "encryption")?).await?;
+        if member(&kept, "request")?.is_undefined() {
+            let made = generate_p256().await?;
+            set(&kept, "request", &made)?;
+            store.keep_key(NAME, &kept).await?;
+        }
+        let keys = [pair(&kept, "signing")?, pair(&kept, "encryption")?, pair(&kept, "request")?];
+        let keys = Self::of(keys.each_ref()).await?;
         if let Some(kid) = member(&kept, "kid")?.as_string() {
             let former = pair(&kept, "former")?.get_private_key();
             keys.encryption.borrow_mut().former = Some((kid, former));
@@ -60,27 +70,36 @@ impl WebCryptoKeys {
         if let Some(keys) = Self::stored(store).await? {
             return Ok(keys);
         }
-        let (signing, encryption) =
-            try_join(generate(PSS, ["sign", "verify"]), generate_oaep()).await?;
+        let made = try_join(generate(PSS, ["sign", "verify"]), generate_oaep()).await?;
+        let (signing, encryption, request) = (made.0, made.1, generate_p256().await?);
         let kept = Object::new();
-        set(&kept, "signing", &signing)?;
-        set(&kept, "encryption", &encryption)?;
+        let pairs = [("signing", &signing), ("encryption", &encryption), ("request", &request)];
+        for (name, pair) in pairs {
+            set(&kept, name, pair)?;
+        }
         store.keep_key(NAME, &kept).await?;
-        Self::of(&signing, &encryption).await
+        Self::of(pairs.map(|(_, pair)| pair)).await
     }
 
-    /// From an RSA-PSS and an RSA-OAEP pair whose public halves can be exported.
-    pub async fn of(signing: &CryptoKeyPair, encryption: &CryptoKeyPair) -> Result<Self, Error> {
-        let (verifies, encrypts) = (signing.get_public_key(), encryption.get_public_key());
-        let (signing_key, public) = try_join(export_jwk(&verifies), export_jwk(&encrypts)).await?;
-        let encryption = Encryption { key: encryption.get_private_key(), public, former: None };
-        let encryption = Rc::new(RefCell::new(encryption));
-        Ok(Self { signing: signing.get_private_key(), signing_key, encryption })
+    /// From an RSA-PSS, an RSA-OAEP and a P-256 pair whose public halves can be exported: the one that
+    /// signs, the one that encrypts, the one for requests.
+    pub async fn of(pairs: [&CryptoKeyPair; 3]) -> Result<Self, Error> {
+        let [verifies, encrypts, asks] = pairs.map(CryptoKeyPair::get_public_key);
+        let exported = try_join3(export_jwk(&verifies), export_jwk(&encrypts), export_jwk(&asks));
+        let (signing_key, public, request_key) = exported.await?;
+        let [signing, key, request] = pairs.map(CryptoKeyPair::get_private_key);
+        let encryption = Rc::new(RefCell::new(Encryption { key, public, former: None }));
+        Ok(Self { signing, signing_key, request, request_key, encryption })
     }
 
     /// The public halves of the signing key and of the newest encryption key.
     pub fn public(&self) -> (&RsaJwk, RsaJwk) {
         (&self.signing_key, self.encryption.borrow().public.clone())
+    }
+
+    /// The public half of the request key.
+    pub fn request_key(&self) -> &EcJwk {
+        &self.request_key
     }
 
     /// Has a new encryption key, kept before this returns: the next card may name it. Not while the one
@@ -142,6 +161,11 @@ impl NodeKeys for WebCryptoKeys {
     async fn sign_ps256(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         let subtle = subtle()?;
         let promise = subtle.sign_with_object_and_u8_array(&pss()?, &self.signing, message);
+        bytes(promise, Error::CryptoFailed).await
+    }
+
+    async fn sign_request(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let promise = subtle()?.sign_with_object_and_u8_array(&es256()?, &self.request, message);
         bytes(promise, Error::CryptoFailed).await
     }
 

@@ -14,7 +14,7 @@ use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{CryptoKey, SubtleCrypto, WorkerGlobalScope};
+use web_sys::{CryptoKey, CryptoKeyPair, SubtleCrypto, WorkerGlobalScope};
 
 use crate::js;
 
@@ -53,6 +53,13 @@ fn es256() -> Result<Object, Error> {
 
 fn p256() -> Result<Object, Error> {
     algorithm("ECDSA", &[("namedCurve", "P-256".into())])
+}
+
+/// A new pair that signs, whose private half no script can read.
+pub(crate) async fn generate_p256() -> Result<CryptoKeyPair, Error> {
+    let purposes = usages(&["sign", "verify"]);
+    let promise = subtle()?.generate_key_with_object(&p256()?, false, &purposes);
+    settled(promise, Error::CryptoFailed).await
 }
 
 fn usages(names: &[&str]) -> Array {

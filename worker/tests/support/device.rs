@@ -99,11 +99,13 @@ pub const VAPID: &str =
     export const change = (text) => void Object.assign(state, JSON.parse(text));
     export const has_subscription = () => subscription !== null;
     export async function key_pair(text, name, private_use, public_use) {
-        const { kty, n, e, d, p, q, dp, dq, qi } = JSON.parse(text);
+        const { kty, n, e, crv, x, y, ...secret } = JSON.parse(text);
+        const open = { kty, n, e, crv, x, y };
+        const algorithm = { name, hash: "SHA-256", namedCurve: "P-256" };
         const take = (jwk, extractable, use) =>
-            crypto.subtle.importKey("jwk", jwk, { name, hash: "SHA-256" }, extractable, [use]);
-        const privateKey = await take({ kty, n, e, d, p, q, dp, dq, qi }, false, private_use);
-        return { privateKey, publicKey: await take({ kty, n, e }, true, public_use) };
+            crypto.subtle.importKey("jwk", jwk, algorithm, extractable, [use]);
+        const privateKey = await take({ ...open, ...secret }, false, private_use);
+        return { privateKey, publicKey: await take(open, true, public_use) };
     }
 "#)]
 extern "C" {
@@ -335,9 +337,11 @@ async fn publish(world: &mut World, vapid: &str) {
 async fn keep_keys(store: &IndexedDb) {
     let keys: Value = serde_json::from_str(KEYS).unwrap();
     let kept = Object::new();
-    for (part, name, private_use, public_use) in
-        [("signing", "RSA-PSS", "sign", "verify"), ("encryption", "RSA-OAEP", "decrypt", "encrypt")]
-    {
+    for (part, name, private_use, public_use) in [
+        ("signing", "RSA-PSS", "sign", "verify"),
+        ("encryption", "RSA-OAEP", "decrypt", "encrypt"),
+        ("request", "ECDSA", "sign", "verify"),
+    ] {
         let text = keys["patient"][part].to_string();
         let pair = key_pair(&text, name, private_use, public_use).await;
         Reflect::set(&kept, &part.into(), &pair).unwrap();

@@ -16,13 +16,14 @@ use aws_lc_rs::signature::{
     RsaKeyPair, UnparsedPublicKey,
 };
 use hdms::Error;
-use hdms::card::EncryptionKey;
+use hdms::card::Subkeys;
 use hdms::ids::NodeId;
 use hdms::jwk::{EcJwk, RsaJwk};
 use hdms::provider::{NodeKeys, Primitives, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 use zeroize::Zeroizing;
 
+use super::es256::Es256Key;
 use super::public::PublicKey;
 use super::sealed::Pkcs8;
 
@@ -119,7 +120,7 @@ impl Primitives for AwsPrimitives {
 static OPERATIONS: AtomicU64 = AtomicU64::new(0);
 static NANOSECONDS: AtomicU64 = AtomicU64::new(0);
 
-/// What private keys have cost.
+/// What private RSA keys have cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Work {
     /// Signatures and decryptions.
@@ -128,7 +129,7 @@ pub struct Work {
     pub time: Duration,
 }
 
-/// What the private keys of all nodes of this process have cost so far.
+/// What the private RSA keys of all nodes of this process have cost so far.
 pub fn private_work() -> Work {
     Work {
         operations: OPERATIONS.load(Ordering::Relaxed),
@@ -152,12 +153,14 @@ fn thread_time() -> u64 {
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
-/// The private keys of a native node: the one that signs, and those that open what was sealed to them,
-/// the newest first.
+/// The private keys of a native node: the one that signs, the one that signs its requests, and those that
+/// open what was sealed to them, the newest first.
 pub struct AwsKeys {
     node: NodeId,
     signing: RsaKeyPair,
     signing_key: RsaJwk,
+    request: Es256Key,
+    request_key: EcJwk,
     encryption: RwLock<Arc<[DecryptionKey]>>,
     changes: Vec<String>,
 }
@@ -172,21 +175,23 @@ struct DecryptionKey {
 }
 
 impl AwsKeys {
-    /// Makes both keys, of 3072 bits each, in memory only; [`super::open_or_make`] keeps them.
+    /// Makes all keys, those of RSA of 3072 bits each, in memory only; [`super::open_or_make`] keeps them.
     pub fn generate() -> Result<Self, Error> {
-        let [signing, encryption] = Self::generate_pkcs8()?;
-        Self::from_pkcs8(&signing, &encryption)
+        let (signing, encryption) = (Self::generate_pkcs8()?, Self::generate_pkcs8()?);
+        Self::from_pkcs8(&signing, &encryption, &Es256Key::generate_pkcs8()?)
     }
 
-    /// From two private keys as PKCS#8 DER (RFC 5958), unencrypted. [`Error::KeyMalformed`], or
-    /// [`Error::KeyTooShort`] for one of other than 2048 to 4096 bits.
-    pub fn from_pkcs8(signing: &[u8], encryption: &[u8]) -> Result<Self, Error> {
+    /// From private keys as PKCS#8 DER (RFC 5958), unencrypted: two of RSA, and the request key of P-256.
+    /// [`Error::KeyMalformed`], or [`Error::KeyTooShort`] for one of RSA of other than 2048 to 4096 bits.
+    pub fn from_pkcs8(signing: &[u8], encryption: &[u8], request: &[u8]) -> Result<Self, Error> {
         let signing = RsaKeyPair::from_pkcs8(signing).map_err(|_| Error::KeyMalformed)?;
-        let signing_key = public_half(&signing)?;
+        let (signing_key, request) = (public_half(&signing)?, Es256Key::from_pkcs8(request)?);
         Ok(Self {
             node: signing_key.thumbprint().parse()?,
             signing,
             signing_key,
+            request_key: request.public_jwk()?,
+            request,
             encryption: RwLock::new([DecryptionKey::from_pkcs8(encryption, None)?].into()),
             changes: Vec::new(),
         })
@@ -234,10 +239,16 @@ impl AwsKeys {
         (&self.signing_key, newest.unwrap_or_else(|| self.signing_key.clone()))
     }
 
-    /// The node's statement which is its encryption key ([`hdms::card::EncryptionKey`]), made at `now`.
-    pub async fn stated_encryption_key(&self, now: Timestamp) -> Result<String, Error> {
-        let (iss, iat, key) = (self.node.clone(), now.seconds(), self.public().1);
-        EncryptionKey { iss, iat, key }.sign(self).await
+    /// The public half of the request key.
+    pub fn request_key(&self) -> &EcJwk {
+        &self.request_key
+    }
+
+    /// The node's statement of its subkeys, made at `now`.
+    pub async fn stated_subkeys(&self, now: Timestamp) -> Result<String, Error> {
+        let (iss, iat) = (self.node.clone(), now.seconds());
+        let (encryption, request) = (self.public().1, self.request_key.clone());
+        Subkeys { iss, iat, encryption, request }.sign(self).await
     }
 
     /// The node's statements that it changed its keys ([`hdms::card::KeyChange`]), oldest first.
@@ -253,12 +264,8 @@ impl AwsKeys {
         Ok(signature)
     }
 
-    /// The signing and the encryption key.
-    pub(super) fn generate_pkcs8() -> Result<[Pkcs8; 2], Error> {
-        Ok([Self::generate_one_pkcs8()?, Self::generate_one_pkcs8()?])
-    }
-
-    pub(super) fn generate_one_pkcs8() -> Result<Pkcs8, Error> {
+    /// A key of RSA.
+    pub(super) fn generate_pkcs8() -> Result<Pkcs8, Error> {
         let der = RsaKeyPair::generate(KeySize::Rsa3072)
             .and_then(|key| AsDer::<Pkcs8V1Der<'_>>::as_der(&key))
             .map_err(|_| Error::CryptoFailed)?;
@@ -283,6 +290,10 @@ impl NodeKeys for AwsKeys {
 
     async fn sign_pkcs1(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         self.sign(&RSA_PKCS1_SHA256, message)
+    }
+
+    async fn sign_request(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.request.sign(message)
     }
 
     async fn decrypt_oaep(&self, kid: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {

@@ -1,5 +1,5 @@
-//! Keys that change: the signing key of a stopped node, by a statement of the present one, and the
-//! encryption key of a running one, with each renewal of its card.
+//! Keys that change: the signing key of a stopped node, by a statement of the present one, and its request
+//! key with it; and the encryption key of a running one, with each renewal of its card.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -17,7 +17,7 @@ use super::passphrase::Passphrase;
 use crate::base::durable;
 
 /// Gives the stopped node with the folder `dir` a new signing key, with a statement of its present one
-/// that is dated `now`, and a new encryption key. The file has either the old or the new ones at any
+/// that is dated `now`, and new subkeys. The file has either the old or the new ones at any
 /// time. Answers the node's id, which is the same as before.
 ///
 /// Errors: [`Error::NotFound`] when there is no key file; [`Error::CardMalformed`] when the keys were
@@ -130,6 +130,7 @@ mod tests {
             assert_eq!(keys.node(), first.node());
             assert_ne!(keys.public().0, first.public().0);
             assert_ne!(keys.public().1, first.public().1);
+            assert_ne!(keys.request_key(), first.request_key());
             let opened = sealed_to(&first).await.decrypt(&keys, &AwsPrimitives).await;
             assert_eq!(opened.unwrap(), b"a result");
             let card = Card {
@@ -139,7 +140,7 @@ mod tests {
                 name: String::new(),
                 endpoint: None,
                 signing_key: keys.public().0.clone(),
-                encryption: keys.stated_encryption_key(NOW).await.unwrap(),
+                subkeys: keys.stated_subkeys(NOW).await.unwrap(),
                 changes: keys.changes().to_vec(),
                 iat: NOW.seconds(),
                 exp: 0,
@@ -161,6 +162,7 @@ mod tests {
         // The process is killed before the Doorman has heard of it.
         let again = open_or_make(dir.path(), &p("p")).unwrap();
         assert_eq!(again.public().1, newest);
+        assert_eq!(again.request_key(), keys.request_key());
         assert!(again.opens(&first));
         let retire = |days| {
             let now = Timestamp(NOW.0 + days * DAY);
@@ -193,6 +195,7 @@ mod tests {
         retire_encryption_keys(&keys, (home, passphrase), NOW).unwrap();
         let again = open_or_make(home, passphrase).unwrap();
         assert_eq!((again.node(), again.public()), (keys.node(), keys.public()));
+        assert_eq!(again.request_key(), keys.request_key(), "made once");
         retire_encryption_keys(&again, (home, passphrase), Timestamp(NOW.0 + 30 * DAY)).unwrap();
         assert_eq!(again.public(), keys.public());
     }

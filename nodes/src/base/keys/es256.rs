@@ -1,4 +1,5 @@
-//! The key of a sender of web push, by `aws-lc-rs`: P-256, signs VAPID tokens (RFC 8292).
+//! P-256 keys, by `aws-lc-rs`: that of a sender of web push, which signs VAPID tokens (RFC 8292), and the
+//! request keys of nodes.
 
 use std::fmt;
 
@@ -6,6 +7,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use hdms::Error;
 use hdms::base64url::encode;
+use hdms::jwk::EcJwk;
 use zeroize::Zeroizing;
 
 use super::sealed::Pkcs8;
@@ -24,6 +26,16 @@ impl Es256Key {
     /// The public half: the uncompressed point, base64url.
     pub fn public(&self) -> String {
         encode(self.0.public_key())
+    }
+
+    /// The same as JWK. [`Error::KeyMalformed`].
+    pub(super) fn public_jwk(&self) -> Result<EcJwk, Error> {
+        // After the octet that says that it is not compressed.
+        let point = self.0.public_key().as_ref().get(1..);
+        let (x, y) =
+            point.and_then(|point| point.split_at_checked(32)).ok_or(Error::KeyMalformed)?;
+        let coordinate = |bytes: &[u8]| bytes.try_into().map_err(|_| Error::KeyMalformed);
+        Ok(EcJwk::from_coordinates(coordinate(x)?, coordinate(y)?))
     }
 
     /// The signature over `message`: 64 bytes.

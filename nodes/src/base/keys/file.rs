@@ -23,17 +23,23 @@ pub const LOG_KEY_FILE: &str = "log.pem";
 
 /// Opens the keys kept in the folder `dir`, or makes and keeps new ones where there is no
 /// [`KEY_FILE`] yet; only its owner may read what is made. A file that is there is never replaced,
-/// but by the same keys at a higher cost: [`Error::PassphraseWrong`] when `passphrase` does not open
+/// but by the same keys at a higher cost, or with a request key where it had none yet:
+/// [`Error::PassphraseWrong`] when `passphrase` does not open
 /// it, [`Error::KeyFileMalformed`] when it isn't such a file, [`Error::StoreFailed`] when the disk
 /// fails, [`Error::StoreExposed`] when it can't be closed to others.
 pub fn open_or_make(dir: &Path, passphrase: &Passphrase) -> Result<AwsKeys, Error> {
     let path = dir.join(KEY_FILE);
     if let Some(text) = read(&path)? {
         let file = NodeKeyFile::open(&text, passphrase)?;
-        raise(&path, &text, passphrase, || file.to_text(passphrase))?;
+        if file.is_older() {
+            let text = file.to_text(passphrase)?;
+            durable::replace(dir, &path, text.as_bytes()).map_err(|_| Error::StoreFailed)?;
+        } else {
+            raise(&path, &text, passphrase, || file.to_text(passphrase))?;
+        }
         return file.keys();
     }
-    let file = NodeKeyFile::new(AwsKeys::generate_pkcs8()?);
+    let file = NodeKeyFile::make()?;
     keep(dir, &path, &file.to_text(passphrase)?)?;
     file.keys()
 }
@@ -163,7 +169,7 @@ mod tests {
         assert_eq!(names.len(), 1);
         assert_eq!(names[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let text = fs::read_to_string(names[0].path()).unwrap();
-        assert_eq!(text.matches("-----BEGIN ENCRYPTED PRIVATE KEY-----").count(), 2);
+        assert_eq!(text.matches("-----BEGIN ENCRYPTED PRIVATE KEY-----").count(), 3);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What is in a node's key file: first how many keys and statements it has and until when each former
-//! encryption key is needed, then the private keys, the one that signs before those that open, of which
-//! the newest comes first, and last the node's statements that it changed its signing key, oldest
-//! first. All are PEM blocks. A file of version 1 begins with the private keys.
+//! encryption key is needed, then the private keys, the one that signs, the one that signs requests and
+//! those that open, of which the newest comes first, and last the node's statements that it changed its
+//! signing key, oldest first. All are PEM blocks. A file of before there were request keys has none; one of
+//! version 1 begins with the private keys.
 
 use hdms::Error;
 use hdms::base64url;
@@ -14,6 +15,7 @@ use pkcs8::der::pem::{decode_vec, encode_string};
 use serde::{Deserialize, Serialize};
 
 use super::aws::AwsKeys;
+use super::es256::Es256Key;
 use super::passphrase::Passphrase;
 use super::sealed::{self, OWN, Pkcs8};
 
@@ -28,23 +30,38 @@ const KEPT: u64 = hdms::envelope::LIFETIME;
 /// What the file of a node's keys holds.
 pub(super) struct NodeKeyFile {
     signing: Pkcs8,
+    request: Pkcs8,
     encryption: Vec<(Pkcs8, Option<u64>)>,
     changes: Vec<String>,
+    /// Whether the request key was made just now, for a file that had none.
+    is_older: bool,
 }
 
 /// The first block.
 #[derive(Serialize, Deserialize)]
 struct Contents {
+    /// Whether there is a request key.
+    #[serde(default)]
+    request: bool,
     /// Until when each encryption key is kept, seconds; null for one that the card names or will name.
     encryption: Vec<Option<u64>>,
     changes: usize,
 }
 
 impl NodeKeyFile {
-    pub fn new([signing, encryption]: [Pkcs8; 2]) -> Self {
-        Self { signing, encryption: vec![(encryption, None)], changes: Vec::new() }
+    /// With new keys.
+    pub fn make() -> Result<Self, Error> {
+        let (signing, encryption) = (AwsKeys::generate_pkcs8()?, AwsKeys::generate_pkcs8()?);
+        Ok(Self {
+            signing,
+            request: Es256Key::generate_pkcs8()?,
+            encryption: vec![(encryption, None)],
+            changes: Vec::new(),
+            is_older: false,
+        })
     }
 
+    /// A file that has no request key [is older](NodeKeyFile::is_older), and gets one.
     /// [`Error::PassphraseWrong`], [`Error::KeyFileMalformed`].
     pub fn open(text: &str, passphrase: &Passphrase) -> Result<Self, Error> {
         let malformed = Error::KeyFileMalformed;
@@ -62,28 +79,37 @@ impl NodeKeyFile {
             String::from_utf8(bytes).map_err(|_| malformed)
         });
         let changes = changes.collect::<Result<Vec<_>, _>>()?;
-        let mut private = sealed::open(private, passphrase)?.into_iter();
-        let (signing, encryption) = (private.next().ok_or(malformed)?, Vec::from_iter(private));
         // In version 1 each change left an encryption key behind.
         let contents = contents.unwrap_or_else(|| Contents {
+            request: false,
             encryption: vec![None; changes.len() + 1],
             changes: changes.len(),
         });
+        let mut private = sealed::open(private, passphrase)?.into_iter();
+        let signing = private.next().ok_or(malformed)?;
+        let request = match contents.request {
+            true => private.next().ok_or(malformed)?,
+            false => Es256Key::generate_pkcs8()?,
+        };
+        let encryption = Vec::from_iter(private);
         let fits = contents.changes == changes.len()
             && contents.encryption.len() == encryption.len()
             && !encryption.is_empty();
         let encryption = encryption.into_iter().zip(contents.encryption).collect();
-        if fits { Ok(Self { signing, encryption, changes }) } else { Err(malformed) }
+        let is_older = !contents.request;
+        let file = Self { signing, request, encryption, changes, is_older };
+        if fits { Ok(file) } else { Err(malformed) }
     }
 
     /// What is written into the file. [`Error::CryptoFailed`].
     pub fn to_text(&self, passphrase: &Passphrase) -> Result<String, Error> {
         let failed = |_| Error::CryptoFailed;
         let until = self.encryption.iter().map(|(_, until)| *until).collect();
-        let contents = Contents { encryption: until, changes: self.changes.len() };
+        let contents = Contents { request: true, encryption: until, changes: self.changes.len() };
         let contents = json::write(&contents)?;
         let mut text = encode_string(CONTENTS, LineEnding::LF, &contents).map_err(failed)?;
-        let private = [&self.signing].into_iter().chain(self.encryption.iter().map(|(key, _)| key));
+        let opening = self.encryption.iter().map(|(key, _)| key);
+        let private = [&self.signing, &self.request].into_iter().chain(opening);
         text.push_str(&sealed::sealed(private, passphrase)?);
         for jwt in &self.changes {
             let block = encode_string(CHANGE, LineEnding::LF, jwt.as_bytes());
@@ -96,7 +122,8 @@ impl NodeKeyFile {
     pub fn keys(&self) -> Result<AwsKeys, Error> {
         let malformed = Error::KeyFileMalformed;
         let (newest, _) = self.encryption.first().ok_or(malformed)?;
-        let keys = AwsKeys::from_pkcs8(&self.signing, newest).map_err(|_| malformed)?;
+        let keys = AwsKeys::from_pkcs8(&self.signing, newest, &self.request);
+        let keys = keys.map_err(|_| malformed)?;
         let node = self.changes.first().map(|jwt| node_of(jwt)).transpose()?;
         let keys = keys.changed(node, self.changes.clone());
         self.give(&keys)?;
@@ -108,15 +135,21 @@ impl NodeKeyFile {
         keys.open_with(&self.encryption).map_err(|_| Error::KeyFileMalformed)
     }
 
+    /// Whether the file as it was read lacks what it is to hold: it is to be written again.
+    pub fn is_older(&self) -> bool {
+        self.is_older
+    }
+
     /// How often the signing key was changed.
     pub fn changes(&self) -> usize {
         self.changes.len()
     }
 
-    /// The same with a new signing key, for which the present one vouches.
+    /// The same with a new signing key, for which the present one vouches, and a new request key.
     pub async fn changed(self, now: Timestamp) -> Result<Self, Error> {
-        let (old, new) = (self.keys()?, AwsKeys::generate_one_pkcs8()?);
-        let signing_key = AwsKeys::from_pkcs8(&new, &new)?.public().0.clone();
+        let (old, new) = (self.keys()?, AwsKeys::generate_pkcs8()?);
+        let request = Es256Key::generate_pkcs8()?;
+        let signing_key = AwsKeys::from_pkcs8(&new, &new, &request)?.public().0.clone();
         let change = KeyChange {
             iss: old.node().clone(),
             iat: now.seconds(),
@@ -125,12 +158,12 @@ impl NodeKeyFile {
         };
         let mut changes = self.changes;
         changes.push(change.sign(&old).await?);
-        Ok(Self { signing: new, encryption: self.encryption, changes })
+        Ok(Self { signing: new, request, changes, ..self })
     }
 
     /// Adds a newer encryption key.
     pub fn renew(&mut self) -> Result<(), Error> {
-        self.encryption.insert(0, (AwsKeys::generate_one_pkcs8()?, None));
+        self.encryption.insert(0, (AwsKeys::generate_pkcs8()?, None));
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hdms::Error;
 use hdms::card::{Card, KeyChange, LIFETIME, Role};
 use hdms::doorman::{AdmissionRequest, PATIENCE};
-use hdms::jwk::RsaJwk;
+use hdms::jwk::{EcJwk, RsaJwk};
 use rusqlite::Connection;
 
 use super::super::known::{Known, Status};
@@ -157,7 +157,7 @@ impl Used {
         };
         let member = known.filter(|known| is_young(known)).and_then(Known::admitted_as);
         let differs = |member: &AdmissionRequest| {
-            member.encryption_key() != request.encryption_key()
+            subkeys(member) != subkeys(request)
                 || (&member.endpoint, &member.signing_key)
                     != (&request.endpoint, &request.signing_key)
         };
@@ -237,10 +237,15 @@ pub fn says_the_same(member: &AdmissionRequest, request: &AdmissionRequest) -> b
 /// Whether it asks for the same as before.
 pub fn is_repeated(before: &AdmissionRequest, request: &AdmissionRequest) -> bool {
     let (iat, jti) = (request.iat, request.jti.clone());
-    // Its statement about its encryption key may be another one about the same key.
-    let same_key = before.encryption_key() == request.encryption_key();
-    let encryption = request.encryption.clone();
-    same_key && AdmissionRequest { iat, jti, encryption, ..before.clone() } == *request
+    // Its statement about its subkeys may be another one about the same.
+    let same_subkeys = subkeys(before) == subkeys(request);
+    let stated = request.subkeys.clone();
+    same_subkeys && AdmissionRequest { iat, jti, subkeys: stated, ..before.clone() } == *request
+}
+
+/// Which subkeys it states, if any.
+fn subkeys(request: &AdmissionRequest) -> Option<(RsaJwk, EcJwk)> {
+    request.stated_subkeys().ok().map(|stated| (stated.encryption, stated.request))
 }
 
 /// That the statements of changed keys which it brings for the first time are no older than a week, or

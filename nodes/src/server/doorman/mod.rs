@@ -113,7 +113,7 @@ impl Doorman {
         self.expect_plain(&request).await?;
         let expires = now.seconds() + PATIENCE;
         let secret = self.challenges.secret(jwt, expires);
-        let (node, key) = (&request.iss, request.encryption_key()?);
+        let (node, key) = (&request.iss, request.stated_subkeys()?.encryption);
         Challenge::seal(&secret, (node, &key), expires, &AwsPrimitives, &SystemRandomness).await
     }
 

@@ -205,8 +205,8 @@ impl Network {
         let since = Timestamp::from_seconds(since.unwrap_or(0));
         let card = request.card(&certificate.id, self.clock.now().max(since));
         let jwt = card::issue(&card, &certificate.keys).await?;
-        let (claims, kid) =
-            (claims(request, &certificate.id)?, request.encryption_key()?.thumbprint());
+        let claims = claims(request, &certificate.id)?;
+        let kid = request.stated_subkeys()?.encryption.thumbprint();
         Ok(IssuedCard { jwt, claims, expires: card.exp, kid })
     }
 
@@ -322,9 +322,9 @@ impl Network {
             let kept = card.map(|card| card.jwt.clone());
             let admitted = match (node.status, node.admitted_as()) {
                 (Status::Revoked, _) => return Ok(None),
-                // Of version 1: it is listed again once it has applied again.
+                // It states no subkeys: it is listed again once it has applied again.
                 (_, None) => return Ok(None),
-                (_, Some(admitted)) if admitted.encryption.is_empty() => return Ok(None),
+                (_, Some(admitted)) if admitted.subkeys.is_empty() => return Ok(None),
                 (_, Some(admitted)) => admitted,
             };
             if let Some(card) = card
@@ -348,10 +348,11 @@ impl Network {
     }
 }
 
-/// Digest of what a card says, its times left out, and that of the statement about its encryption key.
+/// Digest of what a card says, its times left out, and that of the statement about its subkeys.
 fn claims(request: &AdmissionRequest, doorman: &NodeId) -> Result<String, Error> {
     let mut card = request.card(doorman, Timestamp(0));
     card.exp = 0;
-    card.encryption = request.encryption_key()?.thumbprint();
+    let stated = request.stated_subkeys()?;
+    card.subkeys = format!("{} {}", stated.encryption.thumbprint(), stated.request.thumbprint());
     Ok(digest(json::write(&card)?))
 }

@@ -109,7 +109,7 @@ impl Node {
         let claims = Card {
             sub: signing_key.thumbprint().parse()?,
             signing_key: signing_key.clone(),
-            encryption: keys.stated_encryption_key(BEGIN).await?,
+            subkeys: keys.stated_subkeys(BEGIN).await?,
             ..operator.claims(&other, Role::Institution, "Hospital").await?
         };
         let jwt = operator.sign(&claims).await?;

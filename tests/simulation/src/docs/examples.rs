@@ -52,11 +52,12 @@ fn network(world: &World) -> Result<Vec<Named>, Error> {
     let thumbprints = json!({
         "signing_key": hospital.card().signing_key.thumbprint(),
         "encryption_key": hospital.encryption_key()?.thumbprint(),
+        "request_key": hospital.request_key()?.thumbprint(),
     });
     Ok(vec![
         ("thumbprints of the hospital's keys", Example::Json(thumbprints)),
         ("card of the hospital", Example::Jws(hospital.jwt().to_owned())),
-        ("encryption key", Example::Jws(hospital.card().encryption.clone())),
+        ("subkeys", Example::Jws(hospital.card().subkeys.clone())),
         ("network", Example::Json(value(documents)?)),
         ("doormen", Example::Jws(documents.doormen.clone())),
         ("network parameters", Example::Jws(documents.parameters.clone())),
@@ -82,7 +83,7 @@ async fn doorman(world: &World) -> Result<Vec<Named>, Error> {
             contact: "Kim Minji, +00 1 2345".into(),
         }),
         signing_key: card.signing_key.clone(),
-        encryption: card.encryption.clone(),
+        subkeys: card.subkeys.clone(),
         changes: Vec::new(),
         log: None,
         card: None,

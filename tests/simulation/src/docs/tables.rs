@@ -38,7 +38,7 @@ fn limits() -> String {
         ("card (compact JWS)", bytes(card::MAX_BYTES)),
         ("admission request (compact JWS)", bytes(doorman::MAX_BYTES)),
         (
-            "endorsement of one entry, key change, statement of an encryption key, request proof, key binding (compact JWS)",
+            "endorsement of one entry, key change, statement of subkeys, request proof, key binding (compact JWS)",
             bytes(MAX_STATEMENT),
         ),
         ("endorsement of 256 entries (compact JWS)", bytes(ledger::ENDORSEMENT.longest)),

@@ -59,7 +59,7 @@ fn request_of(card: &Card) -> AdmissionRequest {
         endpoint: card.endpoint.clone(),
         about: (card.role != Role::Personal).then_some(about),
         signing_key: card.signing_key.clone(),
-        encryption: card.encryption.clone(),
+        subkeys: card.subkeys.clone(),
         changes: card.changes.clone(),
         log: None,
         card: None,

@@ -32,6 +32,10 @@ impl<K: NodeKeys> NodeKeys for Watched<'_, K> {
         self.keys.sign_pkcs1(message).await
     }
 
+    async fn sign_request(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.keys.sign_request(message).await
+    }
+
     async fn decrypt_oaep(&self, kid: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
         self.decrypted.set(self.decrypted.get() + 1);
         self.keys.decrypt_oaep(kid, ciphertext).await
@@ -118,7 +122,7 @@ fn a_captured_envelope_is_no_challenge_and_the_key_is_not_even_used() {
 fn what_is_not_a_challenge_of_this_form_is_refused_before_it_is_decrypted() {
     block_on(async {
         let scene = Scene::set(2).await;
-        let (node, key) = (&scene.request.iss, &scene.request.encryption_key().unwrap());
+        let (node, key) = (&scene.request.iss, &scene.request.stated_subkeys().unwrap().encryption);
         let text = plaintext("hdms-challenge/v2", "admission", node);
         assert_eq!(text.len(), LENGTH);
         let good = scene.sealed(&text, CTY, key).await;
@@ -149,7 +153,7 @@ fn what_is_not_a_challenge_of_this_form_is_refused_before_it_is_decrypted() {
 fn a_challenge_for_something_or_somebody_else_is_not_answered() {
     block_on(async {
         let scene = Scene::set(3).await;
-        let (node, key) = (&scene.request.iss, &scene.request.encryption_key().unwrap());
+        let (node, key) = (&scene.request.iss, &scene.request.stated_subkeys().unwrap().encryption);
         let v2 = "hdms-challenge/v2";
         let text = plaintext(v2, "admission", node);
         let odd_secret = format!("{}!", &text[..LENGTH - 1]);

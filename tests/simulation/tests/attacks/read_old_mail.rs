@@ -3,8 +3,9 @@
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::card::{Card, EncryptionKey, Role, VerifiedCard};
+use hdms::card::{Card, Role, Subkeys, VerifiedCard};
 use hdms::envelope::Sealed;
+use hdms::ids::NodeId;
 use hdms::node::{OutboxItem, Platform};
 use hdms::provider::Clock;
 use hdms::software::SoftwareKeys;
@@ -21,14 +22,20 @@ fn named(world: &World, name: &str) -> Keys {
     keys(name, world.providers.randomness.clone()).unwrap()
 }
 
+/// What `signer` states of the node's subkeys: the encryption key is that of `of`.
+async fn stated(node: &NodeId, of: &Keys, signer: &Keys, iat: u64) -> String {
+    let (encryption, request) = (of.public().1.clone(), signer.request_key().clone());
+    let stated = Subkeys { iss: node.clone(), iat, encryption, request };
+    stated.sign(signer).await.unwrap()
+}
+
 /// The hospital's card of `later` seconds after the present one, with the encryption key of `of`, which
 /// `signer` states to be the hospital's.
 async fn card(world: &World, of: &Keys, signer: &Keys, later: u64) -> String {
     let card = world.hospital.card().card().clone();
     let iat = card.iat + later;
-    let stated = EncryptionKey { iss: card.sub.clone(), iat, key: of.public().1.clone() };
-    let encryption = stated.sign(signer).await.unwrap();
-    world.operator.sign(&Card { encryption, iat, ..card }).await.unwrap()
+    let subkeys = stated(&card.sub, of, signer, iat).await;
+    world.operator.sign(&Card { subkeys, iat, ..card }).await.unwrap()
 }
 
 async fn verified(world: &World, jwt: &str) -> Result<VerifiedCard, Error> {
@@ -77,10 +84,10 @@ fn a_doorman_cant_give_a_node_somebody_elses_key() {
         let (own, other) = (named(&world, "hospital"), named(&world, "stranger"));
         let hospital = world.hospital.card().card().clone();
         let others = world.operator.claims(&other, Role::Institution, "Other").await.unwrap();
-        let of_others = Card { encryption: others.encryption, ..hospital.clone() };
-        let signing = hospital.signing_key.clone();
-        let stated = EncryptionKey { iss: hospital.sub.clone(), iat: 0, key: signing };
-        let signing = Card { encryption: stated.sign(&own).await.unwrap(), ..hospital.clone() };
+        let of_others = Card { subkeys: others.subkeys, ..hospital.clone() };
+        let (encryption, request) = (hospital.signing_key.clone(), own.request_key().clone());
+        let signing = Subkeys { iss: hospital.sub.clone(), iat: 0, encryption, request };
+        let signing = Card { subkeys: signing.sign(&own).await.unwrap(), ..hospital.clone() };
         for (what, jwt) in [
             ("by its own word", card(&world, &other, &other, 1).await),
             ("of another card", world.operator.sign(&of_others).await.unwrap()),
@@ -90,14 +97,12 @@ fn a_doorman_cant_give_a_node_somebody_elses_key() {
         }
         // The thief of a signing key would have the last word for ever.
         for (ahead, error) in [(300, None), (301, Some(Error::CardMismatch))] {
-            let (iss, iat) = (hospital.sub.clone(), hospital.iat + ahead);
-            let stated = EncryptionKey { iss, iat, key: other.public().1.clone() };
-            let encryption = stated.sign(&own).await.unwrap();
-            let jwt = world.operator.sign(&Card { encryption, ..hospital.clone() }).await.unwrap();
+            let subkeys = stated(&hospital.sub, &other, &own, hospital.iat + ahead).await;
+            let jwt = world.operator.sign(&Card { subkeys, ..hospital.clone() }).await.unwrap();
             assert_eq!(verified(&world, &jwt).await.err(), error, "{ahead} s");
         }
-        for encryption in [String::new(), hospital.changes.join(""), world.documents.map.clone()] {
-            let jwt = world.operator.sign(&Card { encryption, ..hospital.clone() }).await.unwrap();
+        for subkeys in [String::new(), hospital.changes.join(""), world.documents.map.clone()] {
+            let jwt = world.operator.sign(&Card { subkeys, ..hospital.clone() }).await.unwrap();
             assert_eq!(verified(&world, &jwt).await.err(), Some(Error::CardMalformed));
         }
         assert!(verified(&world, &card(&world, &other, &own, 1).await).await.is_ok());
@@ -116,10 +121,8 @@ fn nothing_is_sealed_anew_to_a_card_that_is_not_the_recipients_newer_one() {
         let claims = Card { iat, ..world.hospital.card().card().clone() };
         let forged = hdms::card::issue(&claims, &other).await.unwrap();
         // A Doorman whom the thief of a former key has bribed.
-        let stated =
-            EncryptionKey { iss: claims.sub.clone(), iat: 0, key: other.public().1.clone() };
-        let encryption = stated.sign(&own).await.unwrap();
-        let former = world.operator.sign(&Card { encryption, ..claims }).await.unwrap();
+        let subkeys = stated(&claims.sub, &other, &own, 0).await;
+        let former = world.operator.sign(&Card { subkeys, ..claims }).await.unwrap();
         let unchanged = world.hospital.card().jwt().to_owned();
         for (what, card, error) in [
             ("another's", Some(theirs), Error::CardMismatch),

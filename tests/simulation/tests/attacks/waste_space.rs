@@ -6,12 +6,12 @@ use std::slice;
 use futures_lite::future::block_on;
 use hdms::Error;
 use hdms::base64url::{decode, digest, encode};
-use hdms::card::{self, Card, EncryptionKey, KeyChange, MAX_CHANGES, Role, VerifiedCard};
+use hdms::card::{self, Card, KeyChange, MAX_CHANGES, Role, Subkeys, VerifiedCard};
 use hdms::doorman::{About, AdmissionRequest};
 use hdms::envelope::{self, Message, MessageType, Opening, Sealed};
 use hdms::ids::NodeId;
 use hdms::jose::jws::{MAX_HEADER, MAX_STATEMENT, sign_ps256_text};
-use hdms::jwk::RsaJwk;
+use hdms::jwk::{EcJwk, RsaJwk};
 use hdms::ledger::VerifiedEndorsement;
 use hdms::node::{Node, Platform};
 use hdms::notary::{Deposit, DepositAnswer, DepositBody};
@@ -46,20 +46,20 @@ fn a_statement_in_a_card_is_none_that_is_longer_than_statements_are() {
         let (now, software) = (world.providers.clock.now(), world.software());
         let owner = keys("stranger", world.providers.randomness.clone()).unwrap();
         let claims = world.operator.claims(&owner, Role::Personal, "").await.unwrap();
-        let stated = claims.encryption.clone();
+        let stated = claims.subkeys.clone();
         let most = (MAX_STATEMENT - stated.len()) * 3 / 4;
         let longest = padded(&stated, most, &owner).await;
         let long = padded(&stated, most + 3, &owner).await;
         assert!(longest.len() <= MAX_STATEMENT && long.len() > MAX_STATEMENT);
-        assert!(EncryptionKey::claimed(&longest).is_ok());
+        assert!(Subkeys::claimed(&longest).is_ok());
         for statement in [long, padded(&stated, 60_000, &owner).await] {
-            let (iat, encryption) = (now.seconds(), statement.clone());
-            let request = AdmissionRequest { iat, encryption, ..request_of(&claims) };
+            let (iat, subkeys) = (now.seconds(), statement.clone());
+            let request = AdmissionRequest { iat, subkeys, ..request_of(&claims) };
             let request = request.sign(&owner).await.unwrap();
             let asked = AdmissionRequest::verify(&request, now, &software).await;
             assert_eq!(asked.err(), Some(Error::AdmissionMalformed));
             // Nor is one taken that a Doorman has let through.
-            let card = Card { encryption: statement, ..claims.clone() };
+            let card = Card { subkeys: statement, ..claims.clone() };
             let card = world.operator.sign(&card).await.unwrap();
             let trust = world.hospital.trust();
             let shown = VerifiedCard::verify(&card, &trust, now, &software).await;
@@ -104,7 +104,8 @@ fn a_card_with_all_changes_of_keys_that_nodes_make_is_not_too_long() {
     let (iss, iat): (NodeId, _) = (digest("a node").parse().unwrap(), BEGIN.seconds());
     let change = KeyChange { iss: iss.clone(), iat, former_signing_key: key(), signing_key: key() };
     let change = as_long_as_signed("hdms-key-change+jwt", &change);
-    let stated = EncryptionKey { iss: iss.clone(), iat, key: key() };
+    let request = EcJwk::from_coordinates([0xff; 32], [0xff; 32]);
+    let stated = Subkeys { iss: iss.clone(), iat, encryption: key(), request };
     let card = Card {
         iss: iss.clone(),
         sub: iss,
@@ -114,7 +115,7 @@ fn a_card_with_all_changes_of_keys_that_nodes_make_is_not_too_long() {
             .parse()
             .ok(),
         signing_key: key(),
-        encryption: as_long_as_signed("hdms-encryption-key+jwt", &stated),
+        subkeys: as_long_as_signed("hdms-subkeys+jwt", &stated),
         changes: vec![change.clone(); MAX_CHANGES],
         iat,
         exp: iat,

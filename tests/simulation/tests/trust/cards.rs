@@ -5,7 +5,7 @@ use std::slice;
 
 use futures_lite::future::block_on;
 use hdms::Error;
-use hdms::card::{Card, EncryptionKey, VerifiedCard};
+use hdms::card::{Card, Subkeys, VerifiedCard};
 use hdms::ids::{CaseId, MessageId, NodeId};
 use hdms::ledger::VerifiedReceipt;
 use hdms::memory::MemoryStore;
@@ -17,7 +17,7 @@ use hdms::provider::{Clock, Timestamp};
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::message::{DataRequestBody, SharedRecord};
 use hdms::treatment::patient::{PatientCase, ResultStatus};
-use hdms_simulation::{BEGIN, World};
+use hdms_simulation::{BEGIN, World, keys};
 
 use crate::{DAY, approved, asked, case, next_mail, with_result};
 
@@ -288,13 +288,36 @@ fn a_list_that_is_too_old_says_nothing_about_anybody() {
     });
 }
 
+/// As networks of before there were subkeys listed all: what their nodes have kept still tells the rest.
+#[test]
+fn a_listed_node_whose_card_names_no_subkeys_is_left_out() {
+    block_on(async {
+        let mut world = World::new(4).await.unwrap();
+        let hospital = world.hospital.card();
+        let former = Card { subkeys: String::new(), ..hospital.card().clone() };
+        let former = world.operator.sign(&former).await.unwrap();
+        let nodes = &mut world.network.map.nodes;
+        let listed = nodes.iter_mut().find(|jwt| **jwt == hospital.jwt());
+        *listed.unwrap() = former;
+        world.publish().await.unwrap();
+        let (trust, now) = (world.patient.trust(), world.providers.clock.now());
+        assert_eq!(trust.node(hospital.id()).err(), Some(Error::NodeUnknown));
+        assert_eq!(trust.notary(world.notary.card().id()).err(), None);
+        let again =
+            Trust::reopen(&world.documents, world.operator.root(), now, &world.software()).await;
+        assert!(again.unwrap().node(hospital.id()).is_err());
+    });
+}
+
 #[test]
 fn how_old_an_encryption_key_is_the_node_says_and_no_date_of_a_card() {
     block_on(async {
         let world = World::new(3).await.unwrap();
         let (card, trust, software) =
             (world.hospital.card(), world.hospital.trust(), world.software());
-        let newest = card.encryption_key().unwrap().thumbprint();
+        let (kid, request) =
+            (card.encryption_key().unwrap().thumbprint(), card.request_key().unwrap());
+        let newest = (&*kid, request);
         let after = |days| Timestamp(BEGIN.0 + days * DAY);
         let dated = async |card: &Card, days| {
             let card = Card { iat: after(days).seconds(), ..card.clone() };
@@ -304,16 +327,17 @@ fn how_old_an_encryption_key_is_the_node_says_and_no_date_of_a_card() {
         // A node that has noted nothing yet, as after a restored backup.
         let young = dated(card.card(), 59).await.unwrap();
         let store = MemoryStore::default();
-        let asked = young.renewal(&newest, &store, &trust, after(60)).await;
+        let asked = young.renewal(newest, &store, &trust, after(60)).await;
         assert_eq!(asked, Ok(Renewal::CardAndKey));
         // The key is not made old either, so that another would be made on each look.
-        let (iat, key) = (after(61).seconds(), card.encryption_key().unwrap().clone());
-        let stated = EncryptionKey { iss: card.id().clone(), iat, key };
-        let encryption = stated.sign(world.hospital.platform().keys()).await.unwrap();
-        let fresh = Card { encryption, ..card.card().clone() };
+        let (iss, iat) = (card.id().clone(), after(61).seconds());
+        let (encryption, request) = (card.encryption_key().unwrap().clone(), request.clone());
+        let stated = Subkeys { iss, iat, encryption, request };
+        let subkeys = stated.sign(world.hospital.platform().keys()).await.unwrap();
+        let fresh = Card { subkeys, ..card.card().clone() };
         assert_eq!(dated(&fresh, 0).await.err(), Some(Error::CardMismatch));
         let fresh = dated(&fresh, 61).await.unwrap();
-        let asked = fresh.renewal(&newest, &MemoryStore::default(), &trust, after(61)).await;
+        let asked = fresh.renewal(newest, &MemoryStore::default(), &trust, after(61)).await;
         assert_eq!(asked, Ok(Renewal::NotDue));
     });
 }
@@ -327,11 +351,17 @@ fn a_new_encryption_key_comes_with_the_card_from_two_thirds_of_its_life_on() {
         let after = |days| Timestamp(BEGIN.0 + days * DAY);
         let store = MemoryStore::default();
         let at = async |card: &VerifiedCard, newest: &str, trust: &Trust, days| {
-            card.renewal(newest, &store, trust, after(days)).await.unwrap()
+            let subkeys = (newest, card.request_key().unwrap());
+            card.renewal(subkeys, &store, trust, after(days)).await.unwrap()
         };
         assert_eq!(at(&card, &newest, &trust, 0).await, Renewal::NotDue);
         assert_eq!(at(&card, &newest, &trust, 59).await, Renewal::NotDue);
         assert_eq!(at(&card, &newest, &trust, 60).await, Renewal::CardAndKey);
+        // After a backup of the key file was put back that had no request key yet.
+        let other = keys("stranger", world.providers.randomness.clone()).unwrap();
+        let lacking = (&*newest, other.request_key());
+        let asked = card.renewal(lacking, &store, &trust, after(0)).await;
+        assert_eq!(asked, Ok(Renewal::Card));
         // However young a card the server gives: the key was made when it was made.
         let claims = Card { iat: after(59).seconds(), ..card.card().clone() };
         let jwt = world.operator.sign(&claims).await.unwrap();

@@ -50,7 +50,7 @@ pub async fn changed(
     let mut card = card.clone();
     card.changes.push(change.sign(signer).await.unwrap());
     card.signing_key = change.signing_key.clone();
-    card.encryption = stated(&card.sub, new, change.iat).await.unwrap();
+    card.subkeys = stated(&card.sub, new, change.iat).await.unwrap();
     card.iat = change.iat;
     card
 }

@@ -1,7 +1,7 @@
 //! Keys that changed without a word of the key before are told to the user, and nothing else is.
 
 use futures_lite::future::block_on;
-use hdms::card::{Card, EncryptionKey, Role};
+use hdms::card::{Card, Role, Subkeys};
 use hdms::memory::MemoryStore;
 use hdms::network::{KeyWarning, Trust, dismiss, keep, warnings};
 use hdms::node::Platform;
@@ -35,8 +35,9 @@ async fn listing(world: &mut World, cards: &[&Card]) -> Trust {
 /// `card` with the encryption key of `new` from now on.
 async fn renewed(card: &Card, new: &Keys, signer: &Keys) -> Card {
     let (iss, iat) = (card.sub.clone(), NOW + 1);
-    let stated = EncryptionKey { iss, iat, key: new.public().1.clone() };
-    Card { encryption: stated.sign(signer).await.unwrap(), ..card.clone() }
+    let (encryption, request) = (new.public().1.clone(), signer.request_key().clone());
+    let stated = Subkeys { iss, iat, encryption, request };
+    Card { subkeys: stated.sign(signer).await.unwrap(), ..card.clone() }
 }
 
 async fn told(world: &mut World, before: &[&Card], after: &[&Card]) -> Vec<KeyWarning> {
