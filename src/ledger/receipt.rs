@@ -184,7 +184,7 @@ pub struct VerifiedReceipt {
 impl VerifiedReceipt {
     /// Checks that the leaf is in the tree of the checkpoint, that the notary has signed this, and that
     /// as many other notaries have co-signed it, after the leaf's time, as the network asked for when
-    /// they did ([`Cosignatures`]).
+    /// they did ([`super::Cosignatures`]).
     ///
     /// Errors: [`Error::ReceiptForged`]; [`Error::NodeUnknown`] for a notary that the Network Map
     /// has never listed.
