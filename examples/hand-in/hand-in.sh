@@ -39,7 +39,7 @@ approved() {
 
 # Under a key made of the file's content, by which the node knows it again.
 hand_in() {
-  sum=$(cksum <"$2")
+  sum=$(sha256sum <"$2" | cut -d ' ' -f 1)
   ask "cases/$1/results" --header 'Content-Type: application/fhir+json' \
     --header "Idempotency-Key: $sum" --data-binary "@$2" >/dev/null
 }

@@ -7,7 +7,7 @@ use super::{Node, Platform};
 use crate::card::{self, Role, VerifiedCard};
 use crate::envelope::{MessageType, Opened};
 use crate::error::Error;
-use crate::ids::NodeId;
+use crate::ids::{CaseId, NodeId};
 use crate::ledger::{self, VerificationKey, VerifiedEndorsement, VerifiedReceipt};
 use crate::record::{self, VerifiedRecord};
 use crate::treatment::Flow;
@@ -199,10 +199,31 @@ impl<P: Platform> Node<P> {
         for text in &body.receipts {
             let receipt = self.verify_receipt(text).await?;
             receipt.expect_past(self.now())?;
-            self.expect_free_number(case, &receipt, receipts.iter()).await?;
             receipts.push(receipt);
         }
+        self.expect_free_numbers(case, &theirs, &receipts).await?;
         Ok(VerifiedContent::Confirmation { theirs, mine, receipts })
+    }
+
+    /// That no two entries of the case have one number, by receipts that are seen to be theirs: else
+    /// whoever writes another number into a receipt would make its notary look false.
+    async fn expect_free_numbers(
+        &self,
+        case: &CaseId,
+        endorsed: &VerifiedEndorsement,
+        receipts: &[VerifiedReceipt],
+    ) -> Result<(), Error> {
+        let HospitalCase { notary, secret, .. } = self.case(case).await?;
+        for (nth, receipt) in receipts.iter().enumerate() {
+            let said = receipt.receipt();
+            if notary.as_ref() != Some(&said.iss) {
+                return Err(Error::ReceiptForged);
+            }
+            let entry = endorsed.entry(&said.entry).map_err(|_| Error::UnknownEntry)?;
+            receipt.expect(entry, secret)?;
+            self.expect_free_number(case, receipt, receipts[..nth].iter()).await?;
+        }
+        Ok(())
     }
 
     /// A new document and its author's endorsement; the sender is the author of both, and both are

@@ -83,8 +83,8 @@ impl<P: Platform> Node<P> {
         let _guard = self.platform.lock_case(id).await;
         let case: HospitalCase = self.case(id).await?;
         let digest = base64url::digest(json::write(&results)?);
-        if let Some(known) = case.handed_in(&digest, key)? {
-            let known = known.id.clone();
+        if let Some((known, step)) = case.handed_in(&digest, key)? {
+            self.carry_out(id, step, Vec::new()).await?;
             return Ok((case, known));
         }
         case.takes_results()?;
@@ -95,9 +95,9 @@ impl<P: Platform> Node<P> {
         let p = &self.platform;
         let hand_in = MessageId::new(p.clock(), p.randomness())?;
         let parts = self.sign_results(&case, results).await?;
-        let key = key.map(str::to_owned);
-        let step =
-            case.hand_in(HospitalHandIn { id: hand_in.clone(), digest, key }, parts, self.now())?;
+        let keys = key.map(str::to_owned).into_iter().collect();
+        let new = HospitalHandIn { id: hand_in.clone(), digest, keys };
+        let step = case.hand_in(new, parts, self.now())?;
         self.carry_out(id, step, Vec::new()).await?;
         Ok((self.case(id).await?, hand_in))
     }

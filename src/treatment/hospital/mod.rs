@@ -28,7 +28,7 @@ use crate::record::VerifiedRecord;
 pub use results::Part;
 pub use state::{
     HospitalCase, HospitalDataAnswer, HospitalDataRequest, HospitalHandIn, HospitalPhase,
-    HospitalResult, HospitalResultStatus,
+    HospitalResult, HospitalResultStatus, MOST_KEYS,
 };
 
 impl HospitalCase {

@@ -1,9 +1,9 @@
 //! Handing in medical results, and what becomes of each (steps 14-18 and 21).
 
-use super::{HospitalCase, HospitalHandIn, HospitalResult, HospitalResultStatus};
+use super::{HospitalCase, HospitalHandIn, HospitalResult, HospitalResultStatus, MOST_KEYS};
 use crate::envelope::MessageType;
 use crate::error::Error;
-use crate::ids::EntryId;
+use crate::ids::{EntryId, MessageId};
 use crate::ledger::{
     Endorsed, Entry, EntryKind, Final, VerificationKey, VerifiedEndorsement, VerifiedReceipt,
 };
@@ -77,19 +77,32 @@ impl HospitalCase {
         Ok(case.applied(now, effects))
     }
 
-    /// The hand-in of before with this digest, if there was one. [`Error::KeyReused`] when something else was
-    /// handed in under this key.
+    /// The hand-in of before with this digest, if there was one, and what is to be kept where this key is
+    /// new for it. [`Error::KeyReused`] when something else was handed in under this key, or this under
+    /// [`MOST_KEYS`] others.
     pub fn handed_in(
         &self,
         digest: &str,
         key: Option<&str>,
-    ) -> Result<Option<&HospitalHandIn>, Error> {
-        let of_key =
-            self.hand_ins.iter().find(|known| key.is_some() && known.key.as_deref() == key);
-        if of_key.is_some_and(|known| known.digest != digest) {
+    ) -> Result<Option<(MessageId, Step<Self>)>, Error> {
+        let has_key = |known: &HospitalHandIn| known.keys.iter().any(|known| Some(&**known) == key);
+        if self.hand_ins.iter().any(|known| has_key(known) && known.digest != digest) {
             return Err(Error::KeyReused);
         }
-        Ok(self.hand_ins.iter().find(|known| known.digest == digest))
+        let Some(nth) = self.hand_ins.iter().position(|known| known.digest == digest) else {
+            return Ok(None);
+        };
+        let known = &self.hand_ins[nth];
+        let step = match key.filter(|_| !has_key(known)) {
+            None => Step::Repeated,
+            Some(_) if known.keys.len() >= MOST_KEYS => return Err(Error::KeyReused),
+            Some(key) => {
+                let mut case = self.clone();
+                case.hand_ins[nth].keys.push(key.to_owned());
+                Step::Applied(case, Vec::new())
+            }
+        };
+        Ok(Some((known.id.clone(), step)))
     }
 
     fn result_mut(&mut self, id: &EntryId) -> Result<&mut HospitalResult, Error> {

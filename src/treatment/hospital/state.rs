@@ -129,6 +129,9 @@ pub enum HospitalDataAnswer {
     },
 }
 
+/// Idempotency keys that are kept of one hand-in.
+pub const MOST_KEYS: usize = 16;
+
 /// Results that were handed in together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HospitalHandIn {
@@ -136,9 +139,9 @@ pub struct HospitalHandIn {
     pub id: MessageId,
     /// SHA-256 of what was handed in, base64url.
     pub digest: String,
-    /// The HIS's idempotency key, if it came with one.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub key: Option<String>,
+    /// The HIS's idempotency keys, of each time that it came with one; [`MOST_KEYS`] at most.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub keys: Vec<String>,
 }
 
 /// A medical result.

@@ -1,6 +1,6 @@
 //! A notary in memory, around the core's decisions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use hdms::Error;
 use hdms::card::VerifiedCard;
@@ -48,7 +48,7 @@ pub struct Notary {
     pub witnesses: Vec<LogSigner>,
     leaves: Log,
     /// Where the next new entry is logged, whatever its turn: a notary that is false.
-    pub renumbered: Option<Place>,
+    pub renumbered: VecDeque<Place>,
     logged: Vec<Logged>,
     answered: Vec<(String, DepositAnswers)>,
 }
@@ -72,7 +72,7 @@ impl Notary {
             trust,
             witnesses,
             leaves: Log::default(),
-            renumbered: None,
+            renumbered: VecDeque::new(),
             logged: Vec::new(),
             answered: Vec::new(),
         })
@@ -188,7 +188,7 @@ impl Notary {
         };
         let decision = notary::decide(entry, checked.secret, &known)?;
         if let Decision::Log(place) = decision {
-            let place = self.renumbered.take().unwrap_or(place);
+            let place = self.renumbered.pop_front().unwrap_or(place);
             self.append(entry, place)?;
         }
         Ok((entry.id.clone(), decision))

@@ -203,7 +203,9 @@ fn the_same_hand_in_again_does_nothing_and_another_under_its_key_is_refused() {
         for key in [Some("one"), None, Some("two")] {
             assert_eq!(hand_in(&world, &three, key).await.as_ref(), Ok(&first));
         }
-        assert_eq!(hand_in(&world, &two, Some("one")).await, Err(Error::KeyReused));
+        for key in ["one", "two"] {
+            assert_eq!(hand_in(&world, &two, Some(key)).await, Err(Error::KeyReused), "{key}");
+        }
         assert_eq!(of_hospital(&world).await.results.len(), 3);
         world.deliver_all().await.unwrap();
         assert_eq!(of_patient(&world).await.results.len(), 3);
