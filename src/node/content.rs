@@ -172,7 +172,8 @@ impl<P: Platform> Node<P> {
             (Vec::with_capacity(results.len()), self.platform.primitives());
         for HandedIn { entry, record } in results {
             let endorsed = endorsement.entry(&entry).map_err(|_| Error::EntryMismatch)?;
-            if endorsed.counterparty != *self.id() {
+            let is_twice = records.iter().any(|(known, _)| *known == entry);
+            if is_twice || endorsed.counterparty != *self.id() {
                 return Err(Error::EntryMismatch);
             }
             let record = record::verify(&record, opened.sender().keys(), primitives).await?;

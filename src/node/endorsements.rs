@@ -78,6 +78,27 @@ impl<P: Platform> Node<P> {
         Ok(statements)
     }
 
+    /// What is to be written of an endorsement: the statement, and with each of its entries which that is.
+    /// Of another's the first stays: a later one might be made to be disowned.
+    pub(super) async fn kept_of(
+        &self,
+        endorsement: &VerifiedEndorsement,
+    ) -> Result<Vec<Write>, Error> {
+        let (name, by) = (digest(endorsement.jwt()), endorsement.by());
+        let (mut writes, store) = (Vec::new(), self.platform.store());
+        for Entry { case, id, .. } in endorsement.entries() {
+            let key = format!("{case}/{id}/{by}");
+            if by == self.id() || store.read(Table::Entries, &key).await?.is_none() {
+                writes.push(put(Table::Entries, key, name.clone().into()));
+            }
+        }
+        if let (Some(first), false) = (endorsement.entries().first(), writes.is_empty()) {
+            let key = said(&first.case, &name);
+            writes.push(put(Table::Entries, key, endorsement.jwt().into()));
+        }
+        Ok(writes)
+    }
+
     /// What both participants have endorsed of entries of which a deposit was answered. Whether they are
     /// members by now is no matter: the notary has looked.
     pub(super) async fn endorsed(
@@ -103,20 +124,6 @@ impl<P: Platform> Node<P> {
         };
         entries.iter().map(join).collect()
     }
-}
-
-/// What is to be written of an endorsement: the statement, and with each of its entries which that is.
-pub(super) fn kept(endorsement: &VerifiedEndorsement) -> Vec<Write> {
-    let (name, mut writes) = (digest(endorsement.jwt()), Vec::new());
-    for Entry { case, id, .. } in endorsement.entries() {
-        let key = format!("{case}/{id}/{}", endorsement.by());
-        writes.push(put(Table::Entries, key, name.clone().into()));
-    }
-    if let Some(first) = endorsement.entries().first() {
-        let key = said(&first.case, &name);
-        writes.push(put(Table::Entries, key, endorsement.jwt().into()));
-    }
-    writes
 }
 
 /// Rows of [`Table::Entries`]: a statement, by its digest.

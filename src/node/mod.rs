@@ -42,7 +42,6 @@ use crate::treatment::{Effect, Flow, Step};
 
 pub use content::Contents;
 pub use deposits::answers_to;
-use endorsements::kept;
 pub use inbox::{MOST_HELD, MOST_TRIES, Outcome, Taken};
 pub use lapse::Lapse;
 pub use ledger::{CheckedReceipt, LedgerEntry};
@@ -273,7 +272,9 @@ impl<P: Platform> Node<P> {
             Effect::Deposit { notary, endorsed, first } => {
                 queued.push(self.deposit(notary, &endorsed, first)?);
             }
-            Effect::KeepEndorsement(endorsement) => writes.extend(kept(&endorsement)),
+            Effect::KeepEndorsement(endorsement) => {
+                writes.extend(self.kept_of(&endorsement).await?)
+            }
             Effect::KeepRecord { entry, compact } => {
                 writes.push(put(Table::Records, record_key(case, &entry), compact.into()));
             }

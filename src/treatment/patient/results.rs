@@ -115,6 +115,11 @@ impl PatientCase {
         if known.is_none() {
             case.hand_ins.push(HandIn { id: hand_in.clone(), of, begun: at });
         }
+        // A part comes again as it was, and never with others.
+        let repeated = records.iter().filter(|(id, _)| self.result(id).is_ok()).count();
+        if repeated != 0 && repeated != records.len() {
+            return Err(Error::EntryMismatch);
+        }
         let mut keep = vec![Effect::KeepEndorsement(theirs.clone())];
         for (id, record) in records {
             let entry = theirs.entry(id)?.clone();

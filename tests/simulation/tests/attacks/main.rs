@@ -9,6 +9,7 @@ mod logbook;
 mod be_forgotten;
 mod blame_a_notary;
 mod choose_the_notary;
+mod double_a_result;
 mod drop_witnesses;
 mod fill_a_log;
 mod fill_pages;
