@@ -1,5 +1,7 @@
 //! A network, and a browser with a node on a bare page: most of what befalls nodes happens here.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -73,7 +75,11 @@ impl World {
 
     /// The hospital hands in a laboratory value; answers its entry.
     pub async fn hand_in(&self, case: &str) -> Result<String> {
-        let entries = self.network.hand_in(case, example(OBSERVATION)?).await?;
+        static BEFORE: AtomicUsize = AtomicUsize::new(0);
+        let mut result: Value = serde_json::from_str(&example(OBSERVATION)?)?;
+        // The same once more would be taken for the one before.
+        result["id"] = BEFORE.fetch_add(1, Ordering::Relaxed).to_string().into();
+        let entries = self.network.hand_in(case, result.to_string()).await?;
         Ok(entries.into_iter().next().ok_or("no entry")?)
     }
 

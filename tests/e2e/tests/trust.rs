@@ -62,8 +62,10 @@ async fn receipts_are_checked_when_server_and_notaries_are_gone(engine: Engine) 
     }
     browser.node(FORGE, Vec::new()).await?;
     let receipts = browser.node(RECEIPTS, vec![json!(case)]).await?;
-    assert_eq!(receipts[0], json!([null, null, "ledger/receipt"]));
-    assert_eq!(receipts[1][2], Value::Null, "the other one still holds");
+    let mut problems: Vec<_> = receipts.as_array().ok_or("no ledger")?.iter().collect();
+    problems.sort_by_key(|receipt| receipt[2].is_null());
+    assert_eq!(*problems[0], json!([null, null, "ledger/receipt"]));
+    assert_eq!(problems[1][2], Value::Null, "the other one still holds");
     Ok(())
 }
 
