@@ -173,9 +173,12 @@ test("results that came together are shown when all are here, and confirmed at o
   await page.getByText("1 of 3 results have come. They are shown when all are here.").waitFor();
   await play(page, (fake, text) => fake.handIn("c1", 3, { r1: text, r2: text, r3: text }), HEMOGLOBIN);
   await page.getByText("3 results came together.").waitFor();
+  // A number is the notary's: what it has not logged has none.
+  await page.getByRole("heading", { name: "Result", exact: true }).nth(2).waitFor();
   await look(page, "hand-in");
   await page.getByRole("button", { name: "Confirm all 3" }).click();
   await page.getByText("Signed by both of you and logged by the notary.").nth(2).waitFor();
+  await page.getByRole("heading", { name: /^\d+\. Result$/ }).nth(2).waitFor();
 });
 
 test("a Bundle shows its records by type, each opening by keyboard", async () => {
