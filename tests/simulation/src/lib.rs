@@ -30,6 +30,7 @@ use hdms::testing::{FixedClock, SeededRandomness};
 use hdms::treatment::Flow;
 use hdms::treatment::hospital::HospitalCase;
 use hdms::treatment::patient::PatientCase;
+use hdms::treatment::request::TreatmentRequest;
 pub use keyring::{Keyring, keys};
 use locks::{Guard, Locks};
 use notary::Notary;
@@ -303,6 +304,25 @@ impl World {
     /// What the patient has queued, which reaches nobody.
     pub fn undeposited(&mut self) -> Vec<OutboxItem> {
         self.patient.platform().queued.take()
+    }
+
+    /// A network in which the patient has asked in `case` and may be asked for Observations, the hospital has
+    /// taken the case and handed in `results` together, and the patient has them. Answers their entries.
+    pub async fn with_results(
+        seed: u64,
+        case: &CaseId,
+        results: Vec<Value>,
+    ) -> Result<(Self, Vec<EntryId>), Error> {
+        let mut world = Self::new(seed).await?;
+        let may_read = vec!["Observation".into()];
+        let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read };
+        world.patient.ask(case, world.hospital.id(), request).await?;
+        world.deliver_all().await?;
+        world.hospital.approve(case).await?;
+        world.deliver_all().await?;
+        let entries = world.hand_in(case, results).await?;
+        world.deliver_all().await?;
+        Ok((world, entries))
     }
 
     /// The hospital hands in results together. Answers their entries.

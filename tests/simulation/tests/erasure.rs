@@ -15,7 +15,6 @@ use hdms::provider::{Store, Table};
 use hdms::record::Record;
 use hdms::treatment::message::DataRequestBody;
 use hdms::treatment::patient::PatientCase;
-use hdms::treatment::request::TreatmentRequest;
 use hdms_simulation::World;
 use serde_json::{Value, json};
 
@@ -29,17 +28,9 @@ fn observation() -> Value {
 
 /// A network in which the patient has received a result, in case 1. Its entry.
 async fn with_result(seed: u64) -> (World, EntryId) {
-    let mut world = World::new(seed).await.unwrap();
-    let may_read = vec!["Observation".into()];
-    let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read };
-    let case: CaseId = id(1);
-    world.patient.ask(&case, world.hospital.id(), request).await.unwrap();
-    world.deliver_all().await.unwrap();
-    world.hospital.approve(&case).await.unwrap();
-    world.deliver_all().await.unwrap();
-    let entry = world.hand_in(&case, vec![observation()]).await.unwrap().remove(0);
-    world.deliver_all().await.unwrap();
-    (world, entry)
+    let results = vec![observation()];
+    let (world, mut entries) = World::with_results(seed, &id(1), results).await.unwrap();
+    (world, entries.remove(0))
 }
 
 /// What the patient's node keeps of a record.

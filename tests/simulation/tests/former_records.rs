@@ -18,7 +18,6 @@ use hdms::testing::SeededRandomness;
 use hdms::treatment::hospital::{HospitalCase, HospitalResultStatus};
 use hdms::treatment::message::DataRequestBody;
 use hdms::treatment::patient::{PatientCase, ResultStatus};
-use hdms::treatment::request::TreatmentRequest;
 use hdms_simulation::{Simulated, World};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -33,17 +32,9 @@ fn observation() -> Value {
 
 /// A network in which the patient has received a result and not decided yet, in case 1. Its entry.
 async fn with_result() -> (World, EntryId) {
-    let mut world = World::new(17).await.unwrap();
-    let may_read = vec!["Observation".into()];
-    let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read };
-    let case: CaseId = id(1);
-    world.patient.ask(&case, world.hospital.id(), request).await.unwrap();
-    world.deliver_all().await.unwrap();
-    world.hospital.approve(&case).await.unwrap();
-    world.deliver_all().await.unwrap();
-    let entry = world.hand_in(&case, vec![observation()]).await.unwrap().remove(0);
-    world.deliver_all().await.unwrap();
-    (world, entry)
+    let results = vec![observation()];
+    let (world, mut entries) = World::with_results(17, &id(1), results).await.unwrap();
+    (world, entries.remove(0))
 }
 
 /// The result as a hospital of before would have issued it.

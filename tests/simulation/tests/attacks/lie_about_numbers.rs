@@ -10,7 +10,6 @@ use hdms::node::Platform;
 use hdms::provider::{Store, Table};
 use hdms::treatment::hospital::{self, HospitalCase};
 use hdms::treatment::patient::{PatientCase, ResultStatus};
-use hdms::treatment::request::TreatmentRequest;
 use hdms_simulation::World;
 use serde_json::json;
 
@@ -18,17 +17,8 @@ use crate::case;
 
 /// A case with three results that the patient has received.
 pub async fn handed_in(seed: u64) -> (World, Vec<EntryId>) {
-    let mut world = World::new(seed).await.unwrap();
-    let request = TreatmentRequest { reason: "Cough".into(), date: None, may_read: vec![] };
-    world.patient.ask(&case(), world.hospital.id(), request).await.unwrap();
-    world.deliver_all().await.unwrap();
-    world.hospital.approve(&case()).await.unwrap();
-    world.deliver_all().await.unwrap();
     let result = |id| json!({"resourceType": "Observation", "id": id});
-    let results = ["a", "b", "c"].map(result).into();
-    let entries = world.hand_in(&case(), results).await.unwrap();
-    world.deliver_all().await.unwrap();
-    (world, entries)
+    World::with_results(seed, &case(), ["a", "b", "c"].map(result).into()).await.unwrap()
 }
 
 pub async fn confirm(world: &mut World, entry: &EntryId) -> Result<(), Error> {
